@@ -1,0 +1,45 @@
+/** Every default and every timeout, with its unit: no magic number stands anywhere else. */
+import type { ModelName } from './models/model.ts';
+
+export const defaults = {
+  batchSize: 256, // images per global batch
+  momentum: 0.9,
+  weightDecay: 1e-4,
+  times: 5, // time steps of R and RT
+  imageSize: 224, // pixels, square
+  seed: 0,
+  decodeThreads: 4, // images decoded at once by one worker
+  prefetchShards: 2, // shards whose images are loaded ahead, per worker
+  saveModelSeconds: 600,
+  saveModelEpochs: 5, // checkpoints at these epochs are kept for ever
+  saveValEpochs: 0.5,
+  keepCheckpoints: 3, // the newest ones, besides those kept for ever, the latest and the best
+  validationBatch: 256, // images per validation job
+} as const;
+
+/** The published recipe of each model: initial learning rate, epochs, epochs between two divisions by ten. */
+export const recipes: Record<ModelName, { learningRate: number; epochs: number; stepSize: number }> = {
+  Z: { learningRate: 0.01, epochs: 25, stepSize: 10 },
+  R: { learningRate: 0.1, epochs: 25, stepSize: 10 },
+  RT: { learningRate: 0.1, epochs: 25, stepSize: 10 },
+  S: { learningRate: 0.1, epochs: 43, stepSize: 20 },
+};
+
+/** Milliseconds. Start-up checks the ladder beat < member < step < worker. */
+export const timeouts = {
+  beat: 1_000, // between two heartbeats
+  member: 5_000, // silence, in heard time, after which a member is dropped
+  join: 30_000, // how long a step boundary waits for newcomers
+  step: 1_800_000, // how long a member may work at one duty
+  worker: 3_600_000, // how long a run waits without any worker
+  redisConnect: 5_000,
+  redisCommand: 30_000,
+  workerStart: 120_000, // from the process's start to its hello (a probe of CORnet-S takes a while on a CPU)
+  stop: 10_000, // how long a worker may take to leave after it was asked to
+} as const;
+
+/** Seconds after which a forgotten blob disappears from Redis by itself. */
+export const blobTimeToLive = 3_600;
+
+/** Bytes per Redis value when a blob is cut into chunks. */
+export const blobChunk = 16 * 1024 * 1024;

@@ -1,0 +1,101 @@
+/**
+ * Counter-based random numbers: a draw is a pure function of its key, so no order of evaluation, no number of
+ * workers and no resume can change it. Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
+ * SC11).
+ */
+
+const M0 = 0xd2511f53;
+const M1 = 0xcd9e8d57;
+const W0 = 0x9e3779b9;
+const W1 = 0xbb67ae85;
+
+/** High 32 bits of the 64-bit product of two unsigned 32-bit numbers. */
+function mulHigh(a: number, b: number): number {
+  const al = a & 0xffff;
+  const ah = a >>> 16;
+  const bl = b & 0xffff;
+  const bh = b >>> 16;
+  const middle = ah * bl + ((al * bl) >>> 16);
+  const carry = al * bh + (middle & 0xffff);
+  return (ah * bh + Math.floor(middle / 0x10000) + Math.floor(carry / 0x10000)) >>> 0;
+}
+
+/**
+ * One Philox4x32-10 block: four unsigned 32-bit words from a 128-bit counter and a 64-bit key.
+ * @param counter four unsigned 32-bit words
+ * @param key two unsigned 32-bit words
+ */
+export function philox(
+  counter: readonly [number, number, number, number],
+  key: readonly [number, number],
+): [number, number, number, number] {
+  let [c0, c1, c2, c3] = counter;
+  let [k0, k1] = key;
+  for (let round = 0; round < 10; round++) {
+    const high0 = mulHigh(M0, c0);
+    const low0 = Math.imul(M0, c0) >>> 0;
+    const high1 = mulHigh(M1, c2);
+    const low1 = Math.imul(M1, c2) >>> 0;
+    [c0, c1, c2, c3] = [(high1 ^ c1 ^ k0) >>> 0, low1, (high0 ^ c3 ^ k1) >>> 0, low0];
+    k0 = (k0 + W0) >>> 0;
+    k1 = (k1 + W1) >>> 0;
+  }
+  return [c0, c1, c2, c3];
+}
+
+/** What a stream of draws is for: part of the key, so that streams never meet. */
+export const streams = { permutation: 1, augmentation: 2, initialization: 3, data: 4 } as const;
+
+/**
+ * An endless sequence of draws, keyed by (seed, stream, a, b).
+ * @param seed the run's seed, an unsigned 32-bit integer
+ * @param stream what the draws are for (`streams`)
+ * @param a first coordinate, e.g. the epoch (unsigned 32-bit)
+ * @param b second coordinate, e.g. the sample's index in the data set (unsigned 32-bit)
+ */
+export class Draws {
+  readonly #key: [number, number];
+  readonly #a: number;
+  readonly #b: number;
+  #block = 0;
+  #words: number[] = [];
+
+  constructor(seed: number, stream: number, a = 0, b = 0) {
+    this.#key = [seed >>> 0, stream >>> 0];
+    this.#a = a >>> 0;
+    this.#b = b >>> 0;
+  }
+
+  /** An unsigned 32-bit integer. */
+  word(): number {
+    if (this.#words.length === 0) this.#words = philox([this.#block++, this.#a, this.#b, 0], this.#key);
+    return this.#words.shift()!;
+  }
+
+  /** A float64 in [0, 1) with 53 random bits. */
+  uniform(): number {
+    const high = this.word() >>> 5;
+    const low = this.word() >>> 6;
+    return (high * 0x4000000 + low) / 0x20000000000000;
+  }
+
+  /** A float64 in [low, high). */
+  between(low: number, high: number): number {
+    return low + (high - low) * this.uniform();
+  }
+
+  /** An integer in [0, n), without modulo bias; n at most 2^32. */
+  integer(n: number): number {
+    const limit = Math.floor(0x100000000 / n) * n;
+    for (;;) {
+      const word = this.word();
+      if (word < limit) return word % n;
+    }
+  }
+
+  /** A standard normal deviate (Box–Muller; the second of the pair is thrown away). */
+  normal(): number {
+    const radius = Math.sqrt(-2 * Math.log(1 - this.uniform()));
+    return radius * Math.cos(2 * Math.PI * this.uniform());
+  }
+}
