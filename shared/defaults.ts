@@ -41,5 +41,21 @@ export const timeouts = {
 /** Seconds after which a forgotten blob disappears from Redis by itself. */
 export const blobTimeToLive = 3_600;
 
-/** Bytes per Redis value when a blob is cut into chunks. */
-export const blobChunk = 16 * 1024 * 1024;
+/**
+ * Bytes per Redis value when a blob is cut into chunks, and how many chunks travel at once. Measured over a unix
+ * socket with 8 and 214 MB blobs: 1 MiB is within a few per cent of the fastest, and what a range reads too much is small.
+ */
+export const blobChunk = 1024 * 1024;
+export const blobChunksInFlight = 4;
+
+/** Milliseconds between two attempts to reach Redis again: grows by the first up to the second. */
+export const redisRetry = { growth: 50, longest: 1_000 } as const;
+
+/** Bytes written, read or hashed at once, so that a large file never blocks the event loop for long. */
+export const fileChunk = 8 * 1024 * 1024;
+
+/** The models' output layers have this many units, as ImageNet has classes. */
+export const maxClasses = 1000;
+
+/** How much is asked of the file system at once while a data set is indexed. */
+export const indexing = { classesAtOnce: 4, statsAtOnce: 16 } as const;

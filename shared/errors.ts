@@ -13,12 +13,95 @@ export const errorTable = {
   DATA_MISSING: {
     exit: exitCodes.error,
     meaning: 'The data folder, or a part of it that is needed, does not exist or holds no images.',
-    remedy: 'Give --data-path a folder with train/<class>/*.JPEG and val/<class>/*.JPEG (ImageNet as torchvision reads it).',
+    remedy:
+      'Give --data-path a folder with train/<class>/*.JPEG and val/<class>/*.JPEG (ImageNet as torchvision reads it).',
+  },
+  DATA_INVALID: {
+    exit: exitCodes.error,
+    meaning: 'The data set is there, but it cannot be trained or validated on as it is.',
+    remedy: 'Training needs 2 to 1000 classes, the same ones in train and val, each with at least one image.',
   },
   IMAGE_UNREADABLE: {
     exit: exitCodes.error,
     meaning: 'An image file cannot be decoded.',
-    remedy: 'Repair or remove the file, or start with --skip-unreadable.',
+    remedy: 'Repair or remove the file, on every host that serves the run.',
+  },
+  DISK_FULL: {
+    exit: exitCodes.error,
+    meaning: 'The disk, or the quota, of the output folder is full.',
+    remedy: 'Make room and start again with --resume: the last checkpoint is untouched.',
+  },
+  FOLDER_NOT_WRITABLE: {
+    exit: exitCodes.error,
+    meaning: 'A file or folder cannot be written or read where the run needs it.',
+    remedy: 'Give --output-path a folder on a working disk that you may write to.',
+  },
+  RUN_EXISTS: {
+    exit: exitCodes.error,
+    meaning: 'The output folder already holds a run.',
+    remedy: 'Continue that run with --resume, or give another --output-path.',
+  },
+  RUN_MISSING: {
+    exit: exitCodes.error,
+    meaning: 'There is no run to resume in the output folder.',
+    remedy: 'Check --output-path, or start a new run without --resume.',
+  },
+  RUN_LOCKED: {
+    exit: exitCodes.error,
+    meaning: 'Another coordinator works on this run folder.',
+    remedy: 'Wait for it or stop it; two coordinators on one run would spoil each other.',
+  },
+  RUN_DAMAGED: {
+    exit: exitCodes.error,
+    meaning: 'A file of the run folder does not hold what it should.',
+    remedy: 'Restore the named file from a copy, or start a new run in another folder.',
+  },
+  CHECKPOINT_DAMAGED: {
+    exit: exitCodes.error,
+    meaning: 'A checkpoint is missing, torn or altered, or belongs to another model.',
+    remedy: 'Use an earlier checkpoint of the run with --resume --restore-path <file>.',
+  },
+  SAFETENSORS_INVALID: {
+    exit: exitCodes.error,
+    meaning: 'A file is not a well-formed safetensors file.',
+    remedy: 'Copy or download the file again.',
+  },
+  REDIS_URL_INVALID: {
+    exit: exitCodes.usage,
+    meaning: 'The address of Redis cannot be understood.',
+    remedy:
+      'Write redis://[user:password@]host[:port][/db], rediss://... for TLS, or unix:///path/to/redis.sock.',
+  },
+  REDIS_UNREACHABLE: {
+    exit: exitCodes.error,
+    meaning: 'No Redis answers at the given address.',
+    remedy: 'Check that the server runs and that host, port and firewall let this machine reach it.',
+  },
+  REDIS_REFUSED: {
+    exit: exitCodes.error,
+    meaning: 'Redis refuses the user or password, or forbids that user what a run needs.',
+    remedy: 'Give user and password in the URL, best in the environment variable CORNET_REDIS_URL.',
+  },
+  REDIS_UNSUITABLE: {
+    exit: exitCodes.error,
+    meaning: 'Redis is too old, has too little memory for the run, or is allowed to throw data away.',
+    remedy: 'Use Redis 6.2 or newer with maxmemory-policy noeviction and enough maxmemory (or none).',
+  },
+  REDIS_FULL: {
+    exit: exitCodes.error,
+    meaning: 'Redis has reached its memory limit.',
+    remedy: 'Raise maxmemory of the server and start again with --resume.',
+  },
+  REDIS_SERVER_FAILED: {
+    exit: exitCodes.error,
+    meaning: 'The private redis-server of the run is not installed or does not start.',
+    remedy:
+      'Install it (Debian, Ubuntu: apt-get install redis-server), or give --redis the URL of a running one.',
+  },
+  BLOB_DAMAGED: {
+    exit: exitCodes.error,
+    meaning: 'Data passed between workers did not arrive as it was sent.',
+    remedy: 'Check memory and network of the machines; start again with --resume.',
   },
   INTERNAL: {
     exit: exitCodes.error,

@@ -1,0 +1,243 @@
+/**
+ * The index of a data set: which files there are, in which order, and of which class. It reads names and sizes, never
+ * a picture. The order is that of torchvision's ImageFolder, so that sample i is the same picture here and there.
+ */
+import assert from 'node:assert/strict';
+import { createHash, type Hash } from 'node:crypto';
+import type { Dirent } from 'node:fs';
+import { readdir, realpath, stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { mapBounded } from '../bounded.ts';
+import { indexing, maxClasses } from '../defaults.ts';
+import { CornetError } from '../errors.ts';
+
+export type SplitName = 'train' | 'val';
+
+/** Where a split may live below the root, first match wins. */
+const splitFolders: Record<SplitName, readonly string[]> = {
+  train: ['train'],
+  val: ['val', 'val_in_folders'],
+};
+
+/** What torchvision's ImageFolder takes for an image, whatever the case. */
+const imageExtensions = /\.(?:jpe?g|png|ppm|bmp|pgm|tiff?|webp)$/i;
+
+/** One split: its files, sorted by class and then by path. Names are kept as bytes: ImageNet takes 40 MB instead of 120. */
+export class Split {
+  /** The folder below the root: `train`, `val` or `val_in_folders`. */
+  readonly folder: string;
+  /** The class of each sample: a position in `classes`. */
+  readonly labels: Uint16Array;
+  readonly #classes: readonly string[];
+  readonly #names: Buffer;
+  readonly #ends: Uint32Array;
+
+  /** @param files per class, in the order of `classes`: paths below the class's folder, sorted */
+  constructor(folder: string, classes: readonly string[], files: readonly (readonly string[])[]) {
+    const size = files.reduce((sum, names) => sum + names.length, 0);
+    this.folder = folder;
+    this.labels = new Uint16Array(size);
+    this.#classes = classes;
+    this.#ends = new Uint32Array(size);
+    const chunks: Buffer[] = [];
+    let sample = 0;
+    let end = 0;
+    for (const [label, names] of files.entries()) {
+      for (const name of names) {
+        end += Buffer.byteLength(name);
+        this.labels[sample] = label;
+        this.#ends[sample++] = end;
+      }
+      chunks.push(Buffer.from(names.join('')));
+    }
+    this.#names = Buffer.concat(chunks);
+  }
+
+  /** The number of samples. */
+  get size(): number {
+    return this.labels.length;
+  }
+
+  /** The path of a sample, relative to the root of the data set, with forward slashes. */
+  path(sample: number): string {
+    assert(
+      Number.isInteger(sample) && sample >= 0 && sample < this.size,
+      `no sample ${sample} in ${this.folder}`,
+    );
+    const name = this.#names.toString('utf8', sample === 0 ? 0 : this.#ends[sample - 1], this.#ends[sample]);
+    return `${this.folder}/${this.#classes[this.labels[sample]!]}/${name}`;
+  }
+}
+
+/** An indexed data set, with the splits that were asked for. */
+export type DatasetIndex<S extends SplitName = SplitName> = {
+  /** Absolute path. */
+  readonly root: string;
+  /** Names of the classes, sorted: the label is the position. */
+  readonly classes: readonly string[];
+  /** SHA-256 (hex) over the paths and sizes of all samples in order: equal on every host that has the same files. */
+  readonly fingerprint: string;
+} & Readonly<Record<S, Split>>;
+
+/**
+ * Indexes the splits named in `needed` of the data set at `root`: `train/<class>/*` and `val/<class>/*` (or
+ * `val_in_folders/<class>/*`). Files are found in subfolders too, and symbolic links are followed.
+ * With `train`, at least two classes are wanted; with both splits, the same classes in both.
+ * @throws CornetError DATA_MISSING or DATA_INVALID, naming the folder
+ */
+export async function indexDataset<S extends SplitName>(
+  root: string,
+  needed: readonly S[],
+): Promise<DatasetIndex<S>> {
+  const absolute = resolve(root);
+  await listFolder(absolute, 'The data folder');
+  const hash = createHash('sha256');
+  const splits: Partial<Record<SplitName, Split>> = {};
+  let classes: readonly string[] | null = null;
+  for (const name of ['train', 'val'] as const) {
+    if (!(needed as readonly SplitName[]).includes(name)) continue;
+    const folder = await findSplit(absolute, name);
+    const found = await listClasses(join(absolute, folder), name);
+    if (classes !== null) checkSameClasses(join(absolute, folder), classes, found);
+    classes = found;
+    splits[name] = await indexSplit(absolute, folder, found, hash.update(`${name}\n`));
+  }
+  assert(classes !== null, 'at least one split is needed');
+  const index = { root: absolute, classes, fingerprint: hash.digest('hex'), ...splits };
+  return index as unknown as DatasetIndex<S>;
+}
+
+async function findSplit(root: string, name: SplitName): Promise<string> {
+  const present = new Set((await listFolder(root, 'The data folder')).map((entry) => entry.name));
+  const folder = splitFolders[name].find((candidate) => present.has(candidate));
+  if (folder !== undefined) return folder;
+  throw new CornetError('DATA_MISSING', `There is no folder ${splitFolders[name].join(' or ')} in ${root}.`);
+}
+
+async function listClasses(folder: string, name: SplitName): Promise<string[]> {
+  const entries = await listFolder(folder, `The ${name} folder`);
+  const folders = await mapBounded(entries, indexing.statsAtOnce, (entry) => isFolder(folder, entry));
+  const classes = entries.filter((_, i) => folders[i]).map((entry) => entry.name);
+  classes.sort(compareCodePoints);
+  if (classes.length === 0) {
+    throw new CornetError('DATA_MISSING', `The folder ${folder} has no class folders.`);
+  }
+  if (name === 'train' && classes.length === 1) {
+    const message = `The folder ${folder} has a single class (${classes[0]}): there is nothing to learn.`;
+    throw new CornetError('DATA_INVALID', message);
+  }
+  if (classes.length > maxClasses) {
+    const message = `The folder ${folder} has ${classes.length} classes, the models have ${maxClasses} outputs.`;
+    throw new CornetError('DATA_INVALID', message);
+  }
+  return classes;
+}
+
+function checkSameClasses(valFolder: string, train: readonly string[], val: readonly string[]): void {
+  const missing = train.find((name) => !val.includes(name));
+  const surplus = val.find((name) => !train.includes(name));
+  if (missing === undefined && surplus === undefined) return;
+  const detail =
+    missing !== undefined ? `${missing} is missing` : `${surplus} is not among the training classes`;
+  throw new CornetError(
+    'DATA_INVALID',
+    `The classes in ${valFolder} differ from the training classes: ${detail}.`,
+  );
+}
+
+async function indexSplit(
+  root: string,
+  folder: string,
+  classes: readonly string[],
+  hash: Hash,
+): Promise<Split> {
+  const found = await mapBounded(classes, indexing.classesAtOnce, async (name) => {
+    const classFolder = join(root, folder, name);
+    const files = await listImages(classFolder);
+    if (files.names.length === 0) {
+      throw new CornetError('DATA_MISSING', `The class folder ${classFolder} holds no images.`);
+    }
+    return files;
+  });
+  for (const [label, { names, sizes }] of found.entries()) {
+    const lines = names.map((name, i) => `${classes[label]}/${name}\0${sizes[i]}\n`);
+    hash.update(lines.join(''));
+  }
+  const files = found.map(({ names }) => names);
+  return new Split(folder, classes, files);
+}
+
+/** All images of a class with their sizes in bytes, in torchvision's order: by folder, then by name. */
+async function listImages(classFolder: string): Promise<{ names: string[]; sizes: number[] }> {
+  const found: { folder: string; files: string[] }[] = [];
+  // `trail`: the real paths from the class folder down to here, to notice a link that leads back up
+  async function walk(below: string, trail: readonly string[]): Promise<void> {
+    const here = join(classFolder, below);
+    const files: string[] = [];
+    for (const entry of await listFolder(here, 'The class folder')) {
+      if (await isFolder(here, entry)) {
+        const real = await realpath(join(here, entry.name));
+        if (trail.includes(real)) {
+          throw new CornetError('DATA_INVALID', `The link ${join(here, entry.name)} leads back to ${real}.`);
+        }
+        await walk(`${below}${entry.name}/`, [...trail, real]);
+      } else if (imageExtensions.test(entry.name)) files.push(entry.name);
+    }
+    found.push({ folder: below, files: files.sort(compareCodePoints) });
+  }
+  await walk('', [await realpath(classFolder)]);
+  found.sort((a, b) => compareCodePoints(a.folder.replace(/\/$/, ''), b.folder.replace(/\/$/, '')));
+  const names = found.flatMap(({ folder, files }) => files.map((file) => folder + file));
+  const sizes = await mapBounded(names, indexing.statsAtOnce, (name) => fileSize(join(classFolder, name)));
+  return { names, sizes };
+}
+
+async function fileSize(path: string): Promise<number> {
+  const stats = await stat(path).catch((cause: unknown) => {
+    throw new CornetError('DATA_INVALID', `The file ${path} cannot be read: ${reason(cause)}.`, { cause });
+  });
+  if (!stats.isFile()) throw new CornetError('DATA_INVALID', `${path} is not a regular file.`);
+  return stats.size;
+}
+
+async function isFolder(parent: string, entry: Dirent): Promise<boolean> {
+  if (!entry.isSymbolicLink()) return entry.isDirectory();
+  const target = await stat(join(parent, entry.name)).catch(() => null); // dangling: no folder; a file's size is asked for later
+  return target?.isDirectory() ?? false;
+}
+
+async function listFolder(path: string, what: string): Promise<Dirent[]> {
+  try {
+    return await readdir(path, { withFileTypes: true });
+  } catch (cause) {
+    throw new CornetError('DATA_MISSING', `${what} ${path} cannot be read: ${reason(cause)}.`, { cause });
+  }
+}
+
+function reason(cause: unknown): string {
+  const known: Record<string, string> = {
+    ENOENT: 'it does not exist',
+    ENOTDIR: 'it is not a folder',
+    EACCES: 'permission is denied',
+    ELOOP: 'its links form a loop',
+  };
+  const code = (cause as NodeJS.ErrnoException).code ?? '';
+  return known[code] ?? (cause as Error).message;
+}
+
+/** By Unicode code point, as Python sorts; JavaScript's own order is by UTF-16 unit. */
+export function compareCodePoints(a: string, b: string): number {
+  const length = Math.min(a.length, b.length);
+  for (let i = 0; i < length; i++) {
+    const x = a.charCodeAt(i);
+    const y = b.charCodeAt(i);
+    if (x !== y) return codePointRank(x) - codePointRank(y);
+  }
+  return a.length - b.length;
+}
+
+/** Puts surrogates, which stand for code points above U+FFFF, behind all other UTF-16 units. */
+function codePointRank(unit: number): number {
+  if (unit < 0xd800) return unit;
+  return unit < 0xe000 ? unit + 0x2000 : unit - 0x800;
+}

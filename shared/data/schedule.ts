@@ -1,0 +1,124 @@
+/**
+ * The schedule of a run: which images make up which shard, at which learning rate. A pure function of the seed, the
+ * size of the training set, the batch size and the number of lanes, so that coordinator and workers need not tell
+ * each other.
+ */
+import assert from 'node:assert/strict';
+import { Draws, streams } from '../random.ts';
+
+export interface ScheduleOptions {
+  /** The run's seed, an unsigned 32-bit integer. */
+  readonly seed: number;
+  /** Number of training images. */
+  readonly trainSize: number;
+  /** Images per step, over all lanes. */
+  readonly batchSize: number;
+  /** Number of lanes, K. */
+  readonly lanes: number;
+}
+
+/** Lane k's part of the batch of one step. */
+export interface Shard {
+  /** The epoch the step belongs to, from 0; keys the augmentation draws. */
+  readonly epoch: number;
+  /** Positions in the training split, in the order of the epoch's permutation. A view: do not write to it. */
+  readonly samples: Uint32Array;
+  /** The shard's share of the step's images, in [0, 1]. A lane without images has weight 0 and no job. */
+  readonly weight: number;
+}
+
+/** Epochs given as a decimal number are counted in millionths, so that 0.1 · 10 epochs is exactly one. */
+const microEpochs = 1_000_000;
+
+/** An epoch boundary needs two permutations: the one that ends and, for prefetching, the one that begins. */
+const permutationsKept = 2;
+
+export class Schedule {
+  readonly seed: number;
+  readonly trainSize: number;
+  readonly batchSize: number;
+  readonly lanes: number;
+  /** Steps of one epoch; the last one may have a smaller batch. */
+  readonly stepsPerEpoch: number;
+  readonly #permutations = new Map<number, Uint32Array>();
+
+  constructor({ seed, trainSize, batchSize, lanes }: ScheduleOptions) {
+    for (const count of [trainSize, batchSize, lanes]) assert(Number.isInteger(count) && count >= 1);
+    this.seed = seed;
+    this.trainSize = trainSize;
+    this.batchSize = batchSize;
+    this.lanes = lanes;
+    this.stepsPerEpoch = Math.ceil(trainSize / batchSize);
+  }
+
+  /** Lane `lane`'s part of the batch of step `step` (both from 0). */
+  shard(step: number, lane: number): Shard {
+    assert(Number.isInteger(lane) && lane >= 0 && lane < this.lanes, `no lane ${lane} of ${this.lanes}`);
+    const { epoch, start, size } = this.#batch(step);
+    const from = start + Math.floor((size * lane) / this.lanes);
+    const to = start + Math.floor((size * (lane + 1)) / this.lanes);
+    return { epoch, samples: this.#permutation(epoch).subarray(from, to), weight: (to - from) / size };
+  }
+
+  /** The number of images of a step, over all lanes. */
+  batchSizeAt(step: number): number {
+    return this.#batch(step).size;
+  }
+
+  /** The fewest images that any shard of the run has, shards without images left out: what a norm gets to see. */
+  smallestShard(): number {
+    const last = this.trainSize - (this.stepsPerEpoch - 1) * this.batchSize;
+    return Math.max(1, Math.floor(last / this.lanes));
+  }
+
+  /** Epochs done when `step` steps are done, with fraction. */
+  epochsAt(step: number): number {
+    return step / this.stepsPerEpoch;
+  }
+
+  /**
+   * The learning rate of a step: `initial` · 0.1^⌊(e + (t+1)/n) / stepSize⌋ for step t of epoch e of n steps, as PyTorch's
+   * StepLR on the fractional epoch. Counted in steps, (e·n + t + 1) / (n · stepSize), so that no boundary is lost to rounding.
+   * @param stepSize whole epochs between two divisions by ten
+   */
+  learningRate(step: number, { initial, stepSize }: { initial: number; stepSize: number }): number {
+    assert(Number.isInteger(stepSize) && stepSize >= 1, `step size ${stepSize}`);
+    return initial / 10 ** Math.floor((step + 1) / (this.stepsPerEpoch * stepSize));
+  }
+
+  /**
+   * Whether something that is due every `everyEpochs` epochs is due before step `step`, that is whether
+   * step = ⌊k · everyEpochs · stepsPerEpoch⌋ for a k ≥ 1. Validation and the checkpoints kept for ever ask this.
+   * @param everyEpochs positive, may be a fraction down to a millionth
+   */
+  isDue(step: number, everyEpochs: number): boolean {
+    const interval = Math.round(everyEpochs * microEpochs) * this.stepsPerEpoch; // in millionths of a step
+    assert(interval > 0, `every ${everyEpochs} epochs`);
+    const k = Math.max(1, Math.ceil((step * microEpochs) / interval));
+    return k * interval < (step + 1) * microEpochs;
+  }
+
+  #batch(step: number): { epoch: number; start: number; size: number } {
+    assert(Number.isInteger(step) && step >= 0, `step ${step}`);
+    const epoch = Math.floor(step / this.stepsPerEpoch);
+    const start = (step % this.stepsPerEpoch) * this.batchSize;
+    return { epoch, start, size: Math.min(this.batchSize, this.trainSize - start) };
+  }
+
+  /** The order of the training images in an epoch: Fisher and Yates, in Durstenfeld's form. */
+  #permutation(epoch: number): Uint32Array {
+    const known = this.#permutations.get(epoch);
+    if (known !== undefined) return known;
+    const draws = new Draws(this.seed, streams.permutation, epoch);
+    const order = Uint32Array.from({ length: this.trainSize }, (_, i) => i);
+    for (let i = this.trainSize - 1; i > 0; i--) {
+      const j = draws.integer(i + 1);
+      [order[i], order[j]] = [order[j]!, order[i]!];
+    }
+    if (this.#permutations.size === permutationsKept) {
+      this.#permutations.delete(this.#permutations.keys().next().value!);
+    }
+    this.#permutations.set(epoch, order);
+    return order;
+  }
+}
