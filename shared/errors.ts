@@ -103,6 +103,26 @@ export const errorTable = {
     meaning: 'Data passed between workers did not arrive as it was sent.',
     remedy: 'Check memory and network of the machines; start again with --resume.',
   },
+  BACKEND_UNAVAILABLE: {
+    exit: exitCodes.error,
+    meaning: 'The tensor library that was asked for is not built or cannot be loaded on this machine.',
+    remedy: 'Run `deploy/setup.sh`, which fetches libtorch and builds the addon.',
+  },
+  DEVICE_UNAVAILABLE: {
+    exit: exitCodes.error,
+    meaning: 'The device that was asked for does not exist, or the tensor library was built without support for it.',
+    remedy: 'Choose another device, or install a libtorch with CUDA and run `deploy/setup.sh` again.',
+  },
+  NORM_ONE_VALUE: {
+    exit: exitCodes.usage,
+    meaning: 'A batch normalisation would see a single value per channel while training and divide by zero.',
+    remedy: 'Use a larger batch, fewer lanes or a larger image size, so that each lane has at least two images.',
+  },
+  TENSOR_OPERATION: {
+    exit: exitCodes.error,
+    meaning: 'The tensor library refused an operation; its own words are in the message.',
+    remedy: 'If it says that memory ran out, use a smaller batch or more lanes; otherwise please report it.',
+  },
   INTERNAL: {
     exit: exitCodes.error,
     meaning: 'Something that should be impossible happened.',

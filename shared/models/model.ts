@@ -1,3 +1,32 @@
-/** What a model of the family is, as seen by both sides: names and shapes, no tensor. */
+/** What a model of the family is, as seen by both sides: names, shapes and the forward pass; no tensor library. */
+import type { Init } from './layers.ts';
+import type { Tensor } from './ops.ts';
+import type { Pass } from './pass.ts';
+
 export const modelNames = ['Z', 'R', 'RT', 'S'] as const;
 export type ModelName = (typeof modelNames)[number];
+
+export type StateKind = 'parameter' | 'runningMean' | 'runningVar' | 'numBatchesTracked';
+
+/** One entry of the state dict, named and shaped as in the original ([o, i, kh, kw], [o, i], [c] or []). */
+export interface StateEntry {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly kind: StateKind;
+  readonly init: Init;
+}
+
+export interface Model {
+  readonly name: ModelName;
+  /** In PyTorch's state dict order. */
+  readonly entries: readonly StateEntry[];
+  /** The batch normalisations in state dict order: `V2.norm1_0`. */
+  readonly norms: readonly string[];
+  /** Images [n, 3, s, s], normalised → logits [n, 1000]. */
+  forward<T extends Tensor>(pass: Pass<T>, images: T): T;
+}
+
+/** Number of elements of a shape. */
+export function elementCount(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1);
+}

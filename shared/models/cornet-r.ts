@@ -1,0 +1,101 @@
+/**
+ * CORnet-R (Kubilius et al. 2018): four areas of one recurrent convolution each, unrolled within a time step: an area
+ * reads what its predecessor made in the same step, plus its own state of the step before.
+ */
+import { conv2d, groupNorm, linear, stateEntries } from './layers.ts';
+import type { Model, ModelName } from './model.ts';
+import type { Tensor } from './ops.ts';
+import type { Pass } from './pass.ts';
+
+const normGroups = 32;
+
+const area = (name: string, inChannels: number, channels: number, kernel: number, stride: number) => ({
+  name,
+  convInput: conv2d(`${name}.conv_input`, inChannels, channels, kernel, { stride }),
+  normInput: groupNorm(`${name}.norm_input`, channels, normGroups),
+  conv1: conv2d(`${name}.conv1`, channels, channels, 3, { bias: false }),
+  norm1: groupNorm(`${name}.norm1`, channels, normGroups),
+});
+type Area = ReturnType<typeof area>;
+
+const areas = [
+  area('V1', 3, 64, 7, 4),
+  area('V2', 64, 128, 3, 2),
+  area('V4', 128, 256, 3, 2),
+  area('IT', 256, 512, 3, 2),
+] as const;
+const decoder = linear('decoder.linear', 512, 1000, 'pytorch');
+
+/** One area at one time step. Input null: nothing has arrived yet, which counts as zeros after conv_input. */
+function step<T extends Tensor>(
+  pass: Pass<T>,
+  area: Area,
+  input: T | null,
+  state: T | null,
+  zeros: () => T,
+): T {
+  const { name } = area;
+  return pass.ops.scope(() => {
+    let x: T;
+    if (input === null) {
+      x = zeros();
+    } else {
+      x = pass.conv2d(area.convInput, input);
+      x = pass.groupNorm(area.normInput, x);
+      x = pass.relu(`${name}.nonlin_input`, x);
+    }
+    const skip = state === null ? x : pass.ops.add(x, state);
+    x = pass.conv2d(area.conv1, skip);
+    x = pass.groupNorm(area.norm1, x);
+    x = pass.relu(`${name}.nonlin1`, x);
+    return pass.tap(`${name}.output`, x);
+  });
+}
+
+/** The areas' outputs after one time step, each the area's state for the next. */
+function timeStep<T extends Tensor>(
+  pass: Pass<T>,
+  images: T,
+  before: readonly T[] | null,
+  sameStep: boolean,
+): T[] {
+  const [n = 0, , height = 0, width = 0] = images.shape;
+  const outputs: T[] = [];
+  let size = [height, width];
+  for (const [index, area] of areas.entries()) {
+    const { stride } = area.convInput;
+    size = size.map((length) => Math.ceil(length / stride));
+    const zeros = () => pass.ops.zeros([n, area.conv1.outChannels, ...size]);
+    const input = index === 0 ? images : before === null ? null : (sameStep ? outputs : before)[index - 1]!;
+    outputs.push(step(pass, area, input, before?.[index] ?? null, zeros));
+  }
+  return outputs;
+}
+
+/**
+ * R and RT: the same areas and weights, `times` time steps, two ways of passing outputs on.
+ * @param sameStep whether an area reads what its predecessor made in the same time step (R) or in the one before (RT)
+ */
+export function unrolled(name: ModelName, times: number, sameStep: boolean): Model {
+  return {
+    name,
+    entries: [
+      ...areas.flatMap(({ convInput, normInput, conv1, norm1 }) => [convInput, normInput, conv1, norm1]),
+      decoder,
+    ].flatMap(stateEntries),
+    norms: [],
+
+    forward<T extends Tensor>(pass: Pass<T>, images: T): T {
+      return pass.ops.scope(() => {
+        let outputs: T[] | null = null;
+        for (let t = 0; t < times; t++) {
+          const before: T[] | null = outputs;
+          outputs = pass.at(t, () => timeStep(pass, images, before, sameStep));
+        }
+        return pass.decoder(decoder, outputs!.at(-1)!);
+      });
+    },
+  };
+}
+
+export const cornetR = (times: number): Model => unrolled('R', times, true);

@@ -1,0 +1,104 @@
+/** One forward pass: looks up a layer's weights by name, runs its operation, and shows its output to the taps. */
+import assert from 'node:assert/strict';
+import { type BatchNorm, type Conv2d, type GroupNorm, type Linear, normEpsilon } from './layers.ts';
+import type { Ops, Tensor } from './ops.ts';
+
+/** Sees the output of every layer as it is made; `timeStep` is null outside the recurrent areas. */
+export type TapListener<T extends Tensor> = (name: string, timeStep: number | null, value: T) => void;
+
+export class Pass<T extends Tensor> {
+  readonly ops: Ops<T>;
+  readonly training: boolean;
+  readonly #weights: ReadonlyMap<string, T>;
+  readonly #listener: TapListener<T> | null;
+  #timeStep: number | null = null;
+
+  /**
+   * @param weights state dict entries by name; when training, the running statistics are scratch that the pass overwrites
+   * @param listener is shown each output before a later operation may overwrite it; copies what it wants to keep
+   */
+  constructor(
+    ops: Ops<T>,
+    weights: ReadonlyMap<string, T>,
+    training: boolean,
+    listener: TapListener<T> | null = null,
+  ) {
+    this.ops = ops;
+    this.training = training;
+    this.#weights = weights;
+    this.#listener = listener;
+  }
+
+  /** Runs `body` at a time step: the taps inside carry its number. Everything but its result is given back. */
+  at<R>(timeStep: number, body: () => R): R {
+    const outer = this.#timeStep;
+    this.#timeStep = timeStep;
+    try {
+      return this.ops.scope(body);
+    } finally {
+      this.#timeStep = outer;
+    }
+  }
+
+  conv2d(layer: Conv2d, x: T, stride: number = layer.stride): T {
+    const bias = layer.bias ? this.#weight(layer, 'bias') : null;
+    const padding = Math.floor(layer.kernel / 2);
+    return this.tap(layer.name, this.ops.conv2d(x, this.#weight(layer, 'weight'), bias, stride, padding));
+  }
+
+  batchNorm(layer: BatchNorm, x: T): T {
+    const tensors = {
+      weight: this.#weight(layer, 'weight'),
+      bias: this.#weight(layer, 'bias'),
+      runningMean: this.#weight(layer, 'running_mean'),
+      runningVar: this.#weight(layer, 'running_var'),
+    };
+    return this.tap(layer.name, this.ops.batchNorm(x, tensors, normEpsilon, this.training));
+  }
+
+  groupNorm(layer: GroupNorm, x: T): T {
+    const weight = this.#weight(layer, 'weight');
+    return this.tap(
+      layer.name,
+      this.ops.groupNorm(x, layer.groups, weight, this.#weight(layer, 'bias'), normEpsilon),
+    );
+  }
+
+  linear(layer: Linear, x: T): T {
+    return this.tap(
+      layer.name,
+      this.ops.linear(x, this.#weight(layer, 'weight'), this.#weight(layer, 'bias')),
+    );
+  }
+
+  /** Uses up x. */
+  relu(name: string, x: T): T {
+    return this.tap(name, this.ops.relu(x));
+  }
+
+  /** Windows of 3 at stride 2, padded by 1: the only pooling of the family besides the decoder's. */
+  maxPool(name: string, x: T): T {
+    return this.tap(name, this.ops.maxPool(x, 3, 2, 1));
+  }
+
+  /** The readout all four share: mean over the image, then a linear layer. */
+  decoder(layer: Linear, x: T): T {
+    return this.ops.scope(() => {
+      const pooled = this.tap('decoder.avgpool', this.ops.globalAveragePool(x));
+      const flat = this.tap('decoder.flatten', this.ops.flatten(pooled));
+      return this.tap('decoder.output', this.linear(layer, flat));
+    });
+  }
+
+  /** Shows a value under a name of its own, as the original's Identity modules do. */
+  tap(name: string, value: T): T {
+    this.#listener?.(name, this.#timeStep, value);
+    return value;
+  }
+
+  #weight(layer: { readonly name: string }, suffix: string): T {
+    const tensor = this.#weights.get(`${layer.name}.${suffix}`);
+    assert(tensor, `no weight ${layer.name}.${suffix}`);
+    return tensor;
+  }
+}

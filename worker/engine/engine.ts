@@ -1,0 +1,372 @@
+/**
+ * The engine: a model, its optimizer and a tensor library, one per process. Synchronous and single-threaded; the
+ * caller decides in which thread it lives.
+ *
+ * Its state is what a snapshot holds: parameters, momentum, running statistics, step. Computing a shard leaves the
+ * state alone and keeps the shard's vector; `reduce` sums slices of vectors in lane order; `apply` is the only step
+ * from one state to the next.
+ */
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { CornetError } from '../../shared/errors.ts';
+import { formulaEntry, formulaImages, formulaLabels } from '../../shared/models/closed-formula.ts';
+import { buildModel } from '../../shared/models/family.ts';
+import { normMomentum } from '../../shared/models/layers.ts';
+import { elementCount, type Model, type ModelName } from '../../shared/models/model.ts';
+import type { Tensor } from '../../shared/models/ops.ts';
+import { Pass } from '../../shared/models/pass.ts';
+import { tapName, traceModel } from '../../shared/models/trace.ts';
+import { type StateLayout, stateLayout } from '../../shared/state-layout.ts';
+import { type VectorLayout, vectorLayout } from '../../shared/vector-layout.ts';
+import type { Backend, MemoryCounters, Numerics } from '../backend/backend.ts';
+import { TorchBackend } from '../backend/torch/torch-backend.ts';
+import { ModelState } from './model-state.ts';
+import { type Scores, scoreLogits } from './scores.ts';
+
+export interface EngineOptions {
+  readonly backend: 'torch';
+  /** `cpu` or `cuda:<index>`. */
+  readonly device: string;
+  /** Threads that one operator may use. */
+  readonly threads: number;
+  readonly model: ModelName;
+  /** Time steps of R and RT; Z and S have their own. */
+  readonly times: number;
+  /** Pixels, square. */
+  readonly imageSize: number;
+  readonly precision: 'fp32' | 'bf16';
+  readonly momentum: number;
+  readonly weightDecay: number;
+}
+
+/** Images as decoded ([n, s, s, 3], 0–255), or already normalised in PyTorch's layout ([n, 3, s, s]). */
+export type Images = Uint8Array | Float32Array;
+
+/** One lane's contribution to a slice. */
+export interface LanePart {
+  readonly lane: number;
+  /** The lane's share of the step's images. */
+  readonly weight: number;
+  /** The slice of the lane's vector; null: this engine computed it. */
+  readonly bytes: Uint8Array | null;
+}
+
+/** Float32 elements [begin, end) of the reduced vector; bytes null: this engine reduced it. */
+export interface ReducedSlice {
+  readonly begin: number;
+  readonly end: number;
+  readonly bytes: Uint8Array | null;
+}
+
+export interface TapValue {
+  readonly shape: readonly number[];
+  /** Row-major. */
+  readonly data: Float32Array;
+}
+
+/** Images of the probe: the least that every norm accepts. */
+const probeImages = 2;
+
+export class Engine {
+  readonly options: EngineOptions;
+  readonly #backend: Backend<Tensor>;
+  readonly #model: Model;
+  readonly #stateLayout: StateLayout;
+  readonly #vectorLayout: VectorLayout;
+  readonly #state: ModelState<Tensor>;
+  readonly #reduced: Tensor;
+  #reducedRanges: { readonly begin: number; readonly end: number }[] = [];
+  readonly #vectors = new Map<number, Tensor>();
+  #step: number | null = null;
+
+  /**
+   * @throws CornetError BACKEND_UNAVAILABLE when the tensor library cannot be loaded, DEVICE_UNAVAILABLE when it does
+   * not know the device
+   */
+  constructor(options: EngineOptions) {
+    this.options = options;
+    this.#model = buildModel(options.model, options.times);
+    this.#stateLayout = stateLayout(this.#model);
+    this.#vectorLayout = vectorLayout(this.#model, options.imageSize);
+    this.#backend = new TorchBackend(options.device, options.threads);
+    this.#state = new ModelState(this.#backend, this.#model, this.#vectorLayout);
+    this.#reduced = this.#backend.flat(this.#vectorLayout.length);
+  }
+
+  get numerics(): Numerics {
+    return this.#backend.numerics;
+  }
+
+  get memory(): MemoryCounters {
+    return this.#backend.memory();
+  }
+
+  /** Tensors alive. */
+  get tensorCount(): number {
+    return this.#backend.tensorCount;
+  }
+
+  /** Float32 elements of a vector. */
+  get vectorLength(): number {
+    return this.#vectorLayout.length;
+  }
+
+  /** The step that the state is at: as many updates lie behind it. */
+  get step(): number {
+    assert(this.#step !== null, 'no snapshot has been loaded');
+    return this.#step;
+  }
+
+  /**
+   * SHA-256 (hex) of the vector of one shard whose weights and images come from a closed formula: two engines that
+   * agree on it can be trusted to compute the same run. The state stays as it is.
+   */
+  probe(): string {
+    const { imageSize } = this.options;
+    return this.#backend.scope(() => {
+      const state = new ModelState(this.#backend, this.#model, this.#vectorLayout);
+      for (const entry of this.#model.entries) {
+        if (entry.kind !== 'numBatchesTracked') state.write(entry.name, formulaEntry(entry));
+      }
+      const images = formulaImages(probeImages, imageSize);
+      const { vector } = this.#shard(state, images, formulaLabels(probeImages));
+      return sha256(this.#backend.downloadFlat(vector));
+    });
+  }
+
+  /** Takes over the state of a snapshot body (`stateLayout`); forgets all vectors. */
+  load(body: Uint8Array, step: number): void {
+    const { slots, bytes } = this.#stateLayout;
+    assert.equal(body.byteLength, bytes, 'a snapshot body has the length of its layout');
+    for (const slot of slots) {
+      const { buffer } = body.slice(slot.offset, slot.offset + slot.bytes); // a copy, and therefore aligned
+      if (slot.dtype === 'I64') this.#state.counters.set(slot.name, new BigInt64Array(buffer)[0]!);
+      else this.#state.write(slot.name, new Float32Array(buffer));
+    }
+    this.forgetVectors();
+    this.#step = step;
+  }
+
+  /** The state as a snapshot body. */
+  snapshot(): Uint8Array {
+    assert(this.#step !== null, 'no snapshot has been loaded');
+    const { slots, bytes } = this.#stateLayout;
+    const body = new Uint8Array(bytes);
+    for (const slot of slots) {
+      const values =
+        slot.dtype === 'I64'
+          ? BigInt64Array.of(this.#state.counters.get(slot.name)!)
+          : this.#state.read(slot.name);
+      body.set(new Uint8Array(values.buffer), slot.offset);
+    }
+    return body;
+  }
+
+  /**
+   * Computes the vector of one lane's shard at the present state and keeps it. A pure function of the state and its
+   * arguments: the same bytes whenever it is repeated.
+   * @param labels one class index per image
+   * @returns the mean loss over the shard (float32) and the counts of right answers
+   */
+  computeShard(lane: number, images: Images, labels: Int32Array): Scores {
+    assert(this.#step !== null, 'no snapshot has been loaded');
+    const { vector, scores } = this.#shard(this.#state, images, labels);
+    this.#forgetVector(lane);
+    this.#vectors.set(lane, vector);
+    return scores;
+  }
+
+  /** A copy of the lane's vector: float32, little endian. The order inside an entry is the backend's own. */
+  vectorBytes(lane: number): Uint8Array {
+    return this.#backend.downloadFlat(this.#vector(lane));
+  }
+
+  /** SHA-256 (hex) of the lane's vector. */
+  vectorDigest(lane: number): string {
+    return sha256(this.vectorBytes(lane));
+  }
+
+  /**
+   * Sums elements [begin, end) over the lanes, in the order given: each is multiplied by its weight, then added; never
+   * fused, so that a slice has the bits of that part of the whole. The result is kept for `apply`.
+   * @returns firstBad: the entry of the vector in which the first value that is not finite lies
+   */
+  reduce(
+    begin: number,
+    end: number,
+    lanes: readonly LanePart[],
+  ): { bytes: Uint8Array; finite: boolean; firstBad: string | null } {
+    assert(0 <= begin && begin < end && end <= this.vectorLength, 'a slice lies within the vector');
+    assert(
+      lanes.length > 0 && lanes.every(({ lane }, i) => i === 0 || lanes[i - 1]!.lane < lane),
+      'lanes are summed in ascending order',
+    );
+    return this.#backend.scope(() => {
+      const backend = this.#backend;
+      const sum = backend.slice(this.#reduced, begin, end);
+      for (const [index, { lane, weight, bytes }] of lanes.entries()) {
+        backend.scope(() => {
+          const part =
+            bytes === null
+              ? backend.slice(this.#vector(lane), begin, end)
+              : this.#received(bytes, begin, end);
+          const term = index === 0 ? sum : backend.flat(end - begin);
+          backend.copy(term, part);
+          backend.scale(term, weight);
+          if (term !== sum) backend.accumulate(sum, term, 1);
+        });
+      }
+      this.#reducedRanges.push({ begin, end });
+      const bytes = backend.downloadFlat(sum);
+      const finite = backend.allFinite(sum);
+      return { bytes, finite, firstBad: finite ? null : this.#firstBad(bytes, begin) };
+    });
+  }
+
+  /**
+   * One step of SGD as PyTorch's (momentum buffer, weight decay in the gradient, parameters without a gradient left
+   * alone), and of the running statistics. Forgets all vectors.
+   * @param slices cover the whole vector, in order
+   */
+  apply(learningRate: number, slices: readonly ReducedSlice[]): void {
+    const { step, options } = this;
+    this.#backend.scope(() => {
+      let covered = 0;
+      for (const { begin, end, bytes } of slices) {
+        assert.equal(begin, covered, 'slices cover the vector without gap or overlap');
+        covered = end;
+        if (bytes === null) {
+          const own = this.#reducedRanges.some((range) => range.begin === begin && range.end === end);
+          assert(own, `elements ${begin} to ${end} were not reduced here`);
+        } else {
+          this.#backend.copy(
+            this.#backend.slice(this.#reduced, begin, end),
+            this.#received(bytes, begin, end),
+          );
+        }
+      }
+      assert.equal(covered, this.vectorLength, 'slices cover the whole vector');
+      this.#state.update(this.#reduced, learningRate, options.momentum, options.weightDecay, normMomentum);
+    });
+    this.forgetVectors();
+    this.#step = step + 1;
+  }
+
+  /** Drops all vectors and reduced slices. */
+  forgetVectors(): void {
+    for (const lane of [...this.#vectors.keys()]) this.#forgetVector(lane);
+    this.#reducedRanges = [];
+  }
+
+  /** Scores a batch with the running statistics. */
+  evaluate(images: Images, labels: Int32Array): Scores {
+    return this.#backend.scope(() => {
+      const logits = this.#infer(images, labels.length, null);
+      return scoreLogits(this.#backend.download(logits), labels);
+    });
+  }
+
+  /**
+   * Reads the outputs of named places, with the running statistics.
+   * @param names full tap names: `V4.output-t3`, `decoder.avgpool`
+   * @throws CornetError OPTION_INVALID for a tap that the model does not have
+   */
+  taps(images: Images, names: readonly string[]): Map<string, TapValue> {
+    const { imageSize } = this.options;
+    const known = traceModel(this.#model, probeImages, imageSize).taps.map(tapName);
+    for (const name of names) {
+      if (known.includes(name)) continue;
+      throw new CornetError('OPTION_INVALID', `CORnet-${this.#model.name} has no tap ${name}.`, {
+        hint: `It has ${known.join(', ')}.`,
+      });
+    }
+    const values = new Map<string, TapValue>();
+    this.#backend.scope(() => {
+      this.#infer(images, images.length / (3 * imageSize * imageSize), (name, timeStep, value) => {
+        const full = tapName({ name, timeStep });
+        if (names.includes(full))
+          values.set(full, { shape: value.shape, data: this.#backend.download(value) });
+      });
+    });
+    return values;
+  }
+
+  /** One training pass; the vector passes to the caller's scope. */
+  #shard(state: ModelState<Tensor>, images: Images, labels: Int32Array): { vector: Tensor; scores: Scores } {
+    const backend = this.#backend;
+    const { entries, gradients: gradientEnd } = this.#vectorLayout;
+    let scores: Scores | null = null;
+    const vector = backend.scope(() => {
+      const vector = backend.flat(this.vectorLength);
+      const trained = entries.filter(({ end }) => end <= gradientEnd);
+      // The norms write the batch's statistics straight into the vector.
+      const statistics = entries
+        .filter(({ begin }) => begin >= gradientEnd)
+        .map(({ name, begin, shape }) => [name, backend.window(vector, begin, shape)] as const);
+      const weights = new Map([...state.parameters, ...statistics]);
+      const input = this.#upload(images, labels.length);
+      const { loss, logits, gradients } = backend.gradients(
+        this.options.precision,
+        () => this.#model.forward(new Pass(backend, weights, true), input),
+        backend.uploadLabels(labels),
+        trained.map(({ name }) => state.parameters.get(name)!),
+      );
+      for (const [index, { name, begin, shape }] of trained.entries()) {
+        const gradient = gradients[index];
+        assert(gradient, `${name} received no gradient`);
+        backend.copy(backend.window(vector, begin, shape), gradient);
+      }
+      scores = { ...scoreLogits(backend.download(logits), labels), loss: backend.download(loss)[0]! };
+      return vector;
+    });
+    assert(scores);
+    return { vector, scores };
+  }
+
+  #infer(
+    images: Images,
+    count: number,
+    listener: ConstructorParameters<typeof Pass<Tensor>>[3] | null,
+  ): Tensor {
+    assert(this.#step !== null, 'no snapshot has been loaded');
+    const weights = new Map([...this.#state.parameters, ...this.#state.statistics]);
+    const pass = new Pass(this.#backend, weights, false, listener);
+    const input = this.#upload(images, count);
+    return this.#backend.inference(this.options.precision, () => this.#model.forward(pass, input));
+  }
+
+  #upload(images: Images, count: number): Tensor {
+    const { imageSize } = this.options;
+    const shape = [count, 3, imageSize, imageSize];
+    assert.equal(images.length, elementCount(shape), `${count} images of ${imageSize} pixels`);
+    if (images instanceof Float32Array) return this.#backend.upload(images, shape);
+    return this.#backend.uploadImages(images, count, imageSize);
+  }
+
+  #vector(lane: number): Tensor {
+    const vector = this.#vectors.get(lane);
+    assert(vector, `the vector of lane ${lane} was not computed here`);
+    return vector;
+  }
+
+  #forgetVector(lane: number): void {
+    const vector = this.#vectors.get(lane);
+    if (vector) this.#backend.release(vector);
+    this.#vectors.delete(lane);
+  }
+
+  #received(bytes: Uint8Array, begin: number, end: number): Tensor {
+    assert.equal(bytes.byteLength, (end - begin) * 4, 'a slice has four bytes per element');
+    return this.#backend.uploadFlat(bytes);
+  }
+
+  #firstBad(bytes: Uint8Array, begin: number): string {
+    const values = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+    const index = begin + values.findIndex((value) => !Number.isFinite(value));
+    return this.#vectorLayout.entries.find(({ end }) => index < end)!.name;
+  }
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}

@@ -1,0 +1,107 @@
+/**
+ * A model's state on the device. Parameters, momentum and running statistics each live in one flat tensor, so that an
+ * update is a few operators over long ranges; entries are windows of it. The flat order is the vector's: the trained
+ * parameters first, so that gradients and parameters lie side by side.
+ */
+import assert from 'node:assert/strict';
+import { elementCount, type Model } from '../../shared/models/model.ts';
+import type { Tensor } from '../../shared/models/ops.ts';
+import { momentumName } from '../../shared/state-layout.ts';
+import type { VectorLayout } from '../../shared/vector-layout.ts';
+import type { Backend } from '../backend/backend.ts';
+
+export class ModelState<T extends Tensor> {
+  /** Leaves of autograd, by state dict name; they share the memory of the flat tensor. */
+  readonly parameters: ReadonlyMap<string, T>;
+  /** Running means and variances, by state dict name. */
+  readonly statistics: ReadonlyMap<string, T>;
+  /** `num_batches_tracked` of each norm, by state dict name. */
+  readonly counters = new Map<string, bigint>();
+  readonly #backend: Backend<T>;
+  readonly #layout: VectorLayout;
+  readonly #flatParameters: T;
+  readonly #flatMomentum: T;
+  readonly #flatStatistics: T;
+  /** Every float entry of a snapshot, by name, as a plain window. */
+  readonly #windows = new Map<string, T>();
+
+  constructor(backend: Backend<T>, model: Model, layout: VectorLayout) {
+    this.#backend = backend;
+    this.#layout = layout;
+    const trained = layout.entries.filter(({ end }) => end <= layout.gradients);
+    const trainedNames = new Set(trained.map(({ name }) => name));
+    const untrained = model.entries.filter(
+      ({ name, kind }) => kind === 'parameter' && !trainedNames.has(name),
+    );
+    const flatOrder = [...trained, ...untrained];
+    const length = flatOrder.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+    this.#flatParameters = backend.flat(length);
+    this.#flatMomentum = backend.flat(length);
+    this.#flatStatistics = backend.flat(layout.length - layout.gradients);
+
+    const parameters = new Map<string, T>();
+    let begin = 0;
+    for (const { name, shape } of flatOrder) {
+      const window = backend.window(this.#flatParameters, begin, shape);
+      this.#windows.set(name, window);
+      this.#windows.set(momentumName(name), backend.window(this.#flatMomentum, begin, shape));
+      parameters.set(name, backend.parameter(window));
+      begin += elementCount(shape);
+    }
+    const statistics = new Map<string, T>();
+    for (const { name, shape, begin } of layout.entries.slice(trained.length)) {
+      const window = backend.window(this.#flatStatistics, begin - layout.gradients, shape);
+      this.#windows.set(name, window);
+      statistics.set(name, window);
+    }
+    for (const { name, kind } of model.entries) if (kind === 'numBatchesTracked') this.counters.set(name, 0n);
+    this.parameters = parameters;
+    this.statistics = statistics;
+  }
+
+  /** Sets an entry of the state dict or a momentum buffer from row-major values. */
+  write(name: string, values: Float32Array): void {
+    const window = this.#window(name);
+    this.#backend.scope(() => this.#backend.copy(window, this.#backend.upload(values, window.shape)));
+  }
+
+  /** An entry of the state dict or a momentum buffer, row-major. */
+  read(name: string): Float32Array {
+    return this.#backend.download(this.#window(name));
+  }
+
+  /**
+   * torch.optim.SGD (dampening 0, no Nesterov) and the running statistics of nn.BatchNorm2d, from a reduced vector,
+   * whose gradients are overwritten.
+   */
+  update(
+    reduced: T,
+    learningRate: number,
+    momentum: number,
+    weightDecay: number,
+    normMomentum: number,
+  ): void {
+    const backend = this.#backend;
+    const { gradients: trained, length } = this.#layout;
+    backend.scope(() => {
+      const gradient = backend.slice(reduced, 0, trained);
+      const parameters = backend.slice(this.#flatParameters, 0, trained);
+      const buffer = backend.slice(this.#flatMomentum, 0, trained);
+      if (weightDecay !== 0) backend.accumulate(gradient, parameters, weightDecay);
+      backend.scale(buffer, momentum);
+      backend.accumulate(buffer, gradient, 1);
+      backend.accumulate(parameters, buffer, -learningRate);
+      if (length > trained) {
+        backend.scale(this.#flatStatistics, 1 - normMomentum);
+        backend.accumulate(this.#flatStatistics, backend.slice(reduced, trained, length), normMomentum);
+      }
+    });
+    for (const [name, count] of this.counters) this.counters.set(name, count + 1n);
+  }
+
+  #window(name: string): T {
+    const window = this.#windows.get(name);
+    assert(window, `no entry ${name}`);
+    return window;
+  }
+}
