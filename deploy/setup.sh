@@ -1,0 +1,277 @@
+#!/usr/bin/env bash
+# Makes a fresh clone ready to test, to demonstrate and to train, on Debian or Ubuntu. Idempotent: a second run takes
+# seconds and needs no network. It is bash, because it runs before anything else of the project can.
+set -euo pipefail
+export LC_ALL=C PYTHONUNBUFFERED=1
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+readonly torch_version=2.13.0
+readonly torch_index=https://download.pytorch.org/whl
+readonly lock_wait=3600 # seconds to wait for another set-up of the same checkout
+readonly apt_wait=300   # seconds to wait for another apt-get of the same machine
+readonly cache=$PWD/.cache
+readonly log=$cache/setup.log
+
+usage() {
+  cat <<TEXT
+Usage: deploy/setup.sh [--libtorch auto|wheel|debian|DIR]
+
+Sets up what is missing: a C++ compiler and redis-server from the distribution, the npm packages, libtorch, the
+torch addon and the compiled TypeScript.
+
+  --libtorch auto    (default) the first of these that works: \$LIBTORCH; the torch that python3 imports;
+                     the pip wheel of torch $torch_version, for CUDA where nvidia-smi works; Debian's libtorch-dev
+  --libtorch wheel   only the pip wheel
+  --libtorch debian  only Debian's libtorch-dev, with OpenBLAS
+  --libtorch DIR     only the libtorch in DIR, which holds lib/ and include/
+  --help             this text
+TEXT
+}
+
+fail() {
+  printf '%s\n' "$@" >&2
+  exit 1
+}
+
+has() { command -v "$1" >/dev/null; }
+
+# since START: the time that passed since START, which was $EPOCHREALTIME.
+since() { awk -v start="$1" -v now="$EPOCHREALTIME" 'BEGIN { printf "%.1f s", now - start }'; }
+
+# quietly COMMAND...: the output goes to the log; only the size of a download is shown. Descriptor 9, the lock, is
+# closed: a package may start a service that outlives this script.
+quietly() {
+  printf '\n$ %s\n' "$*" >>"$log"
+  "$@" 9>&- 2>&1 </dev/null | tee -a "$log" |
+    sed -unE 's/^ *(Downloading .*\.whl.* \([0-9.]+ [kMG]?B\)).*/  \1/p; s/^(Need to get [0-9].*)/  \1/p'
+}
+
+# step TITLE COMMAND...: runs the command and says how long it took; shows the end of its output where it fails.
+step() {
+  local title=$1 start=$EPOCHREALTIME
+  shift
+  echo "$title ..."
+  if quietly "$@"; then
+    echo "  done in $(since "$start")"
+  else
+    tail -n 30 "$log" >&2
+    fail "Set-up failed at: $title. The whole output is in $log."
+  fi
+}
+
+# --- Packages of the distribution -----------------------------------------------------------------------------------
+
+may_install() {
+  has apt-get || return 1
+  ((EUID == 0)) && return
+  has sudo || return 1
+  sudo -n true 2>/dev/null && return
+  [[ -t 0 ]] && sudo -v -p "Password of %p, to install $*: "
+}
+
+install_packages() {
+  if ! may_install "$@"; then
+    echo "Packages are missing and this user cannot install them. Ask an administrator to run:"
+    echo "  apt-get install --no-install-recommends $*"
+    return 1
+  fi
+  local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -y -o "DPkg::Lock::Timeout=$apt_wait")
+  ((EUID == 0)) || apt=(sudo "${apt[@]}")
+  step "Updating the list of packages" "${apt[@]}" update
+  step "Installing $*" "${apt[@]}" install --no-install-recommends "$@"
+}
+
+# --- Sources of libtorch: each sets $libtorch, or fails and leaves the reason in $why (none: it is just not there) ---
+
+is_libtorch() {
+  [[ -d $1/include/torch/csrc/api/include ]] &&
+    [[ -e $1/lib/libtorch_cpu.so || -e $1/lib/$(uname -m)-linux-gnu/libtorch_cpu.so ]]
+}
+
+from_environment() {
+  [[ -n ${LIBTORCH:-} ]] || return 1
+  why="$LIBTORCH has no include/torch or no lib/libtorch_cpu.so"
+  is_libtorch "$LIBTORCH" || return 1
+  libtorch=$(realpath "$LIBTORCH")
+}
+
+# Finds the package without importing it, which would take seconds; that the addon loads is the better test anyway.
+from_python() {
+  has python3 || return 1
+  libtorch=$(cd / && python3 -c '
+import importlib.util
+spec = importlib.util.find_spec("torch")
+print(*(spec and spec.submodule_search_locations or [])[:1])') || return 1
+  [[ -n $libtorch ]] || return 1
+  why="the torch of $(command -v python3), $libtorch, comes without C++ headers or libraries"
+  is_libtorch "$libtorch"
+}
+
+has_pip() { has python3 && python3 -m pip --version &>/dev/null; }
+
+# Nothing of Python is needed later: only the headers and libraries are unpacked.
+unpack_cpu_wheel() {
+  python3 -m pip download --no-deps --no-cache-dir --only-binary :all: --retries 2 --dest "$1" \
+    --extra-index-url "$torch_index/cpu" "torch==$torch_version+cpu" || return 1
+  python3 -c '
+import glob, sys, zipfile
+(wheel,) = glob.glob(sys.argv[1] + "/*.whl")
+with zipfile.ZipFile(wheel) as archive:
+    wanted = ("torch/lib/", "torch/include/", "torch.libs/")
+    archive.extractall(sys.argv[1], [name for name in archive.namelist() if name.startswith(wanted)])
+' "$1" && rm "$1"/*.whl
+}
+
+# The CUDA wheel needs NVIDIA's wheels beside it, so pip installs it. PyPI's is built for CUDA 13; a driver that is
+# too old for that gets the build for CUDA 12.6.
+install_cuda_wheel() {
+  local version=$torch_version driver
+  driver=$(nvidia-smi | sed -nE 's/.*CUDA Version: ([0-9]+).*/\1/p') || return 1
+  ((${driver:-0} >= 13)) || version+=+cu126
+  python3 -m pip install --no-cache-dir --only-binary :all: --retries 2 --target "$1" \
+    --extra-index-url "$torch_index/cu126" "torch==$version" || return 1
+  [[ -e $1/torch/lib/libtorch_cuda.so ]] || fail "The wheel of torch $version for $(uname -m) holds no CUDA."
+}
+
+# from_wheel NAME SIZE FETCH: FETCH fills a folder, which is kept under NAME once it is whole.
+from_wheel() {
+  local folder=$cache/libtorch/$1 start=$EPOCHREALTIME
+  libtorch=$folder/torch
+  is_libtorch "$libtorch" && return
+  why="pip, with which the wheel is downloaded, is missing"
+  has_pip || install_packages python3-pip || return 1
+  why="the pip wheel of torch $1 cannot be had (see $log)"
+  echo "Downloading libtorch, the pip wheel of torch $1 ($2) ..."
+  rm -rf "$folder" "$folder.part"
+  mkdir -p "$folder.part"
+  quietly "$3" "$folder.part" || { rm -rf "$folder.part"; return 1; }
+  mv "$folder.part" "$folder"
+  echo "  done in $(since "$start")"
+}
+
+from_cpu_wheel() { from_wheel "$torch_version+cpu" 'about 200 MB' unpack_cpu_wheel; }
+
+from_cuda_wheel() { from_wheel "$torch_version+cuda" 'with the CUDA libraries, some gigabytes' install_cuda_wheel; }
+
+from_debian() {
+  local missing=() package
+  for package in libtorch-dev libopenblas0-pthread; do
+    [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
+  done
+  why="the packages ${missing[*]} are not installed"
+  ((${#missing[@]} == 0)) || install_packages "${missing[@]}" || return 1
+  why="the package libtorch-dev holds no libtorch where it was looked for, in /usr"
+  libtorch=/usr
+  is_libtorch "$libtorch"
+}
+
+# Compiles the addon for $libtorch, once for each libtorch and each state of the sources.
+addon_for_libtorch() {
+  local addons=$cache/torch-addon start=$EPOCHREALTIME version library key folder
+  version=$(cat "$libtorch"/include/torch/{headeronly,csrc/api/include/torch}/version.h 2>/dev/null |
+    awk '/^#define TORCH_VERSION_(MAJOR|MINOR|PATCH) / { printf "%s%s", dot, $3; dot = "." }')
+  library=$(find -L "$libtorch/lib" -maxdepth 2 -name libtorch_cpu.so -print -quit)
+  key=$({ cat worker/backend/torch/addon/* deploy/build-addon.sh && stat -L -c '%n %s %Y' "$library"; } | sha256sum)
+  folder=$addons/$version-${key:0:12}
+  why="the addon neither built nor loaded with libtorch $version in $libtorch (see $log)"
+  if [[ ! -e $folder/torch.node ]]; then
+    # A source that failed before is not tried again on every run, only when it is asked for by name.
+    [[ ! -e $folder/failed || $choice != auto ]] || return 1
+    echo "Compiling the torch addon for libtorch $version in $libtorch ..."
+    mkdir -p "$folder"
+    if ! { quietly deploy/build-addon.sh "$libtorch" "$folder/part.node" &&
+      quietly node -e 'require(process.argv[1])' "$folder/part.node"; }; then
+      touch "$folder/failed"
+      return 1
+    fi
+    mv "$folder/part.node" "$folder/torch.node"
+    echo "  done in $(since "$start")"
+  fi
+  ln -sfn "${folder##*/}" "$addons/current"
+  echo "libtorch $version in $libtorch, with its addon: ready"
+}
+
+# --- The rest of the project --------------------------------------------------------------------------------------------
+
+npm_packages_agree() {
+  node - <<'SCRIPT'
+const { readFileSync } = require('node:fs');
+const packages = (file) => JSON.parse(readFileSync(file, 'utf8')).packages;
+const installed = packages('node_modules/.package-lock.json');
+const agrees = ([path, { integrity, optional }]) =>
+  path === '' || (installed[path] ? installed[path].integrity === integrity : optional);
+process.exit(Object.entries(packages('package-lock.json')).every(agrees) ? 0 : 1);
+SCRIPT
+}
+
+# tsc leaves the output of a source that is gone, and AVA would run a test that is no more.
+remove_stale_output() {
+  local file source
+  find dist -type f -name '*.js' | while read -r file; do
+    source=${file#dist/}
+    [[ -e ${source%.js}.ts ]] || rm "$file" "$file.map"
+  done
+}
+
+# --- In order -----------------------------------------------------------------------------------------------------------
+
+choice=auto
+while (($# > 0)); do
+  case $1 in
+    --help) usage; exit ;;
+    --libtorch) choice=${2:?"--libtorch needs a value: auto, wheel, debian or a folder"}; shift 2 ;;
+    *) usage >&2; exit 2 ;;
+  esac
+done
+
+start=$EPOCHREALTIME
+mkdir -p "$cache"
+exec 9>"$cache/setup.lock"
+flock -n 9 || { echo "Waiting for another set-up of this checkout ..."; flock -w "$lock_wait" 9; } ||
+  fail "Another set-up of this checkout has been running for $lock_wait s."
+: >"$log"
+
+{ has node && has npm; } || fail "Node.js 20.19 or newer, with npm, is needed: https://nodejs.org/en/download"
+node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' ||
+  fail "Node.js 20.19 or newer is needed, and this is $(node --version): https://nodejs.org/en/download"
+
+wheels=(cpu_wheel)
+if has nvidia-smi && nvidia-smi &>/dev/null; then wheels=(cuda_wheel cpu_wheel); fi
+case $choice in
+  auto) sources=(environment python "${wheels[@]}" debian) ;;
+  wheel) sources=("${wheels[@]}") ;;
+  debian) sources=(debian) ;;
+  *) LIBTORCH=$choice sources=(environment) ;;
+esac
+
+missing=()
+has "${CXX:-g++}" || missing+=(g++)
+has redis-server || missing+=(redis-server)
+has setpriv || missing+=(util-linux)
+if ((${#missing[@]} > 0)); then
+  # What will be needed next is asked for at once.
+  [[ ${sources[*]} != *wheel* ]] || from_environment || from_python || has_pip || missing+=(python3-pip)
+  install_packages "${missing[@]}" || exit 1
+fi
+
+npm_packages_agree 2>/dev/null ||
+  step "Installing the npm packages (about 60 MB)" npm ci --include=dev --no-audit --no-fund
+
+ready=
+for source in "${sources[@]}"; do
+  why=
+  if "from_$source" && addon_for_libtorch; then
+    ready=$source
+    break
+  fi
+  [[ -z $why ]] || echo "No libtorch from ${source/_/ }: $why."
+done
+[[ -n $ready ]] || fail "No usable libtorch was found, so the torch backend is not there. The reasons stand above."
+if ((${#wheels[@]} > 1)) && [[ ! -e $libtorch/lib/libtorch_cuda.so ]]; then
+  echo "This libtorch knows no CUDA although nvidia-smi works; 'deploy/setup.sh --libtorch wheel' gets one that does."
+fi
+
+step "Compiling the TypeScript" node_modules/.bin/tsc --build
+remove_stale_output
+chmod +x dist/coordinator/main.js dist/worker/main.js
+echo "Set up in $(since "$start")."
