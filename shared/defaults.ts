@@ -51,6 +51,9 @@ export const blobChunksInFlight = 4;
 /** Milliseconds between two attempts to reach Redis again: grows by the first up to the second. */
 export const redisRetry = { growth: 50, longest: 1_000 } as const;
 
+/** Milliseconds between two looks whether the private redis-server answers yet. */
+export const redisServerPoll = 20;
+
 /** Bytes written, read or hashed at once, so that a large file never blocks the event loop for long. */
 export const fileChunk = 8 * 1024 * 1024;
 

@@ -110,13 +110,15 @@ export const errorTable = {
   },
   DEVICE_UNAVAILABLE: {
     exit: exitCodes.error,
-    meaning: 'The device that was asked for does not exist, or the tensor library was built without support for it.',
+    meaning:
+      'The device that was asked for does not exist, or the tensor library was built without support for it.',
     remedy: 'Choose another device, or install a libtorch with CUDA and run `deploy/setup.sh` again.',
   },
   NORM_ONE_VALUE: {
     exit: exitCodes.usage,
     meaning: 'A batch normalisation would see a single value per channel while training and divide by zero.',
-    remedy: 'Use a larger batch, fewer lanes or a larger image size, so that each lane has at least two images.',
+    remedy:
+      'Use a larger batch, fewer lanes or a larger image size, so that each lane has at least two images.',
   },
   TENSOR_OPERATION: {
     exit: exitCodes.error,

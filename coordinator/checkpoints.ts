@@ -1,0 +1,310 @@
+/** The checkpoints of one run: written whole or not at all, checked when read, thinned out by a fixed rule. */
+import assert from 'node:assert';
+import { createHash } from 'node:crypto';
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { z } from 'zod';
+import { canonicalJson } from '../shared/canonical-json.ts';
+import { CornetError } from '../shared/errors.ts';
+import {
+  encodeHeader,
+  readSafetensors,
+  type SafetensorsFile,
+  type TensorEntry,
+} from '../shared/safetensors.ts';
+import { fileError, partialSuffix, systemCode, writeDurably } from './durable-file.ts';
+
+/** Version of what a checkpoint holds; a reader refuses one it does not know. */
+const formatVersion = '1';
+
+const filePattern = /^step-(\d{8,})\.safetensors$/;
+
+const metadataSchema = z.object({
+  format_version: z.literal(formatVersion),
+  step: z.string().regex(/^\d+$/).transform(Number),
+  epoch: z.string().regex(/^\d+$/).transform(Number),
+  identity: z.string(),
+});
+
+const validationSchema = z.strictObject({ top1: z.number(), loss: z.number() });
+/** Result of a validation: share of right answers (0 to 1) and mean loss over the validation images. */
+export type ValidationResult = z.infer<typeof validationSchema>;
+
+const recordSchema = z.strictObject({
+  file: z.string().regex(filePattern),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  step: z.int().nonnegative(),
+  /** Kept for ever. */
+  kept: z.boolean(),
+  validation: validationSchema.nullable(),
+});
+/** What `latest.json` and `best.json` say about a checkpoint. */
+export type CheckpointRecord = z.infer<typeof recordSchema>;
+
+const latestSchema = recordSchema.extend({
+  /** The checkpoints before it that are still there, oldest first. */
+  earlier: z.array(recordSchema),
+});
+
+export interface CheckpointToWrite {
+  /** Updates done: the state is that before step `step`. */
+  readonly step: number;
+  /** The epoch that step belongs to, counted from 0. */
+  readonly epoch: number;
+  /** A snapshot: the data section of the file (`stateLayout` says what lies where). */
+  readonly body: Uint8Array;
+  /** Result options and numerics: the only other thing that reaches the file. */
+  readonly identity: unknown;
+  /** Exempt from thinning out. */
+  readonly keepForEver: boolean;
+  /** How this very state did in validation, if it was validated. */
+  readonly validation: ValidationResult | null;
+}
+
+export interface Checkpoint {
+  readonly path: string;
+  readonly step: number;
+  readonly epoch: number;
+  /** In an ArrayBuffer of its own. */
+  readonly body: Uint8Array<ArrayBuffer>;
+  /** The identity it was written with, as canonical JSON. */
+  readonly identity: string;
+  /** From the record; null for a file that no record names. */
+  readonly validation: ValidationResult | null;
+}
+
+/**
+ * Files: `step-00000012.safetensors`, `latest.json` (the newest and those before it), `best.json`. A checkpoint counts
+ * from the moment `latest.json` names it. Equal states of equal runs give equal files: no clock, host or path is in them.
+ *
+ * One coordinator at a time (RunLock), one `write` at a time.
+ */
+export class Checkpoints {
+  readonly #folder: string;
+  readonly #layout: readonly TensorEntry[];
+  readonly #keep: number;
+  /** Oldest first; the last one is the latest. */
+  #records: readonly CheckpointRecord[];
+  #best: CheckpointRecord | null;
+  #writing = false;
+
+  private constructor(
+    folder: string,
+    layout: readonly TensorEntry[],
+    keep: number,
+    records: readonly CheckpointRecord[],
+    best: CheckpointRecord | null,
+  ) {
+    this.#folder = resolve(folder);
+    this.#layout = layout;
+    this.#keep = keep;
+    this.#records = records;
+    this.#best = best;
+  }
+
+  /**
+   * Opens the folder, makes it if missing, and removes what a killed writer left unfinished.
+   * @param layout what a snapshot of the run's model holds
+   * @param keep how many of the newest stay, besides those kept for ever and the best; at least 1
+   * @throws CornetError CHECKPOINT_DAMAGED, FOLDER_NOT_WRITABLE, DISK_FULL
+   */
+  static async open(folder: string, layout: readonly TensorEntry[], keep: number): Promise<Checkpoints> {
+    assert(keep >= 1);
+    try {
+      await mkdir(folder, { recursive: true });
+      for (const name of await readdir(folder)) {
+        if (name.endsWith(partialSuffix)) await rm(join(folder, name));
+      }
+    } catch (error) {
+      throw fileError(error, `use ${folder}`);
+    }
+    const latest = await readRecord(join(folder, 'latest.json'), latestSchema);
+    const best = await readRecord(join(folder, 'best.json'), recordSchema);
+    if (latest === null) return new Checkpoints(folder, layout, keep, [], best);
+    const { earlier, ...newest } = latest;
+    return new Checkpoints(folder, layout, keep, [...earlier, newest], best);
+  }
+
+  get latest(): CheckpointRecord | null {
+    return this.#records.at(-1) ?? null;
+  }
+
+  /** By validation top-1, then by lower loss, then the earlier one. */
+  get best(): CheckpointRecord | null {
+    return this.#best;
+  }
+
+  /**
+   * Writes a checkpoint and makes it the latest (and the best, if it is), then deletes those that need not stay.
+   * Records of later steps are forgotten: a run that went back writes them again.
+   * @throws CornetError DISK_FULL, FOLDER_NOT_WRITABLE: the checkpoints that were there are untouched
+   */
+  async write(checkpoint: CheckpointToWrite): Promise<CheckpointRecord> {
+    assert(!this.#writing, 'one checkpoint at a time');
+    this.#writing = true;
+    try {
+      const record = await this.#writeFile(checkpoint);
+      // The best first: a crash in between must not leave a latest checkpoint whose validation was never compared.
+      if (isBetter(record, this.#best)) {
+        await this.#writeJson('best.json', record);
+        this.#best = record;
+      }
+      const before = this.#records.filter(({ step }) => step < record.step);
+      const staying = before.filter(({ kept }, i) => kept || i >= before.length - (this.#keep - 1));
+      await this.#writeJson('latest.json', { ...record, earlier: staying });
+      this.#records = [...staying, record];
+      await this.#thinOut(record.step);
+      return record;
+    } finally {
+      this.#writing = false;
+    }
+  }
+
+  /**
+   * The newest checkpoint, or null when none was written yet.
+   * @throws CornetError CHECKPOINT_DAMAGED naming the file, and the one before as the way out
+   */
+  async readLatest(): Promise<Checkpoint | null> {
+    const { latest } = this;
+    return latest === null ? null : this.read(join(this.#folder, latest.file));
+  }
+
+  /**
+   * Reads a checkpoint of this run's model, from this folder or elsewhere. One that a record names must have the
+   * record's SHA-256.
+   * @throws CornetError CHECKPOINT_DAMAGED
+   */
+  async read(path: string): Promise<Checkpoint> {
+    const full = resolve(path);
+    try {
+      return await this.#load(full);
+    } catch (error) {
+      if (!(error instanceof CornetError)) throw error;
+      throw new CornetError(error.code, error.message, { hint: await this.#wayOut(full), cause: error });
+    }
+  }
+
+  async #load(path: string): Promise<Checkpoint> {
+    const file = await readFileOf(path);
+    const known = this.#best === null ? this.#records : [...this.#records, this.#best];
+    const record = known.find((one) => join(this.#folder, one.file) === path);
+    if (record !== undefined && sha256(file.header, file.body) !== record.sha256) {
+      throw damaged(path, 'its SHA-256 is not the one that was noted when it was written');
+    }
+    const metadata = metadataSchema.safeParse(file.metadata);
+    if (!metadata.success) throw damaged(path, `it is not one of this program in format ${formatVersion}`);
+    checkLayout(file.entries, this.#layout, path);
+    const { step, epoch, identity } = metadata.data;
+    return { path, step, epoch, identity, body: file.body, validation: record?.validation ?? null };
+  }
+
+  /** What to do when the checkpoint at `path` cannot be used: the newest good one before it. */
+  async #wayOut(path: string): Promise<string> {
+    const refused = this.#records.findIndex(({ file }) => join(this.#folder, file) === path);
+    for (const { file } of this.#records.slice(0, Math.max(0, refused)).reverse()) {
+      const candidate = join(this.#folder, file);
+      try {
+        await this.#load(candidate);
+        return `The one before it is good: use it with --resume --restore-path ${candidate}`;
+      } catch (error) {
+        if (!(error instanceof CornetError)) throw error; // damaged as well: look further back
+      }
+    }
+    return 'There is no good checkpoint before it in this run: start a new run, or restore the file from a copy.';
+  }
+
+  /** Deletes the checkpoints up to `step` that no record names; later ones wait until the run has passed them. */
+  async #thinOut(step: number): Promise<void> {
+    const staying = new Set(
+      [...this.#records, ...(this.#best === null ? [] : [this.#best])].map((r) => r.file),
+    );
+    for (const name of await readdir(this.#folder)) {
+      const match = filePattern.exec(name);
+      if (match !== null && Number(match[1]) <= step && !staying.has(name))
+        await rm(join(this.#folder, name));
+    }
+  }
+
+  async #writeFile(checkpoint: CheckpointToWrite): Promise<CheckpointRecord> {
+    const { step, epoch, body, identity } = checkpoint;
+    const last = this.#layout.at(-1);
+    assert(last !== undefined && body.length === last.offset + last.bytes, 'a snapshot of another model');
+    const header = encodeHeader(this.#layout, {
+      format_version: formatVersion,
+      step: String(step),
+      epoch: String(epoch),
+      identity: canonicalJson(identity),
+    });
+    const file = `step-${String(step).padStart(8, '0')}.safetensors`;
+    const hash = createHash('sha256');
+    await writeDurably(join(this.#folder, file), [header, body], (chunk) => hash.update(chunk));
+    // A step may be written again, after its validation for instance: what was known of it stays true.
+    const before = this.#records.find((record) => record.step === step);
+    return {
+      file,
+      sha256: hash.digest('hex'),
+      step,
+      kept: checkpoint.keepForEver || (before?.kept ?? false),
+      validation: checkpoint.validation ?? before?.validation ?? null,
+    };
+  }
+
+  async #writeJson(name: string, value: unknown): Promise<void> {
+    await writeDurably(join(this.#folder, name), [Buffer.from(`${JSON.stringify(value, null, 2)}\n`)]);
+  }
+}
+
+/** Higher top-1, then lower loss. */
+function isBetter({ validation }: CheckpointRecord, best: CheckpointRecord | null): boolean {
+  if (validation === null) return false;
+  if (best === null || best.validation === null) return true;
+  if (validation.top1 !== best.validation.top1) return validation.top1 > best.validation.top1;
+  return validation.loss < best.validation.loss;
+}
+
+async function readRecord<T extends CheckpointRecord>(path: string, schema: z.ZodType<T>): Promise<T | null> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return null;
+    throw fileError(error, `read ${path}`);
+  }
+  try {
+    return schema.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new CornetError('CHECKPOINT_DAMAGED', `${path} is not the record of a checkpoint.`, {
+      hint: `Delete ${path}, then name the checkpoint to go on from: --resume --restore-path <file>`,
+      cause,
+    });
+  }
+}
+
+async function readFileOf(path: string): Promise<SafetensorsFile> {
+  try {
+    return await readSafetensors(path);
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') throw damaged(path, 'it does not exist', error);
+    if (error instanceof CornetError) throw damaged(path, error.message, error);
+    throw fileError(error, `read ${path}`);
+  }
+}
+
+function checkLayout(found: readonly TensorEntry[], wanted: readonly TensorEntry[], path: string): void {
+  const describe = (entry: TensorEntry | undefined) =>
+    entry === undefined ? 'nothing' : `${entry.name}: ${entry.dtype} [${entry.shape}]`;
+  for (let i = 0; i < Math.max(found.length, wanted.length); i++) {
+    const [has, needs] = [describe(found[i]), describe(wanted[i])];
+    if (has !== needs) throw damaged(path, `it holds ${has} where the model has ${needs}`);
+  }
+}
+
+function sha256(...parts: readonly Uint8Array[]): string {
+  const hash = createHash('sha256');
+  for (const part of parts) hash.update(part);
+  return hash.digest('hex');
+}
+
+function damaged(path: string, why: string, cause?: unknown): CornetError {
+  return new CornetError('CHECKPOINT_DAMAGED', `The checkpoint ${path} cannot be used: ${why}.`, { cause });
+}

@@ -1,0 +1,168 @@
+/** A run's output folder: what lies where, who may write there. */
+import { access, mkdir, readFile, rm, rmdir } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { CornetError } from '../shared/errors.ts';
+import { fileError, systemCode, writeDurably } from './durable-file.ts';
+import { MetricsFile } from './metrics-file.ts';
+import { RunLock } from './run-lock.ts';
+
+const configName = 'config.json';
+const lockName = 'lock';
+
+/**
+ *     config.json     the run's id, options and numerics; a folder that has it holds a run
+ *     lock            names the coordinator at work (RunLock)
+ *     redis.json      where the private Redis listens, while there is one
+ *     log.jsonl       pino's lines
+ *     metrics.jsonl   one line per measurement (MetricsFile)
+ *     checkpoints/    (Checkpoints)
+ *
+ * Held by one coordinator from `create` or `open` until `release`.
+ */
+export class RunFolder {
+  readonly path: string;
+  readonly #lock: RunLock;
+  /** The first folder that had to be made for this one, or null. */
+  readonly #made: string | null;
+
+  private constructor(path: string, lock: RunLock, made: string | null) {
+    this.path = path;
+    this.#lock = lock;
+    this.#made = made;
+  }
+
+  /**
+   * Makes the folder of a new run. It holds a run once `writeConfig` was called; released before, it is removed.
+   * @param host this machine's name (os.hostname())
+   * @throws CornetError RUN_EXISTS, RUN_LOCKED, FOLDER_NOT_WRITABLE, DISK_FULL
+   */
+  static async create(path: string, host: string): Promise<RunFolder> {
+    const folder = resolve(path);
+    let made: string | null;
+    try {
+      made = (await mkdir(folder, { recursive: true })) ?? null;
+    } catch (error) {
+      throw fileError(error, `make the output folder ${folder}`);
+    }
+    try {
+      if (await exists(join(folder, configName))) {
+        throw new CornetError('RUN_EXISTS', `The folder ${folder} already holds a run.`);
+      }
+      return new RunFolder(folder, await RunLock.acquire(join(folder, lockName), host), made);
+    } catch (error) {
+      await removeEmpty(folder, made);
+      throw error;
+    }
+  }
+
+  /**
+   * Opens the folder of a run to resume it.
+   * @throws CornetError RUN_MISSING, RUN_LOCKED, FOLDER_NOT_WRITABLE
+   */
+  static async open(path: string, host: string): Promise<RunFolder> {
+    const folder = resolve(path);
+    if (!(await exists(join(folder, configName)))) {
+      throw new CornetError('RUN_MISSING', `The folder ${folder} holds no run.`);
+    }
+    return new RunFolder(folder, await RunLock.acquire(join(folder, lockName), host), null);
+  }
+
+  get configPath(): string {
+    return join(this.path, configName);
+  }
+
+  get logPath(): string {
+    return join(this.path, 'log.jsonl');
+  }
+
+  get metricsPath(): string {
+    return join(this.path, 'metrics.jsonl');
+  }
+
+  get checkpointsPath(): string {
+    return join(this.path, 'checkpoints');
+  }
+
+  /** The content of config.json, not yet checked against its schema. */
+  async readConfig(): Promise<unknown> {
+    return readJson(this.configPath);
+  }
+
+  async writeConfig(config: unknown): Promise<void> {
+    await writeJson(this.configPath, config);
+  }
+
+  /** metrics.jsonl without its lines past `step` (0 for a new run). */
+  openMetrics(step: number): Promise<MetricsFile> {
+    return MetricsFile.open(this.metricsPath, step);
+  }
+
+  /** Notes where the private Redis listens, so that a later coordinator can shut down one left over by a crash. */
+  async rememberRedis(socket: string): Promise<void> {
+    await writeJson(this.#redisPath, { socket });
+  }
+
+  /** The socket of a private Redis that was never forgotten, or null. */
+  async rememberedRedis(): Promise<string | null> {
+    if (!(await exists(this.#redisPath))) return null;
+    const note = await readJson(this.#redisPath);
+    const { socket } = note as { socket?: unknown };
+    if (typeof socket === 'string') return socket;
+    throw new CornetError('RUN_DAMAGED', `${this.#redisPath} names no socket.`);
+  }
+
+  async forgetRedis(): Promise<void> {
+    await rm(this.#redisPath, { force: true });
+  }
+
+  /** Gives the folder back. Nothing of a run that never began stays behind. */
+  async release(): Promise<void> {
+    await this.#lock.release();
+    if (!(await exists(this.configPath))) await removeEmpty(this.path, this.#made);
+  }
+
+  get #redisPath(): string {
+    return join(this.path, 'redis.json');
+  }
+}
+
+/** Removes a folder and its parents up to `top`, the first that was made; null: none was. Stops where something lies. */
+async function removeEmpty(folder: string, top: string | null): Promise<void> {
+  if (top === null) return;
+  for (let path = folder; path.length >= top.length; path = dirname(path)) {
+    try {
+      await rmdir(path);
+    } catch (error) {
+      if (systemCode(error) === 'ENOTEMPTY') return; // something of use, a log perhaps, was written
+      throw fileError(error, `remove ${path}`);
+    }
+  }
+}
+
+async function writeJson(path: string, value: unknown): Promise<void> {
+  await writeDurably(path, [Buffer.from(`${JSON.stringify(value, null, 2)}\n`)]);
+}
+
+async function readJson(path: string): Promise<unknown> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    throw fileError(error, `read ${path}`);
+  }
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new CornetError('RUN_DAMAGED', `${path} is not JSON.`, { cause });
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await access(path);
+    return true;
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return false;
+    throw fileError(error, `read ${path}`);
+  }
+}

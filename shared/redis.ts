@@ -1,0 +1,204 @@
+/** Connections to Redis: made in bounded time, checked before a run relies on them, never loud during an outage. */
+import { Redis, type RedisOptions } from 'ioredis';
+import { redisRetry, timeouts } from './defaults.ts';
+import { CornetError } from './errors.ts';
+
+/** Oldest server a run works with (BullMQ's own recommendation). */
+const oldest = [6, 2] as const;
+
+/** A URL as it may be shown: without its password. What is no URL is not shown at all. */
+export function redactUrl(url: string): string {
+  if (url.startsWith('/')) return url;
+  if (!URL.canParse(url)) return '(not a URL)';
+  const parsed = new URL(url);
+  if (parsed.password !== '') parsed.password = '***';
+  if (parsed.searchParams.has('password')) parsed.searchParams.set('password', '***');
+  return parsed.href;
+}
+
+/**
+ * ioredis options for a URL, fit for BullMQ too: a command waits as long as Redis is away.
+ * @param url `redis://[user:password@]host[:port][/db]`, `rediss://…` (TLS), `unix:///path` or `/path` (socket)
+ * @throws CornetError REDIS_URL_INVALID
+ */
+export function redisOptions(url: string): RedisOptions & { maxRetriesPerRequest: null } {
+  return {
+    ...addressOf(url),
+    maxRetriesPerRequest: null,
+    connectTimeout: timeouts.redisConnect,
+    keepAlive: timeouts.redisConnect,
+    retryStrategy: (attempt) => Math.min(attempt * redisRetry.growth, redisRetry.longest),
+  };
+}
+
+function addressOf(url: string): RedisOptions {
+  if (url.startsWith('/')) return { path: url };
+  const parsed = URL.canParse(url) ? new URL(url) : null;
+  const kind = parsed?.protocol;
+  if (parsed === null || (kind !== 'redis:' && kind !== 'rediss:' && kind !== 'unix:')) {
+    throw new CornetError(
+      'REDIS_URL_INVALID',
+      `The Redis URL ${redactUrl(url)} is not redis://, rediss:// or unix://.`,
+    );
+  }
+  const credentials: RedisOptions = {};
+  if (parsed.username !== '') credentials.username = decodeURIComponent(parsed.username);
+  if (parsed.password !== '') credentials.password = decodeURIComponent(parsed.password);
+  if (kind === 'unix:') return { ...credentials, path: decodeURIComponent(parsed.pathname) };
+  const db = parsed.pathname.slice(1);
+  if (!/^\d*$/.test(db)) {
+    throw new CornetError(
+      'REDIS_URL_INVALID',
+      `The Redis URL ${redactUrl(url)} has no number as its database.`,
+    );
+  }
+  return {
+    ...credentials,
+    host: parsed.hostname.replace(/^\[(.*)\]$/, '$1'),
+    ...(parsed.port === '' ? {} : { port: Number(parsed.port) }),
+    ...(db === '' ? {} : { db: Number(db) }),
+    ...(kind === 'rediss:' ? { tls: {} } : {}),
+  };
+}
+
+export interface ConnectOptions {
+  /** Shown by `CLIENT LIST`; no blanks. */
+  readonly name: string;
+  /** Bytes a run keeps in Redis at most; compared with the server's maxmemory. */
+  readonly bytesNeeded: number;
+}
+
+/**
+ * Connects within `timeouts.redisConnect` and checks that the server is fit for a run. Later the connection comes
+ * back by itself after an outage, and commands wait for that; those in flight are sent again, so a command may be
+ * executed twice.
+ * @throws CornetError REDIS_URL_INVALID, REDIS_UNREACHABLE, REDIS_REFUSED, REDIS_UNSUITABLE
+ */
+export async function connectRedis(url: string, { name, bytesNeeded }: ConnectOptions): Promise<Redis> {
+  const options = redisOptions(url);
+  const { retryStrategy } = options;
+  let established = false;
+  const redis = new Redis({
+    ...options,
+    connectionName: name,
+    lazyConnect: true,
+    // Until the first success a failure is final.
+    retryStrategy: (attempt) => (established ? retryStrategy?.(attempt) : null),
+  });
+  let lastError: Error | null = null;
+  const remember = (error: Error) => {
+    lastError = error;
+  };
+  redis.on('error', remember);
+  let late: NodeJS.Timeout | undefined;
+  try {
+    const info = await Promise.race([
+      redis.connect().then(() => redis.info()),
+      new Promise<never>((_, reject) => {
+        late = setTimeout(() => reject(new Error('it does not answer')), timeouts.redisConnect);
+      }),
+    ]);
+    checkServer(info, redactUrl(url), bytesNeeded);
+    established = true;
+    return redis;
+  } catch (error) {
+    redis.disconnect();
+    throw connectError(lastError ?? error, redactUrl(url));
+  } finally {
+    clearTimeout(late);
+    redis.off('error', remember);
+  }
+}
+
+/**
+ * Whether a server is fit for a run: version, and no eviction of what the run needs.
+ * @param info the reply to INFO
+ * @param url already redacted
+ * @throws CornetError REDIS_UNSUITABLE
+ */
+export function checkServer(info: string, url: string, bytesNeeded: number): void {
+  const fields = new Map(info.split(/\r?\n/).map((line) => line.split(':', 2) as [string, string]));
+  const version = fields.get('redis_version') ?? 'unknown';
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  if (!(major > oldest[0] || (major === oldest[0] && minor >= oldest[1]))) {
+    throw unsuitable(`The Redis at ${url} has version ${version}; at least ${oldest.join('.')} is needed.`);
+  }
+  const maxMemory = Number(fields.get('maxmemory') ?? 0);
+  if (maxMemory === 0) return;
+  const policy = fields.get('maxmemory_policy');
+  if (policy !== 'noeviction') {
+    throw unsuitable(
+      `The Redis at ${url} may throw data of the run away: its maxmemory-policy is ${policy}.`,
+    );
+  }
+  if (maxMemory < bytesNeeded) {
+    throw unsuitable(
+      `The Redis at ${url} has maxmemory ${maxMemory} bytes; this run needs ${bytesNeeded} bytes.`,
+    );
+  }
+}
+
+function unsuitable(message: string): CornetError {
+  return new CornetError('REDIS_UNSUITABLE', message);
+}
+
+function connectError(error: unknown, url: string): unknown {
+  if (error instanceof CornetError || !(error instanceof Error)) return error;
+  if (/\b(NOAUTH|WRONGPASS|NOPERM|invalid password|invalid username)/.test(error.message)) {
+    return new CornetError('REDIS_REFUSED', `The Redis at ${url} refuses: ${error.message}.`, {
+      cause: error,
+    });
+  }
+  return new CornetError('REDIS_UNREACHABLE', `The Redis at ${url} cannot be used: ${error.message}.`, {
+    cause: error,
+  });
+}
+
+/**
+ * One sentence when Redis goes away and one when it is back, however many connections a process has and however
+ * often each of them tries. Closing a connection on purpose says nothing.
+ */
+export class OutageLog {
+  readonly #url: string;
+  readonly #log: (level: 'warn' | 'info', sentence: string) => void;
+  readonly #now: () => number;
+  readonly #away = new Set<Redis>();
+  #since = 0;
+
+  /**
+   * @param url shown without its password
+   * @param now milliseconds, monotonic
+   */
+  constructor(url: string, log: (level: 'warn' | 'info', sentence: string) => void, now: () => number) {
+    this.#url = redactUrl(url);
+    this.#log = log;
+    this.#now = now;
+  }
+
+  /** Whether some watched connection is without Redis at the moment. */
+  get away(): boolean {
+    return this.#away.size > 0;
+  }
+
+  watch(redis: Redis): void {
+    let reason = 'the connection was closed';
+    redis.on('error', (error: Error) => {
+      reason = error.message;
+    });
+    redis.on('reconnecting', () => {
+      if (this.#away.size === 0) {
+        this.#since = this.#now();
+        this.#log('warn', `Redis at ${this.#url} is away (${reason}); waiting for it.`);
+      }
+      this.#away.add(redis);
+    });
+    redis.on('ready', () => this.#back(redis));
+    redis.on('end', () => this.#away.delete(redis));
+  }
+
+  #back(redis: Redis): void {
+    if (!this.#away.delete(redis) || this.#away.size > 0) return;
+    const seconds = ((this.#now() - this.#since) / 1000).toFixed(1);
+    this.#log('info', `Redis at ${this.#url} is back after ${seconds} s.`);
+  }
+}
