@@ -1,0 +1,102 @@
+/**
+ * Which part of a picture becomes the input image: torchvision's transforms as geometry. No pixel is touched here; what
+ * a decoder makes of a geometry is the picture cut to `box`, resampled to `width` × `height`, of which the square window
+ * at (`left`, `top`) is kept, and mirrored if `flip`.
+ */
+import type { Draws } from '../../shared/random.ts';
+
+export interface Geometry {
+  /** The part of the picture that is looked at, in its pixels: nothing outside it has any influence. */
+  readonly box: {
+    readonly left: number;
+    readonly top: number;
+    readonly width: number;
+    readonly height: number;
+  };
+  /** The size in pixels that the box is resampled to. */
+  readonly width: number;
+  readonly height: number;
+  /** Where the window that is kept begins in the resampled box. */
+  readonly left: number;
+  readonly top: number;
+  /** Whether the window is mirrored left to right. */
+  readonly flip: boolean;
+}
+
+/** The geometry of a picture of `width` × `height` pixels. */
+export type Transform = (width: number, height: number) => Geometry;
+
+/** RandomResizedCrop's defaults in torchvision: the box's share of the area, its aspect ratio, and how often it tries. */
+const cropArea = [0.08, 1] as const;
+const cropRatio = [3 / 4, 4 / 3] as const;
+const cropTries = 10;
+const flipProbability = 0.5;
+
+/** The short side before the centre crop, as a multiple of the image size (256 for 224, as in the original). */
+const shortSide = { numerator: 256, denominator: 224 };
+
+/**
+ * Training: torchvision's `RandomResizedCrop(size)` and `RandomHorizontalFlip()`.
+ * @param draws keyed by (seed, epoch, sample): the first ones cut, the next one flips
+ */
+export function randomResizedCrop(size: number, draws: Draws): Transform {
+  return (width, height) => {
+    const box = randomBox(width, height, draws);
+    return { box, width: size, height: size, left: 0, top: 0, flip: draws.uniform() < flipProbability };
+  };
+}
+
+/** Validation: torchvision's `Resize(⌊size · 256/224⌋)` of the short side and `CenterCrop(size)`. */
+export function resizeAndCentreCrop(size: number): Transform {
+  const short = Math.floor((size * shortSide.numerator) / shortSide.denominator);
+  return (width, height) => {
+    const resized =
+      width <= height
+        ? { width: short, height: Math.floor((short * height) / width) }
+        : { width: Math.floor((short * width) / height), height: short };
+    const left = roundHalfToEven((resized.width - size) / 2);
+    const top = roundHalfToEven((resized.height - size) / 2);
+    return { box: whole(width, height), ...resized, left, top, flip: false };
+  };
+}
+
+/** Feature extraction: torchvision's `Resize((size, size))`, which does not keep the aspect ratio. */
+export function squash(size: number): Transform {
+  return (width, height) => {
+    return { box: whole(width, height), width: size, height: size, left: 0, top: 0, flip: false };
+  };
+}
+
+function whole(width: number, height: number): Geometry['box'] {
+  return { left: 0, top: 0, width, height };
+}
+
+function randomBox(pictureWidth: number, pictureHeight: number, draws: Draws): Geometry['box'] {
+  const [narrowest, widest] = cropRatio;
+  for (let attempt = 0; attempt < cropTries; attempt++) {
+    const area = pictureWidth * pictureHeight * draws.between(...cropArea);
+    const ratio = Math.exp(draws.between(Math.log(narrowest), Math.log(widest)));
+    const width = roundHalfToEven(Math.sqrt(area * ratio));
+    const height = roundHalfToEven(Math.sqrt(area / ratio));
+    if (width > 0 && width <= pictureWidth && height > 0 && height <= pictureHeight) {
+      const top = draws.integer(pictureHeight - height + 1);
+      const left = draws.integer(pictureWidth - width + 1);
+      return { left, top, width, height };
+    }
+  }
+  // no luck, as with very long pictures: the largest centred box within the allowed ratios
+  const ratio = pictureWidth / pictureHeight;
+  const width = ratio > widest ? roundHalfToEven(pictureHeight * widest) : pictureWidth;
+  const height = ratio < narrowest ? roundHalfToEven(pictureWidth / narrowest) : pictureHeight;
+  const left = Math.floor((pictureWidth - width) / 2);
+  const top = Math.floor((pictureHeight - height) / 2);
+  return { left, top, width, height };
+}
+
+/** Python's `round`. */
+function roundHalfToEven(x: number): number {
+  const floor = Math.floor(x);
+  const rest = x - floor;
+  if (rest !== 0.5) return Math.round(x);
+  return floor % 2 === 0 ? floor : floor + 1;
+}
