@@ -1,0 +1,79 @@
+/** Who is alive: pure decisions that return the sentence saying why. */
+
+/**
+ * Time in which the coordinator could hear. It runs only while the coordinator hears itself through the same Redis: an
+ * echo adds the time since the echo before, but no more than two beats. So nobody is judged silent by a clock that
+ * ran while Redis was away, or while the coordinator itself stood still.
+ */
+export class HeardClock {
+  #heard = 0;
+  #last: number | null = null;
+  readonly #limit: number;
+
+  /** @param beat milliseconds between two echoes */
+  constructor(beat: number) {
+    this.#limit = 2 * beat;
+  }
+
+  /** An echo came back at `now` (milliseconds of a monotonic clock). */
+  echo(now: number): number {
+    if (this.#last !== null) this.#heard += Math.min(Math.max(now - this.#last, 0), this.#limit);
+    this.#last = now;
+    return this.#heard;
+  }
+
+  /** Milliseconds. */
+  get heard(): number {
+    return this.#heard;
+  }
+}
+
+export interface Heartbeat {
+  id: string;
+  /** Heard time of its last message. */
+  heardAt: number;
+  /** Heard time since which it owes something (a vector, a slice, an update), or null when it owes nothing. */
+  owesSince: number | null;
+  /** What it owes, for the sentence. */
+  owes: string;
+}
+
+export interface Limits {
+  /** Milliseconds of silence after which a worker is dropped. */
+  member: number;
+  /** Milliseconds after which a worker that beats but does not deliver is dropped. */
+  step: number;
+}
+
+/** The workers to drop at heard time `heard`, each with the reason. */
+export function judge(workers: Heartbeat[], heard: number, limits: Limits): { id: string; reason: string }[] {
+  const verdicts: { id: string; reason: string }[] = [];
+  for (const worker of workers) {
+    const silence = heard - worker.heardAt;
+    if (silence > limits.member) {
+      verdicts.push({
+        id: worker.id,
+        reason: `not heard for ${seconds(silence)} (limit ${seconds(limits.member)})`,
+      });
+    } else if (worker.owesSince !== null && heard - worker.owesSince > limits.step) {
+      verdicts.push({
+        id: worker.id,
+        reason: `alive, but has owed ${worker.owes} for ${seconds(heard - worker.owesSince)} (limit ${seconds(limits.step)})`,
+      });
+    }
+  }
+  return verdicts;
+}
+
+/** Lanes dealt to the workers in turn: lane k goes to worker k mod the number of workers. */
+export function dealLanes(lanes: number, workers: readonly string[]): Map<string, number[]> {
+  const dealt = new Map<string, number[]>(workers.map((worker) => [worker, []]));
+  for (let lane = 0; lane < lanes && workers.length > 0; lane++) {
+    dealt.get(workers[lane % workers.length]!)!.push(lane);
+  }
+  return dealt;
+}
+
+export function seconds(milliseconds: number): string {
+  return `${(milliseconds / 1000).toFixed(milliseconds < 10_000 ? 1 : 0)} s`;
+}

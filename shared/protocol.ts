@@ -1,0 +1,184 @@
+/**
+ * Everything that passes between coordinator and workers: two Redis streams, one BullMQ queue per worker, blobs.
+ *
+ * `down` (coordinator → all) and `up` (workers → coordinator) carry JSON messages, `era` and number first. An era is
+ * one coordinator on one Redis: it changes when a coordinator starts (`term`) and when Redis turns out to be another
+ * one than before (`boot`). Messages of an older era are ignored on both sides; numbers are gapless within an era.
+ */
+import { z } from 'zod';
+
+/** Where a blob lies. Only names travel through streams and jobs, never the bytes. */
+export const blobRef = z.strictObject({
+  name: z.string().min(1).max(200),
+  bytes: z.int().nonnegative(),
+  digest: z.string().max(128),
+  at: z.string().min(1).max(200),
+});
+export type BlobRef = z.infer<typeof blobRef>;
+
+const id = z.string().min(1).max(64);
+const count = z.int().nonnegative();
+const workerError = z.object({
+  code: z.string().max(64),
+  message: z.string().max(16_384),
+  hint: z.string().max(4_096).optional(),
+});
+
+export const era = z.strictObject({ term: count, boot: count });
+export type Era = z.infer<typeof era>;
+
+/** Negative, zero or positive as `a` is older than, equal to or newer than `b`. */
+export function compareEras(a: Era, b: Era): number {
+  return a.term - b.term || a.boot - b.boot;
+}
+
+/** What a worker's numbers depend on besides the run's options (DESIGN "What the bits depend on"). */
+export const numerics = z.object({
+  backend: z.string(),
+  version: z.string(),
+  device: z.string(),
+  processor: z.string(),
+  threads: z.int().positive(),
+});
+export type Numerics = z.infer<typeof numerics>;
+
+export const downBody = z.discriminatedUnion('type', [
+  /** First message of an era: everybody says `hello` with the step it holds. */
+  z.object({ type: z.literal('rollcall') }),
+  /** A new generation: who counts, who serves which lanes, who was dropped and why. */
+  z.object({
+    type: z.literal('members'),
+    generation: count,
+    step: count,
+    members: z.array(z.object({ worker: id, lanes: z.array(count) })),
+    dropped: z.array(z.object({ worker: id, reason: z.string() })),
+  }),
+  /** All vectors of the step are there: participant i sums slice i over the lanes, in lane order. */
+  z.object({
+    type: z.literal('reduce'),
+    generation: count,
+    step: count,
+    participants: z.array(id).min(1),
+    vectors: z
+      .array(z.object({ lane: count, weight: z.number(), worker: id, ref: blobRef.nullable() }))
+      .min(1),
+  }),
+  /** The commit of the step: members of this generation that are at it collect the slices and update. */
+  z.object({
+    type: z.literal('apply'),
+    generation: count,
+    step: count,
+    learningRate: z.number(),
+    slices: z.array(z.object({ worker: id, ref: blobRef.nullable() })).min(1),
+  }),
+  /** One member is asked to publish the snapshot of the step. */
+  z.object({ type: z.literal('serve'), step: count, worker: id }),
+  /** Newcomers are asked to load the snapshot of the step. */
+  z.object({ type: z.literal('load'), step: count, workers: z.array(id), ref: blobRef }),
+  /** This worker can never serve the run: it leaves with the error. */
+  z.object({ type: z.literal('refuse'), worker: id, error: workerError }),
+  z.object({ type: z.literal('stop'), reason: z.string() }),
+]);
+export type DownBody = z.infer<typeof downBody>;
+
+export const hello = z.object({
+  type: z.literal('hello'),
+  host: z.string().max(256),
+  pid: count,
+  version: z.string().max(64),
+  fingerprint: z.string().max(128),
+  numerics,
+  probe: z.string().max(128),
+  vectorLength: z.int().positive(),
+  /** The step whose state this worker holds, or null. */
+  step: count.nullable(),
+});
+export type Hello = z.infer<typeof hello>;
+
+export const upBody = z.discriminatedUnion('type', [
+  hello,
+  z.object({ type: z.literal('beat'), doing: z.string().max(200) }),
+  z.object({
+    type: z.literal('vector'),
+    step: count,
+    lane: count,
+    /** null: kept by this worker alone, which is the only member. */
+    ref: blobRef.nullable(),
+    /** Mean loss over the shard; null where it is not a finite number (JSON has none). */
+    loss: z.number().nullable(),
+    top1: count,
+    top5: count,
+    count,
+  }),
+  z.object({
+    type: z.literal('slice'),
+    step: count,
+    generation: count,
+    ref: blobRef.nullable(),
+    /** Name of the first entry that is not finite, or null. */
+    bad: z.string().max(200).nullable(),
+  }),
+  z.object({ type: z.literal('applied'), step: count }),
+  z.object({ type: z.literal('served'), step: count, ref: blobRef }),
+  z.object({ type: z.literal('loaded'), step: count }),
+  /** A blob that a message named is not there any more. */
+  z.object({
+    type: z.literal('missing'),
+    step: count,
+    generation: count,
+    what: z.enum(['vector', 'slice', 'snapshot']),
+    lane: count.nullable(),
+  }),
+  /** Result of a `validate` job: sums over one batch. */
+  z.object({
+    type: z.literal('result'),
+    step: count,
+    batch: count,
+    loss: z.number().nullable(),
+    top1: count,
+    top5: count,
+    count,
+  }),
+  /** Something no other worker would do better: the run ends with this error. */
+  z.object({ type: z.literal('failed'), step: count.nullable(), lane: count.nullable(), error: workerError }),
+  /** A gap in the numbers of `down`: messages were lost. */
+  z.object({ type: z.literal('gap') }),
+  z.object({ type: z.literal('bye'), reason: z.string().max(1_000) }),
+]);
+export type UpBody = z.infer<typeof upBody>;
+
+const envelope = z.object({ era, n: count });
+export const downMessage = envelope.and(downBody);
+export type DownMessage = { era: Era; n: number } & DownBody;
+export const upMessage = envelope.extend({ worker: id }).and(upBody);
+export type UpMessage = { era: Era; n: number; worker: string } & UpBody;
+
+export const job = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('shard'), era, step: count, lane: count, publish: z.boolean() }),
+  z.object({ type: z.literal('validate'), era, step: count, batch: count }),
+]);
+export type Job = z.infer<typeof job>;
+
+/** Element range [begin, end) of slice `index` of `slices`; cut at multiples of 16 elements (one cache line). */
+export function sliceRange(index: number, slices: number, length: number): { begin: number; end: number } {
+  const cut = (i: number) => (i === slices ? length : Math.floor((length * i) / slices / 16) * 16);
+  return { begin: cut(index), end: cut(index + 1) };
+}
+
+/** Names in Redis: everything of a run stands under one prefix. */
+export const names = {
+  prefix: (run: string) => `cornet:${run}`,
+  era: (run: string) => `cornet:${run}:era`,
+  config: (run: string) => `cornet:${run}:config`,
+  status: (run: string) => `cornet:${run}:status`,
+  runs: 'cornet:runs',
+  down: (run: string) => `cornet:${run}:down`,
+  up: (run: string) => `cornet:${run}:up`,
+  queue: (run: string, worker: string) => `${run}-${worker}`,
+  queuePrefix: (run: string) => `cornet:${run}:queue`,
+  blob: (run: string) => `cornet:${run}:blob`,
+  vector: (era: Era, step: number, lane: number) => `vector:${era.term}:${step}:${lane}`,
+  slice: (era: Era, step: number, generation: number, worker: string) =>
+    `slice:${era.term}:${step}:${generation}:${worker}`,
+  snapshot: (era: Era, step: number, by: string) => `snapshot:${era.term}:${step}:${by}`,
+} as const;

@@ -1,0 +1,32 @@
+import test from 'ava';
+import { World } from './world.ts';
+
+const worlds = Number(process.env.CORNET_WORLDS ?? 10_000);
+
+test('ten thousand random interleavings of deaths, zombies, joins, wiped Redis and dead coordinators end in the undisturbed state', (t) => {
+  const faults: Record<string, number> = {};
+  let [moves, applies] = [0, 0];
+  const first = Number(process.env.CORNET_WORLD ?? 0);
+  for (let seed = first; seed < first + worlds; seed++) {
+    const scenario = {
+      seed,
+      lanes: 1 + (seed % 4),
+      steps: 4 + (seed % 5),
+      fleet: 1 + (seed % 3),
+      faults: seed % 12,
+    };
+    try {
+      const played = new World(scenario).play();
+      moves += played.moves;
+      applies += played.applies;
+      for (const [kind, times] of Object.entries(played.faults)) faults[kind] = (faults[kind] ?? 0) + times;
+    } catch (error) {
+      t.fail(`${JSON.stringify(scenario)}: ${(error as Error).stack}`);
+      return;
+    }
+  }
+  t.log(`${worlds} worlds, ${moves} moves, ${applies} updates compared, faults: ${JSON.stringify(faults)}`);
+  for (const kind of ['kill', 'join', 'freeze', 'suspect', 'wipe', 'coordinator', 'lose']) {
+    t.true(worlds < 1000 || faults[kind]! > 0, `no ${kind} happened`);
+  }
+});

@@ -1,0 +1,390 @@
+/**
+ * The worker's half of the protocol: a state machine without I/O. Events in, actions out.
+ *
+ *     stranger ── load ──> loading ── loaded ──> member ── apply ──> member at t + 1
+ *        ^                    │                    │
+ *        └── dropped: a new id, all state thrown away ┘
+ *
+ * Work that takes time (compute, fetch, load) is an action with a ticket; its end comes back as an event with the same
+ * ticket. A ticket that is not valid any more (a snapshot was loaded since, the generation changed, the step was
+ * applied) means the result is thrown away: so nothing old is ever mixed into a newer state.
+ */
+import type { BlobRef, DownBody, DownMessage, Era, Job, UpBody } from '../shared/protocol.ts';
+import { compareEras, sliceRange } from '../shared/protocol.ts';
+
+type Reduce = DownBody & { type: 'reduce' };
+type Apply = DownBody & { type: 'apply' };
+
+/** What a piece of work was started for. It is valid while the member is still there. */
+export interface Ticket {
+  /** Goes up whenever the state is thrown away or replaced. */
+  life: number;
+  step: number;
+  /** Exchanges belong to one generation; a vector to none (null). */
+  generation: number | null;
+}
+
+export interface ShardResult {
+  loss: number | null;
+  top1: number;
+  top5: number;
+  count: number;
+}
+
+export type MemberEvent =
+  | { type: 'message'; message: DownMessage }
+  /** A job was taken from the queue; `token` comes back in `answer`. */
+  | { type: 'job'; job: Job; token: string }
+  | {
+      type: 'computed';
+      ticket: Ticket;
+      lane: number;
+      result: ShardResult;
+      ref: BlobRef | null;
+      token: string;
+    }
+  /** The other members' parts of the slice are here. */
+  | { type: 'vectors-fetched'; ticket: Ticket; missing: number | null }
+  | { type: 'reduced'; ticket: Ticket; ref: BlobRef | null; bad: string | null }
+  | { type: 'slices-fetched'; ticket: Ticket; complete: boolean }
+  | { type: 'applied'; ticket: Ticket }
+  | { type: 'served'; ticket: Ticket; ref: BlobRef }
+  | { type: 'loaded'; ticket: Ticket; ok: boolean }
+  | { type: 'evaluated'; ticket: Ticket; batch: number; result: ShardResult; token: string }
+  /** Redis is another one than before (the era key says so). */
+  | { type: 'era'; era: Era };
+
+export type MemberAction =
+  | { type: 'send'; worker: string; era: Era; n: number; body: UpBody }
+  /** Compute the vector of a lane, or take it from the cache; publish it if asked. */
+  | { type: 'compute'; ticket: Ticket; lane: number; publish: boolean; token: string }
+  | { type: 'fetch-vectors'; ticket: Ticket; begin: number; end: number; vectors: Reduce['vectors'] }
+  /** Sum the fetched parts; publish the slice if asked. */
+  | { type: 'reduce'; ticket: Ticket; publish: boolean }
+  | { type: 'fetch-slices'; ticket: Ticket; slices: Apply['slices'] }
+  /** From here on the state of t + 1 is determined. */
+  | { type: 'apply'; ticket: Ticket; learningRate: number }
+  | { type: 'serve'; ticket: Ticket }
+  | { type: 'load'; ticket: Ticket; ref: BlobRef }
+  | { type: 'evaluate'; ticket: Ticket; batch: number; token: string }
+  /** These lanes' images will be wanted from this step on. */
+  | { type: 'prefetch'; step: number; lanes: number[] }
+  /** The job is done with, whether it was worked on or not. */
+  | { type: 'answer'; token: string }
+  /** The worker goes by a new id now: a new queue, a new hello. */
+  | { type: 'renamed'; worker: string; reason: string | null }
+  | {
+      type: 'leave';
+      error: { code: string; message: string; hint?: string | undefined } | null;
+      reason: string;
+    };
+
+export class Member {
+  readonly #newId: () => string;
+  readonly #greeting: Omit<UpBody & { type: 'hello' }, 'type' | 'step'>;
+  #id = '';
+  #era: Era;
+  #lastDown = -1;
+  #number = 0;
+  #status: 'stranger' | 'loading' | 'member' = 'stranger';
+  #life = 0;
+  #step: number | null = null;
+  #generation = 0;
+  #members: string[] = [];
+  #lanes: number[] = [];
+  #reduce: Reduce | null = null;
+  #apply: Apply | null = null;
+  #early: { job: Job; token: string }[] = [];
+  #actions: MemberAction[] = [];
+
+  /**
+   * @param newId makes a worker id that nobody else has
+   * @param era the era that the Redis key names at the start
+   * @param greeting what `hello` says besides the step
+   */
+  constructor(newId: () => string, era: Era, greeting: Omit<UpBody & { type: 'hello' }, 'type' | 'step'>) {
+    this.#newId = newId;
+    this.#era = era;
+    this.#greeting = greeting;
+  }
+
+  get id(): string {
+    return this.#id;
+  }
+
+  get era(): Era {
+    return this.#era;
+  }
+
+  /** The step whose state this worker holds, or null. */
+  get step(): number | null {
+    return this.#step;
+  }
+
+  /** What the worker is, for heartbeats and logs. */
+  get doing(): string {
+    if (this.#status !== 'member') return this.#status;
+    if (this.#apply !== null) return `applying step ${this.#step}`;
+    if (this.#reduce !== null) return `reducing step ${this.#step}`;
+    return `at step ${this.#step}`;
+  }
+
+  /** Is a result of this work still wanted? Ask before anything irreversible. */
+  valid(ticket: Ticket): boolean {
+    return (
+      ticket.life === this.#life &&
+      ticket.step === this.#step &&
+      (ticket.generation === null || ticket.generation === this.#generation)
+    );
+  }
+
+  start(): MemberAction[] {
+    this.#rename(null);
+    return this.#flush();
+  }
+
+  /** A heartbeat is due. */
+  beat(): MemberAction[] {
+    this.#send({ type: 'beat', doing: this.doing });
+    return this.#flush();
+  }
+
+  /** The worker leaves, or the run must end because of it. */
+  say(body: UpBody & { type: 'bye' | 'failed' }): MemberAction[] {
+    this.#send(body);
+    return this.#flush();
+  }
+
+  handle(event: MemberEvent): MemberAction[] {
+    switch (event.type) {
+      case 'message':
+        this.#receive(event.message);
+        break;
+      case 'era':
+        if (compareEras(event.era, this.#era) > 0) this.#newEra(event.era);
+        break;
+      case 'job':
+        this.#job(event.job, event.token);
+        break;
+      case 'computed':
+        if (this.valid(event.ticket)) {
+          const { lane, ref, result } = event;
+          this.#send({ type: 'vector', step: event.ticket.step, lane, ref, ...result });
+        }
+        this.#act({ type: 'answer', token: event.token });
+        break;
+      case 'vectors-fetched':
+        if (!this.valid(event.ticket) || this.#reduce === null) break;
+        if (event.missing !== null) this.#missing('vector', event.ticket, event.missing);
+        else this.#act({ type: 'reduce', ticket: event.ticket, publish: this.#members.length > 1 });
+        break;
+      case 'reduced':
+        if (!this.valid(event.ticket)) break;
+        this.#reduce = null;
+        this.#send({
+          type: 'slice',
+          step: event.ticket.step,
+          generation: event.ticket.generation!,
+          ref: event.ref,
+          bad: event.bad,
+        });
+        break;
+      case 'slices-fetched':
+        if (!this.valid(event.ticket) || this.#apply === null) break;
+        if (!event.complete) this.#missing('slice', event.ticket, null);
+        else {
+          const { learningRate } = this.#apply;
+          this.#step = event.ticket.step + 1;
+          this.#reduce = null;
+          this.#apply = null;
+          this.#act({ type: 'apply', ticket: this.#ticket(null), learningRate });
+        }
+        break;
+      case 'applied':
+        if (!this.valid(event.ticket)) break;
+        this.#send({ type: 'applied', step: event.ticket.step });
+        this.#act({ type: 'prefetch', step: event.ticket.step, lanes: this.#lanes });
+        this.#takeEarly();
+        break;
+      case 'served':
+        if (this.valid(event.ticket)) this.#send({ type: 'served', step: event.ticket.step, ref: event.ref });
+        break;
+      case 'loaded':
+        this.#loaded(event.ticket, event.ok);
+        break;
+      case 'evaluated':
+        if (this.valid(event.ticket)) {
+          this.#send({ type: 'result', step: event.ticket.step, batch: event.batch, ...event.result });
+        }
+        this.#act({ type: 'answer', token: event.token });
+        break;
+    }
+    return this.#flush();
+  }
+
+  #receive(message: DownMessage): void {
+    const order = compareEras(message.era, this.#era);
+    if (order < 0) return;
+    if (order > 0) this.#newEra(message.era);
+    // A worker starts to read in the middle of an era; from then on the numbers have no gap.
+    if (this.#lastDown >= 0 && message.n <= this.#lastDown) return;
+    if (this.#lastDown >= 0 && message.n > this.#lastDown + 1) this.#send({ type: 'gap' });
+    this.#lastDown = message.n;
+    switch (message.type) {
+      case 'rollcall':
+        return;
+      case 'members':
+        return this.#membership(message);
+      case 'reduce':
+        return this.#startReduce(message);
+      case 'apply':
+        return this.#startApply(message);
+      case 'serve':
+        if (message.worker !== this.#id || this.#status !== 'member' || message.step !== this.#step) return;
+        return this.#act({ type: 'serve', ticket: this.#ticket(null) });
+      case 'load':
+        if (!message.workers.includes(this.#id)) return;
+        this.#forget();
+        this.#status = 'loading';
+        this.#step = message.step;
+        return this.#act({ type: 'load', ticket: this.#ticket(null), ref: message.ref });
+      case 'refuse':
+        if (message.worker !== this.#id) return;
+        return this.#act({ type: 'leave', error: message.error, reason: message.error.message });
+      case 'stop':
+        return this.#act({ type: 'leave', error: null, reason: message.reason });
+    }
+  }
+
+  #membership(message: DownBody & { type: 'members' }): void {
+    const dropped = message.dropped.find(({ worker }) => worker === this.#id);
+    if (dropped !== undefined) return this.#rename(dropped.reason);
+    this.#generation = message.generation;
+    this.#reduce = null;
+    this.#apply = null;
+    this.#members = message.members.map(({ worker }) => worker);
+    const me = message.members.find(({ worker }) => worker === this.#id);
+    if (me === undefined) return;
+    if (me.lanes.join() !== this.#lanes.join()) {
+      this.#lanes = me.lanes;
+      this.#act({ type: 'prefetch', step: message.step, lanes: me.lanes });
+    }
+  }
+
+  #startReduce(message: Reduce): void {
+    const index = message.participants.indexOf(this.#id);
+    if (index < 0 || !this.#current(message)) return;
+    this.#reduce = message;
+    const { begin, end } = sliceRange(index, message.participants.length, this.#greeting.vectorLength);
+    const ticket = this.#ticket(message.generation);
+    this.#act({ type: 'fetch-vectors', ticket, begin, end, vectors: message.vectors });
+  }
+
+  #startApply(message: Apply): void {
+    if (!this.#current(message)) return;
+    this.#apply = message;
+    this.#act({ type: 'fetch-slices', ticket: this.#ticket(message.generation), slices: message.slices });
+  }
+
+  /** Is this exchange one of my step and my generation? */
+  #current(message: Reduce | Apply): boolean {
+    return (
+      this.#status === 'member' && message.step === this.#step && message.generation === this.#generation
+    );
+  }
+
+  #job(job: Job, token: string): void {
+    const old = compareEras(job.era, this.#era) < 0;
+    if (old || this.#status !== 'member' || this.#step === null || job.step < this.#step) {
+      return this.#act({ type: 'answer', token });
+    }
+    if (job.step > this.#step) {
+      this.#early.push({ job, token });
+      return;
+    }
+    const ticket = this.#ticket(null);
+    if (job.type === 'shard') {
+      this.#act({ type: 'compute', ticket, lane: job.lane, publish: job.publish, token });
+    } else this.#act({ type: 'evaluate', ticket, batch: job.batch, token });
+  }
+
+  #takeEarly(): void {
+    const early = this.#early;
+    this.#early = [];
+    for (const { job, token } of early) this.#job(job, token);
+  }
+
+  #loaded(ticket: Ticket, ok: boolean): void {
+    if (ticket.life !== this.#life || this.#status !== 'loading') return;
+    if (ok) {
+      this.#status = 'member';
+      this.#send({ type: 'loaded', step: ticket.step });
+    } else {
+      this.#missing('snapshot', ticket, null);
+      this.#forget();
+      this.#status = 'stranger';
+    }
+  }
+
+  #missing(what: 'vector' | 'slice' | 'snapshot', ticket: Ticket, lane: number | null): void {
+    const generation = ticket.generation ?? this.#generation;
+    this.#send({ type: 'missing', what, step: ticket.step, generation, lane });
+  }
+
+  /** Another Redis, or another coordinator: numbers start again, and everybody says what it holds. */
+  #newEra(era: Era): void {
+    const sameCoordinator = era.term === this.#era.term;
+    this.#era = era;
+    this.#lastDown = -1;
+    this.#reduce = null;
+    this.#apply = null;
+    for (const { token } of this.#early.splice(0)) this.#act({ type: 'answer', token });
+    if (this.#status === 'loading' || !sameCoordinator) {
+      this.#forget();
+      this.#status = 'stranger';
+    }
+    this.#number = 0;
+    this.#sayHello();
+  }
+
+  /** Throws everything away and comes again as somebody else. */
+  #rename(reason: string | null): void {
+    this.#forget();
+    this.#status = 'stranger';
+    this.#id = this.#newId();
+    this.#number = 0;
+    this.#act({ type: 'renamed', worker: this.#id, reason });
+    this.#sayHello();
+  }
+
+  #forget(): void {
+    this.#life += 1;
+    this.#step = null;
+    this.#reduce = null;
+    this.#apply = null;
+    this.#lanes = [];
+    for (const { token } of this.#early.splice(0)) this.#act({ type: 'answer', token });
+  }
+
+  #sayHello(): void {
+    this.#send({ type: 'hello', ...this.#greeting, step: this.#status === 'member' ? this.#step : null });
+  }
+
+  #ticket(generation: number | null): Ticket {
+    return { life: this.#life, step: this.#step!, generation };
+  }
+
+  #send(body: UpBody): void {
+    this.#act({ type: 'send', worker: this.#id, era: this.#era, n: this.#number++, body });
+  }
+
+  #act(action: MemberAction): void {
+    this.#actions.push(action);
+  }
+
+  #flush(): MemberAction[] {
+    const actions = this.#actions;
+    this.#actions = [];
+    return actions;
+  }
+}
