@@ -1,0 +1,230 @@
+import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { type DatasetIndex, indexDataset } from '../../shared/data/dataset-index.ts';
+import { Schedule } from '../../shared/data/schedule.ts';
+import { CornetError } from '../../shared/errors.ts';
+import { type ImageDecoder, SharpDecoder } from '../../worker/data/decode.ts';
+import { type Batch, ShardLoader, type ShardLoaderOptions } from '../../worker/data/prefetch.ts';
+import { squash } from '../../worker/data/transform.ts';
+
+const pictures = ['grey.jpg', 'landscape.jpg', 'portrait.jpg', 'small.jpg', 'cmyk.jpg', 'png_named.JPEG'];
+const imageSize = 8;
+const imageBytes = imageSize * imageSize * 3;
+
+/** 24 real pictures in two classes. */
+async function dataset(t: ExecutionContext): Promise<DatasetIndex<'train' | 'val'>> {
+  const root = await mkdtemp(join(tmpdir(), 'cornet-prefetch-'));
+  t.teardown(() => rm(root, { recursive: true }));
+  for (const folder of ['train/a', 'train/b', 'val/a', 'val/b']) {
+    await mkdir(join(root, folder), { recursive: true });
+    for (const copy of [0, 1]) {
+      for (const name of pictures) {
+        await cp(`test/fixtures/images/${name}`, join(root, folder, `${copy}-${name}`));
+      }
+    }
+  }
+  return indexDataset(root, ['train', 'val']);
+}
+
+/** 24 images in batches of 9: three steps of an epoch, the last with 6 images. */
+function loaderOf(
+  index: DatasetIndex<'train'>,
+  changes: Partial<ShardLoaderOptions> & { lanes?: number } = {},
+): ShardLoader {
+  const { lanes = 3, ...options } = changes;
+  const schedule = new Schedule({ seed: 5, trainSize: index.train.size, batchSize: 9, lanes });
+  return new ShardLoader({
+    index,
+    schedule,
+    decoder: new SharpDecoder(),
+    imageSize,
+    steps: 6,
+    prefetchShards: 2,
+    decodeThreads: 3,
+    ...options,
+  });
+}
+
+/** A decoder whose pictures get ready when the test says so, and that keeps account of what was asked of it. */
+class HeldDecoder implements ImageDecoder {
+  readonly asked: string[] = [];
+  under = 0;
+  most = 0;
+  #waiting: (() => void)[] = [];
+
+  async decode(path: string, _: unknown, size: number, target: Uint8Array, offset: number): Promise<void> {
+    this.asked.push(path);
+    this.most = Math.max(this.most, ++this.under);
+    await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.under--;
+    target.fill(offset / (size * size * 3), offset, offset + size * size * 3);
+  }
+
+  /** Finishes the oldest picture under way, and waits until whoever waited for it has taken notice. */
+  async finishOne(): Promise<void> {
+    this.#waiting.shift()?.();
+    await new Promise(setImmediate);
+  }
+
+  async finishAll(): Promise<void> {
+    while (this.under > 0) await this.finishOne();
+  }
+}
+
+function bytes({ images, labels }: Batch): string {
+  return `${Buffer.from(images).toString('hex')} ${labels.join()}`;
+}
+
+test('a shard has the same bytes loaded ahead, loaded on demand, in any order and with any number of threads', async (t) => {
+  const index = await dataset(t);
+  const shards = [0, 1, 2, 3, 4, 5].flatMap((step) => [0, 1, 2].map((lane) => [step, lane] as const));
+  const load = async (loader: ShardLoader, order: typeof shards) => {
+    const result = new Map<string, string>();
+    for (const [step, lane] of order) result.set(`${step} ${lane}`, bytes(await loader.get(step, lane)));
+    await loader.close();
+    return [...result].sort();
+  };
+  const ahead = loaderOf(index, { prefetchShards: 4 });
+  ahead.serve([0, 1, 2], 0);
+  const expected = await load(ahead, shards);
+  t.deepEqual(await load(loaderOf(index), shards), expected);
+  t.deepEqual(await load(loaderOf(index, { decodeThreads: 1 }), shards.toReversed()), expected);
+  const moved = loaderOf(index);
+  moved.serve([1], 2);
+  t.deepEqual(await load(moved, shards), expected);
+});
+
+test('the images of a step are the same whichever number of lanes shares them', async (t) => {
+  const index = await dataset(t);
+  const step = async (lanes: number) => {
+    const loader = loaderOf(index, { lanes });
+    const batches = await Promise.all(Array.from({ length: lanes }, (_, lane) => loader.get(1, lane)));
+    return Buffer.concat(batches.map(({ images }) => images)).toString('hex');
+  };
+  t.is(await step(1), await step(3));
+});
+
+test('a batch has the labels of its samples and buffers of its own, of the right size', async (t) => {
+  const index = await dataset(t);
+  const loader = loaderOf(index);
+  const { images, labels } = await loader.get(0, 1);
+  t.is(images.buffer.byteLength, 3 * imageBytes);
+  const { samples } = new Schedule({ seed: 5, trainSize: 24, batchSize: 9, lanes: 3 }).shard(0, 1);
+  t.deepEqual(
+    [...labels],
+    Array.from(samples, (sample) => index.train.labels[sample]!),
+  );
+});
+
+test('validation and feature batches come in the order asked, without any random draw', async (t) => {
+  const index = await dataset(t);
+  const loader = loaderOf(index);
+  const batch = await loader.loadBatch(index.val, [3, 20, 3], 'validation');
+  t.deepEqual([...batch.labels], [0, 1, 0]);
+  t.deepEqual(batch.images.subarray(0, imageBytes), batch.images.subarray(2 * imageBytes));
+  const alone = new Uint8Array(imageBytes);
+  await new SharpDecoder().decode(
+    join(index.root, index.val.path(20)),
+    squash(imageSize),
+    imageSize,
+    alone,
+    0,
+  );
+  t.deepEqual((await loader.loadBatch(index.val, [20], 'features')).images, alone);
+});
+
+test('no more images are decoded at once than allowed, and no more shards are loaded ahead', async (t) => {
+  const decoder = new HeldDecoder();
+  const loader = loaderOf(await dataset(t), { decoder });
+  loader.serve([0, 2], 0);
+  await decoder.finishAll();
+  t.is(decoder.most, 3);
+  t.is(decoder.asked.length, 6); // (0, 0) and (0, 2), three images each
+  await loader.get(0, 0);
+  await decoder.finishAll();
+  t.is(decoder.asked.length, 9); // (0, 0) was handed out: (1, 0) may come
+});
+
+test('a shard that was loaded ahead is handed out without decoding it again', async (t) => {
+  const decoder = new HeldDecoder();
+  const loader = loaderOf(await dataset(t), { decoder, steps: 1 });
+  loader.serve([0, 1], 0);
+  await decoder.finishAll();
+  t.deepEqual([...new Set((await loader.get(0, 0)).images)], [0, 1, 2]);
+  t.is((await loader.get(0, 1)).labels.length, 3);
+  t.is(decoder.asked.length, 6); // and nothing past the last step
+});
+
+test('what is asked for goes before what is loaded ahead', async (t) => {
+  const index = await dataset(t);
+  const decoder = new HeldDecoder();
+  const loader = loaderOf(index, { decoder, decodeThreads: 1 });
+  loader.serve([0, 1], 0);
+  const urgent = loader.loadBatch(index.val, [7], 'validation');
+  await decoder.finishOne();
+  await decoder.finishOne();
+  await urgent;
+  t.is(decoder.asked[1], join(index.root, index.val.path(7)));
+});
+
+test('lanes that move away are dropped between two images', async (t) => {
+  const index = await dataset(t);
+  const decoder = new HeldDecoder();
+  const loader = loaderOf(index, { decoder, decodeThreads: 1 });
+  loader.serve([0], 0);
+  t.is(decoder.asked.length, 1);
+  loader.serve([2], 0);
+  await decoder.finishAll();
+  const schedule = new Schedule({ seed: 5, trainSize: 24, batchSize: 9, lanes: 3 });
+  const wanted = [...schedule.shard(0, 2).samples, ...schedule.shard(1, 2).samples];
+  t.deepEqual(
+    decoder.asked.slice(1),
+    wanted.map((sample) => join(index.root, index.train.path(sample))),
+  );
+  loader.serve([], 0);
+  t.is((await Promise.all([loader.get(0, 2), decoder.finishAll()]))[0].labels.length, 3);
+});
+
+test('a shard without images is an empty batch', async (t) => {
+  const index = await dataset(t);
+  const loader = loaderOf(index, { lanes: 7 }); // the last step's 6 images leave one lane empty
+  loader.serve([0, 1, 2, 3, 4, 5, 6], 2);
+  const sizes = await Promise.all(
+    [0, 1, 2, 3, 4, 5, 6].map(async (lane) => (await loader.get(2, lane)).labels.length),
+  );
+  t.deepEqual(sizes, [0, 1, 1, 1, 1, 1, 1]);
+});
+
+test('an unreadable image is named when its shard is asked for, and not before', async (t) => {
+  const index = await dataset(t);
+  const { samples } = new Schedule({ seed: 5, trainSize: 24, batchSize: 9, lanes: 3 }).shard(0, 0);
+  const path = join(index.root, index.train.path(samples[1]!));
+  await writeFile(path, 'no picture');
+  const loader = loaderOf(index);
+  loader.serve([0], 0);
+  t.is((await loader.get(0, 1)).labels.length, 3);
+  for (let attempt = 0; attempt < 2; attempt++) {
+    const error = await t.throwsAsync(loader.get(0, 0), { instanceOf: CornetError });
+    t.is(error?.code, 'IMAGE_UNREADABLE');
+    t.true(error?.message.includes(basename(path)));
+  }
+});
+
+test('closing starts no further image, rejects what is asked for, and waits for what is under way', async (t) => {
+  const decoder = new HeldDecoder();
+  const loader = loaderOf(await dataset(t), { decoder, decodeThreads: 2 });
+  loader.serve([0, 1, 2], 0);
+  const pending = loader.get(0, 0);
+  let closed = false;
+  const closing = loader.close().then(() => {
+    closed = true;
+  });
+  await t.throwsAsync(pending, { message: 'The loader is closed.' });
+  await decoder.finishOne();
+  t.false(closed);
+  await decoder.finishOne();
+  await closing;
+  t.is(decoder.asked.length, 2);
+});

@@ -1,0 +1,224 @@
+/** Loads the images of coming shards ahead of their jobs: the schedule is known, so nobody has to say what is next. */
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import type { DatasetIndex, Split } from '../../shared/data/dataset-index.ts';
+import type { Schedule } from '../../shared/data/schedule.ts';
+import { Draws, streams } from '../../shared/random.ts';
+import type { ImageDecoder } from './decode.ts';
+import { randomResizedCrop, resizeAndCentreCrop, squash, type Transform } from './transform.ts';
+
+/** Images with their labels. Each array has a buffer of its own, so that both can be transferred to another thread. */
+export interface Batch {
+  /** uint8 RGB, [n, size, size, 3]. */
+  readonly images: Uint8Array<ArrayBuffer>;
+  /** [n]: positions in the index's `classes`. */
+  readonly labels: Int32Array<ArrayBuffer>;
+}
+
+/** How pictures are cut when nothing is drawn at random. */
+export type BatchMode = 'validation' | 'features';
+
+export interface ShardLoaderOptions {
+  readonly index: DatasetIndex<'train'>;
+  readonly schedule: Schedule;
+  readonly decoder: ImageDecoder;
+  /** Side of the square input image in pixels. */
+  readonly imageSize: number;
+  /** Steps of the whole run: nothing is loaded ahead past the last one. */
+  readonly steps: number;
+  /** How many shards are loaded ahead. */
+  readonly prefetchShards: number;
+  /** How many images are decoded at once. */
+  readonly decodeThreads: number;
+}
+
+/** A batch in the making. A load that is on no list any more is cancelled: no further image of it is started. */
+interface Load {
+  readonly split: Split;
+  readonly samples: ArrayLike<number>;
+  readonly transform: (sample: number) => Transform;
+  readonly batch: Batch;
+  readonly done: Promise<Batch>;
+  readonly resolve: (batch: Batch) => void;
+  readonly reject: (error: unknown) => void;
+  /** Images started and images finished so far. */
+  started: number;
+  finished: number;
+}
+
+/** A load that is not asked for yet. */
+interface LoadAhead {
+  readonly step: number;
+  readonly lane: number;
+  readonly load: Load;
+}
+
+/**
+ * Bounded twice: at most `prefetchShards` shards are held ahead, at most `decodeThreads` images are decoded at once.
+ * What is asked for goes before what is loaded ahead. Not to be used by two consumers.
+ */
+export class ShardLoader {
+  readonly #options: ShardLoaderOptions;
+  #lanes: readonly number[] = [];
+  /** The furthest shard handed out; what is loaded ahead comes after it. */
+  #reached = { step: 0, lane: -1 };
+  #asked: Load[] = [];
+  #ahead: LoadAhead[] = [];
+  #decoding = 0;
+  #closed = false;
+  #idle: (() => void)[] = [];
+
+  constructor(options: ShardLoaderOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Announces the lanes served from now on, beginning with their shards of step `step`. Shards held ahead that are
+   * not among the coming ones any more are dropped. No lanes: nothing is loaded ahead.
+   */
+  serve(lanes: readonly number[], step: number): void {
+    this.#lanes = lanes.toSorted((a, b) => a - b);
+    this.#reached = { step, lane: -1 };
+    this.#lookAhead();
+  }
+
+  /**
+   * The images and labels of a shard, loaded now if they were not loaded ahead. They are handed out: asked a second
+   * time, they are loaded a second time, to the same bytes.
+   * @throws CornetError IMAGE_UNREADABLE
+   */
+  async get(step: number, lane: number): Promise<Batch> {
+    const held = this.#ahead.find((ahead) => ahead.step === step && ahead.lane === lane);
+    const load = held?.load ?? this.#newShard(step, lane);
+    const { step: reachedStep, lane: reachedLane } = this.#reached;
+    if (step > reachedStep || (step === reachedStep && lane > reachedLane)) this.#reached = { step, lane };
+    this.#ahead = this.#ahead.filter((ahead) => ahead !== held);
+    return this.#ask(load);
+  }
+
+  /**
+   * Images and labels of any samples of a split, in the order given.
+   * @throws CornetError IMAGE_UNREADABLE
+   */
+  async loadBatch(split: Split, samples: ArrayLike<number>, mode: BatchMode): Promise<Batch> {
+    const { imageSize } = this.#options;
+    const transform = mode === 'validation' ? resizeAndCentreCrop(imageSize) : squash(imageSize);
+    return this.#ask(this.#newLoad(split, samples, () => transform));
+  }
+
+  /** Starts no further image; what is still asked for is rejected. Resolves when no image is being decoded any more. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#ahead = [];
+    for (const load of this.#asked.splice(0)) load.reject(new Error('The loader is closed.'));
+    if (this.#decoding > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
+  }
+
+  async #ask(load: Load): Promise<Batch> {
+    assert(!this.#closed, 'the loader is closed');
+    this.#asked.push(load);
+    this.#lookAhead();
+    try {
+      return await load.done;
+    } finally {
+      this.#asked = this.#asked.filter((other) => other !== load);
+    }
+  }
+
+  /** Puts the next shards of the lanes on the list, keeps those that were on it, and drops all others. */
+  #lookAhead(): void {
+    const held = this.#ahead;
+    this.#ahead = this.#comingShards().map(
+      ({ step, lane }) =>
+        held.find((ahead) => ahead.step === step && ahead.lane === lane) ?? {
+          step,
+          lane,
+          load: this.#newShard(step, lane),
+        },
+    );
+    this.#startImages();
+  }
+
+  /** The shards that follow the furthest one handed out; those without images are left out. */
+  #comingShards(): { step: number; lane: number }[] {
+    const { schedule, prefetchShards, steps } = this.#options;
+    const coming: { step: number; lane: number }[] = [];
+    if (this.#closed || this.#lanes.length === 0) return coming;
+    const later = this.#lanes.findIndex((lane) => lane > this.#reached.lane);
+    let position = later === -1 ? this.#lanes.length : later;
+    for (let i = 0; i < prefetchShards; i++, position++) {
+      const step = this.#reached.step + Math.floor(position / this.#lanes.length);
+      const lane = this.#lanes[position % this.#lanes.length]!;
+      if (step < steps && schedule.shard(step, lane).samples.length > 0) coming.push({ step, lane });
+    }
+    return coming;
+  }
+
+  #newShard(step: number, lane: number): Load {
+    const { index, schedule, imageSize } = this.#options;
+    const { epoch, samples } = schedule.shard(step, lane);
+    return this.#newLoad(index.train, samples, (sample) =>
+      randomResizedCrop(imageSize, new Draws(schedule.seed, streams.augmentation, epoch, sample)),
+    );
+  }
+
+  #newLoad(split: Split, samples: ArrayLike<number>, transform: Load['transform']): Load {
+    const images = new Uint8Array(samples.length * this.#imageBytes());
+    const labels = Int32Array.from(samples, (sample) => split.labels[sample]!);
+    const batch = { images, labels };
+    const { promise, resolve, reject } = withResolvers<Batch>();
+    promise.catch(() => {}); // an image that cannot be read matters when its shard is asked for, and is thrown then
+    if (samples.length === 0) resolve(batch);
+    return { split, samples, transform, batch, done: promise, resolve, reject, started: 0, finished: 0 };
+  }
+
+  #imageBytes(): number {
+    return this.#options.imageSize ** 2 * 3;
+  }
+
+  #startImages(): void {
+    const loads = [...this.#asked, ...this.#ahead.map(({ load }) => load)];
+    for (const load of loads) {
+      while (load.started < load.samples.length) {
+        if (this.#decoding === this.#options.decodeThreads) return;
+        void this.#decodeImage(load, load.started++);
+      }
+    }
+  }
+
+  /** Decodes one image into its place; what goes wrong is the load's to report. */
+  async #decodeImage(load: Load, position: number): Promise<void> {
+    const { index, decoder, imageSize } = this.#options;
+    this.#decoding++;
+    try {
+      const sample = load.samples[position]!;
+      const path = join(index.root, load.split.path(sample));
+      const offset = position * this.#imageBytes();
+      await decoder.decode(path, load.transform(sample), imageSize, load.batch.images, offset);
+      load.finished++;
+      if (load.finished === load.samples.length) load.resolve(load.batch);
+    } catch (error) {
+      load.started = load.samples.length;
+      load.reject(error);
+    } finally {
+      this.#decoding--;
+      this.#startImages();
+      if (this.#decoding === 0) for (const resolve of this.#idle.splice(0)) resolve();
+    }
+  }
+}
+
+/** Promise.withResolvers, which Node 20 does not have. */
+function withResolvers<T>(): {
+  promise: Promise<T>;
+  resolve: (value: T) => void;
+  reject: (error: unknown) => void;
+} {
+  let resolve!: (value: T) => void;
+  let reject!: (error: unknown) => void;
+  const promise = new Promise<T>((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  return { promise, resolve, reject };
+}
