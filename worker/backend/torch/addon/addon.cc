@@ -1,0 +1,281 @@
+// libtorch's dispatcher for Node: one generic call, converted by the operator's own schema, and the few things that
+// are no operators: bytes in and out, gradients, modes, and what there is to know about the library and its devices.
+#include "border.h"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+#include <ATen/autocast_mode.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
+#include <c10/core/GradMode.h>
+#include <dlfcn.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/version.h>
+
+#include <cstring>
+#include <unordered_set>
+
+namespace cornet {
+namespace {
+
+Instance& instanceOf(const Napi::CallbackInfo& info) { return *info.Env().GetInstanceData<Instance>(); }
+
+Napi::Error coded(Napi::Error error, const char* code) {
+  error.Set("code", Napi::String::New(error.Env(), code));
+  return error;
+}
+
+// No C++ exception may leave the addon except as a JavaScript error.
+template <Napi::Value (*function)(const Napi::CallbackInfo&)>
+Napi::Value guarded(const Napi::CallbackInfo& info) {
+  try {
+    return function(info);
+  } catch (const BorderError& error) {
+    throw coded(Napi::TypeError::New(info.Env(), error.what()), "BORDER");
+  } catch (const c10::Error& error) {
+    throw coded(Napi::Error::New(info.Env(), error.what_without_backtrace()), "TORCH");
+  } catch (const Napi::Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw coded(Napi::Error::New(info.Env(), error.what()), "TORCH");
+  }
+}
+
+const c10::OperatorHandle& findOperator(Instance& instance, const std::string& name, const std::string& overload) {
+  const std::string key = name + "." + overload;
+  const auto known = instance.operators.find(key);
+  if (known != instance.operators.end()) return known->second;
+  const auto found = c10::Dispatcher::singleton().findSchema({name, overload});
+  if (!found.has_value()) throw BorderError("libtorch " TORCH_VERSION " has no operator " + key);
+  return instance.operators.emplace(key, *found).first->second;
+}
+
+std::string stringArgument(const Napi::CallbackInfo& info, size_t index) {
+  if (!info[index].IsString()) throw BorderError("expected a string");
+  return info[index].As<Napi::String>().Utf8Value();
+}
+
+bool boolArgument(const Napi::CallbackInfo& info, size_t index) {
+  if (!info[index].IsBoolean()) throw BorderError("expected a boolean");
+  return info[index].As<Napi::Boolean>().Value();
+}
+
+Napi::Uint8Array bytesArgument(const Napi::CallbackInfo& info, size_t index) {
+  if (!info[index].IsTypedArray() || info[index].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
+    throw BorderError("expected a Uint8Array");
+  }
+  return info[index].As<Napi::Uint8Array>();
+}
+
+// call(name, overload, args): arguments left out at the end take the schema's defaults.
+Napi::Value call(const Napi::CallbackInfo& info) {
+  Instance& instance = instanceOf(info);
+  const std::string name = stringArgument(info, 0);
+  const auto& op = findOperator(instance, name, stringArgument(info, 1));
+  if (!info[2].IsArray()) throw BorderError("expected an array of arguments");
+  const Napi::Array given = info[2].As<Napi::Array>();
+  const auto& schema = op.schema();
+  const auto& wanted = schema.arguments();
+  if (given.Length() > wanted.size()) throw BorderError("too many arguments for " + c10::toString(schema));
+
+  torch::jit::Stack stack;
+  for (uint32_t i = 0; i < wanted.size(); i++) {
+    if (i < given.Length()) {
+      try {
+        stack.push_back(toIValue(instance.tensors, given.Get(i), *wanted[i].type()));
+      } catch (const BorderError& error) {
+        throw BorderError(name + ": argument " + wanted[i].name() + ": " + error.what());
+      }
+    } else if (wanted[i].default_value().has_value()) {
+      stack.push_back(*wanted[i].default_value());
+    } else {
+      throw BorderError(name + ": argument " + wanted[i].name() + " is missing");
+    }
+  }
+  op.callBoxed(&stack);
+
+  if (stack.empty()) return info.Env().Null();
+  if (stack.size() == 1) return toJs(info.Env(), instance.tensors, stack.front());
+  Napi::Array results = Napi::Array::New(info.Env(), stack.size());
+  for (size_t i = 0; i < stack.size(); i++) {
+    results.Set(static_cast<uint32_t>(i), toJs(info.Env(), instance.tensors, stack[i]));
+  }
+  return results;
+}
+
+// upload(bytes, dtype, shape, device): a contiguous tensor with a copy of the bytes.
+Napi::Value upload(const Napi::CallbackInfo& info) {
+  const Napi::Uint8Array bytes = bytesArgument(info, 0);
+  const auto options = at::TensorOptions().dtype(static_cast<at::ScalarType>(intArgument(info[1])));
+  at::Tensor host = at::empty(intListArgument(info[2]), options);
+  if (bytes.ByteLength() != host.nbytes()) throw BorderError("the bytes do not fill the shape");
+  std::memcpy(host.data_ptr(), bytes.Data(), bytes.ByteLength());
+  const c10::Device device(stringArgument(info, 3));
+  return Napi::Number::New(info.Env(), instanceOf(info).tensors.add(device.is_cpu() ? host : host.to(device)));
+}
+
+// download(tensor, target): the elements in row-major order of the logical shape.
+Napi::Value download(const Napi::CallbackInfo& info) {
+  const at::Tensor tensor = tensorArgument(info, 0).detach().cpu().contiguous();
+  Napi::Uint8Array target = bytesArgument(info, 1);
+  if (target.ByteLength() != tensor.nbytes()) throw BorderError("the target has another length than the tensor");
+  std::memcpy(target.Data(), tensor.data_ptr(), tensor.nbytes());
+  return info.Env().Undefined();
+}
+
+Napi::Value release(const Napi::CallbackInfo& info) {
+  for (const int64_t handle : intListArgument(info[0])) {
+    instanceOf(info).tensors.release(static_cast<double>(handle));
+  }
+  return info.Env().Undefined();
+}
+
+Napi::Value shape(const Napi::CallbackInfo& info) {
+  const auto sizes = tensorArgument(info, 0).sizes();
+  Napi::Array array = Napi::Array::New(info.Env(), sizes.size());
+  for (size_t i = 0; i < sizes.size(); i++) {
+    array.Set(static_cast<uint32_t>(i), Napi::Number::New(info.Env(), static_cast<double>(sizes[i])));
+  }
+  return array;
+}
+
+// gradients(output, inputs): d output / d each input; null where the output does not depend on it.
+Napi::Value gradients(const Napi::CallbackInfo& info) {
+  Instance& instance = instanceOf(info);
+  torch::autograd::variable_list inputs;
+  for (const int64_t handle : intListArgument(info[1])) {
+    inputs.push_back(instance.tensors.get(static_cast<double>(handle)));
+  }
+  const auto found = torch::autograd::grad({tensorArgument(info, 0)}, inputs, /*grad_outputs=*/{},
+                                           /*retain_graph=*/false, /*create_graph=*/false, /*allow_unused=*/true);
+  Napi::Array results = Napi::Array::New(info.Env(), found.size());
+  for (size_t i = 0; i < found.size(); i++) {
+    results.Set(static_cast<uint32_t>(i), toJs(info.Env(), instance.tensors, found[i]));
+  }
+  return results;
+}
+
+Napi::Value requireGradient(const Napi::CallbackInfo& info) {
+  tensorArgument(info, 0).set_requires_grad(true);
+  return info.Env().Undefined();
+}
+
+Napi::Value setGradMode(const Napi::CallbackInfo& info) {
+  c10::GradMode::set_enabled(boolArgument(info, 0));
+  return info.Env().Undefined();
+}
+
+// setAutocast(device type, enabled): mixed precision in bfloat16; leaving it drops the cached casts.
+Napi::Value setAutocast(const Napi::CallbackInfo& info) {
+  const auto type = c10::Device(stringArgument(info, 0)).type();
+  const bool enabled = boolArgument(info, 1);
+#if TORCH_VERSION_MAJOR >= 2
+  at::autocast::set_autocast_dtype(type, at::kBFloat16);
+  at::autocast::set_autocast_enabled(type, enabled);
+#else
+  if (type == c10::kCUDA) {
+    at::autocast::set_autocast_gpu_dtype(at::kBFloat16);
+    at::autocast::set_enabled(enabled);
+  } else {
+    at::autocast::set_autocast_cpu_dtype(at::kBFloat16);
+    at::autocast::set_cpu_enabled(enabled);
+  }
+#endif
+  if (!enabled) at::autocast::clear_cache();
+  return info.Env().Undefined();
+}
+
+Napi::Value setThreads(const Napi::CallbackInfo& info) {
+  at::set_num_threads(static_cast<int>(intArgument(info[0])));
+  return info.Env().Undefined();
+}
+
+Napi::Value setDeterministic(const Napi::CallbackInfo& info) {
+  const bool deterministic = boolArgument(info, 0);
+  at::Context& context = at::globalContext();
+  context.setDeterministicAlgorithms(deterministic, /*warn_only=*/false);
+  context.setDeterministicCuDNN(deterministic);
+  context.setBenchmarkCuDNN(!deterministic);
+  context.setAllowTF32CuDNN(false);
+  context.setAllowTF32CuBLAS(false);
+  return info.Env().Undefined();
+}
+
+Napi::Value tensorCount(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(instanceOf(info).tensors.all().size()));
+}
+
+// Bytes of the tensors in the table; those that share a storage count once.
+Napi::Value tensorBytes(const Napi::CallbackInfo& info) {
+  std::unordered_set<const void*> seen;
+  double bytes = 0;
+  for (const auto& entry : instanceOf(info).tensors.all()) {
+    const auto& storage = entry.second.storage();
+    if (seen.insert(storage.unsafeGetStorageImpl()).second) bytes += static_cast<double>(storage.nbytes());
+  }
+  return Napi::Number::New(info.Env(), bytes);
+}
+
+Napi::Value version(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), TORCH_VERSION); }
+
+Napi::Value buildConfiguration(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), at::show_config());
+}
+
+Napi::Value hasCuda(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), at::hasCUDA()); }
+
+// cudaDevice(): name and memory of the current card, asked of the driver: libtorch's own way needs the CUDA headers.
+Napi::Value cudaDevice(const Napi::CallbackInfo& info) {
+  static void* const driver = dlopen("libcuda.so.1", RTLD_LAZY);
+  if (driver == nullptr) throw BorderError("the CUDA driver (libcuda.so.1) cannot be loaded");
+  const auto check = [](int result, const char* what) {
+    if (result != 0) throw std::runtime_error(std::string(what) + " failed with CUDA error " + std::to_string(result));
+  };
+  const auto symbol = [](const char* name) {
+    void* const found = dlsym(driver, name);
+    if (found == nullptr) throw std::runtime_error(std::string("the CUDA driver has no ") + name);
+    return found;
+  };
+  int device = 0;
+  char name[256] = {};
+  size_t available = 0;
+  size_t total = 0;
+  check(reinterpret_cast<int (*)(int*)>(symbol("cuCtxGetDevice"))(&device), "cuCtxGetDevice");
+  check(reinterpret_cast<int (*)(char*, int, int)>(symbol("cuDeviceGetName"))(name, sizeof(name) - 1, device),
+        "cuDeviceGetName");
+  check(reinterpret_cast<int (*)(size_t*, size_t*)>(symbol("cuMemGetInfo_v2"))(&available, &total), "cuMemGetInfo");
+  Napi::Object description = Napi::Object::New(info.Env());
+  description.Set("name", std::string(name));
+  description.Set("used", static_cast<double>(total - available));
+  description.Set("total", static_cast<double>(total));
+  return description;
+}
+
+}  // namespace
+
+Napi::Object initialize(Napi::Env env, Napi::Object exports) {
+  env.SetInstanceData(new Instance());
+  exports.Set("call", Napi::Function::New<guarded<call>>(env, "call"));
+  exports.Set("upload", Napi::Function::New<guarded<upload>>(env, "upload"));
+  exports.Set("download", Napi::Function::New<guarded<download>>(env, "download"));
+  exports.Set("release", Napi::Function::New<guarded<release>>(env, "release"));
+  exports.Set("shape", Napi::Function::New<guarded<shape>>(env, "shape"));
+  exports.Set("gradients", Napi::Function::New<guarded<gradients>>(env, "gradients"));
+  exports.Set("requireGradient", Napi::Function::New<guarded<requireGradient>>(env, "requireGradient"));
+  exports.Set("setGradMode", Napi::Function::New<guarded<setGradMode>>(env, "setGradMode"));
+  exports.Set("setAutocast", Napi::Function::New<guarded<setAutocast>>(env, "setAutocast"));
+  exports.Set("setThreads", Napi::Function::New<guarded<setThreads>>(env, "setThreads"));
+  exports.Set("setDeterministic", Napi::Function::New<guarded<setDeterministic>>(env, "setDeterministic"));
+  exports.Set("tensorCount", Napi::Function::New<guarded<tensorCount>>(env, "tensorCount"));
+  exports.Set("tensorBytes", Napi::Function::New<guarded<tensorBytes>>(env, "tensorBytes"));
+  exports.Set("version", Napi::Function::New<guarded<version>>(env, "version"));
+  exports.Set("buildConfiguration", Napi::Function::New<guarded<buildConfiguration>>(env, "buildConfiguration"));
+  exports.Set("hasCuda", Napi::Function::New<guarded<hasCuda>>(env, "hasCuda"));
+  exports.Set("cudaDevice", Napi::Function::New<guarded<cudaDevice>>(env, "cudaDevice"));
+  return exports;
+}
+
+NODE_API_MODULE(torch, initialize)
+
+}  // namespace cornet
