@@ -349,7 +349,11 @@ class CoordinatorProcess {
         assert.equal(action.summary.count, world.plan.validationBatches);
         break;
       case 'finish':
-        if (action.outcome === 'failed') throw new Error(action.failure.message);
+        if (action.outcome === 'failed') {
+          // Three random kills at one shard look like a poisonous one; the user looks, and resumes.
+          if (action.failure.code !== 'POISON_SHARD') throw new Error(action.failure.message);
+          return world.restart();
+        }
         this.outcome = action.outcome;
         break;
       case 'log':
@@ -484,6 +488,13 @@ export class World {
     }
   }
 
+  /** Another coordinator on the same run: the old one's local workers die with it, remote ones stay. */
+  restart(): void {
+    for (const worker of this.workers) if (worker.local) worker.alive = false;
+    this.coordinator = new CoordinatorProcess(this, ++this.term);
+    for (let i = 0; i < this.fleet; i++) this.workers.push(new WorkerProcess(this, true));
+  }
+
   fault(): void {
     const living = this.workers.filter((worker) => worker.alive);
     const pick = living[this.draws.integer(Math.max(1, living.length))];
@@ -532,10 +543,7 @@ export class World {
       case 'wipe':
         return this.redis.wipe();
       case 'coordinator':
-        this.coordinator = new CoordinatorProcess(this, ++this.term);
-        for (const worker of living) if (worker.local) worker.alive = false;
-        for (let i = 0; i < this.fleet; i++) this.workers.push(new WorkerProcess(this, true));
-        return;
+        return this.restart();
       case 'lose': {
         const blobs = [...this.redis.blobs.keys()];
         const name = blobs[this.draws.integer(Math.max(1, blobs.length))];

@@ -1,0 +1,80 @@
+/** A run's configuration: one object, written to config.json and published to the workers. */
+import { z } from 'zod';
+import { timeouts } from './defaults.ts';
+import { modelNames } from './models/model.ts';
+import { numerics } from './protocol.ts';
+
+const count = z.int().nonnegative();
+
+/** What the final weights depend on, besides the numerics. Fixed for the life of the run. */
+export const resultOptions = z.strictObject({
+  model: z.enum(modelNames),
+  times: z.int().positive(),
+  batchSize: z.int().positive(),
+  lanes: z.int().positive(),
+  seed: z.int().nonnegative().max(0xffff_ffff),
+  /** Initial learning rate, and epochs between two divisions by ten. */
+  learningRate: z.number().positive(),
+  stepSize: z.int().positive(),
+  momentum: z.number().min(0).max(1),
+  weightDecay: z.number().nonnegative(),
+  imageSize: z.int().positive(),
+  precision: z.enum(['fp32', 'bf16']),
+  /** SHA-256 of the checkpoint that the run began with, or how its weights were drawn. */
+  startingWeights: z.string(),
+  fingerprint: z.string(),
+  trainImages: z.int().positive(),
+  valImages: z.int().positive(),
+  classes: z.int().positive(),
+  validationBatch: z.int().positive(),
+});
+export type ResultOptions = z.infer<typeof resultOptions>;
+
+/** What may change from resume to resume: the weights do not depend on it. */
+export const freeOptions = z.strictObject({
+  epochs: z.number().positive(),
+  maxSteps: z.int().positive().nullable(),
+  /** Absolute path on the coordinator's host; a worker elsewhere has its own. */
+  dataPath: z.string(),
+  decodeThreads: z.int().positive(),
+  saveModelSeconds: z.number().positive(),
+  saveModelEpochs: z.number().positive(),
+  saveValEpochs: z.number().positive(),
+  keepCheckpoints: z.int().positive(),
+  /** Milliseconds. */
+  joinTimeout: z.number().positive(),
+  workerTimeout: z.number().positive(),
+});
+export type FreeOptions = z.infer<typeof freeOptions>;
+
+export const runConfig = z.strictObject({
+  format: z.literal(1),
+  run: z.string().min(1).max(64),
+  version: z.string(),
+  /** Goes up each time a coordinator starts on the run. */
+  term: count,
+  result: resultOptions,
+  backend: z.literal('torch'),
+  /** Threads that one shard's operators use; part of the numerics. */
+  threads: z.int().positive(),
+  /** Known once the first worker has said hello; a worker with another probe is refused. */
+  numerics: z.strictObject({ description: numerics, probe: z.string() }).nullable(),
+  options: freeOptions,
+});
+export type RunConfig = z.infer<typeof runConfig>;
+
+/** Identity of a checkpoint: everything its bytes depend on, and nothing else. */
+export function identityOf(config: RunConfig): unknown {
+  return { result: config.result, numerics: config.numerics };
+}
+
+/** Every timeout must leave room for the one below it. */
+export function checkTimeouts(options: FreeOptions): string | null {
+  const ladder = { beat: timeouts.beat, member: timeouts.member, step: timeouts.step, worker: options.workerTimeout };
+  const rungs = Object.entries(ladder);
+  for (let i = 1; i < rungs.length; i++) {
+    const [[low, below], [high, above]] = [rungs[i - 1]!, rungs[i]!];
+    if (!(below < above)) return `The ${high} timeout (${above} ms) must be longer than the ${low} timeout (${below} ms).`;
+  }
+  return null;
+}
