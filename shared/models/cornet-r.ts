@@ -53,7 +53,7 @@ function step<T extends Tensor>(
 }
 
 /** The areas' outputs after one time step, each the area's state for the next. */
-function timeStep<T extends Tensor>(
+function allAreas<T extends Tensor>(
   pass: Pass<T>,
   images: T,
   before: readonly T[] | null,
@@ -87,12 +87,12 @@ export function unrolled(name: ModelName, times: number, sameStep: boolean): Mod
 
     forward<T extends Tensor>(pass: Pass<T>, images: T): T {
       return pass.ops.scope(() => {
-        let outputs: T[] | null = null;
-        for (let t = 0; t < times; t++) {
-          const before: T[] | null = outputs;
-          outputs = pass.at(t, () => timeStep(pass, images, before, sameStep));
+        let outputs = pass.at(0, () => allAreas(pass, images, null, sameStep));
+        for (let t = 1; t < times; t++) {
+          const before = outputs;
+          outputs = pass.at(t, () => allAreas(pass, images, before, sameStep));
         }
-        return pass.decoder(decoder, outputs!.at(-1)!);
+        return pass.decoder(decoder, outputs.at(-1)!);
       });
     },
   };

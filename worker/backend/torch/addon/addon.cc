@@ -8,6 +8,7 @@
 #include <ATen/autocast_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
+#include <c10/core/DeviceGuard.h>
 #include <c10/core/GradMode.h>
 #include <dlfcn.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -191,12 +192,16 @@ Napi::Value setThreads(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+// setDeterministic(deterministic): refuse kernels whose sums have no fixed order; TensorFloat-32 stays off either way.
 Napi::Value setDeterministic(const Napi::CallbackInfo& info) {
   const bool deterministic = boolArgument(info, 0);
   at::Context& context = at::globalContext();
   context.setDeterministicAlgorithms(deterministic, /*warn_only=*/false);
   context.setDeterministicCuDNN(deterministic);
   context.setBenchmarkCuDNN(!deterministic);
+#if TORCH_VERSION_MAJOR >= 2
+  context.setDeterministicFillUninitializedMemory(false);  // a debugging aid that costs a pass over every new tensor
+#endif
   context.setAllowTF32CuDNN(false);
   context.setAllowTF32CuBLAS(false);
   return info.Env().Undefined();
@@ -225,8 +230,9 @@ Napi::Value buildConfiguration(const Napi::CallbackInfo& info) {
 
 Napi::Value hasCuda(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), at::hasCUDA()); }
 
-// cudaDevice(): name and memory of the current card, asked of the driver: libtorch's own way needs the CUDA headers.
+// cudaDevice(device): a card's name and memory, asked of the driver: libtorch's own way needs the CUDA headers.
 Napi::Value cudaDevice(const Napi::CallbackInfo& info) {
+  const c10::DeviceGuard current(c10::Device(stringArgument(info, 0)));
   static void* const driver = dlopen("libcuda.so.1", RTLD_LAZY);
   if (driver == nullptr) throw BorderError("the CUDA driver (libcuda.so.1) cannot be loaded");
   const auto check = [](int result, const char* what) {

@@ -1,0 +1,214 @@
+/** The torch backend: libtorch's dispatcher, autograd and autocast behind the engine's interface. */
+import { createHash } from 'node:crypto';
+import { cpus } from 'node:os';
+import { CornetError } from '../../../shared/errors.ts';
+import type { Backend, MemoryCounters, Numerics } from '../backend.ts';
+import { dtypes, loadTorchAddon, type TorchAddon } from './addon.ts';
+import { channelsLast, TorchOps } from './torch-ops.ts';
+import type { TorchTensor } from './torch-tensor.ts';
+
+/** Mean and deviation of ImageNet's training images per channel, in units of the full range (torchvision). */
+const imageNet = { mean: [0.485, 0.456, 0.406], deviation: [0.229, 0.224, 0.225] };
+
+type Precision = 'fp32' | 'bf16';
+
+export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
+  readonly numerics: Numerics;
+  readonly #deviceType: 'cpu' | 'cuda';
+
+  /**
+   * One per process: threads, autocast and determinism are settings of the whole library.
+   * @param device `cpu` or `cuda:<index>`
+   * @throws CornetError BACKEND_UNAVAILABLE, DEVICE_UNAVAILABLE
+   */
+  constructor(device: string, threads: number) {
+    const addon = loadTorchAddon();
+    addon.setThreads(threads); // before the first operator, or parts of the library keep their own number
+    addon.setGradMode(false);
+    super(addon, device);
+    this.#deviceType = deviceType(device);
+    if (this.#deviceType === 'cuda') {
+      if (!addon.hasCuda()) {
+        throw new CornetError(
+          'DEVICE_UNAVAILABLE',
+          `libtorch ${addon.version()} sees no CUDA device for ${device}.`,
+        );
+      }
+      addon.setDeterministic(true);
+      this.release(this.flat(1)); // the card is known from its first tensor on
+    }
+    this.numerics = {
+      backend: 'torch',
+      version: buildVersion(addon),
+      device: this.#deviceType,
+      processor: this.#deviceType === 'cuda' ? addon.cudaDevice(device).name : cpuKind(addon),
+      threads,
+    };
+  }
+
+  get tensorCount(): number {
+    return this.addon.tensorCount();
+  }
+
+  memory(): MemoryCounters {
+    const card = this.#deviceType === 'cuda' ? this.addon.cudaDevice(this.device) : null;
+    return {
+      tensors: this.addon.tensorBytes(),
+      deviceUsed: card?.used ?? null,
+      deviceTotal: card?.total ?? null,
+    };
+  }
+
+  flat(length: number): TorchTensor {
+    return this.zeros([length]);
+  }
+
+  slice(flat: TorchTensor, begin: number, end: number): TorchTensor {
+    return this.call('aten::slice', 'Tensor', flat, 0, begin, end);
+  }
+
+  window(flat: TorchTensor, begin: number, shape: readonly number[]): TorchTensor {
+    return this.scope(() => {
+      const [o = 1, i = 1, h = 1, w = 1] = shape;
+      const part = this.slice(flat, begin, begin + o * i * h * w);
+      if (shape.length !== 4) return this.call('aten::view', '', part, shape);
+      return this.call('aten::as_strided', '', part, shape, [h * w * i, 1, w * i, i]);
+    });
+  }
+
+  parameter(window: TorchTensor): TorchTensor {
+    const leaf = this.call('aten::detach', '', window);
+    this.addon.requireGradient(leaf.handle);
+    return leaf;
+  }
+
+  upload(values: Float32Array, shape: readonly number[]): TorchTensor {
+    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    return this.scope(() => {
+      const tensor = this.adopt(this.addon.upload(bytes, dtypes.float32, shape, this.device));
+      return shape.length === 4 ? this.call('aten::contiguous', '', tensor, channelsLast) : tensor;
+    });
+  }
+
+  uploadFlat(bytes: Uint8Array): TorchTensor {
+    return this.adopt(this.addon.upload(bytes, dtypes.float32, [bytes.byteLength / 4], this.device));
+  }
+
+  uploadLabels(labels: Int32Array): TorchTensor {
+    const wide = BigInt64Array.from(labels, BigInt);
+    return this.adopt(
+      this.addon.upload(new Uint8Array(wide.buffer), dtypes.int64, [labels.length], this.device),
+    );
+  }
+
+  uploadImages(bytes: Uint8Array, count: number, size: number): TorchTensor {
+    return this.scope(() => {
+      // Repeated for a row of pixels: a broadcast over long rows is quick, one over three channels is not.
+      const row = (channels: readonly number[]) =>
+        this.upload(
+          Float32Array.from({ length: size * 3 }, (_, i) => channels[i % 3]!),
+          [size * 3],
+        );
+      const rows = [count * size, size * 3];
+      const raw = this.adopt(this.addon.upload(bytes, dtypes.uint8, rows, this.device));
+      const pixels = this.call('aten::to', 'dtype', raw, dtypes.float32);
+      this.inPlace('aten::div_', 'Scalar', pixels, 255);
+      this.inPlace('aten::sub_', 'Tensor', pixels, row(imageNet.mean));
+      this.inPlace('aten::div_', 'Tensor', pixels, row(imageNet.deviation));
+      const images = this.call('aten::view', '', pixels, [count, size, size, 3]);
+      return this.call('aten::permute', '', images, [0, 3, 1, 2]);
+    });
+  }
+
+  download(tensor: TorchTensor): Float32Array {
+    return this.scope(() => {
+      const wide = this.call('aten::to', 'dtype', tensor, dtypes.float32);
+      const values = new Float32Array(tensor.shape.reduce((product, length) => product * length, 1));
+      this.addon.download(wide.handle, new Uint8Array(values.buffer));
+      return values;
+    });
+  }
+
+  downloadFlat(flat: TorchTensor): Uint8Array {
+    return new Uint8Array(this.download(flat).buffer);
+  }
+
+  copy(target: TorchTensor, source: TorchTensor): void {
+    this.inPlace('aten::copy_', '', target, source);
+  }
+
+  scale(target: TorchTensor, factor: number): void {
+    this.inPlace('aten::mul_', 'Scalar', target, factor);
+  }
+
+  accumulate(target: TorchTensor, source: TorchTensor, factor: number): void {
+    this.inPlace('aten::add_', 'Tensor', target, source, factor);
+  }
+
+  allFinite(tensor: TorchTensor): boolean {
+    return this.scope(() => {
+      const all = this.call('aten::all', '', this.call('aten::isfinite', '', tensor));
+      return this.addon.call('aten::is_nonzero', '', [all.handle]) as boolean;
+    });
+  }
+
+  inference(precision: Precision, forward: () => TorchTensor): TorchTensor {
+    return this.scope(() =>
+      this.call('aten::to', 'dtype', this.#inPrecision(precision, forward), dtypes.float32),
+    );
+  }
+
+  gradients(
+    precision: Precision,
+    forward: () => TorchTensor,
+    labels: TorchTensor,
+    parameters: readonly TorchTensor[],
+  ): { loss: TorchTensor; logits: TorchTensor; gradients: (TorchTensor | null)[] } {
+    this.addon.setGradMode(true);
+    try {
+      return this.scope(() => {
+        const logits = this.inference(precision, forward);
+        const loss = this.call('aten::cross_entropy_loss', '', logits, labels);
+        const handles = parameters.map(({ handle }) => handle);
+        const gradients = this.addon
+          .gradients(loss.handle, handles)
+          .map((handle) => (handle === null ? null : this.adopt(handle)));
+        return { loss, logits, gradients };
+      });
+    } finally {
+      this.addon.setGradMode(false);
+    }
+  }
+
+  #inPrecision<R>(precision: Precision, body: () => R): R {
+    if (precision === 'fp32') return body();
+    this.addon.setAutocast(this.#deviceType, true);
+    try {
+      return body();
+    } finally {
+      this.addon.setAutocast(this.#deviceType, false);
+    }
+  }
+}
+
+function deviceType(device: string): 'cpu' | 'cuda' {
+  if (device === 'cpu') return 'cpu';
+  if (/^cuda:\d+$/.test(device)) return 'cuda';
+  throw new CornetError(
+    'DEVICE_UNAVAILABLE',
+    `There is no device ${device}: it is cpu, or cuda:0, cuda:1, ….`,
+  );
+}
+
+/** Version and a fingerprint of the build: two builds of one version do not compute the same bits. */
+function buildVersion(addon: TorchAddon): string {
+  const configuration = addon.buildConfiguration().replace(/.*CPU capability usage.*\n/, ''); // depends on the machine
+  const fingerprint = createHash('sha256').update(configuration).digest('hex').slice(0, 8);
+  return `${addon.version()} (build ${fingerprint})`;
+}
+
+function cpuKind(addon: TorchAddon): string {
+  const capability =
+    /CPU capability usage: (\S+)/.exec(addon.buildConfiguration())?.[1] ?? 'unknown capability';
+  return `${cpus()[0]?.model ?? 'unknown CPU'}, ${capability}`;
+}

@@ -1,0 +1,77 @@
+/** The engine as the worker's main thread sees it: calls answered by another thread, one at a time, in order. */
+import { Worker } from 'node:worker_threads';
+import { CornetError } from '../../shared/errors.ts';
+import type { Numerics } from '../../shared/protocol.ts';
+import type { Engine, EngineOptions } from './engine.ts';
+
+type Methods = Pick<
+  Engine,
+  'load' | 'snapshot' | 'computeShard' | 'vectorBytes' | 'reduce' | 'apply' | 'evaluate'
+> & {
+  /** Makes the engine and lets it compute its probe. */
+  open(): { numerics: Numerics; vectorLength: number; probe: string };
+  status(): { tensorCount: number; memory: Engine['memory'] };
+};
+type Method = keyof Methods;
+
+export type EngineRequest = { [M in Method]: { method: M; args: Parameters<Methods[M]> } }[Method];
+export type EngineAnswer = { id: number } & (
+  | { value: unknown }
+  | { error: { code: string; message: string; hint?: string } }
+);
+
+interface Pending {
+  resolve: (value: never) => void;
+  reject: (error: unknown) => void;
+}
+
+export class EngineClient {
+  readonly #thread: Worker;
+  readonly #pending = new Map<number, Pending>();
+  #next = 0;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(options: EngineOptions) {
+    this.#thread = new Worker(new URL('./engine-thread.js', import.meta.url), { workerData: options });
+    this.#thread.on('message', (answer: EngineAnswer) => {
+      const pending = this.#pending.get(answer.id);
+      this.#pending.delete(answer.id);
+      if ('error' in answer) pending?.reject(CornetError.fromJSON(answer.error));
+      else pending?.resolve(answer.value as never);
+    });
+    this.#thread.on('error', (error) => this.#end(error));
+    this.#thread.on('exit', () => this.#end(new Error('The engine thread has ended.')));
+  }
+
+  /**
+   * Runs `work` when all earlier work has ended, so that what it asks of the engine is not interleaved with
+   * anything else; failures of earlier work do not reach it.
+   */
+  exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(work, work);
+    this.#turn = turn.catch(() => undefined); // its caller has the error
+    return turn;
+  }
+
+  /** @param transfer buffers that are given away, not copied */
+  call<M extends Method>(
+    method: M,
+    args: Parameters<Methods[M]>,
+    transfer: ArrayBuffer[] = [],
+  ): Promise<ReturnType<Methods[M]>> {
+    const id = this.#next++;
+    return new Promise((resolve, reject) => {
+      this.#pending.set(id, { resolve, reject });
+      this.#thread.postMessage({ id, method, args }, transfer);
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#thread.terminate();
+  }
+
+  #end(error: unknown): void {
+    for (const { reject } of this.#pending.values()) reject(error);
+    this.#pending.clear();
+  }
+}

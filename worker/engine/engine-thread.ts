@@ -1,0 +1,62 @@
+/** The thread that the engine lives in: a heartbeat is never late because a convolution is long. */
+import assert from 'node:assert';
+import { parentPort, workerData } from 'node:worker_threads';
+import { describeError } from '../../shared/errors.ts';
+import { Engine, type EngineOptions } from './engine.ts';
+import type { EngineAnswer, EngineRequest } from './engine-client.ts';
+
+const port = parentPort;
+assert(port !== null, 'this file is started as a thread');
+
+let engine: Engine | null = null;
+
+function serve(request: EngineRequest): { value: unknown; transfer: ArrayBuffer[] } {
+  if (engine === null) {
+    assert(request.method === 'open');
+    engine = new Engine(workerData as EngineOptions);
+    return plain({ numerics: engine.numerics, vectorLength: engine.vectorLength, probe: engine.probe() });
+  }
+  switch (request.method) {
+    case 'open':
+      throw new assert.AssertionError({ message: 'the engine is open' });
+    case 'load':
+      return plain(engine.load(...request.args));
+    case 'snapshot':
+      return bytes(engine.snapshot());
+    case 'computeShard':
+      return plain(engine.computeShard(...request.args));
+    case 'vectorBytes':
+      return bytes(engine.vectorBytes(...request.args));
+    case 'reduce': {
+      const reduced = engine.reduce(...request.args);
+      return { value: reduced, transfer: [reduced.bytes.buffer as ArrayBuffer] };
+    }
+    case 'apply':
+      return plain(engine.apply(...request.args));
+    case 'evaluate':
+      return plain(engine.evaluate(...request.args));
+    case 'status':
+      return plain({ tensorCount: engine.tensorCount, memory: engine.memory });
+  }
+}
+
+function plain(value: unknown): { value: unknown; transfer: ArrayBuffer[] } {
+  return { value, transfer: [] };
+}
+
+function bytes(value: Uint8Array): { value: unknown; transfer: ArrayBuffer[] } {
+  return { value, transfer: [value.buffer as ArrayBuffer] };
+}
+
+port.on('message', (request: EngineRequest & { id: number }) => {
+  let answer: EngineAnswer;
+  let transfer: ArrayBuffer[] = [];
+  try {
+    const served = serve(request);
+    answer = { id: request.id, value: served.value };
+    transfer = served.transfer;
+  } catch (error) {
+    answer = { id: request.id, error: describeError(error) };
+  }
+  port.postMessage(answer, transfer);
+});
