@@ -48,13 +48,14 @@ quietly() {
 
 # step TITLE COMMAND...: runs the command and says how long it took; shows the end of its output where it fails.
 step() {
-  local title=$1 start=$EPOCHREALTIME
+  local title=$1 start=$EPOCHREALTIME log_size
   shift
   echo "$title ..."
+  log_size=$(stat -c %s "$log")
   if quietly "$@"; then
     echo "  done in $(since "$start")"
   else
-    tail -n 30 "$log" >&2
+    tail -c "+$((log_size + 1))" "$log" | tail -n 30 >&2
     fail "Set-up failed at: $title. The whole output is in $log."
   fi
 }
@@ -165,31 +166,27 @@ from_debian() {
   is_libtorch "$libtorch"
 }
 
-# Compiles the addon for $libtorch, once for each libtorch and each state of the sources.
+# Builds the addon for $libtorch where that was not done yet, and loads it. What failed is not tried again on every
+# run, only when something changed or the source is asked for by name.
 addon_for_libtorch() {
-  local addons=$cache/torch-addon start=$EPOCHREALTIME version library key folder
-  version=$(cat "$libtorch"/include/torch/{headeronly,csrc/api/include/torch}/version.h 2>/dev/null |
-    awk '/^#define TORCH_VERSION_(MAJOR|MINOR|PATCH) / { printf "%s%s", dot, $3; dot = "." }')
+  local addons=$cache/torch-addon start=$EPOCHREALTIME library key
   library=$(find -L "$libtorch/lib" -maxdepth 2 -name libtorch_cpu.so -print -quit)
-  key=$({ cat worker/backend/torch/addon/* deploy/build-addon.sh && stat -L -c '%n %s %Y' "$library"; } | sha256sum)
-  folder=$addons/$version-${key:0:12}
-  why="the addon neither built nor loaded with libtorch $version in $libtorch (see $log)"
-  if [[ ! -e $folder/torch.node ]]; then
-    # A source that failed before is not tried again on every run, only when it is asked for by name.
-    [[ ! -e $folder/failed || $choice != auto ]] || return 1
-    echo "Compiling the torch addon for libtorch $version in $libtorch ..."
-    mkdir -p "$folder"
-    if ! { quietly deploy/build-addon.sh "$libtorch" "$folder/part.node" &&
-      quietly node -e 'require(process.argv[1])' "$folder/part.node"; }; then
-      touch "$folder/failed"
-      return 1
-    fi
-    mv "$folder/part.node" "$folder/torch.node"
-    echo "  done in $(since "$start")"
+  key=$(stat -L -c '%n %s %Y' "$library" | cat - worker/backend/torch/addon/* deploy/build-addon.sh | sha256sum)
+  local failed=$addons/failed-${key:0:12}
+  why="the addon cannot be built or loaded with the libtorch in $libtorch (see $log)"
+  [[ ! -e $failed || $choice != auto ]] || return 1
+  echo "Building the torch addon for the libtorch in $libtorch ..."
+  if quietly deploy/build-addon.sh "$libtorch" && load_addon; then
+    rm -f "$failed"
+    echo "  libtorch $(cut -d - -f 1 "$addons/current"), done in $(since "$start")"
+  else
+    mkdir -p "$addons"
+    touch "$failed"
+    return 1
   fi
-  ln -sfn "${folder##*/}" "$addons/current"
-  echo "libtorch $version in $libtorch, with its addon: ready"
 }
+
+load_addon() { quietly node -e 'require(process.argv[1])' "$cache/torch-addon/$(<"$cache/torch-addon/current")/torch.node"; }
 
 # --- The rest of the project --------------------------------------------------------------------------------------------
 
@@ -255,7 +252,7 @@ if ((${#missing[@]} > 0)); then
 fi
 
 npm_packages_agree 2>/dev/null ||
-  step "Installing the npm packages (about 60 MB)" npm ci --include=dev --no-audit --no-fund
+  step "Installing the npm packages (about 90 MB)" npm ci --include=dev --no-audit --no-fund
 
 ready=
 for source in "${sources[@]}"; do
@@ -268,7 +265,7 @@ for source in "${sources[@]}"; do
 done
 [[ -n $ready ]] || fail "No usable libtorch was found, so the torch backend is not there. The reasons stand above."
 if ((${#wheels[@]} > 1)) && [[ ! -e $libtorch/lib/libtorch_cuda.so ]]; then
-  echo "This libtorch knows no CUDA although nvidia-smi works; 'deploy/setup.sh --libtorch wheel' gets one that does."
+  echo "This libtorch has no CUDA, although nvidia-smi works: 'deploy/setup.sh --libtorch wheel' gets one that has."
 fi
 
 step "Compiling the TypeScript" node_modules/.bin/tsc --build

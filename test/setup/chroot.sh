@@ -66,7 +66,7 @@ ln -s ../lib/node_modules/npm/bin/npx-cli.js "$base/usr/bin/npx"
 git bundle create --quiet "$base/srv/cornet-ts.bundle" HEAD
 chroot "$base" useradd --create-home user
 "$prepare" "$base"
-clone='git clone --quiet -b HEAD /srv/cornet-ts.bundle ~/cornet-ts'
+clone='git -c advice.detachedHead=false clone --quiet /srv/cornet-ts.bundle ~/cornet-ts'
 
 new_machine bare
 case_of 'A user without root, on a bare machine: told which packages to ask for'
@@ -83,27 +83,33 @@ for command in "${commands[@]}"; do
 done
 
 case_of 'A second time, without a network: nothing is installed, fetched or compiled'
+as root 'touch /tmp/before'
 time unshare --net bash -c "$(declare -f as); machine=$machine output=$output; as root deploy/setup.sh"
 says '^Set up in'
-says_not 'Installing|Downloading|Compiling the torch'
+says_not 'Installing|Downloading'
+as root 'find .cache dist node_modules -newer /tmp/before -name "*.node" -o -newer /tmp/before -name "*.js"'
+says_not '.'
 
 # shellcheck disable=SC2016 # expanded inside
 case_of '$LIBTORCH comes first, and a broken one is named and passed over'
 as root 'cp -rs ~/cornet-ts/.cache/libtorch/*/torch /opt/libtorch && LIBTORCH=/opt/libtorch deploy/setup.sh'
-says '^libtorch .* in /opt/libtorch, .* ready$'
+says 'addon for the libtorch in /opt/libtorch '
 as root 'LIBTORCH=/nowhere deploy/setup.sh'
 says '/nowhere has no'
-says '^libtorch .* in .*/.cache/libtorch/.* ready$'
+says 'addon for the libtorch in .*/.cache/libtorch/'
+says '^Set up in'
 
 case_of 'A user without root, where the packages are there'
 as user 'deploy/setup.sh'
-says '^libtorch .* in /home/user/.* ready$'
+says 'addon for the libtorch in /home/user/'
+says '^Set up in'
 
 new_machine without-wheel
 case_of "Without the pip wheel: Debian's libtorch"
 as root "$clone"
 as root 'PIP_NO_INDEX=1 PIP_FIND_LINKS=/nowhere deploy/setup.sh'
 says 'the pip wheel of torch .* cannot be had'
-says '^libtorch 1\.13.* in /usr, .* ready$'
+says '^  libtorch 1\.13'
+says '^Set up in'
 
 printf '\n%d expectations met.\n' "$passed"
