@@ -173,8 +173,9 @@ addon_for_libtorch() {
   library=$(find -L "$libtorch/lib" -maxdepth 2 -name libtorch_cpu.so -print -quit)
   key=$(stat -L -c '%n %s %Y' "$library" | cat - worker/backend/torch/addon/* deploy/build-addon.sh | sha256sum)
   local failed=$addons/failed-${key:0:12}
-  why="the addon cannot be built or loaded with the libtorch in $libtorch (see $log)"
+  why="the addon could not be built or loaded with the one in $libtorch before, and nothing changed since"
   [[ ! -e $failed || $choice != auto ]] || return 1
+  why="the addon cannot be built or loaded with the one in $libtorch (see $log)"
   echo "Building the torch addon for the libtorch in $libtorch ..."
   if quietly deploy/build-addon.sh "$libtorch" && load_addon; then
     rm -f "$failed"
@@ -216,9 +217,10 @@ choice=auto
 while (($# > 0)); do
   case $1 in
     --help) usage; exit ;;
-    --libtorch) choice=${2:?"--libtorch needs a value: auto, wheel, debian or a folder"}; shift 2 ;;
-    *) usage >&2; exit 2 ;;
+    --libtorch) choice=${2:-}; shift 2 || true ;;
+    *) choice= ;;
   esac
+  [[ -n $choice ]] || { usage >&2; exit 2; }
 done
 
 start=$EPOCHREALTIME
@@ -261,9 +263,12 @@ for source in "${sources[@]}"; do
     ready=$source
     break
   fi
-  [[ -z $why ]] || echo "No libtorch from ${source/_/ }: $why."
+  [[ -z $why ]] || echo "libtorch: $why."
 done
-[[ -n $ready ]] || fail "No usable libtorch was found, so the torch backend is not there. The reasons stand above."
+if [[ -z $ready ]]; then
+  tail -n 30 "$log" >&2
+  fail "No usable libtorch was found, and the torch backend cannot do without. The reasons stand above."
+fi
 if ((${#wheels[@]} > 1)) && [[ ! -e $libtorch/lib/libtorch_cuda.so ]]; then
   echo "This libtorch has no CUDA, although nvidia-smi works: 'deploy/setup.sh --libtorch wheel' gets one that has."
 fi
