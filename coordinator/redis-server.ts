@@ -93,7 +93,8 @@ export class PrivateRedis {
         connection.disconnect();
         return;
       } catch (error) {
-        if (this.#child.exitCode !== null || this.#child.signalCode !== null || deadline.aborted) throw error;
+        if (this.#child.exitCode !== null || this.#child.signalCode !== null) await ended;
+        if (deadline.aborted) throw error;
         await delay(redisServerPoll);
       }
     }

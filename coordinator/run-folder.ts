@@ -8,6 +8,8 @@ import { RunLock } from './run-lock.ts';
 
 const configName = 'config.json';
 const lockName = 'lock';
+const redisName = 'redis.json';
+const metricsName = 'metrics.jsonl';
 
 /**
  *     config.json     the run's id, options and numerics; a folder that has it holds a run
@@ -67,6 +69,17 @@ export class RunFolder {
     return new RunFolder(folder, await RunLock.acquire(join(folder, lockName), host), null);
   }
 
+  /** Looks into the folder of a run without taking it: what a reader may see while a coordinator is at work. */
+  static async peek(
+    path: string,
+  ): Promise<{ config: unknown; redisSocket: string | null; metricsPath: string }> {
+    if (!(await exists(join(path, configName)))) {
+      throw new CornetError('RUN_MISSING', `The folder ${path} holds no run.`);
+    }
+    const config = await readJson(join(path, configName));
+    return { config, redisSocket: await readRedisNote(path), metricsPath: join(path, metricsName) };
+  }
+
   get configPath(): string {
     return join(this.path, configName);
   }
@@ -76,7 +89,7 @@ export class RunFolder {
   }
 
   get metricsPath(): string {
-    return join(this.path, 'metrics.jsonl');
+    return join(this.path, metricsName);
   }
 
   get checkpointsPath(): string {
@@ -104,11 +117,7 @@ export class RunFolder {
 
   /** The socket of a private Redis that was never forgotten, or null. */
   async rememberedRedis(): Promise<string | null> {
-    if (!(await exists(this.#redisPath))) return null;
-    const note = await readJson(this.#redisPath);
-    const { socket } = note as { socket?: unknown };
-    if (typeof socket === 'string') return socket;
-    throw new CornetError('RUN_DAMAGED', `${this.#redisPath} names no socket.`);
+    return readRedisNote(this.path);
   }
 
   async forgetRedis(): Promise<void> {
@@ -122,7 +131,7 @@ export class RunFolder {
   }
 
   get #redisPath(): string {
-    return join(this.path, 'redis.json');
+    return join(this.path, redisName);
   }
 }
 
@@ -137,6 +146,15 @@ async function removeEmpty(folder: string, top: string | null): Promise<void> {
       throw fileError(error, `remove ${path}`);
     }
   }
+}
+
+/** The socket that a run folder's note names, or null without a note. */
+async function readRedisNote(folder: string): Promise<string | null> {
+  const path = join(folder, redisName);
+  if (!(await exists(path))) return null;
+  const { socket } = (await readJson(path)) as { socket?: unknown };
+  if (typeof socket === 'string') return socket;
+  throw new CornetError('RUN_DAMAGED', `${path} names no socket.`);
 }
 
 async function writeJson(path: string, value: unknown): Promise<void> {

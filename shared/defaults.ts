@@ -62,3 +62,21 @@ export const maxClasses = 1000;
 
 /** How much is asked of the file system at once while a data set is indexed. */
 export const indexing = { classesAtOnce: 4, statsAtOnce: 16 } as const;
+
+/** Entries that a stream keeps (about): who is further behind has missed something and says so. */
+export const streamLength = 10_000;
+
+/** Milliseconds that one read of a stream waits for the next entry. */
+export const streamBlock = 1_000;
+
+/** Jobs that one worker takes at once: while one computes, the images of the others load. */
+export const jobsAtOnce = 4;
+
+/** Milliseconds that a job stays locked: longer than any step may last, so that BullMQ never takes it back by itself. */
+export const jobLock = 2 * timeouts.worker;
+
+/** Local workers: starts in a row that may fail, milliseconds before the first new start, lines of last words kept. */
+export const fleet = { failures: 3, backOff: 100, lastWords: 4 } as const;
+
+/** Milliseconds between two lines of progress, on a terminal (where the line is rewritten) and elsewhere. */
+export const progressEvery = { terminal: 200, plain: 5_000 } as const;

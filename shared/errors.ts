@@ -125,6 +125,69 @@ export const errorTable = {
     meaning: 'The tensor library refused an operation; its own words are in the message.',
     remedy: 'If it says that memory ran out, use a smaller batch or more lanes; otherwise please report it.',
   },
+  RUN_UNKNOWN: {
+    exit: exitCodes.error,
+    meaning: 'Redis does not know the run that a worker is to serve.',
+    remedy:
+      'Check --redis and --run against what `coordinator start` printed; the coordinator must be running.',
+  },
+  COORDINATOR_GONE: {
+    exit: exitCodes.error,
+    meaning: 'The coordinator of the run has not been heard for longer than --worker-timeout.',
+    remedy: 'Start it again with --resume, then this worker.',
+  },
+  WORKER_VERSION: {
+    exit: exitCodes.error,
+    meaning: 'Coordinator and worker are of different versions of cornet-ts.',
+    remedy: 'Install the same version on every host.',
+  },
+  DATA_DIFFERS: {
+    exit: exitCodes.error,
+    meaning: 'The data set is not the one that the run began with.',
+    remedy: 'Give --data-path the same files (names and sizes) on every host and at every resume.',
+  },
+  NUMERICS_DIFFER: {
+    exit: exitCodes.error,
+    meaning:
+      'A worker computes other bits than the run: another library, processor, card or number of threads.',
+    remedy: 'Use workers of one kind, with the libtorch and the --threads of the run.',
+  },
+  NOT_DETERMINISTIC: {
+    exit: exitCodes.error,
+    meaning: 'The same shard gave different bits when it was computed twice.',
+    remedy: 'Check the memory of the machines named; the last checkpoint is good: start again with --resume.',
+  },
+  NOT_FINITE: {
+    exit: exitCodes.error,
+    meaning: 'A loss or a gradient is not a finite number.',
+    remedy: 'Start a new run from the last good checkpoint (--restore-path) with a lower --lr.',
+  },
+  POISON_SHARD: {
+    exit: exitCodes.error,
+    meaning: 'Workers died, one after the other, at the same shard.',
+    remedy:
+      'Look at the last lines of the workers in log.jsonl and at the images named; then start again with --resume.',
+  },
+  WORKER_FAILED: {
+    exit: exitCodes.error,
+    meaning: 'A local worker ends before it can join, each time it is started.',
+    remedy: 'The sentence quotes its last words; the whole is in log.jsonl.',
+  },
+  BLOB_LOST: {
+    exit: exitCodes.error,
+    meaning: 'What workers publish in Redis vanishes before the others can read it.',
+    remedy: 'Make sure that nothing else deletes keys there; start again with --resume.',
+  },
+  NO_WORKER: {
+    exit: exitCodes.error,
+    meaning: 'No worker has come within --worker-timeout.',
+    remedy: 'Start workers (`worker start`), then the run again with --resume.',
+  },
+  RESULT_OPTION_CHANGED: {
+    exit: exitCodes.usage,
+    meaning: 'A resume was asked for with options that would change the result.',
+    remedy: 'Leave the named options away, or start a new run in another folder.',
+  },
   INTERNAL: {
     exit: exitCodes.error,
     meaning: 'Something that should be impossible happened.',
@@ -155,7 +218,7 @@ export class CornetError extends Error {
     return { code: this.code, message: this.message, hint: this.hint };
   }
 
-  static fromJSON(plain: { code: string; message: string; hint?: string }): CornetError {
+  static fromJSON(plain: { code: string; message: string; hint?: string | undefined }): CornetError {
     const code = plain.code in errorTable ? (plain.code as ErrorCode) : 'INTERNAL';
     return new CornetError(code, plain.message, plain.hint === undefined ? {} : { hint: plain.hint });
   }

@@ -9,7 +9,7 @@ const oldest = [6, 2] as const;
 /** A URL as it may be shown: without its password. What is no URL is not shown at all. */
 export function redactUrl(url: string): string {
   if (url.startsWith('/')) return url;
-  if (!URL.canParse(url)) return '(not a URL)';
+  if (!url.includes('://') || !URL.canParse(url)) return '(not a URL)';
   const parsed = new URL(url);
   if (parsed.password !== '') parsed.password = '***';
   if (parsed.searchParams.has('password')) parsed.searchParams.set('password', '***');
@@ -86,10 +86,10 @@ export async function connectRedis(url: string, { name, bytesNeeded }: ConnectOp
     retryStrategy: (attempt) => (established ? retryStrategy?.(attempt) : null),
   });
   let lastError: Error | null = null;
-  const remember = (error: Error) => {
+  // Stays for good: without a listener ioredis prints every failed attempt of an outage.
+  redis.on('error', (error) => {
     lastError = error;
-  };
-  redis.on('error', remember);
+  });
   let late: NodeJS.Timeout | undefined;
   try {
     const info = await Promise.race([
@@ -106,7 +106,6 @@ export async function connectRedis(url: string, { name, bytesNeeded }: ConnectOp
     throw connectError(lastError ?? error, redactUrl(url));
   } finally {
     clearTimeout(late);
-    redis.off('error', remember);
   }
 }
 

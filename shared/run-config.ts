@@ -70,11 +70,28 @@ export function identityOf(config: RunConfig): unknown {
 
 /** Every timeout must leave room for the one below it. */
 export function checkTimeouts(options: FreeOptions): string | null {
-  const ladder = { beat: timeouts.beat, member: timeouts.member, step: timeouts.step, worker: options.workerTimeout };
+  const ladder = {
+    beat: timeouts.beat,
+    member: timeouts.member,
+    step: timeouts.step,
+    worker: options.workerTimeout,
+  };
   const rungs = Object.entries(ladder);
   for (let i = 1; i < rungs.length; i++) {
     const [[low, below], [high, above]] = [rungs[i - 1]!, rungs[i]!];
-    if (!(below < above)) return `The ${high} timeout (${above} ms) must be longer than the ${low} timeout (${below} ms).`;
+    if (!(below < above))
+      return `The ${high} timeout (${above} ms) must be longer than the ${low} timeout (${below} ms).`;
   }
   return null;
+}
+
+/** Steps of one epoch: the last batch may be short. */
+export function stepsPerEpoch({ result }: RunConfig): number {
+  return Math.ceil(result.trainImages / result.batchSize);
+}
+
+/** Steps of the whole run. */
+export function totalSteps(config: RunConfig): number {
+  const steps = Math.round(config.options.epochs * stepsPerEpoch(config));
+  return Math.min(steps, config.options.maxSteps ?? Number.POSITIVE_INFINITY);
 }

@@ -1,0 +1,349 @@
+/** The coordinator at work: performs what `Run` decides, on Redis and disk, and tells it what happens there. */
+import { type ConnectionOptions, Queue } from 'bullmq';
+import type { Redis, RedisOptions } from 'ioredis';
+import type { Logger } from 'pino';
+import { RedisBlobs } from '../shared/blobs.ts';
+import type { Schedule } from '../shared/data/schedule.ts';
+import { timeouts } from '../shared/defaults.ts';
+import { CornetError } from '../shared/errors.ts';
+import { type DownBody, type Era, type Job, names, upMessage } from '../shared/protocol.ts';
+import { identityOf, type RunConfig, stepsPerEpoch, totalSteps } from '../shared/run-config.ts';
+import { append, StreamReader } from '../shared/streams.ts';
+import type { Checkpoints } from './checkpoints.ts';
+import { HeardClock } from './membership.ts';
+import type { MetricsFile } from './metrics-file.ts';
+import type { Progress } from './progress.ts';
+import type { Run, RunAction, RunEvent } from './run.ts';
+import type { RunFolder } from './run-folder.ts';
+
+export type Outcome = RunAction & { type: 'finish' };
+
+export interface ConductorParts {
+  config: RunConfig;
+  run: Run;
+  schedule: Schedule;
+  folder: RunFolder;
+  checkpoints: Checkpoints;
+  /** The state that the run begins with when it has no checkpoint yet. */
+  initialState: () => Promise<{ step: number; body: Uint8Array }>;
+  /** The checkpoint to begin with instead of the latest one, or null. */
+  restorePath: string | null;
+  redis: Redis;
+  blobRedis: Redis;
+  readerRedis: Redis;
+  queueConnection: RedisOptions;
+  log: Logger;
+  progress: Progress;
+}
+
+export class Conductor {
+  readonly #parts: ConductorParts;
+  readonly #blobs: RedisBlobs;
+  readonly #reader: StreamReader;
+  readonly #queues = new Map<string, Queue>();
+  readonly #clock = new HeardClock(timeouts.beat);
+  #number = 0;
+  #echoPending = false;
+  #restorePath: string | null;
+  #lastSave = performance.now();
+  #validation: { step: number; top1: number; loss: number } | null = null;
+  #finish: (outcome: Outcome) => void = () => undefined;
+  #fail: (error: unknown) => void = () => undefined;
+  #diskError: CornetError | null = null;
+  #metrics: MetricsFile | null = null;
+
+  constructor(parts: ConductorParts) {
+    this.#parts = parts;
+    this.#blobs = new RedisBlobs(parts.blobRedis, names.blob(parts.config.run));
+    this.#reader = new StreamReader(parts.readerRedis, names.up(parts.config.run), '0-0');
+    this.#restorePath = parts.restorePath;
+  }
+
+  /** The last checkpoint could not be written for this reason, or null. */
+  get diskError(): CornetError | null {
+    return this.#diskError;
+  }
+
+  /** Something that `Run` must know, from outside. */
+  tell(event: RunEvent): void {
+    this.#perform(this.#parts.run.handle(event));
+  }
+
+  /** Ends the run with an error from outside. */
+  abort(error: CornetError): void {
+    this.#fail(error);
+  }
+
+  /** Conducts the run to its end. */
+  async conduct(): Promise<Outcome> {
+    const { run, redis, config } = this.#parts;
+    await this.#deleteKeys(); // of a former term
+    await redis.mset(
+      names.era(config.run),
+      JSON.stringify(run.era),
+      names.config(config.run),
+      JSON.stringify(config),
+    );
+    await redis.sadd(names.runs, config.run);
+    const finished = new Promise<Outcome>((resolve, reject) => {
+      this.#finish = resolve;
+      this.#fail = reject;
+    });
+    this.#send({ type: 'rollcall' });
+    this.#perform(run.start());
+    this.#listen().catch((error) => this.#fail(error));
+    const heart = setInterval(() => this.#beat().catch((error) => this.#fail(error)), timeouts.beat);
+    try {
+      return await finished;
+    } finally {
+      clearInterval(heart);
+      this.#reader.close();
+      await Promise.allSettled([...this.#queues.values()].map((queue) => queue.close()));
+      await this.#metrics?.close();
+    }
+  }
+
+  /** Removes everything of the run from Redis: all of it can be made again from the run folder. */
+  async forgetRun(): Promise<void> {
+    const { redis, config } = this.#parts;
+    await redis.srem(names.runs, config.run);
+    await this.#deleteKeys();
+  }
+
+  async #deleteKeys(): Promise<void> {
+    const { redis, config } = this.#parts;
+    const match = `${names.prefix(config.run)}:*`;
+    for await (const keys of redis.scanStream({ match, count: 1000 }) as AsyncIterable<string[]>) {
+      if (keys.length > 0) await redis.unlink(...keys);
+    }
+  }
+
+  async #listen(): Promise<void> {
+    const { log } = this.#parts;
+    for await (const entry of this.#reader) {
+      if (isEcho(entry, this.#parts.run.era)) {
+        this.#echoPending = false;
+        this.tell({ type: 'tick', heard: this.#clock.echo(performance.now()) });
+        continue;
+      }
+      const parsed = upMessage.safeParse(entry);
+      if (parsed.success) this.tell({ type: 'message', message: parsed.data });
+      else if (!isEcho(entry, null))
+        log.warn({ issue: parsed.error.issues[0] }, 'A malformed message was refused.');
+    }
+  }
+
+  async #beat(): Promise<void> {
+    const { run, redis, config, progress } = this.#parts;
+    const text = await redis.get(names.era(config.run));
+    const era = text === null ? null : (JSON.parse(text) as Era);
+    if (era !== null && era.term > run.era.term) {
+      throw new CornetError(
+        'RUN_LOCKED',
+        `Another coordinator has taken over run ${config.run} (term ${era.term}).`,
+      );
+    }
+    if (era === null) this.tell({ type: 'redis-replaced' });
+    if (!this.#echoPending) {
+      this.#echoPending = true;
+      await append(redis, names.up(config.run), { echo: run.era });
+    }
+    if (performance.now() - this.#lastSave > config.options.saveModelSeconds * 1000) {
+      this.#lastSave = performance.now();
+      this.tell({ type: 'save-due' });
+    }
+    const status = JSON.stringify({ ...this.status(), at: new Date().toISOString() });
+    await redis.set(names.status(config.run), status, 'PX', 3 * timeouts.member);
+    progress.waiting(run.sentence);
+  }
+
+  /** What `coordinator status` prints. */
+  status() {
+    const { run, config, progress } = this.#parts;
+    return {
+      run: config.run,
+      phase: run.phase,
+      sentence: run.sentence,
+      step: run.step,
+      steps: totalSteps(config),
+      generation: run.generation,
+      workers: run.workers.map(({ id, status, lanes, hello }) => ({
+        id,
+        status,
+        lanes,
+        host: hello.host,
+        pid: hello.pid,
+      })),
+      ...progress.latest,
+    };
+  }
+
+  #perform(actions: RunAction[]): void {
+    for (const action of actions) this.#start(action).catch((error) => this.#fail(error));
+  }
+
+  async #start(action: RunAction): Promise<void> {
+    const { config, redis, log, progress } = this.#parts;
+    switch (action.type) {
+      case 'send':
+        return this.#send(action.body);
+      case 'job':
+        return this.#giveJob(action.worker, action.job);
+      case 'forget-worker':
+        return this.#forgetWorker(action.worker);
+      case 'restore':
+        return this.#restore();
+      case 'save':
+        return this.#save(action);
+      case 'delete':
+        return this.#blobs.delete(action.refs);
+      case 'new-era':
+        // Whatever happened to Redis, from here on everything in it is of this era.
+        this.#number = 0;
+        this.#echoPending = false;
+        this.#reader.rewind();
+        await redis.mset(
+          names.era(config.run),
+          JSON.stringify(action.era),
+          names.config(config.run),
+          JSON.stringify(config),
+        );
+        await redis.sadd(names.runs, config.run);
+        return;
+      case 'step-done': {
+        const { step, loss, top1, top5, count } = action.metrics;
+        progress.step(action.metrics, action.learningRate, action.members);
+        await this.#record(step + 1, {
+          'train/loss': loss,
+          'train/top1': top1,
+          'train/top5': top5,
+          'train/learning_rate': action.learningRate,
+          'train/images': count,
+        });
+        return;
+      }
+      case 'validated': {
+        const { loss, top1, top5, count } = action.summary;
+        this.#validation = { step: action.step, top1, loss };
+        progress.validated(action.step, action.summary);
+        return this.#record(action.step, {
+          'val/loss': loss,
+          'val/top1': top1,
+          'val/top5': top5,
+          'val/images': count,
+        });
+      }
+      case 'log':
+        log[action.level](action.message);
+        progress.say(action.message);
+        return;
+      case 'finish':
+        return this.#finish(action);
+    }
+  }
+
+  #send(body: DownBody): void {
+    const { redis, config, run } = this.#parts;
+    const message = { era: run.era, n: this.#number++, ...body };
+    append(redis, names.down(config.run), message).catch((error) => this.#fail(error));
+  }
+
+  async #giveJob(worker: string, job: Job): Promise<void> {
+    const { config, queueConnection } = this.#parts;
+    let queue = this.#queues.get(worker);
+    if (queue === undefined) {
+      queue = new Queue(names.queue(config.run, worker), {
+        connection: queueConnection as ConnectionOptions,
+        prefix: names.queuePrefix(config.run),
+        defaultJobOptions: { removeOnComplete: true, removeOnFail: true, attempts: 1 },
+      });
+      queue.on('error', () => undefined); // an outage has its own sentence (OutageLog)
+      this.#queues.set(worker, queue);
+    }
+    await queue.add(job.type, job);
+  }
+
+  async #forgetWorker(worker: string): Promise<void> {
+    const queue = this.#queues.get(worker);
+    if (queue === undefined) return;
+    this.#queues.delete(worker);
+    await queue.obliterate({ force: true });
+    await queue.close();
+  }
+
+  async #restore(): Promise<void> {
+    const { checkpoints, initialState, run, folder, log } = this.#parts;
+    const checkpoint =
+      this.#restorePath === null ? await checkpoints.readLatest() : await checkpoints.read(this.#restorePath);
+    this.#restorePath = null;
+    const { step, body } = checkpoint ?? (await initialState());
+    await this.#metrics?.close();
+    this.#metrics = await folder.openMetrics(step);
+    const validation = checkpoint?.validation ?? null;
+    this.#validation = validation === null ? null : { step, ...validation };
+    const ref = await this.#blobs.put(names.snapshot(run.era, step, `coordinator-${this.#number}`), body);
+    log.info({ step }, 'Published the state to start from.');
+    this.tell({ type: 'restored', step, ref, validated: validation !== null });
+  }
+
+  async #save({ step, ref }: RunAction & { type: 'save' }): Promise<void> {
+    const { config, checkpoints, schedule, log } = this.#parts;
+    const body = await this.#blobs.get(ref);
+    if (body === null) return this.tell({ type: 'saved', step, outcome: 'lost' });
+    const validation = this.#validation?.step === step ? this.#validation : null;
+    await this.#rememberNumerics();
+    try {
+      const record = await checkpoints.write({
+        step,
+        epoch: Math.floor(step / schedule.stepsPerEpoch),
+        body,
+        identity: identityOf(config),
+        keepForEver: step > 0 && schedule.isDue(step, config.options.saveModelEpochs),
+        validation: validation === null ? null : { top1: validation.top1, loss: validation.loss },
+      });
+      this.#diskError = null;
+      this.#lastSave = performance.now();
+      log.info({ file: record.file, sha256: record.sha256 }, 'Wrote a checkpoint.');
+      this.tell({ type: 'saved', step, outcome: 'written' });
+    } catch (error) {
+      this.#diskFull(error);
+      this.tell({ type: 'saved', step, outcome: 'failed' });
+    }
+  }
+
+  /** One line of metrics.jsonl, measured when `step` updates were done. */
+  async #record(step: number, values: Record<string, number>): Promise<void> {
+    const { config } = this.#parts;
+    try {
+      await this.#metrics?.append({ step, epoch: step / stepsPerEpoch(config), ...values });
+    } catch (error) {
+      this.#diskFull(error);
+    }
+  }
+
+  /** A full disk does not stop a run: what was written before stays, and there may be room at the next checkpoint. */
+  #diskFull(error: unknown): void {
+    if (!(error instanceof CornetError) || error.code !== 'DISK_FULL') throw error;
+    const { log, progress } = this.#parts;
+    log.error({ code: error.code }, error.message);
+    if (this.#diskError === null)
+      progress.say(`${error.message} The run goes on; what was written before stays.`);
+    this.#diskError = error;
+  }
+
+  /** The first probe defines the run's numerics; from then on they stand in config.json and in every checkpoint. */
+  async #rememberNumerics(): Promise<void> {
+    const { config, folder, run } = this.#parts;
+    const [first] = run.workers;
+    if (config.numerics !== null || first === undefined || run.probe === null) return;
+    config.numerics = { description: first.hello.numerics, probe: run.probe };
+    await folder.writeConfig(config);
+  }
+}
+
+/** The coordinator hears itself: `era` null accepts an echo of any era. */
+function isEcho(entry: unknown, era: Era | null): boolean {
+  if (typeof entry !== 'object' || entry === null || !('echo' in entry)) return false;
+  const echo = entry.echo as Era;
+  return era === null || (echo.term === era.term && echo.boot === era.boot);
+}

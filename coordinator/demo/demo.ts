@@ -1,0 +1,41 @@
+/** `coordinator demo`: from nothing to a trained CORnet-Z, with what it did on one screen. */
+
+import { rm } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import { exitCodes } from '../../shared/errors.ts';
+import { duration, percent } from '../progress.ts';
+import { startRun } from '../start.ts';
+import { makeDemoDataset } from './make-dataset.ts';
+import { demoImages, demoRecipe } from './recipe.ts';
+
+/** @param folder gets `images/` (kept for another time) and `run/` (made anew); returns the exit code */
+export async function runDemo(folder: string): Promise<number> {
+  const began = performance.now();
+  const images = join(folder, 'images');
+  const run = join(folder, 'run');
+  process.stdout.write(`Data set of real JPEG files, ten classes of textures, in ${images}\n`);
+  await makeDemoDataset(images, demoImages);
+  await rm(run, { recursive: true, force: true });
+  const report = await startRun({ ...demoRecipe, dataPath: images, outputPath: run, resume: false });
+  if (report.exitCode !== exitCodes.complete) return report.exitCode;
+  const { validation, imagesPerSecond, checkpoint } = report;
+  const rows: [string, string][] = [
+    [
+      'model',
+      `CORnet-${report.config.result.model}, ${report.config.result.precision}, ${report.config.result.imageSize} px`,
+    ],
+    ['workers', `${demoRecipe.cpuWorkers} on the CPU`],
+    ['validation top-1', validation === null ? '-' : percent(validation.top1)],
+    ['validation top-5', validation === null ? '-' : percent(validation.top5)],
+    ['validation loss', validation === null ? '-' : validation.loss.toFixed(4)],
+    ['training speed', imagesPerSecond === null ? '-' : `${imagesPerSecond.toFixed(0)} images/s`],
+    ['time', duration((performance.now() - began) / 1000)],
+    ['checkpoint', relative('.', join(run, 'checkpoints', checkpoint ?? ''))],
+    ['metrics', relative('.', join(run, 'metrics.jsonl'))],
+    ['log', relative('.', join(run, 'log.jsonl'))],
+    ['images', relative('.', images)],
+  ];
+  const width = Math.max(...rows.map(([name]) => name.length));
+  process.stdout.write(`\n${rows.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`).join('\n')}\n`);
+  return exitCodes.complete;
+}

@@ -1,0 +1,118 @@
+/** The local workers: one process per device, started again with back-off when one dies. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fleet as limits, timeouts } from '../shared/defaults.ts';
+import { packageRoot } from '../shared/package-root.ts';
+
+export interface FleetOptions {
+  run: string;
+  /** One process each: `cpu`, `cuda:0`, … */
+  devices: readonly string[];
+  dataPath: string;
+  environment: NodeJS.ProcessEnv;
+  /** Every line that a worker prints. */
+  line: (text: string) => void;
+  /** A process ended; `worker` is the id by which it last went, or null when it had none yet. */
+  exited: (worker: string | null, reason: string) => void;
+  /** A worker ended again and again before it could join: its last words. */
+  hopeless: (lastWords: string) => void;
+}
+
+interface Post {
+  readonly device: string;
+  process: ChildProcess | null;
+  worker: string | null;
+  /** How often in a row it ended before it had joined. */
+  failures: number;
+  lastWords: string[];
+}
+
+export class Fleet {
+  readonly #options: FleetOptions;
+  readonly #posts: Post[];
+  #stopping = false;
+
+  constructor(options: FleetOptions) {
+    this.#options = options;
+    this.#posts = options.devices.map((device) => ({
+      device,
+      process: null,
+      worker: null,
+      failures: 0,
+      lastWords: [],
+    }));
+  }
+
+  start(): void {
+    for (const post of this.#posts) this.#spawn(post);
+  }
+
+  /** Process ids of the local workers that live. */
+  get pids(): number[] {
+    return this.#posts.flatMap((post) => post.process?.pid ?? []);
+  }
+
+  /** Lets the workers leave, forcibly after `timeouts.stop`; they were told to stop, or are told now. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    const living = this.#posts.flatMap((post) => post.process ?? []);
+    const ends = living.map((child) => new Promise<void>((resolve) => child.once('exit', () => resolve())));
+    const grace = sleep(timeouts.stop, 'late', { ref: false });
+    if ((await Promise.race([Promise.all(ends), grace])) !== 'late') return;
+    for (const child of living) child.kill('SIGKILL');
+    await Promise.all(ends);
+  }
+
+  /** Ends all workers at once. */
+  kill(): void {
+    this.#stopping = true;
+    for (const post of this.#posts) post.process?.kill('SIGKILL');
+  }
+
+  #spawn(post: Post): void {
+    if (this.#stopping) return;
+    const { run, dataPath, environment } = this.#options;
+    const script = join(packageRoot, 'dist', 'worker', 'main.js');
+    const argv = [script, 'start', '--run', run, '--device', post.device, '--data-path', dataPath];
+    // Detached: Ctrl-C in the terminal reaches only the coordinator. When that dies, the IPC channel closes.
+    const child = spawn(process.execPath, argv, {
+      env: environment,
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    });
+    post.process = child;
+    post.worker = null;
+    post.lastWords = [];
+    for (const stream of [child.stdout!, child.stderr!]) {
+      createInterface({ input: stream }).on('line', (text) => {
+        if (stream === child.stderr) post.lastWords = [...post.lastWords, text].slice(-limits.lastWords);
+        this.#options.line(text);
+      });
+    }
+    child.on('message', (message: { worker: string }) => {
+      post.worker = message.worker;
+      post.failures = 0;
+    });
+    child.on('error', (error) => post.lastWords.push(error.message));
+    child.on('close', (code, signal) =>
+      this.#ended(post, signal === null ? `exit code ${code}` : `killed by ${signal}`),
+    );
+  }
+
+  #ended(post: Post, how: string): void {
+    const { worker } = post;
+    post.process = null;
+    post.worker = null;
+    if (this.#stopping) return;
+    this.#options.exited(worker, `its process ended (${how})`);
+    if (worker === null) post.failures++;
+    if (post.failures >= limits.failures) {
+      const words = post.lastWords.join(' ') || how;
+      return this.#options.hopeless(words);
+    }
+    const pause = worker === null ? limits.backOff * 2 ** post.failures : limits.backOff;
+    setTimeout(() => this.#spawn(post), pause);
+  }
+}

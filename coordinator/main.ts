@@ -1,0 +1,39 @@
+#!/usr/bin/env node
+/** The `coordinator` command. */
+import { Command, Option } from 'commander';
+import { Exit, runCommand } from '../shared/command-line.ts';
+import { version } from '../shared/version.ts';
+import { addStartOptions, type StartOptions } from './options.ts';
+import { startRun } from './start.ts';
+import { printStatus, type StatusOptions } from './status.ts';
+
+const program = new Command('coordinator')
+  .description('Train the CORnet family on many devices: same run, same bits.')
+  .version(version);
+
+addStartOptions(program.command('start').description('Start a run, or continue one (--resume).')).action(
+  async (options: StartOptions) => {
+    const { exitCode } = await startRun(options);
+    throw new Exit(exitCode);
+  },
+);
+
+program
+  .command('status')
+  .description('What a run is doing, what it waits for, and since when.')
+  .option('-o, --output-path <folder>', 'the run folder')
+  .addOption(new Option('--redis <url>', 'the Redis of the run').env('CORNET_REDIS_URL'))
+  .option('--run <id>', 'id of the run, with --redis (default: all)')
+  .action((options: StatusOptions) => printStatus(options));
+
+program
+  .command('demo')
+  .description('Make a small data set and train CORnet-Z on it with two CPU workers: a few minutes.')
+  .option('-o, --output-path <folder>', 'where the data set and the run go', 'runs/demo')
+  .action(async (options: { outputPath: string }) => {
+    const { runDemo } = await import('./demo/demo.ts');
+    throw new Exit(await runDemo(options.outputPath));
+  });
+
+process.exitCode = await runCommand(program, process.argv.slice(2));
+process.exit();

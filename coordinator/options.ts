@@ -1,0 +1,246 @@
+/** The options of `coordinator start`, as commander reads them, and what they become. */
+import { availableParallelism } from 'node:os';
+import { resolve } from 'node:path';
+import { type Command, Option } from 'commander';
+import { decimal, wholeNumber } from '../shared/command-line.ts';
+import { defaults, recipes, timeouts } from '../shared/defaults.ts';
+import { CornetError } from '../shared/errors.ts';
+import { type ModelName, modelNames } from '../shared/models/model.ts';
+import type { FreeOptions, ResultOptions } from '../shared/run-config.ts';
+
+/** Undefined: not given, so the default holds, or what a resumed run was started with. */
+export interface StartOptions {
+  model?: ModelName;
+  ngpus?: number;
+  cpuWorkers?: number;
+  dataPath?: string;
+  outputPath: string;
+  batchSize?: number;
+  epochs?: number;
+  learningRate?: number;
+  stepSize?: number;
+  momentum?: number;
+  weightDecay?: number;
+  times?: number;
+  workers?: number;
+  lanes?: number;
+  threads?: number;
+  seed?: number;
+  precision?: 'fp32' | 'bf16';
+  backend?: 'torch';
+  imageSize?: number;
+  redis?: string;
+  resume: boolean;
+  restorePath?: string;
+  maxSteps?: number;
+  saveModelSecs?: number;
+  saveModelEpochs?: number;
+  saveValEpochs?: number;
+  keepCheckpoints?: number;
+  joinTimeout?: number;
+  workerTimeout?: number;
+}
+
+const recipeTable = modelNames
+  .map((name) => `${name} ${recipes[name].learningRate}/${recipes[name].epochs}/${recipes[name].stepSize}`)
+  .join(', ');
+
+/** Defaults are told in the help but not set here: a resume must see what was really given. */
+export function addStartOptions(command: Command): Command {
+  return command
+    .addOption(new Option('--model <name>', 'which CORnet').choices(modelNames))
+    .option('--ngpus <n>', 'local workers, one per GPU', wholeNumber(0))
+    .option('--cpu-workers <n>', 'local workers on the CPU (default: 1 without --ngpus)', wholeNumber(0))
+    .option('--data-path <folder>', 'ImageNet, as torchvision reads it: train/<class>/*, val/<class>/*')
+    .requiredOption('-o, --output-path <folder>', 'the run folder: configuration, log, metrics, checkpoints')
+    .option(
+      '--batch-size <n>',
+      `images per step, over all lanes (default: ${defaults.batchSize})`,
+      wholeNumber(1),
+    )
+    .option(
+      '--epochs <n>',
+      `passes over the training images (default, as lr/epochs/step size: ${recipeTable})`,
+      decimal(0),
+    )
+    .option('--lr, --learning-rate <x>', "initial learning rate (default: the model's recipe)", decimal(0))
+    .option(
+      '--step-size <n>',
+      'epochs between two divisions of the learning rate by ten (default: the recipe)',
+      wholeNumber(1),
+    )
+    .option('--momentum <x>', `of SGD (default: ${defaults.momentum})`, decimal(0, true))
+    .option('--weight-decay <x>', `of SGD (default: ${defaults.weightDecay})`, decimal(0, true))
+    .option('--times <n>', `time steps of R and RT (default: ${defaults.times})`, wholeNumber(1))
+    .option(
+      '-j, --workers <n>',
+      `images decoded at once, per worker process (default: ${defaults.decodeThreads})`,
+      wholeNumber(1),
+    )
+    .option(
+      '--lanes <n>',
+      'logical replicas; with the batch size they fix the result (default: the local workers)',
+      wholeNumber(1),
+    )
+    .option(
+      '--threads <n>',
+      'CPU threads per shard (default: cores / local workers, at least 1)',
+      wholeNumber(1),
+    )
+    .option('--seed <n>', `of weights, order and augmentation (default: ${defaults.seed})`, wholeNumber(0))
+    .addOption(
+      new Option('--precision <kind>', 'bf16: mixed precision (default: fp32)').choices(['fp32', 'bf16']),
+    )
+    .addOption(new Option('--backend <name>', 'tensor library (default: torch)').choices(['torch']))
+    .option(
+      '--image-size <pixels>',
+      `side of the square input (default: ${defaults.imageSize})`,
+      wholeNumber(16),
+    )
+    .addOption(
+      new Option(
+        '--redis <url>',
+        'use this Redis instead of a private one; better in CORNET_REDIS_URL, where no process list shows it',
+      ).env('CORNET_REDIS_URL'),
+    )
+    .option('--resume', 'continue the run in --output-path', false)
+    .option(
+      '--restore-path <file>',
+      "begin with this checkpoint (with --resume: one of the run's earlier ones)",
+    )
+    .option('--max-steps <n>', 'stop after this many steps of the whole run', wholeNumber(1))
+    .option(
+      '--save-model-secs <s>',
+      `seconds between two checkpoints (default: ${defaults.saveModelSeconds})`,
+      decimal(0),
+    )
+    .option(
+      '--save-model-epochs <n>',
+      `checkpoints at multiples of this are kept for ever (default: ${defaults.saveModelEpochs})`,
+      decimal(0),
+    )
+    .option(
+      '--save-val-epochs <n>',
+      `epochs between two validations (default: ${defaults.saveValEpochs})`,
+      decimal(0),
+    )
+    .option(
+      '--keep-checkpoints <n>',
+      `newest checkpoints kept, besides the best and those kept for ever (default: ${defaults.keepCheckpoints})`,
+      wholeNumber(1),
+    )
+    .option(
+      '--join-timeout <s>',
+      `seconds that a step waits for newcomers (default: ${timeouts.join / 1000})`,
+      decimal(0),
+    )
+    .option(
+      '--worker-timeout <s>',
+      `seconds without any worker after which the run ends (default: ${timeouts.worker / 1000})`,
+      decimal(0),
+    );
+}
+
+/** Devices of the local workers. */
+export function localDevices({ ngpus, cpuWorkers }: StartOptions): string[] {
+  if (ngpus !== undefined && cpuWorkers !== undefined) {
+    throw new CornetError(
+      'OPTION_INVALID',
+      '--ngpus and --cpu-workers cannot be given together: a run has one kind of device.',
+    );
+  }
+  if (ngpus !== undefined) return Array.from({ length: ngpus }, (_, i) => `cuda:${i}`);
+  return Array.from({ length: cpuWorkers ?? 1 }, () => 'cpu');
+}
+
+/** The result options, without what only the data set and the weights tell. */
+export type ChosenOptions = Omit<
+  ResultOptions,
+  'startingWeights' | 'fingerprint' | 'trainImages' | 'valImages' | 'classes'
+>;
+
+/** @param localWorkers how many processes the run is started with */
+export function chooseOptions(options: StartOptions, localWorkers: number): ChosenOptions {
+  const { model } = options;
+  if (model === undefined) {
+    throw new CornetError('OPTION_INVALID', `--model is missing: one of ${modelNames.join(', ')}.`);
+  }
+  const recipe = recipes[model];
+  const chosen: ChosenOptions = {
+    model,
+    times: options.times ?? defaults.times,
+    batchSize: options.batchSize ?? defaults.batchSize,
+    lanes: options.lanes ?? localWorkers,
+    seed: options.seed ?? defaults.seed,
+    learningRate: options.learningRate ?? recipe.learningRate,
+    stepSize: options.stepSize ?? recipe.stepSize,
+    momentum: options.momentum ?? defaults.momentum,
+    weightDecay: options.weightDecay ?? defaults.weightDecay,
+    imageSize: options.imageSize ?? defaults.imageSize,
+    precision: options.precision ?? 'fp32',
+    validationBatch: defaults.validationBatch,
+  };
+  if (chosen.lanes < 1) {
+    throw new CornetError('OPTION_INVALID', 'Without local workers --lanes must be given.', {
+      hint: 'Give --lanes the number of workers that will serve the run.',
+    });
+  }
+  if (chosen.batchSize < chosen.lanes) {
+    throw new CornetError(
+      'OPTION_INVALID',
+      `--batch-size ${chosen.batchSize} is smaller than --lanes ${chosen.lanes}: each lane needs an image.`,
+    );
+  }
+  return chosen;
+}
+
+/** @param former what the run was started with, when it is resumed */
+export function chooseFreeOptions(
+  options: StartOptions,
+  model: ModelName,
+  former: FreeOptions | null,
+): FreeOptions {
+  const free: FreeOptions = {
+    epochs: options.epochs ?? former?.epochs ?? recipes[model].epochs,
+    maxSteps: options.maxSteps ?? former?.maxSteps ?? null,
+    dataPath: options.dataPath === undefined ? (former?.dataPath ?? '') : resolve(options.dataPath),
+    decodeThreads: options.workers ?? former?.decodeThreads ?? defaults.decodeThreads,
+    saveModelSeconds: options.saveModelSecs ?? former?.saveModelSeconds ?? defaults.saveModelSeconds,
+    saveModelEpochs: options.saveModelEpochs ?? former?.saveModelEpochs ?? defaults.saveModelEpochs,
+    saveValEpochs: options.saveValEpochs ?? former?.saveValEpochs ?? defaults.saveValEpochs,
+    keepCheckpoints: options.keepCheckpoints ?? former?.keepCheckpoints ?? defaults.keepCheckpoints,
+    joinTimeout: milliseconds(options.joinTimeout) ?? former?.joinTimeout ?? timeouts.join,
+    workerTimeout: milliseconds(options.workerTimeout) ?? former?.workerTimeout ?? timeouts.worker,
+  };
+  if (free.dataPath === '') throw new CornetError('OPTION_INVALID', '--data-path is missing.');
+  return free;
+}
+
+function milliseconds(seconds: number | undefined): number | undefined {
+  return seconds === undefined ? undefined : seconds * 1000;
+}
+
+export function chooseThreads(options: StartOptions, localWorkers: number): number {
+  return options.threads ?? Math.max(1, Math.floor(availableParallelism() / Math.max(1, localWorkers)));
+}
+
+/** Options that a resume gives differently from the run, as sentences. */
+export function changedOptions(options: StartOptions, run: ResultOptions, threads: number): string[] {
+  const given: [string, unknown, unknown][] = [
+    ['--model', options.model, run.model],
+    ['--times', options.times, run.times],
+    ['--batch-size', options.batchSize, run.batchSize],
+    ['--lanes', options.lanes, run.lanes],
+    ['--seed', options.seed, run.seed],
+    ['--lr', options.learningRate, run.learningRate],
+    ['--step-size', options.stepSize, run.stepSize],
+    ['--momentum', options.momentum, run.momentum],
+    ['--weight-decay', options.weightDecay, run.weightDecay],
+    ['--image-size', options.imageSize, run.imageSize],
+    ['--precision', options.precision, run.precision],
+    ['--threads', options.threads, threads],
+  ];
+  return given
+    .filter(([, now, then]) => now !== undefined && now !== then)
+    .map(([name, now, then]) => `${name} ${now} (the run has ${then})`);
+}

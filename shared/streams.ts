@@ -1,0 +1,81 @@
+/** The two Redis streams of a run: JSON messages, appended in order, read from a position on. */
+import type { Redis } from 'ioredis';
+import { streamBlock, streamLength } from './defaults.ts';
+import { CornetError } from './errors.ts';
+
+/** Largest message accepted, in characters: a `reduce` of a few hundred lanes stays far below. */
+const maxMessage = 1024 * 1024;
+
+export function append(redis: Redis, key: string, message: unknown): Promise<string | null> {
+  return redis.xadd(key, 'MAXLEN', '~', streamLength, '*', 'm', JSON.stringify(message));
+}
+
+/** The id of a stream's last entry: what is appended from now on comes after it. */
+export async function lastEntry(redis: Redis, key: string): Promise<string> {
+  const [entry] = await redis.xrevrange(key, '+', '-', 'COUNT', 1);
+  return entry?.[0] ?? '0-0';
+}
+
+/** Reads a stream on a connection of its own, until closed. Entries that are not JSON come out as `null`. */
+export class StreamReader {
+  readonly #redis: Redis;
+  readonly #key: string;
+  #position: string;
+  #closed = false;
+
+  /** @param from read what comes after this entry */
+  constructor(redis: Redis, key: string, from: string) {
+    this.#redis = redis;
+    this.#key = key;
+    this.#position = from;
+  }
+
+  /** Redis is another one than before: its entries have other ids. */
+  rewind(): void {
+    this.#position = '0-0';
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#redis.disconnect();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<unknown> {
+    while (!this.#closed) {
+      let reply: [string, [string, string[]][]][] | null;
+      const position = this.#position;
+      try {
+        reply = (await this.#redis.xread(
+          'COUNT',
+          100,
+          'BLOCK',
+          streamBlock,
+          'STREAMS',
+          this.#key,
+          position,
+        )) as typeof reply;
+      } catch (error) {
+        if (this.#closed) return;
+        throw new CornetError(
+          'REDIS_UNREACHABLE',
+          `Reading ${this.#key} failed: ${(error as Error).message}.`,
+          { cause: error },
+        );
+      }
+      for (const [id, [, text]] of reply?.[0]?.[1] ?? []) {
+        if (this.#position === '0-0' && position !== '0-0') break; // rewound meanwhile
+        this.#position = id;
+        yield parse(text);
+      }
+    }
+  }
+}
+
+function parse(text: string | undefined): unknown {
+  if (text === undefined || text.length > maxMessage) return null;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,53 @@
+import type { Blobs } from '../../shared/blobs.ts';
+import type { DownBody } from '../../shared/protocol.ts';
+import { sliceRange } from '../../shared/protocol.ts';
+import type { LanePart, ReducedSlice } from '../engine/engine.ts';
+
+const floatBytes = 4;
+
+/**
+ * The lanes' parts [begin, end) of their vectors, in lane order. Vectors that this worker's engine holds (`own`) are
+ * not fetched: their bytes are null.
+ * @returns the lane of a vector that is not there any more, or the parts
+ */
+export async function fetchVectors(
+  blobs: Blobs,
+  {
+    begin,
+    end,
+    vectors,
+    own,
+  }: {
+    begin: number;
+    end: number;
+    vectors: (DownBody & { type: 'reduce' })['vectors'];
+    own: (lane: number) => boolean;
+  },
+): Promise<{ missing: number } | { parts: LanePart[] }> {
+  const parts = await Promise.all(
+    vectors.map(async ({ lane, weight, ref }) => {
+      if (own(lane)) return { lane, weight, bytes: null, found: true };
+      const bytes = ref === null ? null : await blobs.get(ref, begin * floatBytes, end * floatBytes);
+      return { lane, weight, bytes, found: bytes !== null };
+    }),
+  );
+  const lost = parts.find(({ found }) => !found);
+  return lost === undefined ? { parts } : { missing: lost.lane };
+}
+
+/** All slices of the reduced vector, in order; the one this worker made has null for its bytes. Null: one is gone. */
+export async function fetchSlices(
+  blobs: Blobs,
+  slices: (DownBody & { type: 'apply' })['slices'],
+  { vectorLength, worker }: { vectorLength: number; worker: string },
+): Promise<ReducedSlice[] | null> {
+  const fetched = await Promise.all(
+    slices.map(async (slice, index) => {
+      const range = sliceRange(index, slices.length, vectorLength);
+      if (slice.worker === worker) return { ...range, bytes: null };
+      const bytes = slice.ref === null ? null : await blobs.get(slice.ref);
+      return bytes === null ? null : { ...range, bytes };
+    }),
+  );
+  return fetched.every((slice) => slice !== null) ? fetched : null;
+}

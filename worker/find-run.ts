@@ -1,0 +1,45 @@
+import type { Redis } from 'ioredis';
+import { CornetError } from '../shared/errors.ts';
+import { names } from '../shared/protocol.ts';
+import { connectRedis, redactUrl } from '../shared/redis.ts';
+import { type RunConfig, runConfig } from '../shared/run-config.ts';
+import { version } from '../shared/version.ts';
+
+/**
+ * The configuration of a run as Redis holds it.
+ * @param run its id; undefined: the only run there is
+ * @throws CornetError RUN_UNKNOWN, WORKER_VERSION, and what `connectRedis` throws
+ */
+export async function findRun(url: string, run: string | undefined): Promise<RunConfig> {
+  const redis = await connectRedis(url, { name: 'cornet-worker', bytesNeeded: 0 });
+  try {
+    return await readConfig(redis, run ?? (await onlyRun(redis, url)), url);
+  } finally {
+    redis.disconnect();
+  }
+}
+
+async function onlyRun(redis: Redis, url: string): Promise<string> {
+  const runs = (await redis.smembers(names.runs)).sort();
+  const [run] = runs;
+  if (run !== undefined && runs.length === 1) return run;
+  const found = runs.length === 0 ? 'no run' : `${runs.length} runs (${runs.join(', ')})`;
+  throw new CornetError(
+    'RUN_UNKNOWN',
+    `The Redis at ${redactUrl(url)} knows ${found}; which one is meant is not clear.`,
+  );
+}
+
+async function readConfig(redis: Redis, run: string, url: string): Promise<RunConfig> {
+  const text = await redis.get(names.config(run));
+  if (text === null)
+    throw new CornetError('RUN_UNKNOWN', `The Redis at ${redactUrl(url)} knows no run ${run}.`);
+  const plain = JSON.parse(text) as { version?: unknown };
+  if (plain.version !== version) {
+    throw new CornetError(
+      'WORKER_VERSION',
+      `The run is of cornet-ts ${plain.version}, this worker of ${version}.`,
+    );
+  }
+  return runConfig.parse(plain);
+}

@@ -1,0 +1,61 @@
+#!/usr/bin/env node
+/** The `worker` command: one process, one device. */
+import { spawn } from 'node:child_process';
+import { availableParallelism } from 'node:os';
+import { Command, Option } from 'commander';
+import { Exit, runCommand, wholeNumber } from '../shared/command-line.ts';
+import { version } from '../shared/version.ts';
+import { hasWorkerEnvironment, workerEnvironment } from '../shared/worker-environment.ts';
+import { findRun } from './find-run.ts';
+import { startWorker, type WorkerOptions } from './start.ts';
+
+const program = new Command('worker')
+  .description('Serve a run: compute gradients on one device and exchange them with the other workers.')
+  .version(version);
+
+program
+  .command('start')
+  .description('Join a run and work until it is over.')
+  .addOption(
+    new Option(
+      '--redis <url>',
+      'Redis of the run; better in CORNET_REDIS_URL, where no process list shows it',
+    )
+      .env('CORNET_REDIS_URL')
+      .makeOptionMandatory(),
+  )
+  .option('--run <id>', 'id of the run (default: the only one that this Redis knows)')
+  .option('--device <device>', 'cpu or cuda:N', 'cpu')
+  .option(
+    '--data-path <folder>',
+    "the data set on this host (default: the same path as on the coordinator's)",
+  )
+  .option('-j, --workers <n>', 'images decoded at once (default: as the run says)', wholeNumber(1))
+  .action(async (options: WorkerOptions) => {
+    if (!hasWorkerEnvironment(process.env)) throw new Exit(await startAgain(options));
+    throw new Exit(await startWorker(options));
+  });
+
+/** Starts this very command again in the environment that the libraries need; returns its exit code. */
+async function startAgain(options: WorkerOptions): Promise<number> {
+  const config = await findRun(options.redis, options.run);
+  const environment = workerEnvironment(process.env, {
+    threads: config.threads,
+    workers: 1,
+    cores: availableParallelism(),
+    decodeThreads: options.workers ?? config.options.decodeThreads,
+  });
+  const child = spawn(process.execPath, process.argv.slice(1), {
+    env: { ...environment, CORNET_REDIS_URL: options.redis },
+    stdio: 'inherit',
+  });
+  // Ctrl-C reaches both; a signal to this process alone is passed on.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('exit', (code) => resolve(code ?? 1));
+  });
+}
+
+process.exitCode = await runCommand(program, process.argv.slice(2));
+process.exit();

@@ -1,0 +1,147 @@
+/** From the command's options to a worker at work. */
+import { hostname } from 'node:os';
+import { resolve } from 'node:path';
+import type { Redis } from 'ioredis';
+import { nanoid } from 'nanoid';
+import { pino } from 'pino';
+import { indexDataset } from '../shared/data/dataset-index.ts';
+import { Schedule } from '../shared/data/schedule.ts';
+import { defaults, timeouts } from '../shared/defaults.ts';
+import { CornetError, exitCodes } from '../shared/errors.ts';
+import { era as eraSchema, names } from '../shared/protocol.ts';
+import { connectRedis, OutageLog, redisOptions } from '../shared/redis.ts';
+import { type RunConfig, totalSteps } from '../shared/run-config.ts';
+import { lastEntry, StreamReader } from '../shared/streams.ts';
+import { version } from '../shared/version.ts';
+import { SharpDecoder } from './data/decode.ts';
+import { ShardLoader } from './data/prefetch.ts';
+import { EngineClient } from './engine/engine-client.ts';
+import { findRun } from './find-run.ts';
+import { Member } from './member.ts';
+import { WorkerShell } from './worker.ts';
+
+export interface WorkerOptions {
+  redis: string;
+  run?: string;
+  device: string;
+  dataPath?: string;
+  workers?: number;
+}
+
+/** Serves a run to its end; returns the exit code. */
+export async function startWorker(options: WorkerOptions): Promise<number> {
+  const config = await findRun(options.redis, options.run);
+  const log = pino({ base: { pid: process.pid, device: options.device } });
+  const signal = leaveOnRequest();
+  const index = await indexDataset(resolve(options.dataPath ?? config.options.dataPath), ['train', 'val']);
+  if (index.fingerprint !== config.result.fingerprint) {
+    throw new CornetError(
+      'DATA_DIFFERS',
+      `The data set at ${index.root} has the fingerprint ${index.fingerprint}, the run's is ${config.result.fingerprint}.`,
+    );
+  }
+  const engine = openEngine(config, options.device);
+  const { numerics, vectorLength, probe } = await engine.call('open', []);
+
+  const outages = new OutageLog(
+    options.redis,
+    (level, sentence) => log[level](sentence),
+    () => performance.now(),
+  );
+  const connect = async (purpose: string): Promise<Redis> => {
+    const redis = await connectRedis(options.redis, { name: `cornet-worker-${purpose}`, bytesNeeded: 0 });
+    outages.watch(redis);
+    return redis;
+  };
+  const [redis, blobRedis, readerRedis] = await Promise.all([
+    connect('main'),
+    connect('blobs'),
+    connect('reader'),
+  ]);
+  const from = await lastEntry(redis, names.down(config.run));
+  const era = await waitForEra(redis, config.run);
+  const member = new Member(() => nanoid(10), era, {
+    host: hostname(),
+    pid: process.pid,
+    version,
+    fingerprint: index.fingerprint,
+    numerics,
+    probe,
+    vectorLength,
+  });
+  const schedule = new Schedule({
+    seed: config.result.seed,
+    trainSize: index.train.size,
+    batchSize: config.result.batchSize,
+    lanes: config.result.lanes,
+  });
+  const decodeThreads = options.workers ?? config.options.decodeThreads;
+  const loader = new ShardLoader({
+    index,
+    schedule,
+    decoder: new SharpDecoder(),
+    imageSize: config.result.imageSize,
+    steps: totalSteps(config),
+    prefetchShards: defaults.prefetchShards,
+    decodeThreads,
+  });
+  const shell = new WorkerShell({
+    config,
+    member,
+    engine,
+    vectorLength,
+    index,
+    loader,
+    redis,
+    blobRedis,
+    reader: new StreamReader(readerRedis, names.down(config.run), from),
+    queueConnection: redisOptions(options.redis),
+    log,
+    announce: (worker) => process.send?.({ worker }),
+  });
+  const { error } = await shell.work(signal);
+  await Promise.allSettled([loader.close(), engine.close()]);
+  for (const connection of [redis, blobRedis, readerRedis]) connection.disconnect();
+  if (error !== null) throw error;
+  return exitCodes.complete;
+}
+
+function openEngine({ result, backend, threads }: RunConfig, device: string): EngineClient {
+  const { model, times, imageSize, precision, momentum, weightDecay } = result;
+  return new EngineClient({
+    backend,
+    device,
+    threads,
+    model,
+    times,
+    imageSize,
+    precision,
+    momentum,
+    weightDecay,
+  });
+}
+
+/** Local workers die with the coordinator: the IPC channel closes. A signal asks to leave. */
+function leaveOnRequest(): AbortSignal {
+  const controller = new AbortController();
+  process.on('disconnect', () => process.exit(exitCodes.error));
+  for (const name of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(name, () => {
+      if (controller.signal.aborted) process.exit(exitCodes.error);
+      controller.abort(`received ${name}`);
+    });
+  }
+  return controller.signal;
+}
+
+async function waitForEra(redis: Redis, run: string) {
+  const deadline = performance.now() + timeouts.workerStart;
+  for (;;) {
+    const text = await redis.get(names.era(run));
+    if (text !== null) return eraSchema.parse(JSON.parse(text));
+    if (performance.now() > deadline) {
+      throw new CornetError('COORDINATOR_GONE', `No coordinator works on run ${run}.`);
+    }
+    await new Promise((wake) => setTimeout(wake, timeouts.beat));
+  }
+}

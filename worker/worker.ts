@@ -1,0 +1,330 @@
+/** A worker at work: performs what `Member` decides, on Redis, the image loader and the engine. */
+import assert from 'node:assert';
+import type { Redis, RedisOptions } from 'ioredis';
+import type { Logger } from 'pino';
+import { RedisBlobs } from '../shared/blobs.ts';
+import type { DatasetIndex } from '../shared/data/dataset-index.ts';
+import { timeouts } from '../shared/defaults.ts';
+import { CornetError, describeError } from '../shared/errors.ts';
+import type { BlobRef } from '../shared/protocol.ts';
+import { downMessage, era as eraSchema, names } from '../shared/protocol.ts';
+import type { RunConfig } from '../shared/run-config.ts';
+import { append, type StreamReader } from '../shared/streams.ts';
+import type { ShardLoader } from './data/prefetch.ts';
+import type { LanePart, ReducedSlice } from './engine/engine.ts';
+import type { EngineClient } from './engine/engine-client.ts';
+import { fetchSlices, fetchVectors } from './exchange/vectors.ts';
+import { JobQueue } from './job-queue.ts';
+import type { Member, MemberAction, MemberEvent, ShardResult, Ticket } from './member.ts';
+
+type Action<T extends MemberAction['type']> = MemberAction & { type: T };
+
+export interface WorkerParts {
+  config: RunConfig;
+  member: Member;
+  engine: EngineClient;
+  vectorLength: number;
+  index: DatasetIndex;
+  loader: ShardLoader;
+  /** Messages and keys; blobs; the stream `down`: three connections, so that none waits behind another. */
+  redis: Redis;
+  blobRedis: Redis;
+  reader: StreamReader;
+  queueConnection: RedisOptions;
+  log: Logger;
+  /** Tells the parent process, if there is one, by which id this worker goes. */
+  announce: (worker: string) => void;
+}
+
+export class WorkerShell {
+  readonly #parts: WorkerParts;
+  readonly #blobs: RedisBlobs;
+  #queue: JobQueue | null = null;
+  #tokens = 0;
+  readonly #jobs = new Map<string, () => void>();
+  /** Vectors that the engine holds, by lane, for the state named by `ticketOf`. */
+  #vectors = new Map<number, { of: string; result: ShardResult; ref: BlobRef | null }>();
+  readonly #parted = new Map<string, { begin: number; end: number; parts: LanePart[] }>();
+  readonly #gathered = new Map<string, ReducedSlice[]>();
+  #silentSince: number | null = null;
+  #leave: (outcome: { error: CornetError | null; reason: string }) => void = () => undefined;
+
+  constructor(parts: WorkerParts) {
+    this.#parts = parts;
+    this.#blobs = new RedisBlobs(parts.blobRedis, names.blob(parts.config.run));
+  }
+
+  /** Works until the run is over, the coordinator refuses this worker, or `signal` asks it to leave. */
+  async work(signal: AbortSignal): Promise<{ error: CornetError | null; reason: string }> {
+    const { member, reader, log } = this.#parts;
+    const left = new Promise<{ error: CornetError | null; reason: string }>((resolve) => {
+      this.#leave = resolve;
+    });
+    signal.addEventListener('abort', () => {
+      this.#perform(member.say({ type: 'bye', reason: String(signal.reason) }));
+      this.#leave({ error: null, reason: String(signal.reason) });
+    });
+    const listening = this.#listen();
+    listening.catch((error) => this.#crash(error));
+    this.#perform(member.start());
+    const heart = setInterval(() => this.#beat().catch((error) => this.#crash(error)), timeouts.beat);
+    const outcome = await left;
+    clearInterval(heart);
+    reader.close();
+    await this.#queue?.close();
+    log.info({ reason: outcome.reason }, 'Leaving.');
+    return outcome;
+  }
+
+  async #listen(): Promise<void> {
+    for await (const entry of this.#parts.reader) {
+      const parsed = downMessage.safeParse(entry);
+      if (!parsed.success) {
+        this.#parts.log.warn({ issue: parsed.error.issues[0] }, 'A malformed message was refused.');
+        continue;
+      }
+      this.#event({ type: 'message', message: parsed.data });
+    }
+  }
+
+  async #beat(): Promise<void> {
+    const { member, redis, config, log } = this.#parts;
+    const { run } = config;
+    const [eraText, status] = await redis.mget(names.era(run), names.status(run));
+    if (eraText) {
+      const era = eraSchema.parse(JSON.parse(eraText));
+      if (era.term !== member.era.term || era.boot !== member.era.boot) {
+        this.#parts.reader.rewind();
+        this.#event({ type: 'era', era });
+      }
+      this.#perform(member.beat());
+    }
+    if (status) this.#silentSince = null;
+    else {
+      this.#silentSince ??= performance.now();
+      const silence = performance.now() - this.#silentSince;
+      if (silence > config.options.workerTimeout) {
+        const error = new CornetError(
+          'COORDINATOR_GONE',
+          `The coordinator of run ${run} has not been heard for ${Math.round(silence / 1000)} s.`,
+        );
+        this.#leave({ error, reason: error.message });
+      }
+    }
+    if (await this.#queue?.watch())
+      log.warn('The queue took no jobs although some waited; it was opened anew.');
+  }
+
+  #event(event: MemberEvent): void {
+    this.#perform(this.#parts.member.handle(event));
+  }
+
+  #perform(actions: MemberAction[]): void {
+    for (const action of actions) this.#start(action).catch((error) => this.#crash(error));
+  }
+
+  async #start(action: MemberAction): Promise<void> {
+    const { member, redis, config, loader, log } = this.#parts;
+    switch (action.type) {
+      case 'send': {
+        const { era, n, worker, body } = action;
+        await append(redis, names.up(config.run), { era, n, worker, ...body });
+        return;
+      }
+      case 'compute':
+        return this.#compute(action);
+      case 'fetch-vectors':
+        return this.#fetchVectors(action);
+      case 'reduce':
+        return this.#reduce(action);
+      case 'fetch-slices':
+        return this.#fetchSlices(action);
+      case 'apply':
+        return this.#apply(action);
+      case 'serve':
+        return this.#serve(action);
+      case 'load':
+        return this.#load(action);
+      case 'evaluate':
+        return this.#evaluate(action);
+      case 'prefetch':
+        return loader.serve(action.lanes, action.step);
+      case 'answer':
+        this.#jobs.get(action.token)?.();
+        this.#jobs.delete(action.token);
+        return;
+      case 'renamed':
+        if (action.reason !== null)
+          log.warn({ reason: action.reason }, 'Dropped from the run; joining again.');
+        return this.#openQueue(member.id);
+      case 'leave':
+        return this.#leave({
+          error: action.error && CornetError.fromJSON(action.error),
+          reason: action.reason,
+        });
+    }
+  }
+
+  async #openQueue(worker: string): Promise<void> {
+    const { config, queueConnection, log, announce } = this.#parts;
+    const former = this.#queue;
+    this.#queue = new JobQueue(
+      { run: config.run, worker, connection: queueConnection },
+      ({ job, done }) => {
+        const token = String(this.#tokens++);
+        this.#jobs.set(token, done);
+        this.#event({ type: 'job', job, token });
+      },
+      (sentence) => log.warn(sentence),
+    );
+    announce(worker);
+    await former?.close();
+  }
+
+  /** Runs on the engine when its turn has come and the ticket is still valid; otherwise `null`. */
+  #onEngine<T>(ticket: Ticket, work: (engine: EngineClient) => Promise<T>): Promise<T | null> {
+    const { engine, member } = this.#parts;
+    return engine.exclusively(async () => (member.valid(ticket) ? work(engine) : null));
+  }
+
+  async #compute({ ticket, lane, publish, token }: Action<'compute'>): Promise<void> {
+    const { loader, member } = this.#parts;
+    let held = this.#held(ticket, lane);
+    if (held === null) {
+      const { images, labels } = await loader.get(ticket.step, lane);
+      const scores = await this.#onEngine(ticket, (engine) =>
+        engine.call('computeShard', [lane, images, labels], [images.buffer, labels.buffer]),
+      );
+      if (scores === null)
+        return this.#event({ type: 'computed', ticket, lane, result: noResult, ref: null, token });
+      held = { of: ticketOf(ticket), result: finite(scores), ref: null };
+      this.#vectors.set(lane, held);
+    }
+    if (publish) {
+      const bytes = await this.#onEngine(ticket, (engine) => engine.call('vectorBytes', [lane]));
+      if (bytes !== null)
+        held.ref = await this.#blobs.put(names.vector(member.era, ticket.step, lane), bytes);
+    }
+    this.#event({
+      type: 'computed',
+      ticket,
+      lane,
+      result: held.result,
+      ref: publish ? held.ref : null,
+      token,
+    });
+  }
+
+  /** The vector of a lane, if the engine has computed it for this very state. */
+  #held(ticket: Ticket, lane: number) {
+    const held = this.#vectors.get(lane);
+    return held?.of === ticketOf(ticket) ? held : null;
+  }
+
+  async #fetchVectors({ ticket, begin, end, vectors }: Action<'fetch-vectors'>): Promise<void> {
+    const own = (lane: number) => this.#held(ticket, lane) !== null;
+    const fetched = await fetchVectors(this.#blobs, { begin, end, vectors, own });
+    if ('missing' in fetched)
+      return this.#event({ type: 'vectors-fetched', ticket, missing: fetched.missing });
+    this.#parted.clear();
+    this.#parted.set(exchangeOf(ticket), { begin, end, parts: fetched.parts });
+    this.#event({ type: 'vectors-fetched', ticket, missing: null });
+  }
+
+  async #reduce({ ticket, publish }: Action<'reduce'>): Promise<void> {
+    const { member } = this.#parts;
+    const fetched = this.#parted.get(exchangeOf(ticket));
+    if (fetched === undefined) return; // a newer exchange has begun
+    const { begin, end, parts } = fetched;
+    const reduced = await this.#onEngine(ticket, (engine) => engine.call('reduce', [begin, end, parts]));
+    if (reduced === null) return;
+    const name = names.slice(member.era, ticket.step, ticket.generation!, member.id);
+    const ref = publish && reduced.finite ? await this.#blobs.put(name, reduced.bytes) : null;
+    this.#event({ type: 'reduced', ticket, ref, bad: reduced.firstBad });
+  }
+
+  async #fetchSlices({ ticket, slices }: Action<'fetch-slices'>): Promise<void> {
+    const { member, vectorLength } = this.#parts;
+    const gathered = await fetchSlices(this.#blobs, slices, { vectorLength, worker: member.id });
+    this.#gathered.clear();
+    if (gathered !== null) this.#gathered.set(exchangeOf(ticket), gathered);
+    this.#event({ type: 'slices-fetched', ticket, complete: gathered !== null });
+  }
+
+  async #apply({ ticket, learningRate }: Action<'apply'>): Promise<void> {
+    // The member decided in the very call that said the slices are here: these are the ones.
+    const [slices] = this.#gathered.values();
+    assert(slices !== undefined);
+    await this.#onEngine(ticket, (engine) => engine.call('apply', [learningRate, slices]));
+    this.#event({ type: 'applied', ticket });
+  }
+
+  async #serve({ ticket }: Action<'serve'>): Promise<void> {
+    const { member } = this.#parts;
+    const body = await this.#onEngine(ticket, (engine) => engine.call('snapshot', []));
+    if (body === null) return;
+    const ref = await this.#blobs.put(names.snapshot(member.era, ticket.step, member.id), body);
+    this.#event({ type: 'served', ticket, ref });
+  }
+
+  async #load({ ticket, ref }: Action<'load'>): Promise<void> {
+    const body = await this.#blobs.get(ref);
+    if (body === null) return this.#event({ type: 'loaded', ticket, ok: false });
+    const loaded = await this.#onEngine(ticket, async (engine) => {
+      await engine.call('load', [body, ticket.step], [body.buffer]);
+      return true;
+    });
+    if (loaded) this.#event({ type: 'loaded', ticket, ok: true });
+  }
+
+  async #evaluate({ ticket, batch, token }: Action<'evaluate'>): Promise<void> {
+    const { config, index, loader } = this.#parts;
+    const val = index.val;
+    const from = batch * config.result.validationBatch;
+    const to = Math.min(from + config.result.validationBatch, val.size);
+    const samples = Array.from({ length: Math.max(0, to - from) }, (_, i) => from + i);
+    const { images, labels } = await loader.loadBatch(val, samples, 'validation');
+    const scores = await this.#onEngine(ticket, (engine) =>
+      engine.call('evaluate', [images, labels], [images.buffer, labels.buffer]),
+    );
+    const result = scores === null ? noResult : finite(scores);
+    this.#event({ type: 'evaluated', ticket, batch, result, token });
+  }
+
+  /** Something failed that another worker would not do better: the coordinator ends the run with this error. */
+  #crash(error: unknown): void {
+    const { member, log } = this.#parts;
+    const described = describeError(error);
+    log.error({ code: described.code }, described.message);
+    this.#perform(member.say({ type: 'failed', step: member.step, lane: null, error: described }));
+    setTimeout(
+      () => this.#leave({ error: CornetError.fromJSON(described), reason: described.message }),
+      timeouts.stop,
+    ).unref();
+  }
+}
+
+const noResult: ShardResult = { loss: null, top1: 0, top5: 0, count: 0 };
+
+/** JSON knows only finite numbers. */
+function finite({
+  loss,
+  top1,
+  top5,
+  count,
+}: {
+  loss: number;
+  top1: number;
+  top5: number;
+  count: number;
+}): ShardResult {
+  return { loss: Number.isFinite(loss) ? loss : null, top1, top5, count };
+}
+
+function ticketOf({ life, step }: Ticket): string {
+  return `${life}:${step}`;
+}
+
+function exchangeOf({ life, step, generation }: Ticket): string {
+  return `${life}:${step}:${generation}`;
+}
