@@ -1,0 +1,161 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import test from 'ava';
+import { CornetError } from '../../shared/errors.ts';
+import { checkServer, connectRedis, OutageLog, redactUrl, redisOptions } from '../../shared/redis.ts';
+import { TestRedis } from '../helpers/redis.ts';
+import { temporaryFolder } from '../helpers/temporary.ts';
+
+const options = { name: 'test', bytesNeeded: 1_000_000 };
+
+test('a URL becomes connection options, for BullMQ too', (t) => {
+  t.like(redisOptions('redis://me:p%40ss@[::1]:7000/3'), {
+    username: 'me',
+    password: 'p@ss',
+    host: '::1',
+    port: 7000,
+    db: 3,
+    maxRetriesPerRequest: null,
+  });
+  t.like(redisOptions('rediss://redis.example'), { host: 'redis.example', tls: {} });
+  t.like(redisOptions('unix:///tmp/a%20b/s'), { path: '/tmp/a b/s' });
+  t.like(redisOptions('/tmp/s'), { path: '/tmp/s' });
+});
+
+test('what is no Redis URL is refused without showing a password', (t) => {
+  for (const url of ['http://me:secret@host', 'host:6379', '', 'redis://me:secret@host/db']) {
+    const error = t.throws(() => redisOptions(url), { instanceOf: CornetError });
+    t.is(error?.code, 'REDIS_URL_INVALID');
+    t.false(error?.message.includes('secret'));
+  }
+});
+
+test('a URL is shown without its password', (t) => {
+  t.is(redactUrl('redis://me:secret@host:1/2'), 'redis://me:***@host:1/2');
+  t.is(redactUrl('redis://:secret@host'), 'redis://:***@host');
+  t.is(redactUrl('unix:///tmp/s?password=secret'), 'unix:///tmp/s?password=***');
+  t.is(redactUrl('redis://host'), 'redis://host');
+  t.is(redactUrl('/tmp/s'), '/tmp/s');
+  t.is(redactUrl('me:secret@host'), '(not a URL)');
+});
+
+test('a good server is connected to under the given name', async (t) => {
+  const server = await TestRedis.start(t);
+  const redis = await connectRedis(server.url, options);
+  t.is(await redis.client('GETNAME'), 'test');
+  await redis.quit();
+});
+
+test('a server that is not there is an error at once', async (t) => {
+  const listener = createServer();
+  listener.listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+  const { port } = listener.address() as { port: number };
+  listener.close();
+  await once(listener, 'close');
+  for (const url of [`redis://:secret@127.0.0.1:${port}`, `unix://${join(temporaryFolder(t), 'none')}`]) {
+    const error = await t.throwsAsync(connectRedis(url, options), {
+      instanceOf: CornetError,
+      message: /ECONNREFUSED|ENOENT/,
+    });
+    t.is(error?.code, 'REDIS_UNREACHABLE');
+    t.true(error?.message.includes(redactUrl(url)));
+    t.false(error?.message.includes('secret'));
+  }
+});
+
+test('a server that accepts and never answers is an error after a bounded time', async (t) => {
+  const path = join(temporaryFolder(t), 's');
+  const listener = createServer((socket) => t.teardown(() => socket.destroy()));
+  listener.listen(path);
+  await once(listener, 'listening');
+  t.teardown(() => listener.close());
+  const error = await t.throwsAsync(connectRedis(`unix://${path}`, options), { instanceOf: CornetError });
+  t.is(error?.code, 'REDIS_UNREACHABLE');
+});
+
+test('something else than Redis is an error', async (t) => {
+  const path = join(temporaryFolder(t), 's');
+  const listener = createServer((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
+  listener.listen(path);
+  await once(listener, 'listening');
+  t.teardown(() => listener.close());
+  const error = await t.throwsAsync(connectRedis(`unix://${path}`, options), { instanceOf: CornetError });
+  t.is(error?.code, 'REDIS_UNREACHABLE');
+});
+
+test('a missing or wrong password is told apart from a server that is away', async (t) => {
+  const server = await TestRedis.start(t, ['--requirepass', 'right']);
+  const url = (userinfo: string) => `unix://${userinfo}localhost${server.socket}`;
+  for (const userinfo of ['', ':wrong@', 'nobody:right@']) {
+    const error = await t.throwsAsync(connectRedis(url(userinfo), options), { instanceOf: CornetError });
+    t.is(error?.code, 'REDIS_REFUSED');
+    t.false(error?.message.includes('wrong@'));
+  }
+  await (await connectRedis(url(':right@'), options)).quit();
+});
+
+test('a server with too little memory is refused with both numbers', async (t) => {
+  const server = await TestRedis.start(t, ['--maxmemory', '999999']);
+  const error = await t.throwsAsync(connectRedis(server.url, options), {
+    instanceOf: CornetError,
+    message: /maxmemory 999999 bytes.*needs 1000000 bytes/,
+  });
+  t.is(error?.code, 'REDIS_UNSUITABLE');
+});
+
+test('a server that may evict keys is refused with its policy', async (t) => {
+  const server = await TestRedis.start(t, ['--maxmemory', '100mb', '--maxmemory-policy', 'allkeys-lru']);
+  const error = await t.throwsAsync(connectRedis(server.url, options), {
+    instanceOf: CornetError,
+    message: /allkeys-lru/,
+  });
+  t.is(error?.code, 'REDIS_UNSUITABLE');
+});
+
+test('versions before 6.2 are refused', (t) => {
+  for (const version of ['5.0.14', '6.0.16', '6.1.240']) {
+    t.throws(() => checkServer(`redis_version:${version}\r\n`, 'x', 0), { message: new RegExp(version) });
+  }
+  for (const version of ['6.2.0', '7.0.15', '8.0.0', '10.1']) {
+    t.notThrows(() => checkServer(`redis_version:${version}\r\nmaxmemory:0\r\n`, 'x', 1));
+  }
+  t.throws(() => checkServer('# nothing', 'x', 0), { message: /unknown/ });
+});
+
+test('an outage is one sentence and its end another, for any number of connections', async (t) => {
+  const server = await TestRedis.start(t);
+  const sentences: string[] = [];
+  let now = 0;
+  const outages = new OutageLog(
+    server.url,
+    (level, sentence) => sentences.push(`${level}: ${sentence}`),
+    () => now,
+  );
+  const connections = await Promise.all(Array.from({ length: 20 }, () => connectRedis(server.url, options)));
+  for (const redis of connections) outages.watch(redis);
+
+  await server.kill();
+  // Several failed attempts each, so that a sentence per attempt would show.
+  await Promise.all(
+    connections.map(
+      (redis) =>
+        new Promise<void>((resolve) => {
+          let attempts = 0;
+          redis.on('reconnecting', () => ++attempts === 3 && resolve());
+        }),
+    ),
+  );
+  t.true(outages.away);
+  now = 12_300;
+  await server.start();
+  await Promise.all(connections.map((redis) => redis.ping()));
+  t.false(outages.away);
+  t.deepEqual(sentences.length, 2);
+  t.regex(sentences[0]!, /^warn: Redis at unix:.* is away \(.*\); waiting for it\.$/);
+  t.regex(sentences[1]!, /^info: Redis at unix:.* is back after 12\.3 s\.$/);
+
+  await Promise.all(connections.map((redis) => redis.quit()));
+  t.is(sentences.length, 2, 'closing on purpose is no outage');
+});

@@ -1,0 +1,184 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { RunFolder } from '../../coordinator/run-folder.ts';
+import { RunLock } from '../../coordinator/run-lock.ts';
+import { CornetError } from '../../shared/errors.ts';
+import { canMount, smallDisk, temporaryFolder } from '../helpers/temporary.ts';
+
+const host = 'here';
+
+/** A run folder as a coordinator that was killed leaves it. */
+async function killedRun(t: ExecutionContext): Promise<string> {
+  const path = join(temporaryFolder(t), 'run');
+  const script = `
+    import { RunFolder } from './dist/coordinator/run-folder.js';
+    const run = await RunFolder.create(${JSON.stringify(path)}, '${host}');
+    await run.writeConfig({ id: 'abc' });
+    console.log('ready');
+    setInterval(() => {}, 1000);`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await once(child.stdout, 'data');
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  return path;
+}
+
+test('a run that was begun can be opened again, and holds what was written', async (t) => {
+  const path = join(temporaryFolder(t), 'a', 'b');
+  const run = await RunFolder.create(path, host);
+  await run.writeConfig({ id: 'abc', seed: 0 });
+  await run.release();
+
+  const again = await RunFolder.open(path, host);
+  t.deepEqual(await again.readConfig(), { id: 'abc', seed: 0 });
+  await again.release();
+  t.deepEqual(readdirSync(path), ['config.json']);
+});
+
+test('a folder that holds a run is refused without resume', async (t) => {
+  const path = temporaryFolder(t);
+  const run = await RunFolder.create(path, host);
+  await run.writeConfig({});
+  await run.release();
+  const error = await t.throwsAsync(RunFolder.create(path, host), { instanceOf: CornetError });
+  t.is(error?.code, 'RUN_EXISTS');
+  t.true(error?.message.includes(path));
+});
+
+test('a folder that holds no run cannot be resumed', async (t) => {
+  const error = await t.throwsAsync(RunFolder.open(temporaryFolder(t), host), { instanceOf: CornetError });
+  t.is(error?.code, 'RUN_MISSING');
+});
+
+test('a run that never began leaves nothing behind', async (t) => {
+  const folder = temporaryFolder(t);
+  const run = await RunFolder.create(join(folder, 'a', 'b'), host);
+  await run.release();
+  t.deepEqual(readdirSync(folder), []);
+});
+
+test('a run that never began leaves folders alone that it did not make', async (t) => {
+  const folder = temporaryFolder(t);
+  mkdirSync(join(folder, 'mine'));
+  await (await RunFolder.create(join(folder, 'mine'), host)).release();
+  t.deepEqual(readdirSync(folder), ['mine']);
+  t.deepEqual(readdirSync(join(folder, 'mine')), []);
+});
+
+test('a log in the folder of a run that never began is kept', async (t) => {
+  const path = join(temporaryFolder(t), 'a');
+  const run = await RunFolder.create(path, host);
+  writeFileSync(run.logPath, 'x\n');
+  await run.release();
+  t.deepEqual(readdirSync(path), ['log.jsonl']);
+});
+
+test('an output path through a file is refused in words', async (t) => {
+  const file = join(temporaryFolder(t), 'file');
+  writeFileSync(file, '');
+  for (const path of [file, join(file, 'below')]) {
+    const error = await t.throwsAsync(RunFolder.create(path, host), { instanceOf: CornetError });
+    t.is(error?.code, 'FOLDER_NOT_WRITABLE');
+    t.true(error?.message.includes(path));
+  }
+});
+
+(process.getuid?.() === 0 ? test.serial : test.skip)(
+  'an output path without write permission (shown when root can become somebody else) is refused in words',
+  async (t) => {
+    const folder = temporaryFolder(t);
+    process.seteuid!(65534);
+    try {
+      const error = await t.throwsAsync(RunFolder.create(join(folder, 'run'), host), {
+        instanceOf: CornetError,
+      });
+      t.is(error?.code, 'FOLDER_NOT_WRITABLE');
+    } finally {
+      process.seteuid!(0);
+    }
+  },
+);
+
+(canMount ? test : test.skip)(
+  'a full disk (needs the right to mount) is named before a run begins',
+  async (t) => {
+    const disk = smallDisk(t, 64 * 1024);
+    writeFileSync(join(disk, 'big'), Buffer.alloc(64 * 1024));
+    const error = await t.throwsAsync(RunFolder.create(join(disk, 'run'), host), { instanceOf: CornetError });
+    t.is(error?.code, 'DISK_FULL');
+    t.false(existsSync(join(disk, 'run')));
+  },
+);
+
+test('a second coordinator on a live run is refused with host and process id of the first', async (t) => {
+  const path = temporaryFolder(t);
+  const run = await RunFolder.create(path, host);
+  await run.writeConfig({});
+  const error = await t.throwsAsync(RunFolder.open(path, host), { instanceOf: CornetError });
+  t.is(error?.code, 'RUN_LOCKED');
+  t.regex(error!.message, new RegExp(`host ${host} with process id ${process.pid}`));
+  await run.release();
+  await (await RunFolder.open(path, host)).release();
+});
+
+test('the lock of a killed coordinator on this host is taken over', async (t) => {
+  const path = await killedRun(t);
+  t.true(existsSync(join(path, 'lock')));
+  const run = await RunFolder.open(path, host);
+  t.is(JSON.parse(readFileSync(join(path, 'lock'), 'utf8')).pid, process.pid);
+  await run.release();
+  t.deepEqual(readdirSync(path), ['config.json']);
+});
+
+test('of several coordinators that find the lock of a dead one, exactly one gets it', async (t) => {
+  const path = await killedRun(t);
+  const results = await Promise.allSettled(Array.from({ length: 8 }, () => RunFolder.open(path, host)));
+  const won = results.filter(({ status }) => status === 'fulfilled');
+  const lost = results.flatMap((result) => (result.status === 'rejected' ? [result.reason.code] : []));
+  t.is(won.length, 1);
+  t.deepEqual(lost, Array(7).fill('RUN_LOCKED'));
+});
+
+test('the lock of a coordinator on another host is refused with what to do', async (t) => {
+  const path = await killedRun(t);
+  const error = await t.throwsAsync(RunFolder.open(path, 'elsewhere'), { instanceOf: CornetError });
+  t.is(error?.code, 'RUN_LOCKED');
+  t.true(error?.hint.includes(`delete ${join(path, 'lock')}`));
+});
+
+test('a lock whose process id now belongs to a later process is taken over', async (t) => {
+  const path = join(temporaryFolder(t), 'lock');
+  writeFileSync(path, JSON.stringify({ host, pid: process.pid, started: 'another boot/1' }));
+  const lock = await RunLock.acquire(path, host);
+  await lock.release();
+  t.false(existsSync(path));
+});
+
+test('a lock that somebody else has taken meanwhile is not removed', async (t) => {
+  const path = join(temporaryFolder(t), 'lock');
+  const lock = await RunLock.acquire(path, host);
+  writeFileSync(path, 'another');
+  await lock.release();
+  t.is(readFileSync(path, 'utf8'), 'another');
+});
+
+test('a lock file that makes no sense is refused with what to do', async (t) => {
+  const path = join(temporaryFolder(t), 'lock');
+  writeFileSync(path, '');
+  const error = await t.throwsAsync(RunLock.acquire(path, host), { instanceOf: CornetError });
+  t.is(error?.code, 'RUN_DAMAGED');
+});
+
+test('the private Redis of a killed coordinator is remembered until it is forgotten', async (t) => {
+  const run = await RunFolder.create(temporaryFolder(t), host);
+  t.is(await run.rememberedRedis(), null);
+  await run.rememberRedis('/tmp/x/redis.sock');
+  t.is(await run.rememberedRedis(), '/tmp/x/redis.sock');
+  await run.forgetRedis();
+  t.is(await run.rememberedRedis(), null);
+});
