@@ -84,6 +84,13 @@ install_packages() {
 
 # --- Sources of libtorch: each sets $libtorch, or fails and leaves the reason in $why (none: it is just not there) ---
 
+# failed_before MARKER: what failed while another source worked is not tried again on every run, only when it changed
+# or is asked for by name.
+failed_before() {
+  failed=$1
+  [[ $choice == auto && -e $failed ]]
+}
+
 is_libtorch() {
   [[ -d $1/include/torch/csrc/api/include ]] &&
     [[ -e $1/lib/libtorch_cpu.so || -e $1/lib/$(uname -m)-linux-gnu/libtorch_cpu.so ]]
@@ -126,12 +133,11 @@ with zipfile.ZipFile(wheel) as archive:
 # The CUDA wheel needs NVIDIA's wheels beside it, so pip installs it. PyPI's is built for CUDA 13; a driver that is
 # too old for that gets the build for CUDA 12.6.
 install_cuda_wheel() {
-  local version=$torch_version driver
+  local wheel=("torch==$torch_version") driver
   driver=$(nvidia-smi | sed -nE 's/.*CUDA Version: ([0-9]+).*/\1/p') || return 1
-  ((${driver:-0} >= 13)) || version+=+cu126
-  python3 -m pip install --no-cache-dir --only-binary :all: --retries 2 --target "$1" \
-    --extra-index-url "$torch_index/cu126" "torch==$version" || return 1
-  [[ -e $1/torch/lib/libtorch_cuda.so ]] || fail "The wheel of torch $version for $(uname -m) holds no CUDA."
+  ((${driver:-0} >= 13)) || wheel=(--extra-index-url "$torch_index/cu126" "torch==$torch_version+cu126")
+  python3 -m pip install --no-cache-dir --only-binary :all: --retries 2 --target "$1" "${wheel[@]}" || return 1
+  [[ -e $1/torch/lib/libtorch_cuda.so ]] || fail "The wheel of torch $torch_version for $(uname -m) holds no CUDA."
 }
 
 # from_wheel NAME SIZE FETCH: FETCH fills a folder, which is kept under NAME once it is whole.
@@ -139,8 +145,10 @@ from_wheel() {
   local folder=$cache/libtorch/$1 start=$EPOCHREALTIME
   libtorch=$folder/torch
   is_libtorch "$libtorch" && return
+  why="the pip wheel of torch $1 could not be had before; 'deploy/setup.sh --libtorch wheel' tries again"
+  ! failed_before "$folder.failed" || return 1
   why="pip, with which the wheel is downloaded, is missing"
-  has_pip || install_packages python3-pip || return 1
+  has_pip || install_packages python3-pip || { failed=''; return 1; }
   why="the pip wheel of torch $1 cannot be had (see $log)"
   echo "Downloading libtorch, the pip wheel of torch $1 ($2) ..."
   rm -rf "$folder" "$folder.part"
@@ -166,28 +174,25 @@ from_debian() {
   is_libtorch "$libtorch"
 }
 
-# Builds the addon for $libtorch where that was not done yet, and loads it. What failed is not tried again on every
-# run, only when something changed or the source is asked for by name.
+# Builds the addon for $libtorch where that was not done yet, and loads it.
 addon_for_libtorch() {
   local addons=$cache/torch-addon start=$EPOCHREALTIME library key
   library=$(find -L "$libtorch/lib" -maxdepth 2 -name libtorch_cpu.so -print -quit)
   key=$(stat -L -c '%n %s %Y' "$library" | cat - worker/backend/torch/addon/* deploy/build-addon.sh | sha256sum)
-  local failed=$addons/failed-${key:0:12}
   why="the addon could not be built or loaded with the one in $libtorch before, and nothing changed since"
-  [[ ! -e $failed || $choice != auto ]] || return 1
+  ! failed_before "$addons/failed-${key:0:12}" || return 1
   why="the addon cannot be built or loaded with the one in $libtorch (see $log)"
   echo "Building the torch addon for the libtorch in $libtorch ..."
-  if quietly deploy/build-addon.sh "$libtorch" && load_addon; then
-    rm -f "$failed"
-    echo "  libtorch $(cut -d - -f 1 "$addons/current"), done in $(since "$start")"
-  else
-    mkdir -p "$addons"
-    touch "$failed"
-    return 1
-  fi
+  quietly deploy/build-addon.sh "$libtorch" && load_addon || return 1
+  rm -f "$failed"
+  echo "  libtorch $(cut -d - -f 1 "$addons/current"), done in $(since "$start")"
 }
 
-load_addon() { quietly node -e 'require(process.argv[1])' "$cache/torch-addon/$(<"$cache/torch-addon/current")/torch.node"; }
+# Every symbol is resolved, not only those that are called on loading.
+load_addon() {
+  quietly node -e 'process.dlopen({ exports: {} }, process.argv[1], require("os").constants.dlopen.RTLD_NOW)' \
+    "$cache/torch-addon/$(<"$cache/torch-addon/current")/torch.node"
+}
 
 # --- The rest of the project --------------------------------------------------------------------------------------------
 
@@ -224,7 +229,7 @@ while (($# > 0)); do
 done
 
 start=$EPOCHREALTIME
-mkdir -p "$cache"
+mkdir -p "$cache"/{libtorch,torch-addon}
 exec 9>"$cache/setup.lock"
 flock -n 9 || { echo "Waiting for another set-up of this checkout ..."; flock -w "$lock_wait" 9; } ||
   fail "Another set-up of this checkout has been running for $lock_wait s."
@@ -257,18 +262,21 @@ npm_packages_agree 2>/dev/null ||
   step "Installing the npm packages (about 90 MB)" npm ci --include=dev --no-audit --no-fund
 
 ready=
+passed_over=()
 for source in "${sources[@]}"; do
-  why=
+  why='' failed=''
   if "from_$source" && addon_for_libtorch; then
     ready=$source
     break
   fi
   [[ -z $why ]] || echo "libtorch: $why."
+  [[ -z $failed ]] || passed_over+=("$failed")
 done
 if [[ -z $ready ]]; then
   tail -n 30 "$log" >&2
   fail "No usable libtorch was found, and the torch backend cannot do without. The reasons stand above."
 fi
+((${#passed_over[@]} == 0)) || touch "${passed_over[@]}"
 if ((${#wheels[@]} > 1)) && [[ ! -e $libtorch/lib/libtorch_cuda.so ]]; then
   echo "This libtorch has no CUDA, although nvidia-smi works: 'deploy/setup.sh --libtorch wheel' gets one that has."
 fi

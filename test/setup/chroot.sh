@@ -105,9 +105,10 @@ says 'addon for the libtorch in /home/user/'
 says '^Set up in'
 
 new_machine without-wheel
-case_of "Without the pip wheel: Debian's libtorch"
-as root "$clone"
-as root 'PIP_NO_INDEX=1 PIP_FIND_LINKS=/nowhere deploy/setup.sh'
+case_of "A user with sudo, without the pip wheel: Debian's libtorch"
+as root 'apt-get -q update && apt-get -qy install sudo && echo "user ALL=(ALL) NOPASSWD: ALL" >/etc/sudoers.d/user'
+as user "$clone"
+as user 'PIP_NO_INDEX=1 PIP_FIND_LINKS=/nowhere deploy/setup.sh'
 says 'the pip wheel of torch .* cannot be had'
 says '^  libtorch 1\.13'
 says '^Set up in'
