@@ -30,12 +30,10 @@ export class PrivateRedis {
   readonly exited: Promise<string>;
   readonly #child: ChildProcess;
 
-  private constructor(child: ChildProcess, socket: string) {
-    this.#child = child;
+  private constructor(server: Server, socket: string) {
+    this.#child = server.child;
+    this.exited = server.exited;
     this.socket = socket;
-    this.exited = once(child, 'exit').then(([code, signal]) =>
-      signal === null ? `it exited with code ${code}` : `it was ended by ${signal}`,
-    );
   }
 
   get url(): string {
@@ -151,7 +149,12 @@ async function makeHome(folder: string): Promise<string> {
   return home;
 }
 
-async function spawnServer(home: string, socket: string): Promise<ChildProcess> {
+interface Server {
+  readonly child: ChildProcess;
+  readonly exited: Promise<string>;
+}
+
+async function spawnServer(home: string, socket: string): Promise<Server> {
   const server = ['redis-server', '--port', '0', '--unixsocket', socket, '--unixsocketperm', '700'];
   server.push('--dir', home, '--save', '', '--appendonly', 'no', '--daemonize', 'no');
   if (!(await runs('redis-server', ['--version']))) {
@@ -165,9 +168,15 @@ async function spawnServer(home: string, socket: string): Promise<ChildProcess> 
   const log = await open(join(home, logName), 'a', 0o600);
   try {
     const child = spawn(program!, args, { detached: true, stdio: ['ignore', log.fd, log.fd] });
+    // Listened for at once: a server that cannot start may end before the next line.
+    const exited = new Promise<string>((resolve) => {
+      child.once('exit', (code, signal) => {
+        resolve(signal === null ? `it exited with code ${code}` : `it was ended by ${signal}`);
+      });
+    });
     await once(child, 'spawn');
     child.unref();
-    return child;
+    return { child, exited };
   } finally {
     await log.close();
   }
