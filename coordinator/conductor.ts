@@ -13,7 +13,8 @@ import type { Checkpoints } from './checkpoints.ts';
 import { HeardClock } from './membership.ts';
 import type { MetricsFile } from './metrics-file.ts';
 import type { Progress } from './progress.ts';
-import type { Run, RunAction, RunEvent } from './run.ts';
+import type { Run } from './run.ts';
+import type { RunAction, RunEvent } from './run-events.ts';
 import type { RunFolder } from './run-folder.ts';
 
 export type Outcome = RunAction & { type: 'finish' };

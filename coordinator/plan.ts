@@ -1,6 +1,6 @@
 import { Schedule } from '../shared/data/schedule.ts';
 import { type RunConfig, totalSteps } from '../shared/run-config.ts';
-import type { Plan } from './run.ts';
+import type { Plan } from './run-events.ts';
 
 export function scheduleOf({ result }: RunConfig): Schedule {
   const { seed, trainImages, batchSize, lanes } = result;

@@ -215,9 +215,7 @@ async function conductWithServices(
         worker: config.options.workerTimeout,
       },
       era: { term: config.term, boot: 0 },
-      version,
-      fingerprint: result.fingerprint,
-      probe: config.numerics?.probe ?? null,
+      common: { version, fingerprint: result.fingerprint, probe: config.numerics?.probe ?? null },
       fleetSize: devices.length,
       describeShard: (step, lane) => {
         const { epoch, samples } = schedule.shard(step, lane);

@@ -4,7 +4,8 @@
  * Every update is compared with the undisturbed trajectory; a wrong state throws at once.
  */
 import assert from 'node:assert';
-import { Run, type RunAction, type RunEvent } from '../../coordinator/run.ts';
+import { Run } from '../../coordinator/run.ts';
+import type { RunAction, RunEvent } from '../../coordinator/run-events.ts';
 import type { BlobRef, DownMessage, Era, Job, UpMessage } from '../../shared/protocol.ts';
 import { sliceRange } from '../../shared/protocol.ts';
 import { Draws } from '../../shared/random.ts';
@@ -276,9 +277,7 @@ class CoordinatorProcess {
       plan: world.plan,
       limits: { member: 5 * beat, step: 60 * beat, join: 10 * beat, worker: 10_000 * beat },
       era: redis.era,
-      version: '1',
-      fingerprint: 'data',
-      probe: null,
+      common: { version: '1', fingerprint: 'data', probe: null },
       fleetSize: world.fleet,
       describeShard: (step, lane) => `step ${step}, lane ${lane}`,
     });
@@ -384,8 +383,10 @@ class CoordinatorProcess {
     } else if (this.position < redis.up.length) {
       moves.push(() => {
         const message = redis.up[this.position++]!;
-        if (message === 'echo') this.event({ type: 'tick', heard: (this.heard += beat) });
-        else this.event({ type: 'message', message });
+        if (message === 'echo') {
+          this.heard += beat;
+          this.event({ type: 'tick', heard: this.heard });
+        } else this.event({ type: 'message', message });
       });
     }
     if (this.io.length > 0) moves.push(() => this.io.shift()!());

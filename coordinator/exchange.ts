@@ -1,0 +1,206 @@
+/**
+ * One step's way to its commit: computing → reducing → applying. A new generation repeats the phase among those that
+ * are left; vectors that were published stay.
+ */
+import assert from 'node:assert';
+import type { BlobRef, DownBody, Era, Job, UpMessage } from '../shared/protocol.ts';
+import type { Roster, WorkerRecord } from './roster.ts';
+import type { Debt, Failure, Plan } from './run-events.ts';
+import { Step, type StepMetrics } from './step.ts';
+
+/** How often a step's blobs may vanish before the run gives up on the carrier. */
+const missingLimit = 10;
+const deathsAtOneShard = 3;
+
+/** What an exchange needs of the run it is part of. */
+export interface ExchangeContext {
+  readonly plan: Plan;
+  readonly roster: Roster;
+  readonly era: () => Era;
+  readonly describeShard: (step: number, lane: number) => string;
+  readonly send: (body: DownBody) => void;
+  readonly giveJob: (worker: string, job: Job) => void;
+  /** Announces a new generation. */
+  readonly announce: () => void;
+  readonly enter: (phase: 'computing' | 'reducing' | 'applying') => void;
+  readonly warn: (sentence: string) => void;
+  readonly fail: (failure: Failure) => void;
+  /** All members are at t + 1. */
+  readonly committed: (metrics: StepMetrics) => void;
+}
+
+export class Exchange {
+  readonly #context: ExchangeContext;
+  readonly #step: Step;
+  #phase: 'computing' | 'reducing' | 'applying' = 'computing';
+  #metrics: StepMetrics | null = null;
+  #missing = 0;
+  readonly #deaths = new Map<number, number>();
+
+  constructor(step: number, context: ExchangeContext) {
+    this.#context = context;
+    this.#step = new Step(step, context.plan.shares(step));
+  }
+
+  /** Every blob that the step has brought about. */
+  get blobs(): BlobRef[] {
+    return this.#step.blobs;
+  }
+
+  /** Means over the global batch, once all its vectors are there. */
+  get metrics(): StepMetrics | null {
+    return this.#metrics;
+  }
+
+  /** Nothing is applied yet: the step can be abandoned, every member still holds the state of t. */
+  get abandonable(): boolean {
+    return this.#phase === 'computing' && this.#behind().length === this.#context.roster.members.length;
+  }
+
+  begin(): void {
+    this.#enter('computing');
+    this.#giveJobs();
+  }
+
+  vector(worker: WorkerRecord, message: UpMessage & { type: 'vector' }): void {
+    const { roster, describeShard, fail } = this.#context;
+    if (message.step !== this.#step.step || worker.status !== 'member') return;
+    if (message.ref === null && roster.members.length > 1) return; // nobody else could read it
+    const { lane, ref, loss, top1, top5, count } = message;
+    if (!this.#step.shares.some((share) => share.lane === lane)) return;
+    const shard = describeShard(message.step, lane);
+    const earlier = this.#step.acceptVector(lane, { worker: worker.id, ref, loss, top1, top5, count });
+    if (earlier !== null) {
+      const digests = `${earlier.ref?.digest} and ${ref?.digest}`;
+      const who = `Workers ${earlier.worker} and ${worker.id}`;
+      return fail({
+        code: 'NOT_DETERMINISTIC',
+        message: `${who} computed different vectors for ${shard}: ${digests}.`,
+      });
+    }
+    if (loss === null) return fail({ code: 'NOT_FINITE', message: `The loss is not finite at ${shard}.` });
+    if (this.#phase === 'computing' && this.#step.missingLanes.length === 0) this.#startReduce();
+  }
+
+  slice(worker: WorkerRecord, message: UpMessage & { type: 'slice' }): void {
+    const { roster, plan, describeShard, fail, send } = this.#context;
+    const { step, generation, bad, ref } = message;
+    if (this.#phase !== 'reducing' || step !== this.#step.step || generation !== roster.generation) return;
+    if (bad !== null) {
+      const shards = this.#step.shares.map(({ lane }) => describeShard(step, lane)).join('; ');
+      return fail({ code: 'NOT_FINITE', message: `The gradient of ${bad} is not finite at ${shards}.` });
+    }
+    this.#step.acceptSlice(worker.id, ref);
+    if (!this.#step.reduced) return;
+    this.#enter('applying');
+    send({
+      type: 'apply',
+      generation,
+      step,
+      learningRate: plan.learningRate(step),
+      slices: this.#step.slices,
+    });
+  }
+
+  applied(worker: WorkerRecord, step: number): void {
+    if (worker.status !== 'member' || worker.step !== step - 1 || step !== this.#step.step + 1) return;
+    worker.step = step;
+    if (this.#behind().length === 0) this.#commit();
+    // It applied in an earlier generation, unknown to us until now: the exchange must do without it.
+    else if (this.#phase !== 'applying') this.replan();
+  }
+
+  missing(message: UpMessage & { type: 'missing' }): void {
+    const { step, generation, what, lane } = message;
+    if (step !== this.#step.step || generation !== this.#context.roster.generation) return;
+    if (++this.#missing > missingLimit) {
+      const text = `Blobs of step ${step} vanished ${missingLimit} times before they could be read.`;
+      return this.#context.fail({ code: 'BLOB_LOST', message: text });
+    }
+    this.#context.warn(`A ${what} of step ${step} is gone; that part is done again.`);
+    if (what === 'vector' && lane !== null) this.#step.dropVector(lane);
+    this.replan();
+  }
+
+  /** A worker is no member any more; `died`: its process ended. */
+  lost(worker: string, died: boolean): void {
+    const lane = this.#phase === 'computing' ? this.#owed(worker)[0] : undefined;
+    this.#step.dropUnpublished(worker);
+    if (!died || lane === undefined) return;
+    const deaths = (this.#deaths.get(lane) ?? 0) + 1;
+    this.#deaths.set(lane, deaths);
+    if (deaths < deathsAtOneShard) return;
+    const shard = this.#context.describeShard(this.#step.step, lane);
+    this.#context.fail({
+      code: 'POISON_SHARD',
+      message: `${deaths} workers died, one after the other, at ${shard}.`,
+    });
+  }
+
+  /** A new generation repeats the phase it was in, among those that are left. */
+  replan(): void {
+    this.#context.announce();
+    if (this.#behind().length === 0) return this.#commit();
+    if (this.#step.missingLanes.length > 0) this.begin();
+    else this.#startReduce();
+  }
+
+  debts(): Debt[] {
+    const behind = this.#behind();
+    switch (this.#phase) {
+      case 'computing':
+        return behind
+          .map((worker) => ({ worker, lanes: this.#owed(worker) }))
+          .filter(({ lanes }) => lanes.length > 0)
+          .map(({ worker, lanes }) => ({ worker, owes: `the vector of lane ${lanes.join(', ')}` }));
+      case 'reducing':
+        return this.#step.participants
+          .filter((worker) => !this.#step.hasSlice(worker))
+          .map((worker) => ({ worker, owes: 'its slice' }));
+      case 'applying':
+        return behind.map((worker) => ({ worker, owes: 'the update' }));
+    }
+  }
+
+  /** Lanes of `worker` whose vectors are not there. */
+  #owed(worker: string): number[] {
+    const lanes = this.#context.roster.lanesAt(this.#step.step).get(worker) ?? [];
+    return lanes.filter((lane) => this.#step.missingLanes.includes(lane));
+  }
+
+  #giveJobs(): void {
+    const { roster, era, giveJob } = this.#context;
+    const publish = roster.members.length > 1;
+    for (const worker of this.#behind()) {
+      for (const lane of this.#owed(worker)) {
+        giveJob(worker, { type: 'shard', era: era(), step: this.#step.step, lane, publish });
+      }
+    }
+  }
+
+  /** Those that serve lanes sum a slice each; all that are at the step will apply. */
+  #startReduce(): void {
+    this.#metrics ??= this.#step.metrics();
+    const { roster, send } = this.#context;
+    const participants = this.#behind().slice(0, this.#step.shares.length);
+    this.#step.startReduce(participants);
+    this.#enter('reducing');
+    const { step, vectors } = this.#step;
+    send({ type: 'reduce', generation: roster.generation, step, participants, vectors });
+  }
+
+  #commit(): void {
+    assert(this.#metrics !== null, 'whoever is at t + 1 has read that all vectors are there');
+    this.#context.committed(this.#metrics);
+  }
+
+  /** Members that are still at the step. */
+  #behind(): string[] {
+    return this.#context.roster.membersAt(this.#step.step);
+  }
+
+  #enter(phase: 'computing' | 'reducing' | 'applying'): void {
+    this.#phase = phase;
+    this.#context.enter(phase);
+  }
+}

@@ -1,0 +1,140 @@
+import type { DownBody, Hello } from '../shared/protocol.ts';
+import { dealLanes } from './membership.ts';
+import type { Failure } from './run-events.ts';
+
+/**
+ * A worker as the coordinator knows it. It says hello (newcomer), is told to load a snapshot (loading), has loaded it
+ * (member); when it is dropped it is forgotten.
+ */
+export interface WorkerRecord {
+  readonly id: string;
+  readonly hello: Hello;
+  status: 'newcomer' | 'loading' | 'member';
+  /** The step whose state it holds, as far as known. */
+  step: number | null;
+  /** Heard time of its last message, and of its last delivery. */
+  heardAt: number;
+  deliveredAt: number;
+  /** Number of its last message. */
+  lastNumber: number;
+}
+
+/** What every worker of a run must have in common. */
+export interface Common {
+  readonly version: string;
+  readonly fingerprint: string;
+  /** Digest of the probe; null: the first worker defines it. */
+  probe: string | null;
+}
+
+/** All workers that have said hello and were not dropped, in the order they came. */
+export class Roster {
+  readonly #lanes: number;
+  readonly #common: Common;
+  readonly #workers = new Map<string, WorkerRecord>();
+  #dropped: { worker: string; reason: string }[] = [];
+  #announced = '';
+  #generation = 0;
+
+  constructor(lanes: number, common: Common) {
+    this.#lanes = lanes;
+    this.#common = { ...common };
+  }
+
+  get generation(): number {
+    return this.#generation;
+  }
+
+  get probe(): string | null {
+    return this.#common.probe;
+  }
+
+  get all(): WorkerRecord[] {
+    return [...this.#workers.values()];
+  }
+
+  get(id: string): WorkerRecord | undefined {
+    return this.#workers.get(id);
+  }
+
+  with(status: WorkerRecord['status']): WorkerRecord[] {
+    return this.all.filter((worker) => worker.status === status);
+  }
+
+  /** Ids of the members. */
+  get members(): string[] {
+    return this.with('member').map((worker) => worker.id);
+  }
+
+  /** Ids of the members whose state is that of `step`. */
+  membersAt(step: number): string[] {
+    return this.with('member')
+      .filter((worker) => worker.step === step)
+      .map((worker) => worker.id);
+  }
+
+  /** Lanes of each member at `step`: only they can compute them. */
+  lanesAt(step: number): Map<string, number[]> {
+    return dealLanes(this.#lanes, this.membersAt(step));
+  }
+
+  /** Why a worker can never serve this run, or null. */
+  whyRefused(hello: Hello): Failure | null {
+    const { version, fingerprint, probe } = this.#common;
+    if (hello.version !== version) {
+      const message = `The run is of cornet-ts ${version}, this worker of ${hello.version}.`;
+      return { code: 'WORKER_VERSION', message };
+    }
+    if (hello.fingerprint !== fingerprint) {
+      const message = `The worker's data set has the fingerprint ${hello.fingerprint}, the run's is ${fingerprint}.`;
+      return { code: 'DATA_DIFFERS', message };
+    }
+    if (probe !== null && hello.probe !== probe) {
+      const { backend, version: build, device, processor, threads } = hello.numerics;
+      const message =
+        `The worker's probe ${hello.probe} (${backend} ${build}, ${device}, ${processor}, ${threads} threads) ` +
+        `is not the run's ${probe}: its gradients would have other bits.`;
+      return { code: 'NUMERICS_DIFFER', message };
+    }
+    return null;
+  }
+
+  add(id: string, hello: Hello, number: number, heard: number): void {
+    this.#common.probe ??= hello.probe;
+    const times = { heardAt: heard, deliveredAt: heard };
+    this.#workers.set(id, { id, hello, status: 'newcomer', step: null, lastNumber: number, ...times });
+  }
+
+  /** The worker learns of it with the next announcement. */
+  drop(id: string, reason: string): void {
+    this.#workers.delete(id);
+    this.#dropped.push({ worker: id, reason });
+  }
+
+  /** Messages sent so far may never have arrived: the next announcement is needed whatever it says. */
+  forgetAnnouncement(): void {
+    this.#announced = '';
+  }
+
+  /** Is there anything that the workers do not know? */
+  get stale(): boolean {
+    return this.#dropped.length > 0 || this.#membership() !== this.#announced;
+  }
+
+  /** A new generation: who counts, who serves which lanes, who was dropped and why. */
+  announcement(step: number): DownBody {
+    this.#announced = this.#membership();
+    const dropped = this.#dropped;
+    this.#dropped = [];
+    this.#generation += 1;
+    return { type: 'members', generation: this.#generation, step, members: this.#dealt(), dropped };
+  }
+
+  #dealt(): { worker: string; lanes: number[] }[] {
+    return [...dealLanes(this.#lanes, this.members)].map(([worker, lanes]) => ({ worker, lanes }));
+  }
+
+  #membership(): string {
+    return JSON.stringify(this.#dealt());
+  }
+}

@@ -1,0 +1,86 @@
+/** What goes into the coordinator's state machine, and what comes out of it. */
+import type { BlobRef, DownBody, Era, Job, UpMessage } from '../shared/protocol.ts';
+import type { Limits } from './membership.ts';
+import type { LaneShare, StepMetrics } from './step.ts';
+
+/** The run's course: pure functions of its configuration. */
+export interface Plan {
+  lanes: number;
+  /** Steps of the whole run. */
+  totalSteps: number;
+  shares(step: number): LaneShare[];
+  learningRate(step: number): number;
+  /** Is there a validation before step `step`? */
+  validationDue(step: number): boolean;
+  validationBatches: number;
+  /** Is the state of step `step` kept for ever? */
+  checkpointDue(step: number): boolean;
+}
+
+export interface RunLimits extends Limits {
+  /** Milliseconds that a step boundary waits for newcomers. */
+  join: number;
+  /** Milliseconds of heard time that a run waits without any worker. */
+  worker: number;
+}
+
+export interface Failure {
+  code: string;
+  message: string;
+  hint?: string | undefined;
+}
+
+export type RunEvent =
+  | { type: 'message'; message: UpMessage }
+  /** A local worker's process ended. */
+  | { type: 'exited'; worker: string; reason: string }
+  | { type: 'tick'; heard: number }
+  /** The last checkpoint (or the initial state) has been published. */
+  | { type: 'restored'; step: number; ref: BlobRef; validated: boolean }
+  /** `lost`: the blob had vanished; `failed`: the disk would not take it (the run goes on). */
+  | { type: 'saved'; step: number; outcome: 'written' | 'lost' | 'failed' }
+  /** `--save-model-secs` have passed. */
+  | { type: 'save-due' }
+  | { type: 'stop'; reason: string }
+  /** Redis is not the one it was. */
+  | { type: 'redis-replaced' };
+
+export type RunAction =
+  | { type: 'send'; body: DownBody }
+  | { type: 'job'; worker: string; job: Job }
+  | { type: 'forget-worker'; worker: string }
+  /** Publish the last checkpoint, answer with `restored`. */
+  | { type: 'restore' }
+  /** Write the snapshot of `step` to disk, answer with `saved`. */
+  | { type: 'save'; step: number; ref: BlobRef }
+  | { type: 'delete'; refs: BlobRef[] }
+  /** Announce a new era (set the key), before anything else is sent. */
+  | { type: 'new-era'; era: Era }
+  | { type: 'step-done'; metrics: StepMetrics; learningRate: number; members: number }
+  | {
+      type: 'validated';
+      step: number;
+      summary: { loss: number; top1: number; top5: number; count: number };
+    }
+  | { type: 'log'; level: 'info' | 'warn'; message: string }
+  | { type: 'finish'; outcome: 'complete' | 'interrupted' }
+  | { type: 'finish'; outcome: 'failed'; failure: Failure };
+
+export type PhaseName =
+  | 'restoring'
+  | 'waiting'
+  | 'rollcall'
+  | 'loading'
+  | 'serving'
+  | 'validating'
+  | 'computing'
+  | 'reducing'
+  | 'applying'
+  | 'finishing'
+  | 'finished';
+
+/** Who keeps the run waiting, and with what. */
+export interface Debt {
+  worker: string;
+  owes: string;
+}
