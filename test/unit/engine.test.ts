@@ -1,0 +1,182 @@
+/** The engine's promises, on small images: the same bytes again, slices like the whole, nothing leaked, state kept. */
+import test from 'ava';
+import { CornetError } from '../../shared/errors.ts';
+import { formulaEntry, formulaImages, formulaLabels } from '../../shared/models/closed-formula.ts';
+import { buildModel } from '../../shared/models/family.ts';
+import { type ModelName, modelNames } from '../../shared/models/model.ts';
+import { stateLayout } from '../../shared/state-layout.ts';
+import { Engine, type EngineOptions } from '../../worker/engine/engine.ts';
+
+const imageSize = 64;
+const times = 5;
+
+function loadedEngine(model: ModelName, options: Partial<EngineOptions> = {}): Engine {
+  const defaults = {
+    backend: 'torch',
+    device: 'cpu',
+    threads: 1,
+    times,
+    imageSize,
+    precision: 'fp32',
+  } as const;
+  const engine = new Engine({ ...defaults, model, momentum: 0.9, weightDecay: 1e-4, ...options });
+  engine.load(formulaSnapshot(model, options.times ?? times), 0);
+  return engine;
+}
+
+function formulaSnapshot(name: ModelName, times: number): Uint8Array {
+  const model = buildModel(name, times);
+  const { slots, bytes } = stateLayout(model);
+  const body = new Uint8Array(bytes);
+  for (const entry of model.entries) {
+    const slot = slots.find(({ name }) => name === entry.name)!;
+    if (slot.dtype === 'F32') body.set(new Uint8Array(formulaEntry(entry).buffer), slot.offset);
+  }
+  return body;
+}
+
+const shard = (count: number, salt = 0) =>
+  [formulaImages(count, imageSize, salt), formulaLabels(count, salt)] as const;
+
+function step(engine: Engine, lanes: number): void {
+  const own = [];
+  for (let lane = 0; lane < lanes; lane++) {
+    engine.computeShard(lane, ...shard(2, lane));
+    own.push({ lane, weight: 1 / lanes, bytes: null });
+  }
+  engine.reduce(0, engine.vectorLength, own);
+  engine.apply(0.01, [{ begin: 0, end: engine.vectorLength, bytes: null }]);
+}
+
+for (const precision of ['fp32', 'bf16'] as const) {
+  for (const model of modelNames) {
+    test.serial(
+      `CORnet-${model} in ${precision}: a shard computed again has the same bytes, and the state stays`,
+      (t) => {
+        const engine = loadedEngine(model, { precision });
+        const before = engine.snapshot();
+        const first = engine.computeShard(0, ...shard(2));
+        const digest = engine.vectorDigest(0);
+        t.true(Number.isFinite(first.loss));
+        engine.computeShard(1, ...shard(3, 1));
+        t.not(engine.vectorDigest(1), digest);
+        t.deepEqual(engine.computeShard(0, ...shard(2)), first);
+        t.is(engine.vectorDigest(0), digest);
+        t.is(Buffer.compare(engine.snapshot(), before), 0);
+        t.is(engine.vectorBytes(0).byteLength, engine.vectorLength * 4);
+      },
+    );
+  }
+}
+
+test.serial('no tensor is left over after a step, an evaluation, a probe or a read-out', (t) => {
+  for (const model of modelNames) {
+    const engine = loadedEngine(model);
+    step(engine, 2);
+    const alive = engine.tensorCount;
+    for (let i = 0; i < 2; i++) {
+      step(engine, 2);
+      engine.evaluate(...shard(2));
+      engine.probe();
+      engine.taps(shard(2)[0], ['decoder.avgpool']);
+      engine.snapshot();
+      t.is(engine.tensorCount, alive, model);
+    }
+  }
+});
+
+test.serial('a vector reduced in slices has the bits of the vector reduced as a whole', (t) => {
+  const engine = loadedEngine('S');
+  const lanes = [0, 1, 2].map((lane) => ({ lane, weight: [0.5, 0.3, 0.2][lane]!, bytes: null }));
+  for (const { lane } of lanes) engine.computeShard(lane, ...shard(2, lane));
+  const length = engine.vectorLength;
+  const whole = engine.reduce(0, length, lanes);
+  t.true(whole.finite);
+  const vectors = lanes.map(({ lane }) => engine.vectorBytes(lane));
+  const cuts = [0, 1, 1000, 123_457, length - 3, length];
+  const parts = cuts.slice(1).map((end, i) => {
+    const begin = cuts[i]!;
+    // One lane's vector is the engine's own, the others arrive as bytes.
+    const mixed = lanes.map(({ lane, weight }) => ({
+      lane,
+      weight,
+      bytes: lane === 1 ? null : vectors[lane]!.subarray(begin * 4, end * 4),
+    }));
+    return engine.reduce(begin, end, mixed).bytes;
+  });
+  t.is(Buffer.compare(Buffer.concat(parts), whole.bytes), 0);
+});
+
+test.serial('applying slices that others reduced leads to the same state as applying the own ones', (t) => {
+  const [one, two] = [loadedEngine('S'), loadedEngine('S')];
+  const length = one.vectorLength;
+  const middle = Math.floor(length / 2);
+  one.computeShard(0, ...shard(2));
+  const { bytes } = one.reduce(0, length, [{ lane: 0, weight: 1, bytes: null }]);
+  one.apply(0.1, [{ begin: 0, end: length, bytes: null }]);
+  two.apply(0.1, [
+    { begin: 0, end: middle, bytes: bytes.subarray(0, middle * 4) },
+    { begin: middle, end: length, bytes: bytes.subarray(middle * 4) },
+  ]);
+  t.is(two.step, 1);
+  t.is(Buffer.compare(one.snapshot(), two.snapshot()), 0);
+});
+
+test.serial('a snapshot loaded elsewhere continues to the same state', (t) => {
+  const one = loadedEngine('RT', { times: 3 }); // some of its parameters never receive a gradient
+  step(one, 1);
+  const two = loadedEngine('RT', { times: 3 });
+  two.load(one.snapshot(), one.step);
+  for (const engine of [one, two]) step(engine, 2);
+  t.is(two.step, 2);
+  t.is(Buffer.compare(one.snapshot(), two.snapshot()), 0);
+});
+
+test.serial('a gradient that is not finite is found and named', (t) => {
+  const engine = loadedEngine('S');
+  engine.computeShard(0, ...shard(2));
+  const bytes = engine.vectorBytes(0);
+  const conv2 = buildModel('S', times)
+    .entries.slice(0, 6)
+    .reduce((sum, { shape, kind }) => sum + (kind === 'parameter' ? shape.reduce((a, b) => a * b, 1) : 0), 0);
+  new Float32Array(bytes.buffer)[conv2 + 5] = Number.NaN;
+  const { finite, firstBad } = engine.reduce(0, engine.vectorLength, [{ lane: 0, weight: 1, bytes }]);
+  t.false(finite);
+  t.is(firstBad, 'V1.conv2.weight');
+});
+
+test.serial('the probe depends on the model and its options, and on nothing that went before', (t) => {
+  const engine = loadedEngine('Z');
+  const probe = engine.probe();
+  t.regex(probe, /^[0-9a-f]{64}$/);
+  step(engine, 1);
+  t.is(engine.probe(), probe);
+  t.is(loadedEngine('Z').probe(), probe);
+  t.not(loadedEngine('Z', { precision: 'bf16' }).probe(), probe);
+});
+
+test.serial('a batch norm that would see one value per channel is refused', (t) => {
+  const engine = loadedEngine('S', { imageSize: 32 });
+  const one = [formulaImages(1, 32), formulaLabels(1)] as const;
+  const error = t.throws(() => engine.computeShard(0, ...one), { instanceOf: CornetError });
+  t.is(error?.code, 'NORM_ONE_VALUE');
+  t.is(engine.evaluate(...one).count, 1, 'the running statistics need no second value');
+});
+
+test.serial('a tap that the model does not have is refused with the taps that it has', (t) => {
+  const engine = loadedEngine('RT');
+  const error = t.throws(() => engine.taps(shard(1)[0], ['IT.conv_input-t0']), { instanceOf: CornetError });
+  t.is(error?.code, 'OPTION_INVALID');
+  t.regex(error?.hint ?? '', /IT\.conv_input-t1/);
+});
+
+test.serial('bf16 stays close to fp32', (t) => {
+  for (const model of modelNames) {
+    const [exact, rounded] = (['fp32', 'bf16'] as const).map((precision) => {
+      const engine = loadedEngine(model, { precision });
+      return engine.computeShard(0, ...shard(4)).loss;
+    });
+    t.true(Math.abs(exact! - rounded!) < 0.05 * exact!, `${model}: ${exact} and ${rounded}`);
+    t.not(exact, rounded, `${model} really ran in bf16`);
+  }
+});
