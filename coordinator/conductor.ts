@@ -2,7 +2,7 @@
 import { type ConnectionOptions, Queue } from 'bullmq';
 import type { Redis, RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
-import { RedisBlobs } from '../shared/blobs.ts';
+import type { Carriers } from '../shared/carriers.ts';
 import type { Schedule } from '../shared/data/schedule.ts';
 import { timeouts } from '../shared/defaults.ts';
 import { CornetError } from '../shared/errors.ts';
@@ -30,7 +30,9 @@ export interface ConductorParts {
   /** The checkpoint to begin with instead of the latest one, or null. */
   restorePath: string | null;
   redis: Redis;
-  blobRedis: Redis;
+  blobs: Carriers;
+  /** Opens the workers' blob sockets. */
+  token: string;
   readerRedis: Redis;
   queueConnection: RedisOptions;
   log: Logger;
@@ -39,7 +41,7 @@ export interface ConductorParts {
 
 export class Conductor {
   readonly #parts: ConductorParts;
-  readonly #blobs: RedisBlobs;
+  readonly #blobs: Carriers;
   readonly #reader: StreamReader;
   readonly #queues = new Map<string, Queue>();
   readonly #clock = new HeardClock(timeouts.beat);
@@ -55,7 +57,7 @@ export class Conductor {
 
   constructor(parts: ConductorParts) {
     this.#parts = parts;
-    this.#blobs = new RedisBlobs(parts.blobRedis, names.blob(parts.config.run));
+    this.#blobs = parts.blobs;
     this.#reader = new StreamReader(parts.readerRedis, names.up(parts.config.run), '0-0');
     this.#restorePath = parts.restorePath;
   }
@@ -77,15 +79,9 @@ export class Conductor {
 
   /** Conducts the run to its end. */
   async conduct(): Promise<Outcome> {
-    const { run, redis, config } = this.#parts;
+    const { run } = this.#parts;
     await this.#deleteKeys(); // of a former term
-    await redis.mset(
-      names.era(config.run),
-      JSON.stringify(run.era),
-      names.config(config.run),
-      JSON.stringify(config),
-    );
-    await redis.sadd(names.runs, config.run);
+    await this.#introduce(run.era);
     const finished = new Promise<Outcome>((resolve, reject) => {
       this.#finish = resolve;
       this.#fail = reject;
@@ -109,6 +105,18 @@ export class Conductor {
     const { redis, config } = this.#parts;
     await redis.srem(names.runs, config.run);
     await this.#deleteKeys();
+  }
+
+  /** What a worker reads before it joins; in one transaction, so that no worker sees half of it. */
+  async #introduce(era: Era): Promise<void> {
+    const { redis, config, token } = this.#parts;
+    await redis
+      .multi()
+      .set(names.token(config.run), token)
+      .set(names.config(config.run), JSON.stringify(config))
+      .set(names.era(config.run), JSON.stringify(era))
+      .sadd(names.runs, config.run)
+      .exec();
   }
 
   async #deleteKeys(): Promise<void> {
@@ -184,7 +192,7 @@ export class Conductor {
   }
 
   async #start(action: RunAction): Promise<void> {
-    const { config, redis, log, progress } = this.#parts;
+    const { log, progress } = this.#parts;
     switch (action.type) {
       case 'send':
         return this.#send(action.body);
@@ -203,14 +211,7 @@ export class Conductor {
         this.#number = 0;
         this.#echoPending = false;
         this.#reader.rewind();
-        await redis.mset(
-          names.era(config.run),
-          JSON.stringify(action.era),
-          names.config(config.run),
-          JSON.stringify(config),
-        );
-        await redis.sadd(names.runs, config.run);
-        return;
+        return this.#introduce(action.era);
       case 'step-done': {
         const { step, loss, top1, top5, count } = action.metrics;
         progress.step(action.metrics, action.learningRate, action.members);
@@ -282,7 +283,11 @@ export class Conductor {
     this.#metrics = await folder.openMetrics(step);
     const validation = checkpoint?.validation ?? null;
     this.#validation = validation === null ? null : { step, ...validation };
-    const ref = await this.#blobs.put(names.snapshot(run.era, step, `coordinator-${this.#number}`), body);
+    const ref = await this.#blobs.put(
+      names.snapshot(run.era, step, `coordinator-${this.#number}`),
+      body,
+      'redis',
+    );
     log.info({ step }, 'Published the state to start from.');
     this.tell({ type: 'restored', step, ref, validated: validation !== null });
   }

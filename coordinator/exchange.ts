@@ -3,7 +3,7 @@
  * are left; vectors that were published stay.
  */
 import assert from 'node:assert';
-import type { BlobRef, DownBody, Era, Job, UpMessage } from '../shared/protocol.ts';
+import type { BlobRef, CarrierName, DownBody, Era, Job, UpMessage } from '../shared/protocol.ts';
 import type { Roster, WorkerRecord } from './roster.ts';
 import type { Debt, Failure, Plan } from './run-events.ts';
 import { Step, type StepMetrics } from './step.ts';
@@ -125,7 +125,7 @@ export class Exchange {
   /** A worker is no member any more; `died`: its process ended. */
   lost(worker: string, died: boolean): void {
     const lane = this.#phase === 'computing' ? this.#owed(worker)[0] : undefined;
-    this.#step.dropUnpublished(worker);
+    this.#step.dropVectorsHeldBy(worker);
     if (!died || lane === undefined) return;
     const deaths = (this.#deaths.get(lane) ?? 0) + 1;
     this.#deaths.set(lane, deaths);
@@ -169,8 +169,8 @@ export class Exchange {
   }
 
   #giveJobs(): void {
-    const { roster, era, giveJob } = this.#context;
-    const publish = roster.members.length > 1;
+    const { era, giveJob } = this.#context;
+    const publish = this.#carrier();
     for (const worker of this.#behind()) {
       for (const lane of this.#owed(worker)) {
         giveJob(worker, { type: 'shard', era: era(), step: this.#step.step, lane, publish });
@@ -186,12 +186,19 @@ export class Exchange {
     this.#step.startReduce(participants);
     this.#enter('reducing');
     const { step, vectors } = this.#step;
-    send({ type: 'reduce', generation: roster.generation, step, participants, vectors });
+    const { generation } = roster;
+    send({ type: 'reduce', generation, step, participants, carrier: this.#carrier(), vectors });
   }
 
   #commit(): void {
     assert(this.#metrics !== null, 'whoever is at t + 1 has read that all vectors are there');
     this.#context.committed(this.#metrics);
+  }
+
+  /** One member alone publishes nothing: it sums its own lanes. */
+  #carrier(): CarrierName | null {
+    const { roster } = this.#context;
+    return roster.members.length > 1 ? roster.carrier : null;
   }
 
   /** Members that are still at the step. */

@@ -1,4 +1,4 @@
-import type { DownBody, Hello } from '../shared/protocol.ts';
+import type { CarrierName, DownBody, Hello } from '../shared/protocol.ts';
 import { dealLanes } from './membership.ts';
 import type { Failure } from './run-events.ts';
 
@@ -23,6 +23,8 @@ export interface WorkerRecord {
 export interface Common {
   readonly version: string;
   readonly fingerprint: string;
+  /** Where the coordinator is: sockets there are in its reach. */
+  readonly place: string;
   /** Digest of the probe; null: the first worker defines it. */
   probe: string | null;
 }
@@ -71,6 +73,11 @@ export class Roster {
     return this.with('member')
       .filter((worker) => worker.step === step)
       .map((worker) => worker.id);
+  }
+
+  /** Sockets serve when everybody, the coordinator too, is in one place. */
+  get carrier(): CarrierName {
+    return this.all.every(({ hello }) => hello.place === this.#common.place) ? 'local' : 'redis';
   }
 
   /** Lanes of each member at `step`: only they can compute them. */

@@ -311,7 +311,7 @@ export class Run {
     if (this.#roster.stale) this.#announce();
     this.#server = this.#roster.members[0]!;
     this.#enter('serving');
-    this.#send({ type: 'serve', step: this.#step, worker: this.#server });
+    this.#send({ type: 'serve', step: this.#step, worker: this.#server, carrier: this.#roster.carrier });
   }
 
   #served(worker: WorkerRecord, step: number, ref: BlobRef): void {

@@ -1,5 +1,6 @@
 import assert from 'node:assert';
 import type { BlobRef } from '../shared/protocol.ts';
+import { isSocketRef } from '../shared/socket-blobs.ts';
 
 /** A lane's part of one global batch; lanes without images do not appear. */
 export interface LaneShare {
@@ -70,10 +71,10 @@ export class Step {
     this.#vectors.delete(lane);
   }
 
-  /** Vectors that only `worker` held are lost with it. */
-  dropUnpublished(worker: string): void {
-    for (const [lane, vector] of this.#vectors) {
-      if (vector.ref === null && vector.worker === worker) this.#vectors.delete(lane);
+  /** Vectors that only `worker` holds are lost with it: those it kept, and those it serves out of its own memory. */
+  dropVectorsHeldBy(worker: string): void {
+    for (const [lane, { ref, worker: maker }] of this.#vectors) {
+      if (maker === worker && (ref === null || isSocketRef(ref))) this.#vectors.delete(lane);
     }
   }
 

@@ -36,6 +36,7 @@ export const timeouts = {
   redisCommand: 30_000,
   workerStart: 120_000, // from the process's start to its hello (a probe of CORnet-S takes a while on a CPU)
   stop: 10_000, // how long a worker may take to leave after it was asked to
+  blobRead: 20_000, // silence of a blob server in the middle of an answer
 } as const;
 
 /** Seconds after which a forgotten blob disappears from Redis by itself. */
@@ -80,3 +81,6 @@ export const fleet = { failures: 3, backOff: 100, lastWords: 4 } as const;
 
 /** Milliseconds between two lines of progress, on a terminal (where the line is rewritten) and elsewhere. */
 export const progressEvery = { terminal: 200, plain: 5_000 } as const;
+
+/** Bytes that one read from a blob socket takes at most. */
+export const socketRead = 1024 * 1024;

@@ -24,6 +24,13 @@ const workerError = z.object({
   hint: z.string().max(4_096).optional(),
 });
 
+/**
+ * How a blob travels: out of its maker's memory over a socket on this host, or through Redis, which always works and
+ * keeps the blob when its maker dies.
+ */
+export const carrierName = z.enum(['local', 'redis']);
+export type CarrierName = z.infer<typeof carrierName>;
+
 export const era = z.strictObject({ term: count, boot: count });
 export type Era = z.infer<typeof era>;
 
@@ -59,6 +66,8 @@ export const downBody = z.discriminatedUnion('type', [
     generation: count,
     step: count,
     participants: z.array(id).min(1),
+    /** How the slices are published; null: one member alone needs none. */
+    carrier: carrierName.nullable(),
     vectors: z
       .array(z.object({ lane: count, weight: z.number(), worker: id, ref: blobRef.nullable() }))
       .min(1),
@@ -72,7 +81,7 @@ export const downBody = z.discriminatedUnion('type', [
     slices: z.array(z.object({ worker: id, ref: blobRef.nullable() })).min(1),
   }),
   /** One member is asked to publish the snapshot of the step. */
-  z.object({ type: z.literal('serve'), step: count, worker: id }),
+  z.object({ type: z.literal('serve'), step: count, worker: id, carrier: carrierName }),
   /** Newcomers are asked to load the snapshot of the step. */
   z.object({ type: z.literal('load'), step: count, workers: z.array(id), ref: blobRef }),
   /** This worker can never serve the run: it leaves with the error. */
@@ -85,6 +94,8 @@ export const hello = z.object({
   type: z.literal('hello'),
   host: z.string().max(256),
   pid: count,
+  /** Processes of the same place can reach each other's sockets. */
+  place: z.string().max(256),
   version: z.string().max(64),
   fingerprint: z.string().max(128),
   numerics,
@@ -154,7 +165,7 @@ export const upMessage = envelope.extend({ worker: id }).and(upBody);
 export type UpMessage = { era: Era; n: number; worker: string } & UpBody;
 
 export const job = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('shard'), era, step: count, lane: count, publish: z.boolean() }),
+  z.object({ type: z.literal('shard'), era, step: count, lane: count, publish: carrierName.nullable() }),
   z.object({ type: z.literal('validate'), era, step: count, batch: count }),
 ]);
 export type Job = z.infer<typeof job>;
@@ -170,6 +181,7 @@ export const names = {
   prefix: (run: string) => `cornet:${run}`,
   era: (run: string) => `cornet:${run}:era`,
   config: (run: string) => `cornet:${run}:config`,
+  token: (run: string) => `cornet:${run}:token`,
   status: (run: string) => `cornet:${run}:status`,
   runs: 'cornet:runs',
   down: (run: string) => `cornet:${run}:down`,

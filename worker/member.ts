@@ -9,7 +9,7 @@
  * ticket. A ticket that is not valid any more (a snapshot was loaded since, the generation changed, the step was
  * applied) means the result is thrown away: so nothing old is ever mixed into a newer state.
  */
-import type { BlobRef, DownBody, DownMessage, Era, Job, UpBody } from '../shared/protocol.ts';
+import type { BlobRef, CarrierName, DownBody, DownMessage, Era, Job, UpBody } from '../shared/protocol.ts';
 import { compareEras, sliceRange } from '../shared/protocol.ts';
 
 type Reduce = DownBody & { type: 'reduce' };
@@ -57,14 +57,14 @@ export type MemberEvent =
 export type MemberAction =
   | { type: 'send'; worker: string; era: Era; n: number; body: UpBody }
   /** Compute the vector of a lane, or take it from the cache; publish it if asked. */
-  | { type: 'compute'; ticket: Ticket; lane: number; publish: boolean; token: string }
+  | { type: 'compute'; ticket: Ticket; lane: number; publish: CarrierName | null; token: string }
   | { type: 'fetch-vectors'; ticket: Ticket; begin: number; end: number; vectors: Reduce['vectors'] }
   /** Sum the fetched parts; publish the slice if asked. */
-  | { type: 'reduce'; ticket: Ticket; publish: boolean }
+  | { type: 'reduce'; ticket: Ticket; publish: CarrierName | null }
   | { type: 'fetch-slices'; ticket: Ticket; slices: Apply['slices'] }
   /** From here on the state of t + 1 is determined. */
   | { type: 'apply'; ticket: Ticket; learningRate: number }
-  | { type: 'serve'; ticket: Ticket }
+  | { type: 'serve'; ticket: Ticket; carrier: CarrierName }
   | { type: 'load'; ticket: Ticket; ref: BlobRef }
   | { type: 'evaluate'; ticket: Ticket; batch: number; token: string }
   /** These lanes' images will be wanted from this step on. */
@@ -90,7 +90,6 @@ export class Member {
   #life = 0;
   #step: number | null = null;
   #generation = 0;
-  #members: string[] = [];
   #lanes: number[] = [];
   #reduce: Reduce | null = null;
   #apply: Apply | null = null;
@@ -176,7 +175,7 @@ export class Member {
       case 'vectors-fetched':
         if (!this.valid(event.ticket) || this.#reduce === null) break;
         if (event.missing !== null) this.#missing('vector', event.ticket, event.missing);
-        else this.#act({ type: 'reduce', ticket: event.ticket, publish: this.#members.length > 1 });
+        else this.#act({ type: 'reduce', ticket: event.ticket, publish: this.#reduce.carrier });
         break;
       case 'reduced':
         if (!this.valid(event.ticket)) break;
@@ -241,7 +240,7 @@ export class Member {
         return this.#startApply(message);
       case 'serve':
         if (message.worker !== this.#id || this.#status !== 'member' || message.step !== this.#step) return;
-        return this.#act({ type: 'serve', ticket: this.#ticket(null) });
+        return this.#act({ type: 'serve', ticket: this.#ticket(null), carrier: message.carrier });
       case 'load':
         if (!message.workers.includes(this.#id)) return;
         this.#forget();
@@ -262,7 +261,6 @@ export class Member {
     this.#generation = message.generation;
     this.#reduce = null;
     this.#apply = null;
-    this.#members = message.members.map(({ worker }) => worker);
     const me = message.members.find(({ worker }) => worker === this.#id);
     if (me === undefined) return;
     if (me.lanes.join() !== this.#lanes.join()) {

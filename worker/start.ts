@@ -4,6 +4,8 @@ import { resolve } from 'node:path';
 import type { Redis } from 'ioredis';
 import { nanoid } from 'nanoid';
 import { pino } from 'pino';
+import { RedisBlobs } from '../shared/blobs.ts';
+import { Carriers, placeOfThisProcess } from '../shared/carriers.ts';
 import { indexDataset } from '../shared/data/dataset-index.ts';
 import { Schedule } from '../shared/data/schedule.ts';
 import { defaults, timeouts } from '../shared/defaults.ts';
@@ -11,6 +13,7 @@ import { CornetError, exitCodes } from '../shared/errors.ts';
 import { era as eraSchema, names } from '../shared/protocol.ts';
 import { connectRedis, OutageLog, redisOptions } from '../shared/redis.ts';
 import { type RunConfig, totalSteps } from '../shared/run-config.ts';
+import { BlobClient, BlobServer } from '../shared/socket-blobs.ts';
 import { lastEntry, StreamReader } from '../shared/streams.ts';
 import { version } from '../shared/version.ts';
 import { SharpDecoder } from './data/decode.ts';
@@ -60,9 +63,16 @@ export async function startWorker(options: WorkerOptions): Promise<number> {
   ]);
   const from = await lastEntry(redis, names.down(config.run));
   const era = await waitForEra(redis, config.run);
+  const token = (await redis.get(names.token(config.run))) ?? '';
+  const blobs = new Carriers(
+    new RedisBlobs(blobRedis, names.blob(config.run)),
+    new BlobClient(token),
+    await BlobServer.start(token),
+  );
   const member = new Member(() => nanoid(10), era, {
     host: hostname(),
     pid: process.pid,
+    place: placeOfThisProcess(),
     version,
     fingerprint: index.fingerprint,
     numerics,
@@ -93,14 +103,14 @@ export async function startWorker(options: WorkerOptions): Promise<number> {
     index,
     loader,
     redis,
-    blobRedis,
+    blobs,
     reader: new StreamReader(readerRedis, names.down(config.run), from),
     queueConnection: redisOptions(options.redis),
     log,
     announce: (worker) => process.send?.({ worker }),
   });
   const { error } = await shell.work(signal);
-  await Promise.allSettled([loader.close(), engine.close()]);
+  await Promise.allSettled([loader.close(), engine.close(), blobs.close()]);
   for (const connection of [redis, blobRedis, readerRedis]) connection.disconnect();
   if (error !== null) throw error;
   return exitCodes.complete;

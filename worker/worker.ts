@@ -2,7 +2,7 @@
 import assert from 'node:assert';
 import type { Redis, RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
-import { RedisBlobs } from '../shared/blobs.ts';
+import type { Carriers } from '../shared/carriers.ts';
 import type { DatasetIndex } from '../shared/data/dataset-index.ts';
 import { timeouts } from '../shared/defaults.ts';
 import { CornetError, describeError } from '../shared/errors.ts';
@@ -26,9 +26,9 @@ export interface WorkerParts {
   vectorLength: number;
   index: DatasetIndex;
   loader: ShardLoader;
-  /** Messages and keys; blobs; the stream `down`: three connections, so that none waits behind another. */
+  /** Messages and keys. Blobs and the stream `down` have connections of their own: none waits behind another. */
   redis: Redis;
-  blobRedis: Redis;
+  blobs: Carriers;
   reader: StreamReader;
   queueConnection: RedisOptions;
   log: Logger;
@@ -38,7 +38,7 @@ export interface WorkerParts {
 
 export class WorkerShell {
   readonly #parts: WorkerParts;
-  readonly #blobs: RedisBlobs;
+  readonly #blobs: Carriers;
   #queue: JobQueue | null = null;
   #tokens = 0;
   readonly #jobs = new Map<string, () => void>();
@@ -51,7 +51,7 @@ export class WorkerShell {
 
   constructor(parts: WorkerParts) {
     this.#parts = parts;
-    this.#blobs = new RedisBlobs(parts.blobRedis, names.blob(parts.config.run));
+    this.#blobs = parts.blobs;
   }
 
   /** Works until the run is over, the coordinator refuses this worker, or `signal` asks it to leave. */
@@ -200,17 +200,17 @@ export class WorkerShell {
       held = { of: ticketOf(ticket), result: finite(scores), ref: null };
       this.#vectors.set(lane, held);
     }
-    if (publish) {
+    if (publish !== null) {
       const bytes = await this.#onEngine(ticket, (engine) => engine.call('vectorBytes', [lane]));
       if (bytes !== null)
-        held.ref = await this.#blobs.put(names.vector(member.era, ticket.step, lane), bytes);
+        held.ref = await this.#blobs.put(names.vector(member.era, ticket.step, lane), bytes, publish);
     }
     this.#event({
       type: 'computed',
       ticket,
       lane,
       result: held.result,
-      ref: publish ? held.ref : null,
+      ref: publish === null ? null : held.ref,
       token,
     });
   }
@@ -239,7 +239,8 @@ export class WorkerShell {
     const reduced = await this.#onEngine(ticket, (engine) => engine.call('reduce', [begin, end, parts]));
     if (reduced === null) return;
     const name = names.slice(member.era, ticket.step, ticket.generation!, member.id);
-    const ref = publish && reduced.finite ? await this.#blobs.put(name, reduced.bytes) : null;
+    const ref =
+      publish !== null && reduced.finite ? await this.#blobs.put(name, reduced.bytes, publish) : null;
     this.#event({ type: 'reduced', ticket, ref, bad: reduced.firstBad });
   }
 
@@ -259,11 +260,11 @@ export class WorkerShell {
     this.#event({ type: 'applied', ticket });
   }
 
-  async #serve({ ticket }: Action<'serve'>): Promise<void> {
+  async #serve({ ticket, carrier }: Action<'serve'>): Promise<void> {
     const { member } = this.#parts;
     const body = await this.#onEngine(ticket, (engine) => engine.call('snapshot', []));
     if (body === null) return;
-    const ref = await this.#blobs.put(names.snapshot(member.era, ticket.step, member.id), body);
+    const ref = await this.#blobs.put(names.snapshot(member.era, ticket.step, member.id), body, carrier);
     this.#event({ type: 'served', ticket, ref });
   }
 

@@ -6,7 +6,7 @@
 import assert from 'node:assert';
 import { Run } from '../../coordinator/run.ts';
 import type { RunAction, RunEvent } from '../../coordinator/run-events.ts';
-import type { BlobRef, DownMessage, Era, Job, UpMessage } from '../../shared/protocol.ts';
+import type { BlobRef, CarrierName, DownMessage, Era, Job, UpMessage } from '../../shared/protocol.ts';
 import { sliceRange } from '../../shared/protocol.ts';
 import { Draws } from '../../shared/random.ts';
 import { Member, type MemberAction, type MemberEvent, type Ticket } from '../../worker/member.ts';
@@ -57,6 +57,38 @@ class FakeRedis {
   }
 }
 
+/** Blobs are read from Redis, or out of the memory of the process that made them, while it lives and is awake. */
+class Carriers {
+  readonly #redis: FakeRedis;
+  readonly #memories = new Map<string, { owner: WorkerProcess; value: Numbers }>();
+
+  constructor(redis: FakeRedis) {
+    this.#redis = redis;
+  }
+
+  put(name: string, value: Numbers, carrier: CarrierName, owner: WorkerProcess): BlobRef {
+    if (carrier === 'redis') return this.#redis.put(name, value);
+    this.#memories.set(`${owner.serial}:${name}`, { owner, value });
+    return {
+      name,
+      bytes: value.length * 4,
+      digest: digest(value).slice(0, 100),
+      at: `unix:${owner.serial}`,
+    };
+  }
+
+  get(ref: BlobRef): Numbers | undefined {
+    if (ref.at === 'redis') return this.#redis.blobs.get(ref.name);
+    const memory = this.#memories.get(`${ref.at.slice('unix:'.length)}:${ref.name}`);
+    return memory?.owner.alive && !memory.owner.frozen ? memory.value : undefined;
+  }
+
+  delete(ref: BlobRef): void {
+    if (ref.at === 'redis') this.#redis.blobs.delete(ref.name);
+    else this.#memories.delete(`${ref.at.slice('unix:'.length)}:${ref.name}`);
+  }
+}
+
 class Disk {
   latest: { step: number; state: Numbers; validated: boolean } | null = null;
   metrics = new Map<number, string>();
@@ -67,6 +99,7 @@ class WorkerProcess {
   readonly world: World;
   readonly member: Member;
   readonly local: boolean;
+  readonly serial: number;
   alive = true;
   frozen = false;
   position: number;
@@ -82,11 +115,13 @@ class WorkerProcess {
   constructor(world: World, local: boolean) {
     this.world = world;
     this.local = local;
+    this.serial = world.ids++;
     this.position = world.redis.down.length;
     this.incarnation = world.redis.incarnation;
     this.member = new Member(() => `w${world.ids++}`, world.redis.era!, {
       host: 'here',
       pid: 1,
+      place: local || world.draws.integer(4) > 0 ? 'here' : 'there',
       version: '1',
       fingerprint: 'data',
       numerics: { backend: 'model', version: '1', device: 'cpu', processor: 'x', threads: 1 },
@@ -105,7 +140,7 @@ class WorkerProcess {
   }
 
   act(action: MemberAction): void {
-    const { redis } = this.world;
+    const { redis, carriers } = this.world;
     switch (action.type) {
       case 'send':
         redis.up.push({ era: action.era, n: action.n, worker: action.worker, ...action.body } as UpMessage);
@@ -116,7 +151,7 @@ class WorkerProcess {
           let ref: BlobRef | null = null;
           if (this.member.valid(ticket)) {
             const vector = vectorOf(this.state!, lane);
-            if (publish) ref = redis.put(`vector:${ticket.step}:${lane}`, vector);
+            if (publish) ref = carriers.put(`vector:${ticket.step}:${lane}`, vector, publish, this);
           }
           const result = { loss: 1, top1: 0, top5: 0, count: 1 };
           this.io.push(() => this.event({ type: 'computed', ticket, lane, result, ref, token }));
@@ -129,7 +164,7 @@ class WorkerProcess {
           let missing: number | null = null;
           for (const { lane, ref, worker } of action.vectors) {
             if (ref === null) assert.equal(worker, this.member.id);
-            const whole = ref === null ? vectorOf(this.state!, lane) : redis.blobs.get(ref.name);
+            const whole = ref === null ? vectorOf(this.state!, lane) : carriers.get(ref);
             if (whole === undefined) missing ??= lane;
             else parts.push(whole.slice(action.begin, action.end));
           }
@@ -144,7 +179,7 @@ class WorkerProcess {
           this.slice = { begin: this.begin, numbers };
           const { step, generation } = action.ticket;
           const name = `slice:${step}:${generation}:${this.member.id}`;
-          const ref = action.publish ? redis.put(name, numbers) : null;
+          const ref = action.publish ? carriers.put(name, numbers, action.publish, this) : null;
           this.io.push(() => this.event({ type: 'reduced', ticket: action.ticket, ref, bad: null }));
         });
         break;
@@ -156,7 +191,7 @@ class WorkerProcess {
             const { begin, end } = sliceRange(i, action.slices.length, length);
             const own =
               worker === this.member.id && this.slice?.begin === begin ? this.slice.numbers : undefined;
-            const part = ref === null ? own : redis.blobs.get(ref.name);
+            const part = ref === null ? own : carriers.get(ref);
             if (part === undefined) complete = false;
             else assert.equal(part.length, end - begin);
             whole.push(...(part ?? []));
@@ -181,14 +216,14 @@ class WorkerProcess {
           const state = this.state!;
           const name = `snapshot:${action.ticket.step}:${this.member.id}`;
           this.io.push(() => {
-            const ref = redis.put(name, state);
+            const ref = carriers.put(name, state, action.carrier, this);
             this.io.push(() => this.event({ type: 'served', ticket: action.ticket, ref }));
           });
         });
         break;
       case 'load':
         this.io.push(() => {
-          const state = redis.blobs.get(action.ref.name);
+          const state = carriers.get(action.ref);
           this.engine.push(() => {
             if (state !== undefined) this.state = state;
             this.event({ type: 'loaded', ticket: action.ticket, ok: state !== undefined });
@@ -277,7 +312,7 @@ class CoordinatorProcess {
       plan: world.plan,
       limits: { member: 5 * beat, step: 60 * beat, join: 10 * beat, worker: 10_000 * beat },
       era: redis.era,
-      common: { version: '1', fingerprint: 'data', probe: null },
+      common: { version: '1', fingerprint: 'data', place: 'here', probe: null },
       fleetSize: world.fleet,
       describeShard: (step, lane) => `step ${step}, lane ${lane}`,
     });
@@ -294,7 +329,7 @@ class CoordinatorProcess {
 
   act(action: RunAction): void {
     const { world } = this;
-    const { redis, disk } = world;
+    const { redis, disk, carriers } = world;
     switch (action.type) {
       case 'send':
         redis.down.push({ era: this.run.era, n: this.number++, ...action.body });
@@ -321,7 +356,7 @@ class CoordinatorProcess {
         break;
       case 'save':
         this.io.push(() => {
-          const state = redis.blobs.get(action.ref.name);
+          const state = carriers.get(action.ref);
           if (state !== undefined) {
             world.compare(action.step, state);
             disk.latest = { step: action.step, state, validated: world.validated.has(action.step) };
@@ -330,7 +365,7 @@ class CoordinatorProcess {
         });
         break;
       case 'delete':
-        for (const ref of action.refs) redis.blobs.delete(ref.name);
+        for (const ref of action.refs) carriers.delete(ref);
         break;
       case 'new-era':
         redis.era = action.era;
@@ -407,6 +442,7 @@ export interface Scenario {
 export class World {
   readonly draws: Draws;
   readonly redis = new FakeRedis();
+  readonly carriers = new Carriers(this.redis);
   readonly disk = new Disk();
   readonly workers: WorkerProcess[] = [];
   readonly truth: Numbers[] = [];

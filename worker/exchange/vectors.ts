@@ -1,4 +1,4 @@
-import type { Blobs } from '../../shared/blobs.ts';
+import type { Carriers } from '../../shared/carriers.ts';
 import type { DownBody } from '../../shared/protocol.ts';
 import { sliceRange } from '../../shared/protocol.ts';
 import type { LanePart, ReducedSlice } from '../engine/engine.ts';
@@ -11,7 +11,7 @@ const floatBytes = 4;
  * @returns the lane of a vector that is not there any more, or the parts
  */
 export async function fetchVectors(
-  blobs: Blobs,
+  blobs: Carriers,
   {
     begin,
     end,
@@ -37,7 +37,7 @@ export async function fetchVectors(
 
 /** All slices of the reduced vector, in order; the one this worker made has null for its bytes. Null: one is gone. */
 export async function fetchSlices(
-  blobs: Blobs,
+  blobs: Carriers,
   slices: (DownBody & { type: 'apply' })['slices'],
   { vectorLength, worker }: { vectorLength: number; worker: string },
 ): Promise<ReducedSlice[] | null> {

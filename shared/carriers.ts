@@ -1,0 +1,59 @@
+import assert from 'node:assert';
+import { readFileSync, readlinkSync } from 'node:fs';
+import { hostname } from 'node:os';
+import type { Blobs, RedisBlobs } from './blobs.ts';
+import type { BlobRef, CarrierName } from './protocol.ts';
+import { type BlobClient, type BlobServer, isSocketRef } from './socket-blobs.ts';
+
+/** All ways a blob can travel, behind one door: a reference says by which it is read. */
+export class Carriers {
+  readonly #redis: Blobs;
+  readonly #client: BlobClient;
+  readonly #server: BlobServer | null;
+
+  /** @param server null: this process publishes through Redis only */
+  constructor(redis: RedisBlobs, client: BlobClient, server: BlobServer | null) {
+    this.#redis = redis;
+    this.#client = client;
+    this.#server = server;
+  }
+
+  /** The bytes must not change from now on. */
+  async put(name: string, bytes: Uint8Array, carrier: CarrierName): Promise<BlobRef> {
+    if (carrier === 'redis') return this.#redis.put(name, bytes);
+    assert(this.#server !== null);
+    return this.#server.put(name, bytes);
+  }
+
+  /** The bytes [begin, end) of a blob; null when it is not there any more. */
+  get(ref: BlobRef, begin?: number, end?: number): Promise<Uint8Array<ArrayBuffer> | null> {
+    return isSocketRef(ref) ? this.#client.get(ref, begin, end) : this.#redis.get(ref, begin, end);
+  }
+
+  async delete(refs: readonly BlobRef[]): Promise<void> {
+    const sockets = refs.filter(isSocketRef);
+    const others = refs.filter((ref) => !isSocketRef(ref));
+    await Promise.all([
+      sockets.length > 0 ? this.#client.delete(sockets) : null,
+      others.length > 0 ? this.#redis.delete(others) : null,
+    ]);
+  }
+
+  async close(): Promise<void> {
+    this.#client.close();
+    await this.#server?.close();
+  }
+}
+
+/**
+ * Names the machine and the view of its file system that this process has: two processes of the same place can open
+ * the same sockets (containers of one host cannot).
+ */
+export function placeOfThisProcess(): string {
+  try {
+    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+    return `${boot} ${readlinkSync('/proc/self/ns/mnt')} ${process.getuid?.() ?? ''}`;
+  } catch {
+    return `${hostname()} ${process.pid}`; // not Linux: reach nobody rather than the wrong one
+  }
+}
