@@ -111,6 +111,8 @@ class WorkerProcess {
   engine: (() => void)[] = [];
   io: (() => void)[] = [];
   queue = '';
+  /** Sent, and not yet written: commands wait while Redis is away, and are written to whatever comes back. */
+  outbox: UpMessage[] = [];
 
   constructor(world: World, local: boolean) {
     this.world = world;
@@ -143,7 +145,12 @@ class WorkerProcess {
     const { redis, carriers } = this.world;
     switch (action.type) {
       case 'send':
-        redis.up.push({ era: action.era, n: action.n, worker: action.worker, ...action.body } as UpMessage);
+        this.outbox.push({
+          era: action.era,
+          n: action.n,
+          worker: action.worker,
+          ...action.body,
+        } as UpMessage);
         break;
       case 'compute':
         this.engine.push(() => {
@@ -189,11 +196,12 @@ class WorkerProcess {
           let complete = true;
           action.slices.forEach(({ worker, ref }, i) => {
             const { begin, end } = sliceRange(i, action.slices.length, length);
-            const own =
-              worker === this.member.id && this.slice?.begin === begin ? this.slice.numbers : undefined;
-            const part = ref === null ? own : carriers.get(ref);
+            const mine = worker === this.member.id;
+            if (mine && this.member.valid(action.ticket))
+              assert.equal(this.slice?.begin, begin, 'another slice was kept');
+            const part = mine ? this.slice?.numbers : ref === null ? undefined : carriers.get(ref);
             if (part === undefined) complete = false;
-            else assert.equal(part.length, end - begin);
+            else if (this.member.valid(action.ticket)) assert.equal(part.length, end - begin);
             whole.push(...(part ?? []));
           });
           this.gathered.set(key(action.ticket), whole);
@@ -258,6 +266,7 @@ class WorkerProcess {
     if (!this.alive || this.frozen) return [];
     const { redis } = this.world;
     const moves: (() => void)[] = [];
+    if (this.outbox.length > 0) moves.push(() => flush(this.outbox, redis.up, this.world.draws));
     if (this.incarnation !== redis.incarnation) {
       // The connection came back, to a Redis that is not the one it was: wait for the new era's key.
       if (redis.era !== null) {
@@ -292,8 +301,15 @@ function key(ticket: Ticket): string {
   return `${ticket.life}:${ticket.step}:${ticket.generation}`;
 }
 
+/** Writes the next command. A connection that breaks before the reply sends it again: it may be written twice. */
+function flush<T>(outbox: T[], stream: T[], draws: Draws): void {
+  stream.push(outbox[0]!);
+  if (draws.integer(50) > 0) outbox.shift();
+}
+
 class CoordinatorProcess {
   readonly world: World;
+  outbox: DownMessage[] = [];
   readonly run: Run;
   position = 0;
   incarnation: number;
@@ -332,7 +348,7 @@ class CoordinatorProcess {
     const { redis, disk, carriers } = world;
     switch (action.type) {
       case 'send':
-        redis.down.push({ era: this.run.era, n: this.number++, ...action.body });
+        this.outbox.push({ era: this.run.era, n: this.number++, ...action.body });
         break;
       case 'job': {
         const queue = redis.queues.get(action.worker) ?? [];
@@ -425,6 +441,7 @@ class CoordinatorProcess {
       });
     }
     if (this.io.length > 0) moves.push(() => this.io.shift()!());
+    if (this.outbox.length > 0) moves.push(() => flush(this.outbox, redis.down, this.world.draws));
     return moves;
   }
 }
