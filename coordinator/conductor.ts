@@ -1,4 +1,6 @@
 /** The coordinator at work: performs what `Run` decides, on Redis and disk, and tells it what happens there. */
+import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type ConnectionOptions, Queue } from 'bullmq';
 import type { Redis, RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
@@ -50,8 +52,16 @@ export class Conductor {
   #restorePath: string | null;
   #lastSave = performance.now();
   #validation: { step: number; top1: number; loss: number } | null = null;
-  #finish: (outcome: Outcome) => void = () => undefined;
-  #fail: (error: unknown) => void = () => undefined;
+  readonly #outcome: Promise<Outcome>;
+  #finish!: (outcome: Outcome) => void;
+  #fail!: (error: unknown) => void;
+  /** Workers that said goodbye or whose process ended. */
+  readonly #gone = new Set<string>();
+  #someoneLeft: () => void = () => undefined;
+  #forgetting: Promise<unknown> = Promise.resolve();
+  /** Another coordinator has taken the run over: nothing in Redis is ours any more. */
+  #superseded = false;
+  #beating = false;
   #diskError: CornetError | null = null;
   #metrics: MetricsFile | null = null;
 
@@ -60,6 +70,11 @@ export class Conductor {
     this.#blobs = parts.blobs;
     this.#reader = new StreamReader(parts.readerRedis, names.up(parts.config.run), '0-0');
     this.#restorePath = parts.restorePath;
+    this.#outcome = new Promise<Outcome>((resolve, reject) => {
+      this.#finish = resolve;
+      this.#fail = reject;
+    });
+    this.#outcome.catch(() => undefined); // `conduct` throws it
   }
 
   /** The last checkpoint could not be written for this reason, or null. */
@@ -69,6 +84,7 @@ export class Conductor {
 
   /** Something that `Run` must know, from outside. */
   tell(event: RunEvent): void {
+    if (event.type === 'exited') this.#left(event.worker);
     this.#perform(this.#parts.run.handle(event));
   }
 
@@ -77,31 +93,60 @@ export class Conductor {
     this.#fail(error);
   }
 
-  /** Conducts the run to its end. */
+  /** Conducts the run to its end; then the workers have left, or had `timeouts.stop` to do so. */
   async conduct(): Promise<Outcome> {
     const { run } = this.#parts;
     await this.#deleteKeys(); // of a former term
     await this.#introduce(run.era);
-    const finished = new Promise<Outcome>((resolve, reject) => {
-      this.#finish = resolve;
-      this.#fail = reject;
-    });
     this.#send({ type: 'rollcall' });
-    this.#perform(run.start());
+    if (run.phase !== 'finished') this.#perform(run.start());
     this.#listen().catch((error) => this.#fail(error));
     const heart = setInterval(() => this.#beat().catch((error) => this.#fail(error)), timeouts.beat);
     try {
-      return await finished;
+      return await this.#outcome;
+    } catch (error) {
+      if (!this.#superseded) this.#send({ type: 'stop', reason: 'The coordinator ended with an error.' });
+      throw error;
     } finally {
       clearInterval(heart);
-      this.#reader.close();
-      await Promise.allSettled([...this.#queues.values()].map((queue) => queue.close()));
-      await this.#metrics?.close();
+      await this.#close();
     }
   }
 
+  async #close(): Promise<void> {
+    const { redis, blobs, log } = this.#parts;
+    const tidied = (async () => {
+      if (this.#superseded || redis.status !== 'ready') return;
+      await this.#everyoneGone();
+      await this.#forgetting;
+      await this.#forgetRun();
+    })();
+    const late = sleep(timeouts.stop, 'late', { ref: false });
+    if ((await Promise.race([tidied, late])) === 'late')
+      log.warn('Not every worker has said goodbye: keys of the run may be left in Redis.');
+    this.#reader.close();
+    for (const queue of this.#queues.values()) await queue.disconnect();
+    await blobs.close();
+    await this.#metrics?.close();
+  }
+
+  /** So that nobody writes to the run's keys while they are deleted. */
+  async #everyoneGone(): Promise<void> {
+    const { workers } = this.#parts.run;
+    while (workers.some(({ id }) => !this.#gone.has(id))) {
+      await new Promise<void>((resolve) => {
+        this.#someoneLeft = resolve;
+      });
+    }
+  }
+
+  #left(worker: string): void {
+    this.#gone.add(worker);
+    this.#someoneLeft();
+  }
+
   /** Removes everything of the run from Redis: all of it can be made again from the run folder. */
-  async forgetRun(): Promise<void> {
+  async #forgetRun(): Promise<void> {
     const { redis, config } = this.#parts;
     await redis.srem(names.runs, config.run);
     await this.#deleteKeys();
@@ -136,17 +181,31 @@ export class Conductor {
         continue;
       }
       const parsed = upMessage.safeParse(entry);
-      if (parsed.success) this.tell({ type: 'message', message: parsed.data });
-      else if (!isEcho(entry, null))
+      if (parsed.success) {
+        this.tell({ type: 'message', message: parsed.data });
+        if (parsed.data.type === 'bye') this.#left(parsed.data.worker);
+      } else if (!isEcho(entry, null))
         log.warn({ issue: parsed.error.issues[0] }, 'A malformed message was refused.');
     }
   }
 
   async #beat(): Promise<void> {
+    if (this.#beating) return; // Redis is away, and the last one still waits for it
+    this.#beating = true;
+    try {
+      await this.#look();
+    } finally {
+      this.#beating = false;
+    }
+  }
+
+  /** What is due at every heartbeat. */
+  async #look(): Promise<void> {
     const { run, redis, config, progress } = this.#parts;
     const text = await redis.get(names.era(config.run));
     const era = text === null ? null : (JSON.parse(text) as Era);
     if (era !== null && era.term > run.era.term) {
+      this.#superseded = true;
       throw new CornetError(
         'RUN_LOCKED',
         `Another coordinator has taken over run ${config.run} (term ${era.term}).`,
@@ -171,6 +230,7 @@ export class Conductor {
     const { run, config, progress } = this.#parts;
     return {
       run: config.run,
+      coordinator: { host: hostname(), pid: process.pid },
       phase: run.phase,
       sentence: run.sentence,
       step: run.step,
@@ -199,7 +259,8 @@ export class Conductor {
       case 'job':
         return this.#giveJob(action.worker, action.job);
       case 'forget-worker':
-        return this.#forgetWorker(action.worker);
+        this.#forgetting = Promise.all([this.#forgetting, this.#forgetWorker(action.worker)]);
+        return void (await this.#forgetting);
       case 'restore':
         return this.#restore();
       case 'save':

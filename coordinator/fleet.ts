@@ -54,11 +54,12 @@ export class Fleet {
     return this.#posts.flatMap((post) => post.process?.pid ?? []);
   }
 
-  /** Lets the workers leave, forcibly after `timeouts.stop`; they were told to stop, or are told now. */
+  /** Lets the workers leave, forcibly after `timeouts.stop`; one that still starts up ends at once. */
   async stop(): Promise<void> {
     this.#stopping = true;
     const living = this.#posts.flatMap((post) => post.process ?? []);
-    const ends = living.map((child) => new Promise<void>((resolve) => child.once('exit', () => resolve())));
+    const ends = living.map((child) => new Promise<void>((resolve) => child.once('close', () => resolve())));
+    for (const child of living) child.kill('SIGTERM');
     const grace = sleep(timeouts.stop, 'late', { ref: false });
     if ((await Promise.race([Promise.all(ends), grace])) !== 'late') return;
     for (const child of living) child.kill('SIGKILL');

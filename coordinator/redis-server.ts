@@ -2,6 +2,7 @@
 import assert from 'node:assert';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { rmSync } from 'node:fs';
 import { mkdtemp, open, readFile, rm, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
@@ -77,6 +78,12 @@ export class PrivateRedis {
     await this.exited;
     clearTimeout(forced);
     await removeHome(this.socket);
+  }
+
+  /** Ends the server at once, for a process that is about to exit. */
+  kill(): void {
+    this.#child.kill('SIGKILL');
+    rmSync(dirname(this.socket), { recursive: true, force: true });
   }
 
   async #untilReady(): Promise<void> {

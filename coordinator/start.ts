@@ -1,12 +1,17 @@
 /** `coordinator start`: from options to a run, and its end. */
 import { availableParallelism, hostname } from 'node:os';
 import type { Redis } from 'ioredis';
+import { nanoid } from 'nanoid';
+import { RedisBlobs } from '../shared/blobs.ts';
+import { Carriers, placeOfThisProcess } from '../shared/carriers.ts';
 import { progressEvery, timeouts } from '../shared/defaults.ts';
 import { CornetError, describeError, exitCodes } from '../shared/errors.ts';
 import { buildModel } from '../shared/models/family.ts';
 import { initialBody } from '../shared/models/initial-weights.ts';
+import { names } from '../shared/protocol.ts';
 import { connectRedis, OutageLog, redactUrl, redisOptions } from '../shared/redis.ts';
 import { type RunConfig, totalSteps } from '../shared/run-config.ts';
+import { BlobClient } from '../shared/socket-blobs.ts';
 import { stateLayout } from '../shared/state-layout.ts';
 import { vectorLayout } from '../shared/vector-layout.ts';
 import { version } from '../shared/version.ts';
@@ -133,8 +138,8 @@ async function serveRun(parts: RunParts): Promise<RunReport> {
 
 async function conductRun(
   { options, config, devices, folder, interruption, redis: { url, server } }: RunParts,
-  connections: Connections,
-  { main: log, ofWorkers }: RunLog,
+  { redis, blobRedis, readerRedis }: Connections,
+  { main: log, ofWorker }: RunLog,
 ): Promise<RunReport> {
   const { result } = config;
   const model = buildModel(result.model, result.times);
@@ -159,7 +164,9 @@ async function conductRun(
     },
     () => performance.now(),
   );
-  for (const connection of Object.values(connections)) outages.watch(connection);
+  for (const connection of [redis, blobRedis, readerRedis]) outages.watch(connection);
+  // Workers of a former term that are still there know the former token.
+  const token = (await redis.get(names.token(config.run))) ?? nanoid();
 
   const run = new Run({
     plan,
@@ -170,7 +177,12 @@ async function conductRun(
       worker: config.options.workerTimeout,
     },
     era: { term: config.term, boot: 0 },
-    common: { version, fingerprint: result.fingerprint, probe: config.numerics?.probe ?? null },
+    common: {
+      version,
+      fingerprint: result.fingerprint,
+      place: placeOfThisProcess(),
+      probe: config.numerics?.probe ?? null,
+    },
     fleetSize: devices.length,
     describeShard: (step, lane) => {
       const { epoch, samples } = schedule.shard(step, lane);
@@ -185,7 +197,10 @@ async function conductRun(
     checkpoints,
     initialState: async () => ({ step: 0, body: initialBody(model, result.seed) }),
     restorePath: options.restorePath ?? null,
-    ...connections,
+    redis,
+    blobs: new Carriers(new RedisBlobs(blobRedis, names.blob(config.run)), new BlobClient(token), null),
+    token,
+    readerRedis,
     queueConnection: redisOptions(url),
     log,
     progress,
@@ -203,7 +218,7 @@ async function conductRun(
       }),
       CORNET_REDIS_URL: url,
     },
-    line: ofWorkers,
+    line: ofWorker,
     exited: (worker, reason) => {
       if (worker !== null) conductor.tell({ type: 'exited', worker, reason });
     },
@@ -211,9 +226,11 @@ async function conductRun(
       conductor.abort(new CornetError('WORKER_FAILED', `A local worker cannot start: ${words}`)),
   });
   server?.exited.then((how) => {
-    conductor.abort(new CornetError('REDIS_SERVER_FAILED', `The private redis-server is gone: ${how}.`, {
-      hint: 'Start again with --resume: the last checkpoint is untouched.',
-    }));
+    conductor.abort(
+      new CornetError('REDIS_SERVER_FAILED', `The private redis-server is gone: ${how}.`, {
+        hint: 'Start again with --resume: the last checkpoint is untouched.',
+      }),
+    );
   });
   interruption.onAsked((signal) => {
     progress.say(`${signal}: stopping after a checkpoint; a second ${signal} stops at once.`);
@@ -228,16 +245,53 @@ async function conductRun(
     fleet.start();
     const outcome = await conducting;
     progress.end();
+    log.info({ outcome: outcome.outcome }, 'Finished.');
     return report({ outcome, config, folder, checkpoints, conductor, progress });
   } finally {
     progress.end();
     await fleet.stop();
-    if (server === null) await conductor.forgetRun();
   }
 }
 
-@@REPORT@@
-
+/** What the end of a run means for the user. */
+function report({
+  outcome,
+  config,
+  folder,
+  checkpoints,
+  conductor,
+  progress,
+}: {
+  outcome: Outcome;
+  config: RunConfig;
+  folder: RunFolder;
+  checkpoints: Checkpoints;
+  conductor: Conductor;
+  progress: Progress;
+}): RunReport {
+  if (outcome.outcome === 'failed') throw CornetError.fromJSON(outcome.failure);
+  if (conductor.diskError !== null) throw conductor.diskError;
+  const { latest } = checkpoints;
+  const { images, seconds } = progress.totals;
+  const complete = outcome.outcome === 'complete';
+  if (complete) {
+    progress.say(
+      `Done: ${totalSteps(config)} steps, last checkpoint ${folder.checkpointsPath}/${latest?.file} (${duration(seconds)} in steps).`,
+    );
+  } else {
+    const at =
+      latest === null ? 'before its first checkpoint' : `at step ${latest.step} of ${totalSteps(config)}`;
+    progress.say(`Stopped ${at}. Continue with: coordinator start --resume --output-path ${folder.path}`);
+  }
+  return {
+    exitCode: complete ? exitCodes.complete : exitCodes.resumable,
+    config,
+    folder: folder.path,
+    checkpoint: latest?.file ?? null,
+    validation: progress.latest.validation,
+    imagesPerSecond: seconds > 0 ? images / seconds : null,
+  };
+}
 
 function announce(config: RunConfig, folder: string, redis: string, devices: string[]): void {
   const { result, options } = config;

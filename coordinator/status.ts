@@ -1,6 +1,9 @@
 /** `coordinator status`: one sentence on what a run is doing, what it waits for and since when. */
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
+import { timeouts } from '../shared/defaults.ts';
 import { CornetError } from '../shared/errors.ts';
 import { names } from '../shared/protocol.ts';
 import { connectRedis, redactUrl } from '../shared/redis.ts';
@@ -15,6 +18,7 @@ export interface StatusOptions {
 
 interface LiveStatus {
   run: string;
+  coordinator: { host: string; pid: number };
   sentence: string;
   step: number;
   steps: number;
@@ -46,6 +50,32 @@ async function printFolder(path: string, redis: string | undefined): Promise<voi
       `its metrics end at step ${last} of ${totalSteps(config)}.\n` +
       (last < totalSteps(config) ? `Continue with: coordinator start --resume --output-path ${path}\n` : ''),
   );
+}
+
+/**
+ * A coordinator writes its status at every beat, and one that was killed leaves it for a while: the status of a live
+ * one changes.
+ * @param url already redacted
+ * @throws CornetError RUN_LOCKED when another coordinator is at work on the run on this Redis
+ */
+export async function refuseIfServed(redis: Redis, run: string, url: string): Promise<void> {
+  const first = await redis.get(names.status(run));
+  const deadline = performance.now() + timeouts.member;
+  for (
+    let now = first;
+    now !== null && performance.now() < deadline;
+    now = await redis.get(names.status(run))
+  ) {
+    if (now !== first) {
+      const { host, pid } = (JSON.parse(now) as LiveStatus).coordinator;
+      const who = `a coordinator on host ${host} with process id ${pid}`;
+      throw new CornetError(
+        'RUN_LOCKED',
+        `Run ${run} on the Redis at ${url} is served by ${who}, which is alive.`,
+      );
+    }
+    await sleep(timeouts.beat);
+  }
 }
 
 async function readStatuses(url: string, run: string | undefined): Promise<LiveStatus[]> {

@@ -183,6 +183,11 @@ export const errorTable = {
     meaning: 'No worker has come within --worker-timeout.',
     remedy: 'Start workers (`worker start`), then the run again with --resume.',
   },
+  INTERRUPTED: {
+    exit: exitCodes.resumable,
+    meaning: 'The command was interrupted while it started.',
+    remedy: 'Nothing has changed: give the same command again.',
+  },
   RESULT_OPTION_CHANGED: {
     exit: exitCodes.usage,
     meaning: 'A resume was asked for with options that would change the result.',

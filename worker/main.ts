@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { Command, Option } from 'commander';
 import { Exit, runCommand, wholeNumber } from '../shared/command-line.ts';
+import { exitCodes } from '../shared/errors.ts';
 import { version } from '../shared/version.ts';
 import { hasWorkerEnvironment, workerEnvironment } from '../shared/worker-environment.ts';
 import { findRun } from './find-run.ts';
@@ -32,6 +33,8 @@ program
   )
   .option('-j, --workers <n>', 'images decoded at once (default: as the run says)', wholeNumber(1))
   .action(async (options: WorkerOptions) => {
+    // A local worker dies with its coordinator.
+    process.on('disconnect', () => process.exit(exitCodes.error));
     if (!hasWorkerEnvironment(process.env)) throw new Exit(await startAgain(options));
     throw new Exit(await startWorker(options));
   });

@@ -35,7 +35,6 @@ export interface WorkerOptions {
 export async function startWorker(options: WorkerOptions): Promise<number> {
   const config = await findRun(options.redis, options.run);
   const log = pino({ base: { pid: process.pid, device: options.device } });
-  const signal = leaveOnRequest();
   const index = await indexDataset(resolve(options.dataPath ?? config.options.dataPath), ['train', 'val']);
   if (index.fingerprint !== config.result.fingerprint) {
     throw new CornetError(
@@ -109,7 +108,7 @@ export async function startWorker(options: WorkerOptions): Promise<number> {
     log,
     announce: (worker) => process.send?.({ worker }),
   });
-  const { error } = await shell.work(signal);
+  const { error } = await shell.work(leaveOnRequest());
   await Promise.allSettled([loader.close(), engine.close(), blobs.close()]);
   for (const connection of [redis, blobRedis, readerRedis]) connection.disconnect();
   if (error !== null) throw error;
@@ -131,10 +130,9 @@ function openEngine({ result, backend, threads }: RunConfig, device: string): En
   });
 }
 
-/** Local workers die with the coordinator: the IPC channel closes. A signal asks to leave. */
+/** From here on a signal asks to leave; before, and when it comes again, it ends the process. */
 function leaveOnRequest(): AbortSignal {
   const controller = new AbortController();
-  process.on('disconnect', () => process.exit(exitCodes.error));
   for (const name of ['SIGINT', 'SIGTERM'] as const) {
     process.on(name, () => {
       if (controller.signal.aborted) process.exit(exitCodes.error);

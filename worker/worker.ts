@@ -1,5 +1,6 @@
 /** A worker at work: performs what `Member` decides, on Redis, the image loader and the engine. */
 import assert from 'node:assert';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis, RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
 import type { Carriers } from '../shared/carriers.ts';
@@ -46,7 +47,10 @@ export class WorkerShell {
   #vectors = new Map<number, { of: string; result: ShardResult; ref: BlobRef | null }>();
   readonly #parted = new Map<string, { begin: number; end: number; parts: LanePart[] }>();
   readonly #gathered = new Map<string, ReducedSlice[]>();
-  #silentSince: number | null = null;
+  /** When the coordinator's status was last there. */
+  #heardAt = performance.now();
+  #beating = false;
+  #crashed = false;
   #leave: (outcome: { error: CornetError | null; reason: string }) => void = () => undefined;
 
   constructor(parts: WorkerParts) {
@@ -60,10 +64,9 @@ export class WorkerShell {
     const left = new Promise<{ error: CornetError | null; reason: string }>((resolve) => {
       this.#leave = resolve;
     });
-    signal.addEventListener('abort', () => {
-      this.#perform(member.say({ type: 'bye', reason: String(signal.reason) }));
-      this.#leave({ error: null, reason: String(signal.reason) });
-    });
+    const leave = () => this.#leave({ error: null, reason: String(signal.reason) });
+    signal.addEventListener('abort', leave);
+    if (signal.aborted) leave();
     const listening = this.#listen();
     listening.catch((error) => this.#crash(error));
     this.#perform(member.start());
@@ -72,8 +75,15 @@ export class WorkerShell {
     clearInterval(heart);
     reader.close();
     await this.#queue?.close();
+    await this.#sayGoodbye(outcome.reason);
     log.info({ reason: outcome.reason }, 'Leaving.');
     return outcome;
+  }
+
+  /** The last message: from here on this worker touches nothing of the run. Redis may be away for good. */
+  async #sayGoodbye(reason: string): Promise<void> {
+    const said = this.#parts.member.say({ type: 'bye', reason }).map((action) => this.#start(action));
+    await Promise.race([Promise.allSettled(said), sleep(timeouts.redisConnect, undefined, { ref: false })]);
   }
 
   async #listen(): Promise<void> {
@@ -88,9 +98,28 @@ export class WorkerShell {
   }
 
   async #beat(): Promise<void> {
+    const { config } = this.#parts;
+    const silence = performance.now() - this.#heardAt;
+    if (silence > config.options.workerTimeout) {
+      const error = new CornetError(
+        'COORDINATOR_GONE',
+        `The coordinator of run ${config.run} has not been heard for ${Math.round(silence / 1000)} s.`,
+      );
+      return this.#leave({ error, reason: error.message });
+    }
+    if (this.#beating) return; // Redis is away, and the last one still waits for it
+    this.#beating = true;
+    try {
+      await this.#look();
+    } finally {
+      this.#beating = false;
+    }
+  }
+
+  /** What is due at every heartbeat. */
+  async #look(): Promise<void> {
     const { member, redis, config, log } = this.#parts;
-    const { run } = config;
-    const [eraText, status] = await redis.mget(names.era(run), names.status(run));
+    const [eraText, status] = await redis.mget(names.era(config.run), names.status(config.run));
     if (eraText) {
       const era = eraSchema.parse(JSON.parse(eraText));
       if (era.term !== member.era.term || era.boot !== member.era.boot) {
@@ -99,18 +128,7 @@ export class WorkerShell {
       }
       this.#perform(member.beat());
     }
-    if (status) this.#silentSince = null;
-    else {
-      this.#silentSince ??= performance.now();
-      const silence = performance.now() - this.#silentSince;
-      if (silence > config.options.workerTimeout) {
-        const error = new CornetError(
-          'COORDINATOR_GONE',
-          `The coordinator of run ${run} has not been heard for ${Math.round(silence / 1000)} s.`,
-        );
-        this.#leave({ error, reason: error.message });
-      }
-    }
+    if (status) this.#heardAt = performance.now();
     if (await this.#queue?.watch())
       log.warn('The queue took no jobs although some waited; it was opened anew.');
   }
@@ -294,6 +312,8 @@ export class WorkerShell {
 
   /** Something failed that another worker would not do better: the coordinator ends the run with this error. */
   #crash(error: unknown): void {
+    if (this.#crashed) return; // the first reason counts; reporting it may fail, too
+    this.#crashed = true;
     const { member, log } = this.#parts;
     const described = describeError(error);
     log.error({ code: described.code }, described.message);

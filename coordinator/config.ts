@@ -1,0 +1,112 @@
+/** From the options of `coordinator start` to the run's configuration: new, or that of the run to resume. */
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { nanoid } from 'nanoid';
+import type { ZodError } from 'zod';
+import { type DatasetIndex, indexDataset } from '../shared/data/dataset-index.ts';
+import { CornetError } from '../shared/errors.ts';
+import { checkTimeouts, type RunConfig, runConfig } from '../shared/run-config.ts';
+import { version } from '../shared/version.ts';
+import {
+  changedOptions,
+  chooseFreeOptions,
+  chooseOptions,
+  chooseThreads,
+  type StartOptions,
+} from './options.ts';
+import type { RunFolder } from './run-folder.ts';
+
+/**
+ * The configuration of a new run.
+ * @param localWorkers how many processes the run is started with
+ * @throws CornetError OPTION_INVALID, DATA_MISSING, DATA_INVALID, CHECKPOINT_DAMAGED
+ */
+export async function newConfig(options: StartOptions, localWorkers: number): Promise<RunConfig> {
+  const chosen = chooseOptions(options, localWorkers);
+  const free = chooseFreeOptions(options, chosen.model, null);
+  const index = await indexDataset(free.dataPath, ['train', 'val']);
+  return checked({
+    format: 1,
+    run: nanoid(10),
+    version,
+    term: 1,
+    result: {
+      ...chosen,
+      startingWeights: await startingWeights(options, chosen.seed),
+      ...describeData(index),
+    },
+    backend: options.backend ?? 'torch',
+    threads: chooseThreads(options, localWorkers),
+    numerics: null,
+    options: free,
+  });
+}
+
+/**
+ * The configuration of the folder's run, with the options that may change from resume to resume.
+ * @throws CornetError RUN_DAMAGED, RESULT_OPTION_CHANGED, DATA_DIFFERS, and what `newConfig` throws
+ */
+export async function resumedConfig(options: StartOptions, folder: RunFolder): Promise<RunConfig> {
+  const parsed = runConfig.safeParse(await folder.readConfig());
+  if (!parsed.success) {
+    throw new CornetError(
+      'RUN_DAMAGED',
+      `${folder.configPath} is not a run's configuration: ${describeIssue(parsed.error)}.`,
+    );
+  }
+  const former = parsed.data;
+  const changed = changedOptions(options, former.result, former.threads);
+  if (changed.length > 0) {
+    throw new CornetError('RESULT_OPTION_CHANGED', `A resume cannot change ${changed.join(', ')}.`);
+  }
+  const free = chooseFreeOptions(options, former.result.model, former.options);
+  const { fingerprint } = describeData(await indexDataset(free.dataPath, ['train', 'val']));
+  if (fingerprint !== former.result.fingerprint) {
+    throw new CornetError(
+      'DATA_DIFFERS',
+      `The data set at ${free.dataPath} has the fingerprint ${fingerprint}, the run's is ${former.result.fingerprint}.`,
+    );
+  }
+  return checked({ ...former, version, term: former.term + 1, options: free });
+}
+
+function checked(config: RunConfig): RunConfig {
+  const wrong = checkTimeouts(config.options);
+  if (wrong !== null) throw new CornetError('OPTION_INVALID', wrong);
+  const parsed = runConfig.safeParse(config);
+  if (parsed.success) return parsed.data;
+  throw new CornetError('OPTION_INVALID', `These options make no run: ${describeIssue(parsed.error)}.`);
+}
+
+/** The first thing wrong with a configuration, with the name of what it is about. */
+function describeIssue({ issues }: ZodError): string {
+  const [issue] = issues;
+  return `${issue?.path.join('.')}: ${issue?.message}`;
+}
+
+async function startingWeights({ restorePath }: StartOptions, seed: number): Promise<string> {
+  if (restorePath === undefined) return `seed ${seed}`;
+  let bytes: Uint8Array;
+  try {
+    bytes = await readFile(restorePath);
+  } catch (cause) {
+    throw new CornetError(
+      'CHECKPOINT_DAMAGED',
+      `The checkpoint ${restorePath} cannot be read: ${(cause as Error).message}.`,
+      {
+        hint: 'Check --restore-path.',
+        cause,
+      },
+    );
+  }
+  return `sha256 ${createHash('sha256').update(bytes).digest('hex')}`;
+}
+
+function describeData(index: DatasetIndex<'train' | 'val'>) {
+  return {
+    fingerprint: index.fingerprint,
+    trainImages: index.train.size,
+    valImages: index.val.size,
+    classes: index.classes.length,
+  };
+}
