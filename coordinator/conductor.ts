@@ -8,6 +8,7 @@ import type { Carriers } from '../shared/carriers.ts';
 import type { Schedule } from '../shared/data/schedule.ts';
 import { timeouts } from '../shared/defaults.ts';
 import { CornetError } from '../shared/errors.ts';
+import type { Faults } from '../shared/faults.ts';
 import { type DownBody, type Era, type Job, names, upMessage } from '../shared/protocol.ts';
 import { identityOf, type RunConfig, stepsPerEpoch, totalSteps } from '../shared/run-config.ts';
 import { append, StreamReader } from '../shared/streams.ts';
@@ -18,6 +19,9 @@ import type { Progress } from './progress.ts';
 import type { Run } from './run.ts';
 import type { RunAction, RunEvent } from './run-events.ts';
 import type { RunFolder } from './run-folder.ts';
+
+/** Milliseconds into the writing of a checkpoint at which `checkpoint-writing` strikes. */
+const checkpointFault = 5;
 
 export type Outcome = RunAction & { type: 'finish' };
 
@@ -38,6 +42,7 @@ export interface ConductorParts {
   readerRedis: Redis;
   queueConnection: RedisOptions;
   log: Logger;
+  faults: Faults<'coordinator'>;
   progress: Progress;
 }
 
@@ -252,7 +257,7 @@ export class Conductor {
   }
 
   async #start(action: RunAction): Promise<void> {
-    const { log, progress } = this.#parts;
+    const { log, progress, faults } = this.#parts;
     switch (action.type) {
       case 'send':
         return this.#send(action.body);
@@ -275,6 +280,7 @@ export class Conductor {
         return this.#introduce(action.era);
       case 'step-done': {
         const { step, loss, top1, top5, count } = action.metrics;
+        faults.at('committed', step);
         progress.step(action.metrics, action.learningRate, action.members);
         await this.#record(step + 1, {
           'train/loss': loss,
@@ -287,6 +293,7 @@ export class Conductor {
       }
       case 'validated': {
         const { loss, top1, top5, count } = action.summary;
+        faults.at('validated', action.step);
         this.#validation = { step: action.step, top1, loss };
         progress.validated(action.step, action.summary);
         return this.#record(action.step, {
@@ -308,7 +315,16 @@ export class Conductor {
   #send(body: DownBody): void {
     const { redis, config, run } = this.#parts;
     const message = { era: run.era, n: this.#number++, ...body };
-    append(redis, names.down(config.run), message).catch((error) => this.#fail(error));
+    append(redis, names.down(config.run), message)
+      .then(() => this.#sent(body))
+      .catch((error) => this.#fail(error));
+  }
+
+  #sent(body: DownBody): void {
+    const { faults } = this.#parts;
+    if (body.type === 'reduce') faults.at('reduce-sent', body.step);
+    if (body.type === 'apply') faults.at('apply-sent', body.step);
+    if (body.type === 'load') faults.at('load-sent', body.step);
   }
 
   async #giveJob(worker: string, job: Job): Promise<void> {
@@ -324,6 +340,7 @@ export class Conductor {
       this.#queues.set(worker, queue);
     }
     await queue.add(job.type, job);
+    if (job.type === 'shard') this.#parts.faults.at('jobs-given', job.step, job.lane);
   }
 
   async #forgetWorker(worker: string): Promise<void> {
@@ -354,11 +371,13 @@ export class Conductor {
   }
 
   async #save({ step, ref }: RunAction & { type: 'save' }): Promise<void> {
-    const { config, checkpoints, schedule, log } = this.#parts;
+    const { config, checkpoints, schedule, log, faults } = this.#parts;
     const body = await this.#blobs.get(ref);
     if (body === null) return this.tell({ type: 'saved', step, outcome: 'lost' });
     const validation = this.#validation?.step === step ? this.#validation : null;
     await this.#rememberNumerics();
+    faults.at('checkpoint-begun', step);
+    faults.soon('checkpoint-writing', step, checkpointFault);
     try {
       const record = await checkpoints.write({
         step,
@@ -368,6 +387,7 @@ export class Conductor {
         keepForEver: step > 0 && schedule.isDue(step, config.options.saveModelEpochs),
         validation: validation === null ? null : { top1: validation.top1, loss: validation.loss },
       });
+      faults.at('checkpoint-written', step);
       this.#diskError = null;
       this.#lastSave = performance.now();
       log.info({ file: record.file, sha256: record.sha256 }, 'Wrote a checkpoint.');

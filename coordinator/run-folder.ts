@@ -92,6 +92,11 @@ export class RunFolder {
     return join(this.path, metricsName);
   }
 
+  /** Made by the process that dies at a fault point (tests), so that it happens once. */
+  get faultMarkerPath(): string {
+    return join(this.path, 'fault');
+  }
+
   get checkpointsPath(): string {
     return join(this.path, 'checkpoints');
   }

@@ -6,6 +6,7 @@ import { RedisBlobs } from '../shared/blobs.ts';
 import { Carriers, placeOfThisProcess } from '../shared/carriers.ts';
 import { progressEvery, timeouts } from '../shared/defaults.ts';
 import { CornetError, describeError, exitCodes } from '../shared/errors.ts';
+import { Faults, faultMarkerVariable } from '../shared/faults.ts';
 import { buildModel } from '../shared/models/family.ts';
 import { initialBody } from '../shared/models/initial-weights.ts';
 import { names } from '../shared/protocol.ts';
@@ -202,6 +203,7 @@ async function conductRun(
     token,
     readerRedis,
     queueConnection: redisOptions(url),
+    faults: new Faults({ ...process.env, [faultMarkerVariable]: folder.faultMarkerPath }),
     log,
     progress,
   });
@@ -217,6 +219,7 @@ async function conductRun(
         decodeThreads: config.options.decodeThreads,
       }),
       CORNET_REDIS_URL: url,
+      [faultMarkerVariable]: folder.faultMarkerPath,
     },
     line: ofWorker,
     exited: (worker, reason) => {

@@ -10,6 +10,7 @@ import { indexDataset } from '../shared/data/dataset-index.ts';
 import { Schedule } from '../shared/data/schedule.ts';
 import { defaults, timeouts } from '../shared/defaults.ts';
 import { CornetError, exitCodes } from '../shared/errors.ts';
+import { Faults } from '../shared/faults.ts';
 import { era as eraSchema, names } from '../shared/protocol.ts';
 import { connectRedis, OutageLog, redisOptions } from '../shared/redis.ts';
 import { type RunConfig, totalSteps } from '../shared/run-config.ts';
@@ -106,6 +107,7 @@ export async function startWorker(options: WorkerOptions): Promise<number> {
     reader: new StreamReader(readerRedis, names.down(config.run), from),
     queueConnection: redisOptions(options.redis),
     log,
+    faults: new Faults(process.env),
     announce: (worker) => process.send?.({ worker }),
   });
   const { error } = await shell.work(leaveOnRequest());

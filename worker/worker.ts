@@ -7,6 +7,7 @@ import type { Carriers } from '../shared/carriers.ts';
 import type { DatasetIndex } from '../shared/data/dataset-index.ts';
 import { timeouts } from '../shared/defaults.ts';
 import { CornetError, describeError } from '../shared/errors.ts';
+import type { Faults } from '../shared/faults.ts';
 import type { BlobRef } from '../shared/protocol.ts';
 import { downMessage, era as eraSchema, names } from '../shared/protocol.ts';
 import type { RunConfig } from '../shared/run-config.ts';
@@ -33,6 +34,7 @@ export interface WorkerParts {
   reader: StreamReader;
   queueConnection: RedisOptions;
   log: Logger;
+  faults: Faults<'worker'>;
   /** Tells the parent process, if there is one, by which id this worker goes. */
   announce: (worker: string) => void;
 }
@@ -207,6 +209,8 @@ export class WorkerShell {
 
   async #compute({ ticket, lane, publish, token }: Action<'compute'>): Promise<void> {
     const { loader, member } = this.#parts;
+    const { faults } = this.#parts;
+    faults.at('computing', ticket.step, lane);
     let held = this.#held(ticket, lane);
     if (held === null) {
       const { images, labels } = await loader.get(ticket.step, lane);
@@ -218,11 +222,13 @@ export class WorkerShell {
       held = { of: ticketOf(ticket), result: finite(scores), ref: null };
       this.#vectors.set(lane, held);
     }
+    faults.at('computed', ticket.step, lane);
     if (publish !== null) {
       const bytes = await this.#onEngine(ticket, (engine) => engine.call('vectorBytes', [lane]));
       if (bytes !== null)
         held.ref = await this.#blobs.put(names.vector(member.era, ticket.step, lane), bytes, publish);
     }
+    faults.at('published', ticket.step, lane);
     this.#event({
       type: 'computed',
       ticket,
@@ -250,15 +256,17 @@ export class WorkerShell {
   }
 
   async #reduce({ ticket, publish }: Action<'reduce'>): Promise<void> {
-    const { member } = this.#parts;
+    const { member, faults } = this.#parts;
     const fetched = this.#parted.get(exchangeOf(ticket));
     if (fetched === undefined) return; // a newer exchange has begun
     const { begin, end, parts } = fetched;
+    faults.at('reducing', ticket.step);
     const reduced = await this.#onEngine(ticket, (engine) => engine.call('reduce', [begin, end, parts]));
     if (reduced === null) return;
     const name = names.slice(member.era, ticket.step, ticket.generation!, member.id);
     const ref =
       publish !== null && reduced.finite ? await this.#blobs.put(name, reduced.bytes, publish) : null;
+    faults.at('reduced', ticket.step);
     this.#event({ type: 'reduced', ticket, ref, bad: reduced.firstBad });
   }
 
@@ -274,30 +282,38 @@ export class WorkerShell {
     // The member decided in the very call that said the slices are here: these are the ones.
     const [slices] = this.#gathered.values();
     assert(slices !== undefined);
+    const updated = ticket.step - 1; // the ticket is of the state to come
+    this.#parts.faults.at('applying', updated);
     await this.#onEngine(ticket, (engine) => engine.call('apply', [learningRate, slices]));
+    this.#parts.faults.at('applied', updated);
     this.#event({ type: 'applied', ticket });
   }
 
   async #serve({ ticket, carrier }: Action<'serve'>): Promise<void> {
-    const { member } = this.#parts;
+    const { member, faults } = this.#parts;
+    faults.at('serving', ticket.step);
     const body = await this.#onEngine(ticket, (engine) => engine.call('snapshot', []));
     if (body === null) return;
     const ref = await this.#blobs.put(names.snapshot(member.era, ticket.step, member.id), body, carrier);
+    faults.at('served', ticket.step);
     this.#event({ type: 'served', ticket, ref });
   }
 
   async #load({ ticket, ref }: Action<'load'>): Promise<void> {
     const body = await this.#blobs.get(ref);
     if (body === null) return this.#event({ type: 'loaded', ticket, ok: false });
+    this.#parts.faults.at('loading', ticket.step);
     const loaded = await this.#onEngine(ticket, async (engine) => {
       await engine.call('load', [body, ticket.step], [body.buffer]);
       return true;
     });
+    this.#parts.faults.at('loaded', ticket.step);
     if (loaded) this.#event({ type: 'loaded', ticket, ok: true });
   }
 
   async #evaluate({ ticket, batch, token }: Action<'evaluate'>): Promise<void> {
-    const { config, index, loader } = this.#parts;
+    const { config, index, loader, faults } = this.#parts;
+    faults.at('evaluating', ticket.step);
     const val = index.val;
     const from = batch * config.result.validationBatch;
     const to = Math.min(from + config.result.validationBatch, val.size);
@@ -307,6 +323,7 @@ export class WorkerShell {
       engine.call('evaluate', [images, labels], [images.buffer, labels.buffer]),
     );
     const result = scores === null ? noResult : finite(scores);
+    faults.at('evaluated', ticket.step);
     this.#event({ type: 'evaluated', ticket, batch, result, token });
   }
 
