@@ -25,6 +25,17 @@ export const recipes: Record<ModelName, { learningRate: number; epochs: number; 
   S: { learningRate: 0.1, epochs: 43, stepSize: 20 },
 };
 
+/** What one picture may cost at most, so that a bad file exhausts neither memory nor time. */
+export const imageLimits = {
+  pixels: 178_956_970, // as in Pillow, which calls more a decompression bomb
+  fileBytes: 256 * 1024 * 1024,
+  decoderBytes: 512 * 1024 * 1024, // that libjpeg allocates: two bytes for each sample of a progressive file
+  scans: 100, // of a progressive file; encoders write about ten
+} as const;
+
+/** Threads of one worker that read image files ahead of the decoding: they wait for the disk, most of the time. */
+export const readThreads = 16;
+
 /** Milliseconds. Start-up checks the ladder beat < member < step < worker. */
 export const timeouts = {
   beat: 1_000, // between two heartbeats
@@ -58,11 +69,26 @@ export const redisServerPoll = 20;
 /** Bytes written, read or hashed at once, so that a large file never blocks the event loop for long. */
 export const fileChunk = 8 * 1024 * 1024;
 
+/** Bytes that the pickle or the directory of a file of torch.save may have: CORnet's have less than 0.1 MB. */
+export const torchMetadataLimit = 16 * 1024 * 1024;
+
+/**
+ * Download of the published weights. An attempt without a byte for `stall` ms is over; after `attempts` in a row that
+ * brought nothing new the download is, with `backOff` ms, doubled each time, between them. No file is longer than `limit` bytes.
+ */
+export const download = { stall: 30_000, attempts: 5, backOff: 500, limit: 2 ** 30 } as const;
+
 /** The models' output layers have this many units, as ImageNet has classes. */
 export const maxClasses = 1000;
 
 /** How much is asked of the file system at once while a data set is indexed. */
 export const indexing = { classesAtOnce: 4, statsAtOnce: 16 } as const;
+
+/**
+ * The kept index of a data set: images from which on it is worth a file; milliseconds that its folders must have lain
+ * still, longer than the grain of any file system's clock (FAT's is 2 s).
+ */
+export const indexCache = { fewestImages: 10_000, settleTime: 3_000 } as const;
 
 /** Entries that a stream keeps (about): who is further behind has missed something and says so. */
 export const streamLength = 10_000;

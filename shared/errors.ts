@@ -66,6 +66,33 @@ export const errorTable = {
     meaning: 'A file is not a well-formed safetensors file.',
     remedy: 'Copy or download the file again.',
   },
+  WEIGHTS_MISSING: {
+    exit: exitCodes.error,
+    meaning: 'There is no file of weights, and no checkpoint of a run, where one was named.',
+    remedy: 'Give a .safetensors, .pth or .pth.tar file, the folder of a run, or the word pretrained.',
+  },
+  WEIGHTS_INVALID: {
+    exit: exitCodes.error,
+    meaning: 'A file of weights is cut off, damaged, or not of a kind that can be read.',
+    remedy:
+      'Copy or download it again; safetensors and whatever torch.save writes of a state dict can be read.',
+  },
+  WEIGHTS_FORBIDDEN: {
+    exit: exitCodes.error,
+    meaning: 'A file of torch.save names more than tensors and plain values: Python would run it, we do not.',
+    remedy:
+      'If you trust it, load it in Python and save only its state dict: torch.save(model.state_dict(), "weights.pth").',
+  },
+  WEIGHTS_MISMATCH: {
+    exit: exitCodes.error,
+    meaning: 'The entries of a file of weights are not those of the model.',
+    remedy: 'Check --model (and that the file is of a CORnet); every entry that differs is named.',
+  },
+  DOWNLOAD_FAILED: {
+    exit: exitCodes.error,
+    meaning: 'The published weights cannot be downloaded.',
+    remedy: 'Try again: what has arrived is kept. Behind a proxy set HTTPS_PROXY.',
+  },
   REDIS_URL_INVALID: {
     exit: exitCodes.usage,
     meaning: 'The address of Redis cannot be understood.',

@@ -6,8 +6,8 @@
 import assert from 'node:assert';
 import { type FileHandle, open } from 'node:fs/promises';
 import { z } from 'zod';
-import { fileChunk } from './defaults.ts';
 import { CornetError } from './errors.ts';
+import { readExactly } from './positioned-read.ts';
 
 /** Bytes per element. */
 const elementBytes = {
@@ -145,22 +145,36 @@ export function parseHeader(json: Uint8Array, bodyBytes: number, source: string)
 }
 
 /**
+ * Reads the header of an open file and nothing else.
+ * @param source what errors call the file
+ * @returns with the length of everything before the data section
+ * @throws CornetError SAFETENSORS_INVALID when the content is not well-formed
+ */
+export async function readHeader(
+  file: FileHandle,
+  source: string,
+): Promise<SafetensorsHeader & { readonly header: Uint8Array; readonly bodyStart: number }> {
+  const { size: total } = await file.stat();
+  if (total < lengthField) throw invalid(source, `it has only ${total} bytes`);
+  const lengthBytes = Buffer.from(await readRange(file, 0, lengthField, source));
+  const length = Number(lengthBytes.readBigUInt64LE());
+  if (length > longestHeader) throw invalid(source, `its header claims ${length} bytes`);
+  const bodyStart = lengthField + length;
+  if (bodyStart > total) throw invalid(source, 'its header is cut off');
+  const header = await readRange(file, 0, bodyStart, source);
+  return { ...parseHeader(header.subarray(lengthField), total - bodyStart, source), header, bodyStart };
+}
+
+/**
  * Reads a whole file into memory.
  * @throws CornetError SAFETENSORS_INVALID when the content is not well-formed; system errors (ENOENT …) as they are
  */
 export async function readSafetensors(path: string): Promise<SafetensorsFile> {
   const file = await open(path, 'r');
   try {
+    const { bodyStart, ...parsed } = await readHeader(file, path);
     const { size: total } = await file.stat();
-    if (total < lengthField) throw invalid(path, `it has only ${total} bytes`);
-    const lengthBytes = Buffer.from(await readRange(file, 0, lengthField, path));
-    const length = Number(lengthBytes.readBigUInt64LE());
-    if (length > longestHeader) throw invalid(path, `its header claims ${length} bytes`);
-    if (lengthField + length > total) throw invalid(path, 'its header is cut off');
-    const header = await readRange(file, 0, lengthField + length, path);
-    const begin = lengthField + length;
-    const parsed = parseHeader(header.subarray(lengthField), total - begin, path);
-    return { ...parsed, header, body: await readRange(file, begin, total, path) };
+    return { ...parsed, body: await readRange(file, bodyStart, total, path) };
   } finally {
     await file.close();
   }
@@ -229,13 +243,7 @@ async function readRange(
   source: string,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = new Uint8Array(end - begin);
-  let done = 0;
-  while (done < bytes.length) {
-    const length = Math.min(fileChunk, bytes.length - done);
-    const { bytesRead } = await file.read(bytes, done, length, begin + done);
-    if (bytesRead === 0) throw invalid(source, 'it became shorter while it was read');
-    done += bytesRead;
-  }
+  if (!(await readExactly(file, bytes, begin))) throw invalid(source, 'it became shorter while it was read');
   return bytes;
 }
 
