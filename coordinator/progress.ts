@@ -46,7 +46,7 @@ export class Progress {
     this.#activity = options.now();
   }
 
-  /** Images trained on, and seconds in which steps were done (validation and waiting left out). */
+  /** Images trained on, and the seconds it took, from the end of the first step on; validation is left out. */
   get totals(): { images: number; seconds: number } {
     return { images: this.#images, seconds: this.#busy / 1000 };
   }
@@ -54,8 +54,10 @@ export class Progress {
   step(metrics: StepMetrics, learningRate: number, members: number): void {
     const { now, stepsPerEpoch, totalSteps } = this.#options;
     const at = now();
-    this.#images += metrics.count;
-    this.#busy += at - this.#activity;
+    if (this.#recent.length > 0) {
+      this.#images += metrics.count;
+      this.#busy += at - this.#activity;
+    }
     this.#activity = at;
     this.#recent = [...this.#recent, { at, images: metrics.count, steps: metrics.step + 1 }].slice(-window);
     const [first] = this.#recent;

@@ -6,6 +6,7 @@ A bare step is forward, backward and SGD on synthetic images that are in memory 
 """
 
 import json
+import resource
 import statistics
 import sys
 import time
@@ -160,6 +161,7 @@ def main(name, batch, steps, precision, threads):
                 "steps": steps,
                 "secondsPerStep": median,
                 "imagesPerSecond": batch / median,
+                "peakMegabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
                 "version": torch.__version__,
             }
         )

@@ -1,0 +1,42 @@
+/**
+ * `npm run bench`: one table from one run, medians of alternating pairs.
+ *
+ *     npm run bench                        everything
+ *     npm run bench -- steps --models Z,S  one part
+ */
+import { cpus } from 'node:os';
+import { parseArgs } from 'node:util';
+import { type ModelName, modelNames } from '../../shared/models/model.ts';
+import { type Row, threads } from './measure.ts';
+import { benchSteps } from './steps.ts';
+import { benchWholeRun } from './whole-run.ts';
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    models: { type: 'string', default: modelNames.join() },
+    batch: { type: 'string', default: '16' },
+    pairs: { type: 'string', default: '3' },
+  },
+});
+const models = values.models.split(',') as ModelName[];
+const batch = Number(values.batch);
+const pairs = Number(values.pairs);
+
+const parts: Record<string, () => Promise<Row[]>> = {
+  steps: () => benchSteps(models, batch, pairs),
+  run: () => benchWholeRun(batch, pairs),
+};
+
+const rows: Row[] = [];
+for (const [name, part] of Object.entries(parts)) {
+  if (positionals.length === 0 || positionals.includes(name)) rows.push(...(await part()));
+}
+console.log(
+  `\n${threads} × ${cpus()[0]?.model}, Node ${process.version}, medians of ${pairs} alternating pairs\n`,
+);
+console.log('| what | cornet-ts | peer | ratio |\n|---|---|---|---|');
+for (const { what, ours, peer, ratio } of rows) {
+  console.log(`| ${what} | ${ours} | ${peer} | ${ratio === null ? '-' : ratio.toFixed(2)} |`);
+}
+process.exit();

@@ -1,0 +1,67 @@
+/** The bare training step, beside the same model in plain eager PyTorch (NCHW, fp32). */
+import type { ModelName } from '../../shared/models/model.ts';
+import {
+  lastLine,
+  median,
+  pythonWithTorch,
+  type Row,
+  rate,
+  ratioOfPairs,
+  script,
+  threads,
+} from './measure.ts';
+
+export interface StepTime {
+  imagesPerSecond: number;
+  peakMegabytes: number;
+}
+
+export function bareStep(
+  model: ModelName,
+  batch: number,
+  steps: number,
+  precision: string,
+): Promise<StepTime> {
+  return script('bare-step.js', [model, batch, steps, precision, threads]);
+}
+
+export async function benchSteps(models: readonly ModelName[], batch: number, pairs: number): Promise<Row[]> {
+  const python = await pythonWithTorch();
+  if (python === null) {
+    console.log('No Python with torch ($CORNET_PYTHON, python3): the peer is left out.');
+  }
+  const rows: Row[] = [];
+  for (const model of models) {
+    const steps = model === 'Z' ? 12 : 3;
+    const peer: StepTime[] = [];
+    const ours = { fp32: [] as StepTime[], bf16: [] as StepTime[] };
+    for (let pair = 0; pair < pairs; pair++) {
+      if (python !== null) {
+        peer.push(
+          await lastLine(python, [
+            'test/bench/peer.py',
+            model,
+            ...[batch, steps, 'fp32', threads].map(String),
+          ]),
+        );
+      }
+      for (const precision of ['fp32', 'bf16'] as const) {
+        ours[precision].push(await bareStep(model, batch, steps, precision));
+      }
+    }
+    const speeds = (times: StepTime[]) => times.map((time) => time.imagesPerSecond);
+    const shown = (times: StepTime[]) =>
+      times.length === 0
+        ? '-'
+        : `${rate(median(speeds(times)))}, ${Math.round(median(times.map((time) => time.peakMegabytes)))} MB`;
+    for (const precision of ['fp32', 'bf16'] as const) {
+      rows.push({
+        what: `CORnet-${model}, bare step, batch ${batch}, ${precision} / PyTorch eager fp32`,
+        ours: shown(ours[precision]),
+        peer: shown(peer),
+        ratio: peer.length === 0 ? null : ratioOfPairs(speeds(ours[precision]), speeds(peer)),
+      });
+    }
+  }
+  return rows;
+}

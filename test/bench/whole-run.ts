@@ -1,0 +1,73 @@
+/** A whole run (coordinator, queue, one worker, JPEG files from disk) beside the bare training step. */
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { startRun } from '../../coordinator/start.ts';
+import { Draws } from '../../shared/random.ts';
+import { median, type Row, rate, ratioOfPairs, threads } from './measure.ts';
+import { bareStep } from './steps.ts';
+
+const photographs = ['landscape.jpg', 'portrait.jpg', 'grey.jpg'];
+const classes = 2;
+/** As most of ImageNet's. */
+const size = { width: 500, height: 375 };
+
+/** JPEG files like ImageNet's: photographs of 500 × 375 pixels, every one different. */
+export async function makePhotographs(
+  folder: string,
+  perClass: { train: number; val: number },
+): Promise<void> {
+  for (const [split, count] of Object.entries(perClass)) {
+    for (let label = 0; label < classes; label++) {
+      const path = join(folder, split, `class${label}`);
+      await mkdir(path, { recursive: true });
+      for (let i = 0; i < count; i++) {
+        const draws = new Draws(7, 77, label, i + (split === 'val' ? 1e6 : 0));
+        const source = photographs[draws.integer(photographs.length)]!;
+        await sharp(join('test', 'fixtures', 'images', source))
+          .resize({ ...size, fit: 'cover' })
+          .modulate({ brightness: draws.between(0.7, 1.3), hue: draws.integer(360) })
+          .jpeg({ quality: 90 })
+          .toFile(join(path, `${i}.JPEG`));
+      }
+    }
+  }
+}
+
+export async function benchWholeRun(batch: number, pairs: number): Promise<Row[]> {
+  const folder = await mkdtemp(join(tmpdir(), 'cornet-bench-'));
+  const data = join(folder, 'images');
+  const rows: Row[] = [];
+  try {
+    await makePhotographs(data, { train: 200, val: 8 });
+    for (const precision of ['fp32', 'bf16'] as const) {
+      const whole: number[] = [];
+      const bare: number[] = [];
+      for (let pair = 0; pair < pairs; pair++) {
+        bare.push((await bareStep('Z', batch, 20, precision)).imagesPerSecond);
+        const { imagesPerSecond } = await startRun({
+          model: 'Z',
+          cpuWorkers: 1,
+          dataPath: data,
+          outputPath: join(folder, `run-${precision}-${pair}`),
+          batchSize: batch,
+          precision,
+          threads,
+          maxSteps: 40,
+          resume: false,
+        });
+        whole.push(imagesPerSecond!);
+      }
+      rows.push({
+        what: `CORnet-Z, whole run from JPEG files, batch ${batch}, ${precision} / bare step`,
+        ours: rate(median(whole)),
+        peer: rate(median(bare)),
+        ratio: ratioOfPairs(whole, bare),
+      });
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+  return rows;
+}
