@@ -3,15 +3,20 @@
  * a picture. The order is that of torchvision's ImageFolder, so that sample i is the same picture here and there.
  */
 import assert from 'node:assert/strict';
-import { createHash, type Hash } from 'node:crypto';
-import type { Dirent } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { type Dirent, stat as statWithCallback } from 'node:fs';
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
 import { mapBounded } from '../bounded.ts';
 import { indexing, maxClasses } from '../defaults.ts';
 import { CornetError } from '../errors.ts';
+import { Split } from './split.ts';
+
+export type { Split };
 
 export type SplitName = 'train' | 'val';
+const splitNames = ['train', 'val'] as const;
 
 /** Where a split may live below the root, first match wins. */
 const splitFolders: Record<SplitName, readonly string[]> = {
@@ -22,89 +27,75 @@ const splitFolders: Record<SplitName, readonly string[]> = {
 /** What torchvision's ImageFolder takes for an image, whatever the case. */
 const imageExtensions = /\.(?:jpe?g|png|ppm|bmp|pgm|tiff?|webp)$/i;
 
-/** One split: its files, sorted by class and then by path. Names are kept as bytes: ImageNet takes 40 MB instead of 120. */
-export class Split {
-  /** The folder below the root: `train`, `val` or `val_in_folders`. */
-  readonly folder: string;
-  /** The class of each sample: a position in `classes`. */
-  readonly labels: Uint16Array;
-  readonly #classes: readonly string[];
-  readonly #names: Buffer;
-  readonly #ends: Uint32Array;
-
-  /** @param files per class, in the order of `classes`: paths below the class's folder, sorted */
-  constructor(folder: string, classes: readonly string[], files: readonly (readonly string[])[]) {
-    const size = files.reduce((sum, names) => sum + names.length, 0);
-    this.folder = folder;
-    this.labels = new Uint16Array(size);
-    this.#classes = classes;
-    this.#ends = new Uint32Array(size);
-    const chunks: Buffer[] = [];
-    let sample = 0;
-    let end = 0;
-    for (const [label, names] of files.entries()) {
-      for (const name of names) {
-        end += Buffer.byteLength(name);
-        this.labels[sample] = label;
-        this.#ends[sample++] = end;
-      }
-      chunks.push(Buffer.from(names.join('')));
-    }
-    this.#names = Buffer.concat(chunks);
-  }
-
-  /** The number of samples. */
-  get size(): number {
-    return this.labels.length;
-  }
-
-  /** The path of a sample, relative to the root of the data set, with forward slashes. */
-  path(sample: number): string {
-    assert(
-      Number.isInteger(sample) && sample >= 0 && sample < this.size,
-      `no sample ${sample} in ${this.folder}`,
-    );
-    const name = this.#names.toString('utf8', sample === 0 ? 0 : this.#ends[sample - 1], this.#ends[sample]);
-    return `${this.folder}/${this.#classes[this.labels[sample]!]}/${name}`;
-  }
-}
-
 /** An indexed data set, with the splits that were asked for. */
 export type DatasetIndex<S extends SplitName = SplitName> = {
   /** Absolute path. */
   readonly root: string;
   /** Names of the classes, sorted: the label is the position. */
   readonly classes: readonly string[];
-  /** SHA-256 (hex) over the paths and sizes of all samples in order: equal on every host that has the same files. */
+  /** SHA-256 (hex) over the manifests of all splits: equal on every host that has files of the same names and sizes. */
   readonly fingerprint: string;
+  /** The file in which this index is kept for later, or null. */
+  readonly keptIn: string | null;
 } & Readonly<Record<S, Split>>;
+
+/** A folder that was looked into, with what changes when an entry of it is added, removed or renamed. */
+export interface SeenFolder {
+  /** Relative to the root. */
+  readonly path: string;
+  readonly stamp: string;
+  /** Milliseconds since the epoch, by the clock of the file system. */
+  readonly changedAt: number;
+}
 
 /**
  * Indexes the splits named in `needed` of the data set at `root`: `train/<class>/*` and `val/<class>/*` (or
  * `val_in_folders/<class>/*`). Files are found in subfolders too, and symbolic links are followed.
  * With `train`, at least two classes are wanted; with both splits, the same classes in both.
+ * @param seen is told every folder before it is read
  * @throws CornetError DATA_MISSING or DATA_INVALID, naming the folder
  */
 export async function indexDataset<S extends SplitName>(
   root: string,
   needed: readonly S[],
+  seen: (folder: SeenFolder) => void = () => {},
 ): Promise<DatasetIndex<S>> {
   const absolute = resolve(root);
   await listFolder(absolute, 'The data folder');
-  const hash = createHash('sha256');
+  const watch = async (path: string) => seen(await lookAt(absolute, path));
+  await watch('');
   const splits: Partial<Record<SplitName, Split>> = {};
   let classes: readonly string[] | null = null;
-  for (const name of ['train', 'val'] as const) {
+  for (const name of splitNames) {
     if (!(needed as readonly SplitName[]).includes(name)) continue;
     const folder = await findSplit(absolute, name);
+    await watch(folder);
     const found = await listClasses(join(absolute, folder), name);
     if (classes !== null) checkSameClasses(join(absolute, folder), classes, found);
     classes = found;
-    splits[name] = await indexSplit(absolute, folder, found, hash.update(`${name}\n`));
+    splits[name] = await indexSplit(absolute, folder, found, watch);
   }
   assert(classes !== null, 'at least one split is needed');
-  const index = { root: absolute, classes, fingerprint: hash.digest('hex'), ...splits };
+  const index = { root: absolute, classes, fingerprint: fingerprintOf(splits), keptIn: null, ...splits };
   return index as unknown as DatasetIndex<S>;
+}
+
+/** Of the splits that are there, in a fixed order. */
+export function fingerprintOf(splits: Partial<Record<SplitName, { readonly manifest: Buffer }>>): string {
+  const hash = createHash('sha256');
+  for (const name of splitNames) {
+    const split = splits[name];
+    if (split !== undefined) hash.update(`${name}\n`).update(split.manifest);
+  }
+  return hash.digest('hex');
+}
+
+/** A folder as it is now; with links followed. The change time, unlike the modification time, cannot be set back. */
+export async function lookAt(root: string, path: string): Promise<SeenFolder> {
+  const { ino, ctimeNs } = await stat(join(root, path), { bigint: true }).catch((cause: unknown) => {
+    throw folderError('The folder', join(root, path), cause);
+  });
+  return { path, stamp: `${ino}:${ctimeNs}`, changedAt: Number(ctimeNs / 1_000_000n) };
 }
 
 async function findSplit(root: string, name: SplitName): Promise<string> {
@@ -149,31 +140,31 @@ async function indexSplit(
   root: string,
   folder: string,
   classes: readonly string[],
-  hash: Hash,
+  watch: (path: string) => Promise<void>,
 ): Promise<Split> {
-  const found = await mapBounded(classes, indexing.classesAtOnce, async (name) => {
-    const classFolder = join(root, folder, name);
-    const files = await listImages(classFolder);
-    if (files.names.length === 0) {
-      throw new CornetError('DATA_MISSING', `The class folder ${classFolder} holds no images.`);
-    }
-    return files;
+  const manifests = await mapBounded(classes, indexing.classesAtOnce, async (name) => {
+    const { names, sizes } = await listImages(root, `${folder}/${name}`, watch);
+    return Buffer.from(names.map((below, i) => `${name}/${below}\0${sizes[i]}\n`).join(''));
   });
-  for (const [label, { names, sizes }] of found.entries()) {
-    const lines = names.map((name, i) => `${classes[label]}/${name}\0${sizes[i]}\n`);
-    hash.update(lines.join(''));
-  }
-  const files = found.map(({ names }) => names);
-  return new Split(folder, classes, files);
+  return new Split(folder, Buffer.concat(manifests));
 }
 
-/** All images of a class with their sizes in bytes, in torchvision's order: by folder, then by name. */
-async function listImages(classFolder: string): Promise<{ names: string[]; sizes: number[] }> {
+/**
+ * All images of a class with their sizes in bytes, in torchvision's order: by folder, then by name.
+ * @param folder the class's, relative to the root
+ */
+async function listImages(
+  root: string,
+  folder: string,
+  watch: (path: string) => Promise<void>,
+): Promise<{ names: string[]; sizes: number[] }> {
+  const classFolder = join(root, folder);
   const found: { folder: string; files: string[] }[] = [];
   // `trail`: the real paths from the class folder down to here, to notice a link that leads back up
   async function walk(below: string, trail: readonly string[]): Promise<void> {
     const here = join(classFolder, below);
     const files: string[] = [];
+    await watch(`${folder}/${below}`.replace(/\/$/, ''));
     for (const entry of await listFolder(here, 'The class folder')) {
       if (await isFolder(here, entry)) {
         const real = await realpath(join(here, entry.name));
@@ -188,12 +179,18 @@ async function listImages(classFolder: string): Promise<{ names: string[]; sizes
   await walk('', [await realpath(classFolder)]);
   found.sort((a, b) => compareCodePoints(a.folder.replace(/\/$/, ''), b.folder.replace(/\/$/, '')));
   const names = found.flatMap(({ folder, files }) => files.map((file) => folder + file));
+  if (names.length === 0) {
+    throw new CornetError('DATA_MISSING', `The class folder ${classFolder} holds no images.`);
+  }
   const sizes = await mapBounded(names, indexing.statsAtOnce, (name) => fileSize(join(classFolder, name)));
   return { names, sizes };
 }
 
+/** Half the work of the one in node:fs/promises, which counts where there are a million files. */
+const quickStat = promisify(statWithCallback);
+
 async function fileSize(path: string): Promise<number> {
-  const stats = await stat(path).catch((cause: unknown) => {
+  const stats = await quickStat(path).catch((cause: unknown) => {
     throw new CornetError('DATA_INVALID', `The file ${path} cannot be read: ${reason(cause)}.`, { cause });
   });
   if (!stats.isFile()) throw new CornetError('DATA_INVALID', `${path} is not a regular file.`);
@@ -210,8 +207,12 @@ async function listFolder(path: string, what: string): Promise<Dirent[]> {
   try {
     return await readdir(path, { withFileTypes: true });
   } catch (cause) {
-    throw new CornetError('DATA_MISSING', `${what} ${path} cannot be read: ${reason(cause)}.`, { cause });
+    throw folderError(what, path, cause);
   }
+}
+
+function folderError(what: string, path: string, cause: unknown): CornetError {
+  return new CornetError('DATA_MISSING', `${what} ${path} cannot be read: ${reason(cause)}.`, { cause });
 }
 
 function reason(cause: unknown): string {

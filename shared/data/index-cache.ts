@@ -1,0 +1,202 @@
+/**
+ * The index of a large data set, kept from one start to the next, so that local workers and resumes need not ask for
+ * the sizes of a million files again.
+ *
+ * A kept index is used while no folder of the data set has changed (inode and change time: a file added, removed
+ * or renamed shows there). A file that was rewritten in place does not show in its folder: that is noticed when the
+ * file is read (`checkSize`). So whatever a run reads has the names and sizes that its fingerprint stands for.
+ */
+import { createHash } from 'node:crypto';
+import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { nanoid } from 'nanoid';
+import { z } from 'zod';
+import { mapBounded } from '../bounded.ts';
+import { indexCache, indexing } from '../defaults.ts';
+import { CornetError } from '../errors.ts';
+import {
+  type DatasetIndex,
+  fingerprintOf,
+  indexDataset,
+  lookAt,
+  type SeenFolder,
+  type SplitName,
+} from './dataset-index.ts';
+import { Split } from './split.ts';
+
+/**
+ * What stands before the manifests: a line with its SHA-256, and itself as a line of JSON. It holds the fingerprint of
+ * the manifests, so that no damage to the file can go unnoticed.
+ */
+const headerSchema = z.strictObject({
+  format: z.literal(1),
+  root: z.string(),
+  fingerprint: z.string(),
+  splits: z.array(
+    z.strictObject({ name: z.enum(['train', 'val']), folder: z.string(), bytes: z.int().nonnegative() }),
+  ),
+  folders: z.array(z.strictObject({ path: z.string(), stamp: z.string() })),
+});
+type Header = z.infer<typeof headerSchema>;
+
+export interface IndexCacheOptions {
+  /** Where indexes are kept; made when it is missing. */
+  readonly folder: string;
+  /** The fewest images that are worth a file. */
+  readonly fewestImages: number;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  /** Takes a sentence about why an index was made anew, or is not kept. */
+  readonly note: Note;
+}
+
+type Note = (sentence: string) => void;
+
+/** The user's cache folder, as the XDG base directory specification says where that is. */
+export function indexCacheFolder(environment: NodeJS.ProcessEnv): string {
+  const base = environment.XDG_CACHE_HOME || join(homedir(), '.cache');
+  return join(base, 'cornet-ts', 'index');
+}
+
+/**
+ * `indexDataset`, or what it made of the same folders before.
+ * @throws CornetError as `indexDataset`; trouble with the cache is noted and never fatal
+ */
+export async function cachedIndex<S extends SplitName>(
+  root: string,
+  needed: readonly S[],
+  options: IndexCacheOptions,
+): Promise<DatasetIndex<S>> {
+  const absolute = resolve(root);
+  const file = join(options.folder, `${nameOf(absolute, needed)}.index`);
+  const kept = await readKept(file, absolute, options.note);
+  if (kept !== null) return kept as DatasetIndex<S>;
+
+  const began = options.now();
+  const folders: SeenFolder[] = [];
+  const index = await indexDataset(absolute, needed, (folder) => folders.push(folder));
+  const images = needed.reduce((sum, name) => sum + index[name].size, 0);
+  if (images < options.fewestImages) return index;
+  // A change within the grain of the file system's clock would leave the change time as it is.
+  const fresh = folders.find(({ changedAt }) => changedAt > began - indexCache.settleTime);
+  if (fresh !== undefined) {
+    options.note(`The index is not kept, because ${join(absolute, fresh.path)} changed just now.`);
+    return index;
+  }
+  const isKept = await keep(file, index as DatasetIndex, { needed, folders, note: options.note });
+  return isKept ? { ...index, keptIn: file } : index;
+}
+
+/**
+ * To be awaited before a sample that is read counts.
+ * @throws CornetError DATA_DIFFERS when the file has another size than when it was indexed; the kept index is deleted,
+ * so that the next start makes a new one
+ */
+export async function checkSize(
+  index: Pick<DatasetIndex, 'root' | 'keptIn'>,
+  split: Split,
+  sample: number,
+): Promise<void> {
+  const path = join(index.root, split.path(sample));
+  const found = await stat(path).catch(() => null); // the reader will say best what is wrong with it
+  const indexed = split.bytes(sample);
+  if (found === null || found.size === indexed) return;
+  if (index.keptIn !== null) await rm(index.keptIn, { force: true });
+  throw new CornetError(
+    'DATA_DIFFERS',
+    `The image ${path} has ${found.size} bytes, and had ${indexed} when the data set was indexed.`,
+    { hint: 'Restore the file and start again with --resume, or start a new run.' },
+  );
+}
+
+function nameOf(root: string, needed: readonly SplitName[]): string {
+  const key = [root, ...[...needed].sort()].join('\0');
+  return sha256(key).slice(0, 32);
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+async function readKept(file: string, root: string, note: Note): Promise<DatasetIndex | null> {
+  const bytes = await readFile(file).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') note(`The index kept in ${file} cannot be read: ${error.message}.`);
+    return null;
+  });
+  if (bytes === null) return null;
+  const headerBegin = bytes.indexOf('\n') + 1;
+  const headerEnd = bytes.indexOf('\n', headerBegin);
+  const line = bytes.toString('utf8', headerBegin, headerEnd);
+  const header = bytes.toString('utf8', 0, headerBegin) === `${sha256(line)}\n` ? parseHeader(line) : null;
+  const splits = header?.root === root ? cutManifests(bytes.subarray(headerEnd + 1), header) : null;
+  if (header === null || splits === null) {
+    note(`The index kept in ${file} cannot be used: the data set is indexed anew.`);
+    return null;
+  }
+  const changed = await firstChanged(root, header.folders);
+  if (changed !== null) {
+    note(`${join(root, changed)} has changed: the data set is indexed anew.`);
+    return null;
+  }
+  const whole = Object.entries(splits).map(([name, cut]) => [name, new Split(cut.folder, cut.manifest)]);
+  const { classes } = whole[0]![1] as Split;
+  const { fingerprint } = header;
+  return { root, classes, fingerprint, keptIn: file, ...Object.fromEntries(whole) } as DatasetIndex;
+}
+
+/** Null for a file of another version of this program. */
+function parseHeader(line: string): Header | null {
+  return headerSchema.safeParse(JSON.parse(line)).data ?? null;
+}
+
+/** Null when they are not the manifests that the header was written for. */
+function cutManifests(body: Buffer, { splits, fingerprint }: Header) {
+  const cut: Partial<Record<SplitName, { folder: string; manifest: Buffer }>> = {};
+  let begin = 0;
+  for (const { name, folder, bytes } of splits) {
+    cut[name] = { folder, manifest: body.subarray(begin, begin + bytes) };
+    begin += bytes;
+  }
+  return begin === body.length && fingerprintOf(cut) === fingerprint ? cut : null;
+}
+
+async function firstChanged(root: string, folders: Header['folders']): Promise<string | null> {
+  const same = await mapBounded(folders, indexing.statsAtOnce, async ({ path, stamp }) => {
+    const now = await lookAt(root, path).catch(() => null); // what is gone has changed
+    return now?.stamp === stamp;
+  });
+  return folders[same.indexOf(false)]?.path ?? null;
+}
+
+/** Written under another name first, because several processes may keep the same index at the same time. */
+async function keep(
+  file: string,
+  index: DatasetIndex,
+  { needed, folders, note }: { needed: readonly SplitName[]; folders: readonly SeenFolder[]; note: Note },
+): Promise<boolean> {
+  const header: Header = {
+    format: 1,
+    root: index.root,
+    fingerprint: index.fingerprint,
+    splits: needed.map((name) => {
+      const { folder, manifest } = index[name];
+      return { name, folder, bytes: manifest.length };
+    }),
+    folders: folders.map(({ path, stamp }) => ({ path, stamp })),
+  };
+  const part = `${file}.${nanoid()}`;
+  try {
+    await mkdir(dirname(file), { recursive: true });
+    const manifests = needed.map((name) => index[name].manifest);
+    const line = JSON.stringify(header);
+    const lines = Buffer.from(`${sha256(line)}\n${line}\n`);
+    await writeFile(part, [lines, ...manifests], { mode: 0o600 });
+    await rename(part, file);
+    return true;
+  } catch (error) {
+    note(`The index of ${index.root} cannot be kept in ${file}: ${(error as Error).message}.`);
+    await rm(part, { force: true }).catch(() => undefined); // the same trouble again
+    return false;
+  }
+}
