@@ -16,8 +16,8 @@ usage() {
   cat <<TEXT
 Usage: deploy/setup.sh [--libtorch auto|wheel|debian|DIR]
 
-Sets up what is missing: a C++ compiler and redis-server from the distribution, the npm packages, libtorch, the
-torch addon and the compiled TypeScript.
+Sets up what is missing: a C++ compiler, redis-server and libjpeg-turbo from the distribution, the npm packages,
+libtorch, the torch addon, the image addon and the compiled TypeScript.
 
   --libtorch auto    (default) the first of these that works: \$LIBTORCH; the torch that python3 imports;
                      the pip wheel of torch $torch_version, for CUDA where nvidia-smi works; Debian's libtorch-dev
@@ -194,6 +194,23 @@ load_addon() {
     "$cache/torch-addon/$(<"$cache/torch-addon/current")/torch.node"
 }
 
+# --- The image addon ----------------------------------------------------------------------------------------------------
+
+# Without it images are decoded by sharp, to the same bits but slower: no reason to stop.
+image_addon() {
+  build_image_addon && return
+  echo "The image addon cannot be built, with which images are decoded fast (see $log)."
+  [[ ! -e /usr/include/jpeglib.h ]] && install_packages libjpeg-dev && build_image_addon && return
+  echo "Images are decoded by sharp, which takes about five times as long."
+}
+
+build_image_addon() {
+  local start=$EPOCHREALTIME
+  echo "Building the image addon ..."
+  quietly deploy/build-image-addon.sh || return 1
+  echo "  done in $(since "$start")"
+}
+
 # --- The rest of the project --------------------------------------------------------------------------------------------
 
 npm_packages_agree() {
@@ -255,11 +272,14 @@ has setpriv || missing+=(util-linux)
 if ((${#missing[@]} > 0)); then
   # What will be needed next is asked for at once.
   [[ ${sources[*]} != *wheel* ]] || from_environment || from_python || has_pip || missing+=(python3-pip)
+  [[ -e /usr/include/jpeglib.h ]] || missing+=(libjpeg-dev)
   install_packages "${missing[@]}" || exit 1
 fi
 
 npm_packages_agree 2>/dev/null ||
   step "Installing the npm packages (about 90 MB)" npm ci --include=dev --no-audit --no-fund
+
+image_addon
 
 ready=
 passed_over=()

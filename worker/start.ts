@@ -17,7 +17,7 @@ import { type RunConfig, totalSteps } from '../shared/run-config.ts';
 import { BlobClient, BlobServer } from '../shared/socket-blobs.ts';
 import { lastEntry, StreamReader } from '../shared/streams.ts';
 import { version } from '../shared/version.ts';
-import { SharpDecoder } from './data/decode.ts';
+import { openDecoder } from './data/decode.ts';
 import { ShardLoader } from './data/prefetch.ts';
 import { EngineClient } from './engine/engine-client.ts';
 import { findRun } from './find-run.ts';
@@ -86,14 +86,15 @@ export async function startWorker(options: WorkerOptions): Promise<number> {
     lanes: config.result.lanes,
   });
   const decodeThreads = options.workers ?? config.options.decodeThreads;
+  const decoder = openDecoder(decodeThreads);
+  log.info({ decodeThreads }, `Images are decoded by ${decoder.description}.`);
   const loader = new ShardLoader({
     index,
     schedule,
-    decoder: new SharpDecoder(),
+    decoder,
     imageSize: config.result.imageSize,
     steps: totalSteps(config),
     prefetchShards: defaults.prefetchShards,
-    decodeThreads,
   });
   const shell = new WorkerShell({
     config,

@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import test from 'ava';
 import sharp from 'sharp';
 import { CornetError } from '../../shared/errors.ts';
-import { SharpDecoder } from '../../worker/data/decode.ts';
+import { openDecoder } from '../../worker/data/decode.ts';
 import { resizeAndCentreCrop, squash, type Transform } from '../../worker/data/transform.ts';
 
 const folder = 'test/fixtures/images';
 const size = 224;
-const decoder = new SharpDecoder();
+const decoder = openDecoder(2);
 
 async function decode(path: string, transform: Transform, side = size): Promise<Uint8Array> {
   const image = new Uint8Array(side * side * 3);

@@ -5,7 +5,7 @@ import test, { type ExecutionContext } from 'ava';
 import { type DatasetIndex, indexDataset } from '../../shared/data/dataset-index.ts';
 import { Schedule } from '../../shared/data/schedule.ts';
 import { CornetError } from '../../shared/errors.ts';
-import { type ImageDecoder, SharpDecoder } from '../../worker/data/decode.ts';
+import { type ImageDecoder, openDecoder } from '../../worker/data/decode.ts';
 import { type Batch, ShardLoader, type ShardLoaderOptions } from '../../worker/data/prefetch.ts';
 import { squash } from '../../worker/data/transform.ts';
 
@@ -31,28 +31,33 @@ async function dataset(t: ExecutionContext): Promise<DatasetIndex<'train' | 'val
 /** 24 images in batches of 9: three steps of an epoch, the last with 6 images. */
 function loaderOf(
   index: DatasetIndex<'train'>,
-  changes: Partial<ShardLoaderOptions> & { lanes?: number } = {},
+  changes: Partial<ShardLoaderOptions> & { lanes?: number; threads?: number } = {},
 ): ShardLoader {
-  const { lanes = 3, ...options } = changes;
+  const { lanes = 3, threads = 3, ...options } = changes;
   const schedule = new Schedule({ seed: 5, trainSize: index.train.size, batchSize: 9, lanes });
   return new ShardLoader({
     index,
     schedule,
-    decoder: new SharpDecoder(),
+    decoder: openDecoder(threads),
     imageSize,
     steps: 6,
     prefetchShards: 2,
-    decodeThreads: 3,
     ...options,
   });
 }
 
 /** A decoder whose pictures get ready when the test says so, and that keeps account of what was asked of it. */
 class HeldDecoder implements ImageDecoder {
+  readonly description = 'held';
+  readonly underWay: number;
   readonly asked: string[] = [];
   under = 0;
   most = 0;
   #waiting: (() => void)[] = [];
+
+  constructor(underWay: number) {
+    this.underWay = underWay;
+  }
 
   async decode(path: string, _: unknown, size: number, target: Uint8Array, offset: number): Promise<void> {
     this.asked.push(path);
@@ -90,7 +95,7 @@ test('a shard has the same bytes loaded ahead, loaded on demand, in any order an
   ahead.serve([0, 1, 2], 0);
   const expected = await load(ahead, shards);
   t.deepEqual(await load(loaderOf(index), shards), expected);
-  t.deepEqual(await load(loaderOf(index, { decodeThreads: 1 }), shards.toReversed()), expected);
+  t.deepEqual(await load(loaderOf(index, { threads: 1 }), shards.toReversed()), expected);
   const moved = loaderOf(index);
   moved.serve([1], 2);
   t.deepEqual(await load(moved, shards), expected);
@@ -125,18 +130,12 @@ test('validation and feature batches come in the order asked, without any random
   t.deepEqual([...batch.labels], [0, 1, 0]);
   t.deepEqual(batch.images.subarray(0, imageBytes), batch.images.subarray(2 * imageBytes));
   const alone = new Uint8Array(imageBytes);
-  await new SharpDecoder().decode(
-    join(index.root, index.val.path(20)),
-    squash(imageSize),
-    imageSize,
-    alone,
-    0,
-  );
+  await openDecoder(1).decode(join(index.root, index.val.path(20)), squash(imageSize), imageSize, alone, 0);
   t.deepEqual((await loader.loadBatch(index.val, [20], 'features')).images, alone);
 });
 
 test('no more images are decoded at once than allowed, and no more shards are loaded ahead', async (t) => {
-  const decoder = new HeldDecoder();
+  const decoder = new HeldDecoder(3);
   const loader = loaderOf(await dataset(t), { decoder });
   loader.serve([0, 2], 0);
   await decoder.finishAll();
@@ -148,7 +147,7 @@ test('no more images are decoded at once than allowed, and no more shards are lo
 });
 
 test('a shard that was loaded ahead is handed out without decoding it again', async (t) => {
-  const decoder = new HeldDecoder();
+  const decoder = new HeldDecoder(3);
   const loader = loaderOf(await dataset(t), { decoder, steps: 1 });
   loader.serve([0, 1], 0);
   await decoder.finishAll();
@@ -159,8 +158,8 @@ test('a shard that was loaded ahead is handed out without decoding it again', as
 
 test('what is asked for goes before what is loaded ahead', async (t) => {
   const index = await dataset(t);
-  const decoder = new HeldDecoder();
-  const loader = loaderOf(index, { decoder, decodeThreads: 1 });
+  const decoder = new HeldDecoder(1);
+  const loader = loaderOf(index, { decoder });
   loader.serve([0, 1], 0);
   const urgent = loader.loadBatch(index.val, [7], 'validation');
   await decoder.finishOne();
@@ -171,8 +170,8 @@ test('what is asked for goes before what is loaded ahead', async (t) => {
 
 test('lanes that move away are dropped between two images', async (t) => {
   const index = await dataset(t);
-  const decoder = new HeldDecoder();
-  const loader = loaderOf(index, { decoder, decodeThreads: 1 });
+  const decoder = new HeldDecoder(1);
+  const loader = loaderOf(index, { decoder });
   loader.serve([0], 0);
   t.is(decoder.asked.length, 1);
   loader.serve([2], 0);
@@ -213,8 +212,8 @@ test('an unreadable image is named when its shard is asked for, and not before',
 });
 
 test('closing starts no further image, rejects what is asked for, and waits for what is under way', async (t) => {
-  const decoder = new HeldDecoder();
-  const loader = loaderOf(await dataset(t), { decoder, decodeThreads: 2 });
+  const decoder = new HeldDecoder(2);
+  const loader = loaderOf(await dataset(t), { decoder });
   loader.serve([0, 1, 2], 0);
   const pending = loader.get(0, 0);
   let closed = false;

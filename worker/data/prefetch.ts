@@ -28,8 +28,6 @@ export interface ShardLoaderOptions {
   readonly steps: number;
   /** How many shards are loaded ahead. */
   readonly prefetchShards: number;
-  /** How many images are decoded at once. */
-  readonly decodeThreads: number;
 }
 
 /** A batch in the making. A load that is on no list any more is cancelled: no further image of it is started. */
@@ -54,7 +52,7 @@ interface LoadAhead {
 }
 
 /**
- * Bounded twice: at most `prefetchShards` shards are held ahead, at most `decodeThreads` images are decoded at once.
+ * Bounded twice: at most `prefetchShards` shards are held ahead, at most `decoder.underWay` images are under way.
  * What is asked for goes before what is loaded ahead. Not to be used by two consumers.
  */
 export class ShardLoader {
@@ -180,7 +178,7 @@ export class ShardLoader {
     const loads = [...this.#asked, ...this.#ahead.map(({ load }) => load)];
     for (const load of loads) {
       while (load.started < load.samples.length) {
-        if (this.#decoding === this.#options.decodeThreads) return;
+        if (this.#decoding === this.#options.decoder.underWay) return;
         void this.#decodeImage(load, load.started++);
       }
     }

@@ -1,0 +1,40 @@
+// Pillow's antialiased bilinear resampling of 8-bit pictures, to the bit: resample.ts in C++, as a stream of rows.
+#pragma once
+
+#include "image.h"
+
+#include <vector>
+
+namespace cornet {
+
+// One axis of an image: output position i is the sum over k < count of input[first[i] + k] * weights[i * count + k].
+// All positions have the same count (some weights are 0), so that the loop over k is always equally long.
+struct Taps {
+  int from, to;  // the input positions [from, to) that have any influence
+  int count;
+  std::vector<int> first;
+  std::vector<int32_t> weights;
+};
+
+// Makes one image after the other and keeps its memory in between: nothing is allocated once it is large enough.
+class Resampler {
+ public:
+  // Returns the region of the picture that has any influence.
+  Region begin(const Geometry& geometry, int size);
+
+  // The next row of the region, from top to bottom: four bytes for each pixel, the last one without meaning.
+  void addRow(const uint8_t* rgbx);
+
+  // After the last row: writes the image, uint8 RGB [size, size, 3].
+  void finish(uint8_t* target) const;
+
+ private:
+  int size_ = 0;
+  int rows_ = 0;
+  size_t lineBytes_ = 0;
+  Taps across_, down_;
+  std::vector<double> line_;
+  std::vector<uint8_t> lines_;  // the rows of the region, resampled to the width of the image
+};
+
+}  // namespace cornet

@@ -1,0 +1,59 @@
+/** The native image addon as TypeScript sees it: where it is found and what it offers. */
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { packageRoot } from '../../shared/package-root.ts';
+
+/** A `Geometry` as plain data: box.left, .top, .width, .height, width, height, left, top, flip (0 or 1). */
+export type PlainGeometry = Int32Array;
+
+/** Most of a picture's pixels, a file's bytes, libjpeg's bytes, a progressive file's scans. */
+export type PlainLimits = readonly [pixels: number, fileBytes: number, decoderBytes: number, scans: number];
+
+/**
+ * Threads that read files and threads that make images. What is under way keeps the event loop alive. The target must
+ * not be transferred before its promise is settled. A file that is no good rejects with an Error of code `IMAGE`, whose
+ * message is the rest of the sentence "The image … cannot be read: "; a geometry or target that does not fit is a RangeError.
+ */
+export interface ImagePool {
+  /**
+   * The image of a JPEG file, greyscale or of three components. False, and nothing written, for every other file.
+   * @param transform is asked for the geometry once the size is known; what it throws rejects the promise
+   */
+  decode(
+    path: string,
+    transform: (width: number, height: number) => PlainGeometry,
+    size: number,
+    target: Uint8Array,
+    offset: number,
+  ): Promise<boolean>;
+  /** The image of a picture that is decoded already, uint8 RGB without padding. */
+  resample(
+    picture: Uint8Array,
+    width: number,
+    height: number,
+    geometry: PlainGeometry,
+    size: number,
+    target: Uint8Array,
+    offset: number,
+  ): Promise<true>;
+}
+
+export interface ImageAddon {
+  ImagePool: new (decodeThreads: number, readThreads: number, limits: PlainLimits) => ImagePool;
+  /** `libjpeg-turbo 2.1.5`. */
+  library(): string;
+}
+
+/** The addon that `current` in the package's .cache/image-addon names, or the reason why there is none. */
+export function loadImageAddon(): ImageAddon | { missing: string } {
+  const cache = join(packageRoot, '.cache', 'image-addon');
+  const pointer = join(cache, 'current');
+  if (!existsSync(pointer)) return { missing: `the image addon has not been built: there is no ${pointer}` };
+  const file = join(cache, readFileSync(pointer, 'utf8').trim(), 'images.node');
+  try {
+    return createRequire(import.meta.url)(file);
+  } catch (cause) {
+    return { missing: `the image addon ${file} cannot be loaded: ${(cause as Error).message}` };
+  }
+}

@@ -1,0 +1,44 @@
+/** The fast decoder: JPEG files go through the addon from the disk to the batch, everything else is decoded by sharp. */
+import { imageLimits, readThreads } from '../../shared/defaults.ts';
+import type { ImageDecoder } from './decode.ts';
+import type { ImageAddon, ImagePool, PlainGeometry } from './image-addon.ts';
+import { decodePicture, unreadable } from './picture.ts';
+import type { Geometry, Transform } from './transform.ts';
+
+/**
+ * Decodes only what the geometry looks at, and to the same pixels as a full decode. Files are read on threads of their
+ * own, ahead of the decoding: a slow disk has many requests to work on, and keeps no decoding thread waiting.
+ */
+export class NativeDecoder implements ImageDecoder {
+  readonly description: string;
+  readonly underWay: number;
+  readonly #pool: ImagePool;
+
+  /** @param threads how many images are decoded at once */
+  constructor(addon: ImageAddon, threads: number) {
+    const { pixels, fileBytes, decoderBytes, scans } = imageLimits;
+    this.#pool = new addon.ImagePool(threads, readThreads, [pixels, fileBytes, decoderBytes, scans]);
+    this.description = addon.library();
+    this.underWay = threads + readThreads;
+  }
+
+  async decode(
+    path: string,
+    transform: Transform,
+    size: number,
+    target: Uint8Array,
+    offset: number,
+  ): Promise<void> {
+    const plainTransform = (width: number, height: number) => plain(transform(width, height));
+    const decoded = await this.#pool.decode(path, plainTransform, size, target, offset).catch((cause) => {
+      throw cause.code === 'IMAGE' ? unreadable(path, cause) : cause;
+    });
+    if (decoded) return;
+    const { width, height, pixels } = await decodePicture(path);
+    await this.#pool.resample(pixels, width, height, plainTransform(width, height), size, target, offset);
+  }
+}
+
+function plain({ box, width, height, left, top, flip }: Geometry): PlainGeometry {
+  return Int32Array.of(box.left, box.top, box.width, box.height, width, height, left, top, Number(flip));
+}

@@ -1,0 +1,35 @@
+/** The decoder that needs nothing but the sharp package. */
+import sharp from 'sharp';
+import type { ImageDecoder } from './decode.ts';
+import { decodePicture } from './picture.ts';
+import { Resampler } from './resample.ts';
+import type { Transform } from './transform.ts';
+
+/**
+ * Decodes whole pictures with sharp and resamples as Pillow does: sharp's own resizing is up to 100 levels away from
+ * Pillow's. Decoding runs on libuv's threads, one per picture: a process that decodes more than four at once wants
+ * UV_THREADPOOL_SIZE set before it starts. Resampling runs here, on the event loop: about 1 ms for a crop of an
+ * ImageNet photograph and 0.2 µs for each of a larger picture's bytes.
+ */
+export class SharpDecoder implements ImageDecoder {
+  readonly description: string;
+  readonly underWay: number;
+  readonly #resampler = new Resampler();
+
+  /** @param because why it is this decoder and not the fast one */
+  constructor(threads: number, because: string) {
+    this.underWay = threads;
+    this.description = `sharp ${sharp.versions.sharp} (slower: ${because})`;
+  }
+
+  async decode(
+    path: string,
+    transform: Transform,
+    size: number,
+    target: Uint8Array,
+    offset: number,
+  ): Promise<void> {
+    const picture = await decodePicture(path);
+    this.#resampler.run(picture, transform(picture.width, picture.height), size, target, offset);
+  }
+}
