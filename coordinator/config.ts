@@ -3,7 +3,8 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { nanoid } from 'nanoid';
 import type { ZodError } from 'zod';
-import { type DatasetIndex, indexDataset } from '../shared/data/dataset-index.ts';
+import type { DatasetIndex } from '../shared/data/dataset-index.ts';
+import { cachedIndex, userIndexCache } from '../shared/data/index-cache.ts';
 import { CornetError } from '../shared/errors.ts';
 import { checkTimeouts, type RunConfig, runConfig } from '../shared/run-config.ts';
 import { version } from '../shared/version.ts';
@@ -24,7 +25,7 @@ import type { RunFolder } from './run-folder.ts';
 export async function newConfig(options: StartOptions, localWorkers: number): Promise<RunConfig> {
   const chosen = chooseOptions(options, localWorkers);
   const free = chooseFreeOptions(options, chosen.model, null);
-  const index = await indexDataset(free.dataPath, ['train', 'val']);
+  const index = await indexOf(free.dataPath);
   return checked({
     format: 1,
     run: nanoid(10),
@@ -60,7 +61,7 @@ export async function resumedConfig(options: StartOptions, folder: RunFolder): P
     throw new CornetError('RESULT_OPTION_CHANGED', `A resume cannot change ${changed.join(', ')}.`);
   }
   const free = chooseFreeOptions(options, former.result.model, former.options);
-  const { fingerprint } = describeData(await indexDataset(free.dataPath, ['train', 'val']));
+  const { fingerprint } = describeData(await indexOf(free.dataPath));
   if (fingerprint !== former.result.fingerprint) {
     throw new CornetError(
       'DATA_DIFFERS',
@@ -102,7 +103,13 @@ async function startingWeights({ restorePath }: StartOptions, seed: number): Pro
   return `sha256 ${createHash('sha256').update(bytes).digest('hex')}`;
 }
 
-function describeData(index: DatasetIndex<'train' | 'val'>) {
+/** There is no log yet: what is to be said of the kept index goes to standard error. */
+function indexOf(dataPath: string): Promise<DatasetIndex> {
+  const cache = userIndexCache(process.env, (sentence) => process.stderr.write(`${sentence}\n`));
+  return cachedIndex(dataPath, ['train', 'val'], cache);
+}
+
+function describeData(index: DatasetIndex) {
   return {
     fingerprint: index.fingerprint,
     trainImages: index.train.size,

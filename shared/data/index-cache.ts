@@ -53,10 +53,11 @@ export interface IndexCacheOptions {
 
 type Note = (sentence: string) => void;
 
-/** The user's cache folder, as the XDG base directory specification says where that is. */
-export function indexCacheFolder(environment: NodeJS.ProcessEnv): string {
+/** Indexes in the user's cache folder, where the XDG base directory specification has it. */
+export function userIndexCache(environment: NodeJS.ProcessEnv, note: Note): IndexCacheOptions {
   const base = environment.XDG_CACHE_HOME || join(homedir(), '.cache');
-  return join(base, 'cornet-ts', 'index');
+  const folder = join(base, 'cornet-ts', 'index');
+  return { folder, fewestImages: indexCache.fewestImages, now: Date.now, note };
 }
 
 /**

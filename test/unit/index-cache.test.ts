@@ -11,7 +11,7 @@ import {
 import { dirname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { indexDataset } from '../../shared/data/dataset-index.ts';
-import { cachedIndex, checkSize, indexCacheFolder } from '../../shared/data/index-cache.ts';
+import { cachedIndex, checkSize, userIndexCache } from '../../shared/data/index-cache.ts';
 import { indexCache } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
@@ -158,6 +158,6 @@ test('a small data set leaves no file behind', async (t) => {
 });
 
 test('indexes are kept in the cache folder of the XDG specification', (t) => {
-  t.is(indexCacheFolder({ XDG_CACHE_HOME: '/some/cache' }), '/some/cache/cornet-ts/index');
-  t.regex(indexCacheFolder({}), /\/\.cache\/cornet-ts\/index$/);
+  t.is(userIndexCache({ XDG_CACHE_HOME: '/some/cache' }, t.log).folder, '/some/cache/cornet-ts/index');
+  t.regex(userIndexCache({}, t.log).folder, /\/\.cache\/cornet-ts\/index$/);
 });
