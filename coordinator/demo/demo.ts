@@ -7,6 +7,7 @@ import { duration, percent } from '../progress.ts';
 import { startRun } from '../start.ts';
 import { makeDemoDataset } from './make-dataset.ts';
 import { demoImages, demoRecipe } from './recipe.ts';
+import { writeDemoReport } from './report.ts';
 
 /** @param folder gets `images/` (kept for another time) and `run/` (made anew); returns the exit code */
 export async function runDemo(folder: string): Promise<number> {
@@ -19,6 +20,8 @@ export async function runDemo(folder: string): Promise<number> {
   const report = await startRun({ ...demoRecipe, dataPath: images, outputPath: run, resume: false });
   if (report.exitCode !== exitCodes.complete) return report.exitCode;
   const { validation, imagesPerSecond, checkpoint } = report;
+  const picture = join(folder, 'report.svg');
+  await writeDemoReport(picture, join(run, 'metrics.jsonl'), images);
   const rows: [string, string][] = [
     [
       'model',
@@ -30,6 +33,7 @@ export async function runDemo(folder: string): Promise<number> {
     ['validation loss', validation === null ? '-' : validation.loss.toFixed(4)],
     ['training speed', imagesPerSecond === null ? '-' : `${imagesPerSecond.toFixed(0)} images/s`],
     ['time', duration((performance.now() - began) / 1000)],
+    ['picture', relative('.', picture)],
     ['checkpoint', relative('.', join(run, 'checkpoints', checkpoint ?? ''))],
     ['metrics', relative('.', join(run, 'metrics.jsonl'))],
     ['log', relative('.', join(run, 'log.jsonl'))],

@@ -3,10 +3,10 @@ export const demoRecipe = {
   model: 'Z',
   cpuWorkers: 2,
   imageSize: 64,
-  batchSize: 64,
-  epochs: 12,
-  learningRate: 0.02,
-  stepSize: 9,
+  batchSize: 32,
+  epochs: 14,
+  learningRate: 0.01,
+  stepSize: 11,
   saveValEpochs: 2,
 } as const;
 
