@@ -6,7 +6,7 @@ import { nanoid } from 'nanoid';
 import { pino } from 'pino';
 import { RedisBlobs } from '../shared/blobs.ts';
 import { Carriers, placeOfThisProcess } from '../shared/carriers.ts';
-import { indexDataset } from '../shared/data/dataset-index.ts';
+import { cachedIndex, userIndexCache } from '../shared/data/index-cache.ts';
 import { Schedule } from '../shared/data/schedule.ts';
 import { defaults, timeouts } from '../shared/defaults.ts';
 import { CornetError, exitCodes } from '../shared/errors.ts';
@@ -36,7 +36,12 @@ export interface WorkerOptions {
 export async function startWorker(options: WorkerOptions): Promise<number> {
   const config = await findRun(options.redis, options.run);
   const log = pino({ base: { pid: process.pid, device: options.device } });
-  const index = await indexDataset(resolve(options.dataPath ?? config.options.dataPath), ['train', 'val']);
+  const dataPath = resolve(options.dataPath ?? config.options.dataPath);
+  const index = await cachedIndex(
+    dataPath,
+    ['train', 'val'],
+    userIndexCache(process.env, (sentence) => log.info(sentence)),
+  );
   if (index.fingerprint !== config.result.fingerprint) {
     throw new CornetError(
       'DATA_DIFFERS',

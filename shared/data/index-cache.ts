@@ -4,7 +4,7 @@
  *
  * A kept index is used while no folder of the data set has changed (inode and change time: a file added, removed
  * or renamed shows there). A file that was rewritten in place does not show in its folder: that is noticed when the
- * file is read (`checkSize`). So whatever a run reads has the names and sizes that its fingerprint stands for.
+ * file is read (`checkSizes`). So whatever a run reads has the names and sizes that its fingerprint stands for.
  */
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
@@ -90,25 +90,27 @@ export async function cachedIndex<S extends SplitName>(
 }
 
 /**
- * To be awaited before a sample that is read counts.
- * @throws CornetError DATA_DIFFERS when the file has another size than when it was indexed; the kept index is deleted,
+ * To be awaited before samples that were read count.
+ * @throws CornetError DATA_DIFFERS when a file has another size than when it was indexed; the kept index is deleted,
  * so that the next start makes a new one
  */
-export async function checkSize(
+export async function checkSizes(
   index: Pick<DatasetIndex, 'root' | 'keptIn'>,
   split: Split,
-  sample: number,
+  samples: ArrayLike<number>,
 ): Promise<void> {
-  const path = join(index.root, split.path(sample));
-  const found = await stat(path).catch(() => null); // the reader will say best what is wrong with it
-  const indexed = split.bytes(sample);
-  if (found === null || found.size === indexed) return;
-  if (index.keptIn !== null) await rm(index.keptIn, { force: true });
-  throw new CornetError(
-    'DATA_DIFFERS',
-    `The image ${path} has ${found.size} bytes, and had ${indexed} when the data set was indexed.`,
-    { hint: 'Restore the file and start again with --resume, or start a new run.' },
-  );
+  await mapBounded(Array.from(samples), indexing.statsAtOnce, async (sample) => {
+    const path = join(index.root, split.path(sample));
+    const found = await stat(path).catch(() => null); // the reader has said what is wrong with it, or will
+    const indexed = split.bytes(sample);
+    if (found === null || found.size === indexed) return;
+    if (index.keptIn !== null) await rm(index.keptIn, { force: true });
+    throw new CornetError(
+      'DATA_DIFFERS',
+      `The image ${path} has ${found.size} bytes, and had ${indexed} when the data set was indexed.`,
+      { hint: 'Restore the file and start again with --resume, or start a new run.' },
+    );
+  });
 }
 
 function nameOf(root: string, needed: readonly SplitName[]): string {

@@ -1,4 +1,4 @@
-import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { appendFile, cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -209,6 +209,16 @@ test('an unreadable image is named when its shard is asked for, and not before',
     t.is(error?.code, 'IMAGE_UNREADABLE');
     t.true(error?.message.includes(basename(path)));
   }
+});
+
+test('an image of another size than when it was indexed is refused, although it can be read', async (t) => {
+  const index = await dataset(t);
+  const { samples } = new Schedule({ seed: 5, trainSize: 24, batchSize: 9, lanes: 3 }).shard(0, 0);
+  const path = join(index.root, index.train.path(samples[1]!));
+  await appendFile(path, 'trailing bytes that no decoder minds');
+  const error = await t.throwsAsync(loaderOf(index).get(0, 0), { instanceOf: CornetError });
+  t.is(error?.code, 'DATA_DIFFERS');
+  t.true(error?.message.includes(path));
 });
 
 test('closing starts no further image, rejects what is asked for, and waits for what is under way', async (t) => {

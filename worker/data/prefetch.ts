@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import type { DatasetIndex, Split } from '../../shared/data/dataset-index.ts';
+import { checkSizes } from '../../shared/data/index-cache.ts';
 import type { Schedule } from '../../shared/data/schedule.ts';
 import { Draws, streams } from '../../shared/random.ts';
 import type { ImageDecoder } from './decode.ts';
@@ -83,7 +84,7 @@ export class ShardLoader {
   /**
    * The images and labels of a shard, loaded now if they were not loaded ahead. They are handed out: asked a second
    * time, they are loaded a second time, to the same bytes.
-   * @throws CornetError IMAGE_UNREADABLE
+   * @throws CornetError IMAGE_UNREADABLE, DATA_DIFFERS
    */
   async get(step: number, lane: number): Promise<Batch> {
     const held = this.#ahead.find((ahead) => ahead.step === step && ahead.lane === lane);
@@ -96,7 +97,7 @@ export class ShardLoader {
 
   /**
    * Images and labels of any samples of a split, in the order given.
-   * @throws CornetError IMAGE_UNREADABLE
+   * @throws CornetError IMAGE_UNREADABLE, DATA_DIFFERS
    */
   async loadBatch(split: Split, samples: ArrayLike<number>, mode: BatchMode): Promise<Batch> {
     const { imageSize } = this.#options;
@@ -194,7 +195,8 @@ export class ShardLoader {
       const offset = position * this.#imageBytes();
       await decoder.decode(path, load.transform(sample), imageSize, load.batch.images, offset);
       load.finished++;
-      if (load.finished === load.samples.length) load.resolve(load.batch);
+      if (load.finished < load.samples.length) return;
+      checkSizes(index, load.split, load.samples).then(() => load.resolve(load.batch), load.reject);
     } catch (error) {
       load.started = load.samples.length;
       load.reject(error);
