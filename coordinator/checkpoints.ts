@@ -185,17 +185,9 @@ export class Checkpoints {
   }
 
   async #load(path: string): Promise<Checkpoint> {
-    const file = await readFileOf(path);
     const known = this.#best === null ? this.#records : [...this.#records, this.#best];
     const record = known.find((one) => join(this.#folder, one.file) === path);
-    if (record !== undefined && sha256(file.header, file.body) !== record.sha256) {
-      throw damaged(path, 'its SHA-256 is not the one that was noted when it was written');
-    }
-    const metadata = metadataSchema.safeParse(file.metadata);
-    if (!metadata.success) throw damaged(path, `it is not one of this program in format ${formatVersion}`);
-    checkLayout(file.entries, this.#layout, path);
-    const { step, epoch, identity } = metadata.data;
-    return { path, step, epoch, identity, body: file.body, validation: record?.validation ?? null };
+    return readCheckpoint(path, () => this.#layout, record ?? null);
   }
 
   /** What to do when the checkpoint at `path` cannot be used: the newest good one before it. */
@@ -252,6 +244,39 @@ export class Checkpoints {
   async #writeJson(name: string, value: unknown): Promise<void> {
     await writeDurably(join(this.#folder, name), [Buffer.from(`${JSON.stringify(value, null, 2)}\n`)]);
   }
+}
+
+/**
+ * Reads a checkpoint, of whatever run.
+ * @param layoutOf what a snapshot of the model in a checkpoint's identity holds
+ * @param record what is noted of the file, if anything is
+ * @throws CornetError CHECKPOINT_DAMAGED
+ */
+export async function readCheckpoint(
+  path: string,
+  layoutOf: (identity: string) => readonly TensorEntry[],
+  record: CheckpointRecord | null,
+): Promise<Checkpoint> {
+  const file = await readFileOf(path);
+  if (record !== null && sha256(file.header, file.body) !== record.sha256) {
+    throw damaged(path, 'its SHA-256 is not the one that was noted when it was written');
+  }
+  const metadata = metadataSchema.safeParse(file.metadata);
+  if (!metadata.success) throw damaged(path, `it is not one of this program in format ${formatVersion}`);
+  const { step, epoch, identity } = metadata.data;
+  checkLayout(file.entries, layoutOf(identity), path);
+  return { path, step, epoch, identity, body: file.body, validation: record?.validation ?? null };
+}
+
+/**
+ * The newest checkpoint in a folder that another coordinator may be writing to, or null.
+ * @throws CornetError CHECKPOINT_DAMAGED, FOLDER_NOT_WRITABLE
+ */
+export async function latestCheckpoint(
+  folder: string,
+): Promise<{ path: string; record: CheckpointRecord } | null> {
+  const latest = await readRecord(join(folder, 'latest.json'), latestSchema);
+  return latest === null ? null : { path: join(folder, latest.file), record: latest };
 }
 
 /** Higher top-1, then lower loss. */

@@ -1,11 +1,10 @@
 /** From the options of `coordinator start` to the run's configuration: new, or that of the run to resume. */
-import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { nanoid } from 'nanoid';
 import type { ZodError } from 'zod';
 import type { DatasetIndex } from '../shared/data/dataset-index.ts';
 import { cachedIndex, userIndexCache } from '../shared/data/index-cache.ts';
 import { CornetError } from '../shared/errors.ts';
+import { buildModel } from '../shared/models/family.ts';
 import { checkTimeouts, type RunConfig, runConfig } from '../shared/run-config.ts';
 import { version } from '../shared/version.ts';
 import {
@@ -16,16 +15,22 @@ import {
   type StartOptions,
 } from './options.ts';
 import type { RunFolder } from './run-folder.ts';
+import { chooseStart } from './starting-point.ts';
 
 /**
  * The configuration of a new run.
  * @param localWorkers how many processes the run is started with
- * @throws CornetError OPTION_INVALID, DATA_MISSING, DATA_INVALID, CHECKPOINT_DAMAGED
+ * @throws CornetError OPTION_INVALID, DATA_MISSING, DATA_INVALID, and what `chooseStart` throws
  */
 export async function newConfig(options: StartOptions, localWorkers: number): Promise<RunConfig> {
   const chosen = chooseOptions(options, localWorkers);
   const free = chooseFreeOptions(options, chosen.model, null);
   const index = await indexOf(free.dataPath);
+  const model = buildModel(chosen.model, chosen.times);
+  const { startingWeights, startingFile } = await chooseStart(options, model, chosen.seed, {
+    environment: process.env,
+    say: (sentence) => process.stderr.write(`${sentence}\n`),
+  });
   return checked({
     format: 1,
     run: nanoid(10),
@@ -33,13 +38,13 @@ export async function newConfig(options: StartOptions, localWorkers: number): Pr
     term: 1,
     result: {
       ...chosen,
-      startingWeights: await startingWeights(options, chosen.seed),
+      startingWeights,
       ...describeData(index),
     },
     backend: options.backend ?? 'torch',
     threads: chooseThreads(options, localWorkers),
     numerics: null,
-    options: free,
+    options: { ...free, startingFile },
   });
 }
 
@@ -83,24 +88,6 @@ function checked(config: RunConfig): RunConfig {
 function describeIssue({ issues }: ZodError): string {
   const [issue] = issues;
   return `${issue?.path.join('.')}: ${issue?.message}`;
-}
-
-async function startingWeights({ restorePath }: StartOptions, seed: number): Promise<string> {
-  if (restorePath === undefined) return `seed ${seed}`;
-  let bytes: Uint8Array;
-  try {
-    bytes = await readFile(restorePath);
-  } catch (cause) {
-    throw new CornetError(
-      'CHECKPOINT_DAMAGED',
-      `The checkpoint ${restorePath} cannot be read: ${(cause as Error).message}.`,
-      {
-        hint: 'Check --restore-path.',
-        cause,
-      },
-    );
-  }
-  return `sha256 ${createHash('sha256').update(bytes).digest('hex')}`;
 }
 
 /** There is no log yet: what is to be said of the kept index goes to standard error. */

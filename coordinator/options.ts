@@ -32,6 +32,7 @@ export interface StartOptions {
   redis?: string;
   resume: boolean;
   restorePath?: string;
+  weights?: string;
   maxSteps?: number;
   saveModelSecs?: number;
   saveModelEpochs?: number;
@@ -106,7 +107,11 @@ export function addStartOptions(command: Command): Command {
     .option('--resume', 'continue the run in --output-path', false)
     .option(
       '--restore-path <file>',
-      "begin with this checkpoint (with --resume: one of the run's earlier ones)",
+      "go on from this checkpoint, ours or the original's .pth.tar (with --resume: one of the run's earlier ones)",
+    )
+    .option(
+      '--weights <source>',
+      "begin with the weights of a file (.safetensors, .pth, .pth.tar), of a run's folder, or the published ones (pretrained)",
     )
     .option('--max-steps <n>', 'stop after this many steps of the whole run', wholeNumber(1))
     .option(
@@ -204,6 +209,7 @@ export function chooseFreeOptions(
     epochs: options.epochs ?? former?.epochs ?? recipes[model].epochs,
     maxSteps: options.maxSteps ?? former?.maxSteps ?? null,
     dataPath: options.dataPath === undefined ? (former?.dataPath ?? '') : resolve(options.dataPath),
+    startingFile: former?.startingFile ?? null,
     decodeThreads: options.workers ?? former?.decodeThreads ?? defaults.decodeThreads,
     saveModelSeconds: options.saveModelSecs ?? former?.saveModelSeconds ?? defaults.saveModelSeconds,
     saveModelEpochs: options.saveModelEpochs ?? former?.saveModelEpochs ?? defaults.saveModelEpochs,
@@ -239,6 +245,7 @@ export function changedOptions(options: StartOptions, run: ResultOptions, thread
     ['--image-size', options.imageSize, run.imageSize],
     ['--precision', options.precision, run.precision],
     ['--threads', options.threads, threads],
+    ['--weights', options.weights, run.startingWeights],
   ];
   return given
     .filter(([, now, then]) => now !== undefined && now !== then)

@@ -8,7 +8,6 @@ import { progressEvery, timeouts } from '../shared/defaults.ts';
 import { CornetError, describeError, exitCodes } from '../shared/errors.ts';
 import { Faults, faultMarkerVariable } from '../shared/faults.ts';
 import { buildModel } from '../shared/models/family.ts';
-import { initialBody } from '../shared/models/initial-weights.ts';
 import { names } from '../shared/protocol.ts';
 import { connectRedis, OutageLog, redactUrl, redisOptions } from '../shared/redis.ts';
 import { type RunConfig, totalSteps } from '../shared/run-config.ts';
@@ -29,6 +28,7 @@ import { PrivateRedis, shutDownLeftover } from './redis-server.ts';
 import { Run } from './run.ts';
 import { RunFolder } from './run-folder.ts';
 import { RunLog } from './run-log.ts';
+import { startingState } from './starting-point.ts';
 import { refuseIfServed } from './status.ts';
 
 export interface RunReport {
@@ -196,8 +196,8 @@ async function conductRun(
     schedule,
     folder,
     checkpoints,
-    initialState: async () => ({ step: 0, body: initialBody(model, result.seed) }),
-    restorePath: options.restorePath ?? null,
+    initialState: () => startingState(config, model),
+    restorePath: options.resume ? (options.restorePath ?? null) : null,
     redis,
     blobs: new Carriers(new RedisBlobs(blobRedis, names.blob(config.run)), new BlobClient(token), null),
     token,

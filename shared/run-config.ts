@@ -20,7 +20,7 @@ export const resultOptions = z.strictObject({
   weightDecay: z.number().nonnegative(),
   imageSize: z.int().positive(),
   precision: z.enum(['fp32', 'bf16']),
-  /** SHA-256 of the checkpoint that the run began with, or how its weights were drawn. */
+  /** `seed <n>`, or `weights sha256 <hex>`, `checkpoint sha256 <hex>` of the file that the run began with. */
   startingWeights: z.string(),
   fingerprint: z.string(),
   trainImages: z.int().positive(),
@@ -36,6 +36,8 @@ export const freeOptions = z.strictObject({
   maxSteps: z.int().positive().nullable(),
   /** Absolute path on the coordinator's host; a worker elsewhere has its own. */
   dataPath: z.string(),
+  /** Where the file of `startingWeights` was, for a run that is resumed before its first checkpoint. */
+  startingFile: z.string().nullable(),
   decodeThreads: z.int().positive(),
   saveModelSeconds: z.number().positive(),
   saveModelEpochs: z.number().positive(),

@@ -40,11 +40,16 @@ export async function openWeights(path: string): Promise<WeightsFile> {
   try {
     return (await isTorchFile(path)) ? await openTorch(path) : await openSafetensors(path);
   } catch (error) {
-    const code = systemCode(error);
-    if (error instanceof CornetError || code === undefined) throw error;
-    const why = code === 'ENOENT' ? 'it does not exist' : (error as Error).message;
-    throw new CornetError('WEIGHTS_MISSING', `${path} cannot be read: ${why}.`, { cause: error });
+    throw unreadable(error, path);
   }
+}
+
+/** The user's error for a system error at the reading of a file; anything else is returned as it is. */
+export function unreadable(error: unknown, path: string): unknown {
+  const code = systemCode(error);
+  if (code === undefined) return error;
+  const why = code === 'ENOENT' ? 'it does not exist' : (error as Error).message;
+  return new CornetError('WEIGHTS_MISSING', `${path} cannot be read: ${why}.`, { cause: error });
 }
 
 /** Whether a file begins as those of torch.save do. System errors come as they are. */

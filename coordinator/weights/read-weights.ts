@@ -1,0 +1,91 @@
+/** `--weights FILE|pretrained|RUN_FOLDER`: the file that it comes to, and the snapshot that the file gives. */
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CornetError } from '../../shared/errors.ts';
+import type { Model } from '../../shared/models/model.ts';
+import { latestCheckpoint } from '../checkpoints.ts';
+import { systemCode } from '../durable-file.ts';
+import { fileSha256 } from './file-hash.ts';
+import { checkEntries, fillState } from './fill-state.ts';
+import { pretrainedWeights } from './pretrained.ts';
+import { openWeights } from './weights-file.ts';
+
+export interface WeightsSurroundings {
+  /** Of the process: where the cache folder is, and proxies. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Told what takes a while. */
+  readonly say: (sentence: string) => void;
+}
+
+export interface FoundWeights {
+  readonly path: string;
+  /** Of the whole file, in hexadecimal. */
+  readonly sha256: string;
+}
+
+/**
+ * Finds the file and looks whether its entries are the model's.
+ * @param source a file, `pretrained`, or a run's folder: its latest checkpoint
+ * @throws CornetError WEIGHTS_MISSING, WEIGHTS_INVALID, WEIGHTS_FORBIDDEN, WEIGHTS_MISMATCH, SAFETENSORS_INVALID,
+ *   CHECKPOINT_DAMAGED, DOWNLOAD_FAILED, DISK_FULL, FOLDER_NOT_WRITABLE
+ */
+export async function findWeights(
+  source: string,
+  model: Model,
+  surroundings: WeightsSurroundings,
+): Promise<FoundWeights> {
+  const { path, noted } = await resolveSource(source, model, surroundings);
+  const file = await openWeights(path);
+  try {
+    checkEntries(file, model);
+  } finally {
+    await file.close();
+  }
+  const sha256 = await fileSha256(path);
+  if (noted !== null && noted !== sha256) {
+    throw new CornetError(
+      'CHECKPOINT_DAMAGED',
+      `The checkpoint ${path} cannot be used: its SHA-256 is not the one that was noted when it was written.`,
+      { hint: `Name an earlier checkpoint of ${source} as --weights.` },
+    );
+  }
+  return { path, sha256 };
+}
+
+/**
+ * A snapshot of step 0 with the weights of a file, and momentum zero.
+ * @returns a snapshot body (`stateLayout`)
+ * @throws CornetError WEIGHTS_MISSING, WEIGHTS_INVALID, WEIGHTS_FORBIDDEN, WEIGHTS_MISMATCH, SAFETENSORS_INVALID
+ */
+export async function readWeights(path: string, model: Model): Promise<Uint8Array<ArrayBuffer>> {
+  const file = await openWeights(path);
+  try {
+    return await fillState(file, model);
+  } finally {
+    await file.close();
+  }
+}
+
+/** @returns the file, and its SHA-256 where a record of the run has it */
+async function resolveSource(
+  source: string,
+  model: Model,
+  { environment, say }: WeightsSurroundings,
+): Promise<{ path: string; noted: string | null }> {
+  if (source === 'pretrained') {
+    return { path: await pretrainedWeights(model.name, environment, say), noted: null };
+  }
+  if (!(await isFolder(source))) return { path: source, noted: null };
+  const latest = await latestCheckpoint(join(source, 'checkpoints'));
+  if (latest !== null) return { path: latest.path, noted: latest.record.sha256 };
+  throw new CornetError('WEIGHTS_MISSING', `The folder ${source} holds no run with a checkpoint.`);
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch (error) {
+    if (systemCode(error) === undefined) throw error;
+    return false; // opening it will say what is wrong
+  }
+}
