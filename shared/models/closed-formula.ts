@@ -20,27 +20,29 @@ export function closedFormula(name: string, count: number, salt = 0): Float64Arr
 }
 
 /** A state dict entry's values, row-major, scaled so that activations stay of order one. */
-export function formulaEntry({ name, shape, kind }: StateEntry, salt = 0): Float32Array {
-  const values = closedFormula(name, elementCount(shape), salt);
+export function formulaEntry(entry: StateEntry, salt = 0): Float32Array {
+  const { offset, scale, absolute } = formulaScale(entry);
+  const values = closedFormula(entry.name, elementCount(entry.shape), salt);
+  return new Float32Array(values.map((v) => offset + scale * (absolute ? Math.abs(v) : v)));
+}
+
+function formulaScale({ name, shape, kind }: StateEntry): {
+  offset: number;
+  scale: number;
+  absolute: boolean;
+} {
   const [, i = 1, kh = 1, kw = 1] = shape;
-  if (kind === 'numBatchesTracked') return Float32Array.from(values, () => 0);
-  if (kind === 'runningVar') return Float32Array.from(values, (v) => 1 + 0.5 * Math.abs(v));
-  if (kind === 'runningMean') return Float32Array.from(values, (v) => 0.1 * v);
-  if (shape.length === 4) {
-    const bound = Math.sqrt(6 / (i * kh * kw));
-    return Float32Array.from(values, (v) => v * bound);
-  }
-  if (shape.length === 2) {
-    const bound = Math.sqrt(3 / i);
-    return Float32Array.from(values, (v) => v * bound);
-  }
-  if (name.endsWith('.weight')) return Float32Array.from(values, (v) => 1 + 0.1 * v);
-  return Float32Array.from(values, (v) => 0.1 * v);
+  if (kind === 'numBatchesTracked') return { offset: 0, scale: 0, absolute: false };
+  if (kind === 'runningVar') return { offset: 1, scale: 0.5, absolute: true };
+  if (kind === 'runningMean') return { offset: 0, scale: 0.1, absolute: false };
+  if (shape.length === 4) return { offset: 0, scale: Math.sqrt(6 / (i * kh * kw)), absolute: false };
+  if (shape.length === 2) return { offset: 0, scale: Math.sqrt(3 / i), absolute: false };
+  return { offset: name.endsWith('.weight') ? 1 : 0, scale: 0.1, absolute: false };
 }
 
 /** Images as decoded, [count, size, size, 3] uint8. */
 export function formulaImages(count: number, size: number, salt = 0): Uint8Array {
-  return Uint8Array.from(closedFormula('images', count * size * size * 3, salt), (v) => (v + 1) * 128);
+  return new Uint8Array(closedFormula('images', count * size * size * 3, salt).map((v) => (v + 1) * 128));
 }
 
 export function formulaLabels(count: number, salt = 0): Int32Array {

@@ -10,6 +10,8 @@ import { Engine, type EngineOptions } from '../../worker/engine/engine.ts';
 const imageSize = 64;
 const times = 5;
 
+const snapshots = new Map<string, Uint8Array>();
+
 function loadedEngine(model: ModelName, options: Partial<EngineOptions> = {}): Engine {
   const defaults = {
     backend: 'torch',
@@ -20,11 +22,13 @@ function loadedEngine(model: ModelName, options: Partial<EngineOptions> = {}): E
     precision: 'fp32',
   } as const;
   const engine = new Engine({ ...defaults, model, momentum: 0.9, weightDecay: 1e-4, ...options });
-  engine.load(formulaSnapshot(model, options.times ?? times), 0);
+  engine.load(formulaSnapshot(model), 0);
   return engine;
 }
 
-function formulaSnapshot(name: ModelName, times: number): Uint8Array {
+function formulaSnapshot(name: ModelName): Uint8Array {
+  const known = snapshots.get(name);
+  if (known) return known;
   const model = buildModel(name, times);
   const { slots, bytes } = stateLayout(model);
   const body = new Uint8Array(bytes);
@@ -32,6 +36,7 @@ function formulaSnapshot(name: ModelName, times: number): Uint8Array {
     const slot = slots.find(({ name }) => name === entry.name)!;
     if (slot.dtype === 'F32') body.set(new Uint8Array(formulaEntry(entry).buffer), slot.offset);
   }
+  snapshots.set(name, body);
   return body;
 }
 
