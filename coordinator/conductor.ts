@@ -68,6 +68,8 @@ export class Conductor {
   #superseded = false;
   #beating = false;
   #diskError: CornetError | null = null;
+  /** Shards of the current step that were given out. */
+  #given = { step: -1, lanes: new Set<number>() };
   #metrics: MetricsFile | null = null;
 
   constructor(parts: ConductorParts) {
@@ -328,6 +330,7 @@ export class Conductor {
   }
 
   async #giveJob(worker: string, job: Job): Promise<void> {
+    this.#countRecomputation(job);
     const { config, queueConnection } = this.#parts;
     let queue = this.#queues.get(worker);
     if (queue === undefined) {
@@ -341,6 +344,16 @@ export class Conductor {
     }
     await queue.add(job.type, job);
     if (job.type === 'shard') this.#parts.faults.at('jobs-given', job.step, job.lane);
+  }
+
+  #countRecomputation(job: Job): void {
+    if (job.type !== 'shard') return;
+    if (this.#given.step !== job.step) this.#given = { step: job.step, lanes: new Set() };
+    if (this.#given.lanes.has(job.lane)) {
+      const { step, lane } = job;
+      this.#parts.log.info({ recomputed: 1, step, lane }, 'A shard is computed again.');
+    }
+    this.#given.lanes.add(job.lane);
   }
 
   async #forgetWorker(worker: string): Promise<void> {

@@ -17,7 +17,10 @@ export class TestRedis {
   }
 
   /** @param options as on redis-server's command line, e.g. `['--requirepass', 'secret']` */
-  static async start(t: ExecutionContext, options: readonly string[] = []): Promise<TestRedis> {
+  static async start(
+    t: Pick<ExecutionContext, 'teardown'>,
+    options: readonly string[] = [],
+  ): Promise<TestRedis> {
     const redis = new TestRedis(join(temporaryFolder(t), 's'), options);
     await redis.start();
     t.teardown(() => redis.kill());

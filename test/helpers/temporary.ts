@@ -5,14 +5,14 @@ import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 
 /** A new folder that is removed when the test ends. */
-export function temporaryFolder(t: ExecutionContext): string {
+export function temporaryFolder(t: Pick<ExecutionContext, 'teardown'>): string {
   const folder = mkdtempSync(join(tmpdir(), 'cornet-test-'));
   t.teardown(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
 
 /** A new file system of the given size, unmounted when the test ends. Only where `canMount`. */
-export function smallDisk(t: ExecutionContext, bytes: number): string {
+export function smallDisk(t: Pick<ExecutionContext, 'teardown'>, bytes: number): string {
   const folder = join(temporaryFolder(t), 'disk');
   mkdirSync(folder);
   execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes}`, 'cornet-test', folder]);

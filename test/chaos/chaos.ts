@@ -1,0 +1,275 @@
+/**
+ * A run among deaths: workers, the coordinator and Redis are killed, stopped and started at random (seeded) times, and
+ * at the end the bytes of the last checkpoint are compared with those of an undisturbed run.
+ */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { exitCodes } from '../../shared/errors.ts';
+import { packageRoot } from '../../shared/package-root.ts';
+import type { Draws } from '../../shared/random.ts';
+import type { TestRedis } from '../helpers/redis.ts';
+
+export interface ChaosOptions {
+  /** A data set. */
+  data: string;
+  /** Gets the run folders. */
+  folder: string;
+  redis: TestRedis;
+  steps: number;
+  /** Mean seconds between two faults. */
+  mtbf: number;
+  draws: Draws;
+  say: (sentence: string) => void;
+}
+
+export interface ChaosReport {
+  faults: Record<string, number>;
+  /** Milliseconds from a fault to the next update, by the metrics. */
+  recoveries: number[];
+  recomputed: number;
+  sha256: string;
+}
+
+const remoteWorkers = 2;
+const pollMilliseconds = 20;
+
+const runOptions = [
+  ...['--model', 'Z', '--image-size', '64', '--batch-size', '32', '--lanes', '4', '--threads', '1'],
+  ...['--seed', '5', '--save-model-secs', '3', '--save-val-epochs', '0.4'],
+];
+
+/** The SHA-256 of the last checkpoint of a run that nothing disturbs. */
+export async function undisturbed({ data, folder, steps }: ChaosOptions): Promise<string> {
+  const output = join(folder, 'undisturbed');
+  const argv = [
+    'start',
+    ...runOptions,
+    '--cpu-workers',
+    '1',
+    '--max-steps',
+    String(steps),
+    '--data-path',
+    data,
+  ];
+  const child = command('coordinator', [...argv, '-o', output], process.env);
+  const code = await ended(child);
+  if (code !== exitCodes.complete) throw new Error(`the undisturbed run ended with ${code}`);
+  return lastCheckpoint(output, steps);
+}
+
+/** One run to its end, whatever happens to it. */
+export async function runAmongFaults(options: ChaosOptions): Promise<ChaosReport> {
+  const chaos = new Chaos(options);
+  try {
+    return await chaos.play();
+  } finally {
+    chaos.end();
+  }
+}
+
+class Chaos {
+  readonly #options: ChaosOptions;
+  readonly #output: string;
+  readonly #environment: NodeJS.ProcessEnv;
+  readonly #report: ChaosReport = { faults: {}, recoveries: [], recomputed: 0, sha256: '' };
+  #coordinator: ChildProcess;
+  #remote: ChildProcess[] = [];
+  /** When faults happened that no update has followed yet. */
+  #pending: number[] = [];
+
+  constructor(options: ChaosOptions) {
+    this.#options = options;
+    this.#output = join(options.folder, 'chaos');
+    rmSync(this.#output, { recursive: true, force: true });
+    this.#environment = { ...process.env, CORNET_REDIS_URL: options.redis.url };
+    this.#coordinator = this.#startCoordinator(false);
+  }
+
+  async play(): Promise<ChaosReport> {
+    const { steps, draws, mtbf } = this.#options;
+    let next = performance.now() + 5_000;
+    let size = 0;
+    let moved = performance.now();
+    for (;;) {
+      await sleep(pollMilliseconds);
+      const now = performance.now();
+      const metrics = this.#metricsSize();
+      if (metrics !== size) {
+        moved = now;
+        if (metrics > size) this.#report.recoveries.push(...this.#pending.splice(0).map((at) => now - at));
+        size = metrics;
+      }
+      if (now - moved > 180_000) throw new Error(`no update for three minutes: ${this.#status()}`);
+      if (this.#coordinator.exitCode === exitCodes.complete) break;
+      if (this.#coordinator.exitCode !== null || this.#coordinator.signalCode !== null) {
+        const { exitCode } = this.#coordinator;
+        if (exitCode !== null && exitCode !== exitCodes.resumable)
+          throw new Error(`the coordinator ended with ${exitCode}`);
+        this.#coordinator = this.#startCoordinator(true);
+      }
+      if (now > next) {
+        await this.#fault();
+        next = performance.now() - Math.log(1 - draws.uniform()) * mtbf * 1000;
+      }
+    }
+    this.#report.recomputed += this.#recomputed();
+    this.#report.sha256 = lastCheckpoint(this.#output, steps);
+    return this.#report;
+  }
+
+  end(): void {
+    for (const child of [this.#coordinator, ...this.#remote]) {
+      child.kill('SIGCONT');
+      child.kill('SIGKILL');
+    }
+  }
+
+  async #fault(): Promise<void> {
+    const { draws, redis, say } = this.#options;
+    const kinds = [
+      'worker',
+      'worker',
+      'worker',
+      'stop',
+      'remote',
+      'remote',
+      'coordinator',
+      'interrupt',
+      'redis',
+    ] as const;
+    const kind = kinds[draws.integer(kinds.length)]!;
+    const workers = this.#localWorkers();
+    const worker = workers[draws.integer(Math.max(1, workers.length))];
+    say(`${kind}${kind === 'worker' || kind === 'stop' ? ` ${worker ?? '(none)'}` : ''}`);
+    switch (kind) {
+      case 'worker':
+        if (worker === undefined) return;
+        process.kill(worker, 'SIGKILL');
+        break;
+      case 'stop': {
+        if (worker === undefined) return;
+        process.kill(worker, 'SIGSTOP');
+        const seconds = draws.between(1, 9); // shorter and longer than the member timeout
+        setTimeout(() => wake(worker), seconds * 1000).unref();
+        break;
+      }
+      case 'remote':
+        await this.#changeRemote();
+        return; // not a loss
+      case 'coordinator':
+        this.#coordinator.kill('SIGKILL');
+        break;
+      case 'interrupt':
+        this.#coordinator.kill('SIGTERM');
+        break;
+      case 'redis':
+        await redis.kill();
+        await sleep(draws.between(0, 1_500));
+        await redis.start();
+        break;
+    }
+    this.#report.faults[kind] = (this.#report.faults[kind] ?? 0) + 1;
+    this.#pending.push(performance.now());
+  }
+
+  /** A worker from elsewhere comes, or one leaves without a word. */
+  async #changeRemote(): Promise<void> {
+    const { data, draws } = this.#options;
+    this.#remote = this.#remote.filter((child) => child.exitCode === null && child.signalCode === null);
+    if (this.#remote.length >= remoteWorkers || (this.#remote.length > 0 && draws.integer(2) === 0)) {
+      this.#remote.pop()?.kill('SIGKILL');
+      this.#report.faults.remote = (this.#report.faults.remote ?? 0) + 1;
+      this.#pending.push(performance.now());
+    } else {
+      this.#remote.push(command('worker', ['start', '--data-path', data], this.#environment));
+      this.#report.faults.join = (this.#report.faults.join ?? 0) + 1;
+    }
+  }
+
+  #startCoordinator(resume: boolean): ChildProcess {
+    const { data, steps } = this.#options;
+    const again = resume && existsSync(join(this.#output, 'config.json'));
+    const argv = again
+      ? ['start', '--resume', '--cpu-workers', '2', '-o', this.#output]
+      : [
+          'start',
+          ...runOptions,
+          '--cpu-workers',
+          '2',
+          '--max-steps',
+          String(steps),
+          '--data-path',
+          data,
+          '-o',
+          this.#output,
+        ];
+    return command('coordinator', argv, this.#environment);
+  }
+
+  /** Process ids of the coordinator's local workers. */
+  #localWorkers(): number[] {
+    const { pid } = this.#coordinator;
+    try {
+      const children = execFileSync('ps', ['-o', 'pid=,args=', '--ppid', String(pid)], { encoding: 'utf8' });
+      return children
+        .split('\n')
+        .filter((line) => line.includes('worker'))
+        .map((line) => Number.parseInt(line, 10));
+    } catch {
+      return []; // the coordinator is gone
+    }
+  }
+
+  #metricsSize(): number {
+    try {
+      return readFileSync(join(this.#output, 'metrics.jsonl')).length;
+    } catch {
+      return 0;
+    }
+  }
+
+  #recomputed(): number {
+    return readFileSync(join(this.#output, 'log.jsonl'), 'utf8')
+      .split('\n')
+      .filter((line) => line.includes('"recomputed"'))
+      .reduce((sum, line) => sum + (JSON.parse(line) as { recomputed: number }).recomputed, 0);
+  }
+
+  #status(): string {
+    try {
+      return readFileSync(join(this.#output, 'log.jsonl'), 'utf8').trimEnd().split('\n').slice(-3).join(' ');
+    } catch {
+      return 'no log';
+    }
+  }
+}
+
+function command(name: 'coordinator' | 'worker', argv: string[], env: NodeJS.ProcessEnv): ChildProcess {
+  return spawn(process.execPath, [join(packageRoot, 'dist', name, 'main.js'), ...argv], {
+    env,
+    stdio: 'ignore',
+  });
+}
+
+function ended(child: ChildProcess): Promise<number | null> {
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('exit', (code) => resolve(code));
+  });
+}
+
+function wake(pid: number): void {
+  try {
+    process.kill(pid, 'SIGCONT');
+  } catch {
+    // it is dead already
+  }
+}
+
+function lastCheckpoint(folder: string, step: number): string {
+  const file = join(folder, 'checkpoints', `step-${String(step).padStart(8, '0')}.safetensors`);
+  return createHash('sha256').update(readFileSync(file)).digest('hex');
+}

@@ -1,0 +1,73 @@
+/**
+ * `npm run chaos -- --minutes 10 --mtbf 8 --seed 1`: runs among faults until the time is over, each compared with the
+ * undisturbed run.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { makeDemoDataset } from '../../coordinator/demo/make-dataset.ts';
+import { Draws } from '../../shared/random.ts';
+import { TestRedis } from '../helpers/redis.ts';
+import { type ChaosOptions, runAmongFaults, undisturbed } from './chaos.ts';
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '10' },
+    mtbf: { type: 'string', default: '8' },
+    seed: { type: 'string', default: String(Date.now() % 100_000) },
+    steps: { type: 'string', default: '400' },
+  },
+});
+const minutes = Number(values.minutes);
+const seed = Number(values.seed);
+const folder = mkdtempSync(join(tmpdir(), 'cornet-chaos-'));
+const teardowns: (() => unknown)[] = [];
+const owner = { teardown: (undo: () => unknown) => void teardowns.push(undo) };
+const began = performance.now();
+const clock = () => `${((performance.now() - began) / 1000).toFixed(0).padStart(5)} s`;
+const say = (sentence: string) => console.log(`${clock()}  ${sentence}`);
+
+try {
+  console.log(`seed ${seed}, ${minutes} minutes, a fault every ${values.mtbf} s in the mean`);
+  const data = join(folder, 'images');
+  await makeDemoDataset(data, { seed: 1, trainPerClass: 40, valPerClass: 4 });
+  const redis = await TestRedis.start(owner);
+  const options: ChaosOptions = {
+    data,
+    folder,
+    redis,
+    steps: Number(values.steps),
+    mtbf: Number(values.mtbf),
+    draws: new Draws(seed, 666),
+    say,
+  };
+  const expected = await undisturbed(options);
+  say(`undisturbed: ${expected}`);
+  const faults: Record<string, number> = {};
+  const recoveries: number[] = [];
+  let recomputed = 0;
+  let rounds = 0;
+  const deadline = performance.now() + minutes * 60_000;
+  while (performance.now() < deadline) {
+    const report = await runAmongFaults(options);
+    rounds++;
+    if (report.sha256 !== expected) throw new Error(`other bytes: ${report.sha256} instead of ${expected}`);
+    for (const [kind, count] of Object.entries(report.faults)) faults[kind] = (faults[kind] ?? 0) + count;
+    recoveries.push(...report.recoveries);
+    recomputed += report.recomputed;
+    say(`run ${rounds} ended with the same bytes after ${JSON.stringify(report.faults)}`);
+  }
+  const sorted = recoveries.toSorted((a, b) => a - b);
+  const seconds = (ms: number | undefined) => (ms === undefined ? '-' : `${(ms / 1000).toFixed(1)} s`);
+  console.log(
+    `\n${rounds} runs of ${options.steps} steps, all with the bytes ${expected}\n` +
+      `faults ${JSON.stringify(faults)}\n` +
+      `recovery p50 ${seconds(sorted[Math.floor(sorted.length / 2)])}, max ${seconds(sorted.at(-1))}\n` +
+      `shards recomputed ${recomputed}`,
+  );
+} finally {
+  for (const undo of teardowns.reverse()) await undo();
+  rmSync(folder, { recursive: true, force: true });
+}
+process.exit();
