@@ -40,7 +40,13 @@ export interface ImagePool {
 }
 
 export interface ImageAddon {
-  ImagePool: new (decodeThreads: number, readThreads: number, limits: PlainLimits) => ImagePool;
+  /** `portable`: without the vector instructions of this processor. The bits are the same. */
+  ImagePool: new (
+    decodeThreads: number,
+    readThreads: number,
+    limits: PlainLimits,
+    portable: boolean,
+  ) => ImagePool;
   /** `libjpeg-turbo 2.1.5`. */
   library(): string;
 }

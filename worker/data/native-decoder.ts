@@ -14,10 +14,18 @@ export class NativeDecoder implements ImageDecoder {
   readonly underWay: number;
   readonly #pool: ImagePool;
 
-  /** @param threads how many images are decoded at once */
-  constructor(addon: ImageAddon, threads: number) {
+  /**
+   * @param threads how many images are decoded at once
+   * @param portable without the vector instructions of this processor: the same bits, half as fast
+   */
+  constructor(addon: ImageAddon, threads: number, portable = false) {
     const { pixels, fileBytes, decoderBytes, scans } = imageLimits;
-    this.#pool = new addon.ImagePool(threads, readThreads, [pixels, fileBytes, decoderBytes, scans]);
+    this.#pool = new addon.ImagePool(
+      threads,
+      readThreads,
+      [pixels, fileBytes, decoderBytes, scans],
+      portable,
+    );
     this.description = addon.library();
     this.underWay = threads + readThreads;
   }

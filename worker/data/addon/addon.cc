@@ -40,7 +40,7 @@ struct Job {
 
 // What a thread keeps from one job to the next.
 struct Bench {
-  explicit Bench(const Limits& limits) : jpeg(limits) {}
+  Bench(const Limits& limits, bool portable) : jpeg(limits), resampler(portable) {}
   JpegDecoder jpeg;
   Resampler resampler;
   std::vector<uint8_t> row;
@@ -56,7 +56,7 @@ void read(Job& job, Bench& bench, const Limits& limits) {
 void drawPicture(Job& job, Bench& bench) {
   const Region region = bench.resampler.begin(job.geometry, job.size);
   const size_t width = region.right - region.left;
-  bench.row.resize(width * 4);
+  bench.row.resize((width + 1) * 4);
   for (int y = region.top; y < region.bottom; y++) {
     const uint8_t* from = job.picture + (static_cast<size_t>(y) * job.pictureWidth + region.left) * 3;
     for (size_t x = 0; x < width; x++) std::copy_n(from + x * 3, 3, &bench.row[x * 4]);
@@ -95,13 +95,14 @@ class ImagePool : public Napi::ObjectWrap<ImagePool> {
                        {InstanceMethod<&ImagePool::decode>("decode"), InstanceMethod<&ImagePool::resample>("resample")});
   }
 
-  // new ImagePool(decodeThreads, readThreads, [pixels, fileBytes, decoderBytes, scans])
+  // new ImagePool(decodeThreads, readThreads, [pixels, fileBytes, decoderBytes, scans], portable)
   explicit ImagePool(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ImagePool>(info) {
     const auto limits = info[2].As<Napi::Array>();
     limits_ = {number(limits[0u]), number(limits[1u]), number(limits[2u]), integer(limits[3u])};
     mailbox_ = Napi::ThreadSafeFunction::New(info.Env(), Napi::Function(), "cornet images", 0, 1);
     mailbox_.Unref(info.Env());
-    const auto newBench = [this] { return std::make_unique<Bench>(limits_); };
+    const bool portable = info[3].As<Napi::Boolean>().Value();
+    const auto newBench = [this, portable] { return std::make_unique<Bench>(limits_, portable); };
     const auto reading = [this](Job& job, Bench& bench) { read(job, bench, limits_); };
     decoders_.emplace(integer(info[0]), newBench, working(draw));
     readers_.emplace(integer(info[1]), newBench, working(reading));

@@ -105,7 +105,7 @@ void JpegDecoder::decode(const uint8_t* file, size_t length, const Geometry& geo
     JDIMENSION left = std::max(0, region.left - imcuWidth);
     JDIMENSION width = std::min<JDIMENSION>(info_.output_width, region.right + imcuWidth) - left;
     jpeg_crop_scanline(&info_, &left, &width);
-    const size_t needed = static_cast<size_t>(info_.output_width) * 4 * rowsAtOnce;
+    const size_t needed = static_cast<size_t>(info_.output_width) * 4 * rowsAtOnce + 4;  // the resampler's one pixel more
     if (pixels_.size() < needed) pixels_.resize(needed);
     column_ = region.left - static_cast<int>(left);
     const int skipped = (region.top / imcuHeight - 1) * imcuHeight;

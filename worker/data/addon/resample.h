@@ -7,10 +7,10 @@
 
 namespace cornet {
 
-// One axis of an image: output position i is the sum over k < count of input[first[i] + k] * weights[i * count + k].
-// All positions have the same count (some weights are 0), so that the loop over k is always equally long.
+// One axis of an image: output position i is the sum over k < count of input[from + first[i] + k] * weights[i * count + k].
+// All positions have the same even count (some weights are 0), so that the loop over k is always equally long.
 struct Taps {
-  int from, to;  // the input positions [from, to) that have any influence
+  int from, to;  // the input positions [from, to) that have any influence; one more may be read
   int count;
   std::vector<int> first;
   std::vector<int32_t> weights;
@@ -19,16 +19,23 @@ struct Taps {
 // Makes one image after the other and keeps its memory in between: nothing is allocated once it is large enough.
 class Resampler {
  public:
+  // `portable`: without the vector instructions of this processor.
+  explicit Resampler(bool portable);
+
   // Returns the region of the picture that has any influence.
   Region begin(const Geometry& geometry, int size);
 
-  // The next row of the region, from top to bottom: four bytes for each pixel, the last one without meaning.
+  // The next row of the region, from top to bottom: four bytes for each pixel, the last one without meaning. One pixel
+  // more must be readable.
   void addRow(const uint8_t* rgbx);
 
   // After the last row: writes the image, uint8 RGB [size, size, 3].
   void finish(uint8_t* target) const;
 
  private:
+  void (*resampleRow_)(const uint8_t* rgbx, const Taps& taps, uint8_t* out);
+  void (*mixLines_)(const uint8_t* lines, size_t lineBytes, const int32_t* weights, int count, size_t bytes,
+                    uint8_t* out);
   int size_ = 0;
   int rows_ = 0;
   size_t lineBytes_ = 0;
