@@ -1,8 +1,8 @@
 /** The checkpoints of one run: written whole or not at all, checked when read, thinned out by a fixed rule. */
 import assert from 'node:assert';
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { canonicalJson } from '../shared/canonical-json.ts';
 import { CornetError } from '../shared/errors.ts';
@@ -269,14 +269,37 @@ export async function readCheckpoint(
 }
 
 /**
- * The newest checkpoint in a folder that another coordinator may be writing to, or null.
+ * What the records in its folder say of a checkpoint, or null.
  * @throws CornetError CHECKPOINT_DAMAGED, FOLDER_NOT_WRITABLE
  */
-export async function latestCheckpoint(
-  folder: string,
-): Promise<{ path: string; record: CheckpointRecord } | null> {
+export async function recordBeside(path: string): Promise<CheckpointRecord | null> {
+  const folder = dirname(path);
   const latest = await readRecord(join(folder, 'latest.json'), latestSchema);
-  return latest === null ? null : { path: join(folder, latest.file), record: latest };
+  const best = await readRecord(join(folder, 'best.json'), recordSchema);
+  const records = [...(latest === null ? [] : [latest, ...latest.earlier]), ...(best === null ? [] : [best])];
+  return records.find(({ file }) => file === basename(path)) ?? null;
+}
+
+/**
+ * The newest checkpoint of a run that another coordinator may be at work on; null when `path` is not a folder.
+ * @param path the run's folder
+ * @throws CornetError WEIGHTS_MISSING when the folder holds no checkpoint of a run; CHECKPOINT_DAMAGED, FOLDER_NOT_WRITABLE
+ */
+export async function latestOfRun(path: string): Promise<{ path: string; record: CheckpointRecord } | null> {
+  if (!(await isFolder(path))) return null;
+  const folder = join(path, 'checkpoints');
+  const latest = await readRecord(join(folder, 'latest.json'), latestSchema);
+  if (latest !== null) return { path: join(folder, latest.file), record: latest };
+  throw new CornetError('WEIGHTS_MISSING', `The folder ${path} holds no run with a checkpoint.`);
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch (error) {
+    if (systemCode(error) === undefined) throw error;
+    return false; // reading it as a file will say what is wrong
+  }
 }
 
 /** Higher top-1, then lower loss. */

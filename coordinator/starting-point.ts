@@ -1,7 +1,7 @@
 /** What a new run begins with: drawn weights, a file of weights, or a checkpoint (of ours, or of the original). */
 import { resolve } from 'node:path';
 import { CornetError } from '../shared/errors.ts';
-import { initialBody } from '../shared/models/initial-weights.ts';
+import { initialSnapshot } from '../shared/models/initial-weights.ts';
 import type { Model } from '../shared/models/model.ts';
 import { type RunConfig, stepsPerEpoch } from '../shared/run-config.ts';
 import { stateLayout } from '../shared/state-layout.ts';
@@ -62,7 +62,7 @@ export async function startingState(
 ): Promise<{ step: number; body: Uint8Array }> {
   const { startingWeights, seed } = config.result;
   const path = config.options.startingFile;
-  if (path === null) return { step: 0, body: initialBody(model, seed) };
+  if (path === null) return { step: 0, body: initialSnapshot(model, seed) };
   const sha256 = await fileSha256(path).catch((error) => {
     throw unreadable(error, path);
   });

@@ -1,7 +1,7 @@
 /** The weights that the original publishes: downloaded once, kept under the user's cache folder. */
-import { homedir } from 'node:os';
-import { isAbsolute, join } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { cacheFolder } from '../../shared/cache-folder.ts';
 import { download as limits } from '../../shared/defaults.ts';
 import type { ModelName } from '../../shared/models/model.ts';
 import { download } from './download.ts';
@@ -41,11 +41,6 @@ export async function pretrainedWeights(
   };
   await download({ url, path, sha256Prefix, environment, limits, sleep, onProgress });
   return path;
-}
-
-/** As the XDG base directory specification has it: a relative XDG_CACHE_HOME does not count. */
-export function cacheFolder({ XDG_CACHE_HOME: base = '' }: Environment): string {
-  return join(isAbsolute(base) ? base : join(homedir(), '.cache'), 'cornet-ts');
 }
 
 function megabytes(bytes: number): string {

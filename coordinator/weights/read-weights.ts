@@ -1,10 +1,7 @@
 /** `--weights FILE|pretrained|RUN_FOLDER`: the file that it comes to, and the snapshot that the file gives. */
-import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import { CornetError } from '../../shared/errors.ts';
 import type { Model } from '../../shared/models/model.ts';
-import { latestCheckpoint } from '../checkpoints.ts';
-import { systemCode } from '../durable-file.ts';
+import { latestOfRun } from '../checkpoints.ts';
 import { fileSha256 } from './file-hash.ts';
 import { checkEntries, fillState } from './fill-state.ts';
 import { pretrainedWeights } from './pretrained.ts';
@@ -75,17 +72,6 @@ async function resolveSource(
   if (source === 'pretrained') {
     return { path: await pretrainedWeights(model.name, environment, say), noted: null };
   }
-  if (!(await isFolder(source))) return { path: source, noted: null };
-  const latest = await latestCheckpoint(join(source, 'checkpoints'));
-  if (latest !== null) return { path: latest.path, noted: latest.record.sha256 };
-  throw new CornetError('WEIGHTS_MISSING', `The folder ${source} holds no run with a checkpoint.`);
-}
-
-async function isFolder(path: string): Promise<boolean> {
-  try {
-    return (await stat(path)).isDirectory();
-  } catch (error) {
-    if (systemCode(error) === undefined) throw error;
-    return false; // opening it will say what is wrong
-  }
+  const latest = await latestOfRun(source);
+  return latest === null ? { path: source, noted: null } : { path: latest.path, noted: latest.record.sha256 };
 }

@@ -8,11 +8,11 @@
  */
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { nanoid } from 'nanoid';
 import { z } from 'zod';
 import { mapBounded } from '../bounded.ts';
+import { cacheFolder } from '../cache-folder.ts';
 import { indexCache, indexing } from '../defaults.ts';
 import { CornetError } from '../errors.ts';
 import {
@@ -53,10 +53,9 @@ export interface IndexCacheOptions {
 
 type Note = (sentence: string) => void;
 
-/** Indexes in the user's cache folder, where the XDG base directory specification has it. */
+/** Indexes in the user's cache folder. */
 export function userIndexCache(environment: NodeJS.ProcessEnv, note: Note): IndexCacheOptions {
-  const base = environment.XDG_CACHE_HOME || join(homedir(), '.cache');
-  const folder = join(base, 'cornet-ts', 'index');
+  const folder = join(cacheFolder(environment), 'index');
   return { folder, fewestImages: indexCache.fewestImages, now: Date.now, note };
 }
 
