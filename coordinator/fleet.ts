@@ -110,7 +110,7 @@ export class Fleet {
     this.#options.exited(worker, `its process ended (${how})`);
     if (worker === null) post.failures++;
     if (post.failures >= limits.failures) {
-      const words = post.lastWords.join(' ') || how;
+      const words = post.lastWords.join(' ').replace(/^error: /, '') || how;
       return this.#options.hopeless(words);
     }
     const pause = worker === null ? limits.backOff * 2 ** post.failures : limits.backOff;

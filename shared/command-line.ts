@@ -34,8 +34,15 @@ export function decimal(above: number, orEqual = false): (text: string) => numbe
 
 /** Runs a command to its exit code: a user's error is one sentence, a code and a way out; anything else is our fault. */
 export async function runCommand(program: Command, argv: readonly string[]): Promise<number> {
+  // Whoever watched has gone (`| head`): that is no reason to stop, and nobody is there to be told.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+  for (const command of [program, ...program.commands]) {
+    command.exitOverride().configureOutput({
+      outputError: (text, write) => write(text.replace(/\n$/, ' [OPTION_INVALID]\n')),
+    });
+  }
   try {
-    await program.exitOverride().parseAsync(kebabCase(argv), { from: 'user' });
+    await program.parseAsync(kebabCase(argv), { from: 'user' });
     return exitCodes.complete;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.complete : exitCodes.usage;

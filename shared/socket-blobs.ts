@@ -5,7 +5,8 @@
  * A request is one line of JSON; the answer is a header of eight bytes (status, reserved; little endian), and for a
  * `get` that succeeds the bytes asked for. One request at a time per connection.
  */
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { chmod, mkdtemp } from 'node:fs/promises';
 import { createServer, connect as netConnect, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -37,11 +38,13 @@ export class BlobServer {
   readonly #token: string;
   readonly #blobs = new Map<string, Uint8Array>();
   readonly #connections = new Set<Socket>();
+  readonly #removeFolder = () => rmSync(this.#folder, { recursive: true, force: true });
 
   private constructor(server: Server, folder: string, token: string) {
     this.#server = server;
     this.#folder = folder;
     this.#token = token;
+    process.on('exit', this.#removeFolder); // a process that ends without `close` leaves nothing, either
   }
 
   /** Listens in a new folder that only this user can enter. */
@@ -67,7 +70,8 @@ export class BlobServer {
   async close(): Promise<void> {
     for (const socket of this.#connections) socket.destroy();
     await new Promise((resolve) => this.#server.close(resolve));
-    await rm(this.#folder, { recursive: true, force: true });
+    this.#removeFolder();
+    process.off('exit', this.#removeFolder);
   }
 
   get #path(): string {

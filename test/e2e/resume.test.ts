@@ -1,0 +1,117 @@
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'ava';
+import {
+  checkpoint,
+  metricsOf,
+  Stage,
+  tinyImages,
+  tinyRun,
+  tinySteps,
+  trainedSteps,
+} from '../helpers/run.ts';
+
+/** `expected`: last checkpoint and metrics of the run that nothing happened to. */
+let shared: {
+  folder: string;
+  images: string;
+  expected: { weights: Buffer; metrics: Record<string, number>[] };
+};
+const everyStep = Array.from({ length: tinySteps }, (_, i) => i + 1);
+
+test.before(async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'cornet-test-'));
+  shared = { folder, images: await tinyImages(folder), expected: { weights: Buffer.alloc(0), metrics: [] } };
+});
+
+test.after.always(() => rmSync(shared.folder, { recursive: true }));
+
+test.serial(
+  'a run ends with every step in metrics.jsonl and leaves nothing behind but its folder',
+  async (t) => {
+    const stage = new Stage(t);
+    const output = join(stage.folder, 'run');
+    const run = stage.start('coordinator', [...tinyRun(shared.images), '--cpu-workers', '2', '-o', output]);
+    t.is(await run.ended, 0, run.stderr);
+    t.is(run.stderr, '');
+    t.regex(run.stdout, /Done: 16 steps/);
+    t.deepEqual(trainedSteps(output), everyStep);
+    t.deepEqual(readdirSync(output).sort(), ['checkpoints', 'config.json', 'log.jsonl', 'metrics.jsonl']);
+    t.deepEqual(readdirSync(stage.temporary), []);
+    t.deepEqual(stage.processes(), []);
+    shared.expected = { weights: checkpoint(output, tinySteps), metrics: metricsOf(output) };
+  },
+);
+
+test.serial(
+  'a run in three pieces, ended by Ctrl-C and by SIGKILL of every process, has the same bytes',
+  async (t) => {
+    const stage = new Stage(t);
+    const output = join(stage.folder, 'run');
+    const first = stage.start('coordinator', [...tinyRun(shared.images), '--cpu-workers', '2', '-o', output]);
+    await first.untilStep(output, 3);
+    first.signal('SIGINT');
+    t.is(await first.ended, 75);
+    t.regex(first.stdout, /SIGINT: stopping after a checkpoint/);
+    t.regex(
+      first.stdout,
+      /Stopped at step \d+ of 16\. Continue with: coordinator start --resume --output-path /,
+    );
+    t.deepEqual(readdirSync(stage.temporary), []);
+    t.deepEqual(stage.processes(), []);
+
+    const resume = ['start', '--resume', '-o', output, '--cpu-workers', '2'];
+    const second = stage.start('coordinator', resume);
+    await second.untilStep(output, 10);
+    stage.kill();
+    t.is(await second.ended, 'SIGKILL');
+    await stage.empty();
+
+    const third = stage.start('coordinator', resume);
+    t.is(await third.ended, 0, third.stderr);
+    t.deepEqual(trainedSteps(output), everyStep);
+    t.deepEqual(metricsOf(output), shared.expected.metrics);
+    t.true(checkpoint(output, tinySteps).equals(shared.expected.weights));
+  },
+);
+
+test.serial('one worker, other decode threads and other save intervals change no byte', async (t) => {
+  const stage = new Stage(t);
+  const output = join(stage.folder, 'run');
+  const free = ['--cpu-workers', '1', '-j', '1', '--save-model-secs', '0.1', '--keep-checkpoints', '1'];
+  const run = stage.start('coordinator', [...tinyRun(shared.images), ...free, '-o', output]);
+  t.is(await run.ended, 0, run.stderr);
+  t.deepEqual(metricsOf(output), shared.expected.metrics);
+  t.true(checkpoint(output, tinySteps).equals(shared.expected.weights));
+});
+
+test.serial('a worker killed in mid-run costs nothing but time', async (t) => {
+  const stage = new Stage(t);
+  const output = join(stage.folder, 'run');
+  const run = stage.start('coordinator', [...tinyRun(shared.images), '--cpu-workers', '2', '-o', output]);
+  await run.untilStep(output, 4);
+  process.kill(stage.processes('worker/main.js')[0]!, 'SIGKILL');
+  t.is(await run.ended, 0, run.stderr);
+  t.regex(run.stdout, /is dropped: its process ended \(killed by SIGKILL\)/);
+  t.deepEqual(metricsOf(output), shared.expected.metrics);
+  t.true(checkpoint(output, tinySteps).equals(shared.expected.weights));
+});
+
+test.serial('the original spelling of the options makes the same run', async (t) => {
+  const stage = new Stage(t);
+  const output = join(stage.folder, 'run');
+  const spelled = [
+    ...tinyRun(shared.images),
+    '--cpu-workers',
+    '1',
+    '-o',
+    output,
+    '--learning_rate',
+    '0.01',
+  ].map((word) => (word.startsWith('--') ? `--${word.slice(2).replaceAll('-', '_')}` : word));
+  t.true(spelled.includes('--batch_size'));
+  const run = stage.start('coordinator', spelled);
+  t.is(await run.ended, 0, run.stderr);
+  t.true(checkpoint(output, tinySteps).equals(shared.expected.weights));
+});

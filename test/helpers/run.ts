@@ -1,0 +1,150 @@
+/** Real runs: the compiled commands as processes, watched through what they print and write. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ExecutionContext } from 'ava';
+import { makeDemoDataset } from '../../coordinator/demo/make-dataset.ts';
+import { temporaryFolder } from './temporary.ts';
+
+/** Milliseconds between two looks, and after which a fact that has not come true fails its test. */
+const look = 20;
+const patience = 120_000;
+
+/** 60 training and 20 validation JPEGs of ten classes, in a new folder. */
+export async function tinyImages(folder: string): Promise<string> {
+  const images = join(folder, 'images');
+  await makeDemoDataset(images, { seed: 3, trainPerClass: 6, valPerClass: 2 });
+  return images;
+}
+
+/** Two epochs of eight small steps over two lanes. */
+export function tinyRun(images: string): string[] {
+  const shape = ['--model', 'Z', '--image-size', '32', '--batch-size', '8', '--lanes', '2', '--threads', '1'];
+  return ['start', ...shape, '--epochs', '2', '--save-val-epochs', '1', '--data-path', images];
+}
+export const tinySteps = 16;
+
+/** Waits until something is true. */
+export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  for (const deadline = performance.now() + patience; !(await holds()); await sleep(look)) {
+    if (performance.now() > deadline) throw new Error(`It never came true that ${what}.`);
+  }
+}
+
+/** Every process that a test has started, whoever started it: all carry the same mark in their environment. */
+export class Stage {
+  /** The processes' temporary folder: whatever they leave behind lies here. */
+  readonly temporary: string;
+  readonly folder: string;
+  readonly #mark = randomUUID();
+
+  constructor(t: ExecutionContext) {
+    this.folder = temporaryFolder(t);
+    this.temporary = join(this.folder, 'tmp');
+    mkdirSync(this.temporary);
+    t.teardown(() => this.kill());
+  }
+
+  /** Starts `coordinator` or `worker` with these arguments. */
+  start(command: 'coordinator' | 'worker', argv: readonly string[], env: NodeJS.ProcessEnv = {}): Command {
+    const script = join('dist', command, 'main.js');
+    const marked = { ...process.env, TMPDIR: this.temporary, CORNET_TEST_STAGE: this.#mark, ...env };
+    return new Command(spawn(process.execPath, [script, ...argv], { env: marked }));
+  }
+
+  /** Process ids, of all or of those whose command line contains `part`. */
+  processes(part = ''): number[] {
+    return readdirSync('/proc')
+      .filter((name) => /^\d+$/.test(name))
+      .filter((pid) => read(`/proc/${pid}/environ`).includes(this.#mark))
+      .filter((pid) => read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').includes(part))
+      .map(Number);
+  }
+
+  kill(part = ''): void {
+    for (const pid of this.processes(part)) process.kill(pid, 'SIGKILL');
+  }
+
+  async empty(): Promise<void> {
+    await until('every process has ended', () => this.processes().length === 0);
+  }
+}
+
+/** A file of /proc; empty when the process is gone. */
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch {
+    return '';
+  }
+}
+
+export class Command {
+  readonly child: ChildProcess;
+  /** The exit code, or the signal that ended it. */
+  readonly ended: Promise<number | NodeJS.Signals>;
+  #stdout = '';
+  #stderr = '';
+  #running = true;
+
+  constructor(child: ChildProcess) {
+    this.child = child;
+    child.stdout?.on('data', (text) => {
+      this.#stdout += text;
+    });
+    child.stderr?.on('data', (text) => {
+      this.#stderr += text;
+    });
+    this.ended = new Promise((resolve) => {
+      child.on('close', (code, signal) => {
+        this.#running = false;
+        resolve(code ?? signal!);
+      });
+    });
+  }
+
+  get stdout(): string {
+    return this.#stdout;
+  }
+
+  get stderr(): string {
+    return this.#stderr;
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.child.kill(signal);
+  }
+
+  /** Waits for a fact while the command runs. */
+  async until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+    await until(what, async () => {
+      if (await holds()) return true;
+      if (!this.#running) throw new Error(`It ended before ${what}:\n${this.#stdout}${this.#stderr}`);
+      return false;
+    });
+  }
+
+  /** Waits until the run's metrics say that `steps` updates were done. */
+  untilStep(folder: string, steps: number): Promise<void> {
+    return this.until(`step ${steps} was done`, () => trainedSteps(folder).includes(steps));
+  }
+}
+
+/** The whole lines of metrics.jsonl. */
+export function metricsOf(folder: string): Record<string, number>[] {
+  const lines = read(join(folder, 'metrics.jsonl')).split('\n').slice(0, -1);
+  return lines.map((line) => JSON.parse(line) as Record<string, number>);
+}
+
+/** Numbers of updates done, one per training line of metrics.jsonl. */
+export function trainedSteps(folder: string): number[] {
+  return metricsOf(folder)
+    .filter((line) => 'train/loss' in line)
+    .map(({ step }) => step!);
+}
+
+export function checkpoint(folder: string, step: number): Buffer {
+  return readFileSync(join(folder, 'checkpoints', `step-${String(step).padStart(8, '0')}.safetensors`));
+}
