@@ -1,8 +1,12 @@
 #!/usr/bin/env node
 /** The `coordinator` command. */
 import { Command, Option } from 'commander';
-import { Exit, runCommand } from '../shared/command-line.ts';
+import { Exit, runCommand, wholeNumber } from '../shared/command-line.ts';
+import { defaults } from '../shared/defaults.ts';
+import { modelNames } from '../shared/models/model.ts';
 import { version } from '../shared/version.ts';
+import { type DoctorOptions, runDoctor } from './doctor.ts';
+import { type LayersOptions, printLayers } from './layers.ts';
 import { addStartOptions, type StartOptions } from './options.ts';
 import { startRun } from './start.ts';
 import { printStatus, type StatusOptions } from './status.ts';
@@ -25,6 +29,26 @@ program
   .addOption(new Option('--redis <url>', 'the Redis of the run').env('CORNET_REDIS_URL'))
   .option('--run <id>', 'id of the run, with --redis (default: all)')
   .action((options: StatusOptions) => printStatus(options));
+
+program
+  .command('doctor')
+  .description(
+    'Look for everything that training needs on this machine; exit code 1 when it could not start.',
+  )
+  .option('-o, --output-path <folder>', 'where the run folder would be', '.')
+  .addOption(new Option('--redis <url>', 'the Redis to use instead of a private one').env('CORNET_REDIS_URL'))
+  .action(async (options: DoctorOptions) => {
+    throw new Exit(await runDoctor(options));
+  });
+
+program
+  .command('layers')
+  .description('Every place in a model whose output can be read, with its shape and time steps.')
+  .addOption(new Option('--model <name>', 'which CORnet').choices(modelNames).makeOptionMandatory())
+  .option('--times <n>', 'time steps of R and RT', wholeNumber(1), defaults.times)
+  .option('--image-size <pixels>', 'side of the square input', wholeNumber(16), defaults.imageSize)
+  .option('--json', 'as JSON', false)
+  .action((options: LayersOptions) => printLayers(options));
 
 program
   .command('demo')

@@ -47,6 +47,7 @@ export const timeouts = {
   redisCommand: 30_000,
   workerStart: 120_000, // from the process's start to its hello (a probe of CORnet-S takes a while on a CPU)
   stop: 10_000, // how long a worker may take to leave after it was asked to
+  program: 30_000, // a program that is asked for its version (nvidia-smi wakes the cards)
   blobRead: 20_000, // silence of a blob server in the middle of an answer
 } as const;
 
@@ -110,3 +111,6 @@ export const progressEvery = { terminal: 200, plain: 5_000 } as const;
 
 /** Bytes that one read from a blob socket takes at most. */
 export const socketRead = 1024 * 1024;
+
+/** `coordinator doctor`: open files and bytes of memory that every run can do with; lines of a failed program shown. */
+export const doctor = { openFiles: 1_024, memory: 2 * 1024 ** 3, lastWords: 4 } as const;

@@ -7,6 +7,7 @@ import { Exit, runCommand, wholeNumber } from '../shared/command-line.ts';
 import { exitCodes } from '../shared/errors.ts';
 import { version } from '../shared/version.ts';
 import { hasWorkerEnvironment, workerEnvironment } from '../shared/worker-environment.ts';
+import { describeWorker } from './describe.ts';
 import { findRun } from './find-run.ts';
 import { startWorker, type WorkerOptions } from './start.ts';
 
@@ -37,6 +38,14 @@ program
     process.on('disconnect', () => process.exit(exitCodes.error));
     if (!hasWorkerEnvironment(process.env)) throw new Exit(await startAgain(options));
     throw new Exit(await startWorker(options));
+  });
+
+program
+  .command('describe')
+  .description('What this machine could compute with, as JSON (`coordinator doctor` says it in words).')
+  .argument('[devices...]', 'cpu, cuda:0, …', ['cpu'])
+  .action((devices: string[]) => {
+    process.stdout.write(`${JSON.stringify(describeWorker(devices), null, 2)}\n`);
   });
 
 /** Starts this very command again in the environment that the libraries need; returns its exit code. */

@@ -1,0 +1,251 @@
+/** `coordinator doctor`: looks for everything that training needs on this machine, by using it where that is possible. */
+import { execFile } from 'node:child_process';
+import { constants } from 'node:fs';
+import { access, stat, statfs } from 'node:fs/promises';
+import { availableParallelism, tmpdir, totalmem } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import { defaults, doctor as limits, timeouts } from '../shared/defaults.ts';
+import { describeError, errorTable, exitCodes } from '../shared/errors.ts';
+import { buildModel } from '../shared/models/family.ts';
+import { modelNames } from '../shared/models/model.ts';
+import { packageRoot } from '../shared/package-root.ts';
+import { connectRedis, redactUrl } from '../shared/redis.ts';
+import { stateLayout } from '../shared/state-layout.ts';
+import { version } from '../shared/version.ts';
+import { type WorkerDescription, workerDescription } from '../shared/worker-description.ts';
+import { workerEnvironment } from '../shared/worker-environment.ts';
+import { systemCode } from './durable-file.ts';
+import { PrivateRedis } from './redis-server.ts';
+
+export interface DoctorOptions {
+  outputPath: string;
+  redis?: string;
+}
+
+/** `note`: training can start, but not everything is as it could be. `missing`: it cannot. */
+interface Finding {
+  readonly verdict: 'ok' | 'note' | 'missing';
+  readonly subject: string;
+  readonly text: string;
+}
+
+/** Prints one line per finding; returns the exit code. */
+export async function runDoctor({ outputPath, redis }: DoctorOptions): Promise<number> {
+  process.stdout.write(`cornet-ts ${version} in ${packageRoot}\n`);
+  const checks = [
+    checkNode,
+    checkCompiler,
+    checkWorker,
+    () => (redis === undefined ? checkPrivateRedis() : checkRedis(redis, 'Redis')),
+    () => checkFolder('output folder', resolve(outputPath), largestCheckpoint()),
+    () => checkFolder('temporary folder', tmpdir(), 0),
+    checkOpenFiles,
+    checkMemory,
+  ];
+  let missing = 0;
+  for (const check of checks) {
+    for (const { verdict, subject, text } of await check()) {
+      if (verdict === 'missing') missing++;
+      process.stdout.write(`${verdict.padEnd(7)}  ${subject.padEnd(16)}  ${text.replaceAll('\n', ' ')}\n`);
+    }
+  }
+  process.stdout.write(
+    missing === 0 ? 'Training can start.\n' : 'Training cannot start before what is missing is there.\n',
+  );
+  return missing === 0 ? exitCodes.complete : exitCodes.error;
+}
+
+const ok = (subject: string, text: string): Finding => ({ verdict: 'ok', subject, text });
+const note = (subject: string, text: string): Finding => ({ verdict: 'note', subject, text });
+const missing = (subject: string, text: string): Finding => ({ verdict: 'missing', subject, text });
+
+/** What went wrong and what to do, in one line. */
+function missingFor(subject: string, error: unknown): Finding {
+  const { message, hint } = describeError(error);
+  return missing(subject, `${message} ${hint}`);
+}
+
+function checkNode(): Finding[] {
+  return [ok('Node.js', `${process.version}, ${process.platform} ${process.arch}`)];
+}
+
+async function checkCompiler(): Promise<Finding[]> {
+  const name = process.env.CXX || 'g++';
+  const answer = await ask(name, ['--version']);
+  if ('output' in answer) return [ok('compiler', answer.output.split('\n', 1)[0]!)];
+  return [
+    note('compiler', `${name}: ${answer.problem}. Only set-up needs it: apt-get install g++, or set CXX.`),
+  ];
+}
+
+async function checkWorker(): Promise<Finding[]> {
+  const cards = await ask('nvidia-smi', [
+    '--query-gpu=index,name,memory.total,driver_version',
+    '--format=csv,noheader',
+  ]);
+  const lines = 'output' in cards ? cards.output.trim().split('\n') : [];
+  const devices = lines.map((line) => `cuda:${line.split(',', 1)[0]}`);
+  const described = await describeLocalWorker(devices);
+  const findings = [
+    'problem' in cards
+      ? note('nvidia-smi', `${cards.problem}: workers compute on the CPU.`)
+      : ok('nvidia-smi', lines.join('; ')),
+  ];
+  if ('problem' in described) return [...findings, missing('worker', described.problem)];
+  return [...findings, ...describedFindings(described, devices.length > 0)];
+}
+
+function describedFindings({ backends, devices, decoder }: WorkerDescription, hasCards: boolean): Finding[] {
+  const findings: Finding[] = [];
+  const usable = backends.filter(({ problem }) => problem === null);
+  for (const { name, version, cuda, problem } of backends) {
+    const subject = `${name} backend`;
+    if (problem !== null) {
+      const say = usable.length === 0 ? missing : note;
+      findings.push(say(subject, `${problem.message} ${problem.hint}`));
+    } else if (cuda === null && hasCards) {
+      const way = 'run deploy/setup.sh --libtorch wheel to train on the cards.';
+      findings.push(note(subject, `${version} without CUDA: ${way}`));
+    } else findings.push(ok(subject, `${version}, ${cuda === null ? 'without CUDA' : `CUDA ${cuda}`}`));
+  }
+  for (const { device, backend, processor, problem } of devices) {
+    const subject = `device ${device}`;
+    if (problem === null) {
+      const cores = device === 'cpu' ? `, ${availableParallelism()} cores` : '';
+      findings.push(ok(subject, `${processor}${cores} (${backend})`));
+    } else if (device === 'cpu') findings.push(missing(subject, `${problem.message} ${problem.hint}`));
+    else findings.push(note(subject, `${problem.message} ${problem.hint}`));
+  }
+  const { description, addonProblem } = decoder;
+  if (addonProblem === null) findings.push(ok('image decoder', description));
+  else findings.push(note('image decoder', `${description}. Run deploy/setup.sh for the fast one.`));
+  return findings;
+}
+
+/** A child process, because a tensor library may take the process that loads it down with it. */
+async function describeLocalWorker(
+  cards: readonly string[],
+): Promise<WorkerDescription | { problem: string }> {
+  const cores = availableParallelism();
+  const { decodeThreads } = defaults;
+  const answer = await ask(
+    process.execPath,
+    [join(packageRoot, 'dist', 'worker', 'main.js'), 'describe', 'cpu', ...cards],
+    {
+      timeout: timeouts.workerStart,
+      env: workerEnvironment(process.env, { threads: cores, workers: 1, cores, decodeThreads }),
+    },
+  );
+  if ('problem' in answer) return { problem: `The worker command does not run: ${answer.problem}.` };
+  return workerDescription.parse(JSON.parse(answer.output));
+}
+
+async function checkPrivateRedis(): Promise<Finding[]> {
+  let server: PrivateRedis;
+  try {
+    server = await PrivateRedis.start();
+  } catch (error) {
+    return [missingFor('redis-server', error)];
+  }
+  const findings = await checkRedis(server.url, 'redis-server').finally(() => server.stop());
+  const guard = await ask('setpriv', ['--pdeathsig', 'TERM', 'true']);
+  if ('problem' in guard) {
+    const danger = 'a redis-server would outlive a coordinator that is killed';
+    findings.push(note('setpriv', `${guard.problem}: ${danger}. apt-get install util-linux`));
+  }
+  return findings;
+}
+
+async function checkRedis(url: string, subject: string): Promise<Finding[]> {
+  try {
+    const redis = await connectRedis(url, { name: 'cornet-doctor', bytesNeeded: 0 });
+    const server = /redis_version:(\S+)/.exec(await redis.info('server'))?.[1];
+    redis.disconnect();
+    return [ok(subject, `${server} answers at ${redactUrl(url)}`)];
+  } catch (error) {
+    return [missingFor(subject, error)];
+  }
+}
+
+/** @param needed bytes; with less a run would fail */
+async function checkFolder(subject: string, path: string, needed: number): Promise<Finding[]> {
+  try {
+    const there = await nearestExisting(path);
+    if (!(await stat(there)).isDirectory()) return [missing(subject, `${there} is not a folder.`)];
+    await access(there, constants.W_OK | constants.X_OK);
+    const { bavail, bsize } = await statfs(there);
+    const free = bavail * bsize;
+    const room = `${gigabytes(free)} free in ${there}`;
+    if (free < needed) {
+      return [missing(subject, `${room}; a checkpoint of the largest model takes ${gigabytes(needed)}.`)];
+    }
+    // The newest ones, the best, and the one that is being written.
+    const all = needed * (defaults.keepCheckpoints + 2);
+    if (free < all) return [note(subject, `${room}; the checkpoints of a run take up to ${gigabytes(all)}.`)];
+    return [ok(subject, room)];
+  } catch (error) {
+    const { remedy } = errorTable.FOLDER_NOT_WRITABLE;
+    return [missing(subject, `${path} cannot be written: ${(error as Error).message}. ${remedy}`)];
+  }
+}
+
+async function nearestExisting(path: string): Promise<string> {
+  const found = await stat(path).catch((error: unknown) => {
+    if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') return null;
+    throw error;
+  });
+  return found !== null || dirname(path) === path ? path : nearestExisting(dirname(path));
+}
+
+function largestCheckpoint(): number {
+  return Math.max(...modelNames.map((name) => stateLayout(buildModel(name, defaults.times)).bytes));
+}
+
+/** Node raises the soft limit to the hard one by itself, and its children inherit that. */
+function checkOpenFiles(): Finding[] {
+  const subject = 'open files';
+  const { userLimits } = process.report.getReport() as unknown as {
+    userLimits?: { open_files: { hard: number | 'unlimited' } };
+  };
+  const limit = userLimits?.open_files.hard;
+  if (limit === undefined) return [note(subject, 'This system does not tell its limit.')];
+  if (limit === 'unlimited' || limit >= limits.openFiles) return [ok(subject, `up to ${limit}`)];
+  return [note(subject, `up to ${limit}: ulimit -Hn ${limits.openFiles} would be on the safe side.`)];
+}
+
+function checkMemory(): Finding[] {
+  const available = process.availableMemory();
+  const text = `${gigabytes(available)} of ${gigabytes(totalmem())} available`;
+  if (available >= limits.memory) return [ok('memory', text)];
+  return [note('memory', `${text}: a small batch and one worker may be all that fits.`)];
+}
+
+type Answer = { output: string } | { problem: string };
+
+/** Runs a program to its end, in bounded time. */
+async function ask(
+  program: string,
+  args: readonly string[],
+  options: { timeout?: number; env?: NodeJS.ProcessEnv } = {},
+): Promise<Answer> {
+  try {
+    const settings = { timeout: timeouts.program, killSignal: 'SIGKILL', ...options } as const;
+    const { stdout } = await promisify(execFile)(program, args, settings);
+    return { output: stdout };
+  } catch (error) {
+    const { code, signal, stderr, stdout } = error as Error & Record<string, unknown>;
+    if (code === 'ENOENT') return { problem: 'not found' };
+    const words = String(stderr || stdout || '')
+      .trim()
+      .split('\n')
+      .slice(-limits.lastWords)
+      .join(' ');
+    const how = typeof signal === 'string' ? `ended by ${signal}` : `exit code ${code}`;
+    return { problem: words === '' ? how : `${how}: ${words}` };
+  }
+}
+
+function gigabytes(bytes: number): string {
+  return `${(bytes / 1e9).toFixed(1)} GB`;
+}

@@ -1,0 +1,30 @@
+/** What `worker describe` prints, and `coordinator doctor` reads: what this machine could compute with. */
+import { z } from 'zod';
+
+const problem = z.object({ message: z.string(), hint: z.string() });
+
+export const workerDescription = z.object({
+  /** What decodes images, and why it is not the fast addon, if it is not. */
+  decoder: z.object({ description: z.string(), addonProblem: z.string().nullable() }),
+  backends: z.array(
+    z.object({
+      name: z.string(),
+      /** The library's own version; null when it cannot be loaded. */
+      version: z.string().nullable(),
+      /** The CUDA that the library was built with, or null. */
+      cuda: z.string().nullable(),
+      problem: problem.nullable(),
+    }),
+  ),
+  devices: z.array(
+    z.object({
+      device: z.string(),
+      /** The backend that would use it. */
+      backend: z.string(),
+      /** As in `Numerics`; null when the backend cannot use the device. */
+      processor: z.string().nullable(),
+      problem: problem.nullable(),
+    }),
+  ),
+});
+export type WorkerDescription = z.infer<typeof workerDescription>;

@@ -1,0 +1,135 @@
+import { execFile } from 'node:child_process';
+import { cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import test, { type ExecutionContext } from 'ava';
+import { temporaryFolder } from '../helpers/temporary.ts';
+
+interface Report {
+  code: number;
+  /** The line of a finding, by its subject. */
+  line: (subject: string) => string;
+  end: string;
+}
+
+async function doctor(
+  args: readonly string[] = [],
+  { root = '.', environment = {}, program = process.execPath, before = [] as string[] } = {},
+): Promise<Report> {
+  const main = join(root, 'dist/coordinator/main.js');
+  const env = { ...process.env, CORNET_REDIS_URL: undefined, ...environment };
+  const { code, stdout } = await promisify(execFile)(program, [...before, main, 'doctor', ...args], {
+    env,
+  }).then(
+    ({ stdout }) => ({ code: 0, stdout }),
+    (error: { code: number; stdout: string }) => error,
+  );
+  const lines = stdout.trimEnd().split('\n');
+  return {
+    code,
+    line: (subject) => lines.find((line) => line.slice(9).startsWith(`${subject} `)) ?? '',
+    end: lines.at(-1)!,
+  };
+}
+
+/** The compiled package without its addons. */
+function barePackage(t: ExecutionContext): string {
+  const root = temporaryFolder(t);
+  for (const room of ['coordinator', 'worker', 'shared']) {
+    cpSync(join('dist', room), join(root, 'dist', room), { recursive: true });
+  }
+  cpSync('package.json', join(root, 'package.json'));
+  symlinkSync(resolve('node_modules'), join(root, 'node_modules'));
+  return root;
+}
+
+test.serial('where everything is there, each finding has its line and training can start', async (t) => {
+  const report = await doctor(['--output-path', join(temporaryFolder(t), 'not/yet/made')]);
+  t.regex(report.line('torch backend'), /^ok +torch backend +libtorch \d+\.\d+/);
+  t.regex(report.line('device cpu'), /^ok .*\d+ cores/);
+  t.regex(report.line('redis-server'), /^ok .*\d+\.\d+\.\d+ answers at unix:/);
+  for (const subject of [
+    'Node.js',
+    'image decoder',
+    'output folder',
+    'temporary folder',
+    'open files',
+    'memory',
+  ]) {
+    t.regex(report.line(subject), /^(ok|note) /);
+  }
+  t.is(report.end, 'Training can start.');
+  t.is(report.code, 0);
+});
+
+test.serial('without redis-server in the path training cannot start, and the package to install is named', async (t) => {
+  const report = await doctor([], { environment: { PATH: temporaryFolder(t) } });
+  t.regex(report.line('redis-server'), /^missing .*There is no redis-server .*apt-get install redis-server/);
+  t.regex(report.line('compiler'), /^note .*g\+\+: not found/);
+  t.regex(report.line('nvidia-smi'), /^note .*not found: workers compute on the CPU/);
+  t.regex(report.line('torch backend'), /^ok /);
+  t.regex(report.end, /^Training cannot start/);
+  t.is(report.code, 1);
+});
+
+test.serial('a package whose addons were never built names what to run', async (t) => {
+  const report = await doctor([], { root: barePackage(t) });
+  t.regex(report.line('torch backend'), /^missing .*has not been built.*Run `deploy\/setup\.sh`/);
+  t.regex(report.line('image decoder'), /^note .*sharp .*Run deploy\/setup\.sh/);
+  t.is(report.line('device cpu'), '');
+  t.is(report.code, 1);
+});
+
+test.serial('an addon that the loader refuses is missing, with the words of the loader', async (t) => {
+  const root = barePackage(t);
+  const cache = join(root, '.cache/torch-addon');
+  mkdirSync(join(cache, '0.0.0-broken'), { recursive: true });
+  writeFileSync(join(cache, '0.0.0-broken/torch.node'), 'no library');
+  writeFileSync(join(cache, 'current'), '0.0.0-broken\n');
+  const report = await doctor([], { root });
+  t.regex(report.line('torch backend'), /^missing .*cannot be loaded from .*0\.0\.0-broken/);
+  t.is(report.code, 1);
+});
+
+test.serial('a worker command that dies is a finding, not an end of the doctor', async (t) => {
+  const root = barePackage(t);
+  writeFileSync(join(root, 'dist/worker/main.js'), 'process.kill(process.pid, "SIGSEGV");');
+  const report = await doctor([], { root });
+  t.regex(report.line('worker'), /^missing .*does not run: ended by SIGSEGV/);
+  t.regex(report.line('memory'), /GB/);
+  t.is(report.code, 1);
+});
+
+test.serial('a card that the tensor library cannot use is said, and the CPU still trains', async (t) => {
+  const folder = temporaryFolder(t);
+  const smi = '#!/bin/sh\necho "7, NVIDIA Imaginary, 24576 MiB, 999.99"\n';
+  writeFileSync(join(folder, 'nvidia-smi'), smi, { mode: 0o755 });
+  const report = await doctor([], { environment: { PATH: `${folder}:${process.env.PATH}` } });
+  t.regex(report.line('nvidia-smi'), /^ok .*NVIDIA Imaginary/);
+  t.regex(report.line('device cuda:7'), /^note /);
+  t.regex(report.line('device cpu'), /^ok /);
+  t.is(report.code, 0);
+});
+
+test.serial('a Redis that does not answer is missing, and the private one is not asked for', async (t) => {
+  const url = `unix://${join(temporaryFolder(t), 'nobody.sock')}`;
+  const report = await doctor(['--redis', url]);
+  t.regex(report.line('Redis'), /^missing .*nobody\.sock cannot be used/);
+  t.is(report.line('redis-server'), '');
+  t.is(report.code, 1);
+});
+
+test.serial('an output folder that is a file, or lies below one, is missing', async (t) => {
+  const file = join(temporaryFolder(t), 'file');
+  writeFileSync(file, '');
+  t.regex((await doctor(['-o', file])).line('output folder'), /^missing .*is not a folder/);
+  const below = await doctor(['-o', join(file, 'run')]);
+  t.regex(below.line('output folder'), /^missing .*is not a folder/);
+  t.is(below.code, 1);
+});
+
+test.serial('a low limit of open files is pointed out', async (t) => {
+  const before = ['-c', 'ulimit -n 200; exec "$0" "$@"', process.execPath];
+  const report = await doctor([], { program: 'bash', before });
+  t.regex(report.line('open files'), /^note .*up to 200: ulimit -Hn 1024/);
+});
