@@ -1,7 +1,7 @@
 /** Whole pictures of every format, through sharp (libvips), as Pillow reads them. */
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
-import sharp from 'sharp';
+import sharp, { type Sharp } from 'sharp';
 import { imageLimits } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import type { Picture } from './resample.ts';
@@ -44,18 +44,29 @@ async function readImageFile(path: string): Promise<Buffer> {
 }
 
 async function toRgb(file: Buffer): Promise<Picture> {
-  const cmyk = jpegComponents(file) === 4;
   // a warning (a few zero bytes in the middle) is no reason to stop, as with Pillow; a file cut short is
-  const input = sharp(file, { failOn: 'error', ignoreIcc: true, limitInputPixels: imageLimits.pixels });
-  const raw = cmyk
-    ? input.pipelineColourspace('cmyk').toColourspace('cmyk')
-    : input.removeAlpha().toColourspace('srgb');
-  const { data, info } = await raw.raw().toBuffer({ resolveWithObject: true });
-  return { width: info.width, height: info.height, pixels: cmyk ? cmykToRgb(data) : data };
+  const picture = sharp(file, { failOn: 'error', ignoreIcc: true, limitInputPixels: imageLimits.pixels });
+  const { space, channels } = await picture.metadata();
+  if (space === 'cmyk') {
+    return pixelsOf(picture.pipelineColourspace('cmyk').toColourspace('cmyk'), 'uchar', cmykToRgb);
+  }
+  if (space === 'grey16' && channels === 1) {
+    return pixelsOf(picture.toColourspace('grey16'), 'ushort', grey16ToRgb);
+  }
+  return pixelsOf(picture.removeAlpha().toColourspace('srgb'), 'uchar', (pixels) => pixels);
+}
+
+async function pixelsOf(
+  picture: Sharp,
+  depth: 'uchar' | 'ushort',
+  toRgb: (samples: Buffer) => Uint8Array,
+): Promise<Picture> {
+  const { data, info } = await picture.raw({ depth }).toBuffer({ resolveWithObject: true });
+  return { width: info.width, height: info.height, pixels: toRgb(data) };
 }
 
 /** Pillow's conversion, without a colour profile: each channel is (255 − K)·(255 − ink)/255. */
-function cmykToRgb(cmyk: Uint8Array): Uint8Array {
+function cmykToRgb(cmyk: Buffer): Uint8Array {
   const rgb = new Uint8Array((cmyk.length / 4) * 3);
   for (let from = 0, to = 0; from < cmyk.length; from += 4, to += 3) {
     const light = 255 - cmyk[from + 3]!;
@@ -64,15 +75,10 @@ function cmykToRgb(cmyk: Uint8Array): Uint8Array {
   return rgb;
 }
 
-/** The number of colour components of a JPEG file, from its frame header; 0 if it is none. */
-function jpegComponents(file: Buffer): number {
-  if (file.length < 4 || file.readUInt16BE(0) !== 0xffd8) return 0;
-  let at = 2;
-  while (at + 9 < file.length && file[at] === 0xff) {
-    const marker = file[at + 1]!;
-    const tables = marker === 0xc4 || marker === 0xc8 || marker === 0xcc; // DHT, JPG and DAC share the range of SOF0…15
-    if (marker >= 0xc0 && marker <= 0xcf && !tables) return file[at + 9]!;
-    at += marker === 0xff ? 1 : 2 + file.readUInt16BE(at + 2); // 0xff may be repeated as a filler
-  }
-  return 0;
+/** Pillow cuts off what does not fit into 8 bits (mode I;16), although it scales colours of 16 bits. */
+function grey16ToRgb(grey: Buffer): Uint8Array {
+  const values = new Uint16Array(grey.buffer, grey.byteOffset, grey.length / 2);
+  const rgb = new Uint8Array(values.length * 3);
+  for (const [i, value] of values.entries()) rgb.fill(Math.min(value, 255), 3 * i, 3 * i + 3);
+  return rgb;
 }

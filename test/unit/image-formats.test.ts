@@ -1,0 +1,94 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import test from 'ava';
+import { Draws } from '../../shared/random.ts';
+import { decodePicture } from '../../worker/data/picture.ts';
+import { type Picture, Resampler } from '../../worker/data/resample.ts';
+import type { Geometry } from '../../worker/data/transform.ts';
+import { addonDecoders, decodeAlone, decoders, largestDifference } from '../helpers/decoders.ts';
+
+const folder = 'test/fixtures/images/formats';
+interface Facts {
+  mode: string;
+  width: number;
+  height: number;
+  sha256: string;
+}
+const { pictures } = JSON.parse(await readFile(`${folder}/expected.json`, 'utf8')) as {
+  pictures: Record<string, Facts>;
+};
+
+test('pictures of every format and mode are what Pillow makes of them', async (t) => {
+  for (const [name, { mode, width, height, sha256 }] of Object.entries(pictures)) {
+    const picture = await decodePicture(`${folder}/${name}`);
+    t.deepEqual([picture.width, picture.height], [width, height], name);
+    t.is(createHash('sha256').update(picture.pixels).digest('hex'), sha256, `${name}, ${mode}`);
+  }
+});
+
+/** A part of a picture as it is. */
+function crop({ width, pixels }: Picture, { left, top }: { left: number; top: number }, side: number) {
+  const image = new Uint8Array(side * side * 3);
+  for (let y = 0; y < side; y++) {
+    const from = ((top + y) * width + left) * 3;
+    image.set(pixels.subarray(from, from + side * 3), y * side * 3);
+  }
+  return image;
+}
+
+const withAddon = addonDecoders.size > 0 ? test : test.skip;
+
+withAddon('a box is decoded to the pixels that it has in the whole picture, wherever it lies', async (t) => {
+  const draws = new Draws(1, 0, 0, 0);
+  for (const [name, { width, height }] of Object.entries(pictures)) {
+    if (!name.endsWith('.jpg')) continue; // others are decoded whole
+    const whole = await decodePicture(`${folder}/${name}`);
+    for (let i = 0; i < 40; i++) {
+      const side = 1 + draws.integer(Math.min(width, height));
+      const left = draws.integer(width - side + 1);
+      const top = draws.integer(height - side + 1);
+      const box = { left, top, width: side, height: side };
+      const asItIs = { box, width: side, height: side, left: 0, top: 0, flip: false };
+      for (const [what, decoder] of addonDecoders) {
+        const image = await decodeAlone(decoder, `${folder}/${name}`, () => asItIs, side);
+        t.is(
+          largestDifference(image, crop(whole, box, side)),
+          0,
+          `${name}, ${side} at ${left}, ${top}: ${what}`,
+        );
+      }
+    }
+  }
+});
+
+test('every way to resample gives the same bits, shrinking and enlarging, windows and mirrors', async (t) => {
+  const draws = new Draws(2, 0, 0, 0);
+  const name = `${folder}/sampling-2x2.jpg`;
+  const whole = await decodePicture(name);
+  for (let i = 0; i < 150; i++) {
+    const side = 1 + draws.integer(60);
+    const boxWidth = 1 + draws.integer(whole.width);
+    const boxHeight = 1 + draws.integer(whole.height);
+    const width = side + draws.integer(60);
+    const height = side + draws.integer(60);
+    const geometry: Geometry = {
+      box: {
+        left: draws.integer(whole.width - boxWidth + 1),
+        top: draws.integer(whole.height - boxHeight + 1),
+        width: boxWidth,
+        height: boxHeight,
+      },
+      width,
+      height,
+      left: draws.integer(width - side + 1),
+      top: draws.integer(height - side + 1),
+      flip: draws.uniform() < 0.5,
+    };
+    const expected = new Uint8Array(side * side * 3);
+    new Resampler().run(whole, geometry, side, expected, 0);
+    for (const [what, decoder] of decoders) {
+      const image = await decodeAlone(decoder, name, () => geometry, side);
+      t.is(largestDifference(image, expected), 0, `${what}: ${JSON.stringify({ geometry, side })}`);
+    }
+  }
+});
