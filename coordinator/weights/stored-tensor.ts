@@ -18,12 +18,14 @@ export interface StoredTensor {
 
 type Values = Float32Array | Float64Array;
 
-/** Bytes per element, and the values of little-endian bytes that start an ArrayBuffer. Half floats widen exactly. */
-const floats: Partial<Record<DType, { bytes: number; decode: (buffer: ArrayBuffer) => Values }>> = {
-  F64: { bytes: 8, decode: (buffer) => new Float64Array(buffer) },
-  F32: { bytes: 4, decode: (buffer) => new Float32Array(buffer) },
-  F16: { bytes: 2, decode: (buffer) => Float32Array.from(new Uint16Array(buffer), float16) },
-  BF16: { bytes: 2, decode: (buffer) => bfloat16(new Uint16Array(buffer)) },
+/** Bytes per element, and the values of `count` little-endian elements at the start of a buffer. */
+const floats: Partial<
+  Record<DType, { bytes: number; decode: (buffer: ArrayBuffer, count: number) => Values }>
+> = {
+  F64: { bytes: 8, decode: (buffer, count) => new Float64Array(buffer, 0, count) },
+  F32: { bytes: 4, decode: (buffer, count) => new Float32Array(buffer, 0, count) },
+  F16: { bytes: 2, decode: (buffer, count) => widen(new Uint16Array(buffer, 0, count), float16Bits()) },
+  BF16: { bytes: 2, decode: (buffer, count) => widen(new Uint16Array(buffer, 0, count), null) },
 };
 
 const integers: Partial<Record<DType, { bytes: number; decode: (buffer: ArrayBuffer) => bigint }>> = {
@@ -64,33 +66,56 @@ interface Dimension {
  * @param path what errors call the file
  * @throws CornetError WEIGHTS_INVALID when the file ends inside the tensor
  */
-export async function readFloats(file: FileHandle, tensor: StoredTensor, into: Float32Array, path: string) {
+export async function readFloats(
+  file: FileHandle,
+  tensor: StoredTensor,
+  into: Float32Array,
+  path: string,
+): Promise<void> {
   const format = floats[tensor.dtype];
   assert(format !== undefined && into.length === elementCount(tensor.shape));
   if (into.length === 0) return;
   const { bytes, decode } = format;
-  const rowMajor = contiguousStrides(tensor.shape);
-  // Widest steps first: cutting a block along its first dimension then also cuts what must be read of the file.
-  const dimensions = tensor.shape
-    .map((size, i) => ({ size, from: tensor.strides[i]!, to: rowMajor[i]! }))
-    .sort((a, b) => b.from - a.from);
-  await readBlock(dimensions, 0, 0);
+  const scratch = new ArrayBuffer(Math.min(fileChunk, span(tensor) * bytes));
+  await readBlock(dimensionsOf(tensor), 0, 0);
 
   /** @param from first element's place after `tensor.position`, @param to its place in `into`; both in elements */
   async function readBlock(block: readonly Dimension[], from: number, to: number): Promise<void> {
-    const length = block.reduce((last, { size, from }) => last + (size - 1) * from, 1) * bytes;
-    if (length <= fileChunk) {
-      const buffer = new ArrayBuffer(length);
-      await fill(file, buffer, tensor.position + from * bytes, path);
-      return scatter(decode(buffer), 0, block, into, to);
+    const count = block.reduce((last, { size, from }) => last + (size - 1) * from, 1);
+    if (count * bytes <= scratch.byteLength) {
+      await fill(file, new Uint8Array(scratch, 0, count * bytes), tensor.position + from * bytes, path);
+      return scatter(decode(scratch, count), 0, block, into, to);
     }
-    const widest = block.findIndex(({ size }) => size > 1);
-    const { size, ...steps } = block[widest]!;
+    const [{ size, ...steps }, ...narrower] = block as [Dimension, ...Dimension[]];
     const half = size >> 1;
-    await readBlock(block.with(widest, { size: half, ...steps }), from, to);
-    const rest = block.with(widest, { size: size - half, ...steps });
-    await readBlock(rest, from + half * steps.from, to + half * steps.to);
+    await readBlock(withSize(half, steps, narrower), from, to);
+    await readBlock(withSize(size - half, steps, narrower), from + half * steps.from, to + half * steps.to);
   }
+}
+
+const withSize = (size: number, steps: Omit<Dimension, 'size'>, narrower: readonly Dimension[]) =>
+  size === 1 ? narrower : [{ size, ...steps }, ...narrower];
+
+/**
+ * A tensor's dimensions, widest steps in the file first, so that half of the first one is also half of what must be
+ * read; neighbours that are one run of elements in both places are one.
+ */
+function dimensionsOf({ shape, strides }: StoredTensor): Dimension[] {
+  const rowMajor = contiguousStrides(shape);
+  const merged: Dimension[] = [];
+  const dimensions = shape
+    .map((size, i) => ({ size, from: strides[i]!, to: rowMajor[i]! }))
+    .filter(({ size }) => size > 1)
+    .sort((a, b) => b.from - a.from);
+  for (const { size, from, to } of dimensions) {
+    const outer = merged.at(-1);
+    if (outer !== undefined && outer.from === size * from && outer.to === size * to) {
+      merged[merged.length - 1] = { size: outer.size * size, from, to };
+    } else {
+      merged.push({ size, from, to });
+    }
+  }
+  return merged;
 }
 
 /**
@@ -101,10 +126,11 @@ export async function readInteger(file: FileHandle, tensor: StoredTensor, path: 
   const format = integers[tensor.dtype];
   assert(format !== undefined && elementCount(tensor.shape) === 1);
   const buffer = new ArrayBuffer(format.bytes);
-  await fill(file, buffer, tensor.position, path);
+  await fill(file, new Uint8Array(buffer), tensor.position, path);
   return format.decode(buffer);
 }
 
+/** @param block dimensions of `values` from `from` on, and of `into` from `to` on */
 function scatter(
   values: Values,
   from: number,
@@ -112,36 +138,45 @@ function scatter(
   into: Float32Array,
   to: number,
 ): void {
-  const [first, ...rest] = block;
-  if (first === undefined) {
-    into[to] = values[from]!;
-    return;
-  }
+  const [first = { size: 1, from: 1, to: 1 }, ...rest] = block;
+  const { size, from: step, to: stride } = first;
   if (rest.length > 0) {
-    for (let i = 0; i < first.size; i++)
-      scatter(values, from + i * first.from, rest, into, to + i * first.to);
-    return;
+    for (let i = 0; i < size; i++) scatter(values, from + i * step, rest, into, to + i * stride);
+  } else if (step === 1 && stride === 1) {
+    into.set(values.subarray(from, from + size), to);
+  } else {
+    for (let i = 0; i < size; i++) into[to + i * stride] = values[from + i * step]!;
   }
-  for (let i = 0; i < first.size; i++) into[to + i * first.to] = values[from + i * first.from]!;
 }
 
-async function fill(file: FileHandle, buffer: ArrayBuffer, position: number, path: string): Promise<void> {
-  if (await readExactly(file, new Uint8Array(buffer), position)) return;
+async function fill(file: FileHandle, bytes: Uint8Array, position: number, path: string): Promise<void> {
+  if (await readExactly(file, bytes, position)) return;
   throw new CornetError('WEIGHTS_INVALID', `${path} cannot be used: it became shorter while it was read.`);
 }
 
-/** IEEE 754 binary16: sign, five bits of exponent, ten of fraction. */
-function float16(bits: number): number {
-  const sign = (bits & 0x8000) === 0 ? 1 : -1;
-  const exponent = (bits >> 10) & 0x1f;
-  const fraction = bits & 0x3ff;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 0x1f) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
-  return sign * (1024 + fraction) * 2 ** (exponent - 25);
+/**
+ * Half floats as float32, which holds all of them.
+ * @param table float32 bits of each pattern of 16 bits; null: bfloat16, which is the upper half of a float32
+ */
+function widen(halves: Uint16Array, table: Uint32Array | null): Float32Array {
+  const bits = new Uint32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) bits[i] = table === null ? halves[i]! << 16 : table[halves[i]!]!;
+  return new Float32Array(bits.buffer);
 }
 
-/** bfloat16 is the upper half of a float32. */
-function bfloat16(bits: Uint16Array): Float32Array {
-  const wide = Uint32Array.from(bits, (value) => value << 16);
-  return new Float32Array(wide.buffer);
+let float16Table: Uint32Array | null = null;
+
+/** IEEE 754 binary16: sign, five bits of exponent, ten of fraction. */
+function float16Bits(): Uint32Array {
+  if (float16Table !== null) return float16Table;
+  const values = Float32Array.from({ length: 0x1_0000 }, (_, bits) => {
+    const sign = (bits & 0x8000) === 0 ? 1 : -1;
+    const exponent = (bits >> 10) & 0x1f;
+    const fraction = bits & 0x3ff;
+    if (exponent === 0) return sign * fraction * 2 ** -24;
+    if (exponent === 0x1f) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
+    return sign * (1024 + fraction) * 2 ** (exponent - 25);
+  });
+  float16Table = new Uint32Array(values.buffer);
+  return float16Table;
 }
