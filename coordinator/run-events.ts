@@ -1,4 +1,5 @@
 /** What goes into the coordinator's state machine, and what comes out of it. */
+import type { ErrorCode } from '../shared/errors.ts';
 import type { BlobRef, DownBody, Era, Job, UpMessage } from '../shared/protocol.ts';
 import type { Limits } from './membership.ts';
 import type { LaneShare, StepMetrics } from './step.ts';
@@ -25,7 +26,7 @@ export interface RunLimits extends Limits {
 }
 
 export interface Failure {
-  code: string;
+  code: ErrorCode;
   message: string;
   hint?: string | undefined;
 }

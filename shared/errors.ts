@@ -229,6 +229,8 @@ export const errorTable = {
 
 export type ErrorCode = keyof typeof errorTable;
 
+export const errorCodes = Object.keys(errorTable) as ErrorCode[];
+
 /** An error meant for the user: a code, one full sentence, and what to do next. */
 export class CornetError extends Error {
   override readonly name = 'CornetError';

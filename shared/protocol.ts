@@ -6,6 +6,7 @@
  * one than before (`boot`). Messages of an older era are ignored on both sides; numbers are gapless within an era.
  */
 import { z } from 'zod';
+import { errorCodes } from './errors.ts';
 
 /** Where a blob lies. Only names travel through streams and jobs, never the bytes. */
 export const blobRef = z.strictObject({
@@ -19,7 +20,7 @@ export type BlobRef = z.infer<typeof blobRef>;
 const id = z.string().min(1).max(64);
 const count = z.int().nonnegative();
 const workerError = z.object({
-  code: z.string().max(64),
+  code: z.enum(errorCodes).catch('INTERNAL'), // a worker of another version may know others
   message: z.string().max(16_384),
   hint: z.string().max(4_096).optional(),
 });
