@@ -51,6 +51,16 @@ program
   .action((options: LayersOptions) => printLayers(options));
 
 program
+  .command('export')
+  .description("Write a checkpoint as the original's run.py saves it, for torch.load.")
+  .argument('<checkpoint>', "a checkpoint, or a run's folder (its latest one)")
+  .argument('<file>', 'where to: OUT.pth.tar')
+  .action(async (checkpoint: string, file: string) => {
+    const { exportCheckpoint } = await import('./export.ts');
+    process.stdout.write(`Wrote ${file} from ${await exportCheckpoint(checkpoint, file)}.\n`);
+  });
+
+program
   .command('demo')
   .description('Make a small data set and train CORnet-Z on it with two CPU workers: a few minutes.')
   .option('-o, --output-path <folder>', 'where the data set and the run go', 'runs/demo')
