@@ -5,7 +5,8 @@ import type { DatasetIndex } from '../shared/data/dataset-index.ts';
 import { cachedIndex, userIndexCache } from '../shared/data/index-cache.ts';
 import { CornetError } from '../shared/errors.ts';
 import { buildModel } from '../shared/models/family.ts';
-import { checkTimeouts, type RunConfig, runConfig } from '../shared/run-config.ts';
+import { traceModel } from '../shared/models/trace.ts';
+import { checkTimeouts, type RunConfig, runConfig, totalSteps } from '../shared/run-config.ts';
 import { version } from '../shared/version.ts';
 import {
   changedOptions,
@@ -14,13 +15,14 @@ import {
   chooseThreads,
   type StartOptions,
 } from './options.ts';
+import { planOf, scheduleOf } from './plan.ts';
 import type { RunFolder } from './run-folder.ts';
 import { chooseStart } from './starting-point.ts';
 
 /**
  * The configuration of a new run.
  * @param localWorkers how many processes the run is started with
- * @throws CornetError OPTION_INVALID, DATA_MISSING, DATA_INVALID, and what `chooseStart` throws
+ * @throws CornetError OPTION_INVALID, NORM_ONE_VALUE, DATA_MISSING, DATA_INVALID, and what `chooseStart` throws
  */
 export async function newConfig(options: StartOptions, localWorkers: number): Promise<RunConfig> {
   const chosen = chooseOptions(options, localWorkers);
@@ -80,8 +82,26 @@ function checked(config: RunConfig): RunConfig {
   const wrong = checkTimeouts(config.options);
   if (wrong !== null) throw new CornetError('OPTION_INVALID', wrong);
   const parsed = runConfig.safeParse(config);
-  if (parsed.success) return parsed.data;
-  throw new CornetError('OPTION_INVALID', `These options make no run: ${describeIssue(parsed.error)}.`);
+  if (!parsed.success) {
+    throw new CornetError('OPTION_INVALID', `These options make no run: ${describeIssue(parsed.error)}.`);
+  }
+  if (totalSteps(config) === 0) {
+    throw new CornetError('OPTION_INVALID', `--epochs ${config.options.epochs} is less than one step.`);
+  }
+  traceModel(
+    buildModel(config.result.model, config.result.times),
+    smallestShard(config),
+    config.result.imageSize,
+  );
+  return parsed.data;
+}
+
+/** Images of the smallest shard that the run will compute: in the first step, or in an epoch's short last one. */
+function smallestShard(config: RunConfig): number {
+  const schedule = scheduleOf(config);
+  const last = Math.min(schedule.stepsPerEpoch, totalSteps(config)) - 1;
+  const { shares } = planOf(config, schedule);
+  return Math.min(...[...shares(0), ...shares(last)].map(({ count }) => count));
 }
 
 /** The first thing wrong with a configuration, with the name of what it is about. */

@@ -36,6 +36,8 @@ export function decimal(above: number, orEqual = false): (text: string) => numbe
 export async function runCommand(program: Command, argv: readonly string[]): Promise<number> {
   // Whoever watched has gone (`| head`): that is no reason to stop, and nobody is there to be told.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+  // Process lists show arguments; this writes over them.
+  if (argv.some((argument) => /:\/\/[^/]*@/.test(argument))) process.title = program.name();
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureOutput({
       outputError: (text, write) => write(text.replace(/\n$/, ' [OPTION_INVALID]\n')),

@@ -48,24 +48,28 @@ program
     process.stdout.write(`${JSON.stringify(describeWorker(devices), null, 2)}\n`);
   });
 
-/** Starts this very command again in the environment that the libraries need; returns its exit code. */
-async function startAgain(options: WorkerOptions): Promise<number> {
-  const config = await findRun(options.redis, options.run);
+/** Starts this command again in the environment that the libraries need; returns its exit code. */
+async function startAgain({ redis, run, device, dataPath, workers }: WorkerOptions): Promise<number> {
+  const config = await findRun(redis, run);
   const environment = workerEnvironment(process.env, {
     threads: config.threads,
     workers: 1,
     cores: availableParallelism(),
-    decodeThreads: options.workers ?? config.options.decodeThreads,
+    decodeThreads: workers ?? config.options.decodeThreads,
   });
-  const child = spawn(process.execPath, process.argv.slice(1), {
-    env: { ...environment, CORNET_REDIS_URL: options.redis },
-    stdio: 'inherit',
+  const argv = [process.argv[1]!, 'start', '--run', config.run, '--device', device];
+  if (dataPath !== undefined) argv.push('--data-path', dataPath);
+  if (workers !== undefined) argv.push('--workers', String(workers));
+  // Detached: Ctrl-C in the terminal reaches only this process, which passes it on. When this dies, the channel closes.
+  const child = spawn(process.execPath, argv, {
+    env: { ...environment, CORNET_REDIS_URL: redis },
+    detached: true,
+    stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
   });
-  // Ctrl-C reaches both; a signal to this process alone is passed on.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));
   return new Promise((resolve, reject) => {
     child.on('error', reject);
-    child.on('exit', (code) => resolve(code ?? 1));
+    child.on('exit', (code) => resolve(code ?? exitCodes.error));
   });
 }
 

@@ -50,7 +50,13 @@ export class Stage {
   /** Starts `coordinator` or `worker` with these arguments. */
   start(command: 'coordinator' | 'worker', argv: readonly string[], env: NodeJS.ProcessEnv = {}): Command {
     const script = join('dist', command, 'main.js');
-    const marked = { ...process.env, TMPDIR: this.temporary, CORNET_TEST_STAGE: this.#mark, ...env };
+    const marked = {
+      ...process.env,
+      TMPDIR: this.temporary,
+      XDG_CACHE_HOME: join(this.folder, 'cache'),
+      CORNET_TEST_STAGE: this.#mark,
+      ...env,
+    };
     return new Command(spawn(process.execPath, [script, ...argv], { env: marked }));
   }
 

@@ -1,0 +1,117 @@
+import { execFileSync } from 'node:child_process';
+import { cpSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'ava';
+import { Redis } from 'ioredis';
+import { TestRedis } from '../helpers/redis.ts';
+import { checkpoint, Stage, tinyImages, tinyRun, trainedSteps } from '../helpers/run.ts';
+
+/** Everything below a folder, as one text. */
+function contentsOf(folder: string): string {
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) =>
+    entry.isFile(),
+  );
+  return files.map((file) => readFileSync(join(file.parentPath, file.name), 'latin1')).join('\n');
+}
+
+test.serial('remote workers serve a run over a Redis with a password, which shows nowhere', async (t) => {
+  const stage = new Stage(t);
+  const images = await tinyImages(stage.folder);
+  const secret = 'correct-horse-battery';
+  const redis = await TestRedis.start(t, ['--requirepass', secret]);
+  const url = `unix://:${secret}@local${redis.socket}`;
+  const output = join(stage.folder, 'run');
+  const endless = [...tinyRun(images), '--epochs', '1000', '--cpu-workers', '0', '-o', output];
+  const run = stage.start('coordinator', endless, { CORNET_REDIS_URL: url });
+  await run.until('the run waits for workers', () => run.stdout.includes('over unix://'));
+  const first = stage.start('worker', ['start'], { CORNET_REDIS_URL: url });
+  await run.untilStep(output, 2);
+  // The second comes late, and with the password on its command line, where it must not stay.
+  const second = stage.start('worker', ['start', '--redis', url]);
+  await run.until('both workers are there', () => run.stdout.split(' is there.').length === 3);
+  const listed = execFileSync('ps', ['-eo', 'args'], { encoding: 'utf8' });
+  await run.untilStep(output, trainedSteps(output).length + 3);
+  run.signal('SIGINT');
+  t.is(await run.ended, 75, run.stderr);
+  t.is(await first.ended, 0, first.stderr);
+  t.is(await second.ended, 0, second.stderr);
+
+  const steps = trainedSteps(output).length;
+  const alone = join(stage.folder, 'alone');
+  const same = [...tinyRun(images), '--max-steps', String(steps), '--cpu-workers', '2', '-o', alone];
+  const local = stage.start('coordinator', [...same, '--epochs', '1000']);
+  t.is(await local.ended, 0, local.stderr);
+  t.true(checkpoint(output, steps).equals(checkpoint(alone, steps)));
+
+  t.false(listed.includes(secret));
+  t.false(contentsOf(output).includes(secret));
+  for (const command of [run, first, second]) t.false((command.stdout + command.stderr).includes(secret));
+  t.deepEqual(readdirSync(stage.temporary), []);
+  const client = new Redis(redis.socket, { password: secret });
+  t.teardown(() => client.disconnect());
+  t.deepEqual(await client.keys('*'), []);
+});
+
+test.serial('a second coordinator on a live run is refused: by the lock, and through Redis', async (t) => {
+  const stage = new Stage(t);
+  const images = await tinyImages(stage.folder);
+  const redis = await TestRedis.start(t);
+  const env = { CORNET_REDIS_URL: redis.url };
+  const output = join(stage.folder, 'run');
+  const endless = [...tinyRun(images), '--epochs', '1000', '--cpu-workers', '1', '-o', output];
+  const run = stage.start('coordinator', endless, env);
+  await run.untilStep(output, 1);
+
+  const second = stage.start('coordinator', ['start', '--resume', '-o', output], env);
+  t.is(await second.ended, 1);
+  t.regex(second.stderr, new RegExp(`process id ${run.child.pid}, which is alive\\. \\[RUN_LOCKED\\]\n`));
+
+  const copy = join(stage.folder, 'copy');
+  cpSync(output, copy, { recursive: true });
+  rmSync(join(copy, 'lock'));
+  const third = stage.start('coordinator', ['start', '--resume', '-o', copy], env);
+  t.is(await third.ended, 1);
+  t.regex(third.stderr, new RegExp(`process id ${run.child.pid}, which is alive\\. \\[RUN_LOCKED\\]\n`));
+
+  const status = stage.start('coordinator', ['status'], env);
+  t.is(await status.ended, 0, status.stderr);
+  t.regex(
+    status.stdout,
+    /^Run \S+, step \d+ of 8000, loss .*\n.+at step \d+: waiting for .*\n {2}\S+ {2}member {2}lanes 0, 1 /,
+  );
+
+  run.signal('SIGTERM');
+  t.is(await run.ended, 75);
+  const after = stage.start('coordinator', ['status', '-o', output]);
+  t.is(await after.ended, 0);
+  t.regex(
+    after.stdout,
+    /no coordinator is at work on it .* its metrics end at step \d+ of 8000\.\nContinue with:/,
+  );
+  const client = new Redis(redis.socket);
+  t.teardown(() => client.disconnect());
+  t.deepEqual(await client.keys('*'), []);
+});
+
+test.serial(
+  'a coordinator that was killed takes its workers with it, and its Redis is tidied on resume',
+  async (t) => {
+    const stage = new Stage(t);
+    const images = await tinyImages(stage.folder);
+    const redis = await TestRedis.start(t);
+    const env = { CORNET_REDIS_URL: redis.url };
+    const output = join(stage.folder, 'run');
+    const run = stage.start('coordinator', [...tinyRun(images), '--cpu-workers', '2', '-o', output], env);
+    await run.untilStep(output, 2);
+    run.signal('SIGKILL');
+    await run.ended;
+    await stage.empty();
+    t.deepEqual(readdirSync(stage.temporary), []);
+
+    const resumed = stage.start('coordinator', ['start', '--resume', '-o', output], env);
+    t.is(await resumed.ended, 0, resumed.stderr);
+    const client = new Redis(redis.socket);
+    t.teardown(() => client.disconnect());
+    t.deepEqual(await client.keys('*'), []);
+  },
+);
