@@ -333,7 +333,7 @@ async function readFileOf(path: string): Promise<SafetensorsFile> {
     return await readSafetensors(path);
   } catch (error) {
     if (systemCode(error) === 'ENOENT') throw damaged(path, 'it does not exist', error);
-    if (error instanceof CornetError) throw damaged(path, error.message, error);
+    if (error instanceof CornetError) throw damaged(path, error.message.replace(/\.$/, ''), error);
     throw fileError(error, `read ${path}`);
   }
 }

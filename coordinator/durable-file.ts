@@ -57,6 +57,7 @@ const codes: Record<string, { code: 'DISK_FULL' | 'FOLDER_NOT_WRITABLE'; why: st
   EACCES: { code: 'FOLDER_NOT_WRITABLE', why: 'permission is denied' },
   EPERM: { code: 'FOLDER_NOT_WRITABLE', why: 'the operation is not permitted' },
   EROFS: { code: 'FOLDER_NOT_WRITABLE', why: 'the file system is read-only' },
+  ENOENT: { code: 'FOLDER_NOT_WRITABLE', why: 'a folder on the way there does not exist' },
   ENOTDIR: { code: 'FOLDER_NOT_WRITABLE', why: 'a part of the path is a file, not a folder' },
   EEXIST: { code: 'FOLDER_NOT_WRITABLE', why: 'something else of that name is in the way' },
   EIO: { code: 'FOLDER_NOT_WRITABLE', why: 'the disk reports an input/output error' },
