@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Runs the tests of bad and of damaged images against an image addon that is built with AddressSanitizer and
+# UndefinedBehaviorSanitizer, in a copy of the compiled project:
+#
+#   CORNET_FUZZ=10000 test/setup/sanitize-images.sh
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cp -r dist deploy worker test package.json ava.config.js "$scratch"
+ln -s "$PWD/node_modules" "$scratch/node_modules"
+cd "$scratch"
+
+CXXFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined' \
+  deploy/build-image-addon.sh
+
+# Node itself is not built with the sanitizers: their runtime has to come first, and Node leaks at its end by design.
+runtime=$("${CXX:-g++}" -print-file-name=libasan.so):$("${CXX:-g++}" -print-file-name=libubsan.so)
+tests=(dist/test/unit/{bad-images,image-fuzz,image-formats,pixels}.test.js)
+LD_PRELOAD=$runtime ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:quarantine_size_mb=16 UBSAN_OPTIONS=print_stacktrace=1 \
+  node node_modules/ava/entrypoints/cli.mjs --serial "${tests[@]}"
