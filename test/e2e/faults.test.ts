@@ -33,11 +33,10 @@ function stepOf(point: string): number {
   return 2;
 }
 
-test.before(async (t) => {
+test.before(async () => {
   const folder = mkdtempSync(join(tmpdir(), 'cornet-test-'));
   const images = await tinyImages(folder);
   shared = { folder, images, weights: Buffer.alloc(0) };
-  t.log('the undisturbed run comes first');
 });
 
 test.after.always(() => rmSync(shared.folder, { recursive: true }));
