@@ -104,7 +104,7 @@ export const jobsAtOnce = 4;
 export const jobLock = 2 * timeouts.worker;
 
 /** Local workers: starts in a row that may fail, milliseconds before the first new start, lines of last words kept. */
-export const fleet = { failures: 3, backOff: 100, lastWords: 4 } as const;
+export const fleet = { failures: 5, backOff: 100, lastWords: 4 } as const;
 
 /** Milliseconds between two lines of progress, on a terminal (where the line is rewritten) and elsewhere. */
 export const progressEvery = { terminal: 200, plain: 5_000 } as const;

@@ -76,6 +76,8 @@ class Chaos {
   readonly #environment: NodeJS.ProcessEnv;
   readonly #report: ChaosReport = { faults: {}, recoveries: [], recomputed: 0, sha256: '' };
   #coordinator: ChildProcess;
+  /** What the coordinator has printed as an error. */
+  #lastWords = '';
   #remote: ChildProcess[] = [];
   /** When faults happened that no update has followed yet. */
   #pending: number[] = [];
@@ -105,9 +107,7 @@ class Chaos {
       if (now - moved > 180_000) throw new Error(`no update for three minutes: ${this.#status()}`);
       if (this.#coordinator.exitCode === exitCodes.complete) break;
       if (this.#coordinator.exitCode !== null || this.#coordinator.signalCode !== null) {
-        const { exitCode } = this.#coordinator;
-        if (exitCode !== null && exitCode !== exitCodes.resumable)
-          throw new Error(`the coordinator ended with ${exitCode}`);
+        this.#mayResume();
         this.#coordinator = this.#startCoordinator(true);
       }
       if (now > next) {
@@ -118,6 +118,17 @@ class Chaos {
     this.#report.recomputed += this.#recomputed();
     this.#report.sha256 = lastCheckpoint(this.#output, steps);
     return this.#report;
+  }
+
+  /** Random kills can look like a poisonous shard, or like a worker that cannot start: then the user resumes, too. */
+  #mayResume(): void {
+    const { exitCode } = this.#coordinator;
+    if (exitCode === null || exitCode === exitCodes.resumable) return;
+    const [, code] = /\[([A-Z_]+)\]/.exec(this.#lastWords) ?? [];
+    if (code !== 'POISON_SHARD' && code !== 'WORKER_FAILED') {
+      throw new Error(`the coordinator ended with ${exitCode}: ${this.#lastWords}`);
+    }
+    this.#report.faults[code] = (this.#report.faults[code] ?? 0) + 1;
   }
 
   end(): void {
@@ -206,7 +217,12 @@ class Chaos {
           '-o',
           this.#output,
         ];
-    return command('coordinator', argv, this.#environment);
+    const child = command('coordinator', argv, this.#environment);
+    this.#lastWords = '';
+    child.stderr?.on('data', (text) => {
+      this.#lastWords += text;
+    });
+    return child;
   }
 
   /** Process ids of the coordinator's local workers. */

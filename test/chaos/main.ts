@@ -66,8 +66,11 @@ try {
       `recovery p50 ${seconds(sorted[Math.floor(sorted.length / 2)])}, max ${seconds(sorted.at(-1))}\n` +
       `shards recomputed ${recomputed}`,
   );
+  rmSync(folder, { recursive: true, force: true });
+} catch (error) {
+  say(`${(error as Error).message}\nEverything is kept in ${folder}.`);
+  process.exitCode = 1;
 } finally {
   for (const undo of teardowns.reverse()) await undo();
-  rmSync(folder, { recursive: true, force: true });
 }
 process.exit();
