@@ -2,9 +2,11 @@
 /** The `coordinator` command. */
 import { Command, Option } from 'commander';
 import { Exit, runCommand, wholeNumber } from '../shared/command-line.ts';
+import { splitNames } from '../shared/data/dataset-index.ts';
 import { defaults } from '../shared/defaults.ts';
 import { modelNames } from '../shared/models/model.ts';
 import { version } from '../shared/version.ts';
+import { type CheckDataOptions, checkData } from './check-data.ts';
 import { type DoctorOptions, runDoctor } from './doctor.ts';
 import { type LayersOptions, printLayers } from './layers.ts';
 import { addStartOptions, type StartOptions } from './options.ts';
@@ -39,6 +41,18 @@ program
   .addOption(new Option('--redis <url>', 'the Redis to use instead of a private one').env('CORNET_REDIS_URL'))
   .action(async (options: DoctorOptions) => {
     throw new Exit(await runDoctor(options));
+  });
+
+program
+  .command('check-data')
+  .description(
+    'Decode every image of a data set, and list the files that cannot be decoded; exit code 1 then.',
+  )
+  .requiredOption('--data-path <folder>', 'the data set')
+  .addOption(new Option('--splits <names...>', 'which parts of it').choices(splitNames).default(splitNames))
+  .option('-j, --workers <n>', 'images decoded at once (default: the number of cores)', wholeNumber(1))
+  .action(async (options: CheckDataOptions) => {
+    throw new Exit(await checkData(options));
   });
 
 program

@@ -4,9 +4,11 @@ import { spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { Command, Option } from 'commander';
 import { Exit, runCommand, wholeNumber } from '../shared/command-line.ts';
+import { splitNames } from '../shared/data/dataset-index.ts';
 import { exitCodes } from '../shared/errors.ts';
 import { version } from '../shared/version.ts';
 import { hasWorkerEnvironment, workerEnvironment } from '../shared/worker-environment.ts';
+import { type CheckDataOptions, checkData } from './check-data.ts';
 import { describeWorker } from './describe.ts';
 import { findRun } from './find-run.ts';
 import { startWorker, type WorkerOptions } from './start.ts';
@@ -46,6 +48,16 @@ program
   .argument('[devices...]', 'cpu, cuda:0, …', ['cpu'])
   .action((devices: string[]) => {
     process.stdout.write(`${JSON.stringify(describeWorker(devices), null, 2)}\n`);
+  });
+
+program
+  .command('check-data')
+  .description('Decode every image of a data set, and list the files that cannot be decoded.')
+  .requiredOption('--data-path <folder>', 'the data set')
+  .addOption(new Option('--splits <names...>', 'which parts of it').choices(splitNames).default(splitNames))
+  .option('-j, --workers <n>', 'images decoded at once', wholeNumber(1), availableParallelism())
+  .action(async (options: CheckDataOptions) => {
+    throw new Exit(await checkData(options));
   });
 
 /** Starts this command again in the environment that the libraries need; returns its exit code. */

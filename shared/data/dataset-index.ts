@@ -16,7 +16,7 @@ import { Split } from './split.ts';
 export type { Split };
 
 export type SplitName = 'train' | 'val';
-const splitNames = ['train', 'val'] as const;
+export const splitNames = ['train', 'val'] as const;
 
 /** Where a split may live below the root, first match wins. */
 const splitFolders: Record<SplitName, readonly string[]> = {
