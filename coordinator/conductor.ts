@@ -132,7 +132,7 @@ export class Conductor {
     if ((await Promise.race([tidied, late])) === 'late')
       log.warn('Not every worker has said goodbye: keys of the run may be left in Redis.');
     this.#reader.close();
-    for (const queue of this.#queues.values()) await queue.disconnect();
+    for (const queue of this.#queues.values()) queue.disconnect().catch(() => undefined); // Redis may be gone
     await blobs.close();
     await this.#metrics?.close();
   }

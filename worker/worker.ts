@@ -21,13 +21,16 @@ import type { Member, MemberAction, MemberEvent, ShardResult, Ticket } from './m
 
 type Action<T extends MemberAction['type']> = MemberAction & { type: T };
 
+/** What the worker asks of the thread that the engine lives in. */
+export type EngineCalls = Pick<EngineClient, 'call' | 'exclusively'>;
+
 export interface WorkerParts {
   config: RunConfig;
   member: Member;
-  engine: EngineClient;
+  engine: EngineCalls;
   vectorLength: number;
   index: DatasetIndex;
-  loader: ShardLoader;
+  loader: Pick<ShardLoader, 'serve' | 'get' | 'loadBatch'>;
   /** Messages and keys. Blobs and the stream `down` have connections of their own: none waits behind another. */
   redis: Redis;
   blobs: Carriers;
@@ -76,16 +79,18 @@ export class WorkerShell {
     const outcome = await left;
     clearInterval(heart);
     reader.close();
-    await this.#queue?.close();
-    await this.#sayGoodbye(outcome.reason);
+    // Redis may be away for good.
+    await Promise.race([this.#sayGoodbye(outcome.reason), sleep(timeouts.redisConnect)]);
     log.info({ reason: outcome.reason }, 'Leaving.');
     return outcome;
   }
 
-  /** The last message: from here on this worker touches nothing of the run. Redis may be away for good. */
+  /** The last message: from here on this worker touches nothing of the run. */
   async #sayGoodbye(reason: string): Promise<void> {
-    const said = this.#parts.member.say({ type: 'bye', reason }).map((action) => this.#start(action));
-    await Promise.race([Promise.allSettled(said), sleep(timeouts.redisConnect, undefined, { ref: false })]);
+    await this.#queue?.close();
+    await Promise.allSettled(
+      this.#parts.member.say({ type: 'bye', reason }).map((action) => this.#start(action)),
+    );
   }
 
   async #listen(): Promise<void> {
@@ -202,7 +207,7 @@ export class WorkerShell {
   }
 
   /** Runs on the engine when its turn has come and the ticket is still valid; otherwise `null`. */
-  #onEngine<T>(ticket: Ticket, work: (engine: EngineClient) => Promise<T>): Promise<T | null> {
+  #onEngine<T>(ticket: Ticket, work: (engine: EngineCalls) => Promise<T>): Promise<T | null> {
     const { engine, member } = this.#parts;
     return engine.exclusively(async () => (member.valid(ticket) ? work(engine) : null));
   }

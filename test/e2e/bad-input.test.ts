@@ -1,0 +1,325 @@
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import type { ErrorCode } from '../../shared/errors.ts';
+import { TestRedis } from '../helpers/redis.ts';
+import { type Command, Stage, tinyImages, tinyRun } from '../helpers/run.ts';
+import { canMount, smallDisk } from '../helpers/temporary.ts';
+
+let folder: string;
+let images: string;
+
+test.before(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'cornet-test-'));
+  images = await tinyImages(folder);
+});
+
+test.after.always(() => rmSync(folder, { recursive: true }));
+
+/** One sentence with its code on standard error, then the way out; no stack, and nothing half-written. */
+async function assertRefused(
+  t: ExecutionContext,
+  stage: Stage,
+  command: Command,
+  { code, exit, says }: { code: ErrorCode; exit: number; says: RegExp },
+): Promise<void> {
+  t.is(await command.ended, exit, command.stdout + command.stderr);
+  t.regex(command.stderr, says);
+  const [first, second, ...rest] = command.stderr.trimEnd().split('\n');
+  t.true(first?.startsWith('error: ') && first.endsWith(` [${code}]`), command.stderr);
+  t.notRegex(second ?? '', /^\s+at /);
+  t.deepEqual(rest, []);
+  t.deepEqual(readdirSync(stage.temporary), []);
+  t.deepEqual(stage.processes(), []);
+}
+
+/** A data set of two classes with one picture each, except what `change` does to it. */
+function dataSet(name: string, change: (root: string) => void): string {
+  const root = join(folder, name);
+  for (const split of ['train', 'val']) {
+    for (const label of ['checks', 'dots']) addPicture(join(root, split, label, 'x.jpg'));
+  }
+  change(root);
+  return root;
+}
+
+function addPicture(path: string): void {
+  const classFolder = join(images, 'train', readdirSync(join(images, 'train'))[0]!);
+  mkdirSync(dirname(path), { recursive: true });
+  copyFileSync(join(classFolder, readdirSync(classFolder)[0]!), path);
+}
+
+const nowhere = 'redis://127.0.0.1:1';
+const usage = { code: 'OPTION_INVALID', exit: 2 } as const;
+const table: {
+  title: string;
+  argv: () => string[];
+  env?: NodeJS.ProcessEnv;
+  refused: { code: ErrorCode; exit: number; says: RegExp };
+}[] = [
+  {
+    title: 'a data folder that is not there',
+    argv: () => ['--data-path', join(folder, 'nothing')],
+    refused: { code: 'DATA_MISSING', exit: 1, says: /nothing cannot be read: it does not exist/ },
+  },
+  {
+    title: 'an empty data folder',
+    argv: () => [
+      '--data-path',
+      dataSet('empty', (root) =>
+        ['train', 'val'].map((name) => rmSync(join(root, name), { recursive: true })),
+      ),
+    ],
+    refused: { code: 'DATA_MISSING', exit: 1, says: /no folder train in .*empty/ },
+  },
+  {
+    title: 'a single class',
+    argv: () => [
+      '--data-path',
+      dataSet('single', (root) =>
+        ['train', 'val'].map((name) => rmSync(join(root, name, 'dots'), { recursive: true })),
+      ),
+    ],
+    refused: { code: 'DATA_INVALID', exit: 1, says: /single class \(checks\)/ },
+  },
+  {
+    title: 'a class without images',
+    argv: () => ['--data-path', dataSet('hollow', (root) => rmSync(join(root, 'train', 'dots', 'x.jpg')))],
+    refused: { code: 'DATA_MISSING', exit: 1, says: /train\/dots holds no images/ },
+  },
+  {
+    title: 'an unknown model',
+    argv: () => ['--model', 'Q'],
+    refused: { ...usage, says: /'Q' is invalid\. Allowed choices are Z, R, RT, S/ },
+  },
+  {
+    title: 'no lanes',
+    argv: () => ['--lanes', '0'],
+    refused: { ...usage, says: /--lanes .* whole number of at least 1/ },
+  },
+  {
+    title: 'a batch smaller than its lanes',
+    argv: () => ['--batch-size', '1'],
+    refused: { ...usage, says: /--batch-size 1 is smaller than --lanes 2/ },
+  },
+  {
+    title: 'two kinds of devices',
+    argv: () => ['--cpu-workers', '1', '--ngpus', '1'],
+    refused: { ...usage, says: /cannot be given together/ },
+  },
+  {
+    title: 'less than one step',
+    argv: () => ['--epochs', '0.001'],
+    refused: { ...usage, says: /--epochs 0\.001 is less than one step/ },
+  },
+  {
+    title: 'a momentum above one',
+    argv: () => ['--momentum', '3'],
+    refused: { ...usage, says: /result\.momentum/ },
+  },
+  {
+    title: 'a norm that would see one value',
+    argv: () => ['--model', 'S', '--image-size', '16', '--batch-size', '2'],
+    refused: { code: 'NORM_ONE_VALUE', exit: 2, says: /more than one value per channel/ },
+  },
+  {
+    title: 'an option that does not exist',
+    argv: () => ['--unheard-of', '8'],
+    refused: { ...usage, says: /unknown option '--unheard-of'/ },
+  },
+  {
+    title: 'a Redis that is not there',
+    argv: () => [],
+    env: { CORNET_REDIS_URL: nowhere },
+    refused: {
+      code: 'REDIS_UNREACHABLE',
+      exit: 1,
+      says: /127\.0\.0\.1:1 cannot be used: connect ECONNREFUSED/,
+    },
+  },
+  {
+    title: 'an address that is none',
+    argv: () => ['--redis', 'somewhere'],
+    refused: { code: 'REDIS_URL_INVALID', exit: 2, says: /not redis:\/\// },
+  },
+];
+
+for (const { title, argv, env, refused } of table) {
+  test.serial(`refused, and nothing is written: ${title}`, async (t) => {
+    const stage = new Stage(t);
+    const output = join(stage.folder, 'deep', 'run');
+    const command = stage.start('coordinator', [...tinyRun(images), '-o', output, ...argv()], env);
+    await assertRefused(t, stage, command, refused);
+    t.false(existsSync(join(stage.folder, 'deep')));
+  });
+}
+
+test.serial('refused: a Redis with a wrong password, or with too little memory', async (t) => {
+  const stage = new Stage(t);
+  const output = join(stage.folder, 'run');
+  const guarded = await TestRedis.start(t, ['--requirepass', 'right']);
+  const small = await TestRedis.start(t, ['--maxmemory', '10mb', '--maxmemory-policy', 'noeviction']);
+  const refusals = [
+    { url: `unix://:wrong@local${guarded.socket}`, code: 'REDIS_REFUSED', says: /WRONGPASS/ },
+    { url: small.url, code: 'REDIS_UNSUITABLE', says: /maxmemory 10485760 bytes; this run needs \d+ bytes/ },
+  ] as const;
+  for (const { url, code, says } of refusals) {
+    const command = stage.start('coordinator', [...tinyRun(images), '-o', output], { CORNET_REDIS_URL: url });
+    await assertRefused(t, stage, command, { code, exit: 1, says });
+    t.false(existsSync(output));
+  }
+});
+
+test.serial('refused: an output folder that holds a run, or whose place is taken by a file', async (t) => {
+  const stage = new Stage(t);
+  const file = join(stage.folder, 'file');
+  writeFileSync(file, 'in the way');
+  for (const output of [file, join(file, 'below')]) {
+    const command = stage.start('coordinator', [...tinyRun(images), '-o', output]);
+    await assertRefused(t, stage, command, {
+      code: 'FOLDER_NOT_WRITABLE',
+      exit: 1,
+      says: /Cannot make the output folder/,
+    });
+  }
+  const missing = stage.start('coordinator', ['start', '--resume', '-o', join(stage.folder, 'nothing')]);
+  await assertRefused(t, stage, missing, { code: 'RUN_MISSING', exit: 1, says: /nothing holds no run/ });
+});
+
+test.serial(
+  'a finished run is not begun again, and no resume changes what its result depends on',
+  async (t) => {
+    const stage = new Stage(t);
+    const output = join(stage.folder, 'run');
+    const run = stage.start('coordinator', [...tinyRun(images), '--max-steps', '1', '-o', output]);
+    t.is(await run.ended, 0, run.stderr);
+    const config = readFileSync(join(output, 'config.json'), 'utf8');
+    const again = stage.start('coordinator', [...tinyRun(images), '-o', output]);
+    await assertRefused(t, stage, again, { code: 'RUN_EXISTS', exit: 1, says: /already holds a run/ });
+    const changed = stage.start('coordinator', [
+      'start',
+      '--resume',
+      '-o',
+      output,
+      '--batch-size',
+      '9',
+      '--seed',
+      '5',
+    ]);
+    const named = /cannot change --batch-size 9 \(the run has 8\), --seed 5 \(the run has 0\)/;
+    await assertRefused(t, stage, changed, { code: 'RESULT_OPTION_CHANGED', exit: 2, says: named });
+    const other = stage.start('coordinator', [
+      'start',
+      '--resume',
+      '-o',
+      output,
+      '--data-path',
+      dataSet('other', () => undefined),
+    ]);
+    await assertRefused(t, stage, other, {
+      code: 'DATA_DIFFERS',
+      exit: 1,
+      says: /other has the fingerprint/,
+    });
+    t.is(readFileSync(join(output, 'config.json'), 'utf8'), config);
+  },
+);
+
+test.serial('a worker with another data set is refused, and the run waits on', async (t) => {
+  const stage = new Stage(t);
+  const redis = await TestRedis.start(t);
+  const env = { CORNET_REDIS_URL: redis.url };
+  const output = join(stage.folder, 'run');
+  const run = stage.start('coordinator', [...tinyRun(images), '--cpu-workers', '0', '-o', output], env);
+  await run.until('it waits for workers', () => run.stdout.includes('no local workers'));
+  await run.until('the worker finds it', async () => {
+    const worker = stage.start('worker', ['start', '--data-path', dataSet('foreign', () => undefined)], env);
+    t.is(await worker.ended, 1);
+    if (worker.stderr.includes('RUN_UNKNOWN')) return false;
+    t.regex(
+      worker.stderr,
+      /^error: The data set at .*foreign has the fingerprint \w+, the run's is \w+\. \[DATA_DIFFERS\]\n/,
+    );
+    return true;
+  });
+  run.signal('SIGINT');
+  t.is(await run.ended, 75);
+  t.regex(run.stdout, /Stopped before its first checkpoint/);
+});
+
+test.serial('an image that cannot be read stops the run when it is met, named with its path', async (t) => {
+  const stage = new Stage(t);
+  const root = dataSet('unreadable', (where) =>
+    writeFileSync(join(where, 'train', 'dots', 'z.jpg'), 'no picture'),
+  );
+  const output = join(stage.folder, 'run');
+  const argv = [...tinyRun(root), '--batch-size', '3', '--lanes', '1', '-o', output];
+  const run = stage.start('coordinator', argv);
+  await assertRefused(t, stage, run, { code: 'IMAGE_UNREADABLE', exit: 1, says: /train\/dots\/z\.jpg/ });
+});
+
+test.serial('a local worker that cannot start is quoted', async (t) => {
+  const stage = new Stage(t);
+  const output = join(stage.folder, 'run');
+  const argv = [...tinyRun(images), '--ngpus', '1', '-o', output];
+  const run = stage.start('coordinator', argv, { CUDA_VISIBLE_DEVICES: '' });
+  await assertRefused(t, stage, run, {
+    code: 'WORKER_FAILED',
+    exit: 1,
+    says: /cuda:0.*\[DEVICE_UNAVAILABLE\]/,
+  });
+});
+
+(canMount ? test.serial : test.serial.skip)(
+  'a disk that fills up does not spoil what was written',
+  async (t) => {
+    const stage = new Stage(t);
+    const disk = smallDisk(t, 24 * 1024 * 1024); // one checkpoint has 16.6 MB
+    const output = join(disk, 'run');
+    const argv = [...tinyRun(images), '--keep-checkpoints', '2', '-o', output];
+    const run = stage.start('coordinator', argv);
+    await assertRefused(t, stage, run, { code: 'DISK_FULL', exit: 1, says: /no space is left/ });
+    t.regex(run.stdout, /The run goes on; what was written before stays/);
+    const files = readdirSync(join(output, 'checkpoints')).sort();
+    t.deepEqual(files, ['best.json', 'latest.json', 'step-00000008.safetensors']);
+  },
+);
+
+test.serial('Ctrl-C while the run starts ends it at once, and a second Ctrl-C does not wait', async (t) => {
+  const stage = new Stage(t);
+  const output = join(stage.folder, 'run');
+  const run = stage.start('coordinator', [...tinyRun(images), '-o', output]);
+  await run.until('the workers start', () => stage.processes('worker/main.js').length > 0);
+  run.signal('SIGINT');
+  t.is(await run.ended, 75);
+  t.is(run.stderr, '');
+  t.regex(run.stdout, /Stopped before its first checkpoint\. Continue with: coordinator start --resume/);
+  t.deepEqual(readdirSync(stage.temporary), []);
+  t.deepEqual(stage.processes(), []);
+
+  const resumed = stage.start('coordinator', ['start', '--resume', '-o', output]);
+  await resumed.untilStep(output, 1);
+  resumed.signal('SIGINT');
+  resumed.signal('SIGTERM');
+  t.is(await resumed.ended, 75);
+  await stage.empty();
+});
+
+test.serial('a private redis-server that dies ends the run with a sentence', async (t) => {
+  const stage = new Stage(t);
+  const output = join(stage.folder, 'run');
+  const run = stage.start('coordinator', [...tinyRun(images), '--epochs', '1000', '-o', output]);
+  await run.untilStep(output, 1);
+  stage.kill('redis-server');
+  await assertRefused(t, stage, run, { code: 'REDIS_SERVER_FAILED', exit: 1, says: /was ended by SIGKILL/ });
+});
