@@ -7,7 +7,10 @@
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { type ModelName, modelNames } from '../../shared/models/model.ts';
+import { benchExchange } from './exchange.ts';
+import { benchImages } from './images.ts';
 import { type Row, threads } from './measure.ts';
+import { benchProtocol } from './protocol.ts';
 import { benchSteps } from './steps.ts';
 import { benchWholeRun } from './whole-run.ts';
 
@@ -25,7 +28,10 @@ const pairs = Number(values.pairs);
 
 const parts: Record<string, () => Promise<Row[]>> = {
   steps: () => benchSteps(models, batch, pairs),
+  images: () => benchImages(pairs),
   run: () => benchWholeRun(batch, pairs),
+  exchange: benchExchange,
+  protocol: benchProtocol,
 };
 
 const rows: Row[] = [];

@@ -1,15 +1,6 @@
 /** The bare training step, beside the same model in plain eager PyTorch (NCHW, fp32). */
 import type { ModelName } from '../../shared/models/model.ts';
-import {
-  lastLine,
-  median,
-  pythonWithTorch,
-  type Row,
-  rate,
-  ratioOfPairs,
-  script,
-  threads,
-} from './measure.ts';
+import { lastLine, median, pythonWith, type Row, rate, ratioOfPairs, script, threads } from './measure.ts';
 
 export interface StepTime {
   imagesPerSecond: number;
@@ -26,7 +17,7 @@ export function bareStep(
 }
 
 export async function benchSteps(models: readonly ModelName[], batch: number, pairs: number): Promise<Row[]> {
-  const python = await pythonWithTorch();
+  const python = await pythonWith('torch');
   if (python === null) {
     console.log('No Python with torch ($CORNET_PYTHON, python3): the peer is left out.');
   }

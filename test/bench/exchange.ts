@@ -1,0 +1,62 @@
+/** One exchange of a CORnet-S vector between local workers, beside a plain memory copy of it. */
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { PrivateRedis } from '../../coordinator/redis-server.ts';
+import { buildModel } from '../../shared/models/family.ts';
+import { packageRoot } from '../../shared/package-root.ts';
+import type { BlobRef, CarrierName } from '../../shared/protocol.ts';
+import { vectorLayout } from '../../shared/vector-layout.ts';
+import { median, type Row, ratioOfPairs } from './measure.ts';
+
+const rounds = 5;
+
+async function phase(
+  workers: ChildProcess[],
+  name: string,
+  refs: BlobRef[] = [],
+): Promise<{ seconds: number; refs: BlobRef[] }> {
+  const began = performance.now();
+  const answers = workers.map(async (worker) => {
+    worker.send({ phase: name, refs });
+    const [message] = (await once(worker, 'message')) as [{ answer: BlobRef }];
+    return message.answer;
+  });
+  return { refs: await Promise.all(answers), seconds: (performance.now() - began) / 1000 };
+}
+
+export async function benchExchange(): Promise<Row[]> {
+  const rows: Row[] = [];
+  const { length } = vectorLayout(buildModel('S', 1), 224);
+  const redis = await PrivateRedis.start();
+  try {
+    for (const carrier of ['local', 'redis'] as CarrierName[]) {
+      for (const count of [2, 4]) {
+        const script = join(packageRoot, 'dist', 'test', 'bench', 'exchange-worker.js');
+        const workers = Array.from({ length: count }, (_, i) =>
+          fork(script, [redis.url, String(i), String(count), String(length), carrier]),
+        );
+        await Promise.all(workers.map((worker) => once(worker, 'message')));
+        const exchange: number[] = [];
+        const copy: number[] = [];
+        for (let round = 0; round < rounds; round++) {
+          copy.push((await phase(workers.slice(0, 1), 'copy')).seconds);
+          const published = await phase(workers, 'publish');
+          const gathered = await phase(workers, 'gather', published.refs);
+          const finished = await phase(workers, 'finish', gathered.refs);
+          exchange.push(published.seconds + gathered.seconds + finished.seconds);
+        }
+        for (const worker of workers) worker.disconnect();
+        rows.push({
+          what: `exchange of a CORnet-S vector (${(4e-6 * length).toFixed(0)} MB), ${count} workers, ${carrier === 'local' ? 'unix sockets' : 'Redis'} / one memory copy`,
+          ours: `${(1000 * median(exchange)).toFixed(0)} ms`,
+          peer: `${(1000 * median(copy)).toFixed(0)} ms`,
+          ratio: ratioOfPairs(exchange, copy),
+        });
+      }
+    }
+  } finally {
+    await redis.stop();
+  }
+  return rows;
+}

@@ -1,0 +1,73 @@
+/** Workers that compute nothing, several in one process: everything of a worker but images and engine. */
+import { hostname } from 'node:os';
+import { pino } from 'pino';
+import { RedisBlobs } from '../../shared/blobs.ts';
+import { Carriers, placeOfThisProcess } from '../../shared/carriers.ts';
+import { indexDataset } from '../../shared/data/dataset-index.ts';
+import { Faults } from '../../shared/faults.ts';
+import { era, names } from '../../shared/protocol.ts';
+import { connectRedis, redisOptions } from '../../shared/redis.ts';
+import { BlobClient, BlobServer } from '../../shared/socket-blobs.ts';
+import { lastEntry, StreamReader } from '../../shared/streams.ts';
+import { version } from '../../shared/version.ts';
+import { findRun } from '../../worker/find-run.ts';
+import { Member } from '../../worker/member.ts';
+import { type EngineCalls, WorkerShell } from '../../worker/worker.ts';
+
+const [url, count] = process.argv.slice(2) as [string, string];
+/** Elements: a vector so small that only the protocol is left. */
+const vectorLength = 64 * 16;
+
+const scores = { loss: 1, top1: 0, top5: 0, count: 1 };
+const answers: Record<string, (...args: never[]) => unknown> = {
+  load: () => undefined,
+  snapshot: () => new Uint8Array(16),
+  computeShard: () => scores,
+  vectorBytes: () => new Uint8Array(4 * vectorLength),
+  reduce: (begin: number, end: number) => ({
+    bytes: new Uint8Array(4 * (end - begin)),
+    finite: true,
+    firstBad: null,
+  }),
+  apply: () => undefined,
+  evaluate: () => scores,
+};
+const engine = {
+  exclusively: (work: () => Promise<unknown>) => work(),
+  call: async (method: string, args: never[]) => answers[method]!(...args),
+} as unknown as EngineCalls;
+const batch = { images: new Uint8Array(1), labels: new Int32Array(1) };
+const loader = { serve: () => undefined, get: async () => batch, loadBatch: async () => batch };
+
+const config = await findRun(url, undefined);
+const index = await indexDataset(config.options.dataPath, ['train', 'val']);
+const numerics = { backend: 'none', version: '0', device: 'cpu', processor: 'none', threads: 1 };
+await Promise.all(
+  Array.from({ length: Number(count) }, async (_, i) => {
+    const connect = () => connectRedis(url, { name: 'cornet-bench', bytesNeeded: 0 });
+    const [redis, blobRedis, readerRedis] = await Promise.all([connect(), connect(), connect()]);
+    const token = (await redis.get(names.token(config.run))) ?? '';
+    const from = await lastEntry(redis, names.down(config.run));
+    const greeting = {
+      ...{ host: hostname(), pid: process.pid, place: placeOfThisProcess(), version },
+      ...{ fingerprint: index.fingerprint, numerics, probe: 'none', vectorLength },
+    };
+    const member = new Member(
+      () => `hollow-${i}`,
+      era.parse(JSON.parse((await redis.get(names.era(config.run)))!)),
+      greeting,
+    );
+    const server = await BlobServer.start(token);
+    const shell = new WorkerShell({
+      ...{ config, member, engine, vectorLength, index, loader, redis },
+      blobs: new Carriers(new RedisBlobs(blobRedis, names.blob(config.run)), new BlobClient(token), server),
+      reader: new StreamReader(readerRedis, names.down(config.run), from),
+      queueConnection: redisOptions(url),
+      log: pino({ level: 'silent' }),
+      faults: new Faults({}),
+      announce: () => undefined,
+    });
+    await shell.work(new AbortController().signal);
+  }),
+);
+process.exit();
