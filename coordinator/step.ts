@@ -30,6 +30,11 @@ export interface StepMetrics {
   count: number;
 }
 
+/** Each way to travel has a digest of its own: only what travels alike can be compared. */
+function areDifferent(a: BlobRef, b: BlobRef): boolean {
+  return isSocketRef(a) === isSocketRef(b) && a.digest !== b.digest;
+}
+
 /** What is known of step t until it is committed: which vectors and which slices are there. */
 export class Step {
   readonly step: number;
@@ -60,7 +65,7 @@ export class Step {
    */
   acceptVector(lane: number, vector: Vector): Vector | null {
     const earlier = this.#vectors.get(lane);
-    if (earlier?.ref && vector.ref && earlier.ref.digest !== vector.ref.digest) return earlier;
+    if (earlier?.ref && vector.ref && areDifferent(earlier.ref, vector.ref)) return earlier;
     if (earlier?.ref) return null;
     this.#vectors.set(lane, vector);
     return null;

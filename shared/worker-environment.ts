@@ -41,6 +41,8 @@ export function workerEnvironment(
     ...(workers * threads > cores ? { OMP_WAIT_POLICY: 'passive' } : {}),
     // Big blocks come and go every step: keep them instead of returning them to the system each time (+8 to +13 %).
     GLIBC_TUNABLES: 'glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184',
+    // Without it cuBLAS has no deterministic algorithms (PyTorch, "Reproducibility").
+    CUBLAS_WORKSPACE_CONFIG: ':4096:8',
     // libuv's pool decodes images and reads files.
     UV_THREADPOOL_SIZE: String(Math.max(4, decodeThreads + 2)),
     [marker]: '1',

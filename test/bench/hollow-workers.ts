@@ -5,9 +5,11 @@ import { RedisBlobs } from '../../shared/blobs.ts';
 import { Carriers, placeOfThisProcess } from '../../shared/carriers.ts';
 import { indexDataset } from '../../shared/data/dataset-index.ts';
 import { Faults } from '../../shared/faults.ts';
+import { buildModel } from '../../shared/models/family.ts';
 import { era, names } from '../../shared/protocol.ts';
 import { connectRedis, redisOptions } from '../../shared/redis.ts';
 import { BlobClient, BlobServer } from '../../shared/socket-blobs.ts';
+import { stateLayout } from '../../shared/state-layout.ts';
 import { lastEntry, StreamReader } from '../../shared/streams.ts';
 import { version } from '../../shared/version.ts';
 import { findRun } from '../../worker/find-run.ts';
@@ -21,7 +23,7 @@ const vectorLength = 64 * 16;
 const scores = { loss: 1, top1: 0, top5: 0, count: 1 };
 const answers: Record<string, (...args: never[]) => unknown> = {
   load: () => undefined,
-  snapshot: () => new Uint8Array(16),
+  snapshot: () => new Uint8Array(stateLayout(buildModel('Z', 1)).bytes),
   computeShard: () => scores,
   vectorBytes: () => new Uint8Array(4 * vectorLength),
   reduce: (begin: number, end: number) => ({

@@ -35,6 +35,8 @@ export interface ChaosReport {
 
 const remoteWorkers = 2;
 const pollMilliseconds = 20;
+/** Faults in a row that no update has followed: more would only keep a slow machine from ever starting. */
+const unanswered = 4;
 
 const runOptions = [
   ...['--model', 'Z', '--image-size', '64', '--batch-size', '32', '--lanes', '4', '--threads', '1'],
@@ -110,7 +112,7 @@ class Chaos {
         this.#mayResume();
         this.#coordinator = this.#startCoordinator(true);
       }
-      if (now > next) {
+      if (now > next && this.#pending.length < unanswered) {
         await this.#fault();
         next = performance.now() - Math.log(1 - draws.uniform()) * mtbf * 1000;
       }
