@@ -18,12 +18,15 @@ export class TorchOps implements Ops<TorchTensor> {
   protected readonly addon: TorchAddon;
   protected readonly device: string;
   readonly #scopes: Scopes;
+  /** libtorch 1 has no group norm of bfloat16 activations with float32 weights. */
+  readonly #groupNormInFloat: boolean;
 
   /** @param device as libtorch writes it: `cpu`, `cuda:0` */
   constructor(addon: TorchAddon, device: string) {
     this.addon = addon;
     this.device = device;
     this.#scopes = new Scopes(addon);
+    this.#groupNormInFloat = addon.version().startsWith('1.');
   }
 
   scope<R>(body: () => R): R {
@@ -56,7 +59,8 @@ export class TorchOps implements Ops<TorchTensor> {
   }
 
   groupNorm(x: TorchTensor, groups: number, weight: TorchTensor, bias: TorchTensor, epsilon: number) {
-    return this.call('aten::group_norm', '', x, groups, weight, bias, epsilon, cudnnEnabled);
+    const input = this.#groupNormInFloat ? this.call('aten::to', 'dtype', x, dtypes.float32) : x;
+    return this.call('aten::group_norm', '', input, groups, weight, bias, epsilon, cudnnEnabled);
   }
 
   relu(x: TorchTensor): TorchTensor {
