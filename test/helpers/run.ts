@@ -62,11 +62,14 @@ export class Stage {
 
   /** Process ids, of all or of those whose command line contains `part`. */
   processes(part = ''): number[] {
-    return readdirSync('/proc')
-      .filter((name) => /^\d+$/.test(name))
-      .filter((pid) => read(`/proc/${pid}/environ`).includes(this.#mark))
-      .filter((pid) => read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').includes(part))
-      .map(Number);
+    const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+    const found = pids.filter((pid) => {
+      const line = read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ');
+      // redis-server writes its title over its environment, but its title names its socket.
+      const ours = read(`/proc/${pid}/environ`).includes(this.#mark) || line.includes(this.temporary);
+      return ours && line.includes(part);
+    });
+    return found.map(Number);
   }
 
   kill(part = ''): void {
