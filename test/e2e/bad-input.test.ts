@@ -11,7 +11,9 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { Redis } from 'ioredis';
 import type { ErrorCode } from '../../shared/errors.ts';
+import { names } from '../../shared/protocol.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import { type Command, Stage, tinyImages, tinyRun } from '../helpers/run.ts';
 import { canMount, smallDisk } from '../helpers/temporary.ts';
@@ -192,6 +194,9 @@ test.serial('refused: an output folder that holds a run, or whose place is taken
       says: /Cannot make the output folder/,
     });
   }
+  const forbidden = stage.start('coordinator', [...tinyRun(images), '-o', '/sys/cornet-test']); // not even root may
+  const says = /Cannot make the output folder \/sys\/cornet-test: .*(not permitted|denied|read-only)/;
+  await assertRefused(t, stage, forbidden, { code: 'FOLDER_NOT_WRITABLE', exit: 1, says });
   const missing = stage.start('coordinator', ['start', '--resume', '-o', join(stage.folder, 'nothing')]);
   await assertRefused(t, stage, missing, { code: 'RUN_MISSING', exit: 1, says: /nothing holds no run/ });
 });
@@ -255,6 +260,34 @@ test.serial('a worker with another data set is refused, and the run waits on', a
   run.signal('SIGINT');
   t.is(await run.ended, 75);
   t.regex(run.stdout, /Stopped before its first checkpoint/);
+});
+
+test.serial('a worker is refused by a run of another version, and by a Redis without runs', async (t) => {
+  const stage = new Stage(t);
+  const redis = await TestRedis.start(t);
+  const env = { CORNET_REDIS_URL: redis.url };
+  const lost = stage.start('worker', ['start'], env);
+  await assertRefused(t, stage, lost, { code: 'RUN_UNKNOWN', exit: 1, says: /knows no run/ });
+  const client = new Redis(redis.socket);
+  t.teardown(() => client.disconnect());
+  await client.sadd(names.runs, 'old');
+  await client.set(names.config('old'), JSON.stringify({ version: '0.0.1' }));
+  const newer = stage.start('worker', ['start'], env);
+  await assertRefused(t, stage, newer, {
+    code: 'WORKER_VERSION',
+    exit: 1,
+    says: /of cornet-ts 0\.0\.1, this worker of/,
+  });
+});
+
+test.serial('whoever watches may leave: the run goes on without standard output', async (t) => {
+  const stage = new Stage(t);
+  const output = join(stage.folder, 'run');
+  const run = stage.start('coordinator', [...tinyRun(images), '--max-steps', '2', '-o', output]);
+  run.child.stdout?.destroy();
+  t.is(await run.ended, 0, run.stderr);
+  t.is(run.stderr, '');
+  t.true(existsSync(join(output, 'checkpoints', 'step-00000002.safetensors')));
 });
 
 test.serial('an image that cannot be read stops the run when it is met, named with its path', async (t) => {
