@@ -1,29 +1,24 @@
-/** Ctrl-C and SIGTERM: the first asks the run to stop, the second ends the process at once. */
+/** Ctrl-C, SIGTERM and a lost terminal: the first asks the run to stop, the second ends the process at once. */
 import { CornetError, exitCodes } from '../shared/errors.ts';
-
-const signals = ['SIGINT', 'SIGTERM'] as const;
+import { onStopSignals } from '../shared/stop-signals.ts';
 
 export class Interruption {
-  readonly #handle: (signal: NodeJS.Signals) => void;
+  /** Listens no more. */
+  readonly release: () => void;
   #signal: NodeJS.Signals | null = null;
   #ask: (signal: NodeJS.Signals) => void = () => undefined;
   #end: () => void = () => undefined;
 
   /** Listens from now on, until `release`. */
   constructor() {
-    this.#handle = (signal) => {
+    this.release = onStopSignals((signal) => {
       if (this.#signal !== null) {
         this.#end();
         process.exit(exitCodes.resumable);
       }
       this.#signal = signal;
       this.#ask(signal);
-    };
-    for (const signal of signals) process.on(signal, this.#handle);
-  }
-
-  release(): void {
-    for (const signal of signals) process.off(signal, this.#handle);
+    });
   }
 
   /** Between two parts of the start-up. @throws CornetError INTERRUPTED */

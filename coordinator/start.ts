@@ -236,7 +236,7 @@ async function conductRun(
     );
   });
   interruption.onAsked((signal) => {
-    progress.say(`${signal}: stopping after a checkpoint; a second ${signal} stops at once.`);
+    progress.say(`${signal}: stopping after a checkpoint; a second signal stops at once.`);
     conductor.tell({ type: 'stop', reason: `received ${signal}` });
   });
   interruption.onEnd(() => {

@@ -6,6 +6,7 @@ import { Command, Option } from 'commander';
 import { Exit, runCommand, wholeNumber } from '../shared/command-line.ts';
 import { splitNames } from '../shared/data/dataset-index.ts';
 import { exitCodes } from '../shared/errors.ts';
+import { onStopSignals } from '../shared/stop-signals.ts';
 import { version } from '../shared/version.ts';
 import { hasWorkerEnvironment, workerEnvironment } from '../shared/worker-environment.ts';
 import { type CheckDataOptions, checkData } from './check-data.ts';
@@ -78,7 +79,7 @@ async function startAgain({ redis, run, device, dataPath, workers }: WorkerOptio
     detached: true,
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
   });
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));
+  onStopSignals((signal) => child.kill(signal));
   return new Promise((resolve, reject) => {
     child.on('error', reject);
     child.on('exit', (code) => resolve(code ?? exitCodes.error));

@@ -15,6 +15,7 @@ import { era as eraSchema, names } from '../shared/protocol.ts';
 import { connectRedis, OutageLog, redisOptions } from '../shared/redis.ts';
 import { type RunConfig, totalSteps } from '../shared/run-config.ts';
 import { BlobClient, BlobServer } from '../shared/socket-blobs.ts';
+import { onStopSignals } from '../shared/stop-signals.ts';
 import { lastEntry, StreamReader } from '../shared/streams.ts';
 import { version } from '../shared/version.ts';
 import { openDecoder } from './data/decode.ts';
@@ -141,12 +142,10 @@ function openEngine({ result, backend, threads }: RunConfig, device: string): En
 /** From here on a signal asks to leave; before, and when it comes again, it ends the process. */
 function leaveOnRequest(): AbortSignal {
   const controller = new AbortController();
-  for (const name of ['SIGINT', 'SIGTERM'] as const) {
-    process.on(name, () => {
-      if (controller.signal.aborted) process.exit(exitCodes.error);
-      controller.abort(`received ${name}`);
-    });
-  }
+  onStopSignals((name) => {
+    if (controller.signal.aborted) process.exit(exitCodes.error);
+    controller.abort(`received ${name}`);
+  });
   return controller.signal;
 }
 

@@ -280,15 +280,20 @@ test.serial('a worker is refused by a run of another version, and by a Redis wit
   });
 });
 
-test.serial('whoever watches may leave: the run goes on without standard output', async (t) => {
-  const stage = new Stage(t);
-  const output = join(stage.folder, 'run');
-  const run = stage.start('coordinator', [...tinyRun(images), '--max-steps', '2', '-o', output]);
-  run.child.stdout?.destroy();
-  t.is(await run.ended, 0, run.stderr);
-  t.is(run.stderr, '');
-  t.true(existsSync(join(output, 'checkpoints', 'step-00000002.safetensors')));
-});
+test.serial(
+  'whoever watches may leave: the run goes on without standard output, and past a hang-up',
+  async (t) => {
+    const stage = new Stage(t);
+    const output = join(stage.folder, 'run');
+    const run = stage.start('coordinator', [...tinyRun(images), '--max-steps', '2', '-o', output]);
+    run.child.stdout?.destroy();
+    await run.until('the workers start', () => stage.processes('worker/main.js').length > 0);
+    run.signal('SIGHUP');
+    t.is(await run.ended, 0, run.stderr);
+    t.is(run.stderr, '');
+    t.true(existsSync(join(output, 'checkpoints', 'step-00000002.safetensors')));
+  },
+);
 
 test.serial('an image that cannot be read stops the run when it is met, named with its path', async (t) => {
   const stage = new Stage(t);

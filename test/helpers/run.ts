@@ -57,7 +57,8 @@ export class Stage {
       CORNET_TEST_STAGE: this.#mark,
       ...env,
     };
-    return new Command(spawn(process.execPath, [script, ...argv], { env: marked }));
+    const stdio = ['ignore', 'pipe', 'pipe'] as const; // no terminal, wherever the tests run
+    return new Command(spawn(process.execPath, [script, ...argv], { env: marked, stdio: [...stdio] }));
   }
 
   /** Process ids, of all or of those whose command line contains `part`. */
