@@ -4,10 +4,10 @@
  *
  * A kept index is used while no folder of the data set has changed (inode and change time: a file added, removed
  * or renamed shows there). A file that was rewritten in place does not show in its folder: that is noticed when the
- * file is read (`checkSizes`). So whatever a run reads has the names and sizes that its fingerprint stands for.
+ * file is read (`checkSize`). So whatever a run reads has the names and sizes that its fingerprint stands for.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { nanoid } from 'nanoid';
 import { z } from 'zod';
@@ -89,27 +89,25 @@ export async function cachedIndex<S extends SplitName>(
 }
 
 /**
- * To be awaited before samples that were read count.
- * @throws CornetError DATA_DIFFERS when a file has another size than when it was indexed; the kept index is deleted,
- * so that the next start makes a new one
+ * To be awaited before a sample that was read counts.
+ * @param found the size in bytes of the file that was read
+ * @throws CornetError DATA_DIFFERS when it is not the size that was indexed; the kept index is deleted, so that the next
+ * start makes a new one
  */
-export async function checkSizes(
+export async function checkSize(
   index: Pick<DatasetIndex, 'root' | 'keptIn'>,
   split: Split,
-  samples: ArrayLike<number>,
+  sample: number,
+  found: number,
 ): Promise<void> {
-  await mapBounded(Array.from(samples), indexing.statsAtOnce, async (sample) => {
-    const path = join(index.root, split.path(sample));
-    const found = await stat(path).catch(() => null); // the reader has said what is wrong with it, or will
-    const indexed = split.bytes(sample);
-    if (found === null || found.size === indexed) return;
-    if (index.keptIn !== null) await rm(index.keptIn, { force: true });
-    throw new CornetError(
-      'DATA_DIFFERS',
-      `The image ${path} has ${found.size} bytes, and had ${indexed} when the data set was indexed.`,
-      { hint: 'Restore the file and start again with --resume, or start a new run.' },
-    );
-  });
+  const indexed = split.bytes(sample);
+  if (found === indexed) return;
+  if (index.keptIn !== null) await rm(index.keptIn, { force: true });
+  throw new CornetError(
+    'DATA_DIFFERS',
+    `The image ${join(index.root, split.path(sample))} has ${found} bytes, and had ${indexed} when the data set was indexed.`,
+    { hint: 'Restore the file and start again with --resume, or start a new run.' },
+  );
 }
 
 function nameOf(root: string, needed: readonly SplitName[]): string {

@@ -11,7 +11,7 @@ import {
 import { dirname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { indexDataset } from '../../shared/data/dataset-index.ts';
-import { cachedIndex, checkSizes, userIndexCache } from '../../shared/data/index-cache.ts';
+import { cachedIndex, checkSize, userIndexCache } from '../../shared/data/index-cache.ts';
 import { indexCache } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
@@ -99,9 +99,9 @@ test('an index is not kept while a folder may still change within one tick of it
 test('a file that changed its size in place is refused when it is read, and the next start sees it', async (t) => {
   const { root, open } = setUp(t);
   const before = await open();
-  await t.notThrowsAsync(checkSizes(before, before.train, [1, 0]));
+  await t.notThrowsAsync(checkSize(before, before.train, 0, 3));
   appendFileSync(join(root, 'train/a/1.jpg'), 'more');
-  const error = await t.throwsAsync(checkSizes(before, before.train, [1, 0]), {
+  const error = await t.throwsAsync(checkSize(before, before.train, 0, 7), {
     instanceOf: CornetError,
     message: /train\/a\/1\.jpg has 7 bytes, and had 3 when/,
   });

@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { appendFile, cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -59,12 +60,13 @@ class HeldDecoder implements ImageDecoder {
     this.underWay = underWay;
   }
 
-  async decode(path: string, _: unknown, size: number, target: Uint8Array, offset: number): Promise<void> {
+  async decode(path: string, _: unknown, size: number, target: Uint8Array, offset: number) {
     this.asked.push(path);
     this.most = Math.max(this.most, ++this.under);
     await new Promise<void>((resolve) => this.#waiting.push(resolve));
     this.under--;
     target.fill(offset / (size * size * 3), offset, offset + size * size * 3);
+    return statSync(path).size;
   }
 
   /** Finishes the oldest picture under way, and waits until whoever waited for it has taken notice. */

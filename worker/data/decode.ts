@@ -13,9 +13,16 @@ export interface ImageDecoder {
    * Reads the picture at `path` as Pillow's `convert('RGB')` would (EXIF orientation and colour profiles are ignored,
    * alpha is dropped), applies `transform`, and writes the image as uint8 RGB [size, size, 3] into `target` from `offset`
    * on. The target must not be transferred before that.
+   * @returns the size of the file in bytes, as it was read
    * @throws CornetError IMAGE_UNREADABLE, naming the path and the cause
    */
-  decode(path: string, transform: Transform, size: number, target: Uint8Array, offset: number): Promise<void>;
+  decode(
+    path: string,
+    transform: Transform,
+    size: number,
+    target: Uint8Array,
+    offset: number,
+  ): Promise<number>;
 }
 
 /**

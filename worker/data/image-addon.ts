@@ -17,7 +17,8 @@ export type PlainLimits = readonly [pixels: number, fileBytes: number, decoderBy
  */
 export interface ImagePool {
   /**
-   * The image of a JPEG file, greyscale or of three components. False, and nothing written, for every other file.
+   * The image of a JPEG file, greyscale or of three components; resolves to the file's size in bytes. Null, and
+   * nothing written, for every other file.
    * @param transform is asked for the geometry once the size is known; what it throws rejects the promise
    */
   decode(
@@ -26,7 +27,7 @@ export interface ImagePool {
     size: number,
     target: Uint8Array,
     offset: number,
-  ): Promise<boolean>;
+  ): Promise<number | null>;
   /** The image of a picture that is decoded already, uint8 RGB without padding. */
   resample(
     picture: Uint8Array,
@@ -36,7 +37,7 @@ export interface ImagePool {
     size: number,
     target: Uint8Array,
     offset: number,
-  ): Promise<true>;
+  ): Promise<null>;
 }
 
 export interface ImageAddon {

@@ -36,14 +36,17 @@ export class NativeDecoder implements ImageDecoder {
     size: number,
     target: Uint8Array,
     offset: number,
-  ): Promise<void> {
+  ): Promise<number> {
     const plainTransform = (width: number, height: number) => plain(transform(width, height));
-    const decoded = await this.#pool.decode(path, plainTransform, size, target, offset).catch((cause) => {
-      throw cause.code === 'IMAGE' ? unreadable(path, cause) : cause;
-    });
-    if (decoded) return;
-    const { width, height, pixels } = await decodePicture(path);
+    const plainJpegBytes = await this.#pool
+      .decode(path, plainTransform, size, target, offset)
+      .catch((cause) => {
+        throw cause.code === 'IMAGE' ? unreadable(path, cause) : cause;
+      });
+    if (plainJpegBytes !== null) return plainJpegBytes;
+    const { width, height, pixels, fileBytes } = await decodePicture(path);
     await this.#pool.resample(pixels, width, height, plainTransform(width, height), size, target, offset);
+    return fileBytes;
   }
 }
 

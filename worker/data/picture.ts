@@ -18,9 +18,10 @@ sharp.cache(false); // no picture is read twice in a row
  * A whole picture of any format that sharp knows, as Pillow's `convert('RGB')` makes it.
  * @throws CornetError IMAGE_UNREADABLE
  */
-export async function decodePicture(path: string): Promise<Picture> {
+export async function decodePicture(path: string): Promise<Picture & { fileBytes: number }> {
   try {
-    return await toRgb(await readImageFile(path));
+    const file = await readImageFile(path);
+    return { ...(await toRgb(file)), fileBytes: file.length };
   } catch (cause) {
     throw unreadable(path, cause);
   }

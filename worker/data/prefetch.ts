@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import type { DatasetIndex, Split } from '../../shared/data/dataset-index.ts';
-import { checkSizes } from '../../shared/data/index-cache.ts';
+import { checkSize } from '../../shared/data/index-cache.ts';
 import type { Schedule } from '../../shared/data/schedule.ts';
 import { Draws, streams } from '../../shared/random.ts';
 import type { ImageDecoder } from './decode.ts';
@@ -193,10 +193,10 @@ export class ShardLoader {
       const sample = load.samples[position]!;
       const path = join(index.root, load.split.path(sample));
       const offset = position * this.#imageBytes();
-      await decoder.decode(path, load.transform(sample), imageSize, load.batch.images, offset);
+      const bytes = await decoder.decode(path, load.transform(sample), imageSize, load.batch.images, offset);
+      await checkSize(index, load.split, sample, bytes);
       load.finished++;
-      if (load.finished < load.samples.length) return;
-      checkSizes(index, load.split, load.samples).then(() => load.resolve(load.batch), load.reject);
+      if (load.finished === load.samples.length) load.resolve(load.batch);
     } catch (error) {
       load.started = load.samples.length;
       load.reject(error);

@@ -28,8 +28,9 @@ export class SharpDecoder implements ImageDecoder {
     size: number,
     target: Uint8Array,
     offset: number,
-  ): Promise<void> {
+  ): Promise<number> {
     const picture = await decodePicture(path);
     this.#resampler.run(picture, transform(picture.width, picture.height), size, target, offset);
+    return picture.fileBytes;
   }
 }

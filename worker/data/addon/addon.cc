@@ -116,8 +116,9 @@ class ImagePool : public Napi::ObjectWrap<ImagePool> {
   }
 
  private:
-  // decode(path, transform, size, target, offset): Promise<boolean>
-  // transform(width, height) returns the geometry. False, and nothing written, where the file is no plain JPEG.
+  // decode(path, transform, size, target, offset): Promise<number | null>
+  // transform(width, height) returns the geometry. Resolves to the file's size; null, and nothing written, where it is
+  // no plain JPEG.
   Napi::Value decode(const Napi::CallbackInfo& info) {
     auto job = newJob(info[2], info[3], info[4]);
     job->path = info[0].As<Napi::String>().Utf8Value();
@@ -129,7 +130,7 @@ class ImagePool : public Napi::ObjectWrap<ImagePool> {
     return begin(std::move(job));
   }
 
-  // resample(picture, width, height, geometry, size, target, offset): Promise<true>
+  // resample(picture, width, height, geometry, size, target, offset): Promise<null>
   Napi::Value resample(const Napi::CallbackInfo& info) {
     auto job = newJob(info[4], info[5], info[6]);
     const auto picture = info[0].As<Napi::Uint8Array>();
@@ -199,7 +200,8 @@ class ImagePool : public Napi::ObjectWrap<ImagePool> {
         error.Value().Set("code", "IMAGE");
         job->deferred.Reject(error.Value());
       } else if (job->phase == Job::done) {
-        job->deferred.Resolve(Napi::Boolean::New(env, job->picture != nullptr || job->header.plain));
+        const double fileBytes = static_cast<double>(job->file.size());
+        job->deferred.Resolve(job->header.plain ? Napi::Number::New(env, fileBytes) : env.Null());
       } else if (askGeometry(env, *job)) {
         decoders_->add(std::move(job));
         continue;
