@@ -17,13 +17,9 @@ import { Exchange, type ExchangeContext } from './exchange.ts';
 import { judge, seconds } from './membership.ts';
 import { type Common, Roster, type WorkerRecord } from './roster.ts';
 import type { Debt, Failure, PhaseName, Plan, RunAction, RunEvent, RunLimits } from './run-events.ts';
+import { type Snapshot, Snapshots } from './snapshots.ts';
 import type { StepMetrics } from './step.ts';
 import { ValidationRound } from './validation-round.ts';
-
-interface Snapshot {
-  step: number;
-  ref: BlobRef;
-}
 
 export class Run {
   readonly #plan: Plan;
@@ -42,13 +38,9 @@ export class Run {
   #exchange: Exchange | null = null;
   #validation: ValidationRound | null = null;
   #validatedStep = -1;
-  /** The published state of the current step, while it lies still. */
-  #snapshot: Snapshot | null = null;
+  readonly #snapshots: Snapshots;
+  /** The member that was asked for the snapshot. */
   #server: string | null = null;
-  /** What is being written to disk. */
-  #saving: Snapshot | null = null;
-  #savedStep = -1;
-  #saveWanted = false;
   #stopping: string | null = null;
   /** Workers that have not answered the roll call. */
   #unanswered = new Set<string>();
@@ -71,6 +63,7 @@ export class Run {
     this.#era = era;
     this.#roster = new Roster(plan.lanes, common);
     this.#fleetSize = fleetSize;
+    this.#snapshots = new Snapshots((ref) => this.#deleteBlobs([ref]));
     this.#exchangeContext = {
       plan,
       roster: this.#roster,
@@ -160,7 +153,7 @@ export class Run {
         this.#saved(event.step, event.outcome);
         break;
       case 'save-due':
-        this.#saveWanted = true;
+        this.#snapshots.want();
         break;
       case 'stop':
         this.#stop(event.reason);
@@ -239,13 +232,13 @@ export class Run {
   #rest(): void {
     if (this.#phase === 'finished') return;
     if (this.#roster.members.length === 0) return this.#withoutMembers();
+    const snapshot = this.#snapshots.published;
     const newcomers = this.#stopping === null ? this.#roster.with('newcomer') : [];
-    if (newcomers.length > 0)
-      return this.#snapshot === null ? this.#serve() : this.#load(this.#snapshot, newcomers);
+    if (newcomers.length > 0) return snapshot === null ? this.#serve() : this.#load(snapshot, newcomers);
     if (this.#roster.with('loading').length > 0) return this.#enter('loading');
     const validate = this.#stopping === null && this.#plan.validationDue(this.#step);
     if (validate && this.#validatedStep !== this.#step) return this.#validate();
-    if (this.#saveDue()) return this.#snapshot === null ? this.#serve() : this.#save(this.#snapshot);
+    if (this.#saveDue()) return snapshot === null ? this.#serve() : this.#save();
     if (this.#stopping !== null || this.#step >= this.#plan.totalSteps) return this.#finish();
     this.#nextStep();
   }
@@ -254,7 +247,8 @@ export class Run {
     this.#exchange = null;
     this.#validation?.releaseAll();
     if (this.#stopping !== null) return this.#finish();
-    if (this.#snapshot === null || this.#snapshot.step !== this.#step) {
+    const snapshot = this.#snapshots.published;
+    if (snapshot === null || snapshot.step !== this.#step) {
       if (this.#phase === 'restoring') return;
       this.#log('warn', 'No worker is left: going back to the last checkpoint.');
       return this.#restore();
@@ -264,12 +258,12 @@ export class Run {
     const newcomers = this.#roster.with('newcomer');
     if (newcomers.length === 0) return;
     const patient = this.#heard - this.#phaseSince <= this.#limits.join;
-    if (newcomers.length >= this.#fleetSize || !patient) this.#load(this.#snapshot, newcomers);
+    if (newcomers.length >= this.#fleetSize || !patient) this.#load(snapshot, newcomers);
   }
 
   #nextStep(): void {
     if (this.#roster.stale) this.#announce();
-    this.#retireSnapshot();
+    this.#snapshots.retire();
     this.#exchange = new Exchange(this.#step, this.#exchangeContext);
     this.#exchange.begin();
   }
@@ -298,10 +292,9 @@ export class Run {
   #restored(event: { step: number; ref: BlobRef; validated: boolean }): void {
     if (this.#phase !== 'restoring') return this.#deleteBlobs([event.ref]);
     this.#step = event.step;
-    this.#savedStep = event.step;
     this.#validatedStep = event.validated ? event.step : -1;
     this.#validation = null;
-    this.#snapshot = { step: event.step, ref: event.ref };
+    this.#snapshots.restored({ step: event.step, ref: event.ref });
     for (const worker of this.#roster.all) worker.status = 'newcomer';
     this.#rest();
   }
@@ -318,7 +311,7 @@ export class Run {
     const asked = this.#phase === 'serving' && worker.id === this.#server && step === this.#step;
     if (!asked) return this.#deleteBlobs([ref]);
     this.#server = null;
-    this.#snapshot = { step, ref };
+    this.#snapshots.publish({ step, ref });
     this.#rest();
   }
 
@@ -339,42 +332,25 @@ export class Run {
   }
 
   #snapshotMissing(worker: WorkerRecord, step: number): void {
-    if (this.#snapshot?.step !== step || worker.status !== 'loading') return;
-    this.#snapshot = null;
+    if (this.#snapshots.published?.step !== step || worker.status !== 'loading') return;
+    this.#snapshots.vanished();
     worker.status = 'newcomer';
     this.#rest();
   }
 
-  /** The blob goes when nobody needs it any more: not the step, not the disk. */
-  #retireSnapshot(): void {
-    const snapshot = this.#snapshot;
-    this.#snapshot = null;
-    if (snapshot !== null && this.#saving?.ref !== snapshot.ref) this.#deleteBlobs([snapshot.ref]);
-  }
-
   #saveDue(): boolean {
-    if (this.#savedStep === this.#step || this.#saving?.step === this.#step) return false;
-    if (this.#stopping !== null || this.#step >= this.#plan.totalSteps) return true;
-    return this.#saving === null && (this.#saveWanted || this.#plan.checkpointDue(this.#step));
+    const last = this.#stopping !== null || this.#step >= this.#plan.totalSteps;
+    return this.#snapshots.isDue(this.#step, { last, kept: this.#plan.checkpointDue(this.#step) });
   }
 
-  #save(snapshot: Snapshot): void {
-    if (this.#saving !== null) return this.#enter('finishing'); // one after the other
-    this.#saving = snapshot;
-    this.#saveWanted = false;
-    this.#act({ type: 'save', ...snapshot });
+  #save(): void {
+    if (this.#snapshots.busy) return this.#enter('finishing'); // one after the other
+    this.#act({ type: 'save', ...this.#snapshots.save() });
     this.#rest();
   }
 
   #saved(step: number, outcome: 'written' | 'lost' | 'failed'): void {
-    const saving = this.#saving;
-    if (saving === null || saving.step !== step) return;
-    this.#saving = null;
-    if (this.#snapshot?.ref !== saving.ref) this.#deleteBlobs([saving.ref]);
-    else if (outcome === 'lost') this.#snapshot = null;
-    if (outcome === 'written') this.#savedStep = step;
-    if (outcome === 'lost') this.#saveWanted = true;
-    if (this.#phase !== 'finishing') return;
+    if (!this.#snapshots.saved(step, outcome) || this.#phase !== 'finishing') return;
     if (outcome === 'failed' && step === this.#step) return this.#finish();
     this.#rest();
   }
@@ -396,7 +372,7 @@ export class Run {
     if (round.done) {
       this.#validatedStep = round.step;
       this.#validation = null;
-      this.#saveWanted = true; // `best` names a checkpoint of a validated step
+      this.#snapshots.want(); // `best` names a checkpoint of a validated step
       this.#act({ type: 'validated', step: round.step, summary: round.summary() });
       return this.#rest();
     }
@@ -422,7 +398,7 @@ export class Run {
   }
 
   #finish(): void {
-    if (this.#saving !== null) return this.#enter('finishing');
+    if (this.#snapshots.busy) return this.#enter('finishing');
     const complete = this.#step >= this.#plan.totalSteps;
     this.#end(
       { type: 'finish', outcome: complete ? 'complete' : 'interrupted' },
@@ -435,7 +411,8 @@ export class Run {
   }
 
   #end(action: RunAction, reason: string): void {
-    this.#deleteBlobs([...(this.#exchange?.blobs ?? []), ...(this.#snapshot ? [this.#snapshot.ref] : [])]);
+    this.#deleteBlobs(this.#exchange?.blobs ?? []);
+    this.#snapshots.retire();
     this.#enter('finished');
     this.#send({ type: 'stop', reason });
     for (const { id } of this.#roster.all) this.#act({ type: 'forget-worker', worker: id });
@@ -520,7 +497,7 @@ export class Run {
     this.#log('warn', `${reason}: everybody reports the step it holds.`);
     this.#decided = this.#exchange?.metrics ?? this.#decided;
     this.#exchange = null;
-    this.#snapshot = null;
+    this.#snapshots.vanished();
     this.#server = null;
     this.#roster.forgetAnnouncement();
     this.#validation?.releaseAll();
