@@ -1,0 +1,146 @@
+import assert from 'node:assert';
+import { Run } from '../../coordinator/run.ts';
+import type { RunAction, RunEvent } from '../../coordinator/run-events.ts';
+import type { DownMessage } from '../../shared/protocol.ts';
+import { beat, flush } from './model.ts';
+import type { World } from './world.ts';
+
+/** A coordinator process: the run, and what it reads and writes. */
+export class CoordinatorProcess {
+  readonly world: World;
+  outbox: DownMessage[] = [];
+  readonly run: Run;
+  position = 0;
+  incarnation: number;
+  number = 0;
+  heard = 0;
+  io: (() => void)[] = [];
+  outcome: string | null = null;
+
+  constructor(world: World, term: number) {
+    this.world = world;
+    const { redis } = world;
+    this.incarnation = redis.incarnation;
+    redis.era = { term, boot: 0 };
+    redis.up = [];
+    this.run = new Run({
+      plan: world.plan,
+      limits: { member: 5 * beat, step: 60 * beat, join: 10 * beat, worker: 10_000 * beat },
+      era: redis.era,
+      common: { version: '1', fingerprint: 'data', place: 'here', probe: null },
+      fleetSize: world.fleet,
+      describeShard: (step, lane) => `step ${step}, lane ${lane}`,
+    });
+    this.perform([{ type: 'send', body: { type: 'rollcall' } }, ...this.run.start()]);
+  }
+
+  event(event: RunEvent): void {
+    this.perform(this.run.handle(event));
+  }
+
+  perform(actions: RunAction[]): void {
+    for (const action of actions) this.act(action);
+  }
+
+  act(action: RunAction): void {
+    const { world } = this;
+    const { redis, disk, carriers } = world;
+    switch (action.type) {
+      case 'send':
+        this.outbox.push({ era: this.run.era, n: this.number++, ...action.body });
+        break;
+      case 'job': {
+        const queue = redis.queues.get(action.worker) ?? [];
+        queue.push(action.job);
+        redis.queues.set(action.worker, queue);
+        break;
+      }
+      case 'forget-worker':
+        redis.queues.delete(action.worker);
+        break;
+      case 'restore':
+        this.io.push(() => {
+          const { step, state, validated } = disk.latest ?? {
+            step: 0,
+            state: world.truth[0]!,
+            validated: false,
+          };
+          const ref = redis.put(`snapshot:${step}:${world.ids++}`, state);
+          this.event({ type: 'restored', step, ref, validated });
+        });
+        break;
+      case 'save':
+        this.io.push(() => {
+          const state = carriers.get(action.ref);
+          if (state !== undefined) {
+            world.compare(action.step, state);
+            disk.latest = { step: action.step, state, validated: world.validated.has(action.step) };
+          }
+          this.event({ type: 'saved', step: action.step, outcome: state === undefined ? 'lost' : 'written' });
+        });
+        break;
+      case 'delete':
+        for (const ref of action.refs) carriers.delete(ref);
+        break;
+      case 'new-era':
+        redis.era = action.era;
+        redis.down = this.incarnation === redis.incarnation ? redis.down : [];
+        this.number = 0;
+        break;
+      case 'step-done': {
+        const text = JSON.stringify(action.metrics);
+        assert.equal(disk.metrics.get(action.metrics.step) ?? text, text);
+        disk.metrics.set(action.metrics.step, text);
+        break;
+      }
+      case 'validated':
+        world.validated.add(action.step);
+        assert.equal(action.summary.count, world.plan.validationBatches);
+        break;
+      case 'finish':
+        if (action.outcome === 'failed') {
+          // Three random kills at one shard look like a poisonous one; the user looks, and resumes.
+          if (action.failure.code !== 'POISON_SHARD') throw new Error(action.failure.message);
+          return world.restart();
+        }
+        this.outcome = action.outcome;
+        break;
+      case 'log':
+        break;
+    }
+  }
+
+  /** A second passes, for everybody who is awake. */
+  second(): void {
+    const { redis, workers } = this.world;
+    for (const worker of workers) {
+      if (worker.alive && !worker.frozen && worker.incarnation === redis.incarnation)
+        worker.perform(worker.member.beat());
+    }
+    if (this.incarnation === redis.incarnation) redis.up.push('echo');
+  }
+
+  moves(): (() => void)[] {
+    const { redis } = this.world;
+    const moves: (() => void)[] = [];
+    if (this.incarnation !== redis.incarnation) {
+      moves.push(() => {
+        this.incarnation = redis.incarnation;
+        this.position = 0;
+        redis.up = [];
+        this.event({ type: 'redis-replaced' });
+      });
+    } else if (this.position < redis.up.length) {
+      moves.push(() => {
+        const message = redis.up[this.position++]!;
+        if (message === 'echo') {
+          this.heard += beat;
+          this.event({ type: 'tick', heard: this.heard });
+        } else this.event({ type: 'message', message });
+      });
+    }
+    if (this.io.length > 0) moves.push(() => this.io.shift()!());
+    if (this.outbox.length > 0) moves.push(() => flush(this.outbox, redis.down, this.world.draws));
+    return moves;
+  }
+}

@@ -1,0 +1,93 @@
+/** What the processes of the model share: an engine whose "weights" are a few integers, Redis, blobs and a disk. */
+import type { BlobRef, CarrierName, DownMessage, Era, Job, UpMessage } from '../../shared/protocol.ts';
+import type { Draws } from '../../shared/random.ts';
+import type { WorkerProcess } from './worker-process.ts';
+
+export const length = 40;
+export const prime = 65_521;
+export const beat = 1_000;
+
+export type Numbers = number[];
+
+/** The vector of (state, lane): any pure function will do. */
+export function vectorOf(state: Numbers, lane: number): Numbers {
+  return state.map((x, i) => (x * 31 + lane * 977 + i * 13 + 7) % prime);
+}
+
+/** The sum must depend on the order of the lanes, as floating-point addition does. */
+export function sum(parts: Numbers[]): Numbers {
+  return parts.reduce((total, part) => total.map((x, i) => (x * 3 + part[i]!) % prime));
+}
+
+export function update(state: Numbers, gradient: Numbers): Numbers {
+  return state.map((x, i) => (x * 7 + gradient[i]!) % prime);
+}
+
+export const digest = (numbers: Numbers) => numbers.join();
+
+export class FakeRedis {
+  era: Era | null = null;
+  down: DownMessage[] = [];
+  up: (UpMessage | 'echo')[] = [];
+  queues = new Map<string, Job[]>();
+  blobs = new Map<string, Numbers>();
+  /** Counts the times it came back empty. */
+  incarnation = 0;
+
+  wipe(): void {
+    this.era = null;
+    this.down = [];
+    this.up = [];
+    this.queues.clear();
+    this.blobs.clear();
+    this.incarnation++;
+  }
+
+  put(name: string, value: Numbers): BlobRef {
+    this.blobs.set(name, value);
+    return { name, bytes: value.length * 4, digest: digest(value).slice(0, 100), at: 'redis' };
+  }
+}
+
+/** Blobs are read from Redis, or out of the memory of the process that made them, while it lives and is awake. */
+export class Carriers {
+  readonly #redis: FakeRedis;
+  readonly #memories = new Map<string, { owner: WorkerProcess; value: Numbers }>();
+
+  constructor(redis: FakeRedis) {
+    this.#redis = redis;
+  }
+
+  put(name: string, value: Numbers, carrier: CarrierName, owner: WorkerProcess): BlobRef {
+    if (carrier === 'redis') return this.#redis.put(name, value);
+    this.#memories.set(`${owner.serial}:${name}`, { owner, value });
+    return {
+      name,
+      bytes: value.length * 4,
+      digest: digest(value).slice(0, 100),
+      at: `unix:${owner.serial}`,
+    };
+  }
+
+  get(ref: BlobRef): Numbers | undefined {
+    if (ref.at === 'redis') return this.#redis.blobs.get(ref.name);
+    const memory = this.#memories.get(`${ref.at.slice('unix:'.length)}:${ref.name}`);
+    return memory?.owner.alive && !memory.owner.frozen ? memory.value : undefined;
+  }
+
+  delete(ref: BlobRef): void {
+    if (ref.at === 'redis') this.#redis.blobs.delete(ref.name);
+    else this.#memories.delete(`${ref.at.slice('unix:'.length)}:${ref.name}`);
+  }
+}
+
+export class Disk {
+  latest: { step: number; state: Numbers; validated: boolean } | null = null;
+  metrics = new Map<number, string>();
+}
+
+/** Writes the next command. A connection that breaks before the reply sends it again: it may be written twice. */
+export function flush<T>(outbox: T[], stream: T[], draws: Draws): void {
+  stream.push(outbox[0]!);
+  if (draws.integer(50) > 0) outbox.shift();
+}

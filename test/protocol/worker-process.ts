@@ -1,0 +1,213 @@
+import assert from 'node:assert';
+import type { BlobRef, UpMessage } from '../../shared/protocol.ts';
+import { sliceRange } from '../../shared/protocol.ts';
+import { Member, type MemberAction, type MemberEvent, type Ticket } from '../../worker/member.ts';
+import { flush, length, type Numbers, sum, update, vectorOf } from './model.ts';
+import type { World } from './world.ts';
+
+/** A worker process: the member, its engine (one thing at a time, in order) and its reads and writes (in any order). */
+export class WorkerProcess {
+  readonly world: World;
+  readonly member: Member;
+  readonly local: boolean;
+  readonly serial: number;
+  alive = true;
+  frozen = false;
+  position: number;
+  incarnation: number;
+  state: Numbers | null = null;
+  slice: { begin: number; numbers: Numbers } | null = null;
+  fetched = new Map<string, Numbers[]>();
+  gathered = new Map<string, Numbers>();
+  engine: (() => void)[] = [];
+  io: (() => void)[] = [];
+  queue = '';
+  /** Sent, and not yet written: commands wait while Redis is away, and are written to whatever comes back. */
+  outbox: UpMessage[] = [];
+
+  constructor(world: World, local: boolean) {
+    this.world = world;
+    this.local = local;
+    this.serial = world.ids++;
+    this.position = world.redis.down.length;
+    this.incarnation = world.redis.incarnation;
+    this.member = new Member(() => `w${world.ids++}`, world.redis.era!, {
+      host: 'here',
+      pid: 1,
+      place: local || world.draws.integer(4) > 0 ? 'here' : 'there',
+      version: '1',
+      fingerprint: 'data',
+      numerics: { backend: 'model', version: '1', device: 'cpu', processor: 'x', threads: 1 },
+      probe: 'probe',
+      vectorLength: length,
+    });
+    this.perform(this.member.start());
+  }
+
+  event(event: MemberEvent): void {
+    this.perform(this.member.handle(event));
+  }
+
+  perform(actions: MemberAction[]): void {
+    for (const action of actions) this.act(action);
+  }
+
+  act(action: MemberAction): void {
+    const { redis, carriers } = this.world;
+    switch (action.type) {
+      case 'send':
+        this.outbox.push({
+          era: action.era,
+          n: action.n,
+          worker: action.worker,
+          ...action.body,
+        } as UpMessage);
+        break;
+      case 'compute':
+        this.engine.push(() => {
+          const { ticket, lane, publish, token } = action;
+          let ref: BlobRef | null = null;
+          if (this.member.valid(ticket)) {
+            const vector = vectorOf(this.state!, lane);
+            if (publish) ref = carriers.put(`vector:${ticket.step}:${lane}`, vector, publish, this);
+          }
+          const result = { loss: 1, top1: 0, top5: 0, count: 1 };
+          this.io.push(() => this.event({ type: 'computed', ticket, lane, result, ref, token }));
+        });
+        break;
+      case 'fetch-vectors':
+        this.io.push(() => {
+          if (!this.member.valid(action.ticket)) return;
+          const parts: Numbers[] = [];
+          let missing: number | null = null;
+          for (const { lane, ref, worker } of action.vectors) {
+            if (ref === null) assert.equal(worker, this.member.id);
+            const whole = ref === null ? vectorOf(this.state!, lane) : carriers.get(ref);
+            if (whole === undefined) missing ??= lane;
+            else parts.push(whole.slice(action.begin, action.end));
+          }
+          this.fetched.set(key(action.ticket), parts);
+          this.begin = action.begin;
+          this.event({ type: 'vectors-fetched', ticket: action.ticket, missing });
+        });
+        break;
+      case 'reduce':
+        this.engine.push(() => {
+          const numbers = sum(this.fetched.get(key(action.ticket))!);
+          this.slice = { begin: this.begin, numbers };
+          const { step, generation } = action.ticket;
+          const name = `slice:${step}:${generation}:${this.member.id}`;
+          const ref = action.publish ? carriers.put(name, numbers, action.publish, this) : null;
+          this.io.push(() => this.event({ type: 'reduced', ticket: action.ticket, ref, bad: null }));
+        });
+        break;
+      case 'fetch-slices':
+        this.io.push(() => {
+          const whole: Numbers = [];
+          let complete = true;
+          action.slices.forEach(({ worker, ref }, i) => {
+            const { begin, end } = sliceRange(i, action.slices.length, length);
+            const mine = worker === this.member.id;
+            if (mine && this.member.valid(action.ticket))
+              assert.equal(this.slice?.begin, begin, 'another slice was kept');
+            const part = mine ? this.slice?.numbers : ref === null ? undefined : carriers.get(ref);
+            if (part === undefined) complete = false;
+            else if (this.member.valid(action.ticket)) assert.equal(part.length, end - begin);
+            whole.push(...(part ?? []));
+          });
+          this.gathered.set(key(action.ticket), whole);
+          this.event({ type: 'slices-fetched', ticket: action.ticket, complete });
+        });
+        break;
+      case 'apply': {
+        const [, gradient] = [...this.gathered].at(-1)!;
+        this.engine.push(() => {
+          this.state = update(this.state!, gradient);
+          this.world.compare(action.ticket.step, this.state);
+          this.world.applies++;
+          this.io.push(() => this.event({ type: 'applied', ticket: action.ticket }));
+        });
+        break;
+      }
+      case 'serve':
+        this.engine.push(() => {
+          if (!this.member.valid(action.ticket)) return;
+          const state = this.state!;
+          const name = `snapshot:${action.ticket.step}:${this.member.id}`;
+          this.io.push(() => {
+            const ref = carriers.put(name, state, action.carrier, this);
+            this.io.push(() => this.event({ type: 'served', ticket: action.ticket, ref }));
+          });
+        });
+        break;
+      case 'load':
+        this.io.push(() => {
+          const state = carriers.get(action.ref);
+          this.engine.push(() => {
+            if (state !== undefined) this.state = state;
+            this.event({ type: 'loaded', ticket: action.ticket, ok: state !== undefined });
+          });
+        });
+        break;
+      case 'evaluate':
+        this.engine.push(() => {
+          const { ticket, batch, token } = action;
+          if (this.member.valid(ticket)) this.world.compare(ticket.step, this.state!);
+          const result = { loss: batch, top1: 1, top5: 1, count: 1 };
+          this.event({ type: 'evaluated', ticket, batch, result, token });
+        });
+        break;
+      case 'renamed':
+        redis.queues.delete(this.queue);
+        this.queue = action.worker;
+        break;
+      case 'leave':
+        this.alive = false;
+        break;
+      case 'prefetch':
+      case 'answer':
+        break;
+    }
+  }
+
+  begin = 0;
+
+  /** What this process could do now. */
+  moves(): (() => void)[] {
+    if (!this.alive || this.frozen) return [];
+    const { redis } = this.world;
+    const moves: (() => void)[] = [];
+    if (this.outbox.length > 0) moves.push(() => flush(this.outbox, redis.up, this.world.draws));
+    if (this.incarnation !== redis.incarnation) {
+      // The connection came back, to a Redis that is not the one it was: wait for the new era's key.
+      if (redis.era !== null) {
+        moves.push(() => {
+          this.incarnation = redis.incarnation;
+          this.position = 0;
+          this.event({ type: 'era', era: redis.era! });
+        });
+      }
+    } else {
+      if (this.position < redis.down.length) {
+        moves.push(() => this.event({ type: 'message', message: redis.down[this.position++]! }));
+      }
+      const queue = redis.queues.get(this.queue);
+      if (queue !== undefined && queue.length > 0) {
+        moves.push(() => this.event({ type: 'job', job: queue.shift()!, token: 'token' }));
+      }
+    }
+    if (this.engine.length > 0) moves.push(() => this.engine.shift()!());
+    const io = this.io;
+    if (io.length > 0) {
+      moves.push(() => {
+        const [move] = io.splice(this.world.draws.integer(io.length), 1);
+        move!();
+      });
+    }
+    return moves;
+  }
+}
+
+function key(ticket: Ticket): string {
+  return `${ticket.life}:${ticket.step}:${ticket.generation}`;
+}
