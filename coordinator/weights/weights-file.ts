@@ -47,7 +47,7 @@ export async function openWeights(path: string): Promise<WeightsFile> {
 /** The user's error for a system error at the reading of a file; anything else is returned as it is. */
 export function unreadable(error: unknown, path: string): unknown {
   const code = systemCode(error);
-  if (code === undefined) return error;
+  if (code === undefined || error instanceof CornetError) return error;
   const why = code === 'ENOENT' ? 'it does not exist' : (error as Error).message;
   return new CornetError('WEIGHTS_MISSING', `${path} cannot be read: ${why}.`, { cause: error });
 }
