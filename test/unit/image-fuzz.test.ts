@@ -15,7 +15,7 @@ const side = 32;
 
 const folder = 'test/fixtures/images';
 const names = (await readdir(folder, { recursive: true })).filter((name) =>
-  /\.(jpe?g|png|webp|tiff|gif)$/i.test(name),
+  /\.(jpe?g|png|webp|tiff|gif|bmp|p[gp]m)$/i.test(name),
 );
 const files = await Promise.all(names.sort().map((name) => readFile(join(folder, name))));
 

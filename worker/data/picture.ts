@@ -1,9 +1,10 @@
-/** Whole pictures of every format, through sharp (libvips), as Pillow reads them. */
+/** Whole pictures of every format, most of them through sharp (libvips), as Pillow reads them. */
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import sharp, { type Sharp } from 'sharp';
 import { imageLimits } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
+import { decodePlainFormat } from './plain-formats.ts';
 import type { Picture } from './resample.ts';
 
 export function unreadable(path: string, cause: unknown): CornetError {
@@ -15,7 +16,7 @@ sharp.concurrency(1); // the pictures are the parallelism
 sharp.cache(false); // no picture is read twice in a row
 
 /**
- * A whole picture of any format that sharp knows, as Pillow's `convert('RGB')` makes it.
+ * A whole picture, as Pillow's `convert('RGB')` makes it.
  * @throws CornetError IMAGE_UNREADABLE
  */
 export async function decodePicture(path: string): Promise<Picture & { fileBytes: number }> {
@@ -45,6 +46,8 @@ async function readImageFile(path: string): Promise<Buffer> {
 }
 
 async function toRgb(file: Buffer): Promise<Picture> {
+  const plain = decodePlainFormat(file);
+  if (plain !== null) return plain;
   // a warning (a few zero bytes in the middle) is no reason to stop, as with Pillow; a file cut short is
   const picture = sharp(file, { failOn: 'error', ignoreIcc: true, limitInputPixels: imageLimits.pixels });
   const { space, channels } = await picture.metadata();
