@@ -6,7 +6,7 @@ import { cachedIndex, userIndexCache } from '../shared/data/index-cache.ts';
 import { CornetError } from '../shared/errors.ts';
 import { buildModel } from '../shared/models/family.ts';
 import { traceModel } from '../shared/models/trace.ts';
-import { checkTimeouts, type RunConfig, runConfig, totalSteps } from '../shared/run-config.ts';
+import { checkTimeouts, type RunConfig, runConfig, stepsPerEpoch, totalSteps } from '../shared/run-config.ts';
 import { version } from '../shared/version.ts';
 import {
   changedOptions,
@@ -29,11 +29,11 @@ export async function newConfig(options: StartOptions, localWorkers: number): Pr
   const free = chooseFreeOptions(options, chosen.model, null);
   const index = await indexOf(free.dataPath);
   const model = buildModel(chosen.model, chosen.times);
-  const { startingWeights, startingFile } = await chooseStart(options, model, chosen.seed, {
+  const { startingWeights, startingFile, stepOf } = await chooseStart(options, model, chosen.seed, {
     environment: process.env,
     say: (sentence) => process.stderr.write(`${sentence}\n`),
   });
-  return checked({
+  const config = checked({
     format: 1,
     run: nanoid(10),
     version,
@@ -48,6 +48,13 @@ export async function newConfig(options: StartOptions, localWorkers: number): Pr
     numerics: null,
     options: { ...free, startingFile },
   });
+  const [first, end] = [stepOf(stepsPerEpoch(config)), totalSteps(config)];
+  if (startingFile === null || first < end) return config;
+  throw new CornetError(
+    'OPTION_INVALID',
+    `${startingFile} is at step ${first}, and this run would end at step ${end}: nothing is left to do.`,
+    { hint: 'Give more --epochs (or --max-steps): they count from the beginning of the training.' },
+  );
 }
 
 /**

@@ -12,10 +12,12 @@ import { checkOriginal, readOriginal } from './weights/original-checkpoint.ts';
 import { findWeights, readWeights, type WeightsSurroundings } from './weights/read-weights.ts';
 import { isTorchFile, unreadable } from './weights/weights-file.ts';
 
-type Choice = {
+interface Choice {
   startingWeights: RunConfig['result']['startingWeights'];
   startingFile: RunConfig['options']['startingFile'];
-};
+  /** The step that the run begins at, given the number of steps of an epoch. */
+  stepOf: (stepsPerEpoch: number) => number;
+}
 
 const weights = 'weights sha256 ';
 const checkpoint = 'checkpoint sha256 ';
@@ -38,17 +40,28 @@ export async function chooseStart(
       );
     }
     const { path, sha256 } = await findWeights(options.weights, model, surroundings);
-    return { startingWeights: weights + sha256, startingFile: resolve(path) };
+    return { startingWeights: weights + sha256, startingFile: resolve(path), stepOf: () => 0 };
   }
-  if (options.restorePath === undefined) return { startingWeights: `seed ${seed}`, startingFile: null };
+  if (options.restorePath === undefined) {
+    return { startingWeights: `seed ${seed}`, startingFile: null, stepOf: () => 0 };
+  }
   const path = resolve(options.restorePath);
   try {
-    if (await isTorchFile(path)) await checkOriginal(path, model);
-    else await readCheckpoint(path, () => stateLayout(model).slots, null);
-    return { startingWeights: checkpoint + (await fileSha256(path)), startingFile: path };
+    const stepOf = await stepOfCheckpoint(path, model);
+    return { startingWeights: checkpoint + (await fileSha256(path)), startingFile: path, stepOf };
   } catch (error) {
     throw unreadable(error, path);
   }
+}
+
+/** Checks a checkpoint on the way. The original counts only epochs. */
+async function stepOfCheckpoint(path: string, model: Model): Promise<Choice['stepOf']> {
+  if (await isTorchFile(path)) {
+    const epoch = await checkOriginal(path, model);
+    return (stepsPerEpoch) => epoch * stepsPerEpoch;
+  }
+  const { step } = await readCheckpoint(path, () => stateLayout(model).slots, null);
+  return () => step;
 }
 
 /**

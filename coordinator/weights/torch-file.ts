@@ -288,7 +288,7 @@ function rebuildTensor([view, offset, shape, strides]: readonly unknown[]): Torc
   return new TorchTensor(view.storage, view.begin + offset, shape, strides);
 }
 
-/** Sizes that a program can count with: no product or sum of them is ever compared inexactly in our favour. */
+/** Anything that could overflow is refused: a sum of such numbers that is inexact is larger than any storage. */
 function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }

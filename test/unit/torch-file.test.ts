@@ -275,6 +275,15 @@ for (const [what, bytes, code, message] of refused) {
   });
 }
 
+test('a file without checksums, as PyTorch writes on request, is read', async (t) => {
+  const bytes = zipForm(reference, { 0: floats(1, 2) });
+  for (let at = bytes.indexOf('PK\x01\x02'); at >= 0; at = bytes.indexOf('PK\x01\x02', at + 1)) {
+    bytes.writeUInt32LE(0, at + 16);
+  }
+  const file = await openTemporary(t, bytes);
+  t.deepEqual(await valuesOf(file, file.value as TorchTensor), [1, 2]);
+});
+
 test('a storage whose bytes changed is refused when it is read', async (t) => {
   const bytes = zipForm(reference, { 0: floats(1, 2) });
   bytes[bytes.indexOf(Buffer.from(floats(1, 2)))]! ^= 1;

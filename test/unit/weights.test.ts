@@ -1,10 +1,16 @@
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { mkdir, open, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { Checkpoints } from '../../coordinator/checkpoints.ts';
 import { exportCheckpoint } from '../../coordinator/export.ts';
 import { checkOriginal, readOriginal } from '../../coordinator/weights/original-checkpoint.ts';
-import { OrderedDict, type PythonValue, TensorReference } from '../../coordinator/weights/pickle-writer.ts';
+import {
+  OrderedDict,
+  type PythonValue,
+  pickle,
+  TensorReference,
+} from '../../coordinator/weights/pickle-writer.ts';
 import { findWeights, readWeights } from '../../coordinator/weights/read-weights.ts';
 import { TorchFile, type TorchTensor } from '../../coordinator/weights/torch-file.ts';
 import { CornetError } from '../../shared/errors.ts';
@@ -327,4 +333,36 @@ test('an export into a folder that does not exist says so', async (t) => {
     instanceOf: CornetError,
   });
   t.is(error?.code, 'FOLDER_NOT_WRITABLE');
+});
+
+test('a file of 200 MB is read with much less than a gigabyte of memory', async (t) => {
+  const s = buildModel('S', 1);
+  const dict = new OrderedDict(
+    s.entries.map(({ name, shape, kind }) => {
+      const type = kind === 'numBatchesTracked' ? 'LongStorage' : 'FloatStorage';
+      return [name, new TensorReference(name, type, shape)] as const;
+    }),
+  );
+  // The old form, its storages left out of the file: holes, which read as zeros.
+  const path = join(temporaryFolder(t), 'large.pth');
+  const written = await open(path, 'w');
+  const head = legacyForm(dict, {});
+  let position = head.length - pickle([]).length;
+  await written.write(head, 0, position, 0);
+  const keys = pickle(s.entries.map(({ name }) => name));
+  await written.write(keys, 0, keys.length, position);
+  position += keys.length;
+  for (const { shape, kind } of s.entries) {
+    const count = Buffer.alloc(8);
+    count.writeBigInt64LE(BigInt(elementCount(shape)));
+    await written.write(count, 0, count.length, position);
+    position += count.length + elementCount(shape) * (kind === 'numBatchesTracked' ? 8 : 4);
+  }
+  await written.truncate(position);
+  await written.close();
+  t.true(position > 200e6);
+
+  const script = 'dist/test/helpers/read-weights-memory.js';
+  const peak = Number(execFileSync(process.execPath, [script, path], { encoding: 'utf8' }));
+  t.true(peak < 600e6, `${peak} bytes`);
 });
