@@ -1,13 +1,18 @@
 #!/usr/bin/env bash
-# Builds the worker's N-API addon against a libtorch:
+# Builds one of the worker's two N-API addons:
 #
-#   deploy/build-addon.sh LIBTORCH_DIR [CACHE_DIR]
+#   deploy/build-addon.sh torch LIBTORCH_DIR [CACHE_DIR]
+#   deploy/build-addon.sh images [CACHE_DIR]
 #
-# LIBTORCH_DIR has include/ and lib/, as the unpacked libtorch and the torch/ folder of a Python wheel do; /usr where
-# the distribution's libtorch-dev is installed. The addon goes to CACHE_DIR/<version>-<hash>/torch.node (default
-# .cache/torch-addon), built only if it is not there; CACHE_DIR/current names the one that workers load.
-# $CXX is the compiler (default g++). No CMake: find_package(Torch) of a CUDA build demands a CUDA toolkit, which the
-# addon has no use for.
+# torch: the backend. LIBTORCH_DIR has include/ and lib/, as the unpacked libtorch and the torch/ folder of a Python
+# wheel do; /usr where the distribution's libtorch-dev is installed. No CMake: find_package(Torch) of a CUDA build
+# demands a CUDA toolkit, which the addon has no use for.
+#
+# images: decodes JPEG files fast, with the distribution's libjpeg-turbo. Without it they are decoded by sharp, to the
+# same bits.
+#
+# The addon goes to CACHE_DIR/<version>-<hash>/<name>.node (default .cache/<name>-addon), built only if it is not
+# there; CACHE_DIR/current names the one that workers load. $CXX is the compiler (default g++), $CXXFLAGS come last.
 set -euo pipefail
 
 fail() {
@@ -15,22 +20,9 @@ fail() {
   exit 1
 }
 
-[[ $# -ge 1 && $# -le 2 ]] || fail "usage: deploy/build-addon.sh LIBTORCH_DIR [CACHE_DIR]"
-libtorch=$(realpath "$1")
 root=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")
-cache=${2:-$root/.cache/torch-addon}
-sources=$root/worker/backend/torch/addon
 cxx=${CXX:-g++}
-
 command -v "$cxx" >/dev/null || fail "no C++ compiler '$cxx': install g++ or set CXX"
-
-include=$libtorch/include
-[[ -f $include/ATen/Version.h ]] || fail "no libtorch headers in $include"
-lib=
-for candidate in "$libtorch/lib" "$libtorch/lib/$("$cxx" -dumpmachine)" "$libtorch/lib/x86_64-linux-gnu" "$libtorch/lib64"; do
-  [[ -f $candidate/libtorch_cpu.so ]] && lib=$candidate && break
-done
-[[ -n $lib ]] || fail "no libtorch_cpu.so below $libtorch/lib"
 
 node_headers=
 for candidate in "$root/node_modules" "$root/../../node_modules" "$root/.."; do
@@ -38,41 +30,78 @@ for candidate in "$root/node_modules" "$root/../../node_modules" "$root/.."; do
 done
 [[ -n $node_headers ]] || fail "no node-api-headers in $root/node_modules: run 'npm ci' first"
 
-version_header=$include/torch/headeronly/version.h
-[[ -f $version_header ]] || version_header=$include/torch/csrc/api/include/torch/version.h
-version_part() { sed -n "s/^#define TORCH_VERSION_$1 \([0-9]*\).*/\1/p" "$version_header"; }
-major=$(version_part MAJOR)
-version=$major.$(version_part MINOR).$(version_part PATCH)
-[[ $version =~ ^[0-9]+\.[0-9]+\.[0-9]+$ ]] || fail "cannot read libtorch's version from $version_header"
+# Each sets $version, the name of what the addon is built against, $sources, ${flags[@]} and ${link[@]}.
 
-# Headers of libtorch 2 ask for C++20 nowadays; those of 1.x do not compile as such.
-standard=c++20
-((major >= 2)) || standard=c++17
+against_libtorch() {
+  local libtorch=$1 include=$1/include lib='' candidate library version_header standard new_abi
+  [[ -f $include/ATen/Version.h ]] || fail "no libtorch headers in $include"
+  for candidate in "$libtorch/lib" "$libtorch/lib/$("$cxx" -dumpmachine)" "$libtorch/lib/x86_64-linux-gnu" "$libtorch/lib64"; do
+    [[ -f $candidate/libtorch_cpu.so ]] && lib=$candidate && break
+  done
+  [[ -n $lib ]] || fail "no libtorch_cpu.so below $libtorch/lib"
 
-# libtorch and the addon must agree on the layout of std::string.
-new_abi=0
-grep -q '_ZN3c105Error.*__cxx11' "$lib/libc10.so" && new_abi=1
+  version_header=$include/torch/headeronly/version.h
+  [[ -f $version_header ]] || version_header=$include/torch/csrc/api/include/torch/version.h
+  version=$(for part in MAJOR MINOR PATCH; do
+    sed -n "s/^#define TORCH_VERSION_$part \([0-9]*\).*/\1/p" "$version_header"
+  done | paste -sd .)
+  [[ $version =~ ^[0-9]+\.[0-9]+\.[0-9]+$ ]] || fail "cannot read libtorch's version from $version_header"
 
-flags=(
-  -std=$standard -O2 -fPIC
-  -ffp-contract=off # no fused multiply-add that the source does not ask for
-  -D_GLIBCXX_USE_CXX11_ABI=$new_abi
-  -DNAPI_CPP_EXCEPTIONS
-  "-I$include" "-I$include/torch/csrc/api/include"
+  # Headers of libtorch 2 ask for C++20 nowadays; those of 1.x do not compile as such.
+  standard=c++20
+  ((${version%%.*} >= 2)) || standard=c++17
+
+  # libtorch and the addon must agree on the layout of std::string.
+  new_abi=0
+  grep -q '_ZN3c105Error.*__cxx11' "$lib/libc10.so" && new_abi=1
+
+  sources=$root/worker/backend/torch/addon
+  flags=("-std=$standard" -O2 "-D_GLIBCXX_USE_CXX11_ABI=$new_abi" "-I$include" "-I$include/torch/csrc/api/include")
+  # Nothing in the addon names a CUDA symbol, but the library has to be loaded to register its kernels.
+  link=("-L$lib" "-Wl,-rpath,$lib" "-Wl,--no-as-needed" -ltorch_cpu -lc10)
+  for library in torch_cuda c10_cuda; do
+    [[ ! -f $lib/lib$library.so ]] || link+=("-l$library")
+  done
+  link+=("-Wl,--as-needed" -ldl)
+}
+
+against_libjpeg() {
+  # Not every libjpeg is libjpeg-turbo, which alone can decode a part of a picture.
+  version=$("$cxx" -E -dM -include cstdio -include jpeglib.h -x c++ /dev/null 2>/dev/null |
+    sed -n 's/^#define LIBJPEG_TURBO_VERSION //p')
+  [[ -n $version ]] || fail "no headers of libjpeg-turbo: install libjpeg-dev"
+  sources=$root/worker/data/addon
+  flags=(-std=c++17 -O3 -Wall -Wextra)
+  link=(-ljpeg)
+}
+
+name=${1:-}
+case $name:$# in
+  torch:[23])
+    against_libtorch "$(realpath "$2")"
+    cache=${3:-$root/.cache/torch-addon}
+    ;;
+  images:[12])
+    against_libjpeg
+    cache=${2:-$root/.cache/images-addon}
+    ;;
+  *) fail "usage: deploy/build-addon.sh torch LIBTORCH_DIR [CACHE_DIR] | images [CACHE_DIR]" ;;
+esac
+
+read -ra extra_flags <<<"${CXXFLAGS:-}"
+flags+=(
+  -fPIC
+  -ffp-contract=off                  # no fused multiply-add that the source does not ask for
+  -DNODE_ADDON_API_CPP_EXCEPTIONS_ALL # a C++ exception becomes a JavaScript error
   "-I$node_headers/node-api-headers/include" "-I$node_headers/node-addon-api"
+  "${extra_flags[@]}"
 )
-# Nothing in the addon names a CUDA symbol, but the library has to be loaded to register its kernels.
-libraries=(-ltorch_cpu -lc10)
-for name in torch_cuda c10_cuda; do
-  [[ -f $lib/lib$name.so ]] && libraries+=("-l$name")
-done
-link=("-L$lib" "-Wl,-rpath,$lib" -Wl,--no-as-needed "${libraries[@]}" -Wl,--as-needed -ldl)
 
 key=$(cat "$sources"/*.cc "$sources"/*.h <(echo "$cxx ${flags[*]} ${link[*]}") | sha256sum | cut -c1-12)
-output=$cache/$version-$key/torch.node
+output=$cache/$version-$key/$name.node
 
 if [[ ! -f $output ]]; then
-  echo "building the torch addon against libtorch $version in $libtorch"
+  echo "building the $name addon, version $version"
   mkdir -p "$(dirname "$output")"
   objects=$(mktemp -d)
   trap 'rm -rf "$objects"' EXIT
@@ -82,7 +111,7 @@ if [[ ! -f $output ]]; then
     jobs+=($!)
   done
   for job in "${jobs[@]}"; do wait "$job" || fail "the compiler failed"; done
-  "$cxx" -shared "$objects"/*.o -o "$output.part" "${link[@]}"
+  "$cxx" -shared "${flags[@]}" "$objects"/*.o -o "$output.part" "${link[@]}"
   mv "$output.part" "$output"
 fi
 

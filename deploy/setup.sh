@@ -183,7 +183,7 @@ addon_for_libtorch() {
   ! failed_before "$addons/failed-${key:0:12}" || return 1
   why="the addon cannot be built or loaded with the one in $libtorch (see $log)"
   echo "Building the torch addon for the libtorch in $libtorch ..."
-  quietly deploy/build-addon.sh "$libtorch" && load_addon || return 1
+  quietly deploy/build-addon.sh torch "$libtorch" && load_addon || return 1
   rm -f "$failed"
   echo "  libtorch $(cut -d - -f 1 "$addons/current"), done in $(since "$start")"
 }
@@ -207,7 +207,7 @@ image_addon() {
 build_image_addon() {
   local start=$EPOCHREALTIME
   echo "Building the image addon ..."
-  quietly deploy/build-image-addon.sh || return 1
+  quietly deploy/build-addon.sh images || return 1
   echo "  done in $(since "$start")"
 }
 

@@ -13,7 +13,7 @@ ln -s "$PWD/node_modules" "$scratch/node_modules"
 cd "$scratch"
 
 CXXFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined' \
-  deploy/build-image-addon.sh
+  deploy/build-addon.sh images
 
 # Node itself is not built with the sanitizers: their runtime has to come first, and Node leaks at its end by design.
 runtime=$("${CXX:-g++}" -print-file-name=libasan.so):$("${CXX:-g++}" -print-file-name=libubsan.so)

@@ -52,9 +52,9 @@ export interface ImageAddon {
   library(): string;
 }
 
-/** The addon that `current` in the package's .cache/image-addon names, or the reason why there is none. */
+/** The addon that `current` in the package's .cache/images-addon names, or the reason why there is none. */
 export function loadImageAddon(): ImageAddon | { missing: string } {
-  const cache = join(packageRoot, '.cache', 'image-addon');
+  const cache = join(packageRoot, '.cache', 'images-addon');
   const pointer = join(cache, 'current');
   if (!existsSync(pointer)) return { missing: `the image addon has not been built: there is no ${pointer}` };
   const file = join(cache, readFileSync(pointer, 'utf8').trim(), 'images.node');

@@ -18,21 +18,19 @@ class Threads {
  public:
   using Work = std::function<void(std::unique_ptr<Item>, Bench&)>;
 
-  // `work` must not throw. Benches are made here, so that what goes wrong is the caller's to hear.
+  // `work` must not throw. Throws what making a bench or a thread throws.
   Threads(int count, const std::function<std::unique_ptr<Bench>()>& newBench, Work work) : work_(std::move(work)) {
-    for (int i = 0; i < count; i++) benches_.push_back(newBench());
-    for (const auto& bench : benches_) threads_.emplace_back([this, &bench] { run(*bench); });
+    try {
+      for (int i = 0; i < count; i++) benches_.push_back(newBench());
+      for (const auto& bench : benches_) threads_.emplace_back([this, &bench] { run(*bench); });
+    } catch (...) {
+      end();
+      throw;
+    }
   }
 
   // Waits for the items that are being worked on; the others are destroyed by the calling thread.
-  ~Threads() {
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      ending_ = true;
-    }
-    changed_.notify_all();
-    for (std::thread& thread : threads_) thread.join();
-  }
+  ~Threads() { end(); }
 
   void add(std::unique_ptr<Item> item) {
     {
@@ -43,6 +41,15 @@ class Threads {
   }
 
  private:
+  void end() {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      ending_ = true;
+    }
+    changed_.notify_all();
+    for (std::thread& thread : threads_) thread.join();
+  }
+
   void run(Bench& bench) {
     std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
