@@ -29,7 +29,6 @@ export interface ImageDecoder {
  * The fast decoder where its addon is built, otherwise sharp: the images are the same, to the bit.
  * @param threads how many images are decoded at once
  */
-export function openDecoder(threads: number): ImageDecoder {
-  const addon = loadImageAddon();
+export function openDecoder(threads: number, addon = loadImageAddon()): ImageDecoder {
   return 'missing' in addon ? new SharpDecoder(threads, addon.missing) : new NativeDecoder(addon, threads);
 }

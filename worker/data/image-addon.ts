@@ -52,15 +52,17 @@ export interface ImageAddon {
   library(): string;
 }
 
-/** The addon that `current` in the package's .cache/images-addon names, or the reason why there is none. */
-export function loadImageAddon(): ImageAddon | { missing: string } {
-  const cache = join(packageRoot, '.cache', 'images-addon');
+/** The addon that `current` in its cache names, or the reason why there is none. */
+export function loadImageAddon(
+  cache = join(packageRoot, '.cache', 'images-addon'),
+): ImageAddon | { missing: string } {
   const pointer = join(cache, 'current');
   if (!existsSync(pointer)) return { missing: `the image addon has not been built: there is no ${pointer}` };
   const file = join(cache, readFileSync(pointer, 'utf8').trim(), 'images.node');
   try {
     return createRequire(import.meta.url)(file);
   } catch (cause) {
-    return { missing: `the image addon ${file} cannot be loaded: ${(cause as Error).message}` };
+    const why = (cause as Error).message.split('\n', 1)[0];
+    return { missing: `the image addon ${file} cannot be loaded: ${why}` };
   }
 }
