@@ -73,6 +73,7 @@ void JpegDecoder::guarded(const Calls& calls) {
 }
 
 void JpegDecoder::open(const uint8_t* file, size_t length) {
+  jpeg_abort_decompress(&info_);  // memory may have run out in the middle of the file before
   source_.next_input_byte = file;
   source_.bytes_in_buffer = length;
   jpeg_read_header(&info_, TRUE);
