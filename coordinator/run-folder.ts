@@ -1,5 +1,5 @@
 /** A run's output folder: what lies where, who may write there. */
-import { access, mkdir, readFile, rm, rmdir } from 'node:fs/promises';
+import { access, mkdir, readFile, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { CornetError } from '../shared/errors.ts';
 import { fileError, systemCode, writeDurably } from './durable-file.ts';
@@ -42,7 +42,7 @@ export class RunFolder {
     const folder = resolve(path);
     let made: string | null;
     try {
-      made = (await mkdir(folder, { recursive: true })) ?? null;
+      made = await makeFolder(folder);
     } catch (error) {
       throw fileError(error, `make the output folder ${folder}`);
     }
@@ -138,6 +138,24 @@ export class RunFolder {
   get #redisPath(): string {
     return join(this.path, redisName);
   }
+}
+
+/**
+ * Makes a folder and the parents it lacks; returns the first one made, or null. (Node's own recursive mkdir does not
+ * return where the file system says ENOENT for ever, as /proc does.)
+ */
+async function makeFolder(folder: string): Promise<string | null> {
+  try {
+    await mkdir(folder);
+    return folder;
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === 'EEXIST' && (await stat(folder)).isDirectory()) return null;
+    if (code !== 'ENOENT' || (await exists(dirname(folder)))) throw error;
+  }
+  const made = await makeFolder(dirname(folder));
+  await mkdir(folder);
+  return made ?? folder;
 }
 
 /** Removes a folder and its parents up to `top`, the first that was made; null: none was. Stops where something lies. */

@@ -45,14 +45,11 @@ export class Carriers {
   }
 }
 
-/**
- * Names the machine and the view of its file system that this process has: two processes of the same place can open
- * the same sockets (containers of one host cannot).
- */
+/** Names the machine and its network as this process sees it: processes of the same place reach each other's sockets. */
 export function placeOfThisProcess(): string {
   try {
     const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-    return `${boot} ${readlinkSync('/proc/self/ns/mnt')} ${process.getuid?.() ?? ''}`;
+    return `${boot} ${readlinkSync('/proc/self/ns/net')}`;
   } catch {
     return `${hostname()} ${process.pid}`; // not Linux: reach nobody rather than the wrong one
   }

@@ -5,18 +5,15 @@
  * A request is one line of JSON; the answer is a header of eight bytes (status, reserved; little endian), and for a
  * `get` that succeeds the bytes asked for. One request at a time per connection.
  */
-import { rmSync } from 'node:fs';
-import { chmod, mkdtemp } from 'node:fs/promises';
 import { createServer, connect as netConnect, type Server, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
+import { nanoid } from 'nanoid';
 import { z } from 'zod';
 import { socketRead, timeouts } from './defaults.ts';
 import { CornetError } from './errors.ts';
 import type { BlobRef } from './protocol.ts';
 
-const scheme = 'unix:';
+const scheme = 'unix:@';
 const longestRequest = 4_096;
 const headerBytes = 8;
 const status = { ok: 0, missing: 1, refused: 2 } as const;
@@ -34,29 +31,25 @@ export function isSocketRef(ref: BlobRef): boolean {
 /** Holds this process's blobs and serves them to whoever knows the run's token. */
 export class BlobServer {
   readonly #server: Server;
-  readonly #folder: string;
+  readonly #name: string;
   readonly #token: string;
   readonly #blobs = new Map<string, Uint8Array>();
   readonly #connections = new Set<Socket>();
-  readonly #removeFolder = () => rmSync(this.#folder, { recursive: true, force: true });
 
-  private constructor(server: Server, folder: string, token: string) {
+  private constructor(server: Server, name: string, token: string) {
     this.#server = server;
-    this.#folder = folder;
+    this.#name = name;
     this.#token = token;
-    process.on('exit', this.#removeFolder); // a process that ends without `close` leaves nothing, either
   }
 
-  /** Listens in a new folder that only this user can enter. */
+  /** Listens on a name of Linux's abstract socket namespace: no file, so nothing stays when the process is killed. */
   static async start(token: string): Promise<BlobServer> {
-    const folder = await mkdtemp(join(tmpdir(), 'cornet-blobs-'));
-    await chmod(folder, 0o700);
     const server = createServer();
-    const blobs = new BlobServer(server, folder, token);
+    const blobs = new BlobServer(server, `cornet-${nanoid()}`, token);
     server.on('connection', (socket) => blobs.#serve(socket));
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.listen(blobs.#path, resolve);
+      server.listen(abstractPath(blobs.#name), resolve);
     });
     return blobs;
   }
@@ -64,18 +57,12 @@ export class BlobServer {
   /** The bytes must not change from now on. */
   put(name: string, bytes: Uint8Array): BlobRef {
     this.#blobs.set(name, bytes);
-    return { name, bytes: bytes.byteLength, digest: crc32(bytes).toString(16), at: `${scheme}${this.#path}` };
+    return { name, bytes: bytes.byteLength, digest: crc32(bytes).toString(16), at: `${scheme}${this.#name}` };
   }
 
   async close(): Promise<void> {
     for (const socket of this.#connections) socket.destroy();
     await new Promise((resolve) => this.#server.close(resolve));
-    this.#removeFolder();
-    process.off('exit', this.#removeFolder);
-  }
-
-  get #path(): string {
-    return join(this.#folder, 'socket');
   }
 
   #serve(socket: Socket): void {
@@ -160,11 +147,17 @@ export class BlobClient {
   async #ask(at: string, asked: Request, target: Uint8Array): Promise<boolean> {
     const idle = this.#idle.get(at) ?? [];
     this.#idle.set(at, idle);
-    let connection = idle.pop();
-    while (connection?.destroyed) connection = idle.pop();
-    connection ??= new Connection(at.slice(scheme.length));
-    const answer = await connection.ask(`${JSON.stringify(asked)}\n`, target);
-    if (answer === null || this.#closed) connection.destroy();
+    const line = `${JSON.stringify(asked)}\n`;
+    let kept = idle.pop();
+    while (kept?.destroyed) kept = idle.pop();
+    let connection = kept ?? new Connection(abstractPath(at.slice(scheme.length)));
+    let answer = await connection.ask(line, target);
+    if (answer === null && kept !== undefined) {
+      // The server may have closed a connection that was kept: a new one tells whether it is still there.
+      connection = new Connection(abstractPath(at.slice(scheme.length)));
+      answer = await connection.ask(line, target);
+    }
+    if (answer === null || answer === status.refused || this.#closed) connection.destroy();
     else idle.push(connection);
     if (answer === status.refused) {
       throw new CornetError('BLOB_DAMAGED', `The blob server at ${at} does not know this run's token.`);
@@ -239,6 +232,11 @@ class Connection {
     this.#socket.unref();
     settle?.(answer);
   }
+}
+
+/** unix(7): an abstract name begins with a zero byte. */
+function abstractPath(name: string): string {
+  return `\0${name}`;
 }
 
 function header(code: number): Uint8Array {

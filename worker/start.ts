@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import type { Redis } from 'ioredis';
 import { nanoid } from 'nanoid';
-import { pino } from 'pino';
+import { type Logger, pino } from 'pino';
 import { RedisBlobs } from '../shared/blobs.ts';
 import { Carriers, placeOfThisProcess } from '../shared/carriers.ts';
 import { cachedIndex, userIndexCache } from '../shared/data/index-cache.ts';
@@ -36,7 +36,7 @@ export interface WorkerOptions {
 /** Serves a run to its end; returns the exit code. */
 export async function startWorker(options: WorkerOptions): Promise<number> {
   const config = await findRun(options.redis, options.run);
-  const log = pino({ base: { pid: process.pid, device: options.device } });
+  const log = openLog(options.device);
   const dataPath = resolve(options.dataPath ?? config.options.dataPath);
   const index = await cachedIndex(
     dataPath,
@@ -137,6 +137,16 @@ function openEngine({ result, backend, threads }: RunConfig, device: string): En
     momentum,
     weightDecay,
   });
+}
+
+/** A coordinator collects JSON lines; somebody who started the worker by hand reads sentences. */
+function openLog(device: string): Logger {
+  if (process.send !== undefined) return pino({ base: { pid: process.pid, device } });
+  const write = (line: string) => {
+    const { msg, reason } = JSON.parse(line) as { msg: string; reason?: string };
+    process.stdout.write(`${msg}${reason === undefined ? '' : ` (${reason})`}\n`);
+  };
+  return pino({ base: null }, { write });
 }
 
 /** From here on a signal asks to leave; before, and when it comes again, it ends the process. */

@@ -10,7 +10,6 @@ type Methods = Pick<
 > & {
   /** Makes the engine and lets it compute its probe. */
   open(): { numerics: Numerics; vectorLength: number; probe: string };
-  status(): { tensorCount: number; memory: Engine['memory'] };
 };
 type Method = keyof Methods;
 

@@ -35,8 +35,6 @@ function serve(request: EngineRequest): { value: unknown; transfer: ArrayBuffer[
       return plain(engine.apply(...request.args));
     case 'evaluate':
       return plain(engine.evaluate(...request.args));
-    case 'status':
-      return plain({ tensorCount: engine.tensorCount, memory: engine.memory });
   }
 }
 

@@ -1,0 +1,5 @@
+/** A process that serves one blob until it is killed. */
+import { BlobServer } from '../../shared/socket-blobs.ts';
+
+const server = await BlobServer.start(process.argv[2]!);
+process.send?.(server.put('vector', new Uint8Array(100_000)));
