@@ -33,10 +33,13 @@ export function philox(
   let [k0, k1] = key;
   for (let round = 0; round < 10; round++) {
     const high0 = mulHigh(M0, c0);
-    const low0 = Math.imul(M0, c0) >>> 0;
     const high1 = mulHigh(M1, c2);
+    const low0 = Math.imul(M0, c0) >>> 0;
     const low1 = Math.imul(M1, c2) >>> 0;
-    [c0, c1, c2, c3] = [(high1 ^ c1 ^ k0) >>> 0, low1, (high0 ^ c3 ^ k1) >>> 0, low0];
+    c0 = (high1 ^ c1 ^ k0) >>> 0;
+    c1 = low1;
+    c2 = (high0 ^ c3 ^ k1) >>> 0;
+    c3 = low0;
     k0 = (k0 + W0) >>> 0;
     k1 = (k1 + W1) >>> 0;
   }
@@ -58,7 +61,9 @@ export class Draws {
   readonly #a: number;
   readonly #b: number;
   #block = 0;
-  #words: number[] = [];
+  #words: readonly number[] = [];
+  #used = 0;
+  #spareNormal: number | null = null;
 
   constructor(seed: number, stream: number, a = 0, b = 0) {
     this.#key = [seed >>> 0, stream >>> 0];
@@ -68,8 +73,11 @@ export class Draws {
 
   /** An unsigned 32-bit integer. */
   word(): number {
-    if (this.#words.length === 0) this.#words = philox([this.#block++, this.#a, this.#b, 0], this.#key);
-    return this.#words.shift()!;
+    if (this.#used === this.#words.length) {
+      this.#words = philox([this.#block++, this.#a, this.#b, 0], this.#key);
+      this.#used = 0;
+    }
+    return this.#words[this.#used++]!;
   }
 
   /** A float64 in [0, 1) with 53 random bits. */
@@ -93,9 +101,14 @@ export class Draws {
     }
   }
 
-  /** A standard normal deviate (Box–Muller; the second of the pair is thrown away). */
+  /** A standard normal deviate (Box & Muller 1958). */
   normal(): number {
+    const spare = this.#spareNormal;
+    this.#spareNormal = null;
+    if (spare !== null) return spare;
     const radius = Math.sqrt(-2 * Math.log(1 - this.uniform()));
-    return radius * Math.cos(2 * Math.PI * this.uniform());
+    const angle = 2 * Math.PI * this.uniform();
+    this.#spareNormal = radius * Math.sin(angle);
+    return radius * Math.cos(angle);
   }
 }

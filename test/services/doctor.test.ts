@@ -62,15 +62,21 @@ test.serial('where everything is there, each finding has its line and training c
   t.is(report.code, 0);
 });
 
-test.serial('without redis-server in the path training cannot start, and the package to install is named', async (t) => {
-  const report = await doctor([], { environment: { PATH: temporaryFolder(t) } });
-  t.regex(report.line('redis-server'), /^missing .*There is no redis-server .*apt-get install redis-server/);
-  t.regex(report.line('compiler'), /^note .*g\+\+: not found/);
-  t.regex(report.line('nvidia-smi'), /^note .*not found: workers compute on the CPU/);
-  t.regex(report.line('torch backend'), /^ok /);
-  t.regex(report.end, /^Training cannot start/);
-  t.is(report.code, 1);
-});
+test.serial(
+  'without redis-server in the path training cannot start, and the package to install is named',
+  async (t) => {
+    const report = await doctor([], { environment: { PATH: temporaryFolder(t) } });
+    t.regex(
+      report.line('redis-server'),
+      /^missing .*There is no redis-server .*apt-get install redis-server/,
+    );
+    t.regex(report.line('compiler'), /^note .*g\+\+: not found/);
+    t.regex(report.line('nvidia-smi'), /^note .*not found: workers compute on the CPU/);
+    t.regex(report.line('torch backend'), /^ok /);
+    t.regex(report.end, /^Training cannot start/);
+    t.is(report.code, 1);
+  },
+);
 
 test.serial('a package whose addons were never built names what to run', async (t) => {
   const report = await doctor([], { root: barePackage(t) });
