@@ -2,7 +2,7 @@
  * A run among deaths: workers, the coordinator and Redis are killed, stopped and started at random (seeded) times, and
  * at the end the bytes of the last checkpoint are compared with those of an undisturbed run.
  */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { exitCodes } from '../../shared/errors.ts';
 import { packageRoot } from '../../shared/package-root.ts';
 import type { Draws } from '../../shared/random.ts';
+import { processes } from '../helpers/processes.ts';
 import type { TestRedis } from '../helpers/redis.ts';
 
 export interface ChaosOptions {
@@ -230,15 +231,9 @@ class Chaos {
   /** Process ids of the coordinator's local workers. */
   #localWorkers(): number[] {
     const { pid } = this.#coordinator;
-    try {
-      const children = execFileSync('ps', ['-o', 'pid=,args=', '--ppid', String(pid)], { encoding: 'utf8' });
-      return children
-        .split('\n')
-        .filter((line) => line.includes('worker'))
-        .map((line) => Number.parseInt(line, 10));
-    } catch {
-      return []; // the coordinator is gone
-    }
+    return processes()
+      .filter(({ parent, args }) => parent === pid && args.includes('worker'))
+      .map((child) => child.pid);
   }
 
   #metricsSize(): number {

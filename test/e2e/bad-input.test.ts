@@ -194,8 +194,8 @@ test.serial('refused: an output folder that holds a run, or whose place is taken
       says: /Cannot make the output folder/,
     });
   }
-  const forbidden = stage.start('coordinator', [...tinyRun(images), '-o', '/sys/cornet-test']); // not even root may
-  const says = /Cannot make the output folder \/sys\/cornet-test: .*(not permitted|denied|read-only)/;
+  const forbidden = stage.start('coordinator', [...tinyRun(images), '-o', '/proc/cornet-test']); // not even root may
+  const says = /Cannot make the output folder \/proc\/cornet-test/;
   await assertRefused(t, stage, forbidden, { code: 'FOLDER_NOT_WRITABLE', exit: 1, says });
   const missing = stage.start('coordinator', ['start', '--resume', '-o', join(stage.folder, 'nothing')]);
   await assertRefused(t, stage, missing, { code: 'RUN_MISSING', exit: 1, says: /nothing holds no run/ });
