@@ -13,7 +13,7 @@ import type { Row } from './measure.ts';
 import { makePhotographs } from './whole-run.ts';
 
 /** The difference between a long and a short run leaves start-up and end out. */
-const steps = { short: 50, long: 250 };
+const steps = { short: 40, long: 140 };
 
 export async function benchProtocol(): Promise<Row[]> {
   const folder = await mkdtemp(join(tmpdir(), 'cornet-bench-'));

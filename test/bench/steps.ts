@@ -23,7 +23,7 @@ export async function benchSteps(models: readonly ModelName[], batch: number, pa
   }
   const rows: Row[] = [];
   for (const model of models) {
-    const steps = model === 'Z' ? 12 : 3;
+    const steps = { Z: 12, R: 3, RT: 3, S: 2 }[model];
     const peer: StepTime[] = [];
     const ours = { fp32: [] as StepTime[], bf16: [] as StepTime[] };
     for (let pair = 0; pair < pairs; pair++) {
