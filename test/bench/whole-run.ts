@@ -55,6 +55,7 @@ export async function benchWholeRun(batch: number, pairs: number): Promise<Row[]
           precision,
           threads,
           maxSteps: 40,
+          saveValEpochs: 1000, // once, at the end: the steps are what is compared
           resume: false,
         });
         whole.push(imagesPerSecond!);
