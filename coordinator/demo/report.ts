@@ -25,6 +25,7 @@ export async function writeDemoReport(path: string, metricsPath: string, images:
   const last = Math.max(...records.map((record) => record.epoch!));
   const highest = Math.max(...loss.map(({ y }) => y));
   const svg = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} 440" font-family="system-ui, sans-serif" font-size="13">
+<title>Training loss and validation accuracy of the demo, beside some of its images</title>
 <style>
   svg { background: #fff; color: #1a1a1a } .axis { stroke: #999 } .loss { stroke: #c2410c } .top1 { stroke: #1d4ed8 }
   @media (prefers-color-scheme: dark) { svg { background: #111; color: #eee } .axis { stroke: #666 } .loss { stroke: #fb923c } .top1 { stroke: #60a5fa } }
