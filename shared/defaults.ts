@@ -44,7 +44,6 @@ export const timeouts = {
   step: 1_800_000, // how long a member may work at one duty
   worker: 3_600_000, // how long a run waits without any worker
   redisConnect: 5_000,
-  redisCommand: 30_000,
   workerStart: 120_000, // from the process's start to its hello (a probe of CORnet-S takes a while on a CPU)
   stop: 10_000, // how long a worker may take to leave after it was asked to
   program: 30_000, // a program that is asked for its version (nvidia-smi wakes the cards)

@@ -25,7 +25,7 @@ export function initialSnapshot(model: Model, seed: number): Uint8Array {
 }
 
 /** `count` float32 values of an initialisation. */
-export function initialValues(init: Init, count: number, draws: Draws): Float32Array {
+function initialValues(init: Init, count: number, draws: Draws): Float32Array {
   const values = new Float32Array(count);
   switch (init.kind) {
     case 'constant':
