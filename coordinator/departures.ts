@@ -1,0 +1,75 @@
+import { judge, seconds } from './membership.ts';
+import type { RollCall } from './roll-call.ts';
+import type { RunState } from './run-state.ts';
+import { debtsOf } from './waiting.ts';
+
+/** How the run goes on without a worker. */
+export interface AfterDeparture {
+  readonly rest: () => void;
+  readonly continueValidation: () => void;
+}
+
+/** Who is given up, and what then becomes of its work. */
+export class Departures {
+  readonly #state: RunState;
+  readonly #rollCall: RollCall;
+  readonly #after: AfterDeparture;
+
+  constructor(state: RunState, rollCall: RollCall, after: AfterDeparture) {
+    this.#state = state;
+    this.#rollCall = rollCall;
+    this.#after = after;
+  }
+
+  /** Heard time has passed: drops the silent and the idle, and ends a wait that has been long enough. */
+  tick(heard: number): void {
+    const state = this.#state;
+    const { roster, limits } = state;
+    state.heard = heard;
+    const debts = new Map(debtsOf(state).map((debt) => [debt.worker, debt.owes]));
+    const beats = roster.all.map(({ id, heardAt, deliveredAt }) => ({
+      id,
+      heardAt,
+      owes: debts.get(id) ?? '',
+      owesSince: debts.has(id) ? Math.max(deliveredAt, state.phaseSince) : null,
+    }));
+    for (const { id, reason } of judge(beats, heard, limits)) this.drop(id, reason, false);
+    const waited = heard - state.phaseSince;
+    if (state.phase === 'loading' && waited > limits.join) {
+      for (const { id } of roster.with('loading')) {
+        this.drop(id, `it did not load the snapshot within ${seconds(limits.join)}`, false);
+      }
+    } else if (state.phase === 'waiting') {
+      if (roster.all.length > 0) this.#after.rest();
+      else if (waited > limits.worker) {
+        state.fail({ code: 'NO_WORKER', message: `No worker came within ${seconds(limits.worker)}.` });
+      }
+    }
+  }
+
+  /** @param died its process ended */
+  drop(id: string, reason: string, died: boolean): void {
+    const state = this.#state;
+    const { roster } = state;
+    const worker = roster.get(id);
+    if (worker === undefined) return;
+    state.exchange?.lost(id, died);
+    if (state.phase === 'finished') return; // it was one death too many
+    roster.drop(id, reason);
+    state.act({ type: 'forget-worker', worker: id });
+    state.log('warn', `Worker ${id} is dropped: ${reason}.`);
+    state.validation?.release(id);
+    if (state.phase === 'rollcall') return this.#rollCall.lost(id);
+    this.#rollCall.lost(id);
+    if (state.exchange !== null) {
+      if (worker.status !== 'member') return; // told with the next generation
+      if (roster.members.length > 0) return state.exchange.replan();
+    }
+    state.announce();
+    if (state.exchange !== null) return this.#after.rest();
+    if (state.phase === 'serving' && id === state.server) return this.#after.rest();
+    if (state.phase === 'loading' && roster.with('loading').length === 0) return this.#after.rest();
+    if (state.phase === 'validating')
+      return roster.members.length === 0 ? this.#after.rest() : this.#after.continueValidation();
+  }
+}

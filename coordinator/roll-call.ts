@@ -1,0 +1,90 @@
+import type { RunState } from './run-state.ts';
+import type { StepMetrics } from './step.ts';
+
+/** How the run goes on. */
+export interface AfterRollCall {
+  /** The last checkpoint is published again. */
+  readonly restore: () => void;
+  /** All members turned out to be at the next step: its update was decided before Redis was lost. */
+  readonly commit: (metrics: StepMetrics) => void;
+  readonly rest: () => void;
+}
+
+/**
+ * Redis was lost, or messages in it: a new era begins, and every worker says hello with the step it holds. The furthest
+ * step wins; who is behind loads its snapshot.
+ */
+export class RollCall {
+  readonly #state: RunState;
+  readonly #after: AfterRollCall;
+  readonly #unanswered = new Set<string>();
+  /** Means of the last step whose update was decided: what a roll call may find to be committed. */
+  #decided: StepMetrics | null = null;
+
+  constructor(state: RunState, after: AfterRollCall) {
+    this.#state = state;
+    this.#after = after;
+  }
+
+  /** Workers that have not answered. */
+  get unanswered(): string[] {
+    return [...this.#unanswered];
+  }
+
+  /** Everything that lay in Redis is gone, or cannot be trusted to be whole. */
+  begin(reason: string): void {
+    const state = this.#state;
+    state.era = { term: state.era.term, boot: state.era.boot + 1 };
+    state.log('warn', `${reason}: everybody reports the step it holds.`);
+    this.#decided = state.exchange?.metrics ?? this.#decided;
+    state.exchange = null;
+    state.snapshots.vanished();
+    state.server = null;
+    state.roster.forgetAnnouncement();
+    state.validation?.releaseAll();
+    this.#unanswered.clear();
+    for (const worker of state.roster.all) {
+      if (worker.status === 'loading') worker.status = 'newcomer';
+      worker.heardAt = state.heard;
+      this.#unanswered.add(worker.id);
+    }
+    state.act({ type: 'new-era', era: state.era });
+    state.send({ type: 'rollcall' });
+    if (state.phase === 'restoring') return this.#after.restore();
+    state.enter('rollcall');
+    this.#end();
+  }
+
+  /** A worker that is known says hello (which may arrive twice). */
+  answered(id: string, step: number | null, number: number): void {
+    if (!this.#unanswered.delete(id)) return;
+    const worker = this.#state.roster.get(id)!;
+    worker.step = step;
+    worker.lastNumber = number;
+    worker.heardAt = this.#state.heard;
+    this.#end();
+  }
+
+  /** A worker was dropped: nobody waits for it. */
+  lost(id: string): void {
+    if (this.#unanswered.delete(id)) this.#end();
+  }
+
+  /** A step was committed. */
+  forgetDecision(): void {
+    this.#decided = null;
+  }
+
+  #end(): void {
+    const state = this.#state;
+    if (this.#unanswered.size > 0 || state.phase !== 'rollcall') return;
+    const members = state.roster.with('member');
+    const furthest = Math.max(-1, ...members.map((worker) => worker.step ?? -1));
+    for (const worker of members) {
+      if (furthest < 0 || worker.step !== furthest) worker.status = 'newcomer';
+    }
+    state.announce();
+    if (furthest === state.step + 1 && this.#decided !== null) this.#after.commit(this.#decided);
+    else this.#after.rest();
+  }
+}

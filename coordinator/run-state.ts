@@ -1,0 +1,102 @@
+import type { BlobRef, DownBody, Era } from '../shared/protocol.ts';
+import type { Exchange } from './exchange.ts';
+import { type Common, Roster } from './roster.ts';
+import type { Failure, PhaseName, Plan, RunAction, RunLimits } from './run-events.ts';
+import { Snapshots } from './snapshots.ts';
+import type { ValidationRound } from './validation-round.ts';
+
+export interface RunOptions {
+  plan: Plan;
+  limits: RunLimits;
+  era: Era;
+  common: Common;
+  /** Workers that the run waits for (bounded) when it starts without any. */
+  fleetSize: number;
+  /** The sentence that names a shard's samples, for error messages. */
+  describeShard: (step: number, lane: number) => string;
+}
+
+/** What the coordinator knows of the run, and its means to act: shared by the parts of the state machine `Run`. */
+export class RunState {
+  readonly plan: Plan;
+  readonly limits: RunLimits;
+  readonly roster: Roster;
+  readonly snapshots: Snapshots;
+  era: Era;
+  phase: PhaseName = 'restoring';
+  /** Heard time, now and when the phase began. */
+  heard = 0;
+  phaseSince = 0;
+  step = 0;
+  exchange: Exchange | null = null;
+  validation: ValidationRound | null = null;
+  /** The member that was asked for the snapshot. */
+  server: string | null = null;
+  /** Why the run is to stop, or null. */
+  stopping: string | null = null;
+  #actions: RunAction[] = [];
+
+  constructor({ plan, limits, era, common }: RunOptions) {
+    this.plan = plan;
+    this.limits = limits;
+    this.era = era;
+    this.roster = new Roster(plan.lanes, common);
+    this.snapshots = new Snapshots((ref) => this.deleteBlobs([ref]));
+  }
+
+  enter(phase: PhaseName): void {
+    this.phase = phase;
+    this.phaseSince = this.heard;
+  }
+
+  /** A new generation. */
+  announce(): void {
+    this.send(this.roster.announcement(this.step));
+  }
+
+  /** Ends the run as soon as nothing is being written to disk any more. */
+  finish(): void {
+    if (this.snapshots.busy) return this.enter('finishing');
+    const complete = this.step >= this.plan.totalSteps;
+    this.#end(
+      { type: 'finish', outcome: complete ? 'complete' : 'interrupted' },
+      this.stopping ?? 'complete',
+    );
+  }
+
+  fail(failure: Failure): void {
+    this.#end({ type: 'finish', outcome: 'failed', failure }, failure.message);
+  }
+
+  #end(action: RunAction, reason: string): void {
+    this.deleteBlobs(this.exchange?.blobs ?? []);
+    this.snapshots.retire();
+    this.enter('finished');
+    this.send({ type: 'stop', reason });
+    for (const { id } of this.roster.all) this.act({ type: 'forget-worker', worker: id });
+    this.act(action);
+  }
+
+  deleteBlobs(refs: BlobRef[]): void {
+    if (refs.length > 0) this.act({ type: 'delete', refs });
+  }
+
+  log(level: 'info' | 'warn', message: string): void {
+    this.act({ type: 'log', level, message });
+  }
+
+  send(body: DownBody): void {
+    this.act({ type: 'send', body });
+  }
+
+  act(action: RunAction): void {
+    this.#actions.push(action);
+  }
+
+  /** The actions since the last call. */
+  flush(): RunAction[] {
+    const actions = this.#actions;
+    this.#actions = [];
+    return actions;
+  }
+}
