@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { decimal, wholeNumber } from '../shared/command-line.ts';
-import { defaults, recipes, timeouts } from '../shared/defaults.ts';
+import { defaults, http, recipes, timeouts } from '../shared/defaults.ts';
 import { CornetError } from '../shared/errors.ts';
 import { type ModelName, modelNames } from '../shared/models/model.ts';
 import type { FreeOptions, ResultOptions } from '../shared/run-config.ts';
@@ -40,6 +40,8 @@ export interface StartOptions {
   keepCheckpoints?: number;
   joinTimeout?: number;
   workerTimeout?: number;
+  metricsPort?: number;
+  metricsHost?: string;
 }
 
 const recipeTable = modelNames
@@ -143,6 +145,15 @@ export function addStartOptions(command: Command): Command {
       '--worker-timeout <s>',
       `seconds without any worker after which the run ends (default: ${timeouts.worker / 1000})`,
       decimal(0),
+    )
+    .option(
+      '--metrics-port <n>',
+      `port of the live page and the metrics; 0: any that is free (default: ${http.port}, or any when that is taken)`,
+      wholeNumber(0, 65_535),
+    )
+    .option(
+      '--metrics-host <address>',
+      `address to serve them on (default: ${http.host}, this machine only)`,
     );
 }
 

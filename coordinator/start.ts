@@ -4,9 +4,10 @@ import type { Redis } from 'ioredis';
 import { nanoid } from 'nanoid';
 import { RedisBlobs } from '../shared/blobs.ts';
 import { Carriers, placeOfThisProcess } from '../shared/carriers.ts';
-import { progressEvery, timeouts } from '../shared/defaults.ts';
+import { http as httpDefaults, progressEvery, timeouts } from '../shared/defaults.ts';
 import { CornetError, describeError, exitCodes } from '../shared/errors.ts';
 import { Faults, faultMarkerVariable } from '../shared/faults.ts';
+import { HttpServer } from '../shared/http-server.ts';
 import { buildModel } from '../shared/models/family.ts';
 import { names } from '../shared/protocol.ts';
 import { connectRedis, OutageLog, redactUrl, redisOptions } from '../shared/redis.ts';
@@ -121,26 +122,39 @@ async function serveRun(parts: RunParts): Promise<RunReport> {
   try {
     if (server === null) await refuseIfServed(redis, config.run, redactUrl(url));
     interruption.throwIfAsked();
-    await folder.writeConfig(config);
-    const log = new RunLog(folder.logPath);
+    const http = await openHttp(parts.options);
     try {
-      return await conductRun(parts, connections, log);
-    } catch (error) {
-      const { code, message } = describeError(error);
-      log.main.fatal({ code }, message);
-      throw error;
+      await folder.writeConfig(config);
+      const log = new RunLog(folder.logPath);
+      try {
+        return await conductRun(parts, connections, log, http);
+      } catch (error) {
+        const { code, message } = describeError(error);
+        log.main.fatal({ code }, message);
+        throw error;
+      } finally {
+        log.close();
+      }
     } finally {
-      log.close();
+      await http.close();
     }
   } finally {
     for (const connection of Object.values(connections)) connection.disconnect();
   }
 }
 
+/** Without --metrics-port a second run on this machine takes whatever port is free. */
+async function openHttp({ metricsHost, metricsPort }: StartOptions): Promise<HttpServer> {
+  const host = metricsHost ?? httpDefaults.host;
+  if (metricsPort !== undefined) return HttpServer.listen(host, metricsPort);
+  return HttpServer.listen(host, httpDefaults.port).catch(() => HttpServer.listen(host, 0));
+}
+
 async function conductRun(
   { options, config, devices, folder, interruption, redis: { url, server } }: RunParts,
   { redis, blobRedis, readerRedis }: Connections,
   { main: log, ofWorker }: RunLog,
+  http: HttpServer,
 ): Promise<RunReport> {
   const { result } = config;
   const model = buildModel(result.model, result.times);
@@ -156,7 +170,11 @@ async function conductRun(
     every: progressEvery,
   });
   log.info({ config }, 'Starting.');
-  announce(config, folder.path, server === null ? redactUrl(url) : 'a private redis-server', devices);
+  const redisName = server === null ? redactUrl(url) : 'a private redis-server';
+  announce(config, folder.path, redisName, devices, http.address);
+  http.serve([], (path, error) => {
+    log.warn({ path, error: describeError(error).message }, 'A request over HTTP failed.');
+  });
   const outages = new OutageLog(
     url,
     (level, sentence) => {
@@ -296,7 +314,13 @@ function report({
   };
 }
 
-function announce(config: RunConfig, folder: string, redis: string, devices: string[]): void {
+function announce(
+  config: RunConfig,
+  folder: string,
+  redis: string,
+  devices: string[],
+  address: string,
+): void {
   const { result, options } = config;
   const workers =
     devices.length === 0 ? 'no local workers' : `${devices.length} × ${devices[0]?.split(':')[0]}`;
@@ -307,6 +331,7 @@ function announce(config: RunConfig, folder: string, redis: string, devices: str
       `  schedule  ${totalSteps(config)} steps of ${result.batchSize} images (${options.epochs} epochs), lr ${result.learningRate}, step size ${result.stepSize}, momentum ${result.momentum}, weight decay ${result.weightDecay}`,
       `  result    ${result.lanes} lanes, ${config.threads} threads each, seed ${result.seed}, ${result.precision}, ${result.imageSize} px`,
       `  workers   ${workers} over ${redis}`,
+      `  metrics   http://${address}/metrics`,
       '',
     ].join('\n'),
   );

@@ -9,12 +9,13 @@ export function kebabCase(argv: readonly string[]): string[] {
   );
 }
 
-export function wholeNumber(minimum: number): (text: string) => number {
+export function wholeNumber(minimum: number, maximum = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return (text) => {
     const value = Number(text);
     if (!Number.isSafeInteger(value) || value < minimum) {
       throw new InvalidArgumentError(`It must be a whole number of at least ${minimum}.`);
     }
+    if (value > maximum) throw new InvalidArgumentError(`It must be at most ${maximum}.`);
     return value;
   };
 }

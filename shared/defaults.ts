@@ -108,6 +108,12 @@ export const fleet = { failures: 5, backOff: 100, lastWords: 4 } as const;
 /** Milliseconds between two lines of progress, on a terminal (where the line is rewritten) and elsewhere. */
 export const progressEvery = { terminal: 200, plain: 5_000 } as const;
 
+/**
+ * What a run shows over HTTP: the coordinator's address unless it is told another (a second run on the same machine
+ * takes any port that is free); milliseconds that a request may take to arrive; connections at once.
+ */
+export const http = { host: '127.0.0.1', port: 9464, request: 10_000, connections: 256 } as const;
+
 /** Bytes that one read from a blob socket takes at most. */
 export const socketRead = 1024 * 1024;
 

@@ -152,6 +152,12 @@ export const errorTable = {
     meaning: 'The tensor library refused an operation; its own words are in the message.',
     remedy: 'If it says that memory ran out, use a smaller batch or more lanes; otherwise please report it.',
   },
+  PORT_UNAVAILABLE: {
+    exit: exitCodes.error,
+    meaning: 'The address and port that metrics are to be served on cannot be had.',
+    remedy:
+      'Give --metrics-port another port (0: any that is free), and --metrics-host an address of this machine.',
+  },
   RUN_UNKNOWN: {
     exit: exitCodes.error,
     meaning: 'Redis does not know the run that a worker is to serve.',

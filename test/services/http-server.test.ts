@@ -1,0 +1,83 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import test from 'ava';
+import { HttpServer, respond } from '../../shared/http-server.ts';
+
+async function serving(t: { teardown: (fn: () => Promise<void>) => void }, failed: string[] = []) {
+  const http = await HttpServer.listen('127.0.0.1', 0);
+  t.teardown(() => http.close());
+  http.serve(
+    [
+      { method: 'GET', path: '/', handler: (_, response) => respond(response, 200, 'hello') },
+      { method: 'POST', path: '/', handler: (_, response) => respond(response, 202, '') },
+      {
+        method: 'GET',
+        path: '/query',
+        handler: ({ url }, response) => respond(response, 200, url.searchParams.get('a') ?? '?'),
+      },
+      {
+        method: 'GET',
+        path: '/broken',
+        handler: async () => {
+          throw new Error('a secret');
+        },
+      },
+      { method: 'GET', path: '/endless', handler: (_, response) => void response.write('data: 1\n\n') },
+    ],
+    (path, error) => failed.push(`${path} ${(error as Error).message}`),
+  );
+  return { http, base: `http://${http.address}` };
+}
+
+test('a path is answered by its route and method, and what there is not by 404 or 405', async (t) => {
+  const { base } = await serving(t);
+  const hello = await fetch(`${base}/`);
+  t.is(await hello.text(), 'hello');
+  t.is(hello.headers.get('content-type'), 'text/plain; charset=utf-8');
+  t.is((await fetch(`${base}/`, { method: 'POST' })).status, 202);
+  const head = await fetch(`${base}/`, { method: 'HEAD' });
+  t.deepEqual([head.status, head.headers.get('content-length'), await head.text()], [200, '5', '']);
+  t.is(await (await fetch(`${base}/query?a=b`)).text(), 'b');
+  t.is((await fetch(`${base}/nothing`)).status, 404);
+  const refused = await fetch(`${base}/`, { method: 'DELETE' });
+  t.deepEqual([refused.status, refused.headers.get('allow')], [405, 'GET, POST']);
+});
+
+test('a handler that throws is an answer of 500 without its words, and the server goes on', async (t) => {
+  const failed: string[] = [];
+  const { base } = await serving(t, failed);
+  const broken = await fetch(`${base}/broken`);
+  t.is(broken.status, 500);
+  t.false((await broken.text()).includes('secret'));
+  t.deepEqual(failed, ['/broken a secret']);
+  t.is((await fetch(`${base}/`)).status, 200);
+});
+
+test('a server that is not ready yet says so', async (t) => {
+  const http = await HttpServer.listen('127.0.0.1', 0);
+  t.teardown(() => http.close());
+  t.is((await fetch(`http://${http.address}/`)).status, 503);
+});
+
+test('a taken port and a foreign address are refused with a sentence', async (t) => {
+  const { http } = await serving(t);
+  await t.throwsAsync(HttpServer.listen('127.0.0.1', http.port), {
+    code: 'PORT_UNAVAILABLE',
+    message: `127.0.0.1, port ${http.port}, cannot be served on: another program listens there.`,
+  });
+  await t.throwsAsync(HttpServer.listen('192.0.2.1', 0), { code: 'PORT_UNAVAILABLE' });
+});
+
+test('closing ends open connections: an event stream, and a client that never asked', async (t) => {
+  const { http, base } = await serving(t);
+  const stream = await fetch(`${base}/endless`);
+  const reader = stream.body!.getReader();
+  t.is(Buffer.from((await reader.read()).value!).toString(), 'data: 1\n\n');
+  const mute = connect(http.port, '127.0.0.1');
+  await once(mute, 'connect');
+  const hungUp = once(mute, 'close');
+  await http.close();
+  await t.throwsAsync(reader.read());
+  await hungUp;
+  await t.throwsAsync(fetch(`${base}/`));
+});
