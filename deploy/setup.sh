@@ -14,7 +14,7 @@ readonly log=$cache/setup.log
 
 usage() {
   cat <<TEXT
-Usage: deploy/setup.sh [--libtorch auto|wheel|debian|DIR]
+Usage: deploy/setup.sh [--libtorch auto|wheel|debian|DIR] [--tests]
 
 Sets up what is missing: a C++ compiler, redis-server and libjpeg-turbo from the distribution, the npm packages,
 libtorch, the torch addon, the image addon and the compiled TypeScript.
@@ -24,6 +24,7 @@ libtorch, the torch addon, the image addon and the compiled TypeScript.
   --libtorch wheel   only the pip wheel
   --libtorch debian  only Debian's libtorch-dev, with OpenBLAS
   --libtorch DIR     only the libtorch in DIR, which holds lib/ and include/
+  --tests            the programs, too, that only some tests use; those tests are skipped where they cannot be had
   --help             this text
 TEXT
 }
@@ -233,12 +234,29 @@ remove_stale_output() {
   done
 }
 
+# --- Programs of the tests ----------------------------------------------------------------------------------------------
+
+# Each is asked for by its command, and once: what could not be installed is not asked for again on every run.
+test_packages() {
+  local missing=() command package asked=$cache/test-packages.failed
+  while read -r command package; do has "$command" || missing+=("$package"); done <<'TEXT'
+ip iproute2
+TEXT
+  ((${#missing[@]} > 0)) || return 0
+  [[ ! -e $asked || $(<"$asked") != "${missing[*]}" ]] || return 0
+  (install_packages "${missing[@]}") && return
+  echo "Tests that need ${missing[*]} will be skipped."
+  echo "${missing[*]}" >"$asked"
+}
+
 # --- In order -----------------------------------------------------------------------------------------------------------
 
 choice=auto
+for_tests=
 while (($# > 0)); do
   case $1 in
     --help) usage; exit ;;
+    --tests) for_tests=yes; shift ;;
     --libtorch) choice=${2:-}; shift 2 || true ;;
     *) choice= ;;
   esac
@@ -275,6 +293,8 @@ if ((${#missing[@]} > 0)); then
   [[ -e /usr/include/jpeglib.h ]] || missing+=(libjpeg-dev)
   install_packages "${missing[@]}" || exit 1
 fi
+
+[[ -z $for_tests ]] || test_packages
 
 npm_packages_agree 2>/dev/null ||
   step "Installing the npm packages (about 90 MB)" npm ci --include=dev --no-audit --no-fund

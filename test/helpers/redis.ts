@@ -9,19 +9,25 @@ import { temporaryFolder } from './temporary.ts';
 export class TestRedis {
   readonly socket: string;
   readonly #options: readonly string[];
+  readonly #enter: readonly string[];
   #child: ChildProcess | null = null;
 
-  private constructor(socket: string, options: readonly string[]) {
+  private constructor(socket: string, options: readonly string[], enter: readonly string[]) {
     this.socket = socket;
     this.#options = options;
+    this.#enter = enter;
   }
 
-  /** @param options as on redis-server's command line, e.g. `['--requirepass', 'secret']` */
+  /**
+   * @param options as on redis-server's command line, e.g. `['--requirepass', 'secret']`
+   * @param enter what to put before the command (`TestHost.enter`)
+   */
   static async start(
     t: Pick<ExecutionContext, 'teardown'>,
     options: readonly string[] = [],
+    enter: readonly string[] = [],
   ): Promise<TestRedis> {
-    const redis = new TestRedis(join(temporaryFolder(t), 's'), options);
+    const redis = new TestRedis(join(temporaryFolder(t), 's'), options, enter);
     await redis.start();
     t.teardown(() => redis.kill());
     return redis;
@@ -33,7 +39,8 @@ export class TestRedis {
 
   async start(): Promise<void> {
     const fixed = ['--port', '0', '--unixsocket', this.socket, '--save', '', '--appendonly', 'no'];
-    const child = spawn('redis-server', [...fixed, ...this.#options], {
+    const [program, ...argv] = [...this.#enter, 'redis-server', ...fixed, ...this.#options];
+    const child = spawn(program!, argv, {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     this.#child = child;

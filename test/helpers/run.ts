@@ -47,8 +47,16 @@ export class Stage {
     t.teardown(() => this.kill());
   }
 
-  /** Starts `coordinator` or `worker` with these arguments. */
-  start(command: 'coordinator' | 'worker', argv: readonly string[], env: NodeJS.ProcessEnv = {}): Command {
+  /**
+   * Starts `coordinator` or `worker` with these arguments.
+   * @param enter what to put before the command (`TestHost.enter`)
+   */
+  start(
+    command: 'coordinator' | 'worker',
+    argv: readonly string[],
+    env: NodeJS.ProcessEnv = {},
+    enter: readonly string[] = [],
+  ): Command {
     const script = join('dist', command, 'main.js');
     const marked = {
       ...process.env,
@@ -58,7 +66,8 @@ export class Stage {
       ...env,
     };
     const stdio = ['ignore', 'pipe', 'pipe'] as const; // no terminal, wherever the tests run
-    return new Command(spawn(process.execPath, [script, ...argv], { env: marked, stdio: [...stdio] }));
+    const [program, ...rest] = [...enter, process.execPath, script, ...argv];
+    return new Command(spawn(program!, rest, { env: marked, stdio: [...stdio] }));
   }
 
   /** Process ids, of all or of those whose command line contains `part`. */

@@ -1,0 +1,138 @@
+/** Several hosts for real: network namespaces, each with its own copy of the images under a path of its own. */
+import { cpSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import test, { type ExecutionContext } from 'ava';
+import { makeHosts, type TestHost, whyNoHosts } from '../helpers/networks.ts';
+import { TestRedis } from '../helpers/redis.ts';
+import { type Command, checkpoint, Stage, tinyImages, tinyRun, trainedSteps } from '../helpers/run.ts';
+
+const onHosts = whyNoHosts === null ? test.serial : test.serial.skip;
+if (whyNoHosts !== null) console.warn(`The tests with several hosts are skipped: ${whyNoHosts}.`);
+
+const secret = 'correct-horse-battery';
+/** Milliseconds: well within the member timeout, with time for TCP to send again what was lost. */
+const shortCut = 1_000;
+
+/** A coordinator and its Redis on a host of their own, and what the other hosts need. */
+class Site {
+  readonly stage: Stage;
+  readonly hosts: TestHost[];
+  readonly output: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly #images: string;
+  readonly #run: readonly string[];
+  #coordinator!: Command;
+  #workers = 0;
+
+  private constructor(stage: Stage, hosts: TestHost[], images: string) {
+    this.stage = stage;
+    this.hosts = hosts;
+    this.output = join(stage.folder, 'run');
+    this.env = { CORNET_REDIS_URL: `redis://:${secret}@${hosts[0]!.address}` };
+    this.#images = images;
+    this.#run = [...tinyRun(images), '--epochs', '1000'];
+  }
+
+  static async open(t: ExecutionContext, workerHosts: number): Promise<Site> {
+    const stage = new Stage(t);
+    const site = new Site(stage, makeHosts(t, workerHosts + 1), await tinyImages(stage.folder));
+    const [head] = site.hosts as [TestHost];
+    await TestRedis.start(t, ['--port', '6379', '--bind', head.address, '--requirepass', secret], head.enter);
+    const argv = [...site.#run, '--cpu-workers', '0', '-o', site.output];
+    site.#coordinator = stage.start('coordinator', argv, site.env, head.enter);
+    await site.#coordinator.until('the run waits for workers', () => site.printed('over redis://') === 1);
+    return site;
+  }
+
+  /** Starts a worker and waits until it has joined. */
+  async worker(host: TestHost): Promise<Command> {
+    const images = join(this.stage.folder, `disk-of-worker-${++this.#workers}`, 'imagenet');
+    mkdirSync(images, { recursive: true });
+    cpSync(this.#images, images, { recursive: true });
+    const joined = this.printed(' is there.');
+    const worker = this.stage.start('worker', ['start', '--data-path', images], this.env, host.enter);
+    await worker.until('it has joined', () => this.printed(' is there.') > joined);
+    return worker;
+  }
+
+  /** How often the coordinator has printed a text. */
+  printed(text: string): number {
+    return this.#coordinator.stdout.split(text).length - 1;
+  }
+
+  until(what: string, holds: () => boolean): Promise<void> {
+    return this.#coordinator.until(what, holds);
+  }
+
+  /** Waits until so many more steps are done. */
+  async further(steps: number): Promise<void> {
+    const done = trainedSteps(this.output).length;
+    await this.#coordinator.untilStep(this.output, done + steps);
+  }
+
+  /** Stops the run; its last checkpoint must have the bytes of as many steps on a single host. */
+  async compare(t: ExecutionContext): Promise<void> {
+    this.#coordinator.signal('SIGINT');
+    t.is(await this.#coordinator.ended, 75, this.#coordinator.stderr);
+    const steps = trainedSteps(this.output);
+    t.deepEqual(
+      steps,
+      steps.map((_, i) => i + 1),
+    );
+    const alone = join(this.stage.folder, 'alone');
+    const argv = [...this.#run, '--max-steps', String(steps.length), '--cpu-workers', '2', '-o', alone];
+    const local = this.stage.start('coordinator', argv);
+    t.is(await local.ended, 0, local.stderr);
+    t.true(checkpoint(this.output, steps.length).equals(checkpoint(alone, steps.length)));
+  }
+}
+
+onHosts(
+  'a link that is down briefly costs no worker its place; down longer, it is replaced and joins anew',
+  async (t) => {
+    const site = await Site.open(t, 2);
+    const [, left, right] = site.hosts as [TestHost, TestHost, TestHost];
+    const workers = [await site.worker(left), await site.worker(right)];
+    await site.further(3);
+    for (const [cut, heal] of [
+      [() => right.unplug(), () => right.plug()],
+      [() => right.cut(), () => right.heal()],
+    ] as const) {
+      cut();
+      await sleep(shortCut);
+      heal();
+      await site.further(3);
+    }
+    t.is(site.printed('is dropped'), 0);
+
+    right.cut();
+    await site.until('its worker is dropped', () => site.printed('is dropped: not heard for') === 1);
+    await site.further(3); // without it
+    right.heal();
+    await site.until('it is back', () => site.printed(' is there.') === 3);
+    await site.further(3);
+    t.regex(workers[1]!.stdout, /Dropped from the run; joining again/);
+    t.notRegex(workers[0]!.stdout, /Dropped/);
+    await site.compare(t);
+    for (const worker of workers) t.is(await worker.ended, 0, worker.stderr);
+  },
+);
+
+onHosts('workers move from host to host, at last to the coordinator, and no byte changes', async (t) => {
+  const site = await Site.open(t, 2);
+  const [head, left, right] = site.hosts as [TestHost, TestHost, TestHost];
+  const first = await site.worker(left);
+  await site.further(2); // alone: nothing is exchanged
+  const second = await site.worker(right);
+  await site.further(2); // two hosts: through Redis
+  first.signal('SIGTERM');
+  t.is(await first.ended, 0, first.stderr);
+  const third = await site.worker(head);
+  await site.further(2); // one of them beside the coordinator
+  second.signal('SIGKILL');
+  const fourth = await site.worker(head);
+  await site.further(2); // both there: over sockets
+  await site.compare(t);
+  for (const worker of [third, fourth]) t.is(await worker.ended, 0, worker.stderr);
+});
