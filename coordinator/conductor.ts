@@ -14,6 +14,7 @@ import { identityOf, type RunConfig, stepsPerEpoch, totalSteps } from '../shared
 import { append, StreamReader } from '../shared/streams.ts';
 import type { Checkpoints } from './checkpoints.ts';
 import { HeardClock } from './membership.ts';
+import type { RunMetrics } from './metrics/run-metrics.ts';
 import type { MetricsFile } from './metrics-file.ts';
 import type { Progress } from './progress.ts';
 import type { Run } from './run.ts';
@@ -44,6 +45,7 @@ export interface ConductorParts {
   log: Logger;
   faults: Faults<'coordinator'>;
   progress: Progress;
+  metrics: RunMetrics;
 }
 
 export class Conductor {
@@ -92,7 +94,14 @@ export class Conductor {
   /** Something that `Run` must know, from outside. */
   tell(event: RunEvent): void {
     if (event.type === 'exited') this.#left(event.worker);
-    this.#perform(this.#parts.run.handle(event));
+    const actions = this.#parts.run.handle(event);
+    this.#parts.metrics.saw(event, actions);
+    this.#perform(actions);
+  }
+
+  /** The workers' queues that were needed so far. */
+  get queues(): Iterable<Queue> {
+    return this.#queues.values();
   }
 
   /** Ends the run with an error from outside. */
@@ -102,11 +111,15 @@ export class Conductor {
 
   /** Conducts the run to its end; then the workers have left, or had `timeouts.stop` to do so. */
   async conduct(): Promise<Outcome> {
-    const { run } = this.#parts;
+    const { run, metrics } = this.#parts;
     await this.#deleteKeys(); // of a former term
     await this.#introduce(run.era);
     this.#send({ type: 'rollcall' });
-    if (run.phase !== 'finished') this.#perform(run.start());
+    if (run.phase !== 'finished') {
+      const actions = run.start();
+      metrics.saw(null, actions);
+      this.#perform(actions);
+    }
     this.#listen().catch((error) => this.#fail(error));
     const heart = setInterval(() => this.#beat().catch((error) => this.#fail(error)), timeouts.beat);
     try {
@@ -209,7 +222,9 @@ export class Conductor {
   /** What is due at every heartbeat. */
   async #look(): Promise<void> {
     const { run, redis, config, progress } = this.#parts;
+    const asked = performance.now();
     const text = await redis.get(names.era(config.run));
+    this.#parts.metrics.redisAnswered((performance.now() - asked) / 1000);
     const era = text === null ? null : (JSON.parse(text) as Era);
     if (era !== null && era.term > run.era.term) {
       this.#superseded = true;
@@ -352,6 +367,7 @@ export class Conductor {
     if (this.#given.lanes.has(job.lane)) {
       const { step, lane } = job;
       this.#parts.log.info({ recomputed: 1, step, lane }, 'A shard is computed again.');
+      this.#parts.metrics.recomputed();
     }
     this.#given.lanes.add(job.lane);
   }

@@ -8,6 +8,7 @@ import { http as httpDefaults, progressEvery, timeouts } from '../shared/default
 import { CornetError, describeError, exitCodes } from '../shared/errors.ts';
 import { Faults, faultMarkerVariable } from '../shared/faults.ts';
 import { HttpServer } from '../shared/http-server.ts';
+import { Metrics, setTraffic } from '../shared/metrics.ts';
 import { buildModel } from '../shared/models/family.ts';
 import { names } from '../shared/protocol.ts';
 import { connectRedis, OutageLog, redactUrl, redisOptions } from '../shared/redis.ts';
@@ -22,6 +23,9 @@ import { Conductor, type Outcome } from './conductor.ts';
 import { newConfig, resumedConfig } from './config.ts';
 import { Fleet } from './fleet.ts';
 import { Interruption } from './interruption.ts';
+import { readRedis } from './metrics/redis-metrics.ts';
+import { RunMetrics } from './metrics/run-metrics.ts';
+import { serviceDiscovery } from './metrics/service-discovery.ts';
 import { localDevices, type StartOptions } from './options.ts';
 import { planOf, scheduleOf } from './plan.ts';
 import { duration, Progress } from './progress.ts';
@@ -172,9 +176,6 @@ async function conductRun(
   log.info({ config }, 'Starting.');
   const redisName = server === null ? redactUrl(url) : 'a private redis-server';
   announce(config, folder.path, redisName, devices, http.address);
-  http.serve([], (path, error) => {
-    log.warn({ path, error: describeError(error).message }, 'A request over HTTP failed.');
-  });
   const outages = new OutageLog(
     url,
     (level, sentence) => {
@@ -208,6 +209,13 @@ async function conductRun(
       return `step ${step}, lane ${lane} (epoch ${epoch}, samples ${describeSamples(samples)})`;
     },
   });
+  const metrics = new Metrics(() => performance.now());
+  const runMetrics = new RunMetrics({
+    ...{ metrics, config, run },
+    now: () => performance.now(),
+    clock: () => Date.now(),
+  });
+  const blobs = new Carriers(new RedisBlobs(blobRedis, names.blob(config.run)), new BlobClient(token), null);
   const conductor = new Conductor({
     config,
     run,
@@ -217,14 +225,20 @@ async function conductRun(
     initialState: () => startingState(config, model),
     restorePath: options.resume ? (options.restorePath ?? null) : null,
     redis,
-    blobs: new Carriers(new RedisBlobs(blobRedis, names.blob(config.run)), new BlobClient(token), null),
+    blobs,
     token,
     readerRedis,
     queueConnection: redisOptions(url),
     faults: new Faults({ ...process.env, [faultMarkerVariable]: folder.faultMarkerPath }),
     log,
     progress,
+    metrics: runMetrics,
   });
+  readRedis(metrics, runMetrics, { redis, queues: () => conductor.queues });
+  metrics.beforeReading(() => setTraffic(runMetrics.all.exchange_bytes_total, blobs));
+  http.serve([metrics.route, serviceDiscovery(http.address, config.run, () => run.workers)], (path, error) =>
+    log.warn({ path, error: describeError(error).message }, 'A request over HTTP failed.'),
+  );
   const fleet = new Fleet({
     run: config.run,
     devices,

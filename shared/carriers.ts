@@ -10,6 +10,9 @@ export class Carriers {
   readonly #redis: Blobs;
   readonly #client: BlobClient;
   readonly #server: BlobServer | null;
+  /** Bytes put up, and bytes read, by carrier: what metrics count. */
+  readonly published: Record<CarrierName, number> = { local: 0, redis: 0 };
+  readonly read: Record<CarrierName, number> = { local: 0, redis: 0 };
 
   /** @param server null: this process publishes through Redis only */
   constructor(redis: RedisBlobs, client: BlobClient, server: BlobServer | null) {
@@ -20,14 +23,18 @@ export class Carriers {
 
   /** The bytes must not change from now on. */
   async put(name: string, bytes: Uint8Array, carrier: CarrierName): Promise<BlobRef> {
+    this.published[carrier] += bytes.byteLength;
     if (carrier === 'redis') return this.#redis.put(name, bytes);
     assert(this.#server !== null);
     return this.#server.put(name, bytes);
   }
 
   /** The bytes [begin, end) of a blob; null when it is not there any more. */
-  get(ref: BlobRef, begin?: number, end?: number): Promise<Uint8Array<ArrayBuffer> | null> {
-    return isSocketRef(ref) ? this.#client.get(ref, begin, end) : this.#redis.get(ref, begin, end);
+  async get(ref: BlobRef, begin?: number, end?: number): Promise<Uint8Array<ArrayBuffer> | null> {
+    const local = isSocketRef(ref);
+    const bytes = await (local ? this.#client : this.#redis).get(ref, begin, end);
+    this.read[local ? 'local' : 'redis'] += bytes?.byteLength ?? 0;
+    return bytes;
   }
 
   async delete(refs: readonly BlobRef[]): Promise<void> {

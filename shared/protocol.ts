@@ -102,6 +102,12 @@ export const hello = z.object({
   numerics,
   probe: z.string().max(128),
   vectorLength: z.int().positive(),
+  /** `host:port` of its metrics, as it listens; absent: it has none. */
+  metrics: z
+    .string()
+    .max(300)
+    .regex(/^(\[[\da-fA-F:.]+\]|[\w.-]+):\d{1,5}$/)
+    .optional(),
   /** The step whose state this worker holds, or null. */
   step: count.nullable(),
 });

@@ -1,0 +1,248 @@
+/**
+ * What Prometheus can read of a run. Most of it comes from what goes into the state machine and what it decides, so
+ * that the rest of the coordinator need not know that anybody counts.
+ */
+
+import { counter, defineMetrics, duration, gauge, type Metrics } from '../../shared/metrics.ts';
+import { type RunConfig, stepsPerEpoch, totalSteps } from '../../shared/run-config.ts';
+import type { Run } from '../run.ts';
+import type { PhaseName, RunAction, RunEvent } from '../run-events.ts';
+
+const specs = {
+  run_info: gauge(
+    'Always 1; its labels say what is trained, with what, and by which version of cornet-ts.',
+    'model',
+    'precision',
+    'backend',
+    'version',
+  ),
+  step: gauge('Updates done since the beginning of the training.'),
+  planned_steps: gauge('Updates that the whole training has.'),
+  epoch: gauge('Passes over the training images done, with their fraction.'),
+  planned_lanes: gauge('Lanes of the run.'),
+  train_loss: gauge('Mean loss over the batch of the last step.'),
+  train_top1_ratio: gauge('Images of the last batch whose label was the likeliest class.'),
+  train_top5_ratio: gauge('Images of the last batch whose label was among the five likeliest classes.'),
+  learning_rate: gauge('Learning rate of the last step.'),
+  validation_loss: gauge('Mean loss over the validation images, last time.'),
+  validation_top1_ratio: gauge('Validation images whose label was the likeliest class, last time.'),
+  validation_top5_ratio: gauge('Validation images whose label was among the five likeliest, last time.'),
+  validation_step: gauge('Updates done when the validation images were last tried.'),
+  steps_total: counter('Updates done under this coordinator.'),
+  images_total: counter('Images trained on under this coordinator; its rate is the speed.'),
+  last_apply_timestamp_seconds: gauge('Unix time of the last update; before the first, of the start.'),
+  step_seconds: duration('From one update to the next, without validation and other rests between them.'),
+  phase: gauge('1 for the phase that the run is in, 0 for the others.', 'phase'),
+  phase_seconds_total: counter('Time that the run has spent in each phase.', 'phase'),
+  term: gauge('Goes up each time a coordinator starts on the run.'),
+  generation: gauge('Goes up each time the set of members changes.'),
+  members: gauge('Workers that the coordinator knows, by status.', 'status'),
+  member_lanes: gauge('Lanes that a member serves.', 'worker'),
+  lane_info: gauge('Always 1; which member serves which lane.', 'lane', 'worker', 'host'),
+  joins_total: counter('Times that a worker became a member.'),
+  departures_total: counter('Times that a worker was dropped, died or left.'),
+  recovery_seconds: duration(
+    'From the loss of a worker or of Redis to the next update; its count is that of the recoveries.',
+  ),
+  recomputed_shards_total: counter('Shards that were given out again in the same step.'),
+  checkpoint_timestamp_seconds: gauge('Unix time of the last checkpoint; before the first, of the start.'),
+  checkpoint_interval_seconds: gauge('Time between two checkpoints, as the run was told.'),
+  checkpoint_step: gauge('Updates done in the state of the last checkpoint.'),
+  checkpoint_size_bytes: gauge('Size of the state in the last checkpoint.'),
+  checkpoint_write_seconds: duration('From the decision to write a checkpoint until it is safe on disk.'),
+  checkpoint_failures_total: counter('Checkpoints that the disk would not take.'),
+  failed: gauge('1 once the run has ended with an error, with its code.', 'code'),
+  exchange_bytes_total: counter(
+    'Bytes of vectors, slices and snapshots that this process has put up or read.',
+    'direction',
+    'carrier',
+  ),
+  jobs: gauge('Jobs in the BullMQ queues of the workers, by state.', 'state'),
+  redis_roundtrip_seconds: duration(
+    'Time that Redis takes to answer a small question, asked at each heartbeat.',
+  ),
+  redis_memory_used_bytes: gauge('Memory that Redis has allocated.'),
+  redis_memory_max_bytes: gauge('Memory that Redis may allocate at most; 0: no limit.'),
+};
+
+const phases: readonly PhaseName[] = [
+  'restoring',
+  'waiting',
+  'rollcall',
+  'loading',
+  'serving',
+  'validating',
+  'computing',
+  'reducing',
+  'applying',
+  'finishing',
+  'finished',
+];
+
+/** Defined without a run, so that they can be listed. */
+export function defineRunMetrics(metrics: Metrics) {
+  return defineMetrics(metrics.registry, specs);
+}
+
+export interface RunMetricsOptions {
+  metrics: Metrics;
+  config: RunConfig;
+  run: Run;
+  /** Milliseconds, monotonic. */
+  now: () => number;
+  /** Milliseconds since 1970. */
+  clock: () => number;
+}
+
+export class RunMetrics {
+  readonly all: ReturnType<typeof defineRunMetrics>;
+  readonly #run: Run;
+  readonly #config: RunConfig;
+  readonly #now: () => number;
+  readonly #clock: () => number;
+  #phase: PhaseName;
+  #phaseSince: number;
+  /** When the step began that is under way; null between two steps that do not follow each other directly. */
+  #stepSince: number | null = null;
+  /** When something was lost that the run has not recovered from yet. */
+  #lostAt: number | null = null;
+  #saving: { since: number; bytes: number } | null = null;
+  #restored = false;
+
+  constructor({ metrics, config, run, now, clock }: RunMetricsOptions) {
+    this.#run = run;
+    this.#config = config;
+    this.#now = now;
+    this.#clock = clock;
+    this.#phase = run.phase;
+    this.#phaseSince = now();
+    this.all = defineRunMetrics(metrics);
+    metrics.registry.setDefaultLabels({ run: config.run });
+    const { model, precision, lanes } = config.result;
+    const { backend, version } = config;
+    this.all.run_info.set({ model, precision, backend, version }, 1);
+    this.all.planned_steps.set(totalSteps(config));
+    this.all.planned_lanes.set(lanes);
+    this.all.term.set(config.term);
+    this.all.checkpoint_interval_seconds.set(config.options.saveModelSeconds);
+    this.all.last_apply_timestamp_seconds.set(clock() / 1000);
+    this.all.checkpoint_timestamp_seconds.set(clock() / 1000);
+    for (const phase of phases) this.all.phase_seconds_total.inc({ phase }, 0);
+    metrics.beforeReading(() => this.#look());
+  }
+
+  /** The run was told of an event (null: of its start), and decided this. */
+  saw(event: RunEvent | null, actions: readonly RunAction[]): void {
+    if (event?.type === 'message' && event.message.type === 'loaded') this.all.joins_total.inc();
+    if (event?.type === 'saved') this.#saved(event);
+    const over = actions.some(({ type }) => type === 'finish');
+    for (const action of actions) this.#decided(action, over);
+    this.#account();
+  }
+
+  /** Another shard of the same step is computed for the second time. */
+  recomputed(): void {
+    this.all.recomputed_shards_total.inc();
+  }
+
+  redisAnswered(seconds: number): void {
+    this.all.redis_roundtrip_seconds.observe(seconds);
+  }
+
+  failed(code: string): void {
+    this.all.failed.set({ code }, 1);
+  }
+
+  #decided(action: RunAction, over: boolean): void {
+    switch (action.type) {
+      case 'step-done':
+        return this.#stepDone(action);
+      case 'validated': {
+        const { loss, top1, top5 } = action.summary;
+        this.all.validation_loss.set(loss);
+        this.all.validation_top1_ratio.set(top1);
+        this.all.validation_top5_ratio.set(top5);
+        this.all.validation_step.set(action.step);
+        return;
+      }
+      case 'forget-worker':
+        if (over) return; // all are let go at the end
+        this.all.departures_total.inc();
+        return this.#lost();
+      case 'new-era':
+        return this.#lost();
+      case 'restore':
+        if (this.#restored) this.#lost();
+        this.#restored = true;
+        return;
+      case 'save':
+        this.#saving = { since: this.#now(), bytes: action.ref.bytes };
+        return;
+      default:
+        return;
+    }
+  }
+
+  #stepDone({ metrics, learningRate }: RunAction & { type: 'step-done' }): void {
+    const now = this.#now();
+    const { loss, top1, top5, count } = metrics;
+    this.all.train_loss.set(loss);
+    this.all.train_top1_ratio.set(top1);
+    this.all.train_top5_ratio.set(top5);
+    this.all.learning_rate.set(learningRate);
+    this.all.steps_total.inc();
+    this.all.images_total.inc(count);
+    this.all.last_apply_timestamp_seconds.set(this.#clock() / 1000);
+    if (this.#stepSince !== null) this.all.step_seconds.observe((now - this.#stepSince) / 1000);
+    this.#stepSince = this.#run.phase === 'computing' ? now : null;
+    if (this.#lostAt === null) return;
+    this.all.recovery_seconds.observe((now - this.#lostAt) / 1000);
+    this.#lostAt = null;
+  }
+
+  #lost(): void {
+    this.#lostAt ??= this.#now();
+  }
+
+  #saved({ step, outcome }: RunEvent & { type: 'saved' }): void {
+    const saving = this.#saving;
+    this.#saving = null;
+    if (outcome === 'failed') this.all.checkpoint_failures_total.inc();
+    if (outcome !== 'written' || saving === null) return;
+    this.all.checkpoint_write_seconds.observe((this.#now() - saving.since) / 1000);
+    this.all.checkpoint_size_bytes.set(saving.bytes);
+    this.all.checkpoint_step.set(step);
+    this.all.checkpoint_timestamp_seconds.set(this.#clock() / 1000);
+  }
+
+  /** Adds the time since the last look to the phase that the run was in. */
+  #account(): void {
+    const now = this.#now();
+    this.all.phase_seconds_total.inc({ phase: this.#phase }, (now - this.#phaseSince) / 1000);
+    this.#phaseSince = now;
+    const { phase } = this.#run;
+    if (phase === this.#phase) return;
+    this.#phase = phase;
+    if (phase === 'computing') this.#stepSince ??= now;
+    else if (phase !== 'reducing' && phase !== 'applying') this.#stepSince = null;
+  }
+
+  #look(): void {
+    this.#account();
+    const run = this.#run;
+    this.all.step.set(run.step);
+    this.all.epoch.set(run.step / stepsPerEpoch(this.#config));
+    this.all.generation.set(run.generation);
+    for (const phase of phases) this.all.phase.set({ phase }, phase === run.phase ? 1 : 0);
+    const { workers } = run;
+    for (const status of ['newcomer', 'loading', 'member'] as const) {
+      this.all.members.set({ status }, workers.filter((worker) => worker.status === status).length);
+    }
+    this.all.member_lanes.reset();
+    this.all.lane_info.reset();
+    for (const { id: worker, status, lanes, hello } of workers) {
+      if (status === 'member') this.all.member_lanes.set({ worker }, lanes.length);
+      for (const lane of lanes) this.all.lane_info.set({ lane, worker, host: hello.host }, 1);
+    }
+  }
+}
