@@ -5,37 +5,26 @@ import { type ConnectionOptions, Queue } from 'bullmq';
 import type { Redis, RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
 import type { Carriers } from '../shared/carriers.ts';
-import type { Schedule } from '../shared/data/schedule.ts';
 import { timeouts } from '../shared/defaults.ts';
 import { CornetError } from '../shared/errors.ts';
 import type { Faults } from '../shared/faults.ts';
 import { type DownBody, type Era, type Job, names, upMessage } from '../shared/protocol.ts';
-import { identityOf, type RunConfig, stepsPerEpoch, totalSteps } from '../shared/run-config.ts';
+import type { AnyConfig } from '../shared/run-config.ts';
 import { append, StreamReader } from '../shared/streams.ts';
-import type { Checkpoints } from './checkpoints.ts';
 import { HeardClock } from './membership.ts';
-import type { RunMetrics } from './metrics/run-metrics.ts';
-import type { MetricsFile } from './metrics-file.ts';
-import type { Progress } from './progress.ts';
 import type { Run } from './run.ts';
 import type { RunAction, RunEvent } from './run-events.ts';
 import type { RunFolder } from './run-folder.ts';
-
-/** Milliseconds into the writing of a checkpoint at which `checkpoint-writing` strikes. */
-const checkpointFault = 5;
+import type { Display, RunObserver, RunOutput } from './run-output.ts';
 
 export type Outcome = RunAction & { type: 'finish' };
 
 export interface ConductorParts {
-  config: RunConfig;
+  config: AnyConfig;
   run: Run;
-  schedule: Schedule;
   folder: RunFolder;
-  checkpoints: Checkpoints;
-  /** The state that the run begins with when it has no checkpoint yet. */
-  initialState: () => Promise<{ step: number; body: Uint8Array }>;
-  /** The checkpoint to begin with instead of the latest one, or null. */
-  restorePath: string | null;
+  output: RunOutput;
+  display: Display;
   redis: Redis;
   blobs: Carriers;
   /** Opens the workers' blob sockets. */
@@ -44,8 +33,7 @@ export interface ConductorParts {
   queueConnection: RedisOptions;
   log: Logger;
   faults: Faults<'coordinator'>;
-  progress: Progress;
-  metrics: RunMetrics;
+  observer: RunObserver;
 }
 
 export class Conductor {
@@ -56,9 +44,6 @@ export class Conductor {
   readonly #clock = new HeardClock(timeouts.beat);
   #number = 0;
   #echoPending = false;
-  #restorePath: string | null;
-  #lastSave = performance.now();
-  #validation: { step: number; top1: number; loss: number } | null = null;
   readonly #outcome: Promise<Outcome>;
   #finish!: (outcome: Outcome) => void;
   #fail!: (error: unknown) => void;
@@ -69,16 +54,13 @@ export class Conductor {
   /** Another coordinator has taken the run over: nothing in Redis is ours any more. */
   #superseded = false;
   #beating = false;
-  #diskError: CornetError | null = null;
   /** Shards of the current step that were given out. */
   #given = { step: -1, lanes: new Set<number>() };
-  #metrics: MetricsFile | null = null;
 
   constructor(parts: ConductorParts) {
     this.#parts = parts;
     this.#blobs = parts.blobs;
     this.#reader = new StreamReader(parts.readerRedis, names.up(parts.config.run), '0-0');
-    this.#restorePath = parts.restorePath;
     this.#outcome = new Promise<Outcome>((resolve, reject) => {
       this.#finish = resolve;
       this.#fail = reject;
@@ -86,16 +68,11 @@ export class Conductor {
     this.#outcome.catch(() => undefined); // `conduct` throws it
   }
 
-  /** The last checkpoint could not be written for this reason, or null. */
-  get diskError(): CornetError | null {
-    return this.#diskError;
-  }
-
   /** Something that `Run` must know, from outside. */
   tell(event: RunEvent): void {
     if (event.type === 'exited') this.#left(event.worker);
     const actions = this.#parts.run.handle(event);
-    this.#parts.metrics.saw(event, actions);
+    this.#parts.observer.saw(event, actions);
     this.#perform(actions);
   }
 
@@ -111,13 +88,13 @@ export class Conductor {
 
   /** Conducts the run to its end; then the workers have left, or had `timeouts.stop` to do so. */
   async conduct(): Promise<Outcome> {
-    const { run, metrics } = this.#parts;
+    const { run, observer } = this.#parts;
     await this.#deleteKeys(); // of a former term
     await this.#introduce(run.era);
     this.#send({ type: 'rollcall' });
     if (run.phase !== 'finished') {
       const actions = run.start();
-      metrics.saw(null, actions);
+      observer.saw(null, actions);
       this.#perform(actions);
     }
     this.#listen().catch((error) => this.#fail(error));
@@ -147,7 +124,7 @@ export class Conductor {
     this.#reader.close();
     for (const queue of this.#queues.values()) queue.disconnect().catch(() => undefined); // Redis may be gone
     await blobs.close();
-    await this.#metrics?.close();
+    await this.#parts.output.close();
   }
 
   /** So that nobody writes to the run's keys while they are deleted. */
@@ -221,10 +198,10 @@ export class Conductor {
 
   /** What is due at every heartbeat. */
   async #look(): Promise<void> {
-    const { run, redis, config, progress } = this.#parts;
+    const { run, redis, config, display, observer } = this.#parts;
     const asked = performance.now();
     const text = await redis.get(names.era(config.run));
-    this.#parts.metrics.redisAnswered((performance.now() - asked) / 1000);
+    observer.redisAnswered((performance.now() - asked) / 1000);
     const era = text === null ? null : (JSON.parse(text) as Era);
     if (era !== null && era.term > run.era.term) {
       this.#superseded = true;
@@ -238,25 +215,22 @@ export class Conductor {
       this.#echoPending = true;
       await append(redis, names.up(config.run), { echo: run.era });
     }
-    if (performance.now() - this.#lastSave > config.options.saveModelSeconds * 1000) {
-      this.#lastSave = performance.now();
-      this.tell({ type: 'save-due' });
-    }
+    if (this.#parts.output.saveDue()) this.tell({ type: 'save-due' });
     const status = JSON.stringify({ ...this.status(), at: new Date().toISOString() });
     await redis.set(names.status(config.run), status, 'PX', 3 * timeouts.member);
-    progress.waiting(run.sentence);
+    display.waiting(run.sentence);
   }
 
   /** What `coordinator status` prints. */
   status() {
-    const { run, config, progress } = this.#parts;
+    const { run, config, display } = this.#parts;
     return {
       run: config.run,
       coordinator: { host: hostname(), pid: process.pid },
       phase: run.phase,
       sentence: run.sentence,
       step: run.step,
-      steps: totalSteps(config),
+      steps: run.totalSteps,
       generation: run.generation,
       workers: run.workers.map(({ id, status, lanes, hello }) => ({
         id,
@@ -265,7 +239,7 @@ export class Conductor {
         host: hello.host,
         pid: hello.pid,
       })),
-      ...progress.latest,
+      ...display.latest,
     };
   }
 
@@ -274,7 +248,7 @@ export class Conductor {
   }
 
   async #start(action: RunAction): Promise<void> {
-    const { log, progress, faults } = this.#parts;
+    const { log, display, output } = this.#parts;
     switch (action.type) {
       case 'send':
         return this.#send(action.body);
@@ -295,34 +269,15 @@ export class Conductor {
         this.#echoPending = false;
         this.#reader.rewind();
         return this.#introduce(action.era);
-      case 'step-done': {
-        const { step, loss, top1, top5, count } = action.metrics;
-        faults.at('committed', step);
-        progress.step(action.metrics, action.learningRate, action.members);
-        await this.#record(step + 1, {
-          'train/loss': loss,
-          'train/top1': top1,
-          'train/top5': top5,
-          'train/learning_rate': action.learningRate,
-          'train/images': count,
-        });
-        return;
-      }
-      case 'validated': {
-        const { loss, top1, top5, count } = action.summary;
-        faults.at('validated', action.step);
-        this.#validation = { step: action.step, top1, loss };
-        progress.validated(action.step, action.summary);
-        return this.#record(action.step, {
-          'val/loss': loss,
-          'val/top1': top1,
-          'val/top5': top5,
-          'val/images': count,
-        });
-      }
+      case 'store':
+        return this.#store(action);
+      case 'step-done':
+        return output.stepDone(action.metrics, action.learningRate, action.members);
+      case 'validated':
+        return output.validated(action.step, action.summary);
       case 'log':
         log[action.level](action.message);
-        progress.say(action.message);
+        display.say(action.message);
         return;
       case 'finish':
         return this.#finish(action);
@@ -367,7 +322,7 @@ export class Conductor {
     if (this.#given.lanes.has(job.lane)) {
       const { step, lane } = job;
       this.#parts.log.info({ recomputed: 1, step, lane }, 'A shard is computed again.');
-      this.#parts.metrics.recomputed();
+      this.#parts.observer.recomputed();
     }
     this.#given.lanes.add(job.lane);
   }
@@ -381,70 +336,32 @@ export class Conductor {
   }
 
   async #restore(): Promise<void> {
-    const { checkpoints, initialState, run, folder, log } = this.#parts;
-    const checkpoint =
-      this.#restorePath === null ? await checkpoints.readLatest() : await checkpoints.read(this.#restorePath);
-    this.#restorePath = null;
-    const { step, body } = checkpoint ?? (await initialState());
-    await this.#metrics?.close();
-    this.#metrics = await folder.openMetrics(step);
-    const validation = checkpoint?.validation ?? null;
-    this.#validation = validation === null ? null : { step, ...validation };
-    const ref = await this.#blobs.put(
-      names.snapshot(run.era, step, `coordinator-${this.#number}`),
-      body,
-      'redis',
-    );
+    const { output, run, log } = this.#parts;
+    const { step, body, validated } = await output.restore();
+    const name = names.snapshot(run.era, step, `coordinator-${this.#number}`);
+    const ref = await this.#blobs.put(name, body, 'redis');
     log.info({ step }, 'Published the state to start from.');
-    this.tell({ type: 'restored', step, ref, validated: validation !== null });
+    this.tell({ type: 'restored', step, ref, validated });
   }
 
   async #save({ step, ref }: RunAction & { type: 'save' }): Promise<void> {
-    const { config, checkpoints, schedule, log, faults } = this.#parts;
     const body = await this.#blobs.get(ref);
     if (body === null) return this.tell({ type: 'saved', step, outcome: 'lost' });
-    const validation = this.#validation?.step === step ? this.#validation : null;
     await this.#rememberNumerics();
-    faults.at('checkpoint-begun', step);
-    faults.soon('checkpoint-writing', step, checkpointFault);
-    try {
-      const record = await checkpoints.write({
-        step,
-        epoch: Math.floor(step / schedule.stepsPerEpoch),
-        body,
-        identity: identityOf(config),
-        keepForEver: step > 0 && schedule.isDue(step, config.options.saveModelEpochs),
-        validation: validation === null ? null : { top1: validation.top1, loss: validation.loss },
-      });
-      faults.at('checkpoint-written', step);
-      this.#diskError = null;
-      this.#lastSave = performance.now();
-      log.info({ file: record.file, sha256: record.sha256 }, 'Wrote a checkpoint.');
-      this.tell({ type: 'saved', step, outcome: 'written' });
-    } catch (error) {
-      this.#diskFull(error);
-      this.tell({ type: 'saved', step, outcome: 'failed' });
-    }
+    const written = await this.#parts.output.save(step, body);
+    this.tell({ type: 'saved', step, outcome: written ? 'written' : 'failed' });
   }
 
-  /** One line of metrics.jsonl, measured when `step` updates were done. */
-  async #record(step: number, values: Record<string, number>): Promise<void> {
-    const { config } = this.#parts;
-    try {
-      await this.#metrics?.append({ step, epoch: step / stepsPerEpoch(config), ...values });
-    } catch (error) {
-      this.#diskFull(error);
+  async #store({ step, batch, result }: RunAction & { type: 'store' }): Promise<void> {
+    const { output, faults } = this.#parts;
+    const bytes = result.type === 'features' ? await this.#blobs.get(result.ref) : null;
+    if (result.type === 'features' && bytes === null) {
+      return this.tell({ type: 'stored', step, batch, result, outcome: 'lost' });
     }
-  }
-
-  /** A full disk does not stop a run: what was written before stays, and there may be room at the next checkpoint. */
-  #diskFull(error: unknown): void {
-    if (!(error instanceof CornetError) || error.code !== 'DISK_FULL') throw error;
-    const { log, progress } = this.#parts;
-    log.error({ code: error.code }, error.message);
-    if (this.#diskError === null)
-      progress.say(`${error.message} The run goes on; what was written before stays.`);
-    this.#diskError = error;
+    await this.#rememberNumerics();
+    await output.store(batch, result, bytes);
+    faults.at('stored', step);
+    this.tell({ type: 'stored', step, batch, result, outcome: 'stored' });
   }
 
   /** The first probe defines the run's numerics; from then on they stand in config.json and in every checkpoint. */

@@ -6,7 +6,7 @@ import { debtsOf } from './waiting.ts';
 /** How the run goes on without a worker. */
 export interface AfterDeparture {
   readonly rest: () => void;
-  readonly continueValidation: () => void;
+  readonly continueRound: () => void;
 }
 
 /** Who is given up, and what then becomes of its work. */
@@ -58,7 +58,11 @@ export class Departures {
     roster.drop(id, reason);
     state.act({ type: 'forget-worker', worker: id });
     state.log('warn', `Worker ${id} is dropped: ${reason}.`);
-    state.validation?.release(id);
+    const poison = state.round?.release(id, died) ?? null;
+    if (poison !== null) {
+      const message = `Workers died, one after the other, at ${state.describeBatch(poison)}.`;
+      return state.fail({ code: 'POISON_SHARD', message });
+    }
     if (state.phase === 'rollcall') return this.#rollCall.lost(id);
     this.#rollCall.lost(id);
     if (state.exchange !== null) {
@@ -69,7 +73,6 @@ export class Departures {
     if (state.exchange !== null) return this.#after.rest();
     if (state.phase === 'serving' && id === state.server) return this.#after.rest();
     if (state.phase === 'loading' && roster.with('loading').length === 0) return this.#after.rest();
-    if (state.phase === 'validating')
-      return roster.members.length === 0 ? this.#after.rest() : this.#after.continueValidation();
+    if (state.inRound) return roster.members.length === 0 ? this.#after.rest() : this.#after.continueRound();
   }
 }

@@ -21,8 +21,12 @@ export function planOf(config: RunConfig, schedule: Schedule): Plan {
       }).filter(({ count }) => count > 0),
     learningRate: (step) =>
       schedule.learningRate(step, { initial: result.learningRate, stepSize: result.stepSize }),
-    validationDue: (step) => step === total || (step > 0 && schedule.isDue(step, options.saveValEpochs)),
-    validationBatches: Math.ceil(result.valImages / result.validationBatch),
+    roundDue: (step) => step === total || (step > 0 && schedule.isDue(step, options.saveValEpochs)),
+    round: {
+      job: 'validate',
+      batches: Math.ceil(result.valImages / result.validationBatch),
+      finished: new Map(),
+    },
     checkpointDue: (step) => step > 0 && schedule.isDue(step, options.saveModelEpochs),
   };
 }

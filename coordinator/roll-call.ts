@@ -41,7 +41,7 @@ export class RollCall {
     state.snapshots.vanished();
     state.server = null;
     state.roster.forgetAnnouncement();
-    state.validation?.releaseAll();
+    state.round?.releaseAll();
     this.#unanswered.clear();
     for (const worker of state.roster.all) {
       if (worker.status === 'loading') worker.status = 'newcomer';

@@ -1,8 +1,9 @@
 /** What goes into the coordinator's state machine, and what comes out of it. */
 import type { ErrorCode } from '../shared/errors.ts';
-import type { BlobRef, DownBody, Era, Job, UpMessage } from '../shared/protocol.ts';
+import type { BatchResult, BlobRef, DownBody, Era, Job, UpMessage } from '../shared/protocol.ts';
 import type { Limits } from './membership.ts';
 import type { LaneShare, StepMetrics } from './step.ts';
+import type { ValidationSummary } from './validation-summary.ts';
 
 /** The run's course: pure functions of its configuration. */
 export interface Plan {
@@ -11,11 +12,19 @@ export interface Plan {
   totalSteps: number;
   shares(step: number): LaneShare[];
   learningRate(step: number): number;
-  /** Is there a validation before step `step`? */
-  validationDue(step: number): boolean;
-  validationBatches: number;
+  /** Is there a round of jobs before step `step`? */
+  roundDue(step: number): boolean;
+  round: RoundPlan;
   /** Is the state of step `step` kept for ever? */
   checkpointDue(step: number): boolean;
+}
+
+/** A pass over images in batches, each a job that any member takes: a validation, or a reading of features. */
+export interface RoundPlan {
+  job: 'validate' | 'features';
+  batches: number;
+  /** What was stored by an earlier term. */
+  finished: ReadonlyMap<number, BatchResult>;
 }
 
 export interface RunLimits extends Limits {
@@ -40,6 +49,8 @@ export type RunEvent =
   | { type: 'restored'; step: number; ref: BlobRef; validated: boolean }
   /** `lost`: the blob had vanished; `failed`: the disk would not take it (the run goes on). */
   | { type: 'saved'; step: number; outcome: 'written' | 'lost' | 'failed' }
+  /** A batch's result is stored; `lost`: its blob had vanished. */
+  | { type: 'stored'; step: number; batch: number; result: BatchResult; outcome: 'stored' | 'lost' }
   /** `--save-model-secs` have passed. */
   | { type: 'save-due' }
   | { type: 'stop'; reason: string }
@@ -58,11 +69,9 @@ export type RunAction =
   /** Announce a new era (set the key), before anything else is sent. */
   | { type: 'new-era'; era: Era }
   | { type: 'step-done'; metrics: StepMetrics; learningRate: number; members: number }
-  | {
-      type: 'validated';
-      step: number;
-      summary: { loss: number; top1: number; top5: number; count: number };
-    }
+  /** Keep what a member made of a batch, answer with `stored`. */
+  | { type: 'store'; step: number; batch: number; result: BatchResult }
+  | { type: 'validated'; step: number; summary: ValidationSummary }
   | { type: 'log'; level: 'info' | 'warn'; message: string }
   | { type: 'finish'; outcome: 'complete' | 'interrupted' }
   | { type: 'finish'; outcome: 'failed'; failure: Failure };
@@ -74,6 +83,7 @@ export type PhaseName =
   | 'loading'
   | 'serving'
   | 'validating'
+  | 'extracting'
   | 'computing'
   | 'reducing'
   | 'applying'

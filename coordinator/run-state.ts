@@ -1,9 +1,9 @@
 import type { BlobRef, DownBody, Era } from '../shared/protocol.ts';
 import type { Exchange } from './exchange.ts';
+import type { JobRound } from './job-round.ts';
 import { type Common, Roster } from './roster.ts';
 import type { Failure, PhaseName, Plan, RunAction, RunLimits } from './run-events.ts';
 import { Snapshots } from './snapshots.ts';
-import type { ValidationRound } from './validation-round.ts';
 
 export interface RunOptions {
   plan: Plan;
@@ -14,6 +14,8 @@ export interface RunOptions {
   fleetSize: number;
   /** The sentence that names a shard's samples, for error messages. */
   describeShard: (step: number, lane: number) => string;
+  /** The same of a batch of a round. */
+  describeBatch: (batch: number) => string;
 }
 
 /** What the coordinator knows of the run, and its means to act: shared by the parts of the state machine `Run`. */
@@ -22,6 +24,7 @@ export class RunState {
   readonly limits: RunLimits;
   readonly roster: Roster;
   readonly snapshots: Snapshots;
+  readonly describeBatch: (batch: number) => string;
   era: Era;
   phase: PhaseName = 'restoring';
   /** Heard time, now and when the phase began. */
@@ -29,19 +32,32 @@ export class RunState {
   phaseSince = 0;
   step = 0;
   exchange: Exchange | null = null;
-  validation: ValidationRound | null = null;
+  round: JobRound | null = null;
+  /** The step whose round was finished last. */
+  finishedRound = -1;
   /** The member that was asked for the snapshot. */
   server: string | null = null;
   /** Why the run is to stop, or null. */
   stopping: string | null = null;
   #actions: RunAction[] = [];
 
-  constructor({ plan, limits, era, common }: RunOptions) {
+  constructor({ plan, limits, era, common, describeBatch }: RunOptions) {
     this.plan = plan;
     this.limits = limits;
+    this.describeBatch = describeBatch;
     this.era = era;
     this.roster = new Roster(plan.lanes, common);
     this.snapshots = new Snapshots((ref) => this.deleteBlobs([ref]));
+  }
+
+  /** Is there still a round of jobs before the next step, or before the end? */
+  get roundDue(): boolean {
+    return this.plan.roundDue(this.step) && this.finishedRound !== this.step;
+  }
+
+  /** Is a round under way? */
+  get inRound(): boolean {
+    return this.phase === 'validating' || this.phase === 'extracting';
   }
 
   enter(phase: PhaseName): void {
@@ -57,7 +73,7 @@ export class RunState {
   /** Ends the run as soon as nothing is being written to disk any more. */
   finish(): void {
     if (this.snapshots.busy) return this.enter('finishing');
-    const complete = this.step >= this.plan.totalSteps;
+    const complete = this.step >= this.plan.totalSteps && !this.roundDue;
     this.#end(
       { type: 'finish', outcome: complete ? 'complete' : 'interrupted' },
       this.stopping ?? 'complete',

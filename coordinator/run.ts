@@ -15,13 +15,14 @@ import type { BlobRef, Era, Hello, UpMessage } from '../shared/protocol.ts';
 import { compareEras } from '../shared/protocol.ts';
 import { Departures } from './departures.ts';
 import { Exchange, type ExchangeContext } from './exchange.ts';
+import { JobRound } from './job-round.ts';
 import { RollCall } from './roll-call.ts';
 import type { Roster, WorkerRecord } from './roster.ts';
 import type { PhaseName, RunAction, RunEvent } from './run-events.ts';
 import { type RunOptions, RunState } from './run-state.ts';
 import type { Snapshot } from './snapshots.ts';
 import type { StepMetrics } from './step.ts';
-import { ValidationRound } from './validation-round.ts';
+import { summarize } from './validation-summary.ts';
 import { sentenceOf } from './waiting.ts';
 
 export class Run {
@@ -31,7 +32,6 @@ export class Run {
   readonly #departures: Departures;
   readonly #fleetSize: number;
   readonly #exchangeContext: ExchangeContext;
-  #validatedStep = -1;
 
   constructor(options: RunOptions) {
     const state = new RunState(options);
@@ -45,7 +45,7 @@ export class Run {
     });
     this.#departures = new Departures(state, this.#rollCall, {
       rest: () => this.#rest(),
-      continueValidation: () => this.#continueValidation(),
+      continueRound: () => this.#continueRound(),
     });
     this.#exchangeContext = {
       plan: options.plan,
@@ -64,6 +64,10 @@ export class Run {
 
   get step(): number {
     return this.#state.step;
+  }
+
+  get totalSteps(): number {
+    return this.#state.plan.totalSteps;
   }
 
   get phase(): PhaseName {
@@ -118,6 +122,9 @@ export class Run {
       case 'saved':
         this.#saved(event.step, event.outcome);
         break;
+      case 'stored':
+        this.#stored(event);
+        break;
       case 'save-due':
         this.#state.snapshots.want();
         break;
@@ -159,8 +166,7 @@ export class Run {
       case 'loaded':
         return this.#loaded(worker, message.step);
       case 'result':
-        if (state.validation?.step === message.step) state.validation.accept(message.batch, message);
-        return this.#continueValidation();
+        return this.#result(message);
       case 'failed':
         return state.fail(message.error);
       case 'gap':
@@ -184,12 +190,12 @@ export class Run {
     if (state.phase === 'waiting') {
       if (this.#roster.all.length === 1) state.enter('waiting'); // from now on it waits for the others
       this.#rest();
-    } else if (state.phase === 'validating') this.#rest();
+    } else if (state.inRound) this.#rest();
   }
 
   // ---- at rest: the state of step t lies still ------------------------------------------------------------------
 
-  /** Decides what comes next: newcomers, validation, checkpoint, the end, or the next step. */
+  /** Decides what comes next: newcomers, a round of jobs, checkpoint, the end, or the next step. */
   #rest(): void {
     const state = this.#state;
     if (state.phase === 'finished') return;
@@ -198,8 +204,7 @@ export class Run {
     const newcomers = state.stopping === null ? this.#roster.with('newcomer') : [];
     if (newcomers.length > 0) return snapshot === null ? this.#serve() : this.#load(snapshot, newcomers);
     if (this.#roster.with('loading').length > 0) return state.enter('loading');
-    const validate = state.stopping === null && state.plan.validationDue(state.step);
-    if (validate && this.#validatedStep !== state.step) return this.#validate();
+    if (state.stopping === null && state.roundDue) return this.#beginRound();
     if (this.#saveDue()) return snapshot === null ? this.#serve() : this.#save();
     if (state.stopping !== null || state.step >= state.plan.totalSteps) return state.finish();
     this.#nextStep();
@@ -208,7 +213,7 @@ export class Run {
   #withoutMembers(): void {
     const state = this.#state;
     state.exchange = null;
-    state.validation?.releaseAll();
+    state.round?.releaseAll();
     if (state.stopping !== null) return state.finish();
     const snapshot = state.snapshots.published;
     if (snapshot === null || snapshot.step !== state.step) {
@@ -259,8 +264,8 @@ export class Run {
     const state = this.#state;
     if (state.phase !== 'restoring') return state.deleteBlobs([event.ref]);
     state.step = event.step;
-    this.#validatedStep = event.validated ? event.step : -1;
-    state.validation = null;
+    state.finishedRound = event.validated ? event.step : -1;
+    if (state.round?.step !== event.step) state.round = null;
     state.snapshots.restored({ step: event.step, ref: event.ref });
     for (const worker of this.#roster.all) worker.status = 'newcomer';
     this.#rest();
@@ -338,34 +343,56 @@ export class Run {
     this.#rest();
   }
 
-  // ---- validation -----------------------------------------------------------------------------------------------
+  // ---- a round of jobs: validation, features ----------------------------------------------------------------------
 
-  #validate(): void {
+  #beginRound(): void {
     const state = this.#state;
+    const { job, batches, finished } = state.plan.round;
     if (this.#roster.stale) state.announce();
-    if (state.validation?.step !== state.step) {
-      state.validation = new ValidationRound(state.step, state.plan.validationBatches);
-    }
-    state.enter('validating');
-    this.#continueValidation();
+    if (state.round?.step !== state.step) state.round = new JobRound(state.step, batches, finished);
+    state.enter(job === 'validate' ? 'validating' : 'extracting');
+    this.#continueRound();
   }
 
-  #continueValidation(): void {
+  #result({ step, batch, result }: UpMessage & { type: 'result' }): void {
     const state = this.#state;
-    const round = state.validation;
-    if (state.phase !== 'validating' || round === null) return;
+    if (state.round?.step === step && state.round.take(batch)) {
+      return state.act({ type: 'store', step, batch, result });
+    }
+    if (result.type === 'features') state.deleteBlobs([result.ref]);
+  }
+
+  #stored({ step, batch, result, outcome }: RunEvent & { type: 'stored' }): void {
+    const { round } = this.#state;
+    if (result.type === 'features') this.#state.deleteBlobs([result.ref]);
+    if (round?.step !== step) return;
+    if (outcome === 'stored') round.finish(batch, result);
+    else round.giveBack(batch);
+    this.#continueRound();
+  }
+
+  #continueRound(): void {
+    const state = this.#state;
+    const { round } = state;
+    if (!state.inRound || round === null) return;
+    const { job } = state.plan.round;
     if (round.done) {
-      this.#validatedStep = round.step;
-      state.validation = null;
+      const { step } = round;
+      state.finishedRound = step;
+      state.round = null;
       state.snapshots.want(); // `best` names a checkpoint of a validated step
-      state.act({ type: 'validated', step: round.step, summary: round.summary() });
+      if (job === 'validate') state.act({ type: 'validated', step, summary: summarize(round.results) });
       return this.#rest();
     }
     for (const { batch, worker } of round.deal(this.#roster.members)) {
+      const place = { era: state.era, step: round.step, batch };
       state.act({
         type: 'job',
         worker,
-        job: { type: 'validate', era: state.era, step: round.step, batch },
+        job:
+          job === 'validate'
+            ? { type: job, ...place }
+            : { type: job, ...place, publish: this.#roster.carrier },
       });
     }
   }
@@ -380,7 +407,7 @@ export class Run {
       state.deleteBlobs(state.exchange.blobs);
       state.exchange = null;
       this.#rest();
-    } else if (state.phase === 'validating' || state.phase === 'waiting' || state.phase === 'loading') {
+    } else if (state.inRound || state.phase === 'waiting' || state.phase === 'loading') {
       this.#rest();
     } else if (state.phase === 'restoring') {
       state.finish();

@@ -15,9 +15,13 @@ export function debtsOf(state: RunState): Debt[] {
     case 'loading':
       return roster.with('loading').map(({ id }) => ({ worker: id, owes: 'loading the snapshot' }));
     case 'validating':
+    case 'extracting':
       return roster.members
-        .filter((worker) => state.validation!.load(worker) > 0)
-        .map((worker) => ({ worker, owes: 'a validation batch' }));
+        .filter((worker) => state.round!.load(worker) > 0)
+        .map((worker) => ({
+          worker,
+          owes: state.phase === 'validating' ? 'a validation batch' : 'a batch of features',
+        }));
     default:
       return [];
   }

@@ -31,6 +31,7 @@ export const faultPoints = {
     'checkpoint-begun': 'a checkpoint is about to be written',
     'checkpoint-writing': 'a part of a checkpoint is written',
     'checkpoint-written': 'a checkpoint is written, nobody knows',
+    stored: "a batch's result is stored, nobody knows",
     validated: 'the validation is done, nobody knows',
   },
 } as const;

@@ -50,6 +50,31 @@ export const numerics = z.object({
 });
 export type Numerics = z.infer<typeof numerics>;
 
+const classScore = z.object({ label: count, top1: count, top5: count, count });
+
+/** A picture that could not be decoded, by its position in the batch. */
+const unreadable = z.object({ position: count, reason: z.string().max(4_096) });
+export type Unreadable = z.infer<typeof unreadable>;
+
+/** What a member made of one batch of a round of jobs. */
+export const batchResult = z.discriminatedUnion('type', [
+  /** Of a `validate` job: sums over the batch. */
+  z.object({
+    type: z.literal('scores'),
+    /** null where it is not a finite number (JSON has none). */
+    loss: z.number().nullable(),
+    top1: count,
+    top5: count,
+    count,
+    /** The same by class, those of the batch only. */
+    classes: z.array(classScore),
+    unreadable: z.array(unreadable),
+  }),
+  /** Of a `features` job: the rows of each tap, one tap after the other. */
+  z.object({ type: z.literal('features'), ref: blobRef, unreadable: z.array(unreadable) }),
+]);
+export type BatchResult = z.infer<typeof batchResult>;
+
 export const downBody = z.discriminatedUnion('type', [
   /** First message of an era: everybody says `hello` with the step it holds. */
   z.object({ type: z.literal('rollcall') }),
@@ -147,16 +172,8 @@ export const upBody = z.discriminatedUnion('type', [
     what: z.enum(['vector', 'slice', 'snapshot']),
     lane: count.nullable(),
   }),
-  /** Result of a `validate` job: sums over one batch. */
-  z.object({
-    type: z.literal('result'),
-    step: count,
-    batch: count,
-    loss: z.number().nullable(),
-    top1: count,
-    top5: count,
-    count,
-  }),
+  /** What came of a `validate` or `features` job. */
+  z.object({ type: z.literal('result'), step: count, batch: count, result: batchResult }),
   /** Something no other worker would do better: the run ends with this error. */
   z.object({ type: z.literal('failed'), step: count.nullable(), lane: count.nullable(), error: workerError }),
   /** A gap in the numbers of `down`: messages were lost. */
@@ -174,6 +191,7 @@ export type UpMessage = { era: Era; n: number; worker: string } & UpBody;
 export const job = z.discriminatedUnion('type', [
   z.object({ type: z.literal('shard'), era, step: count, lane: count, publish: carrierName.nullable() }),
   z.object({ type: z.literal('validate'), era, step: count, batch: count }),
+  z.object({ type: z.literal('features'), era, step: count, batch: count, publish: carrierName }),
 ]);
 export type Job = z.infer<typeof job>;
 
@@ -199,5 +217,6 @@ export const names = {
   vector: (era: Era, step: number, lane: number) => `vector:${era.term}:${step}:${lane}`,
   slice: (era: Era, step: number, generation: number, worker: string) =>
     `slice:${era.term}:${step}:${generation}:${worker}`,
+  features: (era: Era, batch: number, worker: string) => `features:${era.term}:${batch}:${worker}`,
   snapshot: (era: Era, step: number, by: string) => `snapshot:${era.term}:${step}:${by}`,
 } as const;

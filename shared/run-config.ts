@@ -49,21 +49,66 @@ export const freeOptions = z.strictObject({
 });
 export type FreeOptions = z.infer<typeof freeOptions>;
 
-export const runConfig = z.strictObject({
+/** What every run's configuration begins with. */
+const head = {
   format: z.literal(1),
   run: z.string().min(1).max(64),
   version: z.string(),
   /** Goes up each time a coordinator starts on the run. */
   term: count,
-  result: resultOptions,
   backend: z.literal('torch'),
   /** Threads that one shard's operators use; part of the numerics. */
   threads: z.int().positive(),
   /** Known once the first worker has said hello; a worker with another probe is refused. */
   numerics: z.strictObject({ description: numerics, probe: z.string() }).nullable(),
-  options: freeOptions,
-});
+};
+
+/** A training. */
+export const runConfig = z.strictObject({ ...head, result: resultOptions, options: freeOptions });
 export type RunConfig = z.infer<typeof runConfig>;
+
+/** What the rows of a read-out depend on, besides the numerics. */
+export const readoutResult = z.strictObject({
+  model: z.enum(modelNames),
+  times: z.int().positive(),
+  imageSize: z.int().positive(),
+  precision: z.enum(['fp32', 'bf16']),
+  /** SHA-256 of the file of weights. */
+  weights: z.string(),
+  fingerprint: z.string(),
+  images: z.int().positive(),
+  batchSize: z.int().positive(),
+  skipUnreadable: z.boolean(),
+  task: z.discriminatedUnion('type', [
+    z.strictObject({ type: z.literal('validation') }),
+    z.strictObject({
+      type: z.literal('features'),
+      /** Full names: `V4.output-t3`. */
+      taps: z.array(z.string()).min(1),
+      dtype: z.enum(['float32', 'float16']),
+      format: z.enum(['npy', 'npz']),
+      /** Images in subfolders, too. */
+      recursive: z.boolean(),
+    }),
+  ]),
+});
+export type ReadoutResult = z.infer<typeof readoutResult>;
+export type FeaturesTask = ReadoutResult['task'] & { type: 'features' };
+
+/** A run without training steps: one round of jobs over a set of images, with weights that stay as they are. */
+export const readoutConfig = z.strictObject({
+  ...head,
+  result: readoutResult,
+  options: freeOptions.pick({ dataPath: true, decodeThreads: true, joinTimeout: true, workerTimeout: true }),
+});
+export type ReadoutConfig = z.infer<typeof readoutConfig>;
+
+export const anyConfig = z.union([runConfig, readoutConfig]);
+export type AnyConfig = RunConfig | ReadoutConfig;
+
+export function isReadout(config: AnyConfig): config is ReadoutConfig {
+  return 'task' in config.result;
+}
 
 /** Identity of a checkpoint: everything its bytes depend on, and nothing else. */
 export function identityOf(config: RunConfig): unknown {
@@ -71,7 +116,7 @@ export function identityOf(config: RunConfig): unknown {
 }
 
 /** Every timeout must leave room for the one below it. */
-export function checkTimeouts(options: FreeOptions): string | null {
+export function checkTimeouts(options: Pick<FreeOptions, 'workerTimeout'>): string | null {
   const ladder = {
     beat: timeouts.beat,
     member: timeouts.member,

@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis';
 import { CornetError } from '../shared/errors.ts';
 import { names } from '../shared/protocol.ts';
 import { connectRedis, redactUrl } from '../shared/redis.ts';
-import { type RunConfig, runConfig } from '../shared/run-config.ts';
+import { type AnyConfig, anyConfig } from '../shared/run-config.ts';
 import { version } from '../shared/version.ts';
 
 /**
@@ -10,7 +10,7 @@ import { version } from '../shared/version.ts';
  * @param run its id; undefined: the only run there is
  * @throws CornetError RUN_UNKNOWN, WORKER_VERSION, and what `connectRedis` throws
  */
-export async function findRun(url: string, run: string | undefined): Promise<RunConfig> {
+export async function findRun(url: string, run: string | undefined): Promise<AnyConfig> {
   const redis = await connectRedis(url, { name: 'cornet-worker', bytesNeeded: 0 });
   try {
     return await readConfig(redis, run ?? (await onlyRun(redis, url)), url);
@@ -30,7 +30,7 @@ async function onlyRun(redis: Redis, url: string): Promise<string> {
   );
 }
 
-async function readConfig(redis: Redis, run: string, url: string): Promise<RunConfig> {
+async function readConfig(redis: Redis, run: string, url: string): Promise<AnyConfig> {
   const text = await redis.get(names.config(run));
   if (text === null)
     throw new CornetError('RUN_UNKNOWN', `The Redis at ${redactUrl(url)} knows no run ${run}.`);
@@ -41,5 +41,5 @@ async function readConfig(redis: Redis, run: string, url: string): Promise<RunCo
       `The run is of cornet-ts ${plain.version}, this worker of ${version}.`,
     );
   }
-  return runConfig.parse(plain);
+  return anyConfig.parse(plain);
 }

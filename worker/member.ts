@@ -9,7 +9,16 @@
  * ticket. A ticket that is not valid any more (a snapshot was loaded since, the generation changed, the step was
  * applied) means the result is thrown away: so nothing old is ever mixed into a newer state.
  */
-import type { BlobRef, CarrierName, DownBody, DownMessage, Era, Job, UpBody } from '../shared/protocol.ts';
+import type {
+  BatchResult,
+  BlobRef,
+  CarrierName,
+  DownBody,
+  DownMessage,
+  Era,
+  Job,
+  UpBody,
+} from '../shared/protocol.ts';
 import { compareEras, sliceRange } from '../shared/protocol.ts';
 
 type Reduce = DownBody & { type: 'reduce' };
@@ -50,7 +59,8 @@ export type MemberEvent =
   | { type: 'applied'; ticket: Ticket }
   | { type: 'served'; ticket: Ticket; ref: BlobRef }
   | { type: 'loaded'; ticket: Ticket; ok: boolean }
-  | { type: 'evaluated'; ticket: Ticket; batch: number; result: ShardResult; token: string }
+  /** The batch of a `validate` or `features` job is done; null: the ticket was not valid any more. */
+  | { type: 'batch-done'; ticket: Ticket; batch: number; result: BatchResult | null; token: string }
   /** Redis is another one than before (the era key says so). */
   | { type: 'era'; era: Era };
 
@@ -67,6 +77,8 @@ export type MemberAction =
   | { type: 'serve'; ticket: Ticket; carrier: CarrierName }
   | { type: 'load'; ticket: Ticket; ref: BlobRef }
   | { type: 'evaluate'; ticket: Ticket; batch: number; token: string }
+  /** Read the features of a batch and publish them. */
+  | { type: 'extract'; ticket: Ticket; batch: number; publish: CarrierName; token: string }
   /** These lanes' images will be wanted from this step on. */
   | { type: 'prefetch'; step: number; lanes: number[] }
   /** The job is done with, whether it was worked on or not. */
@@ -211,9 +223,10 @@ export class Member {
       case 'loaded':
         this.#loaded(event.ticket, event.ok);
         break;
-      case 'evaluated':
-        if (this.valid(event.ticket)) {
-          this.#send({ type: 'result', step: event.ticket.step, batch: event.batch, ...event.result });
+      case 'batch-done':
+        if (this.valid(event.ticket) && event.result !== null) {
+          const { batch, result, ticket } = event;
+          this.#send({ type: 'result', step: ticket.step, batch, result });
         }
         this.#act({ type: 'answer', token: event.token });
         break;
@@ -303,6 +316,8 @@ export class Member {
     const ticket = this.#ticket(null);
     if (job.type === 'shard') {
       this.#act({ type: 'compute', ticket, lane: job.lane, publish: job.publish, token });
+    } else if (job.type === 'features') {
+      this.#act({ type: 'extract', ticket, batch: job.batch, publish: job.publish, token });
     } else this.#act({ type: 'evaluate', ticket, batch: job.batch, token });
   }
 

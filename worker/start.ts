@@ -6,20 +6,19 @@ import { nanoid } from 'nanoid';
 import { type Logger, pino } from 'pino';
 import { RedisBlobs } from '../shared/blobs.ts';
 import { Carriers, placeOfThisProcess } from '../shared/carriers.ts';
-import { cachedIndex, userIndexCache } from '../shared/data/index-cache.ts';
-import { Schedule } from '../shared/data/schedule.ts';
-import { defaults, timeouts } from '../shared/defaults.ts';
+import { userIndexCache } from '../shared/data/index-cache.ts';
+import { timeouts } from '../shared/defaults.ts';
 import { CornetError, exitCodes } from '../shared/errors.ts';
 import { Faults } from '../shared/faults.ts';
 import { era as eraSchema, names } from '../shared/protocol.ts';
 import { connectRedis, OutageLog, redisOptions } from '../shared/redis.ts';
-import { type RunConfig, totalSteps } from '../shared/run-config.ts';
+import { type AnyConfig, isReadout } from '../shared/run-config.ts';
 import { BlobClient, BlobServer } from '../shared/socket-blobs.ts';
 import { onStopSignals } from '../shared/stop-signals.ts';
 import { lastEntry, StreamReader } from '../shared/streams.ts';
 import { version } from '../shared/version.ts';
 import { openDecoder } from './data/decode.ts';
-import { ShardLoader } from './data/prefetch.ts';
+import { findImages, openLoader } from './data/open-data.ts';
 import { EngineClient } from './engine/engine-client.ts';
 import { findRun } from './find-run.ts';
 import { Member } from './member.ts';
@@ -38,15 +37,16 @@ export async function startWorker(options: WorkerOptions): Promise<number> {
   const config = await findRun(options.redis, options.run);
   const log = openLog(options.device);
   const dataPath = resolve(options.dataPath ?? config.options.dataPath);
-  const index = await cachedIndex(
+  const images = await findImages(
+    config,
     dataPath,
-    ['train', 'val'],
     userIndexCache(process.env, (sentence) => log.info(sentence)),
   );
-  if (index.fingerprint !== config.result.fingerprint) {
+  const { fingerprint } = images;
+  if (fingerprint !== config.result.fingerprint) {
     throw new CornetError(
       'DATA_DIFFERS',
-      `The data set at ${index.root} has the fingerprint ${index.fingerprint}, the run's is ${config.result.fingerprint}.`,
+      `The images in ${images.index.root} have the fingerprint ${fingerprint}, the run's is ${config.result.fingerprint}.`,
     );
   }
   const engine = openEngine(config, options.device);
@@ -80,35 +80,22 @@ export async function startWorker(options: WorkerOptions): Promise<number> {
     pid: process.pid,
     place: placeOfThisProcess(),
     version,
-    fingerprint: index.fingerprint,
+    fingerprint,
     numerics,
     probe,
     vectorLength,
   });
-  const schedule = new Schedule({
-    seed: config.result.seed,
-    trainSize: index.train.size,
-    batchSize: config.result.batchSize,
-    lanes: config.result.lanes,
-  });
   const decodeThreads = options.workers ?? config.options.decodeThreads;
   const decoder = openDecoder(decodeThreads);
   log.info({ decodeThreads }, `Images are decoded by ${decoder.description}.`);
-  const loader = new ShardLoader({
-    index,
-    schedule,
-    decoder,
-    imageSize: config.result.imageSize,
-    steps: totalSteps(config),
-    prefetchShards: defaults.prefetchShards,
-  });
+  const { loader, loadBatch } = openLoader(images, decoder, config.result.imageSize);
   const shell = new WorkerShell({
     config,
     member,
     engine,
     vectorLength,
-    index,
     loader,
+    loadBatch,
     redis,
     blobs,
     reader: new StreamReader(readerRedis, names.down(config.run), from),
@@ -124,18 +111,12 @@ export async function startWorker(options: WorkerOptions): Promise<number> {
   return exitCodes.complete;
 }
 
-function openEngine({ result, backend, threads }: RunConfig, device: string): EngineClient {
-  const { model, times, imageSize, precision, momentum, weightDecay } = result;
+function openEngine(config: AnyConfig, device: string): EngineClient {
+  const { backend, threads } = config;
+  const { model, times, imageSize, precision } = config.result;
+  const { momentum, weightDecay } = isReadout(config) ? { momentum: 0, weightDecay: 0 } : config.result;
   return new EngineClient({
-    backend,
-    device,
-    threads,
-    model,
-    times,
-    imageSize,
-    precision,
-    momentum,
-    weightDecay,
+    ...{ backend, device, threads, model, times, imageSize, precision, momentum, weightDecay },
   });
 }
 

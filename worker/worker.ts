@@ -4,15 +4,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis, RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
 import type { Carriers } from '../shared/carriers.ts';
-import type { DatasetIndex } from '../shared/data/dataset-index.ts';
 import { timeouts } from '../shared/defaults.ts';
 import { CornetError, describeError } from '../shared/errors.ts';
 import type { Faults } from '../shared/faults.ts';
-import type { BlobRef } from '../shared/protocol.ts';
+import type { BatchResult, BlobRef } from '../shared/protocol.ts';
 import { downMessage, era as eraSchema, names } from '../shared/protocol.ts';
-import type { RunConfig } from '../shared/run-config.ts';
+import { type AnyConfig, isReadout } from '../shared/run-config.ts';
 import { append, type StreamReader } from '../shared/streams.ts';
-import type { ShardLoader } from './data/prefetch.ts';
+import type { Batch, ShardLoader } from './data/prefetch.ts';
 import type { LanePart, ReducedSlice } from './engine/engine.ts';
 import type { EngineClient } from './engine/engine-client.ts';
 import { fetchSlices, fetchVectors } from './exchange/vectors.ts';
@@ -25,12 +24,13 @@ type Action<T extends MemberAction['type']> = MemberAction & { type: T };
 export type EngineCalls = Pick<EngineClient, 'call' | 'exclusively'>;
 
 export interface WorkerParts {
-  config: RunConfig;
+  config: AnyConfig;
   member: Member;
   engine: EngineCalls;
   vectorLength: number;
-  index: DatasetIndex;
-  loader: Pick<ShardLoader, 'serve' | 'get' | 'loadBatch'>;
+  loader: Pick<ShardLoader, 'serve' | 'get'>;
+  /** The images of a batch of a round. */
+  loadBatch: (batch: number) => Promise<Batch>;
   /** Messages and keys. Blobs and the stream `down` have connections of their own: none waits behind another. */
   redis: Redis;
   blobs: Carriers;
@@ -172,6 +172,8 @@ export class WorkerShell {
         return this.#load(action);
       case 'evaluate':
         return this.#evaluate(action);
+      case 'extract':
+        return this.#extract(action);
       case 'prefetch':
         return loader.serve(action.lanes, action.step);
       case 'answer':
@@ -317,19 +319,40 @@ export class WorkerShell {
   }
 
   async #evaluate({ ticket, batch, token }: Action<'evaluate'>): Promise<void> {
-    const { config, index, loader, faults } = this.#parts;
+    const { loadBatch, faults } = this.#parts;
     faults.at('evaluating', ticket.step);
-    const val = index.val;
-    const from = batch * config.result.validationBatch;
-    const to = Math.min(from + config.result.validationBatch, val.size);
-    const samples = Array.from({ length: Math.max(0, to - from) }, (_, i) => from + i);
-    const { images, labels } = await loader.loadBatch(val, samples, 'validation');
+    const { images, labels, unreadable } = await loadBatch(batch);
     const scores = await this.#onEngine(ticket, (engine) =>
       engine.call('evaluate', [images, labels], [images.buffer, labels.buffer]),
     );
-    const result = scores === null ? noResult : finite(scores);
+    const result: BatchResult | null =
+      scores === null
+        ? null
+        : { type: 'scores', ...finite(scores), classes: [...scores.classes], unreadable };
     faults.at('evaluated', ticket.step);
-    this.#event({ type: 'evaluated', ticket, batch, result, token });
+    this.#event({ type: 'batch-done', ticket, batch, result, token });
+  }
+
+  async #extract({ ticket, batch, publish, token }: Action<'extract'>): Promise<void> {
+    const { config, member, loadBatch, faults } = this.#parts;
+    assert(isReadout(config) && config.result.task.type === 'features');
+    const { taps, dtype: type } = config.result.task;
+    faults.at('evaluating', ticket.step);
+    const { images, unreadable } = await loadBatch(batch);
+    const empty = unreadable.map(({ position }) => position);
+    const rows = await this.#onEngine(ticket, (engine) =>
+      engine.call('features', [images, { taps, type, empty }], [images.buffer]),
+    );
+    const result: BatchResult | null =
+      rows === null
+        ? null
+        : {
+            type: 'features',
+            ref: await this.#blobs.put(names.features(member.era, batch, member.id), rows, publish),
+            unreadable,
+          };
+    faults.at('evaluated', ticket.step);
+    this.#event({ type: 'batch-done', ticket, batch, result, token });
   }
 
   /** Something failed that another worker would not do better: the coordinator ends the run with this error. */

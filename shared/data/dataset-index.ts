@@ -25,7 +25,7 @@ const splitFolders: Record<SplitName, readonly string[]> = {
 };
 
 /** What torchvision's ImageFolder takes for an image, whatever the case. */
-const imageExtensions = /\.(?:jpe?g|png|ppm|bmp|pgm|tiff?|webp)$/i;
+export const imageExtensions = /\.(?:jpe?g|png|ppm|bmp|pgm|tiff?|webp)$/i;
 
 /** An indexed data set, with the splits that were asked for. */
 export type DatasetIndex<S extends SplitName = SplitName> = {
@@ -189,7 +189,8 @@ async function listImages(
 /** Half the work of the one in node:fs/promises, which counts where there are a million files. */
 const quickStat = promisify(statWithCallback);
 
-async function fileSize(path: string): Promise<number> {
+/** @throws CornetError DATA_INVALID */
+export async function fileSize(path: string): Promise<number> {
   const stats = await quickStat(path).catch((cause: unknown) => {
     throw new CornetError('DATA_INVALID', `The file ${path} cannot be read: ${reason(cause)}.`, { cause });
   });
@@ -197,7 +198,7 @@ async function fileSize(path: string): Promise<number> {
   return stats.size;
 }
 
-async function isFolder(parent: string, entry: Dirent): Promise<boolean> {
+export async function isFolder(parent: string, entry: Dirent): Promise<boolean> {
   if (!entry.isSymbolicLink()) return entry.isDirectory();
   const target = await stat(join(parent, entry.name)).catch(() => null); // dangling: no folder; a file's size is asked for later
   return target?.isDirectory() ?? false;
@@ -211,7 +212,7 @@ async function listFolder(path: string, what: string): Promise<Dirent[]> {
   }
 }
 
-function folderError(what: string, path: string, cause: unknown): CornetError {
+export function folderError(what: string, path: string, cause: unknown): CornetError {
   return new CornetError('DATA_MISSING', `${what} ${path} cannot be read: ${reason(cause)}.`, { cause });
 }
 

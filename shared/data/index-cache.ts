@@ -23,6 +23,7 @@ import {
   type SeenFolder,
   type SplitName,
 } from './dataset-index.ts';
+import type { FileList } from './file-list.ts';
 import { Split } from './split.ts';
 
 /**
@@ -96,16 +97,16 @@ export async function cachedIndex<S extends SplitName>(
  */
 export async function checkSize(
   index: Pick<DatasetIndex, 'root' | 'keptIn'>,
-  split: Split,
+  files: FileList,
   sample: number,
   found: number,
 ): Promise<void> {
-  const indexed = split.bytes(sample);
+  const indexed = files.bytes(sample);
   if (found === indexed) return;
   if (index.keptIn !== null) await rm(index.keptIn, { force: true });
   throw new CornetError(
     'DATA_DIFFERS',
-    `The image ${join(index.root, split.path(sample))} has ${found} bytes, and had ${indexed} when the data set was indexed.`,
+    `The image ${join(index.root, files.path(sample))} has ${found} bytes, and had ${indexed} when the data set was indexed.`,
     { hint: 'Restore the file and start again with --resume, or start a new run.' },
   );
 }

@@ -38,8 +38,9 @@ const engine = {
   exclusively: (work: () => Promise<unknown>) => work(),
   call: async (method: string, args: never[]) => answers[method]!(...args),
 } as unknown as EngineCalls;
-const batch = { images: new Uint8Array(1), labels: new Int32Array(1) };
-const loader = { serve: () => undefined, get: async () => batch, loadBatch: async () => batch };
+const batch = { images: new Uint8Array(1), labels: new Int32Array(1), unreadable: [] };
+const loader = { serve: () => undefined, get: async () => batch };
+const loadBatch = async () => batch;
 
 const config = await findRun(url, undefined);
 const index = await indexDataset(config.options.dataPath, ['train', 'val']);
@@ -61,7 +62,7 @@ await Promise.all(
     );
     const server = await BlobServer.start(token);
     const shell = new WorkerShell({
-      ...{ config, member, engine, vectorLength, index, loader, redis },
+      ...{ config, member, engine, vectorLength, loader, loadBatch, redis },
       blobs: new Carriers(new RedisBlobs(blobRedis, names.blob(config.run)), new BlobClient(token), server),
       reader: new StreamReader(readerRedis, names.down(config.run), from),
       queueConnection: redisOptions(url),

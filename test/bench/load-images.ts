@@ -20,18 +20,23 @@ const steps = Math.ceil(Number(images) / batch);
 const warmUp = 2;
 const loader = new ShardLoader({
   index,
-  schedule: new Schedule({ seed: 1, trainSize, batchSize: batch, lanes: 1 }),
+  shards: {
+    files: index.train,
+    schedule: new Schedule({ seed: 1, trainSize, batchSize: batch, lanes: 1 }),
+    steps: warmUp + steps,
+    prefetchShards: defaults.prefetchShards,
+  },
   decoder: openDecoder(Number(threads)),
   imageSize: defaults.imageSize,
-  steps: warmUp + steps,
-  prefetchShards: defaults.prefetchShards,
 });
 
 let loaded = 0;
 async function load(step: number): Promise<void> {
   const samples = Array.from({ length: batch }, (_, i) => (step * batch + i) % index.val.size);
   const { labels } =
-    split === 'train' ? await loader.get(step, 0) : await loader.loadBatch(index.val, samples, 'validation');
+    split === 'train'
+      ? await loader.get(step, 0)
+      : await loader.loadBatch(index.val, samples, { mode: 'validation', skipUnreadable: false });
   loaded += labels.length;
 }
 

@@ -30,6 +30,7 @@ export class CoordinatorProcess {
       common: { version: '1', fingerprint: 'data', place: 'here', probe: null },
       fleetSize: world.fleet,
       describeShard: (step, lane) => `step ${step}, lane ${lane}`,
+      describeBatch: (batch) => `batch ${batch}`,
     });
     this.perform([{ type: 'send', body: { type: 'rollcall' } }, ...this.run.start()]);
   }
@@ -93,9 +94,14 @@ export class CoordinatorProcess {
         disk.metrics.set(action.metrics.step, text);
         break;
       }
+      case 'store': {
+        const { step, batch, result } = action;
+        this.io.push(() => this.event({ type: 'stored', step, batch, result, outcome: 'stored' }));
+        break;
+      }
       case 'validated':
         world.validated.add(action.step);
-        assert.equal(action.summary.count, world.plan.validationBatches);
+        assert.equal(action.summary.count, world.plan.round.batches);
         break;
       case 'finish':
         if (action.outcome === 'failed') {

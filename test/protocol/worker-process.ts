@@ -153,8 +153,9 @@ export class WorkerProcess {
         this.engine.push(() => {
           const { ticket, batch, token } = action;
           if (this.member.valid(ticket)) this.world.compare(ticket.step, this.state!);
-          const result = { loss: batch, top1: 1, top5: 1, count: 1 };
-          this.event({ type: 'evaluated', ticket, batch, result, token });
+          const scores = { loss: batch, top1: 1, top5: 1, count: 1, classes: [], unreadable: [] };
+          const result = { type: 'scores', ...scores } as const;
+          this.event({ type: 'batch-done', ticket, batch, result, token });
         });
         break;
       case 'renamed':

@@ -4,6 +4,7 @@
  * Every update is compared with the undisturbed trajectory; a wrong state throws at once.
  */
 import assert from 'node:assert';
+import type { RoundPlan } from '../../coordinator/run-events.ts';
 import { Draws } from '../../shared/random.ts';
 import { CoordinatorProcess } from './coordinator-process.ts';
 import { Carriers, Disk, digest, FakeRedis, length, type Numbers, sum, update, vectorOf } from './model.ts';
@@ -57,8 +58,8 @@ export class World {
         return Array.from({ length: present }, (_, lane) => ({ lane, weight: 1 / present, count: 1 }));
       },
       learningRate: () => 0.1,
-      validationDue: (step: number) => step === steps || (step > 0 && step % 3 === 0),
-      validationBatches: 3,
+      roundDue: (step: number) => step === steps || (step > 0 && step % 3 === 0),
+      round: { job: 'validate', batches: 3, finished: new Map() } as RoundPlan,
       checkpointDue: (step: number) => step % 2 === 0,
     };
     this.coordinator = new CoordinatorProcess(this, this.term);

@@ -7,7 +7,7 @@ import { type DatasetIndex, indexDataset } from '../../shared/data/dataset-index
 import { Schedule } from '../../shared/data/schedule.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { type ImageDecoder, openDecoder } from '../../worker/data/decode.ts';
-import { type Batch, ShardLoader, type ShardLoaderOptions } from '../../worker/data/prefetch.ts';
+import { type Batch, ShardLoader, type ShardLoaderOptions, type Shards } from '../../worker/data/prefetch.ts';
 import { squash } from '../../worker/data/transform.ts';
 
 const pictures = ['grey.jpg', 'landscape.jpg', 'portrait.jpg', 'small.jpg', 'cmyk.jpg', 'png_named.JPEG'];
@@ -32,17 +32,15 @@ async function dataset(t: ExecutionContext): Promise<DatasetIndex<'train' | 'val
 /** 24 images in batches of 9: three steps of an epoch, the last with 6 images. */
 function loaderOf(
   index: DatasetIndex<'train'>,
-  changes: Partial<ShardLoaderOptions> & { lanes?: number; threads?: number } = {},
+  changes: Partial<ShardLoaderOptions & Shards> & { lanes?: number; threads?: number } = {},
 ): ShardLoader {
-  const { lanes = 3, threads = 3, ...options } = changes;
+  const { lanes = 3, threads = 3, steps = 6, prefetchShards = 2, ...options } = changes;
   const schedule = new Schedule({ seed: 5, trainSize: index.train.size, batchSize: 9, lanes });
   return new ShardLoader({
     index,
-    schedule,
+    shards: { files: index.train, schedule, steps, prefetchShards },
     decoder: openDecoder(threads),
     imageSize,
-    steps: 6,
-    prefetchShards: 2,
     ...options,
   });
 }
@@ -128,12 +126,15 @@ test('a batch has the labels of its samples and buffers of its own, of the right
 test('validation and feature batches come in the order asked, without any random draw', async (t) => {
   const index = await dataset(t);
   const loader = loaderOf(index);
-  const batch = await loader.loadBatch(index.val, [3, 20, 3], 'validation');
+  const batch = await loader.loadBatch(index.val, [3, 20, 3], { mode: 'validation', skipUnreadable: false });
   t.deepEqual([...batch.labels], [0, 1, 0]);
   t.deepEqual(batch.images.subarray(0, imageBytes), batch.images.subarray(2 * imageBytes));
   const alone = new Uint8Array(imageBytes);
   await openDecoder(1).decode(join(index.root, index.val.path(20)), squash(imageSize), imageSize, alone, 0);
-  t.deepEqual((await loader.loadBatch(index.val, [20], 'features')).images, alone);
+  t.deepEqual(
+    (await loader.loadBatch(index.val, [20], { mode: 'features', skipUnreadable: false })).images,
+    alone,
+  );
 });
 
 test('no more images are decoded at once than allowed, and no more shards are loaded ahead', async (t) => {
@@ -163,7 +164,7 @@ test('what is asked for goes before what is loaded ahead', async (t) => {
   const decoder = new HeldDecoder(1);
   const loader = loaderOf(index, { decoder });
   loader.serve([0, 1], 0);
-  const urgent = loader.loadBatch(index.val, [7], 'validation');
+  const urgent = loader.loadBatch(index.val, [7], { mode: 'validation', skipUnreadable: false });
   await decoder.finishOne();
   await decoder.finishOne();
   await urgent;

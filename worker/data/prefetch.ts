@@ -1,10 +1,14 @@
 /** Loads the images of coming shards ahead of their jobs: the schedule is known, so nobody has to say what is next. */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import type { DatasetIndex, Split } from '../../shared/data/dataset-index.ts';
+import type { DatasetIndex } from '../../shared/data/dataset-index.ts';
+import type { FileList } from '../../shared/data/file-list.ts';
 import { checkSize } from '../../shared/data/index-cache.ts';
 import type { Schedule } from '../../shared/data/schedule.ts';
+import { CornetError } from '../../shared/errors.ts';
+import type { Unreadable } from '../../shared/protocol.ts';
 import { Draws, streams } from '../../shared/random.ts';
+import { noLabel } from '../engine/scores.ts';
 import type { ImageDecoder } from './decode.ts';
 import { randomResizedCrop, resizeAndCentreCrop, squash, type Transform } from './transform.ts';
 
@@ -14,28 +18,39 @@ export interface Batch {
   readonly images: Uint8Array<ArrayBuffer>;
   /** [n]: positions in the index's `classes`. */
   readonly labels: Int32Array<ArrayBuffer>;
+  /** Pictures that could not be decoded and were let pass, in order: they are black, and have no label. */
+  readonly unreadable: Unreadable[];
 }
 
 /** How pictures are cut when nothing is drawn at random. */
 export type BatchMode = 'validation' | 'features';
 
-export interface ShardLoaderOptions {
-  readonly index: DatasetIndex<'train'>;
+/** The shards of a training. */
+export interface Shards {
+  readonly files: FileList;
   readonly schedule: Schedule;
-  readonly decoder: ImageDecoder;
-  /** Side of the square input image in pixels. */
-  readonly imageSize: number;
   /** Steps of the whole run: nothing is loaded ahead past the last one. */
   readonly steps: number;
   /** How many shards are loaded ahead. */
   readonly prefetchShards: number;
 }
 
+export interface ShardLoaderOptions {
+  /** Where the files are. */
+  readonly index: Pick<DatasetIndex, 'root' | 'keptIn'>;
+  readonly decoder: ImageDecoder;
+  /** Side of the square input image in pixels. */
+  readonly imageSize: number;
+  /** Null: there is no training, and only `loadBatch` is asked for. */
+  readonly shards: Shards | null;
+}
+
 /** A batch in the making. A load that is on no list any more is cancelled: no further image of it is started. */
 interface Load {
-  readonly split: Split;
+  readonly files: FileList;
   readonly samples: ArrayLike<number>;
   readonly transform: (sample: number) => Transform;
+  readonly skipUnreadable: boolean;
   readonly batch: Batch;
   readonly done: Promise<Batch>;
   readonly resolve: (batch: Batch) => void;
@@ -96,13 +111,18 @@ export class ShardLoader {
   }
 
   /**
-   * Images and labels of any samples of a split, in the order given.
+   * Images and labels of any samples, in the order given.
+   * @param skipUnreadable let pictures pass that cannot be decoded
    * @throws CornetError IMAGE_UNREADABLE, DATA_DIFFERS
    */
-  async loadBatch(split: Split, samples: ArrayLike<number>, mode: BatchMode): Promise<Batch> {
+  async loadBatch(
+    files: FileList,
+    samples: ArrayLike<number>,
+    { mode, skipUnreadable }: { mode: BatchMode; skipUnreadable: boolean },
+  ): Promise<Batch> {
     const { imageSize } = this.#options;
     const transform = mode === 'validation' ? resizeAndCentreCrop(imageSize) : squash(imageSize);
-    return this.#ask(this.#newLoad(split, samples, () => transform));
+    return this.#ask(this.#newLoad({ files, samples, transform: () => transform, skipUnreadable }));
   }
 
   /** Starts no further image; what is still asked for is rejected. Resolves when no image is being decoded any more. */
@@ -140,9 +160,9 @@ export class ShardLoader {
 
   /** The shards that follow the furthest one handed out; those without images are left out. */
   #comingShards(): { step: number; lane: number }[] {
-    const { schedule, prefetchShards, steps } = this.#options;
     const coming: { step: number; lane: number }[] = [];
     if (this.#closed || this.#lanes.length === 0) return coming;
+    const { schedule, prefetchShards, steps } = this.#shards;
     const later = this.#lanes.findIndex((lane) => lane > this.#reached.lane);
     let position = later === -1 ? this.#lanes.length : later;
     for (let i = 0; i < prefetchShards; i++, position++) {
@@ -154,21 +174,36 @@ export class ShardLoader {
   }
 
   #newShard(step: number, lane: number): Load {
-    const { index, schedule, imageSize } = this.#options;
+    const { files, schedule } = this.#shards;
     const { epoch, samples } = schedule.shard(step, lane);
-    return this.#newLoad(index.train, samples, (sample) =>
-      randomResizedCrop(imageSize, new Draws(schedule.seed, streams.augmentation, epoch, sample)),
-    );
+    const transform = (sample: number) =>
+      randomResizedCrop(
+        this.#options.imageSize,
+        new Draws(schedule.seed, streams.augmentation, epoch, sample),
+      );
+    return this.#newLoad({ files, samples, transform, skipUnreadable: false });
   }
 
-  #newLoad(split: Split, samples: ArrayLike<number>, transform: Load['transform']): Load {
+  get #shards(): Shards {
+    const { shards } = this.#options;
+    assert(shards !== null, 'the loader was made for a training');
+    return shards;
+  }
+
+  #newLoad(what: Pick<Load, 'files' | 'samples' | 'transform' | 'skipUnreadable'>): Load {
+    const { files, samples } = what;
     const images = new Uint8Array(samples.length * this.#imageBytes());
-    const labels = Int32Array.from(samples, (sample) => split.labels[sample]!);
-    const batch = { images, labels };
+    const labels = Int32Array.from(samples, (sample) => files.label(sample));
+    const batch = { images, labels, unreadable: [] };
     const { promise, resolve, reject } = withResolvers<Batch>();
     promise.catch(() => {}); // an image that cannot be read matters when its shard is asked for, and is thrown then
     if (samples.length === 0) resolve(batch);
-    return { split, samples, transform, batch, done: promise, resolve, reject, started: 0, finished: 0 };
+    return { ...what, batch, done: promise, resolve, reject, started: 0, finished: 0 };
+  }
+
+  #finish({ batch, resolve }: Load): void {
+    batch.unreadable.sort((a, b) => a.position - b.position);
+    resolve(batch);
   }
 
   #imageBytes(): number {
@@ -191,12 +226,20 @@ export class ShardLoader {
     this.#decoding++;
     try {
       const sample = load.samples[position]!;
-      const path = join(index.root, load.split.path(sample));
+      const path = join(index.root, load.files.path(sample));
       const offset = position * this.#imageBytes();
-      const bytes = await decoder.decode(path, load.transform(sample), imageSize, load.batch.images, offset);
-      await checkSize(index, load.split, sample, bytes);
+      const { images } = load.batch;
+      try {
+        const bytes = await decoder.decode(path, load.transform(sample), imageSize, images, offset);
+        await checkSize(index, load.files, sample, bytes);
+      } catch (error) {
+        if (!load.skipUnreadable || !isUnreadable(error)) throw error;
+        images.fill(0, offset, offset + this.#imageBytes()); // a part of it may have been decoded
+        load.batch.labels[position] = noLabel;
+        load.batch.unreadable.push({ position, reason: error.message });
+      }
       load.finished++;
-      if (load.finished === load.samples.length) load.resolve(load.batch);
+      if (load.finished === load.samples.length) this.#finish(load);
     } catch (error) {
       load.started = load.samples.length;
       load.reject(error);
@@ -206,6 +249,10 @@ export class ShardLoader {
       if (this.#decoding === 0) for (const resolve of this.#idle.splice(0)) resolve();
     }
   }
+}
+
+function isUnreadable(error: unknown): error is CornetError {
+  return error instanceof CornetError && error.code === 'IMAGE_UNREADABLE';
 }
 
 /** Promise.withResolvers, which Node 20 does not have. */

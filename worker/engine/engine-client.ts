@@ -6,7 +6,7 @@ import type { Engine, EngineOptions } from './engine.ts';
 
 type Methods = Pick<
   Engine,
-  'load' | 'snapshot' | 'computeShard' | 'vectorBytes' | 'reduce' | 'apply' | 'evaluate'
+  'load' | 'snapshot' | 'computeShard' | 'vectorBytes' | 'reduce' | 'apply' | 'evaluate' | 'features'
 > & {
   /** Makes the engine and lets it compute its probe. */
   open(): { numerics: Numerics; vectorLength: number; probe: string };

@@ -35,6 +35,8 @@ function serve(request: EngineRequest): { value: unknown; transfer: ArrayBuffer[
       return plain(engine.apply(...request.args));
     case 'evaluate':
       return plain(engine.evaluate(...request.args));
+    case 'features':
+      return bytes(engine.features(...request.args));
   }
 }
 

@@ -8,14 +8,14 @@
  */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { CornetError } from '../../shared/errors.ts';
+import { bytesPerValue, type FeatureType, rowsOfTaps, writeRows } from '../../shared/feature-rows.ts';
 import { formulaEntry, formulaImages, formulaLabels } from '../../shared/models/closed-formula.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import { normMomentum } from '../../shared/models/layers.ts';
 import { elementCount, type Model, type ModelName } from '../../shared/models/model.ts';
 import type { Tensor } from '../../shared/models/ops.ts';
 import { Pass } from '../../shared/models/pass.ts';
-import { tapName, traceModel } from '../../shared/models/trace.ts';
+import { tapName } from '../../shared/models/trace.ts';
 import { type StateLayout, stateLayout } from '../../shared/state-layout.ts';
 import { type VectorLayout, vectorLayout } from '../../shared/vector-layout.ts';
 import type { Backend, MemoryCounters, Numerics } from '../backend/backend.ts';
@@ -272,23 +272,53 @@ export class Engine {
    * @throws CornetError OPTION_INVALID for a tap that the model does not have
    */
   taps(images: Images, names: readonly string[]): Map<string, TapValue> {
-    const { imageSize } = this.options;
-    const known = traceModel(this.#model, probeImages, imageSize).taps.map(tapName);
-    for (const name of names) {
-      if (known.includes(name)) continue;
-      throw new CornetError('OPTION_INVALID', `CORnet-${this.#model.name} has no tap ${name}.`, {
-        hint: `It has ${known.join(', ')}.`,
-      });
-    }
+    rowsOfTaps(this.#model, this.options.imageSize, names);
     const values = new Map<string, TapValue>();
-    this.#backend.scope(() => {
-      this.#infer(images, images.length / (3 * imageSize * imageSize), (name, timeStep, value) => {
-        const full = tapName({ name, timeStep });
-        if (names.includes(full))
-          values.set(full, { shape: value.shape, data: this.#backend.download(value) });
-      });
+    const wanted = new Set(names);
+    this.#read(images, (name, shape, data) => {
+      if (wanted.has(name)) values.set(name, { shape, data: data() });
     });
     return values;
+  }
+
+  /**
+   * The features of a batch, as `feature-rows.ts` lays them out.
+   * @param empty positions of images that are none: their rows are NaN
+   */
+  features(
+    images: Images,
+    { taps, type, empty }: { taps: readonly string[]; type: FeatureType; empty: readonly number[] },
+  ): Uint8Array<ArrayBuffer> {
+    const count = this.#countOf(images);
+    const offsets = new Map<string, { offset: number; width: number }>();
+    let bytes = 0;
+    for (const { name, width } of rowsOfTaps(this.#model, this.options.imageSize, taps)) {
+      offsets.set(name, { offset: bytes, width });
+      bytes += count * width * bytesPerValue[type];
+    }
+    const rows = new Uint8Array(bytes);
+    const view = new DataView(rows.buffer);
+    this.#read(images, (name, _, data) => {
+      const place = offsets.get(name);
+      if (place !== undefined) writeRows(view, place.offset, data(), { type, width: place.width, empty });
+    });
+    return rows;
+  }
+
+  /** Shows every tap of a forward pass; its values are fetched from the device when `data` is called. */
+  #read(
+    images: Images,
+    show: (name: string, shape: readonly number[], data: () => Float32Array) => void,
+  ): void {
+    this.#backend.scope(() => {
+      this.#infer(images, this.#countOf(images), (name, timeStep, value) => {
+        show(tapName({ name, timeStep }), value.shape, () => this.#backend.download(value));
+      });
+    });
+  }
+
+  #countOf(images: Images): number {
+    return images.length / (3 * this.options.imageSize ** 2);
   }
 
   /** One training pass; the vector passes to the caller's scope. */

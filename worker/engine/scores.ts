@@ -8,22 +8,36 @@ export interface Scores {
   readonly top1: number;
   readonly top5: number;
   readonly count: number;
+  /** The counts by class, those of the batch only, sorted. */
+  readonly classes: readonly ClassScore[];
 }
+
+export interface ClassScore {
+  readonly label: number;
+  readonly top1: number;
+  readonly top5: number;
+  readonly count: number;
+}
+
+/** The label of an image that is not to be scored. */
+export const noLabel = -1;
 
 /**
  * @param logits [n, classes] row-major
- * @param labels n class indices; as in PyTorch, one outside of the classes is an error
+ * @param labels n class indices or `noLabel`; as in PyTorch, any other one outside of the classes is an error
  */
 export function scoreLogits(logits: Float32Array, labels: Int32Array): Scores {
-  const count = labels.length;
-  const classes = logits.length / count;
+  const classes = logits.length / labels.length;
+  const tallies = new Map<number, { top1: number; top5: number; count: number }>();
+  let count = 0;
   let loss = 0;
   let top1 = 0;
   let top5 = 0;
-  for (let row = 0; row < count; row++) {
+  for (const [row, label] of labels.entries()) {
+    if (label === noLabel) continue;
     const scores = logits.subarray(row * classes, (row + 1) * classes);
-    const target = scores[labels[row]!];
-    assert(target !== undefined, `label ${labels[row]} is not one of ${classes} classes`);
+    const target = scores[label];
+    assert(target !== undefined, `label ${label} is not one of ${classes} classes`);
     let largest = Number.NEGATIVE_INFINITY;
     let ahead = 0; // classes not below the label's: a NaN counts as ahead, so a broken model is never right
     for (const score of scores) {
@@ -33,8 +47,19 @@ export function scoreLogits(logits: Float32Array, labels: Int32Array): Scores {
     let sum = 0;
     for (const score of scores) sum += Math.exp(score - largest);
     loss += Math.log(sum) + largest - target;
-    if (ahead <= 1) top1++; // the label's own score is one of them
-    if (ahead <= 5) top5++;
+    const tally = tallies.get(label) ?? { top1: 0, top5: 0, count: 0 };
+    tallies.set(label, tally);
+    count++;
+    tally.count++;
+    if (ahead <= 1) tally.top1++; // the label's own score is one of them
+    if (ahead <= 5) tally.top5++;
   }
-  return { loss, top1, top5, count };
+  const byClass = [...tallies]
+    .map(([label, tally]) => ({ label, ...tally }))
+    .sort((a, b) => a.label - b.label);
+  for (const tally of byClass) {
+    top1 += tally.top1;
+    top5 += tally.top5;
+  }
+  return { loss, top1, top5, count, classes: byClass };
 }

@@ -1,0 +1,45 @@
+import type { BatchResult } from '../shared/protocol.ts';
+import type { RunAction, RunEvent } from './run-events.ts';
+import type { StepMetrics } from './step.ts';
+import type { ValidationSummary } from './validation-summary.ts';
+
+/** What a run begins with, and what it leaves on disk. */
+export interface RunOutput {
+  /** The state to begin with, and to go back to when no worker is left. */
+  restore(): Promise<{ step: number; body: Uint8Array; validated: boolean }>;
+  /**
+   * Writes the state of a step.
+   * @returns false: the disk would not take it, and the run goes on
+   */
+  save(step: number, body: Uint8Array): Promise<boolean>;
+  stepDone(metrics: StepMetrics, learningRate: number, members: number): Promise<void>;
+  validated(step: number, summary: ValidationSummary): Promise<void>;
+  /**
+   * Keeps what a member made of a batch: from now on it need not be computed again.
+   * @param bytes of `features`: the rows of each tap, one tap after the other
+   */
+  store(batch: number, result: BatchResult, bytes: Uint8Array | null): Promise<void>;
+  /** Is it time for a checkpoint? Asked at every heartbeat. */
+  saveDue(): boolean;
+  close(): Promise<void>;
+}
+
+/** Is told what happens, so that it can be counted. */
+export interface RunObserver {
+  /** The run was told of an event (null: of its start), and decided this. */
+  saw(event: RunEvent | null, actions: readonly RunAction[]): void;
+  /** Another shard of the same step is computed for the second time. */
+  recomputed(): void;
+  redisAnswered(seconds: number): void;
+}
+
+/** What the conductor shows of the run while it works. */
+export interface Display {
+  say(sentence: string): void;
+  /** What the run waits for. */
+  waiting(sentence: string): void;
+  /** Numbers for `coordinator status`. */
+  readonly latest: object;
+  /** Nothing more will be shown. */
+  end(): void;
+}

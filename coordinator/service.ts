@@ -1,0 +1,268 @@
+/** A run in service: Redis, local workers, log and signals, from the first look to the end. Whatever the run is for. */
+import { availableParallelism } from 'node:os';
+import type { Queue } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { nanoid } from 'nanoid';
+import type { Logger } from 'pino';
+import { RedisBlobs } from '../shared/blobs.ts';
+import { Carriers, placeOfThisProcess } from '../shared/carriers.ts';
+import { timeouts } from '../shared/defaults.ts';
+import { CornetError, describeError } from '../shared/errors.ts';
+import { Faults, faultMarkerVariable } from '../shared/faults.ts';
+import type { HttpServer } from '../shared/http-server.ts';
+import { names } from '../shared/protocol.ts';
+import { connectRedis, OutageLog, redactUrl, redisOptions } from '../shared/redis.ts';
+import type { AnyConfig } from '../shared/run-config.ts';
+import { BlobClient } from '../shared/socket-blobs.ts';
+import { version } from '../shared/version.ts';
+import { workerEnvironment } from '../shared/worker-environment.ts';
+import { Conductor, type Outcome } from './conductor.ts';
+import { Fleet } from './fleet.ts';
+import type { Interruption } from './interruption.ts';
+import { PrivateRedis, shutDownLeftover } from './redis-server.ts';
+import { Run } from './run.ts';
+import type { Plan } from './run-events.ts';
+import type { RunFolder } from './run-folder.ts';
+import { RunLog } from './run-log.ts';
+import type { Display, RunObserver, RunOutput } from './run-output.ts';
+import { refuseIfServed } from './status.ts';
+
+export interface Service {
+  config: AnyConfig;
+  /** Local workers, one each: `cpu`, `cuda:0`, … */
+  devices: string[];
+  folder: RunFolder;
+  interruption: Interruption;
+  /** The user's Redis; undefined: a private one. */
+  redisUrl: string | undefined;
+  /** What Redis must have room for. */
+  bytesNeeded: number;
+  /** Opens the port of the live page and the metrics; null: the run has none. */
+  openHttp: (() => Promise<HttpServer>) | null;
+}
+
+/** What the course of a run is made with. */
+export interface Surroundings {
+  log: Logger;
+  faults: Faults<'coordinator'>;
+  http: HttpServer | null;
+  /** Where Redis is, for the user to read. */
+  redisName: string;
+}
+
+/** What makes one kind of run differ from another. */
+export interface Course<R> {
+  plan: Plan;
+  output: RunOutput;
+  display: Display;
+  describeShard: (step: number, lane: number) => string;
+  describeBatch: (batch: number) => string;
+  /** What a first signal brings about, as a sentence without its end. */
+  whenStopped: string;
+  /** How to go on after the run was cut off. */
+  howToGoOn: string;
+  observe: (observed: Observed) => RunObserver;
+  /** What the end of the run means for the user. */
+  report: (outcome: Outcome) => Promise<R>;
+}
+
+/** What can be counted of a run. */
+export interface Observed {
+  run: Run;
+  redis: Redis;
+  blobs: Carriers;
+  queues: () => Iterable<Queue>;
+}
+
+/**
+ * Conducts a run to its end. Everything that can be refused is looked at before the folder holds a run.
+ * @throws CornetError that ended the run
+ */
+export async function serveRun<R>(
+  service: Service,
+  prepare: (surroundings: Surroundings) => Promise<Course<R>>,
+): Promise<R> {
+  service.interruption.throwIfAsked();
+  return withRedis(service, async (redis) => {
+    const connections = await connectAll(redis.url, service.bytesNeeded);
+    try {
+      return await serveOnRedis(service, { redis, connections, prepare });
+    } finally {
+      for (const connection of Object.values(connections)) connection.disconnect();
+    }
+  });
+}
+
+interface RunRedis {
+  url: string;
+  /** Null: the user's own. */
+  server: PrivateRedis | null;
+}
+
+interface Connections {
+  redis: Redis;
+  blobRedis: Redis;
+  readerRedis: Redis;
+}
+
+interface Parts<R> {
+  redis: RunRedis;
+  connections: Connections;
+  prepare: (surroundings: Surroundings) => Promise<Course<R>>;
+}
+
+async function withRedis<T>({ folder, redisUrl }: Service, use: (redis: RunRedis) => Promise<T>): Promise<T> {
+  const leftover = await folder.rememberedRedis();
+  if (leftover !== null) await shutDownLeftover(leftover);
+  if (redisUrl !== undefined) return use({ url: redisUrl, server: null });
+  const server = await PrivateRedis.start();
+  try {
+    await folder.rememberRedis(server.socket);
+    return await use({ url: server.url, server });
+  } finally {
+    await server.stop();
+    await folder.forgetRedis();
+  }
+}
+
+async function connectAll(url: string, bytesNeeded: number): Promise<Connections> {
+  const connect = (purpose: string) =>
+    connectRedis(url, { name: `cornet-coordinator-${purpose}`, bytesNeeded });
+  const redis = await connect('main');
+  return { redis, blobRedis: await connect('blobs'), readerRedis: await connect('reader') };
+}
+
+async function serveOnRedis<R>(service: Service, parts: Parts<R>): Promise<R> {
+  const { config, folder, interruption } = service;
+  const { redis, connections } = parts;
+  if (redis.server === null) await refuseIfServed(connections.redis, config.run, redactUrl(redis.url));
+  interruption.throwIfAsked();
+  const http = (await service.openHttp?.()) ?? null;
+  try {
+    await folder.writeConfig(config);
+    const log = new RunLog(folder.logPath);
+    try {
+      return await conductRun(service, parts, log, http);
+    } catch (error) {
+      const { code, message } = describeError(error);
+      log.main.fatal({ code }, message);
+      throw error;
+    } finally {
+      log.close();
+    }
+  } finally {
+    await http?.close();
+  }
+}
+
+async function conductRun<R>(
+  { config, devices, folder, interruption }: Service,
+  { redis: { url, server }, connections, prepare }: Parts<R>,
+  { main: log, ofWorker }: RunLog,
+  http: HttpServer | null,
+): Promise<R> {
+  const { redis, blobRedis, readerRedis } = connections;
+  const faults = new Faults<'coordinator'>({
+    ...process.env,
+    [faultMarkerVariable]: folder.faultMarkerPath,
+  });
+  const redisName = server === null ? redactUrl(url) : 'a private redis-server';
+  log.info({ config }, 'Starting.');
+  const course = await prepare({ log, faults, http, redisName });
+  const { plan, output, display, describeShard, describeBatch } = course;
+  const outages = new OutageLog(
+    url,
+    (level, sentence) => {
+      log[level](sentence);
+      display.say(sentence);
+    },
+    () => performance.now(),
+  );
+  for (const connection of Object.values(connections)) outages.watch(connection);
+  // Workers of a former term that are still there know the former token.
+  const token = (await redis.get(names.token(config.run))) ?? nanoid();
+
+  const run = new Run({
+    plan,
+    limits: {
+      member: timeouts.member,
+      step: timeouts.step,
+      join: config.options.joinTimeout,
+      worker: config.options.workerTimeout,
+    },
+    era: { term: config.term, boot: 0 },
+    common: {
+      version,
+      fingerprint: config.result.fingerprint,
+      place: placeOfThisProcess(),
+      probe: config.numerics?.probe ?? null,
+    },
+    fleetSize: devices.length,
+    describeShard,
+    describeBatch,
+  });
+  const blobs = new Carriers(new RedisBlobs(blobRedis, names.blob(config.run)), new BlobClient(token), null);
+  const observer = course.observe({ run, redis, blobs, queues: () => conductor.queues });
+  const conductor: Conductor = new Conductor({
+    config,
+    run,
+    folder,
+    output,
+    display,
+    redis,
+    blobs,
+    token,
+    readerRedis,
+    queueConnection: redisOptions(url),
+    faults,
+    log,
+    observer,
+  });
+  const fleet = new Fleet({
+    run: config.run,
+    devices,
+    dataPath: config.options.dataPath,
+    environment: {
+      ...workerEnvironment(process.env, {
+        threads: config.threads,
+        workers: devices.length,
+        cores: availableParallelism(),
+        decodeThreads: config.options.decodeThreads,
+      }),
+      CORNET_REDIS_URL: url,
+      [faultMarkerVariable]: folder.faultMarkerPath,
+    },
+    line: ofWorker,
+    exited: (worker, reason) => {
+      if (worker !== null) conductor.tell({ type: 'exited', worker, reason });
+    },
+    hopeless: (words) =>
+      conductor.abort(new CornetError('WORKER_FAILED', `A local worker cannot start: ${words}`)),
+  });
+  server?.exited.then((how) => {
+    conductor.abort(
+      new CornetError('REDIS_SERVER_FAILED', `The private redis-server is gone: ${how}.`, {
+        hint: course.howToGoOn,
+      }),
+    );
+  });
+  interruption.onAsked((signal) => {
+    display.say(`${signal}: ${course.whenStopped}; a second signal stops at once.`);
+    conductor.tell({ type: 'stop', reason: `received ${signal}` });
+  });
+  interruption.onEnd(() => {
+    fleet.kill();
+    server?.kill();
+  });
+  try {
+    const conducting = conductor.conduct();
+    fleet.start();
+    const outcome = await conducting;
+    display.end();
+    log.info({ outcome: outcome.outcome }, 'Finished.');
+    return await course.report(outcome);
+  } finally {
+    display.end();
+    await fleet.stop();
+  }
+}

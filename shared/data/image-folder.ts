@@ -1,0 +1,86 @@
+/** The images of a plain folder, in the order in which Python's `sorted` puts their paths. */
+import { createHash } from 'node:crypto';
+import { readdir, realpath } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { mapBounded } from '../bounded.ts';
+import { indexing } from '../defaults.ts';
+import { CornetError } from '../errors.ts';
+import { compareCodePoints, fileSize, folderError, imageExtensions, isFolder } from './dataset-index.ts';
+import { FileList } from './file-list.ts';
+
+export interface ImageFolder {
+  /** Absolute path. */
+  readonly root: string;
+  readonly files: FileList;
+  /** SHA-256 (hex) over names and sizes. */
+  readonly fingerprint: string;
+  /** Names of files that are no images by their extension, at most a few, and how many there are. */
+  readonly others: { readonly count: number; readonly examples: readonly string[] };
+}
+
+const examplesKept = 3;
+
+/**
+ * Lists the images of a folder by their extension (torchvision's); names that begin with a dot are left out.
+ * @param recursive look into subfolders, too; links to folders are followed
+ * @throws CornetError DATA_MISSING, DATA_INVALID, naming the folder or file
+ */
+export async function listImageFolder(root: string, recursive: boolean): Promise<ImageFolder> {
+  const absolute = resolve(root);
+  const names: string[] = [];
+  const examples: string[] = [];
+  let others = 0;
+  let subfolders = 0;
+  // `trail`: the real paths from the root down to here, to notice a link that leads back up
+  async function walk(below: string, trail: readonly string[]): Promise<void> {
+    const here = join(absolute, below);
+    const entries = await readdir(here, { withFileTypes: true }).catch((cause: unknown) => {
+      throw folderError('The data folder', here, cause);
+    });
+    for (const entry of entries) {
+      if (entry.name.startsWith('.')) continue;
+      const path = `${below}${entry.name}`;
+      if (await isFolder(here, entry)) {
+        subfolders++;
+        if (!recursive) continue;
+        const real = await realpath(join(here, entry.name));
+        if (trail.includes(real)) {
+          throw new CornetError('DATA_INVALID', `The link ${join(here, entry.name)} leads back to ${real}.`);
+        }
+        await walk(`${path}/`, [...trail, real]);
+      } else if (imageExtensions.test(entry.name)) names.push(path);
+      else if (++others <= examplesKept) examples.push(path);
+    }
+  }
+  await walk(
+    '',
+    await realpath(absolute).then(
+      (real) => [real],
+      () => [],
+    ),
+  );
+  if (names.length === 0) throw noImages(absolute, { recursive, subfolders, others });
+  names.sort(compareCodePoints);
+  const sizes = await mapBounded(names, indexing.statsAtOnce, (name) => fileSize(join(absolute, name)));
+  const manifest = Buffer.from(names.map((name, i) => `${name}\0${sizes[i]}\n`).join(''));
+  const fingerprint = createHash('sha256').update(manifest).digest('hex');
+  return {
+    root: absolute,
+    files: new FileList(manifest),
+    fingerprint,
+    others: { count: others, examples: examples.sort(compareCodePoints) },
+  };
+}
+
+function noImages(
+  folder: string,
+  { recursive, subfolders, others }: { recursive: boolean; subfolders: number; others: number },
+): CornetError {
+  const seen = others === 0 ? '' : ` (of its ${others} files none has an image's extension)`;
+  const deeper = !recursive && subfolders > 0;
+  return new CornetError('DATA_MISSING', `The folder ${folder} holds no images${seen}.`, {
+    hint: deeper
+      ? 'It has subfolders: give --recursive to look into them.'
+      : 'Give --data-path a folder with .jpg, .jpeg, .png, .ppm, .bmp, .pgm, .tif, .tiff or .webp files.',
+  });
+}

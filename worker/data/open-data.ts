@@ -1,0 +1,82 @@
+/** The images that a worker computes with, as the run's configuration tells. */
+import assert from 'node:assert';
+import type { DatasetIndex } from '../../shared/data/dataset-index.ts';
+import type { FileList } from '../../shared/data/file-list.ts';
+import { listImageFolder } from '../../shared/data/image-folder.ts';
+import { cachedIndex, type IndexCacheOptions } from '../../shared/data/index-cache.ts';
+import { Schedule } from '../../shared/data/schedule.ts';
+import { defaults } from '../../shared/defaults.ts';
+import { type AnyConfig, isReadout, type RunConfig, totalSteps } from '../../shared/run-config.ts';
+import type { ImageDecoder } from './decode.ts';
+import { type Batch, type BatchMode, ShardLoader, type Shards } from './prefetch.ts';
+
+export interface RunImages {
+  readonly index: Pick<DatasetIndex, 'root' | 'keptIn'>;
+  readonly fingerprint: string;
+  readonly shards: Shards | null;
+  /** What rounds of jobs go over, in batches that are cut by index. */
+  readonly round: {
+    readonly files: FileList;
+    readonly batchSize: number;
+    readonly mode: BatchMode;
+    readonly skipUnreadable: boolean;
+  };
+}
+
+/** @throws CornetError DATA_MISSING, DATA_INVALID */
+export async function findImages(
+  config: AnyConfig,
+  dataPath: string,
+  cache: IndexCacheOptions,
+): Promise<RunImages> {
+  if (!isReadout(config)) {
+    const index = await cachedIndex(dataPath, ['train', 'val'], cache);
+    const round = { files: index.val, batchSize: config.result.validationBatch };
+    return {
+      index,
+      fingerprint: index.fingerprint,
+      shards: shardsOf(config, index.train),
+      round: { ...round, mode: 'validation', skipUnreadable: false },
+    };
+  }
+  const { task, batchSize, skipUnreadable } = config.result;
+  if (task.type === 'validation') {
+    const index = await cachedIndex(dataPath, ['val'], cache);
+    const round = { files: index.val, batchSize, mode: 'validation', skipUnreadable } as const;
+    return { index, fingerprint: index.fingerprint, shards: null, round };
+  }
+  const { root, files, fingerprint } = await listImageFolder(dataPath, task.recursive);
+  const round = { files, batchSize, mode: 'features', skipUnreadable } as const;
+  return { index: { root, keptIn: null }, fingerprint, shards: null, round };
+}
+
+function shardsOf(config: RunConfig, files: FileList): Shards {
+  const { seed, batchSize, lanes } = config.result;
+  return {
+    files,
+    schedule: new Schedule({ seed, trainSize: files.size, batchSize, lanes }),
+    steps: totalSteps(config),
+    prefetchShards: defaults.prefetchShards,
+  };
+}
+
+/** Loads shards, and the batches of rounds. */
+export function openLoader(
+  { index, shards, round }: RunImages,
+  decoder: ImageDecoder,
+  imageSize: number,
+): { loader: ShardLoader; loadBatch: (batch: number) => Promise<Batch> } {
+  const loader = new ShardLoader({ index, shards, decoder, imageSize });
+  const { files, batchSize } = round;
+  const loadBatch = (batch: number) => {
+    const from = batch * batchSize;
+    const to = Math.min(from + batchSize, files.size);
+    assert(from < to, `there is no batch ${batch}`);
+    return loader.loadBatch(
+      files,
+      Array.from({ length: to - from }, (_, i) => from + i),
+      round,
+    );
+  };
+  return { loader, loadBatch };
+}
