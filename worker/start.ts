@@ -46,7 +46,7 @@ export async function startWorker(options: WorkerOptions): Promise<number> {
   if (fingerprint !== config.result.fingerprint) {
     throw new CornetError(
       'DATA_DIFFERS',
-      `The images in ${images.index.root} have the fingerprint ${fingerprint}, the run's is ${config.result.fingerprint}.`,
+      `The data set at ${images.index.root} has the fingerprint ${fingerprint}, the run's is ${config.result.fingerprint}.`,
     );
   }
   const engine = openEngine(config, options.device);
