@@ -15,7 +15,7 @@ export const partialSuffix = '.partial';
  */
 export async function writeDurably(
   path: string,
-  parts: readonly Uint8Array[],
+  parts: Iterable<Uint8Array>,
   onChunk: (chunk: Uint8Array) => void = () => {},
 ): Promise<void> {
   const partial = path + partialSuffix;

@@ -2,7 +2,7 @@ import assert from 'node:assert';
 import type { BatchResult } from '../shared/protocol.ts';
 
 /** Jobs a member may hold at once: one that computes, one whose images load, one whose result is being stored. */
-const jobsPerMember = 3;
+export const jobsPerMember = 3;
 const deathsAtOneBatch = 3;
 
 /**

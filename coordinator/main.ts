@@ -10,6 +10,12 @@ import { type CheckDataOptions, checkData } from './check-data.ts';
 import { type DoctorOptions, runDoctor } from './doctor.ts';
 import { type LayersOptions, printLayers } from './layers.ts';
 import { addStartOptions, type StartOptions } from './options.ts';
+import {
+  addFeatureOptions,
+  addValidateOptions,
+  type FeatureOptions,
+  type ReadoutOptions,
+} from './readout/options.ts';
 import { startRun } from './start.ts';
 import { printStatus, type StatusOptions } from './status.ts';
 
@@ -63,6 +69,20 @@ program
   .option('--image-size <pixels>', 'side of the square input', wholeNumber(16), defaults.imageSize)
   .option('--json', 'as JSON', false)
   .action((options: LayersOptions) => printLayers(options));
+
+addFeatureOptions(
+  program.command('test').description("Read features of images, as the original's run.py test."),
+).action(async (options: FeatureOptions) => {
+  const { extractFeatures } = await import('./readout/features.ts');
+  throw new Exit(await extractFeatures(options));
+});
+
+addValidateOptions(
+  program.command('validate').description('Validate weights: top-1, top-5, loss, and accuracy by class.'),
+).action(async (options: ReadoutOptions) => {
+  const { validate } = await import('./readout/validate.ts');
+  throw new Exit(await validate(options));
+});
 
 program
   .command('export')

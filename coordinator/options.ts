@@ -158,7 +158,7 @@ export function addStartOptions(command: Command): Command {
 }
 
 /** Devices of the local workers. */
-export function localDevices({ ngpus, cpuWorkers }: StartOptions): string[] {
+export function localDevices({ ngpus, cpuWorkers }: Pick<StartOptions, 'ngpus' | 'cpuWorkers'>): string[] {
   if (ngpus !== undefined && cpuWorkers !== undefined) {
     throw new CornetError(
       'OPTION_INVALID',
@@ -237,7 +237,7 @@ function milliseconds(seconds: number | undefined): number | undefined {
   return seconds === undefined ? undefined : seconds * 1000;
 }
 
-export function chooseThreads(options: StartOptions, localWorkers: number): number {
+export function chooseThreads(options: Pick<StartOptions, 'threads'>, localWorkers: number): number {
   return options.threads ?? Math.max(1, Math.floor(availableParallelism() / Math.max(1, localWorkers)));
 }
 

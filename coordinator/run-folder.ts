@@ -26,6 +26,7 @@ export class RunFolder {
   readonly #lock: RunLock;
   /** The first folder that had to be made for this one, or null. */
   readonly #made: string | null;
+  #discarded = false;
 
   private constructor(path: string, lock: RunLock, made: string | null) {
     this.path = path;
@@ -80,6 +81,11 @@ export class RunFolder {
     return { config, redisSocket: await readRedisNote(path), metricsPath: join(path, metricsName) };
   }
 
+  /** Whether a folder holds a run. */
+  static holdsRun(path: string): Promise<boolean> {
+    return exists(join(path, configName));
+  }
+
   get configPath(): string {
     return join(this.path, configName);
   }
@@ -129,9 +135,19 @@ export class RunFolder {
     await rm(this.#redisPath, { force: true });
   }
 
+  /** Nothing in the folder is of use any more: it will be removed when it is given back. */
+  discard(): void {
+    this.#discarded = true;
+  }
+
   /** Gives the folder back. Nothing of a run that never began stays behind. */
   async release(): Promise<void> {
     await this.#lock.release();
+    if (this.#discarded) await rm(this.path, { recursive: true });
+    else await this.#removeIfUnused();
+  }
+
+  async #removeIfUnused(): Promise<void> {
     if (!(await exists(this.configPath))) await removeEmpty(this.path, this.#made);
   }
 

@@ -15,6 +15,7 @@ export const defaults = {
   saveValEpochs: 0.5,
   keepCheckpoints: 3, // the newest ones, besides those kept for ever, the latest and the best
   validationBatch: 256, // images per validation job
+  featureBatch: 32, // images per features job, fewer where their features take more than `featureBatchBytes`
 } as const;
 
 /** The published recipe of each model: initial learning rate, epochs, epochs between two divisions by ten. */
@@ -24,6 +25,10 @@ export const recipes: Record<ModelName, { learningRate: number; epochs: number; 
   RT: { learningRate: 0.1, epochs: 25, stepSize: 10 },
   S: { learningRate: 0.1, epochs: 43, stepSize: 20 },
 };
+
+/** Bytes of features that one job yields by default, and at most; feature files that are synced at once. */
+export const featureBatchBytes = { default: 32 * 1024 ** 2, most: 1024 ** 3 } as const;
+export const featureFilesAtOnce = 8;
 
 /** What one picture may cost at most, so that a bad file exhausts neither memory nor time. */
 export const imageLimits = {

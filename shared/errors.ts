@@ -41,6 +41,16 @@ export const errorTable = {
     meaning: 'The output folder already holds a run.',
     remedy: 'Continue that run with --resume, or give another --output-path.',
   },
+  OUTPUT_EXISTS: {
+    exit: exitCodes.error,
+    meaning: 'A file that would be written is there already, and was made with other settings.',
+    remedy: 'Move or remove the named file, or give another --output-path.',
+  },
+  READOUT_UNFINISHED: {
+    exit: exitCodes.usage,
+    meaning: 'The output folder holds an unfinished read-out that was begun with other settings.',
+    remedy: 'Finish it with its own settings, remove the named folder, or give another --output-path.',
+  },
   RUN_MISSING: {
     exit: exitCodes.error,
     meaning: 'There is no run to resume in the output folder.',

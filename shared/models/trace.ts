@@ -1,6 +1,6 @@
 /**
  * What can be known of a model without a tensor library: one forward pass over shapes alone, in which every value
- * remembers the parameters it came from.
+ * remembers the parameters it came from, and whether the images had a part in it.
  */
 import assert from 'node:assert/strict';
 import { CornetError } from '../errors.ts';
@@ -16,6 +16,8 @@ export interface Tap {
   readonly timeStep: number | null;
   /** Shape of its value for the traced batch. */
   readonly shape: readonly number[];
+  /** Whether the image has arrived here: before, the value is the same for every image. */
+  readonly seesImage: boolean;
 }
 
 export interface ModelTrace {
@@ -48,15 +50,17 @@ export function traceModel(model: Model, batch: number, imageSize: number): Mode
     model.entries.map(({ name, shape, kind }) => [name, traced(shape, kind === 'parameter' ? [name] : [])]),
   );
   const taps: Tap[] = [];
-  const pass = new Pass(new ShapeOps(), weights, true, (name, timeStep, { shape }) =>
-    taps.push({ name, timeStep, shape }),
+  const pass = new Pass(new ShapeOps(), weights, true, (name, timeStep, { shape, seesImage }) =>
+    taps.push({ name, timeStep, shape, seesImage }),
   );
-  const logits = model.forward(pass, traced([batch, 3, imageSize, imageSize], []));
+  const images = { ...traced([batch, 3, imageSize, imageSize], []), seesImage: true };
+  const logits = model.forward(pass, images);
   return { taps, trained: logits.parameters };
 }
 
 interface Traced extends Tensor {
   readonly parameters: ReadonlySet<string>;
+  readonly seesImage: boolean;
 }
 
 function traced(
@@ -66,7 +70,7 @@ function traced(
 ): Traced {
   const all = new Set(parameters);
   for (const source of sources) for (const name of source?.parameters ?? []) all.add(name);
-  return { shape, parameters: all };
+  return { shape, parameters: all, seesImage: sources.some((source) => source?.seesImage ?? false) };
 }
 
 const windows = (length: number, size: number, stride: number, padding: number): number =>
