@@ -360,7 +360,7 @@ export class Conductor {
     }
     await this.#rememberNumerics();
     await output.store(batch, result, bytes);
-    faults.at('stored', step);
+    faults.at('stored', step, batch);
     this.tell({ type: 'stored', step, batch, result, outcome: 'stored' });
   }
 

@@ -1,5 +1,5 @@
 /**
- * Fault points: named places where a process kills itself if `CORNET_FAULT=<point>@<step>[:<lane>]` says so, once per
+ * Fault points: named places where a process kills itself if `CORNET_FAULT=<point>@<step>[:<lane or batch>]` says so, once per
  * run folder. They are how the tests show that a death at any of them costs time and nothing else.
  */
 import { closeSync, openSync } from 'node:fs';
@@ -19,7 +19,7 @@ export const faultPoints = {
     applied: 'the update is done, nobody knows',
     serving: 'the snapshot is asked for',
     served: 'the snapshot is published, nobody knows',
-    evaluating: 'a validation batch is asked for',
+    evaluating: 'a batch of a round is asked for',
     evaluated: 'its result is there, nobody knows',
   },
   coordinator: {
@@ -58,9 +58,13 @@ export class Faults<S extends Side> {
     }
     const match = /^([a-z-]+)@(\d+)(?::(\d+))?$/.exec(text);
     if (match === null || !names.has(match[1]!)) {
-      throw new CornetError('OPTION_INVALID', `${faultVariable}=${text} is not <point>@<step>[:<lane>].`, {
-        hint: `Points: ${[...names].join(', ')}.`,
-      });
+      throw new CornetError(
+        'OPTION_INVALID',
+        `${faultVariable}=${text} is not <point>@<step>[:<lane or batch>].`,
+        {
+          hint: `Points: ${[...names].join(', ')}.`,
+        },
+      );
     }
     const [, point, step, lane] = match;
     this.#armed = {
@@ -71,7 +75,7 @@ export class Faults<S extends Side> {
     };
   }
 
-  /** Does not return if this is the place. */
+  /** Does not return if this is the place. @param lane or the batch of a round */
   at(point: FaultPoint<S>, step: number, lane: number | null = null): void {
     if (this.#isHere(point, step, lane)) process.kill(process.pid, 'SIGKILL');
   }

@@ -320,7 +320,7 @@ export class WorkerShell {
 
   async #evaluate({ ticket, batch, token }: Action<'evaluate'>): Promise<void> {
     const { loadBatch, faults } = this.#parts;
-    faults.at('evaluating', ticket.step);
+    faults.at('evaluating', ticket.step, batch);
     const { images, labels, unreadable } = await loadBatch(batch);
     const scores = await this.#onEngine(ticket, (engine) =>
       engine.call('evaluate', [images, labels], [images.buffer, labels.buffer]),
@@ -329,7 +329,7 @@ export class WorkerShell {
       scores === null
         ? null
         : { type: 'scores', ...finite(scores), classes: [...scores.classes], unreadable };
-    faults.at('evaluated', ticket.step);
+    faults.at('evaluated', ticket.step, batch);
     this.#event({ type: 'batch-done', ticket, batch, result, token });
   }
 
@@ -337,7 +337,7 @@ export class WorkerShell {
     const { config, member, loadBatch, faults } = this.#parts;
     assert(isReadout(config) && config.result.task.type === 'features');
     const { taps, dtype: type } = config.result.task;
-    faults.at('evaluating', ticket.step);
+    faults.at('evaluating', ticket.step, batch);
     const { images, unreadable } = await loadBatch(batch);
     const empty = unreadable.map(({ position }) => position);
     const rows = await this.#onEngine(ticket, (engine) =>
@@ -351,7 +351,7 @@ export class WorkerShell {
             ref: await this.#blobs.put(names.features(member.era, batch, member.id), rows, publish),
             unreadable,
           };
-    faults.at('evaluated', ticket.step);
+    faults.at('evaluated', ticket.step, batch);
     this.#event({ type: 'batch-done', ticket, batch, result, token });
   }
 

@@ -1,0 +1,199 @@
+import { createHash } from 'node:crypto';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'ava';
+import { buildModel } from '../../shared/models/family.ts';
+import { Draws } from '../../shared/random.ts';
+import { writeFormulaWeights } from '../helpers/formula-weights.ts';
+import { type Command, Stage } from '../helpers/run.ts';
+
+const pictures = 2_000;
+const batchSize = 16;
+/** Batches of the read-out, at which somebody dies. */
+const coordinatorDiesAt = 50;
+const workerDiesAt = 90;
+
+let shared: { folder: string; images: string; weights: string; whole: Map<string, string> };
+
+function extract(stage: Stage, output: string, more: string[], env: NodeJS.ProcessEnv = {}): Command {
+  const what = ['--model', 'Z', '--imsize', '32', '--tap', 'all', '--batch-size', String(batchSize)];
+  const how = ['--weights', shared.weights, '--threads', '1', '-o', output, ...more];
+  const images = more.includes('--data-path') ? [] : ['--data-path', shared.images];
+  return stage.start('coordinator', ['test', ...what, ...images, ...how], env);
+}
+
+/** Names of the files of a folder, with their SHA-256. */
+const contents = (folder: string) =>
+  new Map(
+    readdirSync(folder).map((name) => [
+      name,
+      createHash('sha256')
+        .update(readFileSync(join(folder, name)))
+        .digest('hex'),
+    ]),
+  );
+const unfinished = (output: string) => join(output, 'CORnet-Z_features.unfinished');
+const stored = (output: string) =>
+  existsSync(join(unfinished(output), 'journal.jsonl'))
+    ? readFileSync(join(unfinished(output), 'journal.jsonl'), 'utf8').split('\n').length - 1
+    : 0;
+
+/** The floats of a `.npy` file. */
+function rowsOf(file: Buffer, rows: number): Float32Array[] {
+  const begin = 10 + file.readUInt16LE(8);
+  const values = new Float32Array(file.buffer.slice(file.byteOffset + begin, file.byteOffset + file.length));
+  const width = values.length / rows;
+  return Array.from({ length: rows }, (_, row) => values.slice(row * width, (row + 1) * width));
+}
+
+test.before(() => {
+  const folder = mkdtempSync(join(tmpdir(), 'cornet-test-'));
+  const images = join(folder, 'images');
+  mkdirSync(images);
+  for (let i = 0; i < pictures; i++) {
+    const draws = new Draws(7, 1, i);
+    const [width, height] = [4 + draws.integer(12), 4 + draws.integer(12)];
+    const pixels = Buffer.from(Array.from({ length: width * height * 3 }, () => draws.integer(256)));
+    writeFileSync(
+      join(images, `${i}.ppm`),
+      Buffer.concat([Buffer.from(`P6 ${width} ${height} 255\n`), pixels]),
+    );
+  }
+  const weights = join(folder, 'z.safetensors');
+  writeFormulaWeights(weights, buildModel('Z', 1));
+  shared = { folder, images, weights, whole: new Map() };
+});
+
+test.after.always(() => rmSync(shared.folder, { recursive: true }));
+
+test.serial('the features of 2,000 pictures, read without a disturbance', async (t) => {
+  const stage = new Stage(t);
+  const output = join(stage.folder, 'out');
+  const command = extract(stage, output, ['--cpu-workers', '2']);
+  t.is(await command.ended, 0, command.stderr);
+  shared.whole = contents(output);
+  const names = ['V1_output', 'V2_output', 'V4_output', 'IT_output', 'decoder_avgpool'];
+  t.deepEqual(
+    [...shared.whole.keys()].sort(),
+    names.flatMap((name) => [`CORnet-Z_${name}_feats.json`, `CORnet-Z_${name}_feats.npy`]).sort(),
+  );
+  const { files } = JSON.parse(readFileSync(join(output, 'CORnet-Z_V1_output_feats.json'), 'utf8'));
+  t.deepEqual(files, readdirSync(shared.images).sort());
+  const rows = rowsOf(readFileSync(join(output, 'CORnet-Z_decoder_avgpool_feats.npy')), pictures);
+  t.is(new Set(rows.map((row) => row.join())).size, pictures, 'every picture has features of its own');
+  t.deepEqual(stage.processes(), []);
+});
+
+test.serial('a coordinator killed in the middle, then a worker: the same bytes', async (t) => {
+  const stage = new Stage(t);
+  const output = join(stage.folder, 'out');
+  const dying = { CORNET_FAULT: `stored@0:${coordinatorDiesAt}` };
+  const first = extract(stage, output, ['--cpu-workers', '2'], dying);
+  t.is(await first.ended, 'SIGKILL');
+  await stage.empty();
+  const before = stored(output);
+  t.true(before > coordinatorDiesAt / 2 && before < pictures / batchSize, `${before} batches are stored`);
+  t.deepEqual(readdirSync(output), ['CORnet-Z_features.unfinished'], 'nothing unfinished looks finished');
+
+  rmSync(join(unfinished(output), 'fault'));
+  const orphaned = { CORNET_FAULT: `evaluated@0:${workerDiesAt}` };
+  const second = extract(stage, output, ['--cpu-workers', '2'], orphaned);
+  t.is(await second.ended, 0, second.stderr);
+  t.regex(second.stdout, /is dropped: its process ended \(killed by SIGKILL\)/);
+  t.deepEqual(contents(output), shared.whole);
+});
+
+test.serial('another number of workers, Ctrl-C and a resume change no byte', async (t) => {
+  const stage = new Stage(t);
+  const output = join(stage.folder, 'out');
+  const first = extract(stage, output, ['--cpu-workers', '1']);
+  await first.until('some batches are stored', () => stored(output) > 2);
+  first.signal('SIGTERM');
+  t.is(await first.ended, 75, first.stderr);
+  t.regex(first.stdout, /Stopped: \d+ of 2000 images are done. Go on with the same command./);
+
+  const other = extract(stage, output, ['--cpu-workers', '1', '--dtype', 'float16']);
+  t.is(await other.ended, 2);
+  t.regex(other.stderr, /unfinished read-out with another value of --dtype. \[READOUT_UNFINISHED\]/);
+
+  const second = extract(stage, output, ['--cpu-workers', '3']);
+  t.is(await second.ended, 0, second.stderr);
+  t.deepEqual(contents(output), shared.whole);
+
+  const again = extract(stage, output, []);
+  t.is(await again.ended, 0, again.stderr);
+  t.regex(again.stdout, /^Nothing to do/);
+  const different = extract(stage, output, ['--dtype', 'float16']);
+  t.is(await different.ended, 1);
+  t.regex(different.stderr, /is there already, and it was made with other settings. \[OUTPUT_EXISTS\]/);
+});
+
+test.serial('a picture that cannot be read stops the read-out, or has a row of NaN', async (t) => {
+  const stage = new Stage(t);
+  const images = join(stage.folder, 'pictures');
+  mkdirSync(images);
+  for (let i = 0; i < 8; i++) cpSync(join(shared.images, `${i}.ppm`), join(images, `${i}.ppm`));
+  const sound = join(stage.folder, 'sound');
+  const undisturbed = extract(stage, sound, ['--data-path', images]);
+  t.is(await undisturbed.ended, 0, undisturbed.stderr);
+
+  writeFileSync(join(images, '5.ppm'), 'P6 4 4 255\nshort');
+  const output = join(stage.folder, 'out');
+  const stopped = extract(stage, output, ['--data-path', images]);
+  t.is(await stopped.ended, 1);
+  t.regex(stopped.stderr, /pictures\/5\.ppm cannot be read: .* \[IMAGE_UNREADABLE\]/);
+  rmSync(output, { recursive: true });
+
+  const skipping = extract(stage, output, ['--data-path', images, '--skip-unreadable']);
+  t.is(await skipping.ended, 0, skipping.stderr);
+  const name = 'CORnet-Z_IT_output_feats';
+  const [rows, others] = [output, sound].map((folder) =>
+    rowsOf(readFileSync(join(folder, `${name}.npy`)), 8),
+  );
+  t.true(rows![5]!.every(Number.isNaN));
+  for (const row of [0, 1, 2, 3, 4, 6, 7]) t.deepEqual(rows![row], others![row]);
+  const { unreadable } = JSON.parse(readFileSync(join(output, `${name}.json`), 'utf8'));
+  t.is(unreadable.length, 1);
+  t.like(unreadable[0], { row: 5, file: '5.ppm' });
+});
+
+test.serial('what cannot be read out is refused before anything is written', async (t) => {
+  const stage = new Stage(t);
+  const output = join(stage.folder, 'out');
+  const empty = join(stage.folder, 'empty');
+  const nested = join(stage.folder, 'nested');
+  mkdirSync(join(nested, 'below'), { recursive: true });
+  mkdirSync(empty);
+  writeFileSync(join(stage.folder, 'file'), '');
+  const refused: [string[], number, RegExp][] = [
+    [
+      ['--data-path', join(stage.folder, 'none')],
+      1,
+      /none cannot be read: it does not exist. \[DATA_MISSING\]/,
+    ],
+    [['--data-path', empty], 1, /holds no images. \[DATA_MISSING\]/],
+    [['--data-path', nested], 1, /\[DATA_MISSING\]\nIt has subfolders: give --recursive/],
+    [['--tap', 'V4.outptu'], 2, /no output V4.outptu. \[OPTION_INVALID\]\nNearest names: V4.output, /],
+    [['--tap', 'V4.output', '--time-step', '1'], 2, /computes V4.output once .* no --time-step 1/],
+    [['--weights', join(stage.folder, 'none.pth')], 1, /does not exist. \[WEIGHTS_MISSING\]/],
+    [['--batch-size', '100000'], 2, /jobs of \d+ MB of features. \[OPTION_INVALID\]\nGive at most \d+/],
+    [['-o', join(stage.folder, 'file')], 1, /\[FOLDER_NOT_WRITABLE\]/],
+    [['--time-step', 'first'], 2, /It must be last, all, or a whole number/],
+  ];
+  for (const [more, code, message] of refused) {
+    const command = extract(stage, output, more);
+    t.is(await command.ended, code, more.join(' '));
+    t.regex(command.stderr, message);
+    t.false(existsSync(output), more.join(' '));
+  }
+});
