@@ -11,6 +11,8 @@ export interface FleetOptions {
   /** One process each: `cpu`, `cuda:0`, … */
   devices: readonly string[];
   dataPath: string;
+  /** Where they serve their metrics; undefined: for this machine only. */
+  metricsHost: string | undefined;
   environment: NodeJS.ProcessEnv;
   /** Every line that a worker prints. */
   line: (text: string) => void;
@@ -74,9 +76,10 @@ export class Fleet {
 
   #spawn(post: Post): void {
     if (this.#stopping) return;
-    const { run, dataPath, environment } = this.#options;
+    const { run, dataPath, metricsHost, environment } = this.#options;
     const script = join(packageRoot, 'dist', 'worker', 'main.js');
     const argv = [script, 'start', '--run', run, '--device', post.device, '--data-path', dataPath];
+    if (metricsHost !== undefined) argv.push('--metrics-host', metricsHost);
     // Detached: Ctrl-C in the terminal reaches only the coordinator. When that dies, the IPC channel closes.
     const child = spawn(process.execPath, argv, {
       env: environment,

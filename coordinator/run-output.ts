@@ -31,6 +31,8 @@ export interface RunObserver {
   /** Another shard of the same step is computed for the second time. */
   recomputed(): void;
   redisAnswered(seconds: number): void;
+  /** The run ended with an error. The command ends when this returns, after bounded time. */
+  failed(code: string): Promise<void>;
 }
 
 /** What the conductor shows of the run while it works. */

@@ -39,6 +39,8 @@ export interface Service {
   bytesNeeded: number;
   /** Opens the port of the live page and the metrics; null: the run has none. */
   openHttp: (() => Promise<HttpServer>) | null;
+  /** Where local workers serve their metrics; undefined: for this machine only. */
+  metricsHost: string | undefined;
 }
 
 /** What the course of a run is made with. */
@@ -156,7 +158,7 @@ async function serveOnRedis<R>(service: Service, parts: Parts<R>): Promise<R> {
 }
 
 async function conductRun<R>(
-  { config, devices, folder, interruption }: Service,
+  { config, devices, folder, interruption, metricsHost }: Service,
   { redis: { url, server }, connections, prepare }: Parts<R>,
   { main: log, ofWorker }: RunLog,
   http: HttpServer | null,
@@ -222,6 +224,7 @@ async function conductRun<R>(
     run: config.run,
     devices,
     dataPath: config.options.dataPath,
+    metricsHost,
     environment: {
       ...workerEnvironment(process.env, {
         threads: config.threads,
@@ -261,6 +264,10 @@ async function conductRun<R>(
     display.end();
     log.info({ outcome: outcome.outcome }, 'Finished.');
     return await course.report(outcome);
+  } catch (error) {
+    await fleet.stop();
+    await observer.failed(describeError(error).code);
+    throw error;
   } finally {
     display.end();
     await fleet.stop();

@@ -51,6 +51,7 @@ export async function startRun(options: StartOptions): Promise<RunReport> {
         redisUrl: options.redis,
         bytesNeeded: bytesNeeded(config),
         openHttp: () => openHttp(options),
+        metricsHost: options.metricsHost,
       };
       return await serveRun(service, (surroundings) =>
         prepareTraining({ options, config, devices, folder }, surroundings),

@@ -51,6 +51,8 @@ export function workerEnvironment(
     // Threads that spin while they wait take the cores from those that work, when there are more threads than cores.
     ...(workers * threads > cores ? { OMP_WAIT_POLICY: 'passive' } : {}),
     GLIBC_TUNABLES: mallocTunables,
+    // cuda:N is the card that nvidia-smi calls N.
+    CUDA_DEVICE_ORDER: environment.CUDA_DEVICE_ORDER ?? 'PCI_BUS_ID',
     // Without it cuBLAS has no deterministic algorithms (PyTorch, "Reproducibility").
     CUBLAS_WORKSPACE_CONFIG: ':4096:8',
     // libuv's pool decodes images and reads files.

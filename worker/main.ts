@@ -5,6 +5,7 @@ import { availableParallelism } from 'node:os';
 import { Command, Option } from 'commander';
 import { Exit, runCommand, wholeNumber } from '../shared/command-line.ts';
 import { splitNames } from '../shared/data/dataset-index.ts';
+import { http } from '../shared/defaults.ts';
 import { exitCodes } from '../shared/errors.ts';
 import { onStopSignals } from '../shared/stop-signals.ts';
 import { version } from '../shared/version.ts';
@@ -36,6 +37,11 @@ program
     "the data set on this host (default: the same path as on the coordinator's)",
   )
   .option('-j, --workers <n>', 'images decoded at once (default: as the run says)', wholeNumber(1))
+  .option('--metrics-port <n>', 'port of its metrics (default: any that is free)', wholeNumber(0, 65_535))
+  .option(
+    '--metrics-host <address>',
+    `address to serve them on (default: ${http.host}, where only this machine can read them)`,
+  )
   .action(async (options: WorkerOptions) => {
     // A local worker dies with its coordinator.
     process.on('disconnect', () => process.exit(exitCodes.error));
@@ -62,7 +68,8 @@ program
   });
 
 /** Starts this command again in the environment that the libraries need; returns its exit code. */
-async function startAgain({ redis, run, device, dataPath, workers }: WorkerOptions): Promise<number> {
+async function startAgain(options: WorkerOptions): Promise<number> {
+  const { redis, run, device, dataPath, workers, metricsPort, metricsHost } = options;
   const config = await findRun(redis, run);
   const environment = workerEnvironment(process.env, {
     threads: config.threads,
@@ -73,6 +80,8 @@ async function startAgain({ redis, run, device, dataPath, workers }: WorkerOptio
   const argv = [process.argv[1]!, 'start', '--run', config.run, '--device', device];
   if (dataPath !== undefined) argv.push('--data-path', dataPath);
   if (workers !== undefined) argv.push('--workers', String(workers));
+  if (metricsPort !== undefined) argv.push('--metrics-port', String(metricsPort));
+  if (metricsHost !== undefined) argv.push('--metrics-host', metricsHost);
   // Detached: Ctrl-C in the terminal reaches only this process, which passes it on. When this dies, the channel closes.
   const child = spawn(process.execPath, argv, {
     env: { ...environment, CORNET_REDIS_URL: redis },

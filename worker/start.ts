@@ -7,9 +7,11 @@ import { type Logger, pino } from 'pino';
 import { RedisBlobs } from '../shared/blobs.ts';
 import { Carriers, placeOfThisProcess } from '../shared/carriers.ts';
 import { userIndexCache } from '../shared/data/index-cache.ts';
-import { timeouts } from '../shared/defaults.ts';
-import { CornetError, exitCodes } from '../shared/errors.ts';
+import { http as httpDefaults, timeouts } from '../shared/defaults.ts';
+import { CornetError, describeError, exitCodes } from '../shared/errors.ts';
 import { Faults } from '../shared/faults.ts';
+import { HttpServer } from '../shared/http-server.ts';
+import { Metrics } from '../shared/metrics.ts';
 import { era as eraSchema, names } from '../shared/protocol.ts';
 import { connectRedis, OutageLog, redisOptions } from '../shared/redis.ts';
 import { type AnyConfig, isReadout } from '../shared/run-config.ts';
@@ -17,11 +19,13 @@ import { BlobClient, BlobServer } from '../shared/socket-blobs.ts';
 import { onStopSignals } from '../shared/stop-signals.ts';
 import { lastEntry, StreamReader } from '../shared/streams.ts';
 import { version } from '../shared/version.ts';
+import { Card } from './card.ts';
 import { openDecoder } from './data/decode.ts';
 import { findImages, openLoader } from './data/open-data.ts';
 import { EngineClient } from './engine/engine-client.ts';
 import { findRun } from './find-run.ts';
 import { Member } from './member.ts';
+import { WorkerMetrics } from './metrics.ts';
 import { WorkerShell } from './worker.ts';
 
 export interface WorkerOptions {
@@ -30,12 +34,15 @@ export interface WorkerOptions {
   device: string;
   dataPath?: string;
   workers?: number;
+  metricsPort?: number;
+  metricsHost?: string;
 }
 
 /** Serves a run to its end; returns the exit code. */
 export async function startWorker(options: WorkerOptions): Promise<number> {
   const config = await findRun(options.redis, options.run);
   const log = openLog(options.device);
+  const http = await openHttp(options, log);
   const dataPath = resolve(options.dataPath ?? config.options.dataPath);
   const images = await findImages(
     config,
@@ -84,7 +91,14 @@ export async function startWorker(options: WorkerOptions): Promise<number> {
     numerics,
     probe,
     vectorLength,
+    ...(http === null ? {} : { metrics: http.address }),
   });
+  const now = () => performance.now();
+  const metrics = new Metrics(now);
+  const { run } = config;
+  const { device } = options;
+  const workerMetrics = new WorkerMetrics({ metrics, run, host: hostname(), device, numerics, now });
+  const card = new Card(device, process.env);
   const decodeThreads = options.workers ?? config.options.decodeThreads;
   const decoder = openDecoder(decodeThreads);
   log.info({ decodeThreads }, `Images are decoded by ${decoder.description}.`);
@@ -102,13 +116,37 @@ export async function startWorker(options: WorkerOptions): Promise<number> {
     queueConnection: redisOptions(options.redis),
     log,
     faults: new Faults(process.env),
+    metrics: workerMetrics,
     announce: (worker) => process.send?.({ worker }),
   });
+  workerMetrics.readFrom({
+    ...{ blobs, loader },
+    step: () => member.step,
+    vitals: () => engine.call('vitals', []),
+    utilization: () => card.utilization,
+  });
+  http?.serve([metrics.route], (path, error) =>
+    log.warn({ path, error: describeError(error).message }, 'A request over HTTP failed.'),
+  );
   const { error } = await shell.work(leaveOnRequest());
-  await Promise.allSettled([loader.close(), engine.close(), blobs.close()]);
+  card.close();
+  await Promise.allSettled([loader.close(), engine.close(), blobs.close(), http?.close()]);
   for (const connection of [redis, blobRedis, readerRedis]) connection.disconnect();
   if (error !== null) throw error;
   return exitCodes.complete;
+}
+
+/** Metrics are no reason not to work, unless somebody asked where they are to be. */
+async function openHttp(
+  { metricsHost, metricsPort }: WorkerOptions,
+  log: Logger,
+): Promise<HttpServer | null> {
+  const listening = HttpServer.listen(metricsHost ?? httpDefaults.host, metricsPort ?? 0);
+  if (metricsPort !== undefined || metricsHost !== undefined) return listening;
+  return listening.catch((error: Error) => {
+    log.warn(`There are no metrics of this worker: ${error.message}`);
+    return null;
+  });
 }
 
 function openEngine(config: AnyConfig, device: string): EngineClient {

@@ -7,7 +7,7 @@ import type { Carriers } from '../shared/carriers.ts';
 import { timeouts } from '../shared/defaults.ts';
 import { CornetError, describeError } from '../shared/errors.ts';
 import type { Faults } from '../shared/faults.ts';
-import type { BatchResult, BlobRef } from '../shared/protocol.ts';
+import type { BatchResult, BlobRef, CarrierName } from '../shared/protocol.ts';
 import { downMessage, era as eraSchema, names } from '../shared/protocol.ts';
 import { type AnyConfig, isReadout } from '../shared/run-config.ts';
 import { append, type StreamReader } from '../shared/streams.ts';
@@ -17,6 +17,7 @@ import type { EngineClient } from './engine/engine-client.ts';
 import { fetchSlices, fetchVectors } from './exchange/vectors.ts';
 import { JobQueue } from './job-queue.ts';
 import type { Member, MemberAction, MemberEvent, ShardResult, Ticket } from './member.ts';
+import type { WorkerMetrics } from './metrics.ts';
 
 type Action<T extends MemberAction['type']> = MemberAction & { type: T };
 
@@ -38,6 +39,7 @@ export interface WorkerParts {
   queueConnection: RedisOptions;
   log: Logger;
   faults: Faults<'worker'>;
+  metrics: Pick<WorkerMetrics, 'timing' | 'askingRedis' | 'computed' | 'tried' | 'named'>;
   /** Tells the parent process, if there is one, by which id this worker goes. */
   announce: (worker: string) => void;
 }
@@ -125,8 +127,10 @@ export class WorkerShell {
 
   /** What is due at every heartbeat. */
   async #look(): Promise<void> {
-    const { member, redis, config, log } = this.#parts;
-    const [eraText, status] = await redis.mget(names.era(config.run), names.status(config.run));
+    const { member, redis, config, log, metrics } = this.#parts;
+    const [eraText, status] = await metrics.askingRedis(
+      redis.mget(names.era(config.run), names.status(config.run)),
+    );
     if (eraText) {
       const era = eraSchema.parse(JSON.parse(eraText));
       if (era.term !== member.era.term || era.boot !== member.era.boot) {
@@ -193,7 +197,7 @@ export class WorkerShell {
   }
 
   async #openQueue(worker: string): Promise<void> {
-    const { config, queueConnection, log, announce } = this.#parts;
+    const { config, queueConnection, log, announce, metrics } = this.#parts;
     const former = this.#queue;
     this.#queue = new JobQueue(
       { run: config.run, worker, connection: queueConnection },
@@ -205,6 +209,7 @@ export class WorkerShell {
       (sentence) => log.warn(sentence),
     );
     announce(worker);
+    metrics.named(worker);
     await former?.close();
   }
 
@@ -215,26 +220,23 @@ export class WorkerShell {
   }
 
   async #compute({ ticket, lane, publish, token }: Action<'compute'>): Promise<void> {
-    const { loader, member } = this.#parts;
-    const { faults } = this.#parts;
+    const { loader, faults, metrics } = this.#parts;
     faults.at('computing', ticket.step, lane);
     let held = this.#held(ticket, lane);
     if (held === null) {
-      const { images, labels } = await loader.get(ticket.step, lane);
-      const scores = await this.#onEngine(ticket, (engine) =>
+      const { images, labels } = await metrics.timing('data', loader.get(ticket.step, lane));
+      const report = await this.#onEngine(ticket, (engine) =>
         engine.call('computeShard', [lane, images, labels], [images.buffer, labels.buffer]),
       );
-      if (scores === null)
+      if (report === null)
         return this.#event({ type: 'computed', ticket, lane, result: noResult, ref: null, token });
-      held = { of: ticketOf(ticket), result: finite(scores), ref: null };
+      metrics.computed(lane, report);
+      held = { of: ticketOf(ticket), result: finite(report), ref: null };
       this.#vectors.set(lane, held);
     }
     faults.at('computed', ticket.step, lane);
-    if (publish !== null) {
-      const bytes = await this.#onEngine(ticket, (engine) => engine.call('vectorBytes', [lane]));
-      if (bytes !== null)
-        held.ref = await this.#blobs.put(names.vector(member.era, ticket.step, lane), bytes, publish);
-    }
+    if (publish !== null)
+      held.ref = (await metrics.timing('publish', this.#publish(ticket, lane, publish))) ?? held.ref;
     faults.at('published', ticket.step, lane);
     this.#event({
       type: 'computed',
@@ -246,6 +248,12 @@ export class WorkerShell {
     });
   }
 
+  async #publish(ticket: Ticket, lane: number, carrier: CarrierName): Promise<BlobRef | null> {
+    const bytes = await this.#onEngine(ticket, (engine) => engine.call('vectorBytes', [lane]));
+    if (bytes === null) return null;
+    return this.#blobs.put(names.vector(this.#parts.member.era, ticket.step, lane), bytes, carrier);
+  }
+
   /** The vector of a lane, if the engine has computed it for this very state. */
   #held(ticket: Ticket, lane: number) {
     const held = this.#vectors.get(lane);
@@ -254,7 +262,8 @@ export class WorkerShell {
 
   async #fetchVectors({ ticket, begin, end, vectors }: Action<'fetch-vectors'>): Promise<void> {
     const own = (lane: number) => this.#held(ticket, lane) !== null;
-    const fetched = await fetchVectors(this.#blobs, { begin, end, vectors, own });
+    const fetching = fetchVectors(this.#blobs, { begin, end, vectors, own });
+    const fetched = await this.#parts.metrics.timing('fetch_vectors', fetching);
     if ('missing' in fetched)
       return this.#event({ type: 'vectors-fetched', ticket, missing: fetched.missing });
     this.#parted.clear();
@@ -263,23 +272,27 @@ export class WorkerShell {
   }
 
   async #reduce({ ticket, publish }: Action<'reduce'>): Promise<void> {
-    const { member, faults } = this.#parts;
+    const { member, faults, metrics } = this.#parts;
     const fetched = this.#parted.get(exchangeOf(ticket));
     if (fetched === undefined) return; // a newer exchange has begun
     const { begin, end, parts } = fetched;
     faults.at('reducing', ticket.step);
-    const reduced = await this.#onEngine(ticket, (engine) => engine.call('reduce', [begin, end, parts]));
+    const reducing = this.#onEngine(ticket, (engine) => engine.call('reduce', [begin, end, parts]));
+    const reduced = await metrics.timing('reduce', reducing);
     if (reduced === null) return;
     const name = names.slice(member.era, ticket.step, ticket.generation!, member.id);
     const ref =
-      publish !== null && reduced.finite ? await this.#blobs.put(name, reduced.bytes, publish) : null;
+      publish !== null && reduced.finite
+        ? await metrics.timing('publish', this.#blobs.put(name, reduced.bytes, publish))
+        : null;
     faults.at('reduced', ticket.step);
     this.#event({ type: 'reduced', ticket, ref, bad: reduced.firstBad });
   }
 
   async #fetchSlices({ ticket, slices }: Action<'fetch-slices'>): Promise<void> {
-    const { member, vectorLength } = this.#parts;
-    const gathered = await fetchSlices(this.#blobs, slices, { vectorLength, worker: member.id });
+    const { member, vectorLength, metrics } = this.#parts;
+    const fetching = fetchSlices(this.#blobs, slices, { vectorLength, worker: member.id });
+    const gathered = await metrics.timing('fetch_slices', fetching);
     this.#gathered.clear();
     if (gathered !== null) this.#gathered.set(exchangeOf(ticket), gathered);
     this.#event({ type: 'slices-fetched', ticket, complete: gathered !== null });
@@ -290,9 +303,11 @@ export class WorkerShell {
     const [slices] = this.#gathered.values();
     assert(slices !== undefined);
     const updated = ticket.step - 1; // the ticket is of the state to come
-    this.#parts.faults.at('applying', updated);
-    await this.#onEngine(ticket, (engine) => engine.call('apply', [learningRate, slices]));
-    this.#parts.faults.at('applied', updated);
+    const { faults, metrics } = this.#parts;
+    faults.at('applying', updated);
+    const applying = this.#onEngine(ticket, (engine) => engine.call('apply', [learningRate, slices]));
+    await metrics.timing('apply', applying);
+    faults.at('applied', updated);
     this.#event({ type: 'applied', ticket });
   }
 
@@ -319,9 +334,10 @@ export class WorkerShell {
   }
 
   async #evaluate({ ticket, batch, token }: Action<'evaluate'>): Promise<void> {
-    const { loadBatch, faults } = this.#parts;
+    const { loadBatch, faults, metrics } = this.#parts;
     faults.at('evaluating', ticket.step, batch);
     const { images, labels, unreadable } = await loadBatch(batch);
+    const count = labels.length;
     const scores = await this.#onEngine(ticket, (engine) =>
       engine.call('evaluate', [images, labels], [images.buffer, labels.buffer]),
     );
@@ -329,16 +345,18 @@ export class WorkerShell {
       scores === null
         ? null
         : { type: 'scores', ...finite(scores), classes: [...scores.classes], unreadable };
+    metrics.tried(count);
     faults.at('evaluated', ticket.step, batch);
     this.#event({ type: 'batch-done', ticket, batch, result, token });
   }
 
   async #extract({ ticket, batch, publish, token }: Action<'extract'>): Promise<void> {
-    const { config, member, loadBatch, faults } = this.#parts;
+    const { config, member, loadBatch, faults, metrics } = this.#parts;
     assert(isReadout(config) && config.result.task.type === 'features');
     const { taps, dtype: type } = config.result.task;
     faults.at('evaluating', ticket.step, batch);
-    const { images, unreadable } = await loadBatch(batch);
+    const { images, labels, unreadable } = await loadBatch(batch);
+    const count = labels.length;
     const empty = unreadable.map(({ position }) => position);
     const rows = await this.#onEngine(ticket, (engine) =>
       engine.call('features', [images, { taps, type, empty }], [images.buffer]),
@@ -351,6 +369,7 @@ export class WorkerShell {
             ref: await this.#blobs.put(names.features(member.era, batch, member.id), rows, publish),
             unreadable,
           };
+    metrics.tried(count);
     faults.at('evaluated', ticket.step, batch);
     this.#event({ type: 'batch-done', ticket, batch, result, token });
   }

@@ -96,6 +96,7 @@ export interface RunMetricsOptions {
 
 export class RunMetrics {
   readonly all: ReturnType<typeof defineRunMetrics>;
+  readonly #metrics: Metrics;
   readonly #run: Run;
   readonly #config: RunConfig;
   readonly #now: () => number;
@@ -110,6 +111,7 @@ export class RunMetrics {
   #restored = false;
 
   constructor({ metrics, config, run, now, clock }: RunMetricsOptions) {
+    this.#metrics = metrics;
     this.#run = run;
     this.#config = config;
     this.#now = now;
@@ -149,8 +151,10 @@ export class RunMetrics {
     this.all.redis_roundtrip_seconds.observe(seconds);
   }
 
-  failed(code: string): void {
+  /** Lets those who read these metrics learn of it before they are gone. */
+  async failed(code: string): Promise<void> {
     this.all.failed.set({ code }, 1);
+    await this.#metrics.readOnceMore();
   }
 
   #decided(action: RunAction, over: boolean): void {

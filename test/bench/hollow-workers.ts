@@ -21,10 +21,11 @@ const [url, count] = process.argv.slice(2) as [string, string];
 const vectorLength = 64 * 16;
 
 const scores = { loss: 1, top1: 0, top5: 0, count: 1 };
+const report = { ...scores, seconds: { upload: 0, forward: 0, backward: 0 } };
 const answers: Record<string, (...args: never[]) => unknown> = {
   load: () => undefined,
   snapshot: () => new Uint8Array(stateLayout(buildModel('Z', 1)).bytes),
-  computeShard: () => scores,
+  computeShard: () => report,
   vectorBytes: () => new Uint8Array(4 * vectorLength),
   reduce: (begin: number, end: number) => ({
     bytes: new Uint8Array(4 * (end - begin)),
@@ -38,6 +39,13 @@ const engine = {
   exclusively: (work: () => Promise<unknown>) => work(),
   call: async (method: string, args: never[]) => answers[method]!(...args),
 } as unknown as EngineCalls;
+const metrics = {
+  timing: <T>(_: string, work: Promise<T>) => work,
+  askingRedis: <T>(question: Promise<T>) => question,
+  computed: () => undefined,
+  tried: () => undefined,
+  named: () => undefined,
+};
 const batch = { images: new Uint8Array(1), labels: new Int32Array(1), unreadable: [] };
 const loader = { serve: () => undefined, get: async () => batch };
 const loadBatch = async () => batch;
@@ -68,6 +76,7 @@ await Promise.all(
       queueConnection: redisOptions(url),
       log: pino({ level: 'silent' }),
       faults: new Faults({}),
+      metrics,
       announce: () => undefined,
     });
     await shell.work(new AbortController().signal);

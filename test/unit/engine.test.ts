@@ -82,14 +82,14 @@ test.serial('no tensor is left over after a step, an evaluation, a probe or a re
   for (const model of modelNames) {
     const engine = loadedEngine(model);
     step(engine, 1);
-    const alive = engine.tensorCount;
+    const alive = engine.vitals().tensors;
     for (let i = 0; i < 2; i++) {
       step(engine, 1);
       engine.evaluate(...shard(2));
       engine.probe();
       engine.taps(shard(2)[0], ['decoder.avgpool']);
       engine.snapshot();
-      t.is(engine.tensorCount, alive, model);
+      t.is(engine.vitals().tensors, alive, model);
     }
   }
 });

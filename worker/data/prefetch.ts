@@ -73,6 +73,8 @@ interface LoadAhead {
  */
 export class ShardLoader {
   readonly #options: ShardLoaderOptions;
+  /** Images decoded so far, and the size of their files: what metrics count. */
+  readonly decoded = { images: 0, bytes: 0 };
   #lanes: readonly number[] = [];
   /** The furthest shard handed out; what is loaded ahead comes after it. */
   #reached = { step: 0, lane: -1 };
@@ -84,6 +86,11 @@ export class ShardLoader {
 
   constructor(options: ShardLoaderOptions) {
     this.#options = options;
+  }
+
+  /** Shards held ahead that are loaded. */
+  get ready(): number {
+    return this.#ahead.filter(({ load }) => load.finished === load.samples.length).length;
   }
 
   /**
@@ -231,6 +238,8 @@ export class ShardLoader {
       const { images } = load.batch;
       try {
         const bytes = await decoder.decode(path, load.transform(sample), imageSize, images, offset);
+        this.decoded.images++;
+        this.decoded.bytes += bytes;
         await checkSize(index, load.files, sample, bytes);
       } catch (error) {
         if (!load.skipUnreadable || !isUnreadable(error)) throw error;

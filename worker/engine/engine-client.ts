@@ -6,7 +6,15 @@ import type { Engine, EngineOptions } from './engine.ts';
 
 type Methods = Pick<
   Engine,
-  'load' | 'snapshot' | 'computeShard' | 'vectorBytes' | 'reduce' | 'apply' | 'evaluate' | 'features'
+  | 'load'
+  | 'snapshot'
+  | 'computeShard'
+  | 'vectorBytes'
+  | 'reduce'
+  | 'apply'
+  | 'evaluate'
+  | 'features'
+  | 'vitals'
 > & {
   /** Makes the engine and lets it compute its probe. */
   open(): { numerics: Numerics; vectorLength: number; probe: string };

@@ -37,6 +37,8 @@ function serve(request: EngineRequest): { value: unknown; transfer: ArrayBuffer[
       return plain(engine.evaluate(...request.args));
     case 'features':
       return bytes(engine.features(...request.args));
+    case 'vitals':
+      return plain(engine.vitals());
   }
 }
 

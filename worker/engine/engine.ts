@@ -18,7 +18,7 @@ import { Pass } from '../../shared/models/pass.ts';
 import { tapName } from '../../shared/models/trace.ts';
 import { type StateLayout, stateLayout } from '../../shared/state-layout.ts';
 import { type VectorLayout, vectorLayout } from '../../shared/vector-layout.ts';
-import type { Backend, MemoryCounters, Numerics } from '../backend/backend.ts';
+import type { Backend, Numerics } from '../backend/backend.ts';
 import { TorchBackend } from '../backend/torch/torch-backend.ts';
 import { ModelState } from './model-state.ts';
 import { type Scores, scoreLogits } from './scores.ts';
@@ -58,6 +58,23 @@ export interface ReducedSlice {
   readonly bytes: Uint8Array | null;
 }
 
+/** What a shard was worth, and what it took: seconds. */
+export interface ShardReport extends Scores {
+  /**
+   * On a card, operators run on while the next ones are queued: what a phase leaves undone is counted to the next, and
+   * `backward` ends when everything is done.
+   */
+  readonly seconds: { readonly upload: number; readonly forward: number; readonly backward: number };
+}
+
+/** Tensors alive and their bytes; memory of the card, null on the CPU. */
+export interface Vitals {
+  readonly tensors: number;
+  readonly tensorBytes: number;
+  readonly deviceUsed: number | null;
+  readonly deviceTotal: number | null;
+}
+
 export interface TapValue {
   readonly shape: readonly number[];
   /** Row-major. */
@@ -78,13 +95,16 @@ export class Engine {
   #reducedRanges: { readonly begin: number; readonly end: number }[] = [];
   readonly #vectors = new Map<number, Tensor>();
   #step: number | null = null;
+  readonly #now: () => number;
 
   /**
+   * @param now milliseconds, monotonic
    * @throws CornetError BACKEND_UNAVAILABLE when the tensor library cannot be loaded, DEVICE_UNAVAILABLE when it does
    * not know the device
    */
-  constructor(options: EngineOptions) {
+  constructor(options: EngineOptions, now = () => performance.now()) {
     this.options = options;
+    this.#now = now;
     this.#model = buildModel(options.model, options.times);
     this.#stateLayout = stateLayout(this.#model);
     this.#vectorLayout = vectorLayout(this.#model, options.imageSize);
@@ -97,13 +117,9 @@ export class Engine {
     return this.#backend.numerics;
   }
 
-  get memory(): MemoryCounters {
-    return this.#backend.memory();
-  }
-
-  /** Tensors alive. */
-  get tensorCount(): number {
-    return this.#backend.tensorCount;
+  vitals(): Vitals {
+    const { tensors: tensorBytes, deviceUsed, deviceTotal } = this.#backend.memory();
+    return { tensors: this.#backend.tensorCount, tensorBytes, deviceUsed, deviceTotal };
   }
 
   /** Float32 elements of a vector. */
@@ -166,14 +182,14 @@ export class Engine {
    * Computes the vector of one lane's shard at the present state and keeps it. A pure function of the state and its
    * arguments: the same bytes whenever it is repeated.
    * @param labels one class index per image
-   * @returns the mean loss over the shard (float32) and the counts of right answers
+   * @returns the mean loss over the shard (float32) and the counts of right answers; the seconds are no part of it
    */
-  computeShard(lane: number, images: Images, labels: Int32Array): Scores {
+  computeShard(lane: number, images: Images, labels: Int32Array): ShardReport {
     assert(this.#step !== null, 'no snapshot has been loaded');
-    const { vector, scores } = this.#shard(this.#state, images, labels);
+    const { vector, report } = this.#shard(this.#state, images, labels);
     this.#forgetVector(lane);
     this.#vectors.set(lane, vector);
-    return scores;
+    return report;
   }
 
   /** A copy of the lane's vector: float32, little endian. The order inside an entry is the backend's own. */
@@ -322,8 +338,15 @@ export class Engine {
   }
 
   /** One training pass; the vector passes to the caller's scope. */
-  #shard(state: ModelState<Tensor>, images: Images, labels: Int32Array): { vector: Tensor; scores: Scores } {
+  #shard(
+    state: ModelState<Tensor>,
+    images: Images,
+    labels: Int32Array,
+  ): { vector: Tensor; report: ShardReport } {
     const backend = this.#backend;
+    const begun = this.#now();
+    let uploaded = begun;
+    let passed = begun;
     const { entries, gradients: gradientEnd } = this.#vectorLayout;
     let scores: Scores | null = null;
     const vector = backend.scope(() => {
@@ -335,9 +358,14 @@ export class Engine {
         .map(({ name, begin, shape }) => [name, backend.window(vector, begin, shape)] as const);
       const weights = new Map([...state.parameters, ...statistics]);
       const input = this.#upload(images, labels.length);
+      uploaded = this.#now();
       const { loss, logits, gradients } = backend.gradients(
         this.options.precision,
-        () => this.#model.forward(new Pass(backend, weights, true), input),
+        () => {
+          const output = this.#model.forward(new Pass(backend, weights, true), input);
+          passed = this.#now();
+          return output;
+        },
         backend.uploadLabels(labels),
         trained.map(({ name }) => state.parameters.get(name)!),
       );
@@ -350,7 +378,12 @@ export class Engine {
       return vector;
     });
     assert(scores);
-    return { vector, scores };
+    const seconds = {
+      upload: (uploaded - begun) / 1000,
+      forward: (passed - uploaded) / 1000,
+      backward: (this.#now() - passed) / 1000,
+    };
+    return { vector, report: { ...(scores as Scores), seconds } };
   }
 
   #infer(
