@@ -3,7 +3,8 @@ import type { Carriers } from '../shared/carriers.ts';
 import { counter, defineMetrics, duration, gauge, type Metrics, setTraffic } from '../shared/metrics.ts';
 import type { Numerics } from '../shared/protocol.ts';
 import type { ShardLoader } from './data/prefetch.ts';
-import type { ShardReport, Vitals } from './engine/engine.ts';
+import type { Vitals } from './engine/engine.ts';
+import type { ShardReport } from './engine/engine-client.ts';
 
 const specs = {
   worker_info: gauge(

@@ -2,20 +2,17 @@
 import { Worker } from 'node:worker_threads';
 import { CornetError } from '../../shared/errors.ts';
 import type { Numerics } from '../../shared/protocol.ts';
-import type { Engine, EngineOptions } from './engine.ts';
+import type { Engine, EngineOptions, ShardSeconds } from './engine.ts';
+import type { Scores } from './scores.ts';
+
+export type ShardReport = Scores & { readonly seconds: ShardSeconds };
 
 type Methods = Pick<
   Engine,
-  | 'load'
-  | 'snapshot'
-  | 'computeShard'
-  | 'vectorBytes'
-  | 'reduce'
-  | 'apply'
-  | 'evaluate'
-  | 'features'
-  | 'vitals'
+  'load' | 'snapshot' | 'vectorBytes' | 'reduce' | 'apply' | 'evaluate' | 'features' | 'vitals'
 > & {
+  /** A shard's scores, with what it took. */
+  computeShard(...args: Parameters<Engine['computeShard']>): ShardReport;
   /** Makes the engine and lets it compute its probe. */
   open(): { numerics: Numerics; vectorLength: number; probe: string };
 };

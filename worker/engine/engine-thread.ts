@@ -24,7 +24,7 @@ function serve(request: EngineRequest): { value: unknown; transfer: ArrayBuffer[
     case 'snapshot':
       return bytes(engine.snapshot());
     case 'computeShard':
-      return plain(engine.computeShard(...request.args));
+      return plain({ ...engine.computeShard(...request.args), seconds: engine.shardSeconds });
     case 'vectorBytes':
       return bytes(engine.vectorBytes(...request.args));
     case 'reduce': {

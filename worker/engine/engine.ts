@@ -58,13 +58,14 @@ export interface ReducedSlice {
   readonly bytes: Uint8Array | null;
 }
 
-/** What a shard was worth, and what it took: seconds. */
-export interface ShardReport extends Scores {
-  /**
-   * On a card, operators run on while the next ones are queued: what a phase leaves undone is counted to the next, and
-   * `backward` ends when everything is done.
-   */
-  readonly seconds: { readonly upload: number; readonly forward: number; readonly backward: number };
+/**
+ * What the parts of a shard took, in seconds. On a card, operators run on while the next ones are queued: what a phase
+ * leaves undone is counted to the next, and `backward` ends when everything is done.
+ */
+export interface ShardSeconds {
+  readonly upload: number;
+  readonly forward: number;
+  readonly backward: number;
 }
 
 /** Tensors alive and their bytes; memory of the card, null on the CPU. */
@@ -95,6 +96,7 @@ export class Engine {
   #reducedRanges: { readonly begin: number; readonly end: number }[] = [];
   readonly #vectors = new Map<number, Tensor>();
   #step: number | null = null;
+  #shardSeconds: ShardSeconds = { upload: 0, forward: 0, backward: 0 };
   readonly #now: () => number;
 
   /**
@@ -115,6 +117,11 @@ export class Engine {
 
   get numerics(): Numerics {
     return this.#backend.numerics;
+  }
+
+  /** What the last shard took. */
+  get shardSeconds(): ShardSeconds {
+    return this.#shardSeconds;
   }
 
   vitals(): Vitals {
@@ -182,14 +189,14 @@ export class Engine {
    * Computes the vector of one lane's shard at the present state and keeps it. A pure function of the state and its
    * arguments: the same bytes whenever it is repeated.
    * @param labels one class index per image
-   * @returns the mean loss over the shard (float32) and the counts of right answers; the seconds are no part of it
+   * @returns the mean loss over the shard (float32) and the counts of right answers
    */
-  computeShard(lane: number, images: Images, labels: Int32Array): ShardReport {
+  computeShard(lane: number, images: Images, labels: Int32Array): Scores {
     assert(this.#step !== null, 'no snapshot has been loaded');
-    const { vector, report } = this.#shard(this.#state, images, labels);
+    const { vector, scores } = this.#shard(this.#state, images, labels);
     this.#forgetVector(lane);
     this.#vectors.set(lane, vector);
-    return report;
+    return scores;
   }
 
   /** A copy of the lane's vector: float32, little endian. The order inside an entry is the backend's own. */
@@ -338,11 +345,7 @@ export class Engine {
   }
 
   /** One training pass; the vector passes to the caller's scope. */
-  #shard(
-    state: ModelState<Tensor>,
-    images: Images,
-    labels: Int32Array,
-  ): { vector: Tensor; report: ShardReport } {
+  #shard(state: ModelState<Tensor>, images: Images, labels: Int32Array): { vector: Tensor; scores: Scores } {
     const backend = this.#backend;
     const begun = this.#now();
     let uploaded = begun;
@@ -378,12 +381,12 @@ export class Engine {
       return vector;
     });
     assert(scores);
-    const seconds = {
+    this.#shardSeconds = {
       upload: (uploaded - begun) / 1000,
       forward: (passed - uploaded) / 1000,
       backward: (this.#now() - passed) / 1000,
     };
-    return { vector, report: { ...(scores as Scores), seconds } };
+    return { vector, scores };
   }
 
   #infer(
