@@ -89,6 +89,7 @@ async function serveInFolder(readout: Readout, held: Held): Promise<number> {
     redisUrl: options.redis,
     bytesNeeded: snapshotBytes + jobsPerMember * (devices.length + 1) * batchBytes,
     openHttp: null,
+    metricsHost: undefined,
   };
   const opened: { close(): Promise<void> }[] = [];
   try {
@@ -175,6 +176,7 @@ const nobody: RunObserver = {
   saw: () => undefined,
   recomputed: () => undefined,
   redisAnswered: () => undefined,
+  failed: async () => undefined,
 };
 
 function newConfig({ options, result }: Readout): ReadoutConfig {
