@@ -19,6 +19,8 @@ export interface TapRequest {
 export interface ChosenTap {
   /** `V4.output-t3`. */
   readonly tap: string;
+  /** The number of the module's call, from 0, as the original's --time-step counts. */
+  readonly call: number;
   /** What files are called after: `V4_output`, or `V4_output_t3` where several steps of it are wanted. */
   readonly fileName: string;
   /** Of one image. */
@@ -53,6 +55,7 @@ export function chooseTaps(model: Model, imageSize: number, request: TapRequest)
   return {
     taps: taps.map((tap) => ({
       tap: tapName(tap),
+      call: known.filter(({ name }) => name === tap.name).indexOf(tap),
       fileName: tap.name.replace('.', '_') + (severalSteps(tap.name) ? `_t${tap.timeStep}` : ''),
       shape: tap.shape,
     })),

@@ -111,7 +111,7 @@ function resultsOf(
   });
 }
 
-function describeArray({ tap, fileName, shape }: ChosenTap, { images }: ReadoutResult): object {
+function describeArray({ tap, call, fileName, shape }: ChosenTap, { images }: ReadoutResult): object {
   const [, layer, sublayer, timeStep] = /^(\w+)\.(\w+?)(?:-t(\d+))?$/.exec(tap)!;
   return {
     name: fileName,
@@ -119,6 +119,7 @@ function describeArray({ tap, fileName, shape }: ChosenTap, { images }: ReadoutR
     layer,
     sublayer,
     time_step: timeStep === undefined ? null : Number(timeStep),
+    call,
     array_shape: [images, elementCount(shape)],
     image_shape: shape,
   };

@@ -1,0 +1,48 @@
+/** `coordinator test`, from picture files to `.npy`, against the original's models in PyTorch. */
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import test from 'ava';
+import { buildModel } from '../../shared/models/family.ts';
+import type { ModelName } from '../../shared/models/model.ts';
+import { writeFormulaWeights } from '../helpers/formula-weights.ts';
+import { python } from '../helpers/python.ts';
+import { Stage } from '../helpers/run.ts';
+
+const script = 'test/parity/original_features.py';
+const pixels = 'test/fixtures/images';
+const parity = python === null ? test.skip : test.serial;
+if (python === null) {
+  console.warn('Skipped: no Python with torch and safetensors (CORNET_PYTHON names one).');
+}
+const ask = (...argv: string[]): unknown =>
+  JSON.parse(execFileSync(python!, [script, ...argv], { stdio: ['ignore', 'pipe', 'inherit'] }).toString());
+
+/** Relative L2 difference. */
+const tolerance = 1e-5;
+const times = 5;
+
+for (const model of ['Z', 'R', 'RT', 'S'] as ModelName[]) {
+  parity(`CORnet-${model}: every output at every step of every picture is the original's`, async (t) => {
+    const stage = new Stage(t);
+    const weights = join(stage.folder, 'weights.safetensors');
+    writeFormulaWeights(weights, buildModel(model, times));
+    const golden = ask('golden', model, `test/fixtures/golden/cornet_${model.toLowerCase()}.json`, weights);
+    for (const [output, difference] of Object.entries(golden as Record<string, number>)) {
+      t.true(difference <= tolerance, `the reference is not the original at ${output}: ${difference}`);
+    }
+
+    const output = join(stage.folder, 'features');
+    const command = stage.start('coordinator', [
+      ...['test', '--model', model, '--tap', 'everything', '--data-path', pixels],
+      ...['--weights', weights, '-o', output],
+    ]);
+    t.is(await command.ended, 0, command.stderr);
+    const { outputs, pictures } = ask(
+      ...['compare', model, String(times), weights, output, join(pixels, 'expected')],
+    ) as { outputs: number; pictures: Record<string, { difference: number; output: string }> };
+    for (const [picture, { difference, output }] of Object.entries(pictures)) {
+      t.log(`${picture}: ${outputs} outputs, worst ${difference.toExponential(1)} at ${output}`);
+      t.true(difference <= tolerance, `${picture} at ${output}: ${difference}`);
+    }
+  });
+}
