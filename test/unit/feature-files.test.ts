@@ -1,0 +1,157 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'ava';
+import { FeatureFiles, type FeatureSpace } from '../../coordinator/readout/feature-files.ts';
+import { Journal } from '../../coordinator/readout/journal.ts';
+import { CornetError } from '../../shared/errors.ts';
+import { python } from '../helpers/python.ts';
+import { canMount, smallDisk, temporaryFolder } from '../helpers/temporary.ts';
+
+const rows = 5;
+const space: FeatureSpace = {
+  model: 'CORnet-Z',
+  rows,
+  type: 'float32',
+  format: 'npy',
+  arrays: [
+    { name: 'V1_output', width: 3 },
+    { name: 'IT_output_t1', width: 2 },
+  ],
+};
+
+/** Value of array a at (row, column). */
+const valueOf = (a: number, row: number, column: number) => 100 * a + 10 * row + column;
+
+function batch(first: number, count: number): Uint8Array {
+  const values = space.arrays.flatMap(({ width }, a) =>
+    Array.from({ length: count * width }, (_, i) => valueOf(a, first + Math.floor(i / width), i % width)),
+  );
+  return new Uint8Array(Float32Array.from(values).buffer);
+}
+
+async function written(
+  folder: string,
+  format: 'npy' | 'npz',
+  batches: readonly (readonly [number, number])[],
+): Promise<string> {
+  const [work, target] = [join(folder, 'work'), join(folder, 'out')];
+  mkdirSync(work, { recursive: true });
+  mkdirSync(target, { recursive: true });
+  const files = await FeatureFiles.open(work, { ...space, format }, 'new');
+  for (const [first, count] of batches) await files.write(first, count, batch(first, count));
+  await files.finish(target);
+  await files.close();
+  return target;
+}
+
+test('the order in which rows come leaves no trace', async (t) => {
+  for (const format of ['npy', 'npz'] as const) {
+    const folder = temporaryFolder(t);
+    const inOrder = await written(join(folder, 'a'), format, [
+      [0, 2],
+      [2, 2],
+      [4, 1],
+    ]);
+    const mixed = await written(join(folder, 'b'), format, [
+      [4, 1],
+      [0, 2],
+      [2, 2],
+      [0, 2],
+    ]);
+    t.true(readdirSync(inOrder).length > 0);
+    for (const name of readdirSync(inOrder)) {
+      t.true(readFileSync(join(inOrder, name)).equals(readFileSync(join(mixed, name))), name);
+    }
+  }
+});
+
+test('a file begins with the header of numpy, and its rows at a multiple of 64', async (t) => {
+  const target = await written(temporaryFolder(t), 'npy', [[0, 5]]);
+  const file = readFileSync(join(target, 'CORnet-Z_IT_output_t1_feats.npy'));
+  const begin = 10 + file.readUInt16LE(8);
+  t.is(begin % 64, 0);
+  t.is(file.toString('latin1', 0, 8), '\x93NUMPY\x01\x00');
+  t.regex(
+    file.toString('latin1', 10, begin),
+    /^\{'descr': '<f4', 'fortran_order': False, 'shape': \(5, 2\), \} *\n$/,
+  );
+  t.is(file.length, begin + 5 * 2 * 4);
+  t.is(file.readFloatLE(begin + 4 * (3 * 2 + 1)), valueOf(1, 3, 1));
+});
+
+const parity = python === null ? test.skip : test;
+parity('numpy reads both forms, checksums and all', async (t) => {
+  const folder = temporaryFolder(t);
+  await written(folder, 'npy', [[0, 5]]);
+  const target = await written(folder, 'npz', [[0, 5]]);
+  const script = `
+import numpy as np, sys, zipfile
+folder = sys.argv[1]
+archive = f'{folder}/CORnet-Z_feats.npz'
+assert zipfile.ZipFile(archive).testzip() is None
+z = np.load(archive)
+assert z.files == ['V1_output', 'IT_output_t1'], z.files
+for a, name in enumerate(z.files):
+    one = np.load(f'{folder}/CORnet-Z_{name}_feats.npy', mmap_mode='r')
+    assert one.dtype == np.float32 and np.array_equal(one, z[name])
+    r, c = np.indices(one.shape)
+    assert np.array_equal(one, 100 * a + 10 * r + c)
+`;
+  t.notThrows(() =>
+    execFileSync(python!, ['-c', script, target], { stdio: ['ignore', 'ignore', 'inherit'] }),
+  );
+});
+
+test('files that a former term has begun are gone on with, and a missing one is said', async (t) => {
+  const folder = temporaryFolder(t);
+  const first = await FeatureFiles.open(folder, space, 'new');
+  await first.write(0, 2, batch(0, 2));
+  await first.close();
+  const second = await FeatureFiles.open(folder, space, 'begun');
+  await second.write(2, 3, batch(2, 3));
+  await second.close();
+  const whole = await written(temporaryFolder(t), 'npy', [[0, 5]]);
+  for (const name of readdirSync(whole)) {
+    t.true(readFileSync(join(folder, name)).equals(readFileSync(join(whole, name))));
+  }
+  await t.throwsAsync(FeatureFiles.open(temporaryFolder(t), space, 'begun'), { code: 'RUN_DAMAGED' });
+});
+
+(canMount ? test : test.skip)('a disk that is too small is noticed before anything is written', async (t) => {
+  const folder = smallDisk(t, 64 * 1024);
+  const large = { ...space, rows: 100_000 };
+  const error = await t.throwsAsync(FeatureFiles.open(folder, large, 'new'), { instanceOf: CornetError });
+  t.is(error!.code, 'DISK_FULL');
+  t.deepEqual(readdirSync(folder), []);
+});
+
+test('a journal says what was noted, without a last line that was cut off', async (t) => {
+  const path = join(temporaryFolder(t), 'journal.jsonl');
+  const result = {
+    type: 'scores',
+    loss: 1,
+    top1: 1,
+    top5: 2,
+    count: 3,
+    classes: [],
+    unreadable: [],
+  } as const;
+  const { journal, finished } = await Journal.open(path);
+  t.is(finished.size, 0);
+  await journal.append([
+    { batch: 4, result: { ...result, classes: [], unreadable: [] } },
+    { batch: 1, result: { ...result, classes: [], unreadable: [] } },
+  ]);
+  await journal.close();
+  const whole = readFileSync(path, 'utf8');
+  for (const length of [whole.length, whole.length - 1, whole.indexOf('\n') + 5]) {
+    writeFileSync(path, whole.slice(0, length));
+    const again = await Journal.open(path);
+    await again.journal.close();
+    t.deepEqual([...again.finished.keys()], length === whole.length ? [4, 1] : [4]);
+    t.true(readFileSync(path, 'utf8').endsWith('\n'));
+  }
+  writeFileSync(path, '{"batch":-1}\n');
+  await t.throwsAsync(Journal.open(path), { code: 'RUN_DAMAGED' });
+});
