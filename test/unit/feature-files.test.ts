@@ -21,11 +21,11 @@ const space: FeatureSpace = {
 };
 
 /** Value of array a at (row, column). */
-const valueOf = (a: number, row: number, column: number) => 100 * a + 10 * row + column;
+const cell = (a: number, row: number, column: number) => 100 * a + 10 * row + column;
 
 function batch(first: number, count: number): Uint8Array {
   const values = space.arrays.flatMap(({ width }, a) =>
-    Array.from({ length: count * width }, (_, i) => valueOf(a, first + Math.floor(i / width), i % width)),
+    Array.from({ length: count * width }, (_, i) => cell(a, first + Math.floor(i / width), i % width)),
   );
   return new Uint8Array(Float32Array.from(values).buffer);
 }
@@ -77,7 +77,7 @@ test('a file begins with the header of numpy, and its rows at a multiple of 64',
     /^\{'descr': '<f4', 'fortran_order': False, 'shape': \(5, 2\), \} *\n$/,
   );
   t.is(file.length, begin + 5 * 2 * 4);
-  t.is(file.readFloatLE(begin + 4 * (3 * 2 + 1)), valueOf(1, 3, 1));
+  t.is(file.readFloatLE(begin + 4 * (3 * 2 + 1)), cell(1, 3, 1));
 });
 
 const parity = python === null ? test.skip : test;
