@@ -96,7 +96,17 @@ export class CoordinatorProcess {
       }
       case 'store': {
         const { step, batch, result } = action;
-        this.io.push(() => this.event({ type: 'stored', step, batch, result, outcome: 'stored' }));
+        this.io.push(() => {
+          const rows = result.type === 'features' ? carriers.get(result.ref) : undefined;
+          if (result.type === 'features' && rows === undefined) {
+            return this.event({ type: 'stored', step, batch, result, outcome: 'lost' });
+          }
+          if (rows !== undefined) {
+            disk.rows.set(batch, rows);
+            disk.journal.set(batch, result);
+          }
+          this.event({ type: 'stored', step, batch, result, outcome: 'stored' });
+        });
         break;
       }
       case 'validated':

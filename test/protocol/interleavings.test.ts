@@ -30,3 +30,24 @@ test('ten thousand random interleavings of deaths, zombies, joins, wiped Redis a
     t.true(worlds < 1000 || faults[kind]! > 0, `no ${kind} happened`);
   }
 });
+
+test('two thousand random interleavings of read-outs store every row once and for all', (t) => {
+  const faults: Record<string, number> = {};
+  for (let seed = 0; seed < Math.ceil(worlds / 5); seed++) {
+    const scenario = {
+      ...{ seed, lanes: 0, steps: 0, batches: 1 + (seed % 12) },
+      ...{ fleet: 1 + (seed % 3), faults: seed % 12 },
+    };
+    try {
+      const played = new World(scenario).play();
+      for (const [kind, times] of Object.entries(played.faults)) faults[kind] = (faults[kind] ?? 0) + times;
+    } catch (error) {
+      t.fail(`${JSON.stringify(scenario)}: ${(error as Error).stack}`);
+      return;
+    }
+  }
+  t.log(`faults: ${JSON.stringify(faults)}`);
+  for (const kind of ['kill', 'join', 'wipe', 'coordinator', 'lose']) {
+    t.true(worlds < 1000 || faults[kind]! > 0, `no ${kind} happened`);
+  }
+});

@@ -1,5 +1,13 @@
 /** What the processes of the model share: an engine whose "weights" are a few integers, Redis, blobs and a disk. */
-import type { BlobRef, CarrierName, DownMessage, Era, Job, UpMessage } from '../../shared/protocol.ts';
+import type {
+  BatchResult,
+  BlobRef,
+  CarrierName,
+  DownMessage,
+  Era,
+  Job,
+  UpMessage,
+} from '../../shared/protocol.ts';
 import type { Draws } from '../../shared/random.ts';
 import type { WorkerProcess } from './worker-process.ts';
 
@@ -17,6 +25,11 @@ export function vectorOf(state: Numbers, lane: number): Numbers {
 /** The sum must depend on the order of the lanes, as floating-point addition does. */
 export function sum(parts: Numbers[]): Numbers {
   return parts.reduce((total, part) => total.map((x, i) => (x * 3 + part[i]!) % prime));
+}
+
+/** The features of a batch. */
+export function featuresOf(state: Numbers, batch: number): Numbers {
+  return vectorOf(state, 1_000 + batch);
 }
 
 export function update(state: Numbers, gradient: Numbers): Numbers {
@@ -82,6 +95,9 @@ export class Carriers {
 }
 
 export class Disk {
+  /** Of a read-out: the features of each batch, and what the journal says. */
+  rows = new Map<number, Numbers>();
+  journal = new Map<number, BatchResult>();
   latest: { step: number; state: Numbers; validated: boolean } | null = null;
   metrics = new Map<number, string>();
 }

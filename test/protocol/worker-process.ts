@@ -1,8 +1,8 @@
 import assert from 'node:assert';
-import type { BlobRef, UpMessage } from '../../shared/protocol.ts';
+import type { BatchResult, BlobRef, UpMessage } from '../../shared/protocol.ts';
 import { sliceRange } from '../../shared/protocol.ts';
 import { Member, type MemberAction, type MemberEvent, type Ticket } from '../../worker/member.ts';
-import { flush, length, type Numbers, sum, update, vectorOf } from './model.ts';
+import { featuresOf, flush, length, type Numbers, sum, update, vectorOf } from './model.ts';
 import type { World } from './world.ts';
 
 /** A worker process: the member, its engine (one thing at a time, in order) and its reads and writes (in any order). */
@@ -156,6 +156,19 @@ export class WorkerProcess {
           const scores = { loss: batch, top1: 1, top5: 1, count: 1, classes: [], unreadable: [] };
           const result = { type: 'scores', ...scores } as const;
           this.event({ type: 'batch-done', ticket, batch, result, token });
+        });
+        break;
+      case 'extract':
+        this.engine.push(() => {
+          const { ticket, batch, publish, token } = action;
+          let result: BatchResult | null = null;
+          if (this.member.valid(ticket)) {
+            this.world.compare(ticket.step, this.state!);
+            const name = `features:${batch}:${this.member.id}`;
+            const ref = carriers.put(name, featuresOf(this.state!, batch), publish, this);
+            result = { type: 'features', ref, unreadable: [] };
+          }
+          this.io.push(() => this.event({ type: 'batch-done', ticket, batch, result, token }));
         });
         break;
       case 'renamed':

@@ -7,7 +7,18 @@ import assert from 'node:assert';
 import type { RoundPlan } from '../../coordinator/run-events.ts';
 import { Draws } from '../../shared/random.ts';
 import { CoordinatorProcess } from './coordinator-process.ts';
-import { Carriers, Disk, digest, FakeRedis, length, type Numbers, sum, update, vectorOf } from './model.ts';
+import {
+  Carriers,
+  Disk,
+  digest,
+  FakeRedis,
+  featuresOf,
+  length,
+  type Numbers,
+  sum,
+  update,
+  vectorOf,
+} from './model.ts';
 import { WorkerProcess } from './worker-process.ts';
 
 export interface Scenario {
@@ -16,6 +27,8 @@ export interface Scenario {
   steps: number;
   /** Workers at the start. */
   fleet: number;
+  /** Batches of features to read, instead of training steps and validations. */
+  batches?: number;
   /** Faults that are injected before the world is left in peace. */
   faults: number;
 }
@@ -59,11 +72,17 @@ export class World {
       },
       learningRate: () => 0.1,
       roundDue: (step: number) => step === steps || (step > 0 && step % 3 === 0),
-      round: { job: 'validate', batches: 3, finished: new Map() } as RoundPlan,
+      round: this.#round(),
       checkpointDue: (step: number) => step % 2 === 0,
     };
     this.coordinator = new CoordinatorProcess(this, this.term);
     for (let i = 0; i < scenario.fleet; i++) this.workers.push(new WorkerProcess(this, true));
+  }
+
+  #round(): RoundPlan {
+    const { batches } = this.#scenario;
+    if (batches === undefined) return { job: 'validate', batches: 3, finished: new Map() };
+    return { job: 'features', batches, finished: this.disk.journal };
   }
 
   compare(step: number, state: Numbers): void {
@@ -92,6 +111,13 @@ export class World {
       if (++moves > 200_000) throw new Error(`no end in sight: ${this.coordinator.run.sentence}`);
     }
     assert.equal(this.coordinator.outcome, 'complete');
+    if (this.#scenario.batches !== undefined) {
+      assert.equal(this.disk.rows.size, this.#scenario.batches);
+      for (const [batch, rows] of this.disk.rows) {
+        assert.equal(digest(rows), digest(featuresOf(this.truth[0]!, batch)), `wrong rows of batch ${batch}`);
+      }
+      return { applies: 0, faults: this.faults, moves };
+    }
     assert.equal(this.disk.latest?.step, this.plan.totalSteps);
     this.compare(this.plan.totalSteps, this.disk.latest!.state);
     assert.equal(this.disk.metrics.size, this.plan.totalSteps);
