@@ -105,7 +105,7 @@ function describedFindings({ backends, devices, decoder }: WorkerDescription, ha
       const say = usable.length === 0 ? missing : note;
       findings.push(say(subject, `${problem.message} ${problem.hint}`));
     } else if (cuda === null && hasCards) {
-      const way = 'run deploy/setup.sh --libtorch wheel to train on the cards.';
+      const way = 'run coordinator setup --libtorch wheel to train on the cards.';
       findings.push(note(subject, `${version} without CUDA: ${way}`));
     } else findings.push(ok(subject, `${version}, ${cuda === null ? 'without CUDA' : `CUDA ${cuda}`}`));
   }
@@ -119,7 +119,7 @@ function describedFindings({ backends, devices, decoder }: WorkerDescription, ha
   }
   const { description, addonProblem } = decoder;
   if (addonProblem === null) findings.push(ok('image decoder', description));
-  else findings.push(note('image decoder', `${description}. Run deploy/setup.sh for the fast one.`));
+  else findings.push(note('image decoder', `${description}. Run coordinator setup for the fast one.`));
   return findings;
 }
 

@@ -16,6 +16,7 @@ import {
   type FeatureOptions,
   type ReadoutOptions,
 } from './readout/options.ts';
+import { setUp } from './set-up.ts';
 import { startRun } from './start.ts';
 import { printStatus, type StatusOptions } from './status.ts';
 
@@ -29,6 +30,20 @@ addStartOptions(program.command('start').description('Start a run, or continue o
     throw new Exit(exitCode);
   },
 );
+
+program
+  .command('setup')
+  .description(
+    'Fetch and build what training needs on this machine: redis-server, libtorch, the native addons.',
+  )
+  .option(
+    '--libtorch <source>',
+    'auto, wheel (the pip wheel), debian (libtorch-dev), or a folder with include/ and lib/',
+    'auto',
+  )
+  .action(async ({ libtorch }: { libtorch: string }) => {
+    throw new Exit(await setUp(['--libtorch', libtorch]));
+  });
 
 program
   .command('status')

@@ -31,6 +31,7 @@ export interface StartOptions {
   imageSize?: number;
   redis?: string;
   resume: boolean;
+  autoResume?: boolean;
   restorePath?: string;
   weights?: string;
   maxSteps?: number;
@@ -108,6 +109,10 @@ export function addStartOptions(command: Command): Command {
     )
     .option('--resume', 'continue the run in --output-path', false)
     .option(
+      '--auto-resume',
+      'continue the run in --output-path if there is one, else begin it: for whoever gives the same command again',
+    )
+    .option(
       '--restore-path <file>',
       "go on from this checkpoint, ours or the original's .pth.tar (with --resume: one of the run's earlier ones)",
     )
@@ -155,6 +160,11 @@ export function addStartOptions(command: Command): Command {
       '--metrics-host <address>',
       `address to serve them on (default: ${http.host}, this machine only)`,
     );
+}
+
+/** With --auto-resume in a folder that holds a run: a resume, for which what the run began with plays no part. */
+export function asResume({ weights: _, restorePath: __, ...options }: StartOptions): StartOptions {
+  return { ...options, resume: true };
 }
 
 /** Devices of the local workers. */

@@ -48,7 +48,7 @@ export class RunFolder {
       throw fileError(error, `make the output folder ${folder}`);
     }
     try {
-      if (await exists(join(folder, configName))) {
+      if (await RunFolder.holdsRun(folder)) {
         throw new CornetError('RUN_EXISTS', `The folder ${folder} already holds a run.`);
       }
       return new RunFolder(folder, await RunLock.acquire(join(folder, lockName), host), made);
@@ -64,7 +64,7 @@ export class RunFolder {
    */
   static async open(path: string, host: string): Promise<RunFolder> {
     const folder = resolve(path);
-    if (!(await exists(join(folder, configName)))) {
+    if (!(await RunFolder.holdsRun(folder))) {
       throw new CornetError('RUN_MISSING', `The folder ${folder} holds no run.`);
     }
     return new RunFolder(folder, await RunLock.acquire(join(folder, lockName), host), null);
@@ -74,7 +74,7 @@ export class RunFolder {
   static async peek(
     path: string,
   ): Promise<{ config: unknown; redisSocket: string | null; metricsPath: string }> {
-    if (!(await exists(join(path, configName)))) {
+    if (!(await RunFolder.holdsRun(path))) {
       throw new CornetError('RUN_MISSING', `The folder ${path} holds no run.`);
     }
     const config = await readJson(join(path, configName));

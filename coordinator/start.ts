@@ -16,7 +16,7 @@ import { Interruption } from './interruption.ts';
 import { readRedis } from './metrics/redis-metrics.ts';
 import { RunMetrics } from './metrics/run-metrics.ts';
 import { serviceDiscovery } from './metrics/service-discovery.ts';
-import { localDevices, type StartOptions } from './options.ts';
+import { asResume, localDevices, type StartOptions } from './options.ts';
 import { planOf, scheduleOf } from './plan.ts';
 import { duration, Progress } from './progress.ts';
 import { RunFolder } from './run-folder.ts';
@@ -35,7 +35,9 @@ export interface RunReport {
 }
 
 /** Starts or resumes a run and conducts it to its end. */
-export async function startRun(options: StartOptions): Promise<RunReport> {
+export async function startRun(given: StartOptions): Promise<RunReport> {
+  const goesOn = given.autoResume === true && !given.resume && (await RunFolder.holdsRun(given.outputPath));
+  const options = goesOn ? asResume(given) : given;
   const devices = localDevices(options);
   const interruption = new Interruption();
   try {

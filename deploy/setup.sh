@@ -1,23 +1,37 @@
 #!/usr/bin/env bash
-# Makes a fresh clone ready to test, to demonstrate and to train, on Debian or Ubuntu. Idempotent: a second run takes
-# seconds and needs no network. It is bash, because it runs before anything else of the project can.
+# Makes a fresh clone ready to test, to demonstrate and to train, on Debian or Ubuntu; and, as `coordinator setup`, the
+# installed package ready to train. Idempotent: a second run takes seconds and needs no network. It is bash, because in
+# a clone it runs before anything else of the project can.
 set -euo pipefail
 export LC_ALL=C PYTHONUNBUFFERED=1
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly torch_version=2.13.0
 readonly torch_index=https://download.pytorch.org/whl
-readonly lock_wait=3600 # seconds to wait for another set-up of the same checkout
+readonly lock_wait=3600 # seconds to wait for another set-up of the same package
 readonly apt_wait=300   # seconds to wait for another apt-get of the same machine
-readonly cache=$PWD/.cache
-readonly log=$cache/setup.log
+
+# A clone has what the npm package has not. Where the package's folder belongs to somebody else, what is built goes to
+# the user's cache, as worker/addon-file.ts expects it.
+is_clone() { [[ -e tsconfig.json ]]; }
+user_cache() {
+  [[ ${XDG_CACHE_HOME:-} == /* ]] && echo "$XDG_CACHE_HOME/cornet-ts" || echo "$HOME/.cache/cornet-ts"
+}
+cache=$PWD/.cache downloads=$PWD/.cache
+if ! mkdir -p "$cache" 2>/dev/null || [[ ! -w $cache ]]; then
+  downloads=$(user_cache)
+  cache=$downloads/$(sed -nE 's/^  "version": "(.*)",$/\1/p' package.json)
+fi
+readonly cache downloads log=$cache/setup.log
+me='coordinator setup'
+! is_clone || me=deploy/setup.sh
 
 usage() {
   cat <<TEXT
-Usage: deploy/setup.sh [--libtorch auto|wheel|debian|DIR] [--tests]
+Usage: $me [--libtorch auto|wheel|debian|DIR] [--tests]
 
-Sets up what is missing: a C++ compiler, redis-server and libjpeg-turbo from the distribution, the npm packages,
-libtorch, the torch addon, the image addon and the compiled TypeScript.
+Sets up what is missing: a C++ compiler, redis-server and libjpeg-turbo from the distribution, libtorch, the torch
+addon and the image addon; in a clone the npm packages and the compiled TypeScript, too.
 
   --libtorch auto    (default) the first of these that works: \$LIBTORCH; the torch that python3 imports;
                      the pip wheel of torch $torch_version, for CUDA where nvidia-smi works; Debian's libtorch-dev
@@ -143,10 +157,10 @@ install_cuda_wheel() {
 
 # from_wheel NAME SIZE FETCH: FETCH fills a folder, which is kept under NAME once it is whole.
 from_wheel() {
-  local folder=$cache/libtorch/$1 start=$EPOCHREALTIME
+  local folder=$downloads/libtorch/$1 start=$EPOCHREALTIME
   libtorch=$folder/torch
   is_libtorch "$libtorch" && return
-  why="the pip wheel of torch $1 could not be had before; 'deploy/setup.sh --libtorch wheel' tries again"
+  why="the pip wheel of torch $1 could not be had before; '$me --libtorch wheel' tries again"
   ! failed_before "$folder.failed" || return 1
   why="pip, with which the wheel is downloaded, is missing"
   has_pip || install_packages python3-pip || { failed=''; return 1; }
@@ -184,7 +198,7 @@ addon_for_libtorch() {
   ! failed_before "$addons/failed-${key:0:12}" || return 1
   why="the addon cannot be built or loaded with the one in $libtorch (see $log)"
   echo "Building the torch addon for the libtorch in $libtorch ..."
-  quietly deploy/build-addon.sh torch "$libtorch" && load_addon || return 1
+  quietly deploy/build-addon.sh torch "$libtorch" "$addons" && load_addon || return 1
   rm -f "$failed"
   echo "  libtorch $(cut -d - -f 1 "$addons/current"), done in $(since "$start")"
 }
@@ -208,7 +222,7 @@ image_addon() {
 build_image_addon() {
   local start=$EPOCHREALTIME
   echo "Building the image addon ..."
-  quietly deploy/build-addon.sh images || return 1
+  quietly deploy/build-addon.sh images "$cache/images-addon" || return 1
   echo "  done in $(since "$start")"
 }
 
@@ -264,10 +278,10 @@ while (($# > 0)); do
 done
 
 start=$EPOCHREALTIME
-mkdir -p "$cache"/{libtorch,torch-addon}
+mkdir -p "$cache/torch-addon" "$downloads/libtorch"
 exec 9>"$cache/setup.lock"
-flock -n 9 || { echo "Waiting for another set-up of this checkout ..."; flock -w "$lock_wait" 9; } ||
-  fail "Another set-up of this checkout has been running for $lock_wait s."
+flock -n 9 || { echo "Waiting for another set-up of this package ..."; flock -w "$lock_wait" 9; } ||
+  fail "Another set-up of this package has been running for $lock_wait s."
 : >"$log"
 
 { has node && has npm; } || fail "Node.js 20.19 or newer, with npm, is needed: https://nodejs.org/en/download"
@@ -296,7 +310,7 @@ fi
 
 [[ -z $for_tests ]] || test_packages
 
-npm_packages_agree 2>/dev/null ||
+! is_clone || npm_packages_agree 2>/dev/null ||
   step "Installing the npm packages (about 90 MB)" npm ci --include=dev --no-audit --no-fund
 
 image_addon
@@ -318,10 +332,12 @@ if [[ -z $ready ]]; then
 fi
 ((${#passed_over[@]} == 0)) || touch "${passed_over[@]}"
 if ((${#wheels[@]} > 1)) && [[ ! -e $libtorch/lib/libtorch_cuda.so ]]; then
-  echo "This libtorch has no CUDA, although nvidia-smi works: 'deploy/setup.sh --libtorch wheel' gets one that has."
+  echo "This libtorch has no CUDA, although nvidia-smi works: '$me --libtorch wheel' gets one that has."
 fi
 
-step "Compiling the TypeScript" node_modules/.bin/tsc --build
-remove_stale_output
-chmod +x dist/coordinator/main.js dist/worker/main.js
+if is_clone; then
+  step "Compiling the TypeScript" node_modules/.bin/tsc --build
+  remove_stale_output
+  chmod +x dist/coordinator/main.js dist/worker/main.js
+fi
 echo "Set up in $(since "$start")."

@@ -143,13 +143,15 @@ export const errorTable = {
   BACKEND_UNAVAILABLE: {
     exit: exitCodes.error,
     meaning: 'The tensor library that was asked for is not built or cannot be loaded on this machine.',
-    remedy: 'Run `deploy/setup.sh`, which fetches libtorch and builds the addon.',
+    remedy:
+      'Run `coordinator setup` (in a clone: `npm run setup`), which fetches libtorch and builds the addon.',
   },
   DEVICE_UNAVAILABLE: {
     exit: exitCodes.error,
     meaning:
       'The device that was asked for does not exist, or the tensor library was built without support for it.',
-    remedy: 'Choose another device, or install a libtorch with CUDA and run `deploy/setup.sh` again.',
+    remedy:
+      'Choose another device, or get a libtorch with CUDA: `coordinator setup --libtorch wheel` (in a clone: `npm run setup -- --libtorch wheel`).',
   },
   NORM_ONE_VALUE: {
     exit: exitCodes.usage,

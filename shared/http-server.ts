@@ -66,9 +66,12 @@ export class HttpServer {
     return `${this.#host.includes(':') ? `[${this.#host}]` : this.#host}:${this.port}`;
   }
 
-  /** @param failed hears of handlers that threw */
+  /**
+   * Besides these routes `/healthz` answers, for whoever restarts a process that hangs.
+   * @param failed hears of handlers that threw
+   */
   serve(routes: readonly Route[], failed: (path: string, error: unknown) => void): void {
-    this.#routes = routes;
+    this.#routes = [...routes, health];
     this.#failed = failed;
   }
 
@@ -101,6 +104,12 @@ export class HttpServer {
     }
   }
 }
+
+const health: Route = {
+  method: 'GET',
+  path: '/healthz',
+  handler: (_, response) => respond(response, 200, 'ok\n'),
+};
 
 /** A whole answer in one go; by default plain text. */
 export function respond(

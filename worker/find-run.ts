@@ -1,9 +1,28 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
+import { timeouts } from '../shared/defaults.ts';
 import { CornetError } from '../shared/errors.ts';
 import { names } from '../shared/protocol.ts';
 import { connectRedis, redactUrl } from '../shared/redis.ts';
 import { type AnyConfig, anyConfig } from '../shared/run-config.ts';
 import { version } from '../shared/version.ts';
+
+/**
+ * Waits until `findRun` finds the run: workers may be started before the coordinator, or before Redis.
+ * @param patience milliseconds
+ * @throws CornetError as `findRun`, when the time is over
+ */
+export async function awaitRun(url: string, run: string | undefined, patience: number): Promise<AnyConfig> {
+  for (const deadline = performance.now() + patience; ; await sleep(timeouts.beat)) {
+    try {
+      return await findRun(url, run);
+    } catch (error) {
+      const absent =
+        error instanceof CornetError && (error.code === 'RUN_UNKNOWN' || error.code === 'REDIS_UNREACHABLE');
+      if (!absent || performance.now() >= deadline) throw error;
+    }
+  }
+}
 
 /**
  * The configuration of a run as Redis holds it.

@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 /** The `worker` command: one process, one device. */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { Command, Option } from 'commander';
-import { Exit, runCommand, wholeNumber } from '../shared/command-line.ts';
+import { decimal, Exit, runCommand, wholeNumber } from '../shared/command-line.ts';
 import { splitNames } from '../shared/data/dataset-index.ts';
 import { http } from '../shared/defaults.ts';
 import { exitCodes } from '../shared/errors.ts';
@@ -12,7 +12,7 @@ import { version } from '../shared/version.ts';
 import { hasWorkerEnvironment, workerEnvironment } from '../shared/worker-environment.ts';
 import { type CheckDataOptions, checkData } from './check-data.ts';
 import { describeWorker } from './describe.ts';
-import { findRun } from './find-run.ts';
+import { awaitRun } from './find-run.ts';
 import { startWorker, type WorkerOptions } from './start.ts';
 
 const program = new Command('worker')
@@ -31,6 +31,7 @@ program
       .makeOptionMandatory(),
   )
   .option('--run <id>', 'id of the run (default: the only one that this Redis knows)')
+  .option('--wait <s>', 'seconds to wait until Redis and the run are there', decimal(0, true), 0)
   .option('--device <device>', 'cpu or cuda:N', 'cpu')
   .option(
     '--data-path <folder>',
@@ -42,7 +43,7 @@ program
     '--metrics-host <address>',
     `address to serve them on (default: ${http.host}, where only this machine can read them)`,
   )
-  .action(async (options: WorkerOptions) => {
+  .action(async (options: WorkerOptions & { wait: number }) => {
     // A local worker dies with its coordinator.
     process.on('disconnect', () => process.exit(exitCodes.error));
     if (!hasWorkerEnvironment(process.env)) throw new Exit(await startAgain(options));
@@ -68,9 +69,12 @@ program
   });
 
 /** Starts this command again in the environment that the libraries need; returns its exit code. */
-async function startAgain(options: WorkerOptions): Promise<number> {
-  const { redis, run, device, dataPath, workers, metricsPort, metricsHost } = options;
-  const config = await findRun(redis, run);
+async function startAgain(options: WorkerOptions & { wait: number }): Promise<number> {
+  const { redis, run, device, dataPath, workers, metricsPort, metricsHost, wait } = options;
+  let child: ChildProcess | null = null;
+  // From the very start: in a container this is process 1, which a signal that nobody handles does not end.
+  onStopSignals((signal) => (child === null ? process.exit(exitCodes.complete) : child.kill(signal)));
+  const config = await awaitRun(redis, run, wait * 1000);
   const environment = workerEnvironment(process.env, {
     threads: config.threads,
     workers: 1,
@@ -83,15 +87,15 @@ async function startAgain(options: WorkerOptions): Promise<number> {
   if (metricsPort !== undefined) argv.push('--metrics-port', String(metricsPort));
   if (metricsHost !== undefined) argv.push('--metrics-host', metricsHost);
   // Detached: Ctrl-C in the terminal reaches only this process, which passes it on. When this dies, the channel closes.
-  const child = spawn(process.execPath, argv, {
+  const started = spawn(process.execPath, argv, {
     env: { ...environment, CORNET_REDIS_URL: redis },
     detached: true,
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
   });
-  onStopSignals((signal) => child.kill(signal));
+  child = started;
   return new Promise((resolve, reject) => {
-    child.on('error', reject);
-    child.on('exit', (code) => resolve(code ?? exitCodes.error));
+    started.on('error', reject);
+    started.on('exit', (code) => resolve(code ?? exitCodes.error));
   });
 }
 

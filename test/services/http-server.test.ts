@@ -53,10 +53,13 @@ test('a handler that throws is an answer of 500 without its words, and the serve
   t.is((await fetch(`${base}/`)).status, 200);
 });
 
-test('a server that is not ready yet says so', async (t) => {
+test('a server that is not ready yet says so, and is healthy from the moment it is', async (t) => {
   const http = await HttpServer.listen('127.0.0.1', 0);
   t.teardown(() => http.close());
   t.is((await fetch(`http://${http.address}/`)).status, 503);
+  t.is((await fetch(`http://${http.address}/healthz`)).status, 503);
+  http.serve([], (path) => t.fail(path));
+  t.is((await fetch(`http://${http.address}/healthz`)).status, 200);
 });
 
 test('a taken port and a foreign address are refused with a sentence', async (t) => {

@@ -1,8 +1,6 @@
 /** The native image addon as TypeScript sees it: where it is found and what it offers. */
-import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
-import { packageRoot } from '../../shared/package-root.ts';
+import { addonCaches, findAddon } from '../addon-file.ts';
 
 /** A `Geometry` as plain data: box.left, .top, .width, .height, width, height, left, top, flip (0 or 1). */
 export type PlainGeometry = Int32Array;
@@ -52,13 +50,11 @@ export interface ImageAddon {
   library(): string;
 }
 
-/** The addon that `current` in its cache names, or the reason why there is none. */
-export function loadImageAddon(
-  cache = join(packageRoot, '.cache', 'images-addon'),
-): ImageAddon | { missing: string } {
-  const pointer = join(cache, 'current');
-  if (!existsSync(pointer)) return { missing: `the image addon has not been built: there is no ${pointer}` };
-  const file = join(cache, readFileSync(pointer, 'utf8').trim(), 'images.node');
+/** The addon that set-up has built, or the reason why there is none. */
+export function loadImageAddon(caches = addonCaches('images')): ImageAddon | { missing: string } {
+  const file = findAddon('images', caches);
+  if (file === null)
+    return { missing: `the image addon has not been built: there is none in ${caches.join(' or ')}` };
   try {
     return createRequire(import.meta.url)(file);
   } catch (cause) {

@@ -1,9 +1,7 @@
 /** The native addon as TypeScript sees it: where it is found, what it offers, and how its errors become classes. */
-import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { CornetError } from '../../../shared/errors.ts';
+import { addonCaches, findAddon } from '../../addon-file.ts';
 
 /** c10::ScalarType: the codes by which dtypes cross the border. */
 export const dtypes = { uint8: 0, int64: 4, float32: 6 } as const;
@@ -51,19 +49,18 @@ export interface TorchAddon {
 }
 
 /**
- * Loads the addon that `current` in the package's .cache/torch-addon names.
+ * Loads the addon that set-up has built.
  * @throws CornetError BACKEND_UNAVAILABLE saying what was looked for
  */
 export function loadTorchAddon(): TorchAddon {
-  const cache = join(packageRoot(), '.cache', 'torch-addon');
-  const pointer = join(cache, 'current');
-  if (!existsSync(pointer)) {
+  const caches = addonCaches('torch');
+  const file = findAddon('torch', caches);
+  if (file === null) {
     throw new CornetError(
       'BACKEND_UNAVAILABLE',
-      `The torch backend has not been built: there is no ${pointer}.`,
+      `The torch backend has not been built: there is no addon in ${caches.join(' or ')}.`,
     );
   }
-  const file = join(cache, readFileSync(pointer, 'utf8').trim(), 'torch.node');
   try {
     return translateErrors(createRequire(import.meta.url)(file));
   } catch (cause) {
@@ -76,12 +73,6 @@ export function loadTorchAddon(): TorchAddon {
       },
     );
   }
-}
-
-function packageRoot(): string {
-  let folder = dirname(fileURLToPath(import.meta.url));
-  while (!existsSync(join(folder, 'package.json')) && folder !== dirname(folder)) folder = dirname(folder);
-  return folder;
 }
 
 /** The one place where native errors become classes: libtorch's are CornetErrors, the border's stay TypeErrors. */

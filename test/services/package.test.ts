@@ -1,0 +1,80 @@
+/** What `npm pack` publishes: everything that is needed, nothing else. */
+import { execFileSync, spawn } from 'node:child_process';
+import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import test from 'ava';
+import { version } from '../../shared/version.ts';
+import { Command, checkpoint, Stage, tinyImages, tinyRun } from '../helpers/run.ts';
+
+const files: string[] = (() => {
+  const packed = execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  const [{ files }] = JSON.parse(packed) as [{ files: { path: string }[] }];
+  return files.map(({ path }) => path);
+})();
+
+/** Packages that `npm install cornet-ts` brings, direct or not, as folders below node_modules. */
+function installedPackages(): string[] {
+  const lock = JSON.parse(readFileSync('package-lock.json', 'utf8')) as {
+    packages: Record<string, { dev?: boolean; devOptional?: boolean }>;
+  };
+  const folders = Object.entries(lock.packages).filter(([, { dev, devOptional }]) => !dev && !devOptional);
+  return folders.map(([path]) => path).filter((path) => /^node_modules\/(@[^/]+\/)?[^/]+$/.test(path));
+}
+
+test('the package holds the compiled rooms, the sources of the addons, and no tests', (t) => {
+  const compiled = (room: string) =>
+    readdirSync(room, { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.ts'))
+      .map((name) => `dist/${room}/${name.replace(/\.ts$/, '.js')}`);
+  const sources = (folder: string) => readdirSync(folder).map((name) => `${folder}/${name}`);
+  const needed = [
+    ...['coordinator', 'shared', 'worker'].flatMap(compiled),
+    ...['worker/backend/torch/addon', 'worker/data/addon'].flatMap(sources),
+    ...['deploy/setup.sh', 'deploy/build-addon.sh', 'package.json', 'README.md', 'LICENSE'],
+  ];
+  t.deepEqual(
+    needed.filter((path) => !files.includes(path)),
+    [],
+  );
+  const known = /^(dist\/(coordinator|shared|worker)|deploy|dashboards|worker\/.*\/addon)\//;
+  t.deepEqual(
+    files.filter((path) => !known.test(path)),
+    ['LICENSE', 'README.md', 'package.json'],
+  );
+  t.deepEqual(
+    files.filter((path) => /test|\.map$|\.tsbuildinfo/.test(path)),
+    [],
+  );
+});
+
+test("an installed package trains, with addons that lie in the user's cache", async (t) => {
+  const stage = new Stage(t);
+  const modules = join(stage.folder, 'node_modules');
+  for (const path of files) cpSync(path, join(modules, 'cornet-ts', path));
+  for (const path of installedPackages()) {
+    mkdirSync(dirname(join(stage.folder, path)), { recursive: true });
+    symlinkSync(resolve(path), join(stage.folder, path));
+  }
+  const cache = join(stage.folder, 'cache');
+  mkdirSync(join(cache, 'cornet-ts'), { recursive: true });
+  symlinkSync(resolve('.cache'), join(cache, 'cornet-ts', version));
+
+  const output = join(stage.folder, 'run');
+  const argv = [
+    ...tinyRun(await tinyImages(stage.folder)),
+    '--max-steps',
+    '2',
+    '--cpu-workers',
+    '2',
+    '-o',
+    output,
+  ];
+  const script = join(modules, 'cornet-ts', 'dist', 'coordinator', 'main.js');
+  const env = { ...process.env, XDG_CACHE_HOME: cache, TMPDIR: stage.temporary };
+  const run = new Command(spawn(process.execPath, [script, ...argv], { cwd: stage.folder, env }));
+  t.is(await run.ended, 0, run.stderr);
+  t.true(checkpoint(output, 2).length > 0);
+});

@@ -1,0 +1,24 @@
+/** Where set-up puts the addons that it builds, and which of them is loaded. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { cacheFolder } from '../shared/cache-folder.ts';
+import { packageRoot } from '../shared/package-root.ts';
+import { version } from '../shared/version.ts';
+
+export type AddonName = 'torch' | 'images';
+
+/** The package's own cache, or the user's where set-up could not write to the package. */
+export function addonCaches(name: AddonName): string[] {
+  return [join(packageRoot, '.cache'), join(cacheFolder(process.env), version)].map((cache) =>
+    join(cache, `${name}-addon`),
+  );
+}
+
+/** The file that `current` in the first of these folders names; null where none of them has been built into. */
+export function findAddon(name: AddonName, caches: readonly string[]): string | null {
+  for (const cache of caches) {
+    const pointer = join(cache, 'current');
+    if (existsSync(pointer)) return join(cache, readFileSync(pointer, 'utf8').trim(), `${name}.node`);
+  }
+  return null;
+}
