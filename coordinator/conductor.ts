@@ -1,5 +1,4 @@
 /** The coordinator at work: performs what `Run` decides, on Redis and disk, and tells it what happens there. */
-import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ConnectionOptions, Queue } from 'bullmq';
 import type { Redis, RedisOptions } from 'ioredis';
@@ -16,6 +15,7 @@ import type { Run } from './run.ts';
 import type { RunAction, RunEvent } from './run-events.ts';
 import type { RunFolder } from './run-folder.ts';
 import type { Display, RunObserver, RunOutput } from './run-output.ts';
+import { viewOf } from './watch/view-of.ts';
 
 export type Outcome = RunAction & { type: 'finish' };
 
@@ -98,7 +98,10 @@ export class Conductor {
       this.#perform(actions);
     }
     this.#listen().catch((error) => this.#fail(error));
-    const heart = setInterval(() => this.#beat().catch((error) => this.#fail(error)), timeouts.beat);
+    const heart = setInterval(() => {
+      this.#parts.display.waiting(run.sentence);
+      this.#beat().catch((error) => this.#fail(error));
+    }, timeouts.beat);
     try {
       return await this.#outcome;
     } catch (error) {
@@ -216,31 +219,8 @@ export class Conductor {
       await append(redis, names.up(config.run), { echo: run.era });
     }
     if (this.#parts.output.saveDue()) this.tell({ type: 'save-due' });
-    const status = JSON.stringify({ ...this.status(), at: new Date().toISOString() });
+    const status = JSON.stringify(viewOf(run, config, display.latest, new Date()));
     await redis.set(names.status(config.run), status, 'PX', 3 * timeouts.member);
-    display.waiting(run.sentence);
-  }
-
-  /** What `coordinator status` prints. */
-  status() {
-    const { run, config, display } = this.#parts;
-    return {
-      run: config.run,
-      coordinator: { host: hostname(), pid: process.pid },
-      phase: run.phase,
-      sentence: run.sentence,
-      step: run.step,
-      steps: run.totalSteps,
-      generation: run.generation,
-      workers: run.workers.map(({ id, status, lanes, hello }) => ({
-        id,
-        status,
-        lanes,
-        host: hello.host,
-        pid: hello.pid,
-      })),
-      ...display.latest,
-    };
   }
 
   #perform(actions: RunAction[]): void {
@@ -277,7 +257,7 @@ export class Conductor {
         return output.validated(action.step, action.summary);
       case 'log':
         log[action.level](action.message);
-        display.say(action.message);
+        display.say(action.message, action.level);
         return;
       case 'finish':
         return this.#finish(action);

@@ -51,6 +51,8 @@ program
   .option('-o, --output-path <folder>', 'the run folder')
   .addOption(new Option('--redis <url>', 'the Redis of the run').env('CORNET_REDIS_URL'))
   .option('--run <id>', 'id of the run, with --redis (default: all)')
+  .option('--watch', 'keep looking until the run ends', false)
+  .option('--json', 'as JSON, one object per line', false)
   .action((options: StatusOptions) => printStatus(options));
 
 program

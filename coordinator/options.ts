@@ -43,6 +43,8 @@ export interface StartOptions {
   workerTimeout?: number;
   metricsPort?: number;
   metricsHost?: string;
+  /** Lines of JSON instead of words for people. */
+  json?: boolean;
 }
 
 const recipeTable = modelNames
@@ -156,10 +158,8 @@ export function addStartOptions(command: Command): Command {
       `port of the live page and the metrics; 0: any that is free (default: ${http.port}, or any when that is taken)`,
       wholeNumber(0, 65_535),
     )
-    .option(
-      '--metrics-host <address>',
-      `address to serve them on (default: ${http.host}, this machine only)`,
-    );
+    .option('--metrics-host <address>', `address to serve them on (default: ${http.host}, this machine only)`)
+    .option('--json', 'write what happens as JSON, one object per line', false);
 }
 
 /** With --auto-resume in a folder that holds a run: a resume, for which what the run began with plays no part. */

@@ -2,6 +2,7 @@ import type { BatchResult } from '../shared/protocol.ts';
 import type { RunAction, RunEvent } from './run-events.ts';
 import type { StepMetrics } from './step.ts';
 import type { ValidationSummary } from './validation-summary.ts';
+import type { RunView } from './watch/run-view.ts';
 
 /** What a run begins with, and what it leaves on disk. */
 export interface RunOutput {
@@ -37,11 +38,11 @@ export interface RunObserver {
 
 /** What the conductor shows of the run while it works. */
 export interface Display {
-  say(sentence: string): void;
-  /** What the run waits for. */
+  say(sentence: string, level?: 'info' | 'warn' | 'error'): void;
+  /** A second has passed; this is what the run waits for. */
   waiting(sentence: string): void;
-  /** Numbers for `coordinator status`. */
-  readonly latest: object;
+  /** What it measures, for `coordinator status`. */
+  readonly latest: Partial<RunView>;
   /** Nothing more will be shown. */
   end(): void;
 }

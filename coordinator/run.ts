@@ -23,7 +23,7 @@ import { type RunOptions, RunState } from './run-state.ts';
 import type { Snapshot } from './snapshots.ts';
 import type { StepMetrics } from './step.ts';
 import { summarize } from './validation-summary.ts';
-import { sentenceOf } from './waiting.ts';
+import { debtsOf, sentenceOf } from './waiting.ts';
 
 export class Run {
   readonly #state: RunState;
@@ -87,10 +87,21 @@ export class Run {
     return this.#state.roster.probe;
   }
 
-  get workers(): (Readonly<WorkerRecord> & { lanes: number[] })[] {
+  /** Why the run is to stop, or null. */
+  get stopping(): string | null {
+    return this.#state.stopping;
+  }
+
+  /** All workers with their lanes, and what each keeps the run waiting for, or null. */
+  get workers(): (Readonly<WorkerRecord> & { lanes: number[]; owes: string | null })[] {
     const { roster, step } = this.#state;
     const lanes = roster.lanesAt(step);
-    return roster.all.map((worker) => ({ ...worker, lanes: lanes.get(worker.id) ?? [] }));
+    const debts = new Map(debtsOf(this.#state).map(({ worker, owes }) => [worker, owes]));
+    return roster.all.map((worker) => ({
+      ...worker,
+      lanes: lanes.get(worker.id) ?? [],
+      owes: debts.get(worker.id) ?? null,
+    }));
   }
 
   /** One sentence: what the run is doing, what it waits for, since when (heard time). */

@@ -176,7 +176,7 @@ async function conductRun<R>(
     url,
     (level, sentence) => {
       log[level](sentence);
-      display.say(sentence);
+      display.say(sentence, level);
     },
     () => performance.now(),
   );

@@ -1,7 +1,7 @@
 /** `coordinator start`: from options to a run, and its end. */
 import { hostname } from 'node:os';
 import type { Logger } from 'pino';
-import { http as httpDefaults, progressEvery } from '../shared/defaults.ts';
+import { http as httpDefaults } from '../shared/defaults.ts';
 import { CornetError, describeError, exitCodes } from '../shared/errors.ts';
 import { HttpServer } from '../shared/http-server.ts';
 import { Metrics, setTraffic } from '../shared/metrics.ts';
@@ -18,12 +18,15 @@ import { RunMetrics } from './metrics/run-metrics.ts';
 import { serviceDiscovery } from './metrics/service-discovery.ts';
 import { asResume, localDevices, type StartOptions } from './options.ts';
 import { planOf, scheduleOf } from './plan.ts';
-import { duration, Progress } from './progress.ts';
 import { RunFolder } from './run-folder.ts';
 import type { RunObserver } from './run-output.ts';
 import { type Course, type Observed, type Surroundings, serveRun } from './service.ts';
 import { startingState } from './starting-point.ts';
 import { TrainingOutput } from './training-output.ts';
+import { chooseViewer } from './watch/displays.ts';
+import { duration } from './watch/format.ts';
+import type { News } from './watch/news.ts';
+import { Watch } from './watch/watch.ts';
 
 export interface RunReport {
   exitCode: number;
@@ -35,7 +38,23 @@ export interface RunReport {
 }
 
 /** Starts or resumes a run and conducts it to its end. */
-export async function startRun(given: StartOptions): Promise<RunReport> {
+export async function startRun(options: StartOptions): Promise<RunReport> {
+  try {
+    return await startOrThrow(options);
+  } catch (error) {
+    if (options.json === true) printError(error);
+    throw error;
+  }
+}
+
+/** With `--json` the last line says why the command fails. */
+function printError(error: unknown): void {
+  const { code, message, hint, exitCode } = CornetError.fromJSON(describeError(error));
+  const news: News = { at: new Date().toISOString(), type: 'error', code, message, hint, exitCode };
+  process.stdout.write(`${JSON.stringify(news)}\n`);
+}
+
+async function startOrThrow(given: StartOptions): Promise<RunReport> {
   const goesOn = given.autoResume === true && !given.resume && (await RunFolder.holdsRun(given.outputPath));
   const options = goesOn ? asResume(given) : given;
   const devices = localDevices(options);
@@ -96,23 +115,22 @@ async function prepareTraining(
   const checkpoints = await Checkpoints.open(folder.checkpointsPath, stateLayout(model).slots, keep);
   const schedule = scheduleOf(config);
   const plan = planOf(config, schedule);
-  const progress = new Progress({
-    out: process.stdout,
-    stepsPerEpoch: schedule.stepsPerEpoch,
-    totalSteps: plan.totalSteps,
-    now: () => performance.now(),
-    every: progressEvery,
+  const watch = new Watch({ config, now: () => performance.now(), clock: () => new Date() });
+  watch.add(chooseViewer(process.stdout, process.env, options.json ?? false));
+  watch.begun({
+    ...{ run: config.run, folder: folder.path, devices, config },
+    page: http === null ? null : `http://${http.address}/`,
+    redis: redisName,
   });
-  announce(config, folder.path, redisName, devices, http?.address ?? null);
   const output = new TrainingOutput({
-    ...{ config, schedule, folder, checkpoints, log, faults, progress },
+    ...{ config, schedule, folder, checkpoints, log, faults, watch },
     initialState: () => startingState(config, model),
     restorePath: options.resume ? (options.restorePath ?? null) : null,
   });
   return {
     plan,
     output,
-    display: progress,
+    display: watch,
     describeShard: (step, lane) => {
       const { epoch, samples } = schedule.shard(step, lane);
       return `step ${step}, lane ${lane} (epoch ${epoch}, samples ${describeSamples(samples)})`;
@@ -120,15 +138,15 @@ async function prepareTraining(
     describeBatch: (batch) => `batch ${batch} of the validation`,
     whenStopped: 'stopping after a checkpoint',
     howToGoOn: 'Start again with --resume: the last checkpoint is untouched.',
-    observe: (observed) => observeTraining(observed, { config, http, log }),
-    report: async (outcome) => report({ outcome, config, folder, checkpoints, output, progress }),
+    observe: (observed) => observeTraining(observed, { config, http, log, watch }),
+    report: async (outcome) => report({ outcome, config, folder, checkpoints, output, watch }),
   };
 }
 
 /** Serves what Prometheus can read. */
 function observeTraining(
   { run, redis, blobs, queues }: Observed,
-  { config, http, log }: { config: RunConfig; http: HttpServer | null; log: Logger },
+  { config, http, log, watch }: { config: RunConfig; http: HttpServer | null; log: Logger; watch: Watch },
 ): RunObserver {
   const metrics = new Metrics(() => performance.now());
   const runMetrics = new RunMetrics({
@@ -136,14 +154,24 @@ function observeTraining(
     now: () => performance.now(),
     clock: () => Date.now(),
   });
+  watch.follow(run);
   readRedis(metrics, runMetrics, { redis, queues });
   metrics.beforeReading(() => setTraffic(runMetrics.all.exchange_bytes_total, blobs));
-  if (http === null) return runMetrics;
+  const observer: RunObserver = {
+    saw: (event, actions) => {
+      watch.saw();
+      runMetrics.saw(event, actions);
+    },
+    recomputed: () => runMetrics.recomputed(),
+    redisAnswered: (seconds) => runMetrics.redisAnswered(seconds),
+    failed: (code) => runMetrics.failed(code),
+  };
+  if (http === null) return observer;
   const discovery = serviceDiscovery(http.address, config.run, () => run.workers);
   http.serve([metrics.route, discovery], (path, error) =>
     log.warn({ path, error: describeError(error).message }, 'A request over HTTP failed.'),
   );
-  return runMetrics;
+  return observer;
 }
 
 /** What the end of a run means for the user. */
@@ -153,60 +181,41 @@ function report({
   folder,
   checkpoints,
   output,
-  progress,
+  watch,
 }: {
   outcome: Outcome;
   config: RunConfig;
   folder: RunFolder;
   checkpoints: Checkpoints;
   output: TrainingOutput;
-  progress: Progress;
+  watch: Watch;
 }): RunReport {
   if (outcome.outcome === 'failed') throw CornetError.fromJSON(outcome.failure);
   if (output.diskError !== null) throw output.diskError;
   const { latest } = checkpoints;
-  const { images, seconds } = progress.totals;
+  const { images, seconds } = watch.totals;
   const complete = outcome.outcome === 'complete';
-  if (complete) {
-    progress.say(
-      `Done: ${totalSteps(config)} steps, last checkpoint ${folder.checkpointsPath}/${latest?.file} (${duration(seconds)} in steps).`,
-    );
-  } else {
-    const at =
-      latest === null ? 'before its first checkpoint' : `at step ${latest.step} of ${totalSteps(config)}`;
-    progress.say(`Stopped ${at}. Continue with: coordinator start --resume --output-path ${folder.path}`);
-  }
+  const exitCode = complete ? exitCodes.complete : exitCodes.resumable;
+  const steps = totalSteps(config);
+  const at = latest === null ? 'before its first checkpoint' : `at step ${latest.step} of ${steps}`;
+  const file = latest === null ? null : `${folder.checkpointsPath}/${latest.file}`;
+  watch.ended({
+    outcome: outcome.outcome,
+    exitCode,
+    step: latest?.step ?? null,
+    checkpoint: file,
+    message: complete
+      ? `Done: ${steps} steps, last checkpoint ${file} (${duration(seconds)} in steps).`
+      : `Stopped ${at}. Continue with: coordinator start --resume --output-path ${folder.path}`,
+  });
   return {
-    exitCode: complete ? exitCodes.complete : exitCodes.resumable,
+    exitCode,
     config,
     folder: folder.path,
     checkpoint: latest?.file ?? null,
-    validation: progress.latest.validation,
+    validation: watch.validation,
     imagesPerSecond: seconds > 0 ? images / seconds : null,
   };
-}
-
-function announce(
-  config: RunConfig,
-  folder: string,
-  redis: string,
-  devices: string[],
-  address: string | null,
-): void {
-  const { result, options } = config;
-  const workers =
-    devices.length === 0 ? 'no local workers' : `${devices.length} × ${devices[0]?.split(':')[0]}`;
-  process.stdout.write(
-    [
-      `CORnet-${result.model} run ${config.run} in ${folder}`,
-      `  data      ${options.dataPath}: ${result.trainImages} training and ${result.valImages} validation images, ${result.classes} classes`,
-      `  schedule  ${totalSteps(config)} steps of ${result.batchSize} images (${options.epochs} epochs), lr ${result.learningRate}, step size ${result.stepSize}, momentum ${result.momentum}, weight decay ${result.weightDecay}`,
-      `  result    ${result.lanes} lanes, ${config.threads} threads each, seed ${result.seed}, ${result.precision}, ${result.imageSize} px`,
-      `  workers   ${workers} over ${redis}`,
-      ...(address === null ? [] : [`  metrics   http://${address}/metrics`]),
-      '',
-    ].join('\n'),
-  );
 }
 
 function describeSamples(samples: ArrayLike<number>): string {

@@ -9,46 +9,69 @@ import { names } from '../shared/protocol.ts';
 import { connectRedis, redactUrl } from '../shared/redis.ts';
 import { runConfig, totalSteps } from '../shared/run-config.ts';
 import { RunFolder } from './run-folder.ts';
+import { followRun } from './watch/follow-run.ts';
+import type { RunView } from './watch/run-view.ts';
 
 export interface StatusOptions {
   outputPath?: string;
   redis?: string;
   run?: string;
+  /** Again and again, until the run ends. */
+  watch: boolean;
+  json: boolean;
 }
 
-interface LiveStatus {
-  run: string;
-  coordinator: { host: string; pid: number };
-  sentence: string;
-  step: number;
-  steps: number;
-  workers: { id: string; status: string; lanes: number[]; host: string; pid: number }[];
-  loss: number | null;
-  imagesPerSecond: number | null;
+/** Where a run is to be looked for. */
+interface Place {
+  redis: string | null;
+  /** Null: whatever is alive there. */
+  run: string | null;
 }
 
 export async function printStatus(options: StatusOptions): Promise<void> {
-  if (options.outputPath !== undefined) return printFolder(options.outputPath, options.redis);
-  if (options.redis === undefined) {
-    throw new CornetError('OPTION_INVALID', 'Which run is meant? Give --output-path, or --redis.');
+  const place = await placeOf(options);
+  const print = options.json ? printJson : printText;
+  const statuses = await readStatuses(place);
+  if (statuses.length === 0) return options.json ? undefined : printAbsence(options);
+  if (!options.watch) return statuses.forEach(print);
+  const [first, ...others] = statuses;
+  if (others.length > 0) {
+    const runs = statuses.map(({ run }) => run).join(', ');
+    throw new CornetError(
+      'OPTION_INVALID',
+      `Several runs are alive there: ${runs}. Give one of them as --run.`,
+    );
   }
-  const statuses = await readStatuses(options.redis, options.run);
-  if (statuses.length === 0)
-    process.stdout.write(`No run is alive on the Redis at ${redactUrl(options.redis)}.\n`);
-  for (const status of statuses) print(status);
+  await followRun({ redis: place.redis!, first: first!, json: options.json });
+  if (!options.json) await printAbsence(options);
 }
 
-async function printFolder(path: string, redis: string | undefined): Promise<void> {
-  const peek = await RunFolder.peek(path);
+async function placeOf({ outputPath, redis, run }: StatusOptions): Promise<Place> {
+  if (outputPath === undefined) {
+    if (redis !== undefined) return { redis, run: run ?? null };
+    throw new CornetError('OPTION_INVALID', 'Which run is meant? Give --output-path, or --redis.');
+  }
+  const peek = await RunFolder.peek(outputPath);
+  const socket = peek.redisSocket === null ? null : `unix://${peek.redisSocket}`;
+  return { redis: redis ?? socket, run: runConfig.parse(peek.config).run };
+}
+
+/** No coordinator is at work: what is left of the run. */
+async function printAbsence({ outputPath, redis, run }: StatusOptions): Promise<void> {
+  if (outputPath === undefined) {
+    const which = run === undefined ? 'No run' : `Run ${run}, or its coordinator,`;
+    const not = run === undefined ? 'is alive' : 'is not alive';
+    return void process.stdout.write(`${which} ${not} on the Redis at ${redactUrl(redis!)}.\n`);
+  }
+  const peek = await RunFolder.peek(outputPath);
   const config = runConfig.parse(peek.config);
-  const url = redis ?? (peek.redisSocket === null ? null : `unix://${peek.redisSocket}`);
-  const [live] = url === null ? [] : await readStatuses(url, config.run).catch(() => []);
-  if (live !== undefined) return print(live);
   const last = await lastStep(peek.metricsPath);
   process.stdout.write(
     `Run ${config.run} (CORnet-${config.result.model}): no coordinator is at work on it on ${hostname()}; ` +
       `its metrics end at step ${last} of ${totalSteps(config)}.\n` +
-      (last < totalSteps(config) ? `Continue with: coordinator start --resume --output-path ${path}\n` : ''),
+      (last < totalSteps(config)
+        ? `Continue with: coordinator start --resume --output-path ${outputPath}\n`
+        : ''),
   );
 }
 
@@ -67,7 +90,7 @@ export async function refuseIfServed(redis: Redis, run: string, url: string): Pr
     now = await redis.get(names.status(run))
   ) {
     if (now !== first) {
-      const { host, pid } = (JSON.parse(now) as LiveStatus).coordinator;
+      const { host, pid } = (JSON.parse(now) as RunView).coordinator;
       const who = `a coordinator on host ${host} with process id ${pid}`;
       throw new CornetError(
         'RUN_LOCKED',
@@ -78,12 +101,18 @@ export async function refuseIfServed(redis: Redis, run: string, url: string): Pr
   }
 }
 
-async function readStatuses(url: string, run: string | undefined): Promise<LiveStatus[]> {
-  const redis = await connectRedis(url, { name: 'cornet-status', bytesNeeded: 0 });
+/** What the coordinators at a place wrote at their last heartbeat; nothing where a run folder's Redis is gone. */
+async function readStatuses({ redis: url, run }: Place): Promise<RunView[]> {
+  if (url === null) return [];
+  const redis = await connectRedis(url, { name: 'cornet-status', bytesNeeded: 0 }).catch((error) => {
+    if (url.startsWith('unix:') && run !== null) return null; // left over by a coordinator that was killed
+    throw error;
+  });
+  if (redis === null) return [];
   try {
-    const runs = run === undefined ? (await redis.smembers(names.runs)).sort() : [run];
+    const runs = run === null ? (await redis.smembers(names.runs)).sort() : [run];
     const texts = await Promise.all(runs.map((id) => redis.get(names.status(id))));
-    return texts.filter((text) => text !== null).map((text) => JSON.parse(text) as LiveStatus);
+    return texts.filter((text) => text !== null).map((text) => JSON.parse(text) as RunView);
   } finally {
     redis.disconnect();
   }
@@ -95,13 +124,16 @@ async function lastStep(path: string): Promise<number> {
   return line === '' ? 0 : (JSON.parse(line) as { step: number }).step;
 }
 
-function print(status: LiveStatus): void {
-  const speed = status.imagesPerSecond === null ? '' : `, ${status.imagesPerSecond.toFixed(1)} images/s`;
-  const loss = status.loss === null ? '' : `, loss ${status.loss.toFixed(4)}`;
-  process.stdout.write(
-    `Run ${status.run}, step ${status.step} of ${status.steps}${loss}${speed}.\n${status.sentence}\n`,
-  );
-  for (const { id, status: state, lanes, host, pid } of status.workers) {
+function printJson(view: RunView): void {
+  process.stdout.write(`${JSON.stringify(view)}\n`);
+}
+
+function printText(view: RunView): void {
+  const speed = view.imagesPerSecond === null ? '' : `, ${view.imagesPerSecond.toFixed(1)} images/s`;
+  const loss = view.loss === null ? '' : `, loss ${view.loss.toFixed(4)}`;
+  const where = view.images === null ? `step ${view.step} of ${view.steps}` : `${view.images} images done`;
+  process.stdout.write(`Run ${view.run}, ${where}${loss}${speed}.\n${view.sentence}\n`);
+  for (const { id, status: state, lanes, host, pid } of view.workers) {
     process.stdout.write(`  ${id}  ${state}  lanes ${lanes.join(', ') || '-'}  process ${pid} on ${host}\n`);
   }
 }

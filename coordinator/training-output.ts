@@ -5,11 +5,11 @@ import type { Faults } from '../shared/faults.ts';
 import { identityOf, type RunConfig, stepsPerEpoch } from '../shared/run-config.ts';
 import type { Checkpoints } from './checkpoints.ts';
 import type { MetricsFile } from './metrics-file.ts';
-import type { Progress } from './progress.ts';
 import type { RunFolder } from './run-folder.ts';
 import type { RunOutput } from './run-output.ts';
 import type { StepMetrics } from './step.ts';
 import type { ValidationSummary } from './validation-summary.ts';
+import type { Watch } from './watch/watch.ts';
 
 /** Milliseconds into the writing of a checkpoint at which `checkpoint-writing` strikes. */
 const checkpointFault = 5;
@@ -25,7 +25,7 @@ export interface TrainingOutputParts {
   restorePath: string | null;
   log: Logger;
   faults: Faults<'coordinator'>;
-  progress: Progress;
+  watch: Watch;
 }
 
 /** The disk side of a training: checkpoints and metrics.jsonl. */
@@ -48,13 +48,14 @@ export class TrainingOutput implements RunOutput {
   }
 
   async restore(): Promise<{ step: number; body: Uint8Array; validated: boolean }> {
-    const { checkpoints, initialState, folder } = this.#parts;
+    const { checkpoints, initialState, folder, watch } = this.#parts;
     const checkpoint =
       this.#restorePath === null ? await checkpoints.readLatest() : await checkpoints.read(this.#restorePath);
     this.#restorePath = null;
     const { step, body } = checkpoint ?? (await initialState());
     await this.#metrics?.close();
     this.#metrics = await folder.openMetrics(step);
+    await watch.restored(folder.metricsPath);
     const validation = checkpoint?.validation ?? null;
     this.#validation = validation === null ? null : { step, ...validation };
     return { step, body, validated: validation !== null };
@@ -68,7 +69,7 @@ export class TrainingOutput implements RunOutput {
   }
 
   async save(step: number, body: Uint8Array): Promise<boolean> {
-    const { config, checkpoints, schedule, log, faults } = this.#parts;
+    const { config, checkpoints, schedule, log, faults, watch } = this.#parts;
     const validation = this.#validation?.step === step ? this.#validation : null;
     faults.at('checkpoint-begun', step);
     faults.soon('checkpoint-writing', step, checkpointFault);
@@ -85,6 +86,7 @@ export class TrainingOutput implements RunOutput {
       this.#diskError = null;
       this.#lastSave = performance.now();
       log.info({ file: record.file, sha256: record.sha256 }, 'Wrote a checkpoint.');
+      watch.saved(record);
       return true;
     } catch (error) {
       this.#diskFull(error);
@@ -93,10 +95,10 @@ export class TrainingOutput implements RunOutput {
   }
 
   stepDone(metrics: StepMetrics, learningRate: number, members: number): Promise<void> {
-    const { faults, progress } = this.#parts;
+    const { faults, watch } = this.#parts;
     const { step, loss, top1, top5, count } = metrics;
     faults.at('committed', step);
-    progress.step(metrics, learningRate, members);
+    watch.step(metrics, learningRate, members);
     return this.#record(step + 1, {
       'train/loss': loss,
       'train/top1': top1,
@@ -107,11 +109,11 @@ export class TrainingOutput implements RunOutput {
   }
 
   validated(step: number, summary: ValidationSummary): Promise<void> {
-    const { faults, progress } = this.#parts;
+    const { faults, watch } = this.#parts;
     const { loss, top1, top5, count } = summary;
     faults.at('validated', step);
     this.#validation = { step, top1, loss };
-    progress.validated(step, summary);
+    watch.validated(step, summary);
     return this.#record(step, { 'val/loss': loss, 'val/top1': top1, 'val/top5': top5, 'val/images': count });
   }
 
@@ -135,10 +137,10 @@ export class TrainingOutput implements RunOutput {
   /** A full disk does not stop a run: what was written before stays, and there may be room at the next checkpoint. */
   #diskFull(error: unknown): void {
     if (!(error instanceof CornetError) || error.code !== 'DISK_FULL') throw error;
-    const { log, progress } = this.#parts;
+    const { log, watch } = this.#parts;
     log.error({ code: error.code }, error.message);
     if (this.#diskError === null)
-      progress.say(`${error.message} The run goes on; what was written before stays.`);
+      watch.say(`${error.message} The run goes on; what was written before stays.`, 'error');
     this.#diskError = error;
   }
 }

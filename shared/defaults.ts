@@ -110,8 +110,24 @@ export const jobLock = 2 * timeouts.worker;
 /** Local workers: starts in a row that may fail, milliseconds before the first new start, lines of last words kept. */
 export const fleet = { failures: 5, backOff: 100, lastWords: 4 } as const;
 
-/** Milliseconds between two lines of progress, on a terminal (where the line is rewritten) and elsewhere. */
+/** Milliseconds between two drawings on a terminal, and between two lines of progress elsewhere. */
 export const progressEvery = { terminal: 200, plain: 5_000 } as const;
+
+/** Seconds of one phase from which on a terminal says what is waited for instead of where the time goes. */
+export const calmSeconds = 3;
+
+/** Steps over which the speed is measured. */
+export const paceWindow = 20;
+
+/** Milliseconds in which a moment's weight falls to 1/e, where the share of each phase is measured. */
+export const phaseMemory = 60_000;
+
+/** Points that the curves of a run have (up to twice as many), and those of the smallest one. */
+export const curvePoints = 400;
+export const sparklinePoints = 24;
+
+/** What is kept to be shown: the last events, and validations, every other one of which goes when there are more. */
+export const watchMemory = { events: 200, validations: 1_000 } as const;
 
 /**
  * What a run shows over HTTP: the coordinator's address unless it is told another (a second run on the same machine

@@ -3,8 +3,8 @@
 import { rm } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { exitCodes } from '../../shared/errors.ts';
-import { duration, percent } from '../progress.ts';
 import { startRun } from '../start.ts';
+import { duration, percent } from '../watch/format.ts';
 import { makeDemoDataset } from './make-dataset.ts';
 import { demoImages, demoRecipe } from './recipe.ts';
 import { writeDemoReport } from './report.ts';
@@ -17,7 +17,13 @@ export async function runDemo(folder: string): Promise<number> {
   process.stdout.write(`Data set of real JPEG files, ten classes of textures, in ${images}\n`);
   await makeDemoDataset(images, demoImages);
   await rm(run, { recursive: true, force: true });
-  const report = await startRun({ ...demoRecipe, dataPath: images, outputPath: run, resume: false });
+  const report = await startRun({
+    ...demoRecipe,
+    dataPath: images,
+    outputPath: run,
+    resume: false,
+    json: false,
+  });
   if (report.exitCode !== exitCodes.complete) return report.exitCode;
   const { validation, imagesPerSecond, checkpoint } = report;
   const picture = join(folder, 'report.svg');

@@ -1,5 +1,5 @@
 /** What a read-out shows while it works: one line on how far it is, rewritten on a terminal. */
-import { duration } from '../progress.ts';
+import { duration } from '../watch/format.ts';
 import type { Display } from '../run-output.ts';
 
 export interface ReadoutProgressOptions {

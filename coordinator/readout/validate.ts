@@ -7,7 +7,7 @@ import { CornetError } from '../../shared/errors.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import type { ReadoutResult } from '../../shared/run-config.ts';
 import { writeDurably } from '../durable-file.ts';
-import { percent } from '../progress.ts';
+import { percent } from '../watch/format.ts';
 import type { ValidationSummary } from '../validation-summary.ts';
 import { findWeights } from '../weights/read-weights.ts';
 import type { ReadoutOptions } from './options.ts';

@@ -58,16 +58,34 @@ export class Stage {
     enter: readonly string[] = [],
   ): Command {
     const script = join('dist', command, 'main.js');
-    const marked = {
+    const marked = this.#environment(env);
+    const stdio = ['ignore', 'pipe', 'pipe'] as const; // no terminal, wherever the tests run
+    const [program, ...rest] = [...enter, process.execPath, script, ...argv];
+    return new Command(spawn(program!, rest, { env: marked, stdio: [...stdio] }));
+  }
+
+  #environment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+    return {
       ...process.env,
       TMPDIR: this.temporary,
       XDG_CACHE_HOME: join(this.folder, 'cache'),
       CORNET_TEST_STAGE: this.#mark,
       ...env,
     };
-    const stdio = ['ignore', 'pipe', 'pipe'] as const; // no terminal, wherever the tests run
-    const [program, ...rest] = [...enter, process.execPath, script, ...argv];
-    return new Command(spawn(program!, rest, { env: marked, stdio: [...stdio] }));
+  }
+
+  /** The same on a terminal of its own, this many columns wide (util-linux's `script`); all it writes is `stdout`. */
+  onTerminal(
+    command: 'coordinator' | 'worker',
+    argv: readonly string[],
+    columns: number,
+    env: NodeJS.ProcessEnv = {},
+  ): Command {
+    const line = [process.execPath, join('dist', command, 'main.js'), ...argv].map((word) => `'${word}'`);
+    const script = `stty cols ${columns} rows 24; exec ${line.join(' ')}`;
+    const marked = this.#environment(env);
+    const arguments_ = ['--quiet', '--return', '--flush', '--command', script, '/dev/null'];
+    return new Command(spawn('script', arguments_, { env: marked, stdio: ['ignore', 'pipe', 'pipe'] }));
   }
 
   /** Process ids, of all or of those whose command line contains `part`. */

@@ -1,0 +1,58 @@
+/** `coordinator status --watch`: a run that another process conducts, shown until it ends. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { progressEvery, timeouts } from '../../shared/defaults.ts';
+import { names } from '../../shared/protocol.ts';
+import { connectRedis } from '../../shared/redis.ts';
+import { chooseViewer } from './displays.ts';
+import { progressLine } from './plain-display.ts';
+import type { RunView } from './run-view.ts';
+import { TerminalDisplay } from './terminal-display.ts';
+
+export interface FollowOptions {
+  redis: string;
+  /** What is known of it already. */
+  first: RunView;
+  json: boolean;
+}
+
+/** Returns when the run has ended, or when nothing was heard of its coordinator for the member timeout. */
+export async function followRun({ redis: url, first, json }: FollowOptions): Promise<void> {
+  const redis = await connectRedis(url, { name: 'cornet-status', bytesNeeded: 0 });
+  const show = shower(json);
+  try {
+    let heardAt = performance.now();
+    for (let view = first; ; ) {
+      show.update(view);
+      await sleep(timeouts.beat);
+      const silent = sleep(timeouts.member, null, { ref: false });
+      const text = await Promise.race([redis.get(names.status(first.run)), silent]);
+      if (text === null) return;
+      const next = JSON.parse(text) as RunView;
+      if (next.at !== view.at) heardAt = performance.now();
+      else if (performance.now() - heardAt > timeouts.member) return;
+      view = next;
+    }
+  } finally {
+    show.end();
+    redis.disconnect();
+  }
+}
+
+/** In place on a terminal, as JSON for machines, else a line now and then. */
+function shower(json: boolean): { update: (view: RunView) => void; end: () => void } {
+  const { stdout } = process;
+  const viewer = json ? null : chooseViewer(stdout, process.env, false);
+  if (viewer instanceof TerminalDisplay) {
+    return { update: (view) => viewer.tick(() => view), end: () => viewer.end() };
+  }
+  if (json) return { update: (view) => void stdout.write(`${JSON.stringify(view)}\n`), end: () => undefined };
+  let shown = Number.NEGATIVE_INFINITY;
+  return {
+    update: (view) => {
+      if (performance.now() - shown < progressEvery.plain) return;
+      shown = performance.now();
+      stdout.write(`${progressLine(view)}  ${view.sentence}\n`);
+    },
+    end: () => undefined,
+  };
+}

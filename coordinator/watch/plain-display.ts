@@ -1,0 +1,81 @@
+/** A run in lines, for logs and pipes: one every few seconds, and one for each event. */
+
+import { announcement } from './facts.ts';
+import { duration, percent, speed } from './format.ts';
+import type { News, Scores } from './news.ts';
+import type { RunView } from './run-view.ts';
+import type { Viewer } from './watch.ts';
+
+export interface PlainOptions {
+  write: (text: string) => void;
+  /** Milliseconds, monotonic. */
+  now: () => number;
+  /** Milliseconds between two lines of progress. */
+  every: number;
+}
+
+export class PlainDisplay implements Viewer {
+  readonly #options: PlainOptions;
+  /** When the last line of progress was written, and when the last step or validation ended. */
+  #shown = Number.NEGATIVE_INFINITY;
+  #active: number;
+
+  constructor(options: PlainOptions) {
+    this.#options = options;
+    this.#active = options.now();
+  }
+
+  news(news: News, view: () => RunView): void {
+    const at = this.#options.now();
+    if (news.type === 'start') for (const line of announcement(news)) this.#line(line);
+    if (news.type === 'event' || news.type === 'end') this.#line(news.message);
+    if (news.type === 'validation') {
+      this.#active = at;
+      this.#line(validationLine(news));
+    }
+    if (news.type !== 'step') return;
+    this.#active = at;
+    if (at - this.#shown < this.#options.every && news.step < view().steps) return;
+    this.#shown = at;
+    this.#line(progressLine(view()));
+  }
+
+  /** What the run waits for, when nothing else was said for a while. */
+  tick(view: () => RunView): void {
+    const at = this.#options.now();
+    const quiet = 2 * this.#options.every;
+    if (at - this.#active < quiet || at - this.#shown < quiet) return;
+    this.#shown = at;
+    this.#line(view().sentence);
+  }
+
+  end(): void {}
+
+  #line(text: string): void {
+    this.#options.write(`${text}\n`);
+  }
+}
+
+export function progressLine(view: RunView): string {
+  const { epoch, step, steps, images, loss, top1, imagesPerSecond, secondsLeft } = view;
+  const members = view.workers.filter(({ status }) => status === 'member').length;
+  return [
+    epoch === null ? '' : `epoch ${epoch.toFixed(2)}`,
+    steps === 0 ? '' : `step ${step}/${steps}`,
+    images === null ? '' : `${images} images`,
+    loss === null ? '' : `loss ${loss.toFixed(4)}`,
+    top1 === null ? '' : `top-1 ${percent(top1)}`,
+    imagesPerSecond === null ? '' : speed(imagesPerSecond),
+    `${members} ${members === 1 ? 'worker' : 'workers'}`,
+    secondsLeft === null ? '' : `${duration(secondsLeft)} left`,
+  ]
+    .filter((part) => part !== '')
+    .join('  ');
+}
+
+export function validationLine({ epoch, loss, top1, top5, images }: Scores): string {
+  return (
+    `epoch ${epoch.toFixed(2)}  validation: loss ${loss.toFixed(4)}  top-1 ${percent(top1)}  ` +
+    `top-5 ${percent(top5)}  (${images} images)`
+  );
+}

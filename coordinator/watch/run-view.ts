@@ -1,0 +1,112 @@
+/**
+ * What can be seen of a run: one plain object for the terminal, `coordinator status`, `--json` and the live page. This
+ * file is compiled for the browser as well and imports nothing.
+ */
+
+/** How a run stands at one moment. */
+export interface RunView {
+  run: string;
+  /** `CORnet-Z`, … */
+  model: string;
+  coordinator: { host: string; pid: number };
+  /** When this was true: ISO 8601. */
+  at: string;
+  phase: string;
+  /** Seconds for which it has been in this phase of this step. */
+  phaseSeconds: number | null;
+  /** One sentence: what the run is doing, what it waits for, since when. */
+  sentence: string;
+  /** Updates done, and those of the whole run. */
+  step: number;
+  steps: number;
+  /** `step` in epochs, and those of the whole run; null in a run without steps. */
+  epoch: number | null;
+  epochs: number | null;
+  /** Images that are done, of a read-out. */
+  images: number | null;
+  generation: number;
+  workers: WorkerView[];
+  /** Of the last step; top-1 is a fraction. */
+  loss: number | null;
+  top1: number | null;
+  learningRate: number | null;
+  /** Over the last steps, checkpoints and recoveries included. */
+  imagesPerSecond: number | null;
+  secondsLeft: number | null;
+  validation: { step: number; loss: number; top1: number; top5: number } | null;
+  /** Where the time went lately: fractions by phase, largest first. */
+  shares: { phase: string; share: number }[];
+  /** Loss over the whole run so far, in a few means. */
+  sparkline: number[];
+  /** Why the run is about to stop, or null. */
+  stopping: string | null;
+}
+
+export interface WorkerView {
+  id: string;
+  status: 'newcomer' | 'loading' | 'member';
+  lanes: number[];
+  host: string;
+  pid: number;
+  device: string;
+  processor: string;
+  /** What the run waits for it to deliver, or null. */
+  owes: string | null;
+}
+
+/** Some steps in a row, in one point. */
+export interface CurvePoint {
+  /** Updates done at its end. */
+  step: number;
+  loss: number;
+  /** Lowest and highest loss among the steps. */
+  low: number;
+  high: number;
+  top1: number;
+  /** Null: before this coordinator began. */
+  imagesPerSecond: number | null;
+}
+
+export interface ValidationPoint {
+  step: number;
+  loss: number;
+  top1: number;
+  top5: number;
+}
+
+export interface CheckpointView {
+  file: string;
+  step: number;
+  /** It stays for ever. */
+  kept: boolean;
+  best: boolean;
+  top1: number | null;
+}
+
+export interface EventView {
+  at: string;
+  level: 'info' | 'warn' | 'error';
+  message: string;
+}
+
+/** What never changes while a coordinator is at work. */
+export interface RunFacts {
+  /** Name and value, to be shown as they are. */
+  options: [string, string][];
+  stepsPerEpoch: number;
+  /** Whether this coordinator takes orders from whoever has its control token. */
+  control: boolean;
+}
+
+/** One message of the event stream; each replaces what its keys name. */
+export interface PageUpdate {
+  facts?: RunFacts;
+  view?: RunView;
+  /** The training curve from the point `from` on. */
+  curve?: { from: number; points: CurvePoint[] };
+  validations?: ValidationPoint[];
+  events?: EventView[];
+  checkpoints?: CheckpointView[];
+  /** The coordinator's last words. */
+  ended?: string;
+}

@@ -1,0 +1,203 @@
+/**
+ * Everything that is known of a run by those who watch it. The conductor tells what happens; the terminal, `--json`,
+ * `coordinator status` and the live page show it. Memory is bounded however long the run is.
+ */
+import { createReadStream } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { sparklinePoints, watchMemory } from '../../shared/defaults.ts';
+import { type RunConfig, stepsPerEpoch, totalSteps } from '../../shared/run-config.ts';
+import type { CheckpointRecord } from '../checkpoints.ts';
+import { systemCode } from '../durable-file.ts';
+import type { Run } from '../run.ts';
+import type { Display } from '../run-output.ts';
+import type { StepMetrics } from '../step.ts';
+import { Curve } from './curve.ts';
+import type { Beginning, Ending, Happening, News } from './news.ts';
+import { Pace } from './pace.ts';
+import { PhaseTimes } from './phase-times.ts';
+import type { EventView, RunView, ValidationPoint } from './run-view.ts';
+import { viewOf } from './view-of.ts';
+
+/** A way to show a run. */
+export interface Viewer {
+  /** Something happened; `view` makes the state after it. */
+  news(news: News, view: () => RunView): void;
+  /** Time passes. */
+  tick(view: () => RunView): void;
+  /** The run is over: what is said from now on are last words. */
+  end(): void;
+}
+
+export interface WatchOptions {
+  config: RunConfig;
+  /** Milliseconds, monotonic. */
+  now: () => number;
+  /** The time of day. */
+  clock: () => Date;
+}
+
+export class Watch implements Display {
+  readonly config: RunConfig;
+  readonly curve = new Curve();
+  readonly #clock: () => Date;
+  readonly #viewers: Viewer[] = [];
+  readonly #stepsPerEpoch: number;
+  readonly #totalSteps: number;
+  readonly #pace: Pace;
+  readonly #phases: PhaseTimes;
+  #run: Run | null = null;
+  #last: { loss: number; top1: number; learningRate: number } | null = null;
+  #validations: ValidationPoint[] = [];
+  #events: EventView[] = [];
+
+  constructor({ config, now, clock }: WatchOptions) {
+    this.config = config;
+    this.#clock = clock;
+    this.#stepsPerEpoch = stepsPerEpoch(config);
+    this.#totalSteps = totalSteps(config);
+    this.#pace = new Pace(this.#totalSteps, now);
+    this.#phases = new PhaseTimes('restoring', now);
+  }
+
+  /** The run to look at from now on. */
+  follow(run: Run): void {
+    this.#run = run;
+  }
+
+  add(viewer: Viewer): void {
+    this.#viewers.push(viewer);
+  }
+
+  begun(beginning: Beginning): void {
+    this.#tell({ type: 'start', ...beginning });
+  }
+
+  /** The last validations, oldest first. */
+  get validations(): readonly ValidationPoint[] {
+    return this.#validations;
+  }
+
+  /** The last events, oldest first. */
+  get events(): readonly EventView[] {
+    return this.#events;
+  }
+
+  /** Images trained on by this coordinator, and the seconds it took. */
+  get totals(): { images: number; seconds: number } {
+    return this.#pace.totals;
+  }
+
+  get validation(): RunView['validation'] {
+    const { step, loss, top1, top5 } = this.#validations.at(-1) ?? {};
+    return step === undefined ? null : { step, loss: loss!, top1: top1!, top5: top5! };
+  }
+
+  /** The run was told of something, and may be in another phase than before. */
+  saw(): void {
+    this.#phases.enter(this.#run!.phase, this.#run!.step);
+  }
+
+  waiting(): void {
+    for (const viewer of this.#viewers) viewer.tick(() => this.view());
+  }
+
+  /** A step was committed. */
+  step(metrics: StepMetrics, learningRate: number, members: number): void {
+    const { loss, top1, top5, count: images } = metrics;
+    const step = metrics.step + 1;
+    const seconds = this.#pace.step(step, images);
+    if (seconds === null) this.#phases.forget(); // the start is behind
+    this.#last = { loss, top1, learningRate };
+    this.curve.add({ step, loss, top1, images, seconds });
+    const { imagesPerSecond, secondsLeft } = this.#pace;
+    const about = { epoch: step / this.#stepsPerEpoch, learningRate, images, members };
+    this.#tell({ type: 'step', step, loss, top1, top5, ...about, imagesPerSecond, secondsLeft });
+  }
+
+  validated(step: number, summary: { loss: number; top1: number; top5: number; count: number }): void {
+    const { loss, top1, top5, count: images } = summary;
+    this.#pace.pause();
+    this.#rememberValidation({ step, loss, top1, top5 });
+    this.#tell({ type: 'validation', step, epoch: step / this.#stepsPerEpoch, loss, top1, top5, images });
+  }
+
+  saved({ step, file, sha256 }: CheckpointRecord): void {
+    this.#tell({ type: 'checkpoint', step, file, sha256 });
+  }
+
+  say(words: string, level: EventView['level'] = 'info'): void {
+    // Some of the words may be a remote worker's: they shall not steer the terminal.
+    const message = words.replace(/\p{Cc}+/gu, ' ');
+    const event = { at: this.#clock().toISOString(), level, message };
+    this.#events = [...this.#events, event].slice(-watchMemory.events);
+    this.#tell({ type: 'event', level, message });
+  }
+
+  /**
+   * The run begins, or goes back, at a step: what came before is read from its metrics, what came after is forgotten.
+   * @param metricsPath metrics.jsonl without lines past that step
+   */
+  async restored(metricsPath: string): Promise<void> {
+    this.curve.clear();
+    this.#validations = [];
+    this.#pace.restart();
+    try {
+      for await (const line of createInterface({ input: createReadStream(metricsPath) })) {
+        this.#recall(JSON.parse(line) as Record<string, number>);
+      }
+    } catch (error) {
+      if (systemCode(error) !== 'ENOENT') throw error;
+    }
+  }
+
+  ended(ending: Ending): void {
+    this.#tell({ type: 'end', ...ending });
+  }
+
+  end(): void {
+    for (const viewer of this.#viewers) viewer.end();
+  }
+
+  view(): RunView {
+    return viewOf(this.#run!, this.config, this.latest, this.#clock());
+  }
+
+  get latest(): Partial<RunView> {
+    const { step } = this.#run!;
+    return {
+      phaseSeconds: this.#phases.seconds,
+      epoch: step / this.#stepsPerEpoch,
+      epochs: this.#totalSteps / this.#stepsPerEpoch,
+      ...(this.#last ?? {}),
+      imagesPerSecond: this.#pace.imagesPerSecond,
+      secondsLeft: this.#pace.secondsLeft,
+      validation: this.validation,
+      shares: this.#phases.shares,
+      sparkline: this.curve.sparkline(sparklinePoints),
+    };
+  }
+
+  #recall(record: Record<string, number>): void {
+    const { step, 'train/loss': loss, 'train/top1': top1, 'train/images': images } = record;
+    if (loss !== undefined) {
+      this.curve.add({ step: step!, loss, top1: top1!, images: images!, seconds: null });
+      this.#last = { loss, top1: top1!, learningRate: record['train/learning_rate']! };
+    } else if (record['val/loss'] !== undefined) {
+      const [valLoss, valTop1, top5] = [record['val/loss'], record['val/top1']!, record['val/top5']!];
+      this.#rememberValidation({ step: step!, loss: valLoss, top1: valTop1, top5 });
+    }
+  }
+
+  #rememberValidation(point: ValidationPoint): void {
+    this.#validations.push(point);
+    // Every other one goes: so the whole course stays visible.
+    const { length } = this.#validations;
+    if (length > watchMemory.validations)
+      this.#validations = this.#validations.filter((_, i) => i % 2 === (length - 1) % 2);
+  }
+
+  #tell(happening: Happening): void {
+    const dated = { at: this.#clock().toISOString(), ...happening };
+    for (const viewer of this.#viewers) viewer.news(dated, () => this.view());
+  }
+}
