@@ -1,6 +1,7 @@
 /** What a read-out shows while it works: one line on how far it is, rewritten on a terminal. */
-import { duration } from '../watch/format.ts';
+
 import type { Display } from '../run-output.ts';
+import { duration } from '../watch/format.ts';
 
 export interface ReadoutProgressOptions {
   out: NodeJS.WriteStream;
