@@ -23,6 +23,7 @@ export interface StartOptions {
   weightDecay?: number;
   times?: number;
   workers?: number;
+  skipUnreadable?: boolean;
   lanes?: number;
   threads?: number;
   seed?: number;
@@ -82,6 +83,10 @@ export function addStartOptions(command: Command): Command {
       '-j, --workers <n>',
       `images decoded at once, per worker process (default: ${defaults.decodeThreads})`,
       wholeNumber(1),
+    )
+    .option(
+      '--skip-unreadable',
+      'train without pictures that cannot be decoded, instead of ending the run (another one of the shard takes the place)',
     )
     .option(
       '--lanes <n>',
@@ -231,6 +236,7 @@ export function chooseFreeOptions(
     maxSteps: options.maxSteps ?? former?.maxSteps ?? null,
     dataPath: options.dataPath === undefined ? (former?.dataPath ?? '') : resolve(options.dataPath),
     startingFile: former?.startingFile ?? null,
+    skipUnreadable: options.skipUnreadable ?? former?.skipUnreadable ?? false,
     decodeThreads: options.workers ?? former?.decodeThreads ?? defaults.decodeThreads,
     saveModelSeconds: options.saveModelSecs ?? former?.saveModelSeconds ?? defaults.saveModelSeconds,
     saveModelEpochs: options.saveModelEpochs ?? former?.saveModelEpochs ?? defaults.saveModelEpochs,

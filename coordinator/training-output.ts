@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { Schedule } from '../shared/data/schedule.ts';
 import { CornetError } from '../shared/errors.ts';
 import type { Faults } from '../shared/faults.ts';
+import type { BatchResult } from '../shared/protocol.ts';
 import { identityOf, type RunConfig, stepsPerEpoch } from '../shared/run-config.ts';
 import type { Checkpoints } from './checkpoints.ts';
 import type { MetricsFile } from './metrics-file.ts';
@@ -117,8 +118,14 @@ export class TrainingOutput implements RunOutput {
     return this.#record(step, { 'val/loss': loss, 'val/top1': top1, 'val/top5': top5, 'val/images': count });
   }
 
-  /** A validation that is interrupted is done again. */
-  async store(): Promise<void> {}
+  /** A validation that is interrupted is done again: nothing is kept of its batches. */
+  async store(_batch: number, { unreadable }: BatchResult): Promise<void> {
+    const { log, progress } = this.#parts;
+    for (const { reason } of unreadable) {
+      log.warn(`Skipped: ${reason}`);
+      progress.say(`Skipped: ${reason}`);
+    }
+  }
 
   async close(): Promise<void> {
     await this.#metrics?.close();

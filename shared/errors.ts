@@ -24,7 +24,8 @@ export const errorTable = {
   IMAGE_UNREADABLE: {
     exit: exitCodes.error,
     meaning: 'An image file cannot be decoded.',
-    remedy: 'Repair or remove the file, on every host that serves the run.',
+    remedy:
+      'Repair or remove the file, on every host that serves the run, or go on without it: --skip-unreadable.',
   },
   DISK_FULL: {
     exit: exitCodes.error,

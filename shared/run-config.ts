@@ -39,6 +39,8 @@ export const freeOptions = z.strictObject({
   /** Where the file of `startingWeights` was, for a run that is resumed before its first checkpoint. */
   startingFile: z.string().nullable(),
   decodeThreads: z.int().positive(),
+  /** Go on without pictures that cannot be decoded, instead of ending the run. */
+  skipUnreadable: z.boolean(),
   saveModelSeconds: z.number().positive(),
   saveModelEpochs: z.number().positive(),
   saveValEpochs: z.number().positive(),
@@ -78,7 +80,6 @@ export const readoutResult = z.strictObject({
   fingerprint: z.string(),
   images: z.int().positive(),
   batchSize: z.int().positive(),
-  skipUnreadable: z.boolean(),
   task: z.discriminatedUnion('type', [
     z.strictObject({ type: z.literal('validation') }),
     z.strictObject({
@@ -99,7 +100,13 @@ export type FeaturesTask = ReadoutResult['task'] & { type: 'features' };
 export const readoutConfig = z.strictObject({
   ...head,
   result: readoutResult,
-  options: freeOptions.pick({ dataPath: true, decodeThreads: true, joinTimeout: true, workerTimeout: true }),
+  options: freeOptions.pick({
+    dataPath: true,
+    decodeThreads: true,
+    skipUnreadable: true,
+    joinTimeout: true,
+    workerTimeout: true,
+  }),
 });
 export type ReadoutConfig = z.infer<typeof readoutConfig>;
 

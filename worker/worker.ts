@@ -220,11 +220,13 @@ export class WorkerShell {
   }
 
   async #compute({ ticket, lane, publish, token }: Action<'compute'>): Promise<void> {
-    const { loader, faults, metrics } = this.#parts;
+    const { loader, faults, metrics, log } = this.#parts;
     faults.at('computing', ticket.step, lane);
     let held = this.#held(ticket, lane);
     if (held === null) {
-      const { images, labels } = await metrics.timing('data', loader.get(ticket.step, lane));
+      const loading = loader.get(ticket.step, lane);
+      const { images, labels, unreadable } = await metrics.timing('data', loading);
+      for (const { reason } of unreadable) log.warn({ step: ticket.step, lane }, `Skipped: ${reason}`);
       const report = await this.#onEngine(ticket, (engine) =>
         engine.call('computeShard', [lane, images, labels], [images.buffer, labels.buffer]),
       );

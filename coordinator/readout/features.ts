@@ -37,7 +37,6 @@ export async function extractFeatures(options: FeatureOptions): Promise<number> 
     fingerprint: folder.fingerprint,
     images: files.size,
     batchSize,
-    skipUnreadable: options.skipUnreadable,
     task: { type: 'features', taps, dtype, format, recursive },
   };
   const space: FeatureSpace = {

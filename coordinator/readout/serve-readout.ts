@@ -214,10 +214,11 @@ async function resumedConfig(readout: Readout, folder: RunFolder): Promise<Reado
   );
 }
 
-function freeOptions({ dataPath, workers }: ReadoutOptions): ReadoutConfig['options'] {
+function freeOptions({ dataPath, workers, skipUnreadable }: ReadoutOptions): ReadoutConfig['options'] {
   return {
     dataPath: resolve(dataPath),
     decodeThreads: workers ?? defaults.decodeThreads,
+    skipUnreadable,
     joinTimeout: timeouts.join,
     workerTimeout: timeouts.worker,
   };
@@ -226,7 +227,6 @@ function freeOptions({ dataPath, workers }: ReadoutOptions): ReadoutConfig['opti
 const settingNames: Record<string, string> = {
   imageSize: '--imsize',
   batchSize: '--batch-size',
-  skipUnreadable: '--skip-unreadable',
   fingerprint: '--data-path (other images)',
   taps: '--layer, --sublayer, --tap or --time-step',
 };

@@ -30,7 +30,6 @@ export async function validate(options: ReadoutOptions): Promise<number> {
     fingerprint: index.fingerprint,
     images: index.val.size,
     batchSize: options.batchSize ?? defaults.validationBatch,
-    skipUnreadable: options.skipUnreadable,
     task: { type: 'validation' },
   };
   const prefix = join(outputPath, `CORnet-${name}_validation`);

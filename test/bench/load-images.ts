@@ -25,6 +25,7 @@ const loader = new ShardLoader({
     schedule: new Schedule({ seed: 1, trainSize, batchSize: batch, lanes: 1 }),
     steps: warmUp + steps,
     prefetchShards: defaults.prefetchShards,
+    skipUnreadable: false,
   },
   decoder: openDecoder(Number(threads)),
   imageSize: defaults.imageSize,

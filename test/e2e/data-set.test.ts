@@ -1,7 +1,7 @@
 import { appendFileSync, readdirSync, readFileSync, statSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
-import { Stage, tinyImages, tinyRun } from '../helpers/run.ts';
+import { checkpoint, metricsOf, Stage, tinyImages, tinyRun, tinySteps } from '../helpers/run.ts';
 
 test.serial(
   'images that change under a run end it by name, and it goes on once they are restored',
@@ -34,5 +34,43 @@ test.serial(
     t.is(await second.ended, 0, second.stderr);
     t.regex(second.stdout, /Done: 16 steps/);
     await stage.empty();
+  },
+);
+
+test.serial(
+  'images that cannot be read end a run, which goes on without them to the bytes of one that skipped them from the start',
+  async (t) => {
+    const stage = new Stage(t);
+    const images = await tinyImages(stage.folder);
+    const ofSplit = (split: string) =>
+      readdirSync(join(images, split), { recursive: true, encoding: 'utf8' })
+        .filter((name) => name.endsWith('.JPEG'))
+        .sort()
+        .map((name) => join(images, split, name));
+    for (const file of [ofSplit('train')[7]!, ofSplit('train')[20]!, ofSplit('val')[3]!]) {
+      truncateSync(file, 100);
+    }
+    const start = (output: string, ...more: string[]) =>
+      stage.start('coordinator', [...tinyRun(images), '-o', output, ...more]);
+
+    const output = join(stage.folder, 'run');
+    const stopped = start(output);
+    t.is(await stopped.ended, 1);
+    t.regex(stopped.stderr, /cannot be read: .* \[IMAGE_UNREADABLE\]/);
+    const resume = ['start', '--resume', '-o', output, '--skip-unreadable', '--cpu-workers', '2'];
+    const resumed = stage.start('coordinator', resume);
+    t.is(await resumed.ended, 0, resumed.stderr);
+
+    const other = join(stage.folder, 'other');
+    const skipping = start(other, '--skip-unreadable');
+    t.is(await skipping.ended, 0, skipping.stderr);
+    t.true(checkpoint(output, tinySteps).equals(checkpoint(other, tinySteps)));
+    const validations = metricsOf(other).filter((line) => 'val/images' in line);
+    t.deepEqual(
+      validations.map((line) => line['val/images']),
+      [19, 19],
+    );
+    t.regex(readFileSync(join(other, 'log.jsonl'), 'utf8'), /Skipped: The image .*\/train\//);
+    t.regex(skipping.stdout, /Skipped: The image .*\/val\//);
   },
 );

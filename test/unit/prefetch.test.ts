@@ -34,11 +34,12 @@ function loaderOf(
   index: DatasetIndex<'train'>,
   changes: Partial<ShardLoaderOptions & Shards> & { lanes?: number; threads?: number } = {},
 ): ShardLoader {
-  const { lanes = 3, threads = 3, steps = 6, prefetchShards = 2, ...options } = changes;
+  const { lanes = 3, threads = 3, ...rest } = changes;
+  const { steps = 6, prefetchShards = 2, skipUnreadable = false, ...options } = rest;
   const schedule = new Schedule({ seed: 5, trainSize: index.train.size, batchSize: 9, lanes });
   return new ShardLoader({
     index,
-    shards: { files: index.train, schedule, steps, prefetchShards },
+    shards: { files: index.train, schedule, steps, prefetchShards, skipUnreadable },
     decoder: openDecoder(threads),
     imageSize,
     ...options,
@@ -212,6 +213,31 @@ test('an unreadable image is named when its shard is asked for, and not before',
     t.is(error?.code, 'IMAGE_UNREADABLE');
     t.true(error?.message.includes(basename(path)));
   }
+});
+
+test('an unreadable image that may be skipped is replaced by the one before it in its shard', async (t) => {
+  const index = await dataset(t);
+  const { samples } = new Schedule({ seed: 5, trainSize: 24, batchSize: 9, lanes: 3 }).shard(0, 0);
+  const whole = await loaderOf(index).get(0, 0);
+  const damage = (position: number) =>
+    writeFile(join(index.root, index.train.path(samples[position]!)), 'no picture');
+  const image = (batch: Batch, position: number) =>
+    Buffer.from(batch.images.subarray(position * imageBytes, (position + 1) * imageBytes));
+
+  await damage(0);
+  const one = await loaderOf(index, { skipUnreadable: true }).get(0, 0);
+  t.deepEqual(
+    one.unreadable.map(({ position }) => position),
+    [0],
+  );
+  await damage(2);
+  const two = await loaderOf(index, { skipUnreadable: true, threads: 1 }).get(0, 0);
+  t.true(image(one, 0).equals(image(whole, 2)), 'before the first comes the last');
+  t.true(image(two, 0).equals(image(whole, 1)));
+  t.true(image(two, 2).equals(image(whole, 1)));
+  t.deepEqual([...two.labels], [whole.labels[1], whole.labels[1], whole.labels[1]]);
+  await damage(1);
+  await t.throwsAsync(loaderOf(index, { skipUnreadable: true }).get(0, 0), { code: 'IMAGE_UNREADABLE' });
 });
 
 test('an image of another size than when it was indexed is refused, although it can be read', async (t) => {

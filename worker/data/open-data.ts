@@ -29,6 +29,7 @@ export async function findImages(
   dataPath: string,
   cache: IndexCacheOptions,
 ): Promise<RunImages> {
+  const { skipUnreadable } = config.options;
   if (!isReadout(config)) {
     const index = await cachedIndex(dataPath, ['train', 'val'], cache);
     const round = { files: index.val, batchSize: config.result.validationBatch };
@@ -36,10 +37,10 @@ export async function findImages(
       index,
       fingerprint: index.fingerprint,
       shards: shardsOf(config, index.train),
-      round: { ...round, mode: 'validation', skipUnreadable: false },
+      round: { ...round, mode: 'validation', skipUnreadable },
     };
   }
-  const { task, batchSize, skipUnreadable } = config.result;
+  const { task, batchSize } = config.result;
   if (task.type === 'validation') {
     const index = await cachedIndex(dataPath, ['val'], cache);
     const round = { files: index.val, batchSize, mode: 'validation', skipUnreadable } as const;
@@ -57,6 +58,7 @@ function shardsOf(config: RunConfig, files: FileList): Shards {
     schedule: new Schedule({ seed, trainSize: files.size, batchSize, lanes }),
     steps: totalSteps(config),
     prefetchShards: defaults.prefetchShards,
+    skipUnreadable: config.options.skipUnreadable,
   };
 }
 

@@ -18,7 +18,7 @@ export interface Batch {
   readonly images: Uint8Array<ArrayBuffer>;
   /** [n]: positions in the index's `classes`. */
   readonly labels: Int32Array<ArrayBuffer>;
-  /** Pictures that could not be decoded and were let pass, in order: they are black, and have no label. */
+  /** Pictures that could not be decoded and were let pass, in order. In a batch they are black, and have no label. */
   readonly unreadable: Unreadable[];
 }
 
@@ -33,6 +33,8 @@ export interface Shards {
   readonly steps: number;
   /** How many shards are loaded ahead. */
   readonly prefetchShards: number;
+  /** Let pictures pass that cannot be decoded: another one of the shard takes the place. */
+  readonly skipUnreadable: boolean;
 }
 
 export interface ShardLoaderOptions {
@@ -50,7 +52,8 @@ interface Load {
   readonly files: FileList;
   readonly samples: ArrayLike<number>;
   readonly transform: (sample: number) => Transform;
-  readonly skipUnreadable: boolean;
+  /** What becomes of a picture that cannot be decoded. */
+  readonly unreadable: 'refused' | 'black' | 'replaced';
   readonly batch: Batch;
   readonly done: Promise<Batch>;
   readonly resolve: (batch: Batch) => void;
@@ -129,7 +132,8 @@ export class ShardLoader {
   ): Promise<Batch> {
     const { imageSize } = this.#options;
     const transform = mode === 'validation' ? resizeAndCentreCrop(imageSize) : squash(imageSize);
-    return this.#ask(this.#newLoad({ files, samples, transform: () => transform, skipUnreadable }));
+    const unreadable = skipUnreadable ? 'black' : 'refused';
+    return this.#ask(this.#newLoad({ files, samples, transform: () => transform, unreadable }));
   }
 
   /** Starts no further image; what is still asked for is rejected. Resolves when no image is being decoded any more. */
@@ -181,14 +185,15 @@ export class ShardLoader {
   }
 
   #newShard(step: number, lane: number): Load {
-    const { files, schedule } = this.#shards;
+    const { files, schedule, skipUnreadable } = this.#shards;
     const { epoch, samples } = schedule.shard(step, lane);
     const transform = (sample: number) =>
       randomResizedCrop(
         this.#options.imageSize,
         new Draws(schedule.seed, streams.augmentation, epoch, sample),
       );
-    return this.#newLoad({ files, samples, transform, skipUnreadable: false });
+    const unreadable = skipUnreadable ? 'replaced' : 'refused';
+    return this.#newLoad({ files, samples, transform, unreadable });
   }
 
   get #shards(): Shards {
@@ -197,7 +202,7 @@ export class ShardLoader {
     return shards;
   }
 
-  #newLoad(what: Pick<Load, 'files' | 'samples' | 'transform' | 'skipUnreadable'>): Load {
+  #newLoad(what: Pick<Load, 'files' | 'samples' | 'transform' | 'unreadable'>): Load {
     const { files, samples } = what;
     const images = new Uint8Array(samples.length * this.#imageBytes());
     const labels = Int32Array.from(samples, (sample) => files.label(sample));
@@ -208,9 +213,27 @@ export class ShardLoader {
     return { ...what, batch, done: promise, resolve, reject, started: 0, finished: 0 };
   }
 
-  #finish({ batch, resolve }: Load): void {
+  #finish({ batch, unreadable, resolve, reject }: Load): void {
     batch.unreadable.sort((a, b) => a.position - b.position);
+    const [first] = batch.unreadable;
+    if (unreadable === 'replaced' && first !== undefined) {
+      if (batch.unreadable.length === batch.labels.length) {
+        return reject(
+          new CornetError('IMAGE_UNREADABLE', `No image of a shard can be read. ${first.reason}`),
+        );
+      }
+      for (const { position } of batch.unreadable) this.#replace(batch, position);
+    }
     resolve(batch);
+  }
+
+  /** The nearest image before it that can be read takes its place, around the end if need be: a rule without chance. */
+  #replace({ images, labels }: Batch, position: number): void {
+    let source = position;
+    while (labels[source] === noLabel) source = (source + labels.length - 1) % labels.length;
+    const bytes = this.#imageBytes();
+    images.copyWithin(position * bytes, source * bytes, (source + 1) * bytes);
+    labels[position] = labels[source]!;
   }
 
   #imageBytes(): number {
@@ -242,7 +265,7 @@ export class ShardLoader {
         this.decoded.bytes += bytes;
         await checkSize(index, load.files, sample, bytes);
       } catch (error) {
-        if (!load.skipUnreadable || !isUnreadable(error)) throw error;
+        if (load.unreadable === 'refused' || !isUnreadable(error)) throw error;
         images.fill(0, offset, offset + this.#imageBytes()); // a part of it may have been decoded
         load.batch.labels[position] = noLabel;
         load.batch.unreadable.push({ position, reason: error.message });
