@@ -120,10 +120,10 @@ export class TrainingOutput implements RunOutput {
 
   /** A validation that is interrupted is done again: nothing is kept of its batches. */
   async store(_batch: number, { unreadable }: BatchResult): Promise<void> {
-    const { log, progress } = this.#parts;
+    const { log, watch } = this.#parts;
     for (const { reason } of unreadable) {
       log.warn(`Skipped: ${reason}`);
-      progress.say(`Skipped: ${reason}`);
+      watch.say(`Skipped: ${reason}`, 'warn');
     }
   }
 
