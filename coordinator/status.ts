@@ -7,7 +7,7 @@ import { timeouts } from '../shared/defaults.ts';
 import { CornetError } from '../shared/errors.ts';
 import { names } from '../shared/protocol.ts';
 import { connectRedis, redactUrl } from '../shared/redis.ts';
-import { runConfig, totalSteps } from '../shared/run-config.ts';
+import { anyConfig, isReadout, totalSteps } from '../shared/run-config.ts';
 import { RunFolder } from './run-folder.ts';
 import { followRun } from './watch/follow-run.ts';
 import type { RunView } from './watch/run-view.ts';
@@ -53,7 +53,7 @@ async function placeOf({ outputPath, redis, run }: StatusOptions): Promise<Place
   }
   const peek = await RunFolder.peek(outputPath);
   const socket = peek.redisSocket === null ? null : `unix://${peek.redisSocket}`;
-  return { redis: redis ?? socket, run: runConfig.parse(peek.config).run };
+  return { redis: redis ?? socket, run: anyConfig.parse(peek.config).run };
 }
 
 /** No coordinator is at work: what is left of the run. */
@@ -64,11 +64,14 @@ async function printAbsence({ outputPath, redis, run }: StatusOptions): Promise<
     return void process.stdout.write(`${which} ${not} on the Redis at ${redactUrl(redis!)}.\n`);
   }
   const peek = await RunFolder.peek(outputPath);
-  const config = runConfig.parse(peek.config);
+  const config = anyConfig.parse(peek.config);
+  const nobody = `Run ${config.run} (CORnet-${config.result.model}): no coordinator is at work on it on ${hostname()}`;
+  if (isReadout(config)) {
+    return void process.stdout.write(`${nobody}. Go on with the command that it was begun with.\n`);
+  }
   const last = await lastStep(peek.metricsPath);
   process.stdout.write(
-    `Run ${config.run} (CORnet-${config.result.model}): no coordinator is at work on it on ${hostname()}; ` +
-      `its metrics end at step ${last} of ${totalSteps(config)}.\n` +
+    `${nobody}; its metrics end at step ${last} of ${totalSteps(config)}.\n` +
       (last < totalSteps(config)
         ? `Continue with: coordinator start --resume --output-path ${outputPath}\n`
         : ''),
