@@ -263,6 +263,26 @@ TEXT
   echo "${missing[*]}" >"$asked"
 }
 
+# Prometheus is unpacked, not installed: the package would start a server, and this needs no administrator.
+prometheus_for_tests() {
+  local folder=$cache/prometheus asked=$cache/prometheus.failed
+  has prometheus || [[ -x $folder/usr/bin/prometheus || -e $asked ]] && return
+  echo "Downloading Prometheus, the package of the distribution, for the tests (about 30 MB) ..."
+  rm -rf "$folder"
+  mkdir -p "$folder/download"
+  if quietly unpack_package prometheus "$folder"; then return; fi
+  echo "It cannot be had (see $log): tests that need it will be skipped."
+  rm -rf "$folder"
+  touch "$asked"
+}
+
+unpack_package() {
+  cd "$2/download" || return
+  apt-get -o APT::Sandbox::User=root download "$1" ||
+    { ((EUID == 0)) && apt-get update && apt-get -o APT::Sandbox::User=root download "$1"; } || return
+  dpkg -x ./*.deb .. && rm -r "$2/download"
+}
+
 # --- In order -----------------------------------------------------------------------------------------------------------
 
 choice=auto
@@ -308,7 +328,7 @@ if ((${#missing[@]} > 0)); then
   install_packages "${missing[@]}" || exit 1
 fi
 
-[[ -z $for_tests ]] || test_packages
+[[ -z $for_tests ]] || { test_packages && prometheus_for_tests; }
 
 ! is_clone || npm_packages_agree 2>/dev/null ||
   step "Installing the npm packages (about 90 MB)" npm ci --include=dev --no-audit --no-fund

@@ -142,7 +142,7 @@ export const durationBuckets = { first: 0.001, factor: 2, count: 19 } as const;
  * Milliseconds: how long the answer to a reading of the metrics waits for Redis; how long a run that has failed waits at
  * most for its metrics to be read once more; how often the cards are looked at.
  */
-export const scraping = { answer: 1_000, lastWords: 30_000, cards: 5_000 } as const;
+export const scraping = { answer: 250, lastWords: 30_000, cards: 5_000 } as const;
 
 /** Bytes that one read from a blob socket takes at most. */
 export const socketRead = 1024 * 1024;

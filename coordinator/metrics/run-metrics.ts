@@ -19,7 +19,6 @@ const specs = {
   step: gauge('Updates done since the beginning of the training.'),
   planned_steps: gauge('Updates that the whole training has.'),
   epoch: gauge('Passes over the training images done, with their fraction.'),
-  planned_lanes: gauge('Lanes of the run.'),
   train_loss: gauge('Mean loss over the batch of the last step.'),
   train_top1_ratio: gauge('Images of the last batch whose label was the likeliest class.'),
   train_top5_ratio: gauge('Images of the last batch whose label was among the five likeliest classes.'),
@@ -27,7 +26,6 @@ const specs = {
   validation_loss: gauge('Mean loss over the validation images, last time.'),
   validation_top1_ratio: gauge('Validation images whose label was the likeliest class, last time.'),
   validation_top5_ratio: gauge('Validation images whose label was among the five likeliest, last time.'),
-  validation_step: gauge('Updates done when the validation images were last tried.'),
   steps_total: counter('Updates done under this coordinator.'),
   images_total: counter('Images trained on under this coordinator; its rate is the speed.'),
   last_apply_timestamp_seconds: gauge('Unix time of the last update; before the first, of the start.'),
@@ -37,7 +35,6 @@ const specs = {
   term: gauge('Goes up each time a coordinator starts on the run.'),
   generation: gauge('Goes up each time the set of members changes.'),
   members: gauge('Workers that the coordinator knows, by status.', 'status'),
-  member_lanes: gauge('Lanes that a member serves.', 'worker'),
   lane_info: gauge('Always 1; which member serves which lane.', 'lane', 'worker', 'host'),
   joins_total: counter('Times that a worker became a member.'),
   departures_total: counter('Times that a worker was dropped, died or left.'),
@@ -47,7 +44,6 @@ const specs = {
   recomputed_shards_total: counter('Shards that were given out again in the same step.'),
   checkpoint_timestamp_seconds: gauge('Unix time of the last checkpoint; before the first, of the start.'),
   checkpoint_interval_seconds: gauge('Time between two checkpoints, as the run was told.'),
-  checkpoint_step: gauge('Updates done in the state of the last checkpoint.'),
   checkpoint_size_bytes: gauge('Size of the state in the last checkpoint.'),
   checkpoint_write_seconds: duration('From the decision to write a checkpoint until it is safe on disk.'),
   checkpoint_failures_total: counter('Checkpoints that the disk would not take.'),
@@ -120,11 +116,10 @@ export class RunMetrics {
     this.#phaseSince = now();
     this.all = defineRunMetrics(metrics);
     metrics.registry.setDefaultLabels({ run: config.run });
-    const { model, precision, lanes } = config.result;
+    const { model, precision } = config.result;
     const { backend, version } = config;
     this.all.run_info.set({ model, precision, backend, version }, 1);
     this.all.planned_steps.set(totalSteps(config));
-    this.all.planned_lanes.set(lanes);
     this.all.term.set(config.term);
     this.all.checkpoint_interval_seconds.set(config.options.saveModelSeconds);
     this.all.last_apply_timestamp_seconds.set(clock() / 1000);
@@ -166,7 +161,6 @@ export class RunMetrics {
         this.all.validation_loss.set(loss);
         this.all.validation_top1_ratio.set(top1);
         this.all.validation_top5_ratio.set(top5);
-        this.all.validation_step.set(action.step);
         return;
       }
       case 'forget-worker':
@@ -208,14 +202,13 @@ export class RunMetrics {
     this.#lostAt ??= this.#now();
   }
 
-  #saved({ step, outcome }: RunEvent & { type: 'saved' }): void {
+  #saved({ outcome }: RunEvent & { type: 'saved' }): void {
     const saving = this.#saving;
     this.#saving = null;
     if (outcome === 'failed') this.all.checkpoint_failures_total.inc();
     if (outcome !== 'written' || saving === null) return;
     this.all.checkpoint_write_seconds.observe((this.#now() - saving.since) / 1000);
     this.all.checkpoint_size_bytes.set(saving.bytes);
-    this.all.checkpoint_step.set(step);
     this.all.checkpoint_timestamp_seconds.set(this.#clock() / 1000);
   }
 
@@ -242,10 +235,8 @@ export class RunMetrics {
     for (const status of ['newcomer', 'loading', 'member'] as const) {
       this.all.members.set({ status }, workers.filter((worker) => worker.status === status).length);
     }
-    this.all.member_lanes.reset();
     this.all.lane_info.reset();
-    for (const { id: worker, status, lanes, hello } of workers) {
-      if (status === 'member') this.all.member_lanes.set({ worker }, lanes.length);
+    for (const { id: worker, lanes, hello } of workers) {
       for (const lane of lanes) this.all.lane_info.set({ lane, worker, host: hello.host }, 1);
     }
   }

@@ -1,0 +1,123 @@
+import { join } from 'node:path';
+import ava from 'ava';
+import { HttpServer } from '../../shared/http-server.ts';
+import { Metrics } from '../../shared/metrics.ts';
+import { WorkerMetrics } from '../../worker/metrics.ts';
+import { expressions } from '../helpers/dashboards.ts';
+import { Prometheus, prometheus } from '../helpers/prometheus.ts';
+import { TestRedis } from '../helpers/redis.ts';
+import { type Command, Stage, tinyImages, tinyRun, until } from '../helpers/run.ts';
+
+const test = prometheus === null ? ava.serial.skip : ava.serial;
+
+/** Where a coordinator says that its metrics are, and the id of its run. */
+async function announced(command: Command): Promise<{ address: string; run: string }> {
+  const words = /run (\S+) in [\s\S]*?http:\/\/(127\.0\.0\.1:\d+)/;
+  await command.until('it says where its metrics are', () => words.test(command.stdout));
+  const [, run, address] = words.exec(command.stdout)!;
+  return { address: address!, run: run! };
+}
+
+/** Metrics of a worker on a card, which this machine may not have. Returns their address. */
+async function workerOnCard(
+  t: { teardown: (fn: () => Promise<void>) => void },
+  run: string,
+): Promise<string> {
+  const now = () => performance.now();
+  const metrics = new Metrics(now);
+  const numerics = { backend: 'torch', version: '0', device: 'cuda', processor: 'A card', threads: 1 };
+  const worker = new WorkerMetrics({ metrics, run, host: 'elsewhere', device: 'cuda:0', numerics, now });
+  worker.named('on-a-card');
+  const gigabyte = 2 ** 30;
+  worker.readFrom({
+    step: () => 1,
+    blobs: { published: { local: 0, redis: 0 }, read: { local: 0, redis: 0 } },
+    loader: { decoded: { images: 0, bytes: 0 }, ready: 0 },
+    vitals: async () => ({
+      ...{ tensors: 35, tensorBytes: gigabyte },
+      ...{ deviceUsed: 2 * gigabyte, deviceTotal: 80 * gigabyte },
+    }),
+    utilization: () => 0.9,
+  });
+  const http = await HttpServer.listen('127.0.0.1', 0);
+  t.teardown(() => http.close());
+  http.serve([metrics.route], (_, error) => {
+    throw error;
+  });
+  return http.address;
+}
+
+test('every panel shows data of a run of two workers, and every alert fires where it should', async (t) => {
+  const stage = new Stage(t);
+  const images = await tinyImages(stage.folder);
+  const shape = [...tinyRun(images), '--epochs', '1000', '--metrics-port', '0'];
+  const often = ['--save-model-secs', '1'];
+  const local = stage.start('coordinator', [
+    ...[...shape, ...often, '--cpu-workers', '2'],
+    ...['-o', join(stage.folder, 'local')],
+  ]);
+  // Another run, with a learning rate that nothing survives, waits for its worker until Prometheus knows it.
+  const redis = await TestRedis.start(t);
+  const env = { CORNET_REDIS_URL: redis.url };
+  const blowsUp = stage.start(
+    'coordinator',
+    [...shape, '--lr', '1e30', '--cpu-workers', '0', '-o', join(stage.folder, 'blows-up')],
+    env,
+  );
+  const [first, second] = [await announced(local), await announced(blowsUp)];
+  const server = await Prometheus.start(t, {
+    coordinators: [first.address, second.address],
+    others: [await workerOnCard(t, first.run)],
+  });
+  const value = async (expression: string) => (await server.query(expression))[0]?.value ?? 0;
+
+  await local.until(
+    'Prometheus has found both workers by itself',
+    async () => (await value(`count(cornet_worker_step{run="${first.run}", role="worker"})`)) === 2,
+  );
+  await local.until('some steps were seen', async () => (await value('max(cornet_steps_total)')) > 5);
+  stage.kill(`--run ${first.run}`); // both; others take their places
+  await local.until(
+    'the run has recovered',
+    async () => (await value('max(cornet_recovery_seconds_count)')) > 0,
+  );
+
+  const missing = new Set(expressions);
+  await local
+    .until(`every panel has data, besides ${[...missing].length}`, async () => {
+      for (const expression of missing) {
+        const { expr } = expression;
+        const concrete = expr
+          .replaceAll('$__rate_interval', '20s')
+          .replaceAll('$run', first.run)
+          .replaceAll('$worker', '.+');
+        t.notRegex(concrete, /\$/);
+        const samples = await server.query(concrete);
+        if (samples.some((sample) => Number.isFinite(sample.value))) missing.delete(expression);
+      }
+      return missing.size === 0;
+    })
+    .catch((error) =>
+      t.fail(`${error.message} Without data: ${[...missing].map(({ where }) => where).join('; ')}`),
+    );
+
+  const fires = (alert: string, run: string) => async () =>
+    (await server.firing()).some((firing) => firing.alert === alert && firing.run === run);
+  // Its workers stand still: no update, no checkpoint, and after a while both are dropped.
+  const workers = stage.processes(`--run ${first.run}`);
+  for (const pid of workers) process.kill(pid, 'SIGSTOP');
+  await until('no update is an alert', fires('CornetStandsStill', first.run));
+  await until('an old checkpoint is an alert', fires('CornetCheckpointTooOld', first.run));
+  await until('members that flap are an alert', fires('CornetMembersFlap', first.run));
+  for (const pid of workers) process.kill(pid, 'SIGCONT');
+  stage.kill(`redis-server unixsocket:${stage.temporary}`);
+  const worker = stage.start('worker', ['start'], env);
+  await until('a run that failed is an alert', fires('CornetRunFailed', first.run));
+  await until('a loss that is not finite is an alert', fires('CornetLossNotFinite', second.run));
+  t.false(await fires('CornetRunFailed', second.run)());
+  t.is(await local.ended, 1);
+  t.regex(local.stderr, /\[REDIS_SERVER_FAILED\]/);
+  t.is(await blowsUp.ended, 1);
+  t.regex(blowsUp.stderr, /\[NOT_FINITE\]/);
+  t.is(await worker.ended, 0, worker.stderr);
+});
