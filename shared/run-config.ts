@@ -4,6 +4,9 @@ import { timeouts } from './defaults.ts';
 import { modelNames } from './models/model.ts';
 import { numerics } from './protocol.ts';
 
+export const backendNames = ['torch', 'tensorflow'] as const;
+export type BackendName = (typeof backendNames)[number];
+
 const count = z.int().nonnegative();
 
 /** What the final weights depend on, besides the numerics. Fixed for the life of the run. */
@@ -58,7 +61,7 @@ const head = {
   version: z.string(),
   /** Goes up each time a coordinator starts on the run. */
   term: count,
-  backend: z.literal('torch'),
+  backend: z.enum(backendNames),
   /** Threads that one shard's operators use; part of the numerics. */
   threads: z.int().positive(),
   /** Known once the first worker has said hello; a worker with another probe is refused. */

@@ -25,6 +25,20 @@ const mallocTunables = [
   'glibc.malloc.arena_max=1',
 ].join(':');
 
+/**
+ * What TensorFlow reads when it is loaded, and cannot be told later.
+ * @param threads that one operation may use
+ */
+export function tensorflowEnvironment(threads: number): Record<string, string> {
+  return {
+    TF_NUM_INTRAOP_THREADS: String(threads),
+    TF_NUM_INTEROP_THREADS: '1', // operations run one after the other
+    TF_DETERMINISTIC_OPS: '1',
+    NVIDIA_TF32_OVERRIDE: '0', // no TensorFloat-32
+    TF_FORCE_GPU_ALLOW_GROWTH: 'true', // not all of the card's memory at once
+  };
+}
+
 /** Says that a process already has the environment. */
 const marker = 'CORNET_WORKER_ENVIRONMENT';
 

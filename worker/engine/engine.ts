@@ -16,15 +16,16 @@ import { elementCount, type Model, type ModelName } from '../../shared/models/mo
 import type { Tensor } from '../../shared/models/ops.ts';
 import { Pass } from '../../shared/models/pass.ts';
 import { tapName } from '../../shared/models/trace.ts';
+import type { BackendName } from '../../shared/run-config.ts';
 import { type StateLayout, stateLayout } from '../../shared/state-layout.ts';
 import { type VectorLayout, vectorLayout } from '../../shared/vector-layout.ts';
 import type { Backend, Numerics } from '../backend/backend.ts';
-import { TorchBackend } from '../backend/torch/torch-backend.ts';
+import { openBackend } from '../backend/open-backend.ts';
 import { ModelState } from './model-state.ts';
 import { type Scores, scoreLogits } from './scores.ts';
 
 export interface EngineOptions {
-  readonly backend: 'torch';
+  readonly backend: BackendName;
   /** `cpu` or `cuda:<index>`. */
   readonly device: string;
   /** Threads that one operator may use. */
@@ -110,7 +111,7 @@ export class Engine {
     this.#model = buildModel(options.model, options.times);
     this.#stateLayout = stateLayout(this.#model);
     this.#vectorLayout = vectorLayout(this.#model, options.imageSize);
-    this.#backend = new TorchBackend(options.device, options.threads);
+    this.#backend = openBackend(options.backend, options.device, options.threads);
     this.#state = new ModelState(this.#backend, this.#model, this.#vectorLayout);
     this.#reduced = this.#backend.flat(this.#vectorLayout.length);
   }

@@ -3,12 +3,10 @@ import { createHash } from 'node:crypto';
 import { cpus } from 'node:os';
 import { CornetError } from '../../../shared/errors.ts';
 import type { Backend, MemoryCounters, Numerics } from '../backend.ts';
+import { imageNet } from '../image-net.ts';
 import { dtypes, loadTorchAddon, type TorchAddon } from './addon.ts';
 import { channelsLast, TorchOps } from './torch-ops.ts';
 import type { TorchTensor } from './torch-tensor.ts';
-
-/** Mean and deviation of ImageNet's training images per channel, in units of the full range (torchvision). */
-const imageNet = { mean: [0.485, 0.456, 0.406], deviation: [0.229, 0.224, 0.225] };
 
 type Precision = 'fp32' | 'bf16';
 

@@ -1,8 +1,8 @@
 /** The models' operations on libtorch. Activations and 4-d weights lie channels-last in memory. */
 import type { BatchNormTensors, Ops } from '../../../shared/models/ops.ts';
 import { normOneValue } from '../../../shared/models/trace.ts';
+import { Scopes } from '../scopes.ts';
 import { type Argument, dtypes, type TorchAddon } from './addon.ts';
-import { Scopes } from './scopes.ts';
 import { TorchTensor } from './torch-tensor.ts';
 
 /** What may stand among an operator's arguments on this side. */
@@ -17,7 +17,7 @@ const cudnnEnabled = true;
 export class TorchOps implements Ops<TorchTensor> {
   protected readonly addon: TorchAddon;
   protected readonly device: string;
-  readonly #scopes: Scopes;
+  readonly #scopes: Scopes<TorchTensor>;
   /** libtorch 1 has no group norm of bfloat16 activations with float32 weights. */
   readonly #groupNormInFloat: boolean;
 
@@ -25,7 +25,10 @@ export class TorchOps implements Ops<TorchTensor> {
   constructor(addon: TorchAddon, device: string) {
     this.addon = addon;
     this.device = device;
-    this.#scopes = new Scopes(addon);
+    this.#scopes = new Scopes(
+      (value) => value instanceof TorchTensor,
+      (tensors) => addon.release(tensors.map(({ handle }) => handle)),
+    );
     this.#groupNormInFloat = addon.version().startsWith('1.');
   }
 

@@ -1,0 +1,170 @@
+/** The tensorflow backend: TensorFlow's kernels through @tensorflow/tfjs-node-gpu, behind the engine's interface. */
+import assert from 'node:assert/strict';
+import { cpus } from 'node:os';
+import { CornetError } from '../../../shared/errors.ts';
+import { elementCount } from '../../../shared/models/model.ts';
+import type { Backend, MemoryCounters, Numerics } from '../backend.ts';
+import { imageNet } from '../image-net.ts';
+import { Flat } from './flat.ts';
+import { Kernels } from './kernels.ts';
+import { TensorflowOps } from './tensorflow-ops.ts';
+import { permutation, TensorflowTensor, Window } from './tensorflow-tensor.ts';
+import { loadTfjs } from './tfjs.ts';
+import { Value } from './value.ts';
+
+export class TensorflowBackend extends TensorflowOps implements Backend<TensorflowTensor> {
+  readonly numerics: Numerics;
+
+  /**
+   * One per process. Which card it is, the process's CUDA_VISIBLE_DEVICES says: TensorFlow takes the first that it sees.
+   * @param device `cpu` or `cuda:<index>`
+   * @throws CornetError BACKEND_UNAVAILABLE, DEVICE_UNAVAILABLE
+   */
+  constructor(device: string, threads: number) {
+    const tfjs = loadTfjs(threads);
+    super(new Kernels(tfjs));
+    const { binding } = tfjs.backend();
+    this.numerics = {
+      backend: 'tensorflow',
+      version: binding.TF_Version,
+      device: binding.isUsingGpuDevice() ? 'cuda' : 'cpu',
+      processor: cpus()[0]?.model ?? 'unknown CPU',
+      threads,
+    };
+    if (device.split(':')[0] !== this.numerics.device) {
+      throw new CornetError(
+        'DEVICE_UNAVAILABLE',
+        `TensorFlow ${binding.TF_Version} sees no GPU for ${device}.`,
+      );
+    }
+  }
+
+  get tensorCount(): number {
+    return this.kernels.tfjs.memory().numTensors;
+  }
+
+  memory(): MemoryCounters {
+    return { tensors: this.kernels.tfjs.memory().numBytes, deviceUsed: null, deviceTotal: null };
+  }
+
+  flat(length: number): TensorflowTensor {
+    const flat = new Flat(this.kernels, length);
+    return this.adopt(new Window(flat, { begin: 0, end: length, shape: [length], owner: true }));
+  }
+
+  slice(flat: TensorflowTensor, begin: number, end: number): TensorflowTensor {
+    return this.window(flat, begin, [end - begin]);
+  }
+
+  window(flat: TensorflowTensor, begin: number, shape: readonly number[]): TensorflowTensor {
+    assert(flat instanceof Window && flat.shape.length === 1);
+    const first = flat.begin + begin;
+    const end = first + elementCount(shape);
+    assert(begin >= 0 && end <= flat.end, 'a window lies within its tensor');
+    return this.adopt(new Window(flat.flat, { begin: first, end, shape, owner: false }));
+  }
+
+  parameter(window: TensorflowTensor): TensorflowTensor {
+    return window;
+  }
+
+  upload(values: Float32Array, shape: readonly number[]): TensorflowTensor {
+    const { kernels } = this;
+    if (shape.length !== 4) return this.plain(kernels.tensor(values, shape));
+    return this.activation(
+      kernels.tidy(() => kernels.transpose(kernels.tensor(values, shape), permutation('plain', 'nhwc')!)),
+    );
+  }
+
+  uploadFlat(bytes: Uint8Array): TensorflowTensor {
+    const values = new Float32Array(bytes.slice().buffer); // aligned
+    return this.plain(this.kernels.tensor(values, [values.length]));
+  }
+
+  uploadLabels(labels: Int32Array): TensorflowTensor {
+    return this.plain(this.kernels.tensor(labels, [labels.length]));
+  }
+
+  uploadImages(bytes: Uint8Array, count: number, size: number): TensorflowTensor {
+    const { kernels } = this;
+    const channels = (values: readonly number[]) => kernels.tensor(Float32Array.from(values), [3]);
+    return this.activation(
+      kernels.tidy(() => {
+        const unit = kernels.divide(kernels.bytes(bytes, [count, size, size, 3]), kernels.scalar(255));
+        return kernels.divide(kernels.subtract(unit, channels(imageNet.mean)), channels(imageNet.deviation));
+      }),
+    );
+  }
+
+  download(tensor: TensorflowTensor): Float32Array {
+    const { kernels } = this;
+    const { native } = tensor.value;
+    const order = permutation(tensor.layout, 'plain');
+    if (order === null) return kernels.read(native) as Float32Array;
+    const transposed = kernels.transpose(native, order);
+    const values = kernels.read(transposed) as Float32Array;
+    transposed.dispose();
+    return values;
+  }
+
+  downloadFlat(flat: TensorflowTensor): Uint8Array {
+    return new Uint8Array(this.download(flat).buffer);
+  }
+
+  copy(target: TensorflowTensor, source: TensorflowTensor): void {
+    const order = permutation(source.layout, target.layout);
+    if (order === null) this.write(target, source.value.retain());
+    else this.write(target, new Value(this.kernels.transpose(source.value.native, order)));
+  }
+
+  scale(target: TensorflowTensor, factor: number): void {
+    const { kernels } = this;
+    const scaled = kernels.tidy(() => kernels.multiply(target.value.native, kernels.scalar(factor)));
+    this.write(target, new Value(scaled));
+  }
+
+  accumulate(target: TensorflowTensor, source: TensorflowTensor, factor: number): void {
+    const { kernels } = this;
+    const sum = kernels.tidy(() => {
+      const { native } = source.value;
+      const term = factor === 1 ? native : kernels.multiply(native, kernels.scalar(factor));
+      return kernels.add(target.value.native, term);
+    });
+    this.write(target, new Value(sum));
+  }
+
+  allFinite(tensor: TensorflowTensor): boolean {
+    return this.kernels.allFinite(tensor.value.native);
+  }
+
+  inference(precision: 'fp32' | 'bf16', forward: () => TensorflowTensor): TensorflowTensor {
+    assert.equal(precision, 'fp32', 'the tensorflow backend computes in float32');
+    return this.scope(forward);
+  }
+
+  gradients(
+    precision: 'fp32' | 'bf16',
+    forward: () => TensorflowTensor,
+    labels: TensorflowTensor,
+    parameters: readonly TensorflowTensor[],
+  ): { loss: TensorflowTensor; logits: TensorflowTensor; gradients: (TensorflowTensor | null)[] } {
+    const { kernels } = this;
+    return this.scope(() =>
+      this.taping(parameters, (tape) => {
+        const logits = this.inference(precision, forward);
+        const { loss, seed } = kernels.tidy(() => {
+          const [losses, gradient] = kernels.crossEntropy(logits.value.native, labels.value.native);
+          return {
+            loss: kernels.mean(losses, [0]),
+            seed: kernels.divide(gradient, kernels.scalar(labels.shape[0]!)),
+          };
+        });
+        const gradients = tape.gradients(logits, new Value(seed), parameters).map((value, index) => {
+          const { shape, layout } = parameters[index]!;
+          return value === null ? null : this.adopt(new TensorflowTensor(shape, layout, value));
+        });
+        return { loss: this.plain(loss), logits, gradients };
+      }),
+    );
+  }
+}

@@ -1,0 +1,97 @@
+/** TensorFlow.js as the backend sees it: where the package is found, and the little of it that is used. */
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { isMainThread } from 'node:worker_threads';
+import { CornetError } from '../../../shared/errors.ts';
+import { packageRoot } from '../../../shared/package-root.ts';
+import { tensorflowEnvironment } from '../../../shared/worker-environment.ts';
+
+/** A tensor of TensorFlow.js: never changes, and lives until it is disposed of. Shape and order are TensorFlow's. */
+export interface Native {
+  readonly shape: readonly number[];
+  dataSync(): Float32Array | Int32Array | Uint8Array;
+  dispose(): void;
+}
+
+/** The types of TensorFlow, and of the attributes of its operations, by their numbers in its C API. */
+interface Codes {
+  readonly TF_FLOAT: number;
+  readonly TF_UINT8: number;
+  readonly TF_ATTR_STRING: number;
+  readonly TF_ATTR_INT: number;
+  readonly TF_ATTR_FLOAT: number;
+  readonly TF_ATTR_BOOL: number;
+  readonly TF_ATTR_TYPE: number;
+}
+
+export interface OpAttribute {
+  readonly name: string;
+  readonly type: number;
+  readonly value: string | number | boolean | readonly number[];
+}
+
+/** `NodeJSKernelBackend` of @tensorflow/tfjs-node-gpu. */
+export interface NodeBackend {
+  readonly binding: Codes & { readonly TF_Version: string; isUsingGpuDevice(): boolean };
+  /** Runs any operation that TensorFlow has; types of inputs need no attribute. */
+  executeMultipleOutputs(
+    name: string,
+    attributes: readonly OpAttribute[],
+    inputs: readonly Native[],
+    outputs: number,
+  ): Native[];
+}
+
+/** The package's exports. */
+export interface Tfjs {
+  backend(): NodeBackend;
+  tensor(
+    values: Float32Array | Int32Array | readonly Uint8Array[],
+    shape: readonly number[],
+    dtype: string,
+  ): Native;
+  memory(): { readonly numTensors: number; readonly numBytes: number };
+  keep(tensor: Native): Native;
+  tidy<R>(body: () => R): R;
+}
+
+export const tensorflowFolder = join(packageRoot, '.cache', 'tensorflow');
+const packageName = '@tensorflow/tfjs-node-gpu';
+const hint = 'Run `deploy/setup.sh --backend tensorflow`, which fetches TensorFlow and builds the addon.';
+
+let loaded: { readonly tfjs: Tfjs; readonly threads: number } | null = null;
+
+/**
+ * Loads TensorFlow, once per process: its pool of threads cannot be changed afterwards.
+ * @throws CornetError BACKEND_UNAVAILABLE saying what was looked for
+ */
+export function loadTfjs(threads: number): Tfjs {
+  if (loaded !== null) {
+    if (loaded.threads === threads) return loaded.tfjs;
+    const message = `TensorFlow computes with ${loaded.threads} threads in this process, and not with ${threads}, too.`;
+    throw new CornetError('BACKEND_UNAVAILABLE', message, { hint: 'Use another process.' });
+  }
+  // A worker process is started with these; other programs are given them here, before the library reads them.
+  if (isMainThread) Object.assign(process.env, tensorflowEnvironment(threads));
+  const file = join(tensorflowFolder, 'node_modules', packageName, 'package.json');
+  if (!existsSync(file)) {
+    throw new CornetError(
+      'BACKEND_UNAVAILABLE',
+      `The tensorflow backend has not been set up: there is no ${file}.`,
+      { hint },
+    );
+  }
+  try {
+    const tfjs: Tfjs = createRequire(file)(packageName);
+    loaded = { tfjs, threads };
+    return tfjs;
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new CornetError(
+      'BACKEND_UNAVAILABLE',
+      `The tensorflow backend cannot be loaded from ${tensorflowFolder}: ${reason}`,
+      { hint, cause },
+    );
+  }
+}
