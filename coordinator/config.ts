@@ -10,6 +10,7 @@ import { checkTimeouts, type RunConfig, runConfig, stepsPerEpoch, totalSteps } f
 import { version } from '../shared/version.ts';
 import {
   changedOptions,
+  chooseBackend,
   chooseFreeOptions,
   chooseOptions,
   chooseThreads,
@@ -43,7 +44,7 @@ export async function newConfig(options: StartOptions, localWorkers: number): Pr
       startingWeights,
       ...describeData(index),
     },
-    backend: options.backend ?? 'torch',
+    backend: chooseBackend(options.backend, chosen.precision),
     threads: chooseThreads(options, localWorkers),
     numerics: null,
     options: { ...free, startingFile },
@@ -70,7 +71,7 @@ export async function resumedConfig(options: StartOptions, folder: RunFolder): P
     );
   }
   const former = parsed.data;
-  const changed = changedOptions(options, former.result, former.threads);
+  const changed = changedOptions(options, former);
   if (changed.length > 0) {
     throw new CornetError('RESULT_OPTION_CHANGED', `A resume cannot change ${changed.join(', ')}.`);
   }

@@ -56,6 +56,11 @@ export async function runDoctor({ outputPath, redis }: DoctorOptions): Promise<n
   return missing === 0 ? exitCodes.complete : exitCodes.error;
 }
 
+const setUpForCards = {
+  torch: 'coordinator setup --libtorch wheel',
+  tensorflow: 'coordinator setup --backend tensorflow --libtensorflow wheel',
+};
+
 const ok = (subject: string, text: string): Finding => ({ verdict: 'ok', subject, text });
 const note = (subject: string, text: string): Finding => ({ verdict: 'note', subject, text });
 const missing = (subject: string, text: string): Finding => ({ verdict: 'missing', subject, text });
@@ -99,15 +104,15 @@ async function checkWorker(): Promise<Finding[]> {
 function describedFindings({ backends, devices, decoder }: WorkerDescription, hasCards: boolean): Finding[] {
   const findings: Finding[] = [];
   const usable = backends.filter(({ problem }) => problem === null);
-  for (const { name, version, cuda, problem } of backends) {
+  for (const { name, version, accelerator, problem } of backends) {
     const subject = `${name} backend`;
     if (problem !== null) {
       const say = usable.length === 0 ? missing : note;
       findings.push(say(subject, `${problem.message} ${problem.hint}`));
-    } else if (cuda === null && hasCards) {
-      const way = 'run coordinator setup --libtorch wheel to train on the cards.';
+    } else if (accelerator === null && hasCards) {
+      const way = `run ${setUpForCards[name]} to train on the cards.`;
       findings.push(note(subject, `${version} without CUDA: ${way}`));
-    } else findings.push(ok(subject, `${version}, ${cuda === null ? 'without CUDA' : `CUDA ${cuda}`}`));
+    } else findings.push(ok(subject, `${version}, ${accelerator ?? 'without CUDA'}`));
   }
   for (const { device, backend, processor, problem } of devices) {
     const subject = `device ${device}`;

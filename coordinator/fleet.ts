@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fleet as limits, timeouts } from '../shared/defaults.ts';
 import { packageRoot } from '../shared/package-root.ts';
+import { isChatter } from './library-chatter.ts';
 
 export interface FleetOptions {
   run: string;
@@ -13,7 +14,7 @@ export interface FleetOptions {
   dataPath: string;
   /** Where they serve their metrics; undefined: for this machine only. */
   metricsHost: string | undefined;
-  environment: NodeJS.ProcessEnv;
+  environment: (device: string) => NodeJS.ProcessEnv;
   /** Every line that a worker prints. */
   line: (text: string) => void;
   /** A process ended; `worker` is the id by which it last went, or null when it had none yet. */
@@ -82,7 +83,7 @@ export class Fleet {
     if (metricsHost !== undefined) argv.push('--metrics-host', metricsHost);
     // Detached: Ctrl-C in the terminal reaches only the coordinator. When that dies, the IPC channel closes.
     const child = spawn(process.execPath, argv, {
-      env: environment,
+      env: environment(post.device),
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
@@ -91,7 +92,8 @@ export class Fleet {
     post.lastWords = [];
     for (const stream of [child.stdout!, child.stderr!]) {
       createInterface({ input: stream }).on('line', (text) => {
-        if (stream === child.stderr) post.lastWords = [...post.lastWords, text].slice(-limits.lastWords);
+        if (stream === child.stderr && !isChatter(text))
+          post.lastWords = [...post.lastWords, text].slice(-limits.lastWords);
         this.#options.line(text);
       });
     }

@@ -6,7 +6,13 @@ import { decimal, wholeNumber } from '../shared/command-line.ts';
 import { defaults, http, recipes, timeouts } from '../shared/defaults.ts';
 import { CornetError } from '../shared/errors.ts';
 import { type ModelName, modelNames } from '../shared/models/model.ts';
-import type { FreeOptions, ResultOptions } from '../shared/run-config.ts';
+import {
+  type BackendName,
+  backendNames,
+  type FreeOptions,
+  type ResultOptions,
+  type RunConfig,
+} from '../shared/run-config.ts';
 
 /** Undefined: not given, so the default holds, or what a resumed run was started with. */
 export interface StartOptions {
@@ -28,7 +34,7 @@ export interface StartOptions {
   threads?: number;
   seed?: number;
   precision?: 'fp32' | 'bf16';
-  backend?: 'torch';
+  backend?: BackendName;
   imageSize?: number;
   redis?: string;
   resume: boolean;
@@ -102,7 +108,7 @@ export function addStartOptions(command: Command): Command {
     .addOption(
       new Option('--precision <kind>', 'bf16: mixed precision (default: fp32)').choices(['fp32', 'bf16']),
     )
-    .addOption(new Option('--backend <name>', 'tensor library (default: torch)').choices(['torch']))
+    .addOption(new Option('--backend <name>', 'tensor library (default: torch)').choices(backendNames))
     .option(
       '--image-size <pixels>',
       `side of the square input (default: ${defaults.imageSize})`,
@@ -253,12 +259,29 @@ function milliseconds(seconds: number | undefined): number | undefined {
   return seconds === undefined ? undefined : seconds * 1000;
 }
 
+/**
+ * What computes the run's bits.
+ * @throws CornetError OPTION_INVALID when that library cannot compute in the precision
+ */
+export function chooseBackend(backend: BackendName | undefined, precision: 'fp32' | 'bf16'): BackendName {
+  const chosen = backend ?? 'torch';
+  if (chosen === 'tensorflow' && precision === 'bf16') {
+    throw new CornetError('OPTION_INVALID', '--backend tensorflow computes in fp32 only, not in bf16.', {
+      hint: 'Leave --precision out, or use --backend torch.',
+    });
+  }
+  return chosen;
+}
+
 export function chooseThreads(options: Pick<StartOptions, 'threads'>, localWorkers: number): number {
   return options.threads ?? Math.max(1, Math.floor(availableParallelism() / Math.max(1, localWorkers)));
 }
 
 /** Options that a resume gives differently from the run, as sentences. */
-export function changedOptions(options: StartOptions, run: ResultOptions, threads: number): string[] {
+export function changedOptions(
+  options: StartOptions,
+  { result: run, backend, threads }: Pick<RunConfig, 'result' | 'backend' | 'threads'>,
+): string[] {
   const given: [string, unknown, unknown][] = [
     ['--model', options.model, run.model],
     ['--times', options.times, run.times],
@@ -271,6 +294,7 @@ export function changedOptions(options: StartOptions, run: ResultOptions, thread
     ['--weight-decay', options.weightDecay, run.weightDecay],
     ['--image-size', options.imageSize, run.imageSize],
     ['--precision', options.precision, run.precision],
+    ['--backend', options.backend, backend],
     ['--threads', options.threads, threads],
     ['--weights', options.weights, run.startingWeights],
   ];

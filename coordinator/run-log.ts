@@ -2,6 +2,7 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { type Logger, pino } from 'pino';
 import { fileError, systemCode } from './durable-file.ts';
+import { isChatter } from './library-chatter.ts';
 
 export class RunLog {
   readonly main: Logger;
@@ -20,7 +21,7 @@ export class RunLog {
     const destination = { write: (line: string) => this.#write(line) };
     const timestamp = pino.stdTimeFunctions.isoTime;
     this.main = pino({ base: { pid: process.pid }, timestamp }, destination);
-    this.#workers = pino({ base: null, timestamp }, destination); // its lines name the worker's process
+    this.#workers = pino({ base: null, level: 'debug', timestamp }, destination); // its lines name the worker's process
   }
 
   /** A worker's line is JSON already, or the last words of a library. */
@@ -48,7 +49,8 @@ export class RunLog {
 }
 
 function parseLine(text: string): { level: number; msg: string; time?: number } {
-  const plain = { level: pino.levels.values.info!, msg: text, worker: 'output' };
+  const level = isChatter(text) ? 'debug' : 'info';
+  const plain = { level: pino.levels.values[level]!, msg: text, worker: 'output' };
   try {
     const parsed = JSON.parse(text);
     return typeof parsed?.level === 'number' ? parsed : plain;

@@ -15,7 +15,7 @@ import { connectRedis, OutageLog, redactUrl, redisOptions } from '../shared/redi
 import type { AnyConfig } from '../shared/run-config.ts';
 import { BlobClient } from '../shared/socket-blobs.ts';
 import { version } from '../shared/version.ts';
-import { workerEnvironment } from '../shared/worker-environment.ts';
+import { backendEnvironment, workerEnvironment } from '../shared/worker-environment.ts';
 import { Conductor, type Outcome } from './conductor.ts';
 import { Fleet } from './fleet.ts';
 import type { Interruption } from './interruption.ts';
@@ -225,7 +225,7 @@ async function conductRun<R>(
     devices,
     dataPath: config.options.dataPath,
     metricsHost,
-    environment: {
+    environment: (device) => ({
       ...workerEnvironment(process.env, {
         threads: config.threads,
         workers: devices.length,
@@ -233,8 +233,9 @@ async function conductRun<R>(
         decodeThreads: config.options.decodeThreads,
       }),
       CORNET_REDIS_URL: url,
+      ...backendEnvironment(process.env, { ...config, device }),
       [faultMarkerVariable]: folder.faultMarkerPath,
-    },
+    }),
     line: ofWorker,
     exited: (worker, reason) => {
       if (worker !== null) conductor.tell({ type: 'exited', worker, reason });

@@ -1,12 +1,17 @@
 #!/usr/bin/env bash
-# Builds one of the worker's two N-API addons:
+# Builds one of the worker's N-API addons:
 #
 #   deploy/build-addon.sh torch LIBTORCH_DIR [CACHE_DIR]
+#   deploy/build-addon.sh tensorflow LIBTENSORFLOW_DIR PACKAGE_DIR [CACHE_DIR]
 #   deploy/build-addon.sh images [CACHE_DIR]
 #
 # torch: the backend. LIBTORCH_DIR has include/ and lib/, as the unpacked libtorch and the torch/ folder of a Python
 # wheel do; /usr where the distribution's libtorch-dev is installed. No CMake: find_package(Torch) of a CUDA build
 # demands a CUDA toolkit, which the addon has no use for.
+#
+# tensorflow: the addon of the package @tensorflow/tfjs-node-gpu in PACKAGE_DIR, from the package's own sources.
+# LIBTENSORFLOW_DIR has include/ and the libraries, beside it or in lib/, as the tensorflow/ folder of a Python wheel and
+# the unpacked libtensorflow do.
 #
 # images: decodes JPEG files fast, with the distribution's libjpeg-turbo. Without it they are decoded by sharp, to the
 # same bits.
@@ -65,6 +70,22 @@ against_libtorch() {
   link+=("-Wl,--as-needed" -ldl)
 }
 
+against_libtensorflow() {
+  local libtensorflow=$1 package=$2 lib='' candidate
+  [[ -f $libtensorflow/include/tensorflow/c/eager/c_api.h ]] || fail "no TensorFlow headers in $libtensorflow/include"
+  [[ -f $package/binding/tfjs_backend.cc ]] || fail "no sources of the addon in $package/binding"
+  # The library of a wheel is called libtensorflow_cc.so.2, that of the C distribution libtensorflow.so.2.
+  for candidate in "$libtensorflow"/{,lib/}libtensorflow{_cc,}.so.2; do
+    [[ -f $candidate ]] && lib=$candidate && break
+  done
+  [[ -n $lib ]] || fail "no libtensorflow_cc.so.2 or libtensorflow.so.2 in $libtensorflow or $libtensorflow/lib"
+  version=$(cat "$lib" "${lib%/*}/libtensorflow_framework.so.2" | sha256sum | cut -c1-8) # stands in each run's numerics
+  sources=$package/binding
+  flags=(-std=c++17 -O2 -DNAPI_VERSION=8 "-I$libtensorflow/include")
+  # RPATH, not RUNPATH: it holds for the CUDA libraries, too, that libtensorflow_framework opens by name.
+  link=("-L${lib%/*}" "-Wl,--disable-new-dtags,-rpath,${lib%/*}" "-l:${lib##*/}" -l:libtensorflow_framework.so.2)
+}
+
 against_libjpeg() {
   # Not every libjpeg is libjpeg-turbo, which alone can decode a part of a picture.
   version=$("$cxx" -E -dM -include cstdio -include jpeglib.h -x c++ /dev/null 2>/dev/null |
@@ -81,11 +102,15 @@ case $name:$# in
     against_libtorch "$(realpath "$2")"
     cache=${3:-$root/.cache/torch-addon}
     ;;
+  tensorflow:[34])
+    against_libtensorflow "$(realpath "$2")" "$(realpath "$3")"
+    cache=${4:-$root/.cache/tensorflow/addon}
+    ;;
   images:[12])
     against_libjpeg
     cache=${2:-$root/.cache/images-addon}
     ;;
-  *) fail "usage: deploy/build-addon.sh torch LIBTORCH_DIR [CACHE_DIR] | images [CACHE_DIR]" ;;
+  *) fail "usage: deploy/build-addon.sh torch LIBTORCH_DIR [CACHE_DIR] | tensorflow LIBTENSORFLOW_DIR PACKAGE_DIR [CACHE_DIR] | images [CACHE_DIR]" ;;
 esac
 
 read -ra extra_flags <<<"${CXXFLAGS:-}"

@@ -8,6 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly torch_version=2.13.0
 readonly torch_index=https://download.pytorch.org/whl
+readonly tensorflow_version=2.21.0
 readonly lock_wait=3600 # seconds to wait for another set-up of the same package
 readonly apt_wait=300   # seconds to wait for another apt-get of the same machine
 
@@ -29,6 +30,7 @@ me='coordinator setup'
 usage() {
   cat <<TEXT
 Usage: $me [--libtorch auto|wheel|debian|DIR] [--tests]
+       $me --backend tensorflow [--libtensorflow wheel|prebuilt|DIR] [--tests]
 
 Sets up what is missing: a C++ compiler, redis-server and libjpeg-turbo from the distribution, libtorch, the torch
 addon and the image addon; in a clone the npm packages and the compiled TypeScript, too.
@@ -38,6 +40,14 @@ addon and the image addon; in a clone the npm packages and the compiled TypeScri
   --libtorch wheel   only the pip wheel
   --libtorch debian  only Debian's libtorch-dev, with OpenBLAS
   --libtorch DIR     only the libtorch in DIR, which holds lib/ and include/
+  --backend tensorflow
+                     TensorFlow.js (@tensorflow/tfjs-node-gpu) instead of libtorch; what is there of libtorch stays
+  --libtensorflow wheel
+                     (default) the library in the pip wheel of TensorFlow $tensorflow_version, for CUDA where nvidia-smi works
+  --libtensorflow prebuilt
+                     the one that the npm package downloads by itself: TensorFlow 2.9.1 for CUDA 11.2
+  --libtensorflow DIR
+                     the one in DIR, which holds include/ and libtensorflow_cc.so.2 or lib/libtensorflow.so.2
   --tests            the programs, too, that only some tests use; those tests are skipped where they cannot be had
   --help             this text
 TEXT
@@ -209,6 +219,30 @@ load_addon() {
     "$cache/torch-addon/$(<"$cache/torch-addon/current")/torch.node"
 }
 
+torch_backend() {
+  local ready='' passed_over=() source
+  for source in "${sources[@]}"; do
+    why='' failed=''
+    if "from_$source" && addon_for_libtorch; then
+      ready=$source
+      break
+    fi
+    [[ -z $why ]] || echo "libtorch: $why."
+    [[ -z $failed ]] || passed_over+=("$failed")
+  done
+  if [[ -z $ready ]]; then
+    tail -n 30 "$log" >&2
+    fail "No usable libtorch was found, and the torch backend cannot do without. The reasons stand above."
+  fi
+  ((${#passed_over[@]} == 0)) || touch "${passed_over[@]}"
+  if ((${#wheels[@]} > 1)) && [[ ! -e $libtorch/lib/libtorch_cuda.so ]]; then
+    echo "This libtorch has no CUDA, although nvidia-smi works: '$me --libtorch wheel' gets one that has."
+  fi
+}
+
+# shellcheck source=deploy/tensorflow.sh
+source deploy/tensorflow.sh
+
 # --- The image addon ----------------------------------------------------------------------------------------------------
 
 # Without it images are decoded by sharp, to the same bits but slower: no reason to stop.
@@ -286,15 +320,19 @@ unpack_package() {
 # --- In order -----------------------------------------------------------------------------------------------------------
 
 choice=auto
+backend=torch
+libtensorflow_choice=wheel
 for_tests=
 while (($# > 0)); do
   case $1 in
     --help) usage; exit ;;
     --tests) for_tests=yes; shift ;;
     --libtorch) choice=${2:-}; shift 2 || true ;;
+    --backend) backend=${2:-}; shift 2 || true ;;
+    --libtensorflow) libtensorflow_choice=${2:-}; shift 2 || true ;;
     *) choice= ;;
   esac
-  [[ -n $choice ]] || { usage >&2; exit 2; }
+  [[ -n $choice && -n $libtensorflow_choice && $backend =~ ^(torch|tensorflow)$ ]] || { usage >&2; exit 2; }
 done
 
 start=$EPOCHREALTIME
@@ -323,7 +361,11 @@ has redis-server || missing+=(redis-server)
 has setpriv || missing+=(util-linux)
 if ((${#missing[@]} > 0)); then
   # What will be needed next is asked for at once.
-  [[ ${sources[*]} != *wheel* ]] || from_environment || from_python || has_pip || missing+=(python3-pip)
+  if [[ $backend == tensorflow ]]; then
+    [[ $libtensorflow_choice != wheel ]] || has_pip || missing+=(python3-pip)
+  else
+    [[ ${sources[*]} != *wheel* ]] || from_environment || from_python || has_pip || missing+=(python3-pip)
+  fi
   [[ -e /usr/include/jpeglib.h ]] || missing+=(libjpeg-dev)
   install_packages "${missing[@]}" || exit 1
 fi
@@ -335,25 +377,10 @@ fi
 
 image_addon
 
-ready=
-passed_over=()
-for source in "${sources[@]}"; do
-  why='' failed=''
-  if "from_$source" && addon_for_libtorch; then
-    ready=$source
-    break
-  fi
-  [[ -z $why ]] || echo "libtorch: $why."
-  [[ -z $failed ]] || passed_over+=("$failed")
-done
-if [[ -z $ready ]]; then
-  tail -n 30 "$log" >&2
-  fail "No usable libtorch was found, and the torch backend cannot do without. The reasons stand above."
-fi
-((${#passed_over[@]} == 0)) || touch "${passed_over[@]}"
-if ((${#wheels[@]} > 1)) && [[ ! -e $libtorch/lib/libtorch_cuda.so ]]; then
-  echo "This libtorch has no CUDA, although nvidia-smi works: '$me --libtorch wheel' gets one that has."
-fi
+case $backend in
+  torch) torch_backend ;;
+  tensorflow) tensorflow_backend ;;
+esac
 
 if is_clone; then
   step "Compiling the TypeScript" node_modules/.bin/tsc --build

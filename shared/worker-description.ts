@@ -1,5 +1,6 @@
 /** What `worker describe` prints, and `coordinator doctor` reads: what this machine could compute with. */
 import { z } from 'zod';
+import { backendNames } from './run-config.ts';
 
 const problem = z.object({ message: z.string(), hint: z.string() });
 
@@ -8,11 +9,11 @@ export const workerDescription = z.object({
   decoder: z.object({ description: z.string(), addonProblem: z.string().nullable() }),
   backends: z.array(
     z.object({
-      name: z.string(),
+      name: z.enum(backendNames),
       /** The library's own version; null when it cannot be loaded. */
       version: z.string().nullable(),
-      /** The CUDA that the library was built with, or null. */
-      cuda: z.string().nullable(),
+      /** What it computes with besides the CPU, in words: `CUDA 12.6`; null: nothing. */
+      accelerator: z.string().nullable(),
       problem: problem.nullable(),
     }),
   ),

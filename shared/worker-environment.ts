@@ -26,6 +26,29 @@ const mallocTunables = [
 ].join(':');
 
 /**
+ * What the tensor library of one worker needs besides.
+ * @param environment the user's: its CUDA_VISIBLE_DEVICES says which cards are meant by cuda:0, cuda:1, …
+ * @param threads per shard
+ */
+export function backendEnvironment(
+  environment: NodeJS.ProcessEnv,
+  { backend, device, threads }: { backend: string; device: string; threads: number },
+): Record<string, string> {
+  if (backend !== 'tensorflow') return {};
+  return { ...tensorflowEnvironment(threads), CUDA_VISIBLE_DEVICES: visibleCard(environment, device) };
+}
+
+/** TensorFlow takes the first card that it sees, so it sees one. */
+function visibleCard({ CUDA_VISIBLE_DEVICES }: NodeJS.ProcessEnv, device: string): string {
+  const none = '-1';
+  const [, index] = device.split(':');
+  if (index === undefined) return none;
+  return CUDA_VISIBLE_DEVICES === undefined
+    ? index
+    : (CUDA_VISIBLE_DEVICES.split(',')[Number(index)] ?? none);
+}
+
+/**
  * What TensorFlow reads when it is loaded, and cannot be told later.
  * @param threads that one operation may use
  */

@@ -7,11 +7,13 @@ import { version } from '../shared/version.ts';
 
 export type AddonName = 'torch' | 'images';
 
-/** The package's own cache, or the user's where set-up could not write to the package. */
+/** What set-up calls its cache: the package's own, or the user's where it could not write to the package. */
+export function setUpCaches(): string[] {
+  return [join(packageRoot, '.cache'), join(cacheFolder(process.env), version)];
+}
+
 export function addonCaches(name: AddonName): string[] {
-  return [join(packageRoot, '.cache'), join(cacheFolder(process.env), version)].map((cache) =>
-    join(cache, `${name}-addon`),
-  );
+  return setUpCaches().map((cache) => join(cache, `${name}-addon`));
 }
 
 /** The file that `current` in the first of these folders names; null where none of them has been built into. */

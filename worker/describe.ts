@@ -1,40 +1,60 @@
 /** `worker describe`: opens the backends and devices of this machine as a worker would, and says what came of it. */
 import { describeError } from '../shared/errors.ts';
 import type { WorkerDescription } from '../shared/worker-description.ts';
+import { openBackend } from './backend/open-backend.ts';
+import { loadTfjs } from './backend/tensorflow/tfjs.ts';
 import { loadTorchAddon } from './backend/torch/addon.ts';
-import { TorchBackend } from './backend/torch/torch-backend.ts';
 import { openDecoder } from './data/decode.ts';
 import { loadImageAddon } from './data/image-addon.ts';
 
+/** Threads of a backend that computes nothing. */
+const threads = 1;
+
+type BackendDescription = WorkerDescription['backends'][number];
+type Loaded = Pick<BackendDescription, 'version' | 'accelerator'>;
+
 /** @param devices `cpu`, `cuda:0`, … */
 export function describeWorker(devices: readonly string[]): WorkerDescription {
-  const torch = describeTorch();
+  const backends = [describeBackend('torch', loadTorch), describeBackend('tensorflow', loadTensorflow)];
+  const usable = backends.find(({ problem }) => problem === null);
   const imageAddon = loadImageAddon();
   return {
     decoder: {
       description: openDecoder(1).description,
       addonProblem: 'missing' in imageAddon ? imageAddon.missing : null,
     },
-    backends: [torch],
-    devices: torch.problem === null ? devices.map(describeDevice) : [],
+    backends,
+    devices: usable === undefined ? [] : devices.map((device) => describeDevice(device, usable.name)),
   };
 }
 
-function describeTorch(): WorkerDescription['backends'][number] {
+function describeBackend(name: BackendDescription['name'], load: () => Loaded): BackendDescription {
   try {
-    const addon = loadTorchAddon();
-    const cuda = /CUDA Runtime ([\d.]+)/.exec(addon.buildConfiguration())?.[1] ?? null;
-    return { name: 'torch', version: `libtorch ${addon.version()}`, cuda, problem: null };
+    return { name, ...load(), problem: null };
   } catch (error) {
-    return { name: 'torch', version: null, cuda: null, problem: describeError(error) };
+    return { name, version: null, accelerator: null, problem: describeError(error) };
   }
 }
 
-function describeDevice(device: string): WorkerDescription['devices'][number] {
+function loadTorch(): Loaded {
+  const addon = loadTorchAddon();
+  const cuda = /CUDA Runtime ([\d.]+)/.exec(addon.buildConfiguration())?.[1];
+  return { version: `libtorch ${addon.version()}`, accelerator: cuda === undefined ? null : `CUDA ${cuda}` };
+}
+
+function loadTensorflow(): Loaded {
+  const { TF_Version, isUsingGpuDevice } = loadTfjs(threads).backend().binding;
+  return { version: `TensorFlow ${TF_Version}`, accelerator: isUsingGpuDevice() ? 'a GPU' : null };
+}
+
+function describeDevice(
+  device: string,
+  backend: BackendDescription['name'],
+): WorkerDescription['devices'][number] {
   try {
-    const { numerics } = new TorchBackend(device, 1);
-    return { device, backend: 'torch', processor: numerics.processor, problem: null };
+    const { numerics } = openBackend(backend, device, threads);
+    return { device, backend, processor: numerics.processor, problem: null };
   } catch (error) {
-    return { device, backend: 'torch', processor: null, problem: describeError(error) };
+    return { device, backend, processor: null, problem: describeError(error) };
   }
 }

@@ -9,7 +9,7 @@ import { http } from '../shared/defaults.ts';
 import { exitCodes } from '../shared/errors.ts';
 import { onStopSignals } from '../shared/stop-signals.ts';
 import { version } from '../shared/version.ts';
-import { hasWorkerEnvironment, workerEnvironment } from '../shared/worker-environment.ts';
+import { backendEnvironment, hasWorkerEnvironment, workerEnvironment } from '../shared/worker-environment.ts';
 import { type CheckDataOptions, checkData } from './check-data.ts';
 import { describeWorker } from './describe.ts';
 import { awaitRun } from './find-run.ts';
@@ -75,12 +75,16 @@ async function startAgain(options: WorkerOptions & { wait: number }): Promise<nu
   // From the very start: in a container this is process 1, which a signal that nobody handles does not end.
   onStopSignals((signal) => (child === null ? process.exit(exitCodes.complete) : child.kill(signal)));
   const config = await awaitRun(redis, run, wait * 1000);
-  const environment = workerEnvironment(process.env, {
-    threads: config.threads,
-    workers: 1,
-    cores: availableParallelism(),
-    decodeThreads: workers ?? config.options.decodeThreads,
-  });
+  const { backend, threads } = config;
+  const environment = {
+    ...workerEnvironment(process.env, {
+      threads,
+      workers: 1,
+      cores: availableParallelism(),
+      decodeThreads: workers ?? config.options.decodeThreads,
+    }),
+    ...backendEnvironment(process.env, { backend, device, threads }),
+  };
   const argv = [process.argv[1]!, 'start', '--run', config.run, '--device', device];
   if (dataPath !== undefined) argv.push('--data-path', dataPath);
   if (workers !== undefined) argv.push('--workers', String(workers));

@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { wholeNumber } from '../../shared/command-line.ts';
 import { defaults } from '../../shared/defaults.ts';
 import { type ModelName, modelNames } from '../../shared/models/model.ts';
+import { type BackendName, backendNames } from '../../shared/run-config.ts';
 import type { TimeStep } from './choose-taps.ts';
 
 export interface ReadoutOptions {
@@ -18,7 +19,7 @@ export interface ReadoutOptions {
   workers?: number;
   threads?: number;
   precision: 'fp32' | 'bf16';
-  backend: 'torch';
+  backend: BackendName;
   redis?: string;
   skipUnreadable: boolean;
 }
@@ -103,7 +104,7 @@ function addReadoutOptions(command: Command, { skip }: { skip: string }): Comman
       wholeNumber(1),
     )
     .addOption(new Option('--precision <kind>', 'bf16: mixed').choices(['fp32', 'bf16']).default('fp32'))
-    .addOption(new Option('--backend <name>', 'tensor library').choices(['torch']).default('torch'))
+    .addOption(new Option('--backend <name>', 'tensor library').choices(backendNames).default('torch'))
     .option('--skip-unreadable', skip, false)
     .addOption(
       new Option(

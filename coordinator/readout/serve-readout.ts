@@ -14,7 +14,7 @@ import { stateLayout } from '../../shared/state-layout.ts';
 import { version } from '../../shared/version.ts';
 import { Interruption } from '../interruption.ts';
 import { jobsPerMember } from '../job-round.ts';
-import { chooseThreads, localDevices } from '../options.ts';
+import { chooseBackend, chooseThreads, localDevices } from '../options.ts';
 import { RunFolder } from '../run-folder.ts';
 import type { RunObserver } from '../run-output.ts';
 import { type Course, type Service, serveRun } from '../service.ts';
@@ -186,7 +186,7 @@ function newConfig({ options, result }: Readout): ReadoutConfig {
     version,
     term: 1,
     result,
-    backend: options.backend,
+    backend: chooseBackend(options.backend, options.precision),
     threads: chooseThreads(options, localDevices(options).length),
     numerics: null,
     options: freeOptions(options),
@@ -205,6 +205,7 @@ async function resumedConfig(readout: Readout, folder: RunFolder): Promise<Reado
   const former = parsed.data;
   const changed = changedSettings(former.result, result);
   if (options.threads !== undefined && options.threads !== former.threads) changed.push('--threads');
+  if (options.backend !== former.backend) changed.push('--backend');
   if (changed.length === 0) {
     return { ...former, version, term: former.term + 1, options: freeOptions(options) };
   }

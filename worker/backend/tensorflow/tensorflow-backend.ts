@@ -1,6 +1,8 @@
 /** The tensorflow backend: TensorFlow's kernels through @tensorflow/tfjs-node-gpu, behind the engine's interface. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { cpus } from 'node:os';
+import { timeouts } from '../../../shared/defaults.ts';
 import { CornetError } from '../../../shared/errors.ts';
 import { elementCount } from '../../../shared/models/model.ts';
 import type { Backend, MemoryCounters, Numerics } from '../backend.ts';
@@ -9,7 +11,7 @@ import { Flat } from './flat.ts';
 import { Kernels } from './kernels.ts';
 import { TensorflowOps } from './tensorflow-ops.ts';
 import { permutation, TensorflowTensor, Window } from './tensorflow-tensor.ts';
-import { loadTfjs } from './tfjs.ts';
+import { libraryFingerprint, loadTfjs } from './tfjs.ts';
 import { Value } from './value.ts';
 
 export class TensorflowBackend extends TensorflowOps implements Backend<TensorflowTensor> {
@@ -24,19 +26,15 @@ export class TensorflowBackend extends TensorflowOps implements Backend<Tensorfl
     const tfjs = loadTfjs(threads);
     super(new Kernels(tfjs));
     const { binding } = tfjs.backend();
+    const seen = binding.isUsingGpuDevice() ? 'cuda' : 'cpu';
+    if (device.split(':')[0] !== seen) throw wrongDevice(binding.TF_Version, device);
     this.numerics = {
       backend: 'tensorflow',
-      version: binding.TF_Version,
-      device: binding.isUsingGpuDevice() ? 'cuda' : 'cpu',
-      processor: cpus()[0]?.model ?? 'unknown CPU',
+      version: `${binding.TF_Version} (build ${libraryFingerprint()})`,
+      device: seen,
+      processor: seen === 'cpu' ? (cpus()[0]?.model ?? 'unknown CPU') : cardName(process.env),
       threads,
     };
-    if (device.split(':')[0] !== this.numerics.device) {
-      throw new CornetError(
-        'DEVICE_UNAVAILABLE',
-        `TensorFlow ${binding.TF_Version} sees no GPU for ${device}.`,
-      );
-    }
   }
 
   get tensorCount(): number {
@@ -167,4 +165,28 @@ export class TensorflowBackend extends TensorflowOps implements Backend<Tensorfl
       }),
     );
   }
+}
+
+function wrongDevice(version: string, device: string): CornetError {
+  if (device === 'cpu') {
+    return new CornetError(
+      'DEVICE_UNAVAILABLE',
+      `TensorFlow ${version} computes on a GPU, and not on the CPU.`,
+      {
+        hint: 'Set CUDA_VISIBLE_DEVICES=-1 for this process.',
+      },
+    );
+  }
+  return new CornetError('DEVICE_UNAVAILABLE', `TensorFlow ${version} sees no GPU for ${device}.`, {
+    hint:
+      'Look at its own words in log.jsonl (level 20): a driver that is too old, a CUDA library that is missing. ' +
+      'Where nvidia-smi works, `coordinator setup --backend tensorflow` fetches a TensorFlow with CUDA.',
+  });
+}
+
+/** TensorFlow does not tell its name to JavaScript. */
+function cardName({ CUDA_VISIBLE_DEVICES }: NodeJS.ProcessEnv): string {
+  const [first = '0'] = (CUDA_VISIBLE_DEVICES ?? '').split(',');
+  const query = ['--query-gpu=name', '--format=csv,noheader', `--id=${first || '0'}`];
+  return execFileSync('nvidia-smi', query, { encoding: 'utf8', timeout: timeouts.program }).trim();
 }

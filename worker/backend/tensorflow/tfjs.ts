@@ -1,11 +1,11 @@
 /** TensorFlow.js as the backend sees it: where the package is found, and the little of it that is used. */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
 import { CornetError } from '../../../shared/errors.ts';
-import { packageRoot } from '../../../shared/package-root.ts';
 import { tensorflowEnvironment } from '../../../shared/worker-environment.ts';
+import { setUpCaches } from '../../addon-file.ts';
 
 /** A tensor of TensorFlow.js: never changes, and lives until it is disposed of. Shape and order are TensorFlow's. */
 export interface Native {
@@ -56,9 +56,8 @@ export interface Tfjs {
   tidy<R>(body: () => R): R;
 }
 
-export const tensorflowFolder = join(packageRoot, '.cache', 'tensorflow');
 const packageName = '@tensorflow/tfjs-node-gpu';
-const hint = 'Run `deploy/setup.sh --backend tensorflow`, which fetches TensorFlow and builds the addon.';
+const hint = 'Run `coordinator setup --backend tensorflow`, which fetches TensorFlow and builds the addon.';
 
 let loaded: { readonly tfjs: Tfjs; readonly threads: number } | null = null;
 
@@ -74,24 +73,35 @@ export function loadTfjs(threads: number): Tfjs {
   }
   // A worker process is started with these; other programs are given them here, before the library reads them.
   if (isMainThread) Object.assign(process.env, tensorflowEnvironment(threads));
-  const file = join(tensorflowFolder, 'node_modules', packageName, 'package.json');
-  if (!existsSync(file)) {
-    throw new CornetError(
-      'BACKEND_UNAVAILABLE',
-      `The tensorflow backend has not been set up: there is no ${file}.`,
-      { hint },
-    );
-  }
+  const folder = tensorflowFolder();
   try {
-    const tfjs: Tfjs = createRequire(file)(packageName);
+    const tfjs: Tfjs = createRequire(join(folder, 'package.json'))(packageName);
     loaded = { tfjs, threads };
     return tfjs;
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new CornetError(
       'BACKEND_UNAVAILABLE',
-      `The tensorflow backend cannot be loaded from ${tensorflowFolder}: ${reason}`,
+      `The tensorflow backend cannot be loaded from ${folder}: ${reason}`,
       { hint, cause },
     );
   }
+}
+
+/** The first bytes of the SHA-256 (hex) of the library: two builds of one version do not compute the same bits. */
+export function libraryFingerprint(): string {
+  const current = readFileSync(join(tensorflowFolder(), 'addon', 'current'), 'utf8');
+  return current.split('-')[0]!;
+}
+
+/** Where set-up has put the package. */
+function tensorflowFolder(): string {
+  const folders = setUpCaches().map((cache) => join(cache, 'tensorflow'));
+  const found = folders.find((folder) => existsSync(join(folder, 'addon', 'current')));
+  if (found !== undefined) return found;
+  throw new CornetError(
+    'BACKEND_UNAVAILABLE',
+    `The tensorflow backend has not been set up: there is no addon in ${folders.join(' or ')}.`,
+    { hint },
+  );
 }
