@@ -34,15 +34,13 @@ addStartOptions(program.command('start').description('Start a run, or continue o
 program
   .command('setup')
   .description(
-    'Fetch and build what training needs on this machine: redis-server, libtorch, the native addons.',
+    'Fetch and build what training needs on this machine: redis-server, libtorch, the native addons (--help says more).',
   )
-  .option(
-    '--libtorch <source>',
-    'auto, wheel (the pip wheel), debian (libtorch-dev), or a folder with include/ and lib/',
-    'auto',
-  )
-  .action(async ({ libtorch }: { libtorch: string }) => {
-    throw new Exit(await setUp(['--libtorch', libtorch]));
+  .argument('[options...]')
+  .helpOption(false) // the script knows its options
+  .allowUnknownOption()
+  .action(async (options: string[]) => {
+    throw new Exit(await setUp(options));
   });
 
 program

@@ -29,7 +29,7 @@ me='coordinator setup'
 
 usage() {
   cat <<TEXT
-Usage: $me [--libtorch auto|wheel|debian|DIR] [--tests]
+Usage: $me [--libtorch auto|wheel|cuda|cu126|debian|DIR] [--tests]
        $me --backend tensorflow [--libtensorflow wheel|prebuilt|DIR] [--tests]
 
 Sets up what is missing: a C++ compiler, redis-server and libjpeg-turbo from the distribution, libtorch, the torch
@@ -38,6 +38,8 @@ addon and the image addon; in a clone the npm packages and the compiled TypeScri
   --libtorch auto    (default) the first of these that works: \$LIBTORCH; the torch that python3 imports;
                      the pip wheel of torch $torch_version, for CUDA where nvidia-smi works; Debian's libtorch-dev
   --libtorch wheel   only the pip wheel
+  --libtorch cuda    only the pip wheel for CUDA 13, also where no card is to be seen, as in the build of an image
+  --libtorch cu126   only the pip wheel for CUDA 12.6, for drivers from 525 on
   --libtorch debian  only Debian's libtorch-dev, with OpenBLAS
   --libtorch DIR     only the libtorch in DIR, which holds lib/ and include/
   --backend tensorflow
@@ -158,11 +160,21 @@ with zipfile.ZipFile(wheel) as archive:
 # The CUDA wheel needs NVIDIA's wheels beside it, so pip installs it. PyPI's is built for CUDA 13; a driver that is
 # too old for that gets the build for CUDA 12.6.
 install_cuda_wheel() {
-  local wheel=("torch==$torch_version") driver
-  driver=$(nvidia-smi | sed -nE 's/.*CUDA Version: ([0-9]+).*/\1/p') || return 1
-  ((${driver:-0} >= 13)) || wheel=(--extra-index-url "$torch_index/cu126" "torch==$torch_version+cu126")
+  local wheel=("torch==$torch_version")
+  [[ $(cuda_build) == cuda ]] || wheel=(--extra-index-url "$torch_index/cu126" "torch==$torch_version+cu126")
   python3 -m pip install --no-cache-dir --only-binary :all: --retries 2 --target "$1" "${wheel[@]}" || return 1
   [[ -e $1/torch/lib/libtorch_cuda.so ]] || fail "The wheel of torch $torch_version for $(uname -m) holds no CUDA."
+}
+
+cuda_build() {
+  local driver
+  case $choice in
+    cuda | cu126) echo "$choice" ;;
+    *)
+      driver=$(nvidia-smi | sed -nE 's/.*CUDA Version: ([0-9]+).*/\1/p')
+      ((${driver:-0} >= 13)) && echo cuda || echo cu126
+      ;;
+  esac
 }
 
 # from_wheel NAME SIZE FETCH: FETCH fills a folder, which is kept under NAME once it is whole.
@@ -185,7 +197,7 @@ from_wheel() {
 
 from_cpu_wheel() { from_wheel "$torch_version+cpu" 'about 200 MB' unpack_cpu_wheel; }
 
-from_cuda_wheel() { from_wheel "$torch_version+cuda" 'with the CUDA libraries, some gigabytes' install_cuda_wheel; }
+from_cuda_wheel() { from_wheel "$torch_version+$(cuda_build)" 'with the CUDA libraries, some gigabytes' install_cuda_wheel; }
 
 from_debian() {
   local missing=() package
@@ -289,6 +301,8 @@ test_packages() {
   local missing=() command package asked=$cache/test-packages.failed
   while read -r command package; do has "$command" || missing+=("$package"); done <<'TEXT'
 ip iproute2
+kubectl kubernetes-client
+shellcheck shellcheck
 TEXT
   ((${#missing[@]} > 0)) || return 0
   [[ ! -e $asked || $(<"$asked") != "${missing[*]}" ]] || return 0
@@ -351,6 +365,7 @@ if has nvidia-smi && nvidia-smi &>/dev/null; then wheels=(cuda_wheel cpu_wheel);
 case $choice in
   auto) sources=(environment python "${wheels[@]}" debian) ;;
   wheel) sources=("${wheels[@]}") ;;
+  cuda | cu126) sources=(cuda_wheel) ;;
   debian) sources=(debian) ;;
   *) LIBTORCH=$choice sources=(environment) ;;
 esac
