@@ -274,7 +274,7 @@ export class WorkerShell {
   }
 
   async #reduce({ ticket, publish }: Action<'reduce'>): Promise<void> {
-    const { member, faults, metrics } = this.#parts;
+    const { faults, metrics } = this.#parts;
     const fetched = this.#parted.get(exchangeOf(ticket));
     if (fetched === undefined) return; // a newer exchange has begun
     const { begin, end, parts } = fetched;
@@ -282,13 +282,25 @@ export class WorkerShell {
     const reducing = this.#onEngine(ticket, (engine) => engine.call('reduce', [begin, end, parts]));
     const reduced = await metrics.timing('reduce', reducing);
     if (reduced === null) return;
-    const name = names.slice(member.era, ticket.step, ticket.generation!, member.id);
     const ref =
-      publish !== null && reduced.finite
-        ? await metrics.timing('publish', this.#blobs.put(name, reduced.bytes, publish))
+      publish !== null && reduced.firstBad === null
+        ? await metrics.timing('publish', this.#publishSlice(ticket, begin, end, publish))
         : null;
     faults.at('reduced', ticket.step);
     this.#event({ type: 'reduced', ticket, ref, bad: reduced.firstBad });
+  }
+
+  async #publishSlice(
+    ticket: Ticket,
+    begin: number,
+    end: number,
+    carrier: CarrierName,
+  ): Promise<BlobRef | null> {
+    const { member } = this.#parts;
+    const bytes = await this.#onEngine(ticket, (engine) => engine.call('sliceBytes', [begin, end]));
+    if (bytes === null) return null;
+    const name = names.slice(member.era, ticket.step, ticket.generation!, member.id);
+    return this.#blobs.put(name, bytes, carrier);
   }
 
   async #fetchSlices({ ticket, slices }: Action<'fetch-slices'>): Promise<void> {

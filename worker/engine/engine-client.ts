@@ -9,7 +9,7 @@ export type ShardReport = Scores & { readonly seconds: ShardSeconds };
 
 type Methods = Pick<
   Engine,
-  'load' | 'snapshot' | 'vectorBytes' | 'reduce' | 'apply' | 'evaluate' | 'features' | 'vitals'
+  'load' | 'snapshot' | 'vectorBytes' | 'reduce' | 'sliceBytes' | 'apply' | 'evaluate' | 'features' | 'vitals'
 > & {
   /** A shard's scores, with what it took. */
   computeShard(...args: Parameters<Engine['computeShard']>): ShardReport;

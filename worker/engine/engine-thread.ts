@@ -27,10 +27,10 @@ function serve(request: EngineRequest): { value: unknown; transfer: ArrayBuffer[
       return plain({ ...engine.computeShard(...request.args), seconds: engine.shardSeconds });
     case 'vectorBytes':
       return bytes(engine.vectorBytes(...request.args));
-    case 'reduce': {
-      const reduced = engine.reduce(...request.args);
-      return { value: reduced, transfer: [reduced.bytes.buffer as ArrayBuffer] };
-    }
+    case 'reduce':
+      return plain(engine.reduce(...request.args));
+    case 'sliceBytes':
+      return bytes(engine.sliceBytes(...request.args));
     case 'apply':
       return plain(engine.apply(...request.args));
     case 'evaluate':

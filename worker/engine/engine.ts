@@ -212,14 +212,10 @@ export class Engine {
 
   /**
    * Sums elements [begin, end) over the lanes, in the order given: each is multiplied by its weight, then added; never
-   * fused, so that a slice has the bits of that part of the whole. The result is kept for `apply`.
-   * @returns firstBad: the entry of the vector in which the first value that is not finite lies
+   * fused, so that a slice has the bits of that part of the whole. The result is kept for `apply` and `sliceBytes`.
+   * @returns the entry of the vector in which the first value that is not finite lies; null: all are finite
    */
-  reduce(
-    begin: number,
-    end: number,
-    lanes: readonly LanePart[],
-  ): { bytes: Uint8Array; finite: boolean; firstBad: string | null } {
+  reduce(begin: number, end: number, lanes: readonly LanePart[]): { firstBad: string | null } {
     assert(0 <= begin && begin < end && end <= this.vectorLength, 'a slice lies within the vector');
     assert(
       lanes.length > 0 && lanes.every(({ lane }, i) => i === 0 || lanes[i - 1]!.lane < lane),
@@ -241,10 +237,16 @@ export class Engine {
         });
       }
       this.#reducedRanges.push({ begin, end });
-      const bytes = backend.downloadFlat(sum);
-      const finite = backend.allFinite(sum);
-      return { bytes, finite, firstBad: finite ? null : this.#firstBad(bytes, begin) };
+      return { firstBad: backend.allFinite(sum) ? null : this.#firstBad(backend.download(sum), begin) };
     });
+  }
+
+  /** A copy of a slice that was reduced here: float32, little endian. */
+  sliceBytes(begin: number, end: number): Uint8Array {
+    this.#assertReduced(begin, end);
+    return this.#backend.scope(() =>
+      this.#backend.downloadFlat(this.#backend.slice(this.#reduced, begin, end)),
+    );
   }
 
   /**
@@ -260,8 +262,7 @@ export class Engine {
         assert.equal(begin, covered, 'slices cover the vector without gap or overlap');
         covered = end;
         if (bytes === null) {
-          const own = this.#reducedRanges.some((range) => range.begin === begin && range.end === end);
-          assert(own, `elements ${begin} to ${end} were not reduced here`);
+          this.#assertReduced(begin, end);
         } else {
           this.#backend.copy(
             this.#backend.slice(this.#reduced, begin, end),
@@ -427,8 +428,12 @@ export class Engine {
     return this.#backend.uploadFlat(bytes);
   }
 
-  #firstBad(bytes: Uint8Array, begin: number): string {
-    const values = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+  #assertReduced(begin: number, end: number): void {
+    const own = this.#reducedRanges.some((range) => range.begin === begin && range.end === end);
+    assert(own, `elements ${begin} to ${end} were not reduced here`);
+  }
+
+  #firstBad(values: Float32Array, begin: number): string {
     const index = begin + values.findIndex((value) => !Number.isFinite(value));
     return this.#vectorLayout.entries.find(({ end }) => index < end)!.name;
   }

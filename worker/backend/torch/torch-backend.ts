@@ -4,7 +4,7 @@ import { cpus } from 'node:os';
 import { CornetError } from '../../../shared/errors.ts';
 import type { Backend, MemoryCounters, Numerics } from '../backend.ts';
 import { imageNet } from '../image-net.ts';
-import { dtypes, loadTorchAddon, type TorchAddon } from './addon.ts';
+import { dtypes, type Handle, loadTorchAddon, type TorchAddon } from './addon.ts';
 import { channelsLast, TorchOps } from './torch-ops.ts';
 import type { TorchTensor } from './torch-tensor.ts';
 
@@ -145,8 +145,9 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
 
   allFinite(tensor: TorchTensor): boolean {
     return this.scope(() => {
-      const all = this.call('aten::all', '', this.call('aten::isfinite', '', tensor));
-      return this.addon.call('aten::is_nonzero', '', [all.handle]) as boolean;
+      // The extremes of values among which is a NaN are NaN (torch.aminmax): one pass, and nothing is allocated.
+      const extremes = this.addon.call('aten::aminmax', '', [tensor.handle]) as Handle[];
+      return extremes.every((handle) => Number.isFinite(this.download(this.adopt(handle))[0]!));
     });
   }
 
