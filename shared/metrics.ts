@@ -83,13 +83,18 @@ export class Metrics {
     this.#looks.push(look);
   }
 
+  /** Everything, as of now, in Prometheus' format. */
+  async text(): Promise<string> {
+    await Promise.all(this.#looks.map((look) => look()));
+    return this.registry.metrics();
+  }
+
   get route(): Route {
     return {
       method: 'GET',
       path: '/metrics',
       handler: async (_, response) => {
-        await Promise.all(this.#looks.map((look) => look()));
-        respond(response, 200, await this.registry.metrics(), this.registry.contentType);
+        respond(response, 200, await this.text(), this.registry.contentType);
         this.#scrapes = [...this.#scrapes.slice(-1), this.#now()];
         response.once('finish', () => this.#scraped());
       },

@@ -10,6 +10,7 @@ import { type ModelName, modelNames } from '../../shared/models/model.ts';
 import { benchExchange } from './exchange.ts';
 import { benchImages } from './images.ts';
 import { type Row, threads } from './measure.ts';
+import { benchMetrics } from './metrics.ts';
 import { benchProtocol } from './protocol.ts';
 import { benchSteps } from './steps.ts';
 import { benchWholeRun } from './whole-run.ts';
@@ -32,6 +33,7 @@ const parts: Record<string, () => Promise<Row[]>> = {
   run: () => benchWholeRun(batch, pairs),
   exchange: benchExchange,
   protocol: benchProtocol,
+  metrics: benchMetrics,
 };
 
 const rows: Row[] = [];
