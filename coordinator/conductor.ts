@@ -7,6 +7,8 @@ import type { Carriers } from '../shared/carriers.ts';
 import { timeouts } from '../shared/defaults.ts';
 import { CornetError } from '../shared/errors.ts';
 import type { Faults } from '../shared/faults.ts';
+import { oneAtATime } from '../shared/one-at-a-time.ts';
+import type { OutageLog } from '../shared/outages.ts';
 import { type DownBody, type Era, type Job, names, upMessage } from '../shared/protocol.ts';
 import type { AnyConfig } from '../shared/run-config.ts';
 import { append, StreamReader } from '../shared/streams.ts';
@@ -31,6 +33,7 @@ export interface ConductorParts {
   token: string;
   readerRedis: Redis;
   queueConnection: RedisOptions;
+  outages: OutageLog;
   log: Logger;
   faults: Faults<'coordinator'>;
   observer: RunObserver;
@@ -53,7 +56,6 @@ export class Conductor {
   #forgetting: Promise<unknown> = Promise.resolve();
   /** Another coordinator has taken the run over: nothing in Redis is ours any more. */
   #superseded = false;
-  #beating = false;
   /** Shards of the current step that were given out. */
   #given = { step: -1, lanes: new Set<number>() };
 
@@ -98,9 +100,10 @@ export class Conductor {
       this.#perform(actions);
     }
     this.#listen().catch((error) => this.#fail(error));
+    const look = oneAtATime(() => this.#look());
     const heart = setInterval(() => {
       this.#parts.display.waiting(run.sentence);
-      this.#beat().catch((error) => this.#fail(error));
+      look().catch((error) => this.#fail(error));
     }, timeouts.beat);
     try {
       return await this.#outcome;
@@ -186,16 +189,6 @@ export class Conductor {
         if (parsed.data.type === 'bye') this.#left(parsed.data.worker);
       } else if (!isEcho(entry, null))
         log.warn({ issue: parsed.error.issues[0] }, 'A malformed message was refused.');
-    }
-  }
-
-  async #beat(): Promise<void> {
-    if (this.#beating) return; // Redis is away, and the last one still waits for it
-    this.#beating = true;
-    try {
-      await this.#look();
-    } finally {
-      this.#beating = false;
     }
   }
 
@@ -289,7 +282,7 @@ export class Conductor {
         prefix: names.queuePrefix(config.run),
         defaultJobOptions: { removeOnComplete: true, removeOnFail: true, attempts: 1 },
       });
-      queue.on('error', () => undefined); // an outage has its own sentence (OutageLog)
+      queue.on('error', this.#parts.outages.error);
       this.#queues.set(worker, queue);
     }
     await queue.add(job.type, job);

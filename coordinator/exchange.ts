@@ -16,6 +16,8 @@ const deathsAtOneShard = 3;
 export interface ExchangeContext {
   readonly plan: Plan;
   readonly roster: Roster;
+  /** How many workers died at a shard (by its description), in this exchange or a former one. */
+  readonly deathsAt: Map<string, number>;
   readonly era: () => Era;
   readonly describeShard: (step: number, lane: number) => string;
   readonly send: (body: DownBody) => void;
@@ -35,7 +37,6 @@ export class Exchange {
   #phase: 'computing' | 'reducing' | 'applying' = 'computing';
   #metrics: StepMetrics | null = null;
   #missing = 0;
-  readonly #deaths = new Map<number, number>();
 
   constructor(step: number, context: ExchangeContext) {
     this.#context = context;
@@ -127,11 +128,12 @@ export class Exchange {
     const lane = this.#phase === 'computing' ? this.#owed(worker)[0] : undefined;
     this.#step.dropVectorsHeldBy(worker);
     if (!died || lane === undefined) return;
-    const deaths = (this.#deaths.get(lane) ?? 0) + 1;
-    this.#deaths.set(lane, deaths);
+    const { deathsAt, describeShard, fail } = this.#context;
+    const shard = describeShard(this.#step.step, lane);
+    const deaths = (deathsAt.get(shard) ?? 0) + 1;
+    deathsAt.set(shard, deaths);
     if (deaths < deathsAtOneShard) return;
-    const shard = this.#context.describeShard(this.#step.step, lane);
-    this.#context.fail({
+    fail({
       code: 'POISON_SHARD',
       message: `${deaths} workers died, one after the other, at ${shard}.`,
     });

@@ -10,7 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { isMainThread } from 'node:worker_threads';
 import type { Redis } from 'ioredis';
-import { redisServerPoll, timeouts } from '../shared/defaults.ts';
+import { redisServer, timeouts } from '../shared/defaults.ts';
 import { CornetError } from '../shared/errors.ts';
 import { connectRedis } from '../shared/redis.ts';
 import { fileError, systemCode } from './durable-file.ts';
@@ -24,17 +24,26 @@ const longestSocketPath = 107;
 /**
  * A redis-server that dies with this process: `stop()` ends it, and so does the death of the main thread where
  * util-linux's setpriv can arrange that. It does not share the terminal, so that Ctrl-C reaches only the coordinator.
+ * When it dies by itself it is started again, empty, with back-off.
  */
 export class PrivateRedis {
   readonly socket: string;
-  /** Resolves when the server has ended, on purpose or not, with a sentence about how. */
-  readonly exited: Promise<string>;
-  readonly #child: ChildProcess;
+  /** Resolves when it has died so often in a row that it is given up (REDIS_SERVER_FAILED). */
+  readonly failed: Promise<CornetError>;
+  #server: Server;
+  readonly #command: string[];
+  #say: (sentence: string) => void = () => undefined;
+  readonly #stopping = new AbortController();
+  readonly #guarding: Promise<CornetError | null>;
 
-  private constructor(server: Server, socket: string) {
-    this.#child = server.child;
-    this.exited = server.exited;
+  private constructor(server: Server, command: string[], socket: string) {
+    this.#server = server;
+    this.#command = command;
     this.socket = socket;
+    this.#guarding = this.#guard();
+    this.failed = new Promise((resolve, reject) => {
+      this.#guarding.then((error) => error !== null && resolve(error), reject);
+    });
   }
 
   get url(): string {
@@ -52,56 +61,84 @@ export class PrivateRedis {
     assert(isMainThread);
     const home = await makeHome(folder);
     const socket = join(home, socketName);
-    const redis = new PrivateRedis(await spawnServer(home, socket), socket);
+    const command = await serverCommand(home, socket);
+    if (command === null) {
+      await rmdir(home);
+      throw new CornetError('REDIS_SERVER_FAILED', 'There is no redis-server program on this machine.');
+    }
+    const server = await spawnServer(command, home);
     try {
-      await redis.#untilReady();
-      return redis;
+      await untilReady(server, socket);
     } catch (error) {
-      redis.#child.kill('SIGKILL');
+      server.child.kill('SIGKILL');
       const log = await readFile(join(home, logName), 'utf8');
       await removeHome(socket);
       const said = log.trim().split('\n').slice(-5).join('\n');
-      throw new CornetError(
-        'REDIS_SERVER_FAILED',
-        `redis-server did not start: ${messageOf(error)}\n${said}`,
-        {
-          cause: error,
-        },
-      );
+      const message = `redis-server did not start: ${messageOf(error)}\n${said}`;
+      throw new CornetError('REDIS_SERVER_FAILED', message, { cause: error });
     }
+    return new PrivateRedis(server, command, socket);
+  }
+
+  /** From now on `say` is told of every death. */
+  reportTo(say: (sentence: string) => void): void {
+    this.#say = say;
   }
 
   /** Ends the server (forcibly after `timeouts.stop`) and removes its folder. */
   async stop(): Promise<void> {
-    this.#child.kill('SIGTERM');
-    const forced = setTimeout(() => this.#child.kill('SIGKILL'), timeouts.stop);
-    await this.exited;
+    this.#stopping.abort();
+    this.#server.child.kill('SIGTERM');
+    const forced = setTimeout(() => this.#server.child.kill('SIGKILL'), timeouts.stop);
+    await this.#guarding;
     clearTimeout(forced);
     await removeHome(this.socket);
   }
 
   /** Ends the server at once, for a process that is about to exit. */
   kill(): void {
-    this.#child.kill('SIGKILL');
+    this.#stopping.abort();
+    this.#server.child.kill('SIGKILL');
     rmSync(dirname(this.socket), { recursive: true, force: true });
   }
 
-  async #untilReady(): Promise<void> {
-    const deadline = AbortSignal.timeout(timeouts.redisConnect);
-    const ended = this.exited.then((how) => {
-      throw new Error(how);
-    });
-    ended.catch(() => {}); // reported through the race below; later ends are the caller's to notice
-    for (;;) {
-      try {
-        const connection = await Promise.race([connect(this.socket), ended]);
-        connection.disconnect();
-        return;
-      } catch (error) {
-        if (this.#child.exitCode !== null || this.#child.signalCode !== null) await ended;
-        if (deadline.aborted) throw error;
-        await delay(redisServerPoll);
+  /** Starts the server again whenever it dies, until `stop` (null) or until that has failed too often in a row. */
+  async #guard(): Promise<CornetError | null> {
+    const { signal } = this.#stopping;
+    for (let deaths = 0; ; ) {
+      const began = performance.now();
+      const how = await this.#server.exited;
+      if (signal.aborted) return null;
+      deaths = performance.now() - began < redisServer.settled ? deaths + 1 : 1;
+      if (deaths >= redisServer.failures) {
+        const message = `The private redis-server has died ${deaths} times in a row, at last like this: ${how}.`;
+        return new CornetError('REDIS_SERVER_FAILED', message);
       }
+      this.#say(`The private redis-server is gone: ${how}. It is started again, empty.`);
+      const pause = redisServer.backOff * 2 ** (deaths - 1);
+      await delay(pause, null, { signal }).catch(() => undefined); // stopped meanwhile
+      if (signal.aborted) return null;
+      this.#server = await spawnServer(this.#command, dirname(this.socket));
+      if (signal.aborted) this.#server.child.kill('SIGKILL');
+    }
+  }
+}
+
+async function untilReady({ child, exited }: Server, socket: string): Promise<void> {
+  const deadline = AbortSignal.timeout(timeouts.redisConnect);
+  const ended = exited.then((how) => {
+    throw new Error(how);
+  });
+  ended.catch(() => {}); // reported through the race below; later ends are the guard's to notice
+  for (;;) {
+    try {
+      const connection = await Promise.race([connect(socket), ended]);
+      connection.disconnect();
+      return;
+    } catch (error) {
+      if (child.exitCode !== null || child.signalCode !== null) await ended;
+      if (deadline.aborted) throw error;
+      await delay(redisServer.poll);
     }
   }
 }
@@ -161,16 +198,16 @@ interface Server {
   readonly exited: Promise<string>;
 }
 
-async function spawnServer(home: string, socket: string): Promise<Server> {
+/** The command line of the server; null without a redis-server program. */
+async function serverCommand(home: string, socket: string): Promise<string[] | null> {
+  if (!(await runs('redis-server', ['--version']))) return null;
   const server = ['redis-server', '--port', '0', '--unixsocket', socket, '--unixsocketperm', '700'];
   server.push('--dir', home, '--save', '', '--appendonly', 'no', '--daemonize', 'no');
-  if (!(await runs('redis-server', ['--version']))) {
-    await rmdir(home);
-    throw new CornetError('REDIS_SERVER_FAILED', 'There is no redis-server program on this machine.');
-  }
   const guard = ['setpriv', '--pdeathsig', 'TERM'];
-  const guarded = await runs('setpriv', [...guard.slice(1), 'true']);
-  const [program, ...args] = guarded ? [...guard, ...server] : server;
+  return (await runs('setpriv', [...guard.slice(1), 'true'])) ? [...guard, ...server] : server;
+}
+
+async function spawnServer([program, ...args]: string[], home: string): Promise<Server> {
   // stderr as well: what fails before redis-server opens its log must be readable, too.
   const log = await open(join(home, logName), 'a', 0o600);
   try {

@@ -51,6 +51,7 @@ export class Run {
       plan: options.plan,
       roster: state.roster,
       describeShard: options.describeShard,
+      deathsAt: new Map(),
       era: () => state.era,
       send: (body) => state.send(body),
       giveJob: (worker, job) => state.act({ type: 'job', worker, job }),

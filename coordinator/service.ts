@@ -10,8 +10,9 @@ import { timeouts } from '../shared/defaults.ts';
 import { CornetError, describeError } from '../shared/errors.ts';
 import { Faults, faultMarkerVariable } from '../shared/faults.ts';
 import type { HttpServer } from '../shared/http-server.ts';
+import { OutageLog } from '../shared/outages.ts';
 import { names } from '../shared/protocol.ts';
-import { connectRedis, OutageLog, redactUrl, redisOptions } from '../shared/redis.ts';
+import { connectRedis, redactUrl, redisOptions } from '../shared/redis.ts';
 import type { AnyConfig } from '../shared/run-config.ts';
 import { BlobClient } from '../shared/socket-blobs.ts';
 import { version } from '../shared/version.ts';
@@ -172,14 +173,12 @@ async function conductRun<R>(
   log.info({ config }, 'Starting.');
   const course = await prepare({ log, faults, http, redisName });
   const { plan, output, display, describeShard, describeBatch } = course;
-  const outages = new OutageLog(
-    url,
-    (level, sentence) => {
-      log[level](sentence);
-      display.say(sentence, level);
-    },
-    () => performance.now(),
-  );
+  const tell = (level: 'info' | 'warn', sentence: string) => {
+    log[level](sentence);
+    display.say(sentence, level);
+  };
+  server?.reportTo((sentence) => tell('warn', sentence));
+  const outages = new OutageLog(url, tell, () => performance.now());
   for (const connection of Object.values(connections)) outages.watch(connection);
   // Workers of a former term that are still there know the former token.
   const token = (await redis.get(names.token(config.run))) ?? nanoid();
@@ -216,6 +215,7 @@ async function conductRun<R>(
     token,
     readerRedis,
     queueConnection: redisOptions(url),
+    outages,
     faults,
     log,
     observer,
@@ -243,13 +243,9 @@ async function conductRun<R>(
     hopeless: (words) =>
       conductor.abort(new CornetError('WORKER_FAILED', `A local worker cannot start: ${words}`)),
   });
-  server?.exited.then((how) => {
-    conductor.abort(
-      new CornetError('REDIS_SERVER_FAILED', `The private redis-server is gone: ${how}.`, {
-        hint: course.howToGoOn,
-      }),
-    );
-  });
+  server?.failed.then(({ message }) =>
+    conductor.abort(new CornetError('REDIS_SERVER_FAILED', message, { hint: course.howToGoOn })),
+  );
   interruption.onAsked((signal) => {
     display.say(`${signal}: ${course.whenStopped}; a second signal stops at once.`);
     conductor.tell({ type: 'stop', reason: `received ${signal}` });

@@ -68,8 +68,14 @@ export const blobChunksInFlight = 4;
 /** Milliseconds between two attempts to reach Redis again: grows by the first up to the second. */
 export const redisRetry = { growth: 50, longest: 1_000 } as const;
 
-/** Milliseconds between two looks whether the private redis-server answers yet. */
-export const redisServerPoll = 20;
+/** Different errors of Redis (not outages) that one process names; more would be the same one with another number. */
+export const distinctErrors = 20;
+
+/**
+ * The private redis-server: milliseconds between two looks whether it answers yet; deaths in a row that end the run,
+ * milliseconds before the first new start (doubled each time), milliseconds of life after which a death is the first again.
+ */
+export const redisServer = { poll: 20, failures: 5, backOff: 100, settled: 10_000 } as const;
 
 /** Bytes written, read or hashed at once, so that a large file never blocks the event loop for long. */
 export const fileChunk = 8 * 1024 * 1024;

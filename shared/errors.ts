@@ -132,7 +132,7 @@ export const errorTable = {
   },
   REDIS_SERVER_FAILED: {
     exit: exitCodes.error,
-    meaning: 'The private redis-server of the run is not installed or does not start.',
+    meaning: 'The private redis-server of the run is not installed, does not start, or dies again and again.',
     remedy:
       'Install it (Debian, Ubuntu: apt-get install redis-server), or give --redis the URL of a running one.',
   },

@@ -15,6 +15,7 @@ export class JobQueue {
   readonly #options: { connection: ConnectionOptions; prefix: string };
   readonly #take: (taken: TakenJob) => void;
   readonly #refused: (sentence: string) => void;
+  readonly #failed: (error: Error) => void;
   readonly #queue: Queue;
   #worker: Worker;
   #atWork = 0;
@@ -25,18 +26,21 @@ export class JobQueue {
    * @param worker the worker's id, which names the queue
    * @param take is called for every job that is well-formed
    * @param refused is called with a sentence for every other
+   * @param failed is called with every error of the connections
    */
   constructor(
     { run, worker, connection }: { run: string; worker: string; connection: RedisOptions },
     take: (taken: TakenJob) => void,
     refused: (sentence: string) => void,
+    failed: (error: Error) => void,
   ) {
     this.#name = names.queue(run, worker);
     this.#options = { connection: connection as ConnectionOptions, prefix: names.queuePrefix(run) };
     this.#take = take;
     this.#refused = refused;
+    this.#failed = failed;
     this.#queue = new Queue(this.#name, { ...this.#options, skipMetasUpdate: true });
-    this.#queue.on('error', () => undefined); // an outage has its own sentence (OutageLog)
+    this.#queue.on('error', failed);
     this.#worker = this.#newWorker();
   }
 
@@ -71,7 +75,7 @@ export class JobQueue {
       removeOnComplete: { count: 0 },
       removeOnFail: { count: 0 },
     });
-    worker.on('error', () => undefined); // an outage has its own sentence (OutageLog)
+    worker.on('error', this.#failed);
     return worker;
   }
 

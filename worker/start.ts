@@ -12,8 +12,9 @@ import { CornetError, describeError, exitCodes } from '../shared/errors.ts';
 import { Faults } from '../shared/faults.ts';
 import { HttpServer } from '../shared/http-server.ts';
 import { Metrics } from '../shared/metrics.ts';
+import { OutageLog } from '../shared/outages.ts';
 import { era as eraSchema, names } from '../shared/protocol.ts';
-import { connectRedis, OutageLog, redisOptions } from '../shared/redis.ts';
+import { connectRedis, redisOptions } from '../shared/redis.ts';
 import { type AnyConfig, isReadout } from '../shared/run-config.ts';
 import { BlobClient, BlobServer } from '../shared/socket-blobs.ts';
 import { onStopSignals } from '../shared/stop-signals.ts';
@@ -114,6 +115,7 @@ export async function startWorker(options: WorkerOptions): Promise<number> {
     blobs,
     reader: new StreamReader(readerRedis, names.down(config.run), from),
     queueConnection: redisOptions(options.redis),
+    outages,
     log,
     faults: new Faults(process.env),
     metrics: workerMetrics,

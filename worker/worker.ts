@@ -7,6 +7,8 @@ import type { Carriers } from '../shared/carriers.ts';
 import { timeouts } from '../shared/defaults.ts';
 import { CornetError, describeError } from '../shared/errors.ts';
 import type { Faults } from '../shared/faults.ts';
+import { oneAtATime } from '../shared/one-at-a-time.ts';
+import type { OutageLog } from '../shared/outages.ts';
 import type { BatchResult, BlobRef, CarrierName } from '../shared/protocol.ts';
 import { downMessage, era as eraSchema, names } from '../shared/protocol.ts';
 import { type AnyConfig, isReadout } from '../shared/run-config.ts';
@@ -37,6 +39,7 @@ export interface WorkerParts {
   blobs: Carriers;
   reader: StreamReader;
   queueConnection: RedisOptions;
+  outages: OutageLog;
   log: Logger;
   faults: Faults<'worker'>;
   metrics: Pick<WorkerMetrics, 'timing' | 'askingRedis' | 'computed' | 'tried' | 'named'>;
@@ -56,7 +59,7 @@ export class WorkerShell {
   readonly #gathered = new Map<string, ReducedSlice[]>();
   /** When the coordinator's status was last there. */
   #heardAt = performance.now();
-  #beating = false;
+  readonly #lookOnce = oneAtATime(() => this.#look());
   #crashed = false;
   #leave: (outcome: { error: CornetError | null; reason: string }) => void = () => undefined;
 
@@ -116,13 +119,7 @@ export class WorkerShell {
       );
       return this.#leave({ error, reason: error.message });
     }
-    if (this.#beating) return; // Redis is away, and the last one still waits for it
-    this.#beating = true;
-    try {
-      await this.#look();
-    } finally {
-      this.#beating = false;
-    }
+    await this.#lookOnce();
   }
 
   /** What is due at every heartbeat. */
@@ -197,7 +194,7 @@ export class WorkerShell {
   }
 
   async #openQueue(worker: string): Promise<void> {
-    const { config, queueConnection, log, announce, metrics } = this.#parts;
+    const { config, queueConnection, outages, log, announce, metrics } = this.#parts;
     const former = this.#queue;
     this.#queue = new JobQueue(
       { run: config.run, worker, connection: queueConnection },
@@ -207,6 +204,7 @@ export class WorkerShell {
         this.#event({ type: 'job', job, token });
       },
       (sentence) => log.warn(sentence),
+      outages.error,
     );
     announce(worker);
     metrics.named(worker);

@@ -6,6 +6,7 @@ import { Carriers, placeOfThisProcess } from '../../shared/carriers.ts';
 import { indexDataset } from '../../shared/data/dataset-index.ts';
 import { Faults } from '../../shared/faults.ts';
 import { buildModel } from '../../shared/models/family.ts';
+import { OutageLog } from '../../shared/outages.ts';
 import { era, names } from '../../shared/protocol.ts';
 import { connectRedis, redisOptions } from '../../shared/redis.ts';
 import { BlobClient, BlobServer } from '../../shared/socket-blobs.ts';
@@ -74,6 +75,11 @@ await Promise.all(
       blobs: new Carriers(new RedisBlobs(blobRedis, names.blob(config.run)), new BlobClient(token), server),
       reader: new StreamReader(readerRedis, names.down(config.run), from),
       queueConnection: redisOptions(url),
+      outages: new OutageLog(
+        url,
+        () => undefined,
+        () => performance.now(),
+      ),
       log: pino({ level: 'silent' }),
       faults: new Faults({}),
       metrics,

@@ -26,16 +26,23 @@ export interface ChaosOptions {
   say: (sentence: string) => void;
 }
 
+/** From a fault to the next update, by the metrics. */
+export interface Recovery {
+  kind: string;
+  milliseconds: number;
+}
+
 export interface ChaosReport {
   faults: Record<string, number>;
-  /** Milliseconds from a fault to the next update, by the metrics. */
-  recoveries: number[];
+  recoveries: Recovery[];
   recomputed: number;
   sha256: string;
 }
 
 const remoteWorkers = 2;
 const pollMilliseconds = 20;
+/** Milliseconds that Redis stands still: longer than the member timeout. */
+const longestPause = 12_000;
 /** Faults in a row that no update has followed: more would only keep a slow machine from ever starting. */
 const unanswered = 4;
 
@@ -83,7 +90,7 @@ class Chaos {
   #lastWords = '';
   #remote: ChildProcess[] = [];
   /** When faults happened that no update has followed yet. */
-  #pending: number[] = [];
+  #pending: { kind: string; at: number }[] = [];
 
   constructor(options: ChaosOptions) {
     this.#options = options;
@@ -104,7 +111,10 @@ class Chaos {
       const metrics = this.#metricsSize();
       if (metrics !== size) {
         moved = now;
-        if (metrics > size) this.#report.recoveries.push(...this.#pending.splice(0).map((at) => now - at));
+        if (metrics > size) {
+          for (const { kind, at } of this.#pending.splice(0))
+            this.#report.recoveries.push({ kind, milliseconds: now - at });
+        }
         size = metrics;
       }
       if (now - moved > 180_000) throw new Error(`no update for three minutes: ${this.#status()}`);
@@ -153,6 +163,7 @@ class Chaos {
       'coordinator',
       'interrupt',
       'redis',
+      'pause',
     ] as const;
     const kind = kinds[draws.integer(kinds.length)]!;
     const workers = this.#localWorkers();
@@ -184,9 +195,13 @@ class Chaos {
         await sleep(draws.between(0, 1_500));
         await redis.start();
         break;
+      case 'pause':
+        redis.pause();
+        await sleep(draws.between(500, longestPause));
+        redis.resume();
+        break;
     }
-    this.#report.faults[kind] = (this.#report.faults[kind] ?? 0) + 1;
-    this.#pending.push(performance.now());
+    this.#happened(kind);
   }
 
   /** A worker from elsewhere comes, or one leaves without a word. */
@@ -195,12 +210,17 @@ class Chaos {
     this.#remote = this.#remote.filter((child) => child.exitCode === null && child.signalCode === null);
     if (this.#remote.length >= remoteWorkers || (this.#remote.length > 0 && draws.integer(2) === 0)) {
       this.#remote.pop()?.kill('SIGKILL');
-      this.#report.faults.remote = (this.#report.faults.remote ?? 0) + 1;
-      this.#pending.push(performance.now());
+      this.#happened('remote');
     } else {
       this.#remote.push(command('worker', ['start', '--data-path', data], this.#environment));
       this.#report.faults.join = (this.#report.faults.join ?? 0) + 1;
     }
+  }
+
+  /** Counted from its end where it takes time (Redis is away). */
+  #happened(kind: string): void {
+    this.#report.faults[kind] = (this.#report.faults[kind] ?? 0) + 1;
+    this.#pending.push({ kind, at: performance.now() });
   }
 
   #startCoordinator(resume: boolean): ChildProcess {
@@ -261,10 +281,12 @@ class Chaos {
 }
 
 function command(name: 'coordinator' | 'worker', argv: string[], env: NodeJS.ProcessEnv): ChildProcess {
-  return spawn(process.execPath, [join(packageRoot, 'dist', name, 'main.js'), ...argv], {
+  const child = spawn(process.execPath, [join(packageRoot, 'dist', name, 'main.js'), ...argv], {
     env,
-    stdio: 'ignore',
+    stdio: ['ignore', 'ignore', 'pipe'],
   });
+  child.stderr.resume(); // whoever wants its last words listens, too
+  return child;
 }
 
 function ended(child: ChildProcess): Promise<number | null> {

@@ -9,7 +9,7 @@ import { parseArgs } from 'node:util';
 import { makeDemoDataset } from '../../coordinator/demo/make-dataset.ts';
 import { Draws } from '../../shared/random.ts';
 import { TestRedis } from '../helpers/redis.ts';
-import { type ChaosOptions, runAmongFaults, undisturbed } from './chaos.ts';
+import { type ChaosOptions, type Recovery, runAmongFaults, undisturbed } from './chaos.ts';
 
 const { values } = parseArgs({
   options: {
@@ -45,7 +45,7 @@ try {
   const expected = await undisturbed(options);
   say(`undisturbed: ${expected}`);
   const faults: Record<string, number> = {};
-  const recoveries: number[] = [];
+  const recoveries: Recovery[] = [];
   let recomputed = 0;
   let rounds = 0;
   const deadline = performance.now() + minutes * 60_000;
@@ -58,14 +58,14 @@ try {
     recomputed += report.recomputed;
     say(`run ${rounds} ended with the same bytes after ${JSON.stringify(report.faults)}`);
   }
-  const sorted = recoveries.toSorted((a, b) => a - b);
-  const seconds = (ms: number | undefined) => (ms === undefined ? '-' : `${(ms / 1000).toFixed(1)} s`);
   console.log(
     `\n${rounds} runs of ${options.steps} steps, all with the bytes ${expected}\n` +
       `faults ${JSON.stringify(faults)}\n` +
-      `recovery p50 ${seconds(sorted[Math.floor(sorted.length / 2)])}, max ${seconds(sorted.at(-1))}\n` +
+      `recovery ${describe(recoveries)}\n` +
       `shards recomputed ${recomputed}`,
   );
+  for (const kind of new Set(recoveries.map((recovery) => recovery.kind)))
+    console.log(`  ${kind.padEnd(12)} ${describe(recoveries.filter((recovery) => recovery.kind === kind))}`);
   rmSync(folder, { recursive: true, force: true });
 } catch (error) {
   say(`${(error as Error).message}\nEverything is kept in ${folder}.`);
@@ -74,3 +74,11 @@ try {
   for (const undo of teardowns.reverse()) await undo();
 }
 process.exit();
+
+function describe(recoveries: Recovery[]): string {
+  const sorted = recoveries.map(({ milliseconds }) => milliseconds).sort((a, b) => a - b);
+  const [p50, max] = [sorted[Math.floor(sorted.length / 2)], sorted.at(-1)].map(
+    (milliseconds) => `${((milliseconds ?? 0) / 1000).toFixed(1)} s`,
+  );
+  return `p50 ${p50}, max ${max} (${sorted.length} times)`;
+}

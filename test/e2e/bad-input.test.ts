@@ -352,12 +352,3 @@ test.serial('Ctrl-C while the run starts ends it at once, and a second Ctrl-C do
   t.is(await resumed.ended, 75);
   await stage.empty();
 });
-
-test.serial('a private redis-server that dies ends the run with a sentence', async (t) => {
-  const stage = new Stage(t);
-  const output = join(stage.folder, 'run');
-  const run = stage.start('coordinator', [...tinyRun(images), '--epochs', '1000', '-o', output]);
-  await run.untilStep(output, 1);
-  stage.kill('redis-server');
-  await assertRefused(t, stage, run, { code: 'REDIS_SERVER_FAILED', exit: 1, says: /was ended by SIGKILL/ });
-});

@@ -53,6 +53,15 @@ export class TestRedis {
     throw new Error('redis-server ended before it was ready');
   }
 
+  /** It hears and says nothing until `resume`. */
+  pause(): void {
+    this.#child?.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.#child?.kill('SIGCONT');
+  }
+
   async kill(): Promise<void> {
     const child = this.#child;
     if (child === null) return;

@@ -5,10 +5,12 @@ import { delimiter, dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { PrivateRedis, shutDownLeftover } from '../../coordinator/redis-server.ts';
+import { redisServer } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { connectRedis } from '../../shared/redis.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
+const { failures } = redisServer;
 const connect = (socket: string) => connectRedis(`unix://${socket}`, { name: 'test', bytesNeeded: 0 });
 
 test.serial(
@@ -34,19 +36,45 @@ test.serial('stop ends it and leaves nothing', async (t) => {
   const folder = temporaryFolder(t);
   const redis = await PrivateRedis.start(folder);
   await redis.stop();
-  t.is(await redis.exited, 'it exited with code 0');
   t.deepEqual(readdirSync(folder), []);
 });
 
-test.serial('its unexpected end is noticed', async (t) => {
-  const redis = await PrivateRedis.start(temporaryFolder(t));
-  const connection = await connect(redis.socket);
-  const pid = Number(/process_id:(\d+)/.exec(await connection.info('server'))?.[1]);
-  process.kill(pid, 'SIGKILL');
-  t.is(await redis.exited, 'it was ended by SIGKILL');
-  connection.disconnect();
-  await redis.stop();
-});
+test.serial(
+  'one that dies is started again, empty, at the same place; given up when it dies again and again',
+  async (t) => {
+    const folder = temporaryFolder(t);
+    const redis = await PrivateRedis.start(folder);
+    const sentences: string[] = [];
+    redis.reportTo((sentence) => sentences.push(sentence));
+    const connection = await connect(redis.socket);
+    t.teardown(() => connection.disconnect());
+    await connection.set('of the first', '1');
+    // The connection comes back to each of them by itself.
+    const killed = new Set<number>();
+    for (let life = 1; life <= failures; life++) {
+      const pid = Number(/process_id:(\d+)/.exec(await connection.info('server'))?.[1]);
+      t.false(killed.has(pid));
+      t.is(await connection.get('of the first'), life === 1 ? '1' : null);
+      killed.add(pid);
+      const away = once(connection, 'close');
+      process.kill(pid, 'SIGKILL');
+      await away;
+    }
+    const error = await redis.failed;
+    t.is(error.code, 'REDIS_SERVER_FAILED');
+    t.is(
+      error.message,
+      `The private redis-server has died ${failures} times in a row, at last like this: it was ended by SIGKILL.`,
+    );
+    t.deepEqual(
+      new Set(sentences),
+      new Set(['The private redis-server is gone: it was ended by SIGKILL. It is started again, empty.']),
+    );
+    t.is(sentences.length, failures - 1);
+    await redis.stop();
+    t.deepEqual(readdirSync(folder), []);
+  },
+);
 
 /** A private Redis whose coordinator was killed; with `path` as its PATH. */
 async function orphan(t: ExecutionContext, path: string): Promise<string> {

@@ -2,8 +2,10 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import test from 'ava';
+import { Redis } from 'ioredis';
 import { CornetError } from '../../shared/errors.ts';
-import { checkServer, connectRedis, OutageLog, redactUrl, redisOptions } from '../../shared/redis.ts';
+import { OutageLog } from '../../shared/outages.ts';
+import { checkServer, connectRedis, redactUrl, redisOptions } from '../../shared/redis.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
@@ -159,3 +161,29 @@ test('an outage is one sentence and its end another, for any number of connectio
   await Promise.all(connections.map((redis) => redis.quit()));
   t.is(sentences.length, 2, 'closing on purpose is no outage');
 });
+
+test('an error that is no outage is named, once', async (t) => {
+  const server = await TestRedis.start(t);
+  const sentences: string[] = [];
+  const outages = new OutageLog(
+    server.url,
+    (level, sentence) => sentences.push(`${level}: ${sentence}`),
+    () => 0,
+  );
+  const redis = await connectRedis(server.url, options);
+  t.teardown(() => redis.disconnect());
+  await refusedConnection(outages);
+  for (let i = 0; i < 2; i++) {
+    const error = await t.throwsAsync(redis.eval("return redis.error_reply('ERR this script is broken')", 0));
+    outages.error(error!);
+  }
+  t.is(sentences.length, 1);
+  t.regex(sentences[0]!, /^warn: Redis at unix:.*: ERR this script is broken/);
+});
+
+/** A connection that is refused, as those of BullMQ are while Redis is away. */
+async function refusedConnection(outages: OutageLog): Promise<void> {
+  const redis = new Redis({ path: '/nowhere', retryStrategy: () => null });
+  redis.on('error', outages.error);
+  await new Promise<void>((resolve) => redis.once('end', resolve));
+}
