@@ -340,9 +340,8 @@ export class Conductor {
   /** The first probe defines the run's numerics; from then on they stand in config.json and in every checkpoint. */
   async #rememberNumerics(): Promise<void> {
     const { config, folder, run } = this.#parts;
-    const [first] = run.workers;
-    if (config.numerics !== null || first === undefined || run.probe === null) return;
-    config.numerics = { description: first.hello.numerics, probe: run.probe };
+    if (config.numerics !== null || run.numerics === null) return;
+    config.numerics = run.numerics;
     await folder.writeConfig(config);
   }
 }

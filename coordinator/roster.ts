@@ -1,4 +1,4 @@
-import type { CarrierName, DownBody, Hello } from '../shared/protocol.ts';
+import type { CarrierName, DownBody, Hello, Numerics } from '../shared/protocol.ts';
 import { dealLanes } from './membership.ts';
 import type { Failure } from './run-events.ts';
 
@@ -19,14 +19,21 @@ export interface WorkerRecord {
   lastNumber: number;
 }
 
+/** What a run's bits depend on besides its options. */
+export interface RunNumerics {
+  readonly description: Numerics;
+  /** Digest of the vector of the probe. */
+  readonly probe: string;
+}
+
 /** What every worker of a run must have in common. */
 export interface Common {
   readonly version: string;
   readonly fingerprint: string;
   /** Where the coordinator is: sockets there are in its reach. */
   readonly place: string;
-  /** Digest of the probe; null: the first worker defines it. */
-  probe: string | null;
+  /** What the probe gave, and where; null: the first worker defines it. */
+  numerics: RunNumerics | null;
 }
 
 /** All workers that have said hello and were not dropped, in the order they came. */
@@ -47,8 +54,8 @@ export class Roster {
     return this.#generation;
   }
 
-  get probe(): string | null {
-    return this.#common.probe;
+  get numerics(): RunNumerics | null {
+    return this.#common.numerics;
   }
 
   get all(): WorkerRecord[] {
@@ -87,7 +94,7 @@ export class Roster {
 
   /** Why a worker can never serve this run, or null. */
   whyRefused(hello: Hello): Failure | null {
-    const { version, fingerprint, probe } = this.#common;
+    const { version, fingerprint, numerics } = this.#common;
     if (hello.version !== version) {
       const message = `The run is of cornet-ts ${version}, this worker of ${hello.version}.`;
       return { code: 'WORKER_VERSION', message };
@@ -96,18 +103,17 @@ export class Roster {
       const message = `The worker's data set has the fingerprint ${hello.fingerprint}, the run's is ${fingerprint}.`;
       return { code: 'DATA_DIFFERS', message };
     }
-    if (probe !== null && hello.probe !== probe) {
-      const { backend, version: build, device, processor, threads } = hello.numerics;
+    if (numerics !== null && hello.probe !== numerics.probe) {
       const message =
-        `The worker's probe ${hello.probe} (${backend} ${build}, ${device}, ${processor}, ${threads} threads) ` +
-        `is not the run's ${probe}: its gradients would have other bits.`;
+        `The worker's probe is ${hello.probe} (${describeNumerics(hello.numerics)}), ` +
+        `the run's ${numerics.probe} (${describeNumerics(numerics.description)}): its gradients would have other bits.`;
       return { code: 'NUMERICS_DIFFER', message };
     }
     return null;
   }
 
   add(id: string, hello: Hello, number: number, heard: number): void {
-    this.#common.probe ??= hello.probe;
+    this.#common.numerics ??= { description: hello.numerics, probe: hello.probe };
     const times = { heardAt: heard, deliveredAt: heard };
     this.#workers.set(id, { id, hello, status: 'newcomer', step: null, lastNumber: number, ...times });
   }
@@ -144,4 +150,8 @@ export class Roster {
   #membership(): string {
     return JSON.stringify(this.#dealt());
   }
+}
+
+function describeNumerics({ backend, version, device, processor, threads }: Numerics): string {
+  return `${backend} ${version}, ${device}, ${processor}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`;
 }

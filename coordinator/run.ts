@@ -17,7 +17,7 @@ import { Departures } from './departures.ts';
 import { Exchange, type ExchangeContext } from './exchange.ts';
 import { JobRound } from './job-round.ts';
 import { RollCall } from './roll-call.ts';
-import type { Roster, WorkerRecord } from './roster.ts';
+import type { Roster, RunNumerics, WorkerRecord } from './roster.ts';
 import type { PhaseName, RunAction, RunEvent } from './run-events.ts';
 import { type RunOptions, RunState } from './run-state.ts';
 import type { Snapshot } from './snapshots.ts';
@@ -83,9 +83,9 @@ export class Run {
     return this.#state.roster.generation;
   }
 
-  /** Probe digest of the run, once a worker has defined it. */
-  get probe(): string | null {
-    return this.#state.roster.probe;
+  /** Known once the first worker has said hello. */
+  get numerics(): RunNumerics | null {
+    return this.#roster.numerics;
   }
 
   /** Why the run is to stop, or null. */

@@ -196,7 +196,7 @@ async function conductRun<R>(
       version,
       fingerprint: config.result.fingerprint,
       place: placeOfThisProcess(),
-      probe: config.numerics?.probe ?? null,
+      numerics: config.numerics,
     },
     fleetSize: devices.length,
     describeShard,

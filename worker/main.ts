@@ -38,6 +38,11 @@ program
     "the data set on this host (default: the same path as on the coordinator's)",
   )
   .option('-j, --workers <n>', 'images decoded at once (default: as the run says)', wholeNumber(1))
+  .option(
+    '--threads <n>',
+    "threads per shard (default: the run's; refused where another number gives other bits)",
+    wholeNumber(1),
+  )
   .option('--metrics-port <n>', 'port of its metrics (default: any that is free)', wholeNumber(0, 65_535))
   .option(
     '--metrics-host <address>',
@@ -75,7 +80,8 @@ async function startAgain(options: WorkerOptions & { wait: number }): Promise<nu
   // From the very start: in a container this is process 1, which a signal that nobody handles does not end.
   onStopSignals((signal) => (child === null ? process.exit(exitCodes.complete) : child.kill(signal)));
   const config = await awaitRun(redis, run, wait * 1000);
-  const { backend, threads } = config;
+  const { backend } = config;
+  const threads = options.threads ?? config.threads;
   const environment = {
     ...workerEnvironment(process.env, {
       threads,
@@ -88,6 +94,7 @@ async function startAgain(options: WorkerOptions & { wait: number }): Promise<nu
   const argv = [process.argv[1]!, 'start', '--run', config.run, '--device', device];
   if (dataPath !== undefined) argv.push('--data-path', dataPath);
   if (workers !== undefined) argv.push('--workers', String(workers));
+  if (options.threads !== undefined) argv.push('--threads', String(threads));
   if (metricsPort !== undefined) argv.push('--metrics-port', String(metricsPort));
   if (metricsHost !== undefined) argv.push('--metrics-host', metricsHost);
   // Detached: Ctrl-C in the terminal reaches only this process, which passes it on. When this dies, the channel closes.

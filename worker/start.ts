@@ -35,6 +35,7 @@ export interface WorkerOptions {
   device: string;
   dataPath?: string;
   workers?: number;
+  threads?: number;
   metricsPort?: number;
   metricsHost?: string;
 }
@@ -57,7 +58,7 @@ export async function startWorker(options: WorkerOptions): Promise<number> {
       `The data set at ${images.index.root} has the fingerprint ${fingerprint}, the run's is ${config.result.fingerprint}.`,
     );
   }
-  const engine = openEngine(config, options.device);
+  const engine = openEngine(config, options.device, options.threads ?? config.threads);
   const { numerics, vectorLength, probe } = await engine.call('open', []);
 
   const outages = new OutageLog(
@@ -151,8 +152,8 @@ async function openHttp(
   });
 }
 
-function openEngine(config: AnyConfig, device: string): EngineClient {
-  const { backend, threads } = config;
+function openEngine(config: AnyConfig, device: string, threads: number): EngineClient {
+  const { backend } = config;
   const { model, times, imageSize, precision } = config.result;
   const { momentum, weightDecay } = isReadout(config) ? { momentum: 0, weightDecay: 0 } : config.result;
   return new EngineClient({

@@ -48,7 +48,7 @@ const unanswered = 4;
 
 const runOptions = [
   ...['--model', 'Z', '--image-size', '64', '--batch-size', '32', '--lanes', '4', '--threads', '1'],
-  ...['--seed', '5', '--save-model-secs', '3', '--save-val-epochs', '0.4'],
+  ...['--seed', '5', '--save-model-secs', '3', '--save-val-epochs', '0.4', '--epochs', '1000'],
 ];
 
 /** The SHA-256 of the last checkpoint of a run that nothing disturbs. */

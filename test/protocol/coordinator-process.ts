@@ -27,7 +27,7 @@ export class CoordinatorProcess {
       plan: world.plan,
       limits: { member: 5 * beat, step: 60 * beat, join: 10 * beat, worker: 10_000 * beat },
       era: redis.era,
-      common: { version: '1', fingerprint: 'data', place: 'here', probe: null },
+      common: { version: '1', fingerprint: 'data', place: 'here', numerics: null },
       fleetSize: world.fleet,
       describeShard: (step, lane) => `step ${step}, lane ${lane}`,
       describeBatch: (batch) => `batch ${batch}`,
