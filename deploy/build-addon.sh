@@ -118,6 +118,7 @@ flags+=(
   -fPIC
   -ffp-contract=off                  # no fused multiply-add that the source does not ask for
   -DNODE_ADDON_API_CPP_EXCEPTIONS_ALL # a C++ exception becomes a JavaScript error
+  -DNODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS # unless its thread is being ended, when no JavaScript can be run
   "-I$node_headers/node-api-headers/include" "-I$node_headers/node-addon-api"
   "${extra_flags[@]}"
 )
