@@ -16,8 +16,23 @@ export interface Row {
 
 export const threads = availableParallelism();
 
+/** Runs a program to its end and returns the lines that it printed, each parsed. */
+export async function allLines<T>(program: string, args: readonly string[], env = process.env): Promise<T[]> {
+  const lines = await printedLines(program, args, env);
+  return lines.map((line) => JSON.parse(line) as T);
+}
+
 /** Runs a program to its end and returns the last line that it printed, parsed. */
 export async function lastLine<T>(program: string, args: readonly string[], env = process.env): Promise<T> {
+  const lines = await printedLines(program, args, env);
+  return JSON.parse(lines.at(-1)!) as T;
+}
+
+async function printedLines(
+  program: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+): Promise<string[]> {
   const child = spawn(program, args, { cwd: packageRoot, env, stdio: ['ignore', 'pipe', 'inherit'] });
   let text = '';
   child.stdout.on('data', (chunk) => {
@@ -28,7 +43,7 @@ export async function lastLine<T>(program: string, args: readonly string[], env 
     child.on('close', resolve);
   });
   if (code !== 0) throw new Error(`${program} ${args.join(' ')} ended with ${code}`);
-  return JSON.parse(text.trimEnd().split('\n').at(-1)!) as T;
+  return text.trimEnd().split('\n');
 }
 
 /** A compiled script of this folder, in the environment that a worker has. */

@@ -3,13 +3,16 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
-import { startRun } from '../../coordinator/start.ts';
+import type { News } from '../../coordinator/watch/news.ts';
 import { Draws } from '../../shared/random.ts';
-import { median, type Row, rate, ratioOfPairs, threads } from './measure.ts';
+import { allLines, median, type Row, rate, ratioOfPairs, threads } from './measure.ts';
 import { bareStep } from './steps.ts';
 
 const photographs = ['landscape.jpg', 'portrait.jpg', 'grey.jpg'];
 const classes = 2;
+/** Steps of each run, besides those that come before the steady state. */
+const steps = 40;
+const warmUp = 4;
 /** As most of ImageNet's. */
 const size = { width: 500, height: 375 };
 
@@ -45,20 +48,9 @@ export async function benchWholeRun(batch: number, pairs: number): Promise<Row[]
       const whole: number[] = [];
       const bare: number[] = [];
       for (let pair = 0; pair < pairs; pair++) {
-        bare.push((await bareStep('Z', batch, 20, precision)).imagesPerSecond);
-        const { imagesPerSecond } = await startRun({
-          model: 'Z',
-          cpuWorkers: 1,
-          dataPath: data,
-          outputPath: join(folder, `run-${precision}-${pair}`),
-          batchSize: batch,
-          precision,
-          threads,
-          maxSteps: 40,
-          saveValEpochs: 1000, // once, at the end: the steps are what is compared
-          resume: false,
-        });
-        whole.push(imagesPerSecond!);
+        bare.push((await bareStep('Z', batch, steps, precision)).imagesPerSecond);
+        const output = join(folder, `run-${precision}-${pair}`);
+        whole.push(batch / (await secondsPerStep(data, output, batch, precision)));
       }
       rows.push({
         what: `CORnet-Z, whole run from JPEG files, batch ${batch}, ${precision} / bare step`,
@@ -71,4 +63,27 @@ export async function benchWholeRun(batch: number, pairs: number): Promise<Row[]
     await rm(folder, { recursive: true, force: true });
   }
   return rows;
+}
+
+/** The median time between two steps of a run by the `coordinator` command, once it is under way. */
+async function secondsPerStep(
+  data: string,
+  output: string,
+  batch: number,
+  precision: string,
+): Promise<number> {
+  const options = {
+    ...{ model: 'Z', 'data-path': data, 'output-path': output, 'cpu-workers': 1, 'batch-size': batch },
+    ...{ threads, precision, 'max-steps': warmUp + steps },
+  };
+  const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const program = [join('dist', 'coordinator', 'main.js'), 'start', '--json', ...args];
+  const news = await allLines<News>(process.execPath, program);
+  const ends = news.filter(({ type }) => type === 'step').map(({ at }) => Date.parse(at));
+  return median(
+    ends
+      .slice(1)
+      .map((end, i) => (end - ends[i]!) / 1000)
+      .slice(warmUp),
+  );
 }
