@@ -14,7 +14,7 @@ export const errorTable = {
     exit: exitCodes.error,
     meaning: 'The data folder, or a part of it that is needed, does not exist or holds no images.',
     remedy:
-      'Give --data-path a folder with train/<class>/*.JPEG and val/<class>/*.JPEG (ImageNet as torchvision reads it).',
+      'Give --data-path a folder with train/<class>/*.JPEG and val/<class>/*.JPEG (ImageNet as torchvision reads it); for coordinator test, any folder of pictures.',
   },
   DATA_INVALID: {
     exit: exitCodes.error,
