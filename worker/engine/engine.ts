@@ -232,7 +232,7 @@ export class Engine {
               : this.#received(bytes, begin, end);
           const term = index === 0 ? sum : backend.flat(end - begin);
           backend.copy(term, part);
-          backend.scale(term, weight);
+          if (weight !== 1) backend.scale(term, weight); // the only lane of its step
           if (term !== sum) backend.accumulate(sum, term, 1);
         });
       }
