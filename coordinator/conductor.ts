@@ -37,6 +37,8 @@ export interface ConductorParts {
   log: Logger;
   faults: Faults<'coordinator'>;
   observer: RunObserver;
+  /** A worker leaves because it was asked to. */
+  dismissed: (worker: string) => void;
 }
 
 export class Conductor {
@@ -228,6 +230,10 @@ export class Conductor {
       case 'job':
         return this.#giveJob(action.worker, action.job);
       case 'forget-worker':
+        this.#forgetting = Promise.all([this.#forgetting, this.#forgetWorker(action.worker)]);
+        return void (await this.#forgetting);
+      case 'dismiss':
+        this.#parts.dismissed(action.worker);
         this.#forgetting = Promise.all([this.#forgetting, this.#forgetWorker(action.worker)]);
         return void (await this.#forgetting);
       case 'restore':

@@ -14,6 +14,8 @@ export class Departures {
   readonly #state: RunState;
   readonly #rollCall: RollCall;
   readonly #after: AfterDeparture;
+  /** Workers that were asked to leave, and did so or will. */
+  readonly #dismissed = new Set<string>();
 
   constructor(state: RunState, rollCall: RollCall, after: AfterDeparture) {
     this.#state = state;
@@ -45,6 +47,51 @@ export class Departures {
         state.fail({ code: 'NO_WORKER', message: `No worker came within ${seconds(limits.worker)}.` });
       }
     }
+  }
+
+  /** A worker is asked to leave when the state lies still next: so nothing is computed twice because of it. */
+  drain(id: string): void {
+    const state = this.#state;
+    const worker = state.roster.get(id);
+    if (worker === undefined || worker.draining) return;
+    worker.draining = true;
+    state.log('info', `Worker ${id} is to leave after this step.`);
+    if (state.phase === 'waiting' || state.inRound) this.#after.rest();
+  }
+
+  /** The state lies still: those that are to leave go, as long as somebody stays who holds it. */
+  release(): void {
+    const { roster } = this.#state;
+    for (const worker of roster.all.filter(({ draining }) => draining)) {
+      const staying = roster.all.filter(({ draining }) => !draining);
+      if (worker.status !== 'member' || staying.some(({ status }) => status === 'member')) {
+        this.#dismiss(worker.id);
+      } else if (staying.length === 0) {
+        worker.draining = false;
+        this.#state.log('warn', `Worker ${worker.id} stays: no other worker could take its lanes.`);
+      }
+    }
+  }
+
+  /** A worker says hello that was asked to leave: Redis had lost the message. */
+  dismissed(id: string): boolean {
+    if (!this.#dismissed.has(id)) return false;
+    this.#tellToLeave(id);
+    return true;
+  }
+
+  #dismiss(id: string): void {
+    const state = this.#state;
+    this.#dismissed.add(id);
+    this.#tellToLeave(id);
+    state.roster.dismiss(id);
+    state.round?.release(id, false);
+    state.act({ type: 'dismiss', worker: id });
+    state.log('info', `Worker ${id} leaves, as it was asked to.`);
+  }
+
+  #tellToLeave(worker: string): void {
+    this.#state.send({ type: 'leave', worker, reason: 'asked to leave' });
   }
 
   /** @param died its process ended */

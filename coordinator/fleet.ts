@@ -27,6 +27,8 @@ interface Post {
   readonly device: string;
   process: ChildProcess | null;
   worker: string | null;
+  /** Nobody takes the post after this process. */
+  retired: boolean;
   /** How often in a row it ended before it had joined. */
   failures: number;
   lastWords: string[];
@@ -43,6 +45,7 @@ export class Fleet {
       device,
       process: null,
       worker: null,
+      retired: false,
       failures: 0,
       lastWords: [],
     }));
@@ -55,6 +58,11 @@ export class Fleet {
   /** Process ids of the local workers that live. */
   get pids(): number[] {
     return this.#posts.flatMap((post) => post.process?.pid ?? []);
+  }
+
+  /** When this worker's process ends, no other takes its post. */
+  retire(worker: string): void {
+    for (const post of this.#posts) if (post.worker === worker) post.retired = true;
   }
 
   /** Lets the workers leave, forcibly after `timeouts.stop`; one that still starts up ends at once. */
@@ -113,6 +121,7 @@ export class Fleet {
     post.worker = null;
     if (this.#stopping) return;
     this.#options.exited(worker, `its process ended (${how})`);
+    if (post.retired) return;
     if (worker === null) post.failures++;
     if (post.failures >= limits.failures) {
       const words = post.lastWords.join(' ').replace(/^error: /, '') || how;

@@ -17,6 +17,8 @@ export interface WorkerRecord {
   deliveredAt: number;
   /** Number of its last message. */
   lastNumber: number;
+  /** It is to leave when the state lies still next. */
+  draining: boolean;
 }
 
 /** What a run's bits depend on besides its options. */
@@ -115,13 +117,26 @@ export class Roster {
   add(id: string, hello: Hello, number: number, heard: number): void {
     this.#common.numerics ??= { description: hello.numerics, probe: hello.probe };
     const times = { heardAt: heard, deliveredAt: heard };
-    this.#workers.set(id, { id, hello, status: 'newcomer', step: null, lastNumber: number, ...times });
+    this.#workers.set(id, {
+      id,
+      hello,
+      status: 'newcomer',
+      step: null,
+      lastNumber: number,
+      draining: false,
+      ...times,
+    });
   }
 
   /** The worker learns of it with the next announcement. */
   drop(id: string, reason: string): void {
     this.#workers.delete(id);
     this.#dropped.push({ worker: id, reason });
+  }
+
+  /** The worker knows that it is not counted on any more. */
+  dismiss(id: string): void {
+    this.#workers.delete(id);
   }
 
   /** Messages sent so far may never have arrived: the next announcement is needed whatever it says. */

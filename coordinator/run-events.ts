@@ -54,6 +54,8 @@ export type RunEvent =
   /** `--save-model-secs` have passed. */
   | { type: 'save-due' }
   | { type: 'stop'; reason: string }
+  /** A worker is to leave when the state lies still next. */
+  | { type: 'drain'; worker: string }
   /** Redis is not the one it was. */
   | { type: 'redis-replaced' };
 
@@ -61,6 +63,8 @@ export type RunAction =
   | { type: 'send'; body: DownBody }
   | { type: 'job'; worker: string; job: Job }
   | { type: 'forget-worker'; worker: string }
+  /** The same, and it shall not come back: it leaves because it was asked to. */
+  | { type: 'dismiss'; worker: string }
   /** Publish the last checkpoint, answer with `restored`. */
   | { type: 'restore' }
   /** Write the snapshot of `step` to disk, answer with `saved`. */

@@ -33,7 +33,7 @@ export interface RunObserver {
   recomputed(): void;
   redisAnswered(seconds: number): void;
   /** The run ended with an error. The command ends when this returns, after bounded time. */
-  failed(code: string): Promise<void>;
+  failed(error: { code: string; message: string }): Promise<void>;
 }
 
 /** What the conductor shows of the run while it works. */

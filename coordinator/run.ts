@@ -23,7 +23,7 @@ import { type RunOptions, RunState } from './run-state.ts';
 import type { Snapshot } from './snapshots.ts';
 import type { StepMetrics } from './step.ts';
 import { summarize } from './validation-summary.ts';
-import { debtsOf, sentenceOf } from './waiting.ts';
+import { type SeenWorker, sentenceOf, workersOf } from './waiting.ts';
 
 export class Run {
   readonly #state: RunState;
@@ -93,16 +93,8 @@ export class Run {
     return this.#state.stopping;
   }
 
-  /** All workers with their lanes, and what each keeps the run waiting for, or null. */
-  get workers(): (Readonly<WorkerRecord> & { lanes: number[]; owes: string | null })[] {
-    const { roster, step } = this.#state;
-    const lanes = roster.lanesAt(step);
-    const debts = new Map(debtsOf(this.#state).map(({ worker, owes }) => [worker, owes]));
-    return roster.all.map((worker) => ({
-      ...worker,
-      lanes: lanes.get(worker.id) ?? [],
-      owes: debts.get(worker.id) ?? null,
-    }));
+  get workers(): SeenWorker[] {
+    return workersOf(this.#state);
   }
 
   /** One sentence: what the run is doing, what it waits for, since when (heard time). */
@@ -142,6 +134,9 @@ export class Run {
         break;
       case 'stop':
         this.#stop(event.reason);
+        break;
+      case 'drain':
+        this.#departures.drain(event.worker);
         break;
       case 'redis-replaced':
         this.#rollCall.begin('Redis came back empty');
@@ -191,6 +186,7 @@ export class Run {
   #hello(id: string, hello: Hello, number: number): void {
     const state = this.#state;
     if (this.#roster.get(id) !== undefined) return this.#rollCall.answered(id, hello.step, number);
+    if (this.#departures.dismissed(id)) return;
     const described = `${id} (${hello.host}, process ${hello.pid}, ${hello.numerics.processor})`;
     const refusal = this.#roster.whyRefused(hello);
     if (refusal !== null) {
@@ -211,6 +207,7 @@ export class Run {
   #rest(): void {
     const state = this.#state;
     if (state.phase === 'finished') return;
+    this.#departures.release();
     if (this.#roster.members.length === 0) return this.#withoutMembers();
     const snapshot = state.snapshots.published;
     const newcomers = state.stopping === null ? this.#roster.with('newcomer') : [];

@@ -22,7 +22,7 @@ import { Fleet } from './fleet.ts';
 import type { Interruption } from './interruption.ts';
 import { PrivateRedis, shutDownLeftover } from './redis-server.ts';
 import { Run } from './run.ts';
-import type { Plan } from './run-events.ts';
+import type { Plan, RunEvent } from './run-events.ts';
 import type { RunFolder } from './run-folder.ts';
 import { RunLog } from './run-log.ts';
 import type { Display, RunObserver, RunOutput } from './run-output.ts';
@@ -75,6 +75,8 @@ export interface Observed {
   redis: Redis;
   blobs: Carriers;
   queues: () => Iterable<Queue>;
+  /** Tells the run something from outside. */
+  tell: (event: RunEvent) => void;
 }
 
 /**
@@ -203,7 +205,11 @@ async function conductRun<R>(
     describeBatch,
   });
   const blobs = new Carriers(new RedisBlobs(blobRedis, names.blob(config.run)), new BlobClient(token), null);
-  const observer = course.observe({ run, redis, blobs, queues: () => conductor.queues });
+  const observer = course.observe({
+    ...{ run, redis, blobs },
+    queues: () => conductor.queues,
+    tell: (event) => conductor.tell(event),
+  });
   const conductor: Conductor = new Conductor({
     config,
     run,
@@ -219,8 +225,9 @@ async function conductRun<R>(
     faults,
     log,
     observer,
+    dismissed: (worker) => fleet.retire(worker),
   });
-  const fleet = new Fleet({
+  const fleet: Fleet = new Fleet({
     run: config.run,
     devices,
     dataPath: config.options.dataPath,
@@ -234,6 +241,7 @@ async function conductRun<R>(
       }),
       CORNET_REDIS_URL: url,
       ...backendEnvironment(process.env, { ...config, device }),
+      CORNET_CONTROL_TOKEN: undefined, // workers take no orders
       [faultMarkerVariable]: folder.faultMarkerPath,
     }),
     line: ofWorker,
@@ -263,7 +271,7 @@ async function conductRun<R>(
     return await course.report(outcome);
   } catch (error) {
     await fleet.stop();
-    await observer.failed(describeError(error).code);
+    await observer.failed(describeError(error));
     throw error;
   } finally {
     display.end();

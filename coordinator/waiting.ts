@@ -1,5 +1,6 @@
 /** Who keeps the run waiting, with what, and since when. */
 import { seconds } from './membership.ts';
+import type { WorkerRecord } from './roster.ts';
 import type { Debt } from './run-events.ts';
 import type { RunState } from './run-state.ts';
 
@@ -25,6 +26,19 @@ export function debtsOf(state: RunState): Debt[] {
     default:
       return [];
   }
+}
+
+/** A worker with its lanes, and what it keeps the run waiting for, or null. */
+export type SeenWorker = Readonly<WorkerRecord> & { lanes: number[]; owes: string | null };
+
+export function workersOf(state: RunState): SeenWorker[] {
+  const lanes = state.roster.lanesAt(state.step);
+  const debts = new Map(debtsOf(state).map(({ worker, owes }) => [worker, owes]));
+  return state.roster.all.map((worker) => ({
+    ...worker,
+    lanes: lanes.get(worker.id) ?? [],
+    owes: debts.get(worker.id) ?? null,
+  }));
 }
 
 /**

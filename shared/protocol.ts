@@ -112,6 +112,8 @@ export const downBody = z.discriminatedUnion('type', [
   z.object({ type: z.literal('load'), step: count, workers: z.array(id), ref: blobRef }),
   /** This worker can never serve the run: it leaves with the error. */
   z.object({ type: z.literal('refuse'), worker: id, error: workerError }),
+  /** This worker is not needed any more: it leaves. It is no member from the next generation on. */
+  z.object({ type: z.literal('leave'), worker: id, reason: z.string() }),
   z.object({ type: z.literal('stop'), reason: z.string() }),
 ]);
 export type DownBody = z.infer<typeof downBody>;

@@ -263,6 +263,9 @@ export class Member {
       case 'refuse':
         if (message.worker !== this.#id) return;
         return this.#act({ type: 'leave', error: message.error, reason: message.error.message });
+      case 'leave':
+        if (message.worker !== this.#id) return;
+        return this.#act({ type: 'leave', error: null, reason: message.reason });
       case 'stop':
         return this.#act({ type: 'leave', error: null, reason: message.reason });
     }

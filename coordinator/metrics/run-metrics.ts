@@ -167,6 +167,8 @@ export class RunMetrics {
         if (over) return; // all are let go at the end
         this.all.departures_total.inc();
         return this.#lost();
+      case 'dismiss':
+        return this.all.departures_total.inc();
       case 'new-era':
         return this.#lost();
       case 'restore':

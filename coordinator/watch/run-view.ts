@@ -52,6 +52,8 @@ export interface WorkerView {
   processor: string;
   /** What the run waits for it to deliver, or null. */
   owes: string | null;
+  /** It is to leave after this step. */
+  draining: boolean;
 }
 
 /** Some steps in a row, in one point. */
@@ -94,6 +96,8 @@ export interface RunFacts {
   /** Name and value, to be shown as they are. */
   options: [string, string][];
   stepsPerEpoch: number;
+  /** Images per step. */
+  batchSize: number;
   /** Whether this coordinator takes orders from whoever has its control token. */
   control: boolean;
 }

@@ -25,7 +25,7 @@ export function viewOf(
     epochs: null,
     images: null,
     generation: run.generation,
-    workers: run.workers.map(({ id, status, lanes, owes, hello }) => ({
+    workers: run.workers.map(({ id, status, lanes, owes, draining, hello }) => ({
       id,
       status,
       lanes,
@@ -34,6 +34,7 @@ export function viewOf(
       device: hello.numerics.device,
       processor: hello.numerics.processor,
       owes,
+      draining,
     })),
     loss: null,
     top1: null,

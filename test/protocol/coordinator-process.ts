@@ -57,6 +57,7 @@ export class CoordinatorProcess {
         break;
       }
       case 'forget-worker':
+      case 'dismiss':
         redis.queues.delete(action.worker);
         break;
       case 'restore':

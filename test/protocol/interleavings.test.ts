@@ -3,7 +3,7 @@ import { World } from './world.ts';
 
 const worlds = Number(process.env.CORNET_WORLDS ?? 10_000);
 
-test('ten thousand random interleavings of deaths, zombies, joins, wiped Redis and dead coordinators end in the undisturbed state', (t) => {
+test('ten thousand random interleavings of deaths, zombies, joins, drained workers, wiped Redis and dead coordinators end in the undisturbed state', (t) => {
   const faults: Record<string, number> = {};
   let [moves, applies] = [0, 0];
   const first = Number(process.env.CORNET_WORLD ?? 0);
@@ -26,7 +26,7 @@ test('ten thousand random interleavings of deaths, zombies, joins, wiped Redis a
     }
   }
   t.log(`${worlds} worlds, ${moves} moves, ${applies} updates compared, faults: ${JSON.stringify(faults)}`);
-  for (const kind of ['kill', 'join', 'freeze', 'suspect', 'wipe', 'coordinator', 'lose']) {
+  for (const kind of ['kill', 'join', 'freeze', 'suspect', 'wipe', 'coordinator', 'lose', 'drain']) {
     t.true(worlds < 1000 || faults[kind]! > 0, `no ${kind} happened`);
   }
 });
@@ -47,7 +47,7 @@ test('two thousand random interleavings of read-outs store every row once and fo
     }
   }
   t.log(`faults: ${JSON.stringify(faults)}`);
-  for (const kind of ['kill', 'join', 'wipe', 'coordinator', 'lose']) {
+  for (const kind of ['kill', 'join', 'wipe', 'coordinator', 'lose', 'drain']) {
     t.true(worlds < 1000 || faults[kind]! > 0, `no ${kind} happened`);
   }
 });

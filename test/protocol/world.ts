@@ -154,6 +154,8 @@ export class World {
       'wipe',
       'coordinator',
       'lose',
+      'drain',
+      'drain',
     ];
     const kind = kinds[this.draws.integer(kinds.length)]!;
     this.faults[kind] = (this.faults[kind] ?? 0) + 1;
@@ -186,6 +188,9 @@ export class World {
       }
       case 'wipe':
         return this.redis.wipe();
+      case 'drain':
+        if (pick !== undefined) this.coordinator.event({ type: 'drain', worker: pick.member.id });
+        return;
       case 'coordinator':
         return this.restart();
       case 'lose': {

@@ -28,6 +28,7 @@ const view: RunView = {
     device: 'cpu',
     processor: 'x',
     owes: null,
+    draining: false,
   })),
   loss: 1.5,
   top1: 0.25,
