@@ -298,17 +298,19 @@ remove_stale_output() {
 
 # Each is asked for by its command, and once: what could not be installed is not asked for again on every run.
 test_packages() {
-  local missing=() command package asked=$cache/test-packages.failed
+  local missing=() failed=() command package asked=$cache/test-packages.failed
   while read -r command package; do has "$command" || missing+=("$package"); done <<'TEXT'
+chromium chromium
 ip iproute2
 kubectl kubernetes-client
 shellcheck shellcheck
 TEXT
   ((${#missing[@]} > 0)) || return 0
   [[ ! -e $asked || $(<"$asked") != "${missing[*]}" ]] || return 0
-  (install_packages "${missing[@]}") && return
-  echo "Tests that need ${missing[*]} will be skipped."
-  echo "${missing[*]}" >"$asked"
+  for package in "${missing[@]}"; do (install_packages "$package") || failed+=("$package"); done
+  ((${#failed[@]} > 0)) || return 0
+  echo "Tests that need ${failed[*]} will be skipped."
+  echo "${failed[*]}" >"$asked"
 }
 
 # Prometheus is unpacked, not installed: the package would start a server, and this needs no administrator.
