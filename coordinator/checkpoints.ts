@@ -125,6 +125,11 @@ export class Checkpoints {
     return new Checkpoints(folder, layout, keep, [...earlier, newest], best);
   }
 
+  /** Oldest first. */
+  get records(): readonly CheckpointRecord[] {
+    return this.#records;
+  }
+
   get latest(): CheckpointRecord | null {
     return this.#records.at(-1) ?? null;
   }

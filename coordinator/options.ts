@@ -50,6 +50,7 @@ export interface StartOptions {
   workerTimeout?: number;
   metricsPort?: number;
   metricsHost?: string;
+  controlTokenFile?: string;
   /** Lines of JSON instead of words for people. */
   json?: boolean;
 }
@@ -170,6 +171,10 @@ export function addStartOptions(command: Command): Command {
       wholeNumber(0, 65_535),
     )
     .option('--metrics-host <address>', `address to serve them on (default: ${http.host}, this machine only)`)
+    .option(
+      '--control-token-file <file>',
+      'whoever has the token in it may give orders on the live page (default: CORNET_CONTROL_TOKEN, else nobody)',
+    )
     .option('--json', 'write what happens as JSON, one object per line', false);
 }
 

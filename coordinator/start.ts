@@ -1,10 +1,8 @@
 /** `coordinator start`: from options to a run, and its end. */
 import { hostname } from 'node:os';
-import type { Logger } from 'pino';
 import { http as httpDefaults } from '../shared/defaults.ts';
 import { CornetError, describeError, exitCodes } from '../shared/errors.ts';
 import { HttpServer } from '../shared/http-server.ts';
-import { Metrics, setTraffic } from '../shared/metrics.ts';
 import { buildModel } from '../shared/models/family.ts';
 import { type RunConfig, totalSteps } from '../shared/run-config.ts';
 import { stateLayout } from '../shared/state-layout.ts';
@@ -13,19 +11,18 @@ import { Checkpoints } from './checkpoints.ts';
 import type { Outcome } from './conductor.ts';
 import { newConfig, resumedConfig } from './config.ts';
 import { Interruption } from './interruption.ts';
-import { readRedis } from './metrics/redis-metrics.ts';
-import { RunMetrics } from './metrics/run-metrics.ts';
-import { serviceDiscovery } from './metrics/service-discovery.ts';
+import { observeTraining } from './observe-training.ts';
 import { asResume, localDevices, type StartOptions } from './options.ts';
 import { planOf, scheduleOf } from './plan.ts';
 import { RunFolder } from './run-folder.ts';
-import type { RunObserver } from './run-output.ts';
-import { type Course, type Observed, type Surroundings, serveRun } from './service.ts';
+import { type Course, type Surroundings, serveRun } from './service.ts';
 import { startingState } from './starting-point.ts';
 import { TrainingOutput } from './training-output.ts';
 import { chooseViewer } from './watch/displays.ts';
+import { factsOf } from './watch/facts.ts';
 import { duration } from './watch/format.ts';
-import type { News } from './watch/news.ts';
+import { readControlToken } from './watch/guard.ts';
+import type { Beginning, News } from './watch/news.ts';
 import { Watch } from './watch/watch.ts';
 
 export interface RunReport {
@@ -58,6 +55,7 @@ async function startOrThrow(given: StartOptions): Promise<RunReport> {
   const goesOn = given.autoResume === true && !given.resume && (await RunFolder.holdsRun(given.outputPath));
   const options = goesOn ? asResume(given) : given;
   const devices = localDevices(options);
+  const controlToken = await readControlToken(options.controlTokenFile, process.env);
   const interruption = new Interruption();
   try {
     const folder = options.resume
@@ -75,7 +73,7 @@ async function startOrThrow(given: StartOptions): Promise<RunReport> {
         metricsHost: options.metricsHost,
       };
       return await serveRun(service, (surroundings) =>
-        prepareTraining({ options, config, devices, folder }, surroundings),
+        prepareTraining({ options, config, devices, folder, controlToken }, surroundings),
       );
     } finally {
       await folder.release();
@@ -103,10 +101,11 @@ interface TrainingParts {
   config: RunConfig;
   devices: string[];
   folder: RunFolder;
+  controlToken: string | null;
 }
 
 async function prepareTraining(
-  { options, config, devices, folder }: TrainingParts,
+  { options, config, devices, folder, controlToken }: TrainingParts,
   { log, faults, http, redisName }: Surroundings,
 ): Promise<Course<RunReport>> {
   const { model: name, times } = config.result;
@@ -117,11 +116,12 @@ async function prepareTraining(
   const plan = planOf(config, schedule);
   const watch = new Watch({ config, now: () => performance.now(), clock: () => new Date() });
   watch.add(chooseViewer(process.stdout, process.env, options.json ?? false));
-  watch.begun({
+  const beginning: Beginning = {
     ...{ run: config.run, folder: folder.path, devices, config },
     page: http === null ? null : `http://${http.address}/`,
     redis: redisName,
-  });
+  };
+  watch.begun(beginning);
   const output = new TrainingOutput({
     ...{ config, schedule, folder, checkpoints, log, faults, watch },
     initialState: () => startingState(config, model),
@@ -138,40 +138,14 @@ async function prepareTraining(
     describeBatch: (batch) => `batch ${batch} of the validation`,
     whenStopped: 'stopping after a checkpoint',
     howToGoOn: 'Start again with --resume: the last checkpoint is untouched.',
-    observe: (observed) => observeTraining(observed, { config, http, log, watch }),
+    observe: (observed) =>
+      observeTraining(observed, {
+        ...{ config, checkpoints, http, log, watch, controlToken },
+        facts: factsOf(beginning),
+        metricsHost: options.metricsHost,
+      }),
     report: async (outcome) => report({ outcome, config, folder, checkpoints, output, watch }),
   };
-}
-
-/** Serves what Prometheus can read. */
-function observeTraining(
-  { run, redis, blobs, queues }: Observed,
-  { config, http, log, watch }: { config: RunConfig; http: HttpServer | null; log: Logger; watch: Watch },
-): RunObserver {
-  const metrics = new Metrics(() => performance.now());
-  const runMetrics = new RunMetrics({
-    ...{ metrics, config, run },
-    now: () => performance.now(),
-    clock: () => Date.now(),
-  });
-  watch.follow(run);
-  readRedis(metrics, runMetrics, { redis, queues });
-  metrics.beforeReading(() => setTraffic(runMetrics.all.exchange_bytes_total, blobs));
-  const observer: RunObserver = {
-    saw: (event, actions) => {
-      watch.saw();
-      runMetrics.saw(event, actions);
-    },
-    recomputed: () => runMetrics.recomputed(),
-    redisAnswered: (seconds) => runMetrics.redisAnswered(seconds),
-    failed: (code) => runMetrics.failed(code),
-  };
-  if (http === null) return observer;
-  const discovery = serviceDiscovery(http.address, config.run, () => run.workers);
-  http.serve([metrics.route, discovery], (path, error) =>
-    log.warn({ path, error: describeError(error).message }, 'A request over HTTP failed.'),
-  );
-  return observer;
 }
 
 /** What the end of a run means for the user. */

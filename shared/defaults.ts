@@ -132,6 +132,15 @@ export const phaseMemory = 60_000;
 export const curvePoints = 400;
 export const sparklinePoints = 24;
 
+/**
+ * The live page: event streams at once; bytes that one may leave unread before it is cut off; milliseconds after which
+ * a browser comes again.
+ */
+export const livePage = { clients: 64, unread: 4 * 1024 * 1024, retry: 2_000 } as const;
+
+/** Characters that a control token must have. */
+export const controlToken = { shortest: 16 } as const;
+
 /** What is kept to be shown: the last events, and validations, every other one of which goes when there are more. */
 export const watchMemory = { events: 200, validations: 1_000 } as const;
 

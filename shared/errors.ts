@@ -165,6 +165,12 @@ export const errorTable = {
     meaning: 'The tensor library refused an operation; its own words are in the message.',
     remedy: 'If it says that memory ran out, use a smaller batch or more lanes; otherwise please report it.',
   },
+  CONTROL_TOKEN_INVALID: {
+    exit: exitCodes.usage,
+    meaning: 'The control token of the live page cannot be read, or is too short.',
+    remedy:
+      'Make one with `openssl rand -hex 16 > FILE`, chmod 600 it, and give it with --control-token-file FILE.',
+  },
   PORT_UNAVAILABLE: {
     exit: exitCodes.error,
     meaning: 'The address and port that metrics are to be served on cannot be had.',

@@ -9,6 +9,10 @@ export class Pace {
   #lastEnd: number | null = null;
   #images = 0;
   #busy = 0;
+  /** Over the last steps, as long as nothing newer is known. */
+  #imagesPerSecond: number | null = null;
+  #secondsPerStep: number | null = null;
+  #step = 0;
 
   /** @param now milliseconds of a monotonic clock */
   constructor(totalSteps: number, now: () => number) {
@@ -25,7 +29,9 @@ export class Pace {
       this.#busy += took;
     }
     this.#lastEnd = at;
+    this.#step = step;
     this.#recent = [...this.#recent, { at, images, step }].slice(-paceWindow);
+    this.#measure();
     return took;
   }
 
@@ -48,19 +54,20 @@ export class Pace {
 
   /** Over the last steps. */
   get imagesPerSecond(): number | null {
-    const { seconds } = this.#span();
-    const images = this.#recent.slice(1).reduce((sum, entry) => sum + entry.images, 0);
-    return seconds > 0 ? images / seconds : null;
+    return this.#imagesPerSecond;
   }
 
   get secondsLeft(): number | null {
-    const { seconds, steps, last } = this.#span();
-    return seconds > 0 && steps > 0 ? ((this.#totalSteps - last) * seconds) / steps : null;
+    if (this.#secondsPerStep === null) return null;
+    return (this.#totalSteps - this.#step) * this.#secondsPerStep;
   }
 
-  #span(): { seconds: number; steps: number; last: number } {
-    const [first, last] = [this.#recent[0], this.#recent.at(-1)];
-    if (first === undefined || last === undefined) return { seconds: 0, steps: 0, last: 0 };
-    return { seconds: (last.at - first.at) / 1000, steps: last.step - first.step, last: last.step };
+  #measure(): void {
+    const [first, last] = [this.#recent[0]!, this.#recent.at(-1)!];
+    const seconds = (last.at - first.at) / 1000;
+    if (seconds <= 0) return;
+    const images = this.#recent.slice(1).reduce((sum, entry) => sum + entry.images, 0);
+    this.#imagesPerSecond = images / seconds;
+    this.#secondsPerStep = seconds / (last.step - first.step);
   }
 }

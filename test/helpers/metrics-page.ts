@@ -51,7 +51,7 @@ that goes wrong there stops a run: what cannot be told in time, because Redis is
 | local workers | any free port, on the coordinator's \`--metrics-host\` |
 | a worker on another host | any free port of its 127.0.0.1; give it \`--metrics-host\` (and perhaps \`--metrics-port\`) so that others can read |
 
-\`coordinator start\` prints its address. Whoever reaches the port can read it, and can change nothing.
+\`coordinator start\` prints its address. Whoever reaches the port can read it; orders need a token ([watch.md](watch.md)).
 
 ## Prometheus
 

@@ -1,0 +1,83 @@
+/** Who may see the page, and who may give orders. */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import type { IncomingHttpHeaders } from 'node:http';
+import { isIP } from 'node:net';
+import { controlToken } from '../../shared/defaults.ts';
+import { CornetError } from '../../shared/errors.ts';
+
+export interface Refusal {
+  status: number;
+  /** For the user to read. */
+  reason: string;
+}
+
+/**
+ * A web site can point a name of its own at this machine and so make a browser send it here (DNS rebinding); it cannot
+ * do so with an address, and not with this machine's own names.
+ * @param names of this machine besides localhost
+ */
+export function whyNotShown({ host }: IncomingHttpHeaders, names: readonly string[]): Refusal | null {
+  const url = `http://${host}/`;
+  const name = host !== undefined && URL.canParse(url) ? new URL(url).hostname : null;
+  if (name !== null) {
+    const address = isIP(name.replace(/^\[(.*)\]$/, '$1')) !== 0;
+    if (address || name === 'localhost' || name.endsWith('.localhost')) return null;
+    if (names.some((own) => own.toLowerCase() === name)) return null;
+  }
+  const reason = 'Ask for this page by the address or the host name of its machine, or as localhost.';
+  return { status: 403, reason };
+}
+
+/**
+ * An order must carry the token in a header, which no form and no link of another site can, and where a browser says
+ * what page it comes from it must be this one.
+ * @param token null: this coordinator takes no orders
+ */
+export function whyNotObeyed(headers: IncomingHttpHeaders, token: string | null): Refusal | null {
+  if (token === null) {
+    const reason = 'This coordinator takes no orders: it was started without a control token.';
+    return { status: 403, reason };
+  }
+  const { origin, host, authorization } = headers;
+  const site = headers['sec-fetch-site'];
+  const own = [`http://${host}`, `https://${host}`];
+  const foreign = origin !== undefined && !own.includes(origin);
+  if (foreign || (site !== undefined && site !== 'same-origin' && site !== 'none')) {
+    return { status: 403, reason: 'Orders from pages of other sites are not taken.' };
+  }
+  const given = /^Bearer (.+)$/.exec(authorization ?? '')?.[1] ?? '';
+  if (timingSafeEqual(digest(given), digest(token))) return null;
+  return { status: 401, reason: 'The control token is missing or wrong.' };
+}
+
+/** Of equal length, whatever was given. */
+function digest(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}
+
+/**
+ * The token from a file or from the environment; null: there is none.
+ * @throws CornetError CONTROL_TOKEN_INVALID
+ */
+export async function readControlToken(
+  file: string | undefined,
+  env: NodeJS.ProcessEnv,
+): Promise<string | null> {
+  let token = env.CORNET_CONTROL_TOKEN?.trim();
+  if (file !== undefined) {
+    try {
+      token = (await readFile(file, 'utf8')).trim();
+    } catch (cause) {
+      throw new CornetError('CONTROL_TOKEN_INVALID', `The control token's file ${file} cannot be read.`, {
+        cause,
+      });
+    }
+  } else if (token === undefined) return null;
+  if (token !== undefined && token.length >= controlToken.shortest && /^[\x21-\x7e]+$/.test(token))
+    return token;
+  throw new CornetError(
+    'CONTROL_TOKEN_INVALID',
+    `The control token must have at least ${controlToken.shortest} characters, none of them a blank.`,
+  );
+}

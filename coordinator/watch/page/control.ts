@@ -1,0 +1,83 @@
+/** Orders to the coordinator, for those who have its control token. */
+import type { WorkerView } from '../run-view.ts';
+import { byId, element, setText } from './dom.ts';
+
+const stored = 'cornet control token';
+/** Milliseconds for which a button that is dangerous waits for the second press. */
+const patience = 4_000;
+
+export class Control {
+  readonly #token = element('input', '');
+  readonly #answer = element('p', 'note');
+  #shown = false;
+
+  /** Shown once it is known that orders are taken. */
+  show(): void {
+    if (this.#shown) return;
+    this.#shown = true;
+    this.#token.type = 'password';
+    this.#token.placeholder = 'control token';
+    this.#token.autocomplete = 'off';
+    this.#token.setAttribute('aria-label', 'Control token');
+    this.#token.value = sessionStorage.getItem(stored) ?? '';
+    this.#token.addEventListener('input', () => sessionStorage.setItem(stored, this.#token.value));
+    this.#answer.setAttribute('role', 'status');
+    const checkpoint = button('Checkpoint now', () => this.#order('checkpoint'));
+    checkpoint.id = 'order-checkpoint';
+    const stop = twice('Stop after this step', 'Press again to stop', () => this.#order('stop'));
+    stop.id = 'order-stop';
+    const card = byId('control');
+    // Browsers want a password in a form; this one is never sent.
+    const form = element('form', '', this.#token);
+    form.addEventListener('submit', (event) => event.preventDefault());
+    card.append(form, element('div', 'buttons', checkpoint, stop), this.#answer);
+    card.hidden = false;
+  }
+
+  /** Drains a worker; null where no token was entered. */
+  buttonFor({ id, draining }: WorkerView): HTMLElement | null {
+    if (!this.#shown || this.#token.value === '' || draining) return null;
+    const query = `drain?worker=${encodeURIComponent(id)}`;
+    const made = twice('Drain', 'Press again', () => this.#order(query));
+    made.title = 'The worker leaves after this step; its lanes go to the others.';
+    return made;
+  }
+
+  async #order(what: string): Promise<void> {
+    setText(this.#answer, '…');
+    try {
+      const headers = { Authorization: `Bearer ${this.#token.value}` };
+      const response = await fetch(`control/${what}`, { method: 'POST', headers });
+      setText(this.#answer, (await response.text()).trim());
+    } catch {
+      setText(this.#answer, 'The coordinator does not answer.');
+    }
+  }
+}
+
+function button(label: string, press: () => void): HTMLButtonElement {
+  const made = element('button', '', label);
+  made.type = 'button';
+  made.addEventListener('click', press);
+  return made;
+}
+
+/** A button that must be pressed a second time. */
+function twice(label: string, again: string, press: () => void): HTMLButtonElement {
+  let armed = false;
+  const made = button(label, () => {
+    if (armed) press();
+    armed = !armed;
+    arm();
+    if (armed) setTimeout(disarm, patience);
+  });
+  const arm = () => {
+    setText(made, armed ? again : label);
+    made.classList.toggle('armed', armed);
+  };
+  const disarm = () => {
+    armed = false;
+    arm();
+  };
+  return made;
+}

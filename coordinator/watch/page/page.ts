@@ -1,0 +1,78 @@
+/** The live page: keeps what the event stream says, and shows it. */
+import type {
+  CheckpointView,
+  CurvePoint,
+  EventView,
+  PageUpdate,
+  RunFacts,
+  RunView,
+  ValidationPoint,
+} from '../run-view.ts';
+import { Control } from './control.ts';
+import { Curves } from './curves.ts';
+import {
+  showCheckpoints,
+  showEvents,
+  showFacts,
+  showFigures,
+  showShares,
+  showState,
+  showWorkers,
+} from './parts.ts';
+
+/** Milliseconds after which a stream that was closed for good is opened anew: the run may have been resumed. */
+const again = 5_000;
+
+const curves = new Curves();
+const control = new Control();
+let connection: 'live' | 'lost' | 'ended' = 'lost';
+let lastWords = '';
+let facts: RunFacts | null = null;
+let view: RunView | null = null;
+let curve: CurvePoint[] = [];
+let validations: ValidationPoint[] = [];
+let events: EventView[] = [];
+let checkpoints: CheckpointView[] = [];
+
+function take(update: PageUpdate): void {
+  facts = update.facts ?? facts;
+  view = update.view ?? view;
+  if (update.curve !== undefined) curve = [...curve.slice(0, update.curve.from), ...update.curve.points];
+  validations = update.validations ?? validations;
+  events = update.events ?? events;
+  checkpoints = update.checkpoints ?? checkpoints;
+}
+
+function show(): void {
+  if (view === null || facts === null) return;
+  showState(view, facts, connection, lastWords);
+  showFigures(view, facts);
+  curves.show(curve, validations, facts.stepsPerEpoch);
+  showShares(view, facts);
+  if (facts.control) control.show();
+  showWorkers(view, events, (worker) => control.buttonFor(worker));
+  showEvents(events);
+  showCheckpoints(checkpoints, facts);
+  showFacts(view, facts);
+}
+
+function listen(): void {
+  const stream = new EventSource('events');
+  stream.addEventListener('message', ({ data }) => {
+    const update = JSON.parse(data) as PageUpdate;
+    connection = update.ended === undefined ? 'live' : 'ended';
+    lastWords = update.ended ?? '';
+    take(update);
+    show();
+    if (connection === 'live') return;
+    stream.close();
+    setTimeout(listen, again);
+  });
+  stream.addEventListener('error', () => {
+    if (connection !== 'ended') connection = 'lost';
+    show();
+    if (stream.readyState === EventSource.CLOSED) setTimeout(listen, again);
+  });
+}
+
+listen();

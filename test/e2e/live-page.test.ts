@@ -1,0 +1,141 @@
+import { readFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { join } from 'node:path';
+import anyTest from 'ava';
+import type { Page } from 'playwright-core';
+import { chromiumPath, openBrowser } from '../helpers/browser.ts';
+import { type Command, Stage, tinyImages, tinyRun } from '../helpers/run.ts';
+
+const test = chromiumPath === null ? anyTest.serial.skip : anyTest.serial;
+const token = 'a-token-of-the-test';
+
+async function start(stage: Stage, output: string, env: NodeJS.ProcessEnv = {}): Promise<Command> {
+  const endless = [...tinyRun(await tinyImages(stage.folder)), '--epochs', '1000', '--metrics-port', '0'];
+  return stage.start('coordinator', [...endless, '--cpu-workers', '2', '-o', output], env);
+}
+
+async function addressOf(run: Command): Promise<string> {
+  await run.until('the page has an address', () => /page +http/.test(run.stdout));
+  return /page +(http:\S+)/.exec(run.stdout)![1]!;
+}
+
+/** The drawn line of the training loss; in a short run it has a point for each step. */
+async function lossLine(page: Page): Promise<{ points: number; path: string }> {
+  const path = (await page.locator('#loss path.line:not(.faint)').first().getAttribute('d')) ?? '';
+  return { points: path.split('L').length, path };
+}
+
+async function stepShown(page: Page): Promise<number> {
+  const where = await page.locator('#where').textContent();
+  return Number(/step ([\d\u202f]+)/.exec(where ?? '')?.[1]?.replaceAll('\u202f', ''));
+}
+
+/** Status of an order, as one could send it from elsewhere. */
+function order(address: string, what: string, headers: Record<string, string>): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const sent = request(new URL(`control/${what}`, address), { method: 'POST', headers }, (response) => {
+      response.resume();
+      resolve(response.statusCode!);
+    });
+    sent.on('error', reject);
+    sent.end();
+  });
+}
+
+test('the page shows a run as it goes on: curves move, a dead worker is named, a resume continues them', async (t) => {
+  const stage = new Stage(t);
+  const output = join(stage.folder, 'run');
+  const run = await start(stage, output);
+  const address = await addressOf(run);
+  const visit = await openBrowser(t);
+  const early = await visit(address, { colorScheme: 'light', viewport: { width: 1280, height: 900 } });
+  await early.page.locator('#workers .lane').nth(1).waitFor();
+  await early.page.locator('#loss path.line.val').waitFor({ state: 'attached' });
+  const before = { line: await lossLine(early.page), step: await stepShown(early.page) };
+  await run.until('the curve moved', async () => {
+    const now = { line: await lossLine(early.page), step: await stepShown(early.page) };
+    return now.line.path !== before.line.path && now.step > before.step;
+  });
+
+  // Who comes late sees the whole course, on a dark phone.
+  const phone = await visit(address, { colorScheme: 'dark', viewport: { width: 375, height: 812 } });
+  await phone.page.locator('#loss path.line').first().waitFor({ state: 'attached' });
+  t.true((await lossLine(phone.page)).points > before.step, 'a point for each step');
+  t.true((await stepShown(phone.page)) > before.step);
+  const widths = 'document.documentElement.scrollWidth + " " + document.body.scrollWidth';
+  t.is(await phone.page.evaluate(widths), '375 375');
+  const ground = 'getComputedStyle(document.body).backgroundColor';
+  t.not(await phone.page.evaluate(ground), await early.page.evaluate(ground));
+  for (const { page } of [early, phone]) t.true((await page.screenshot({ fullPage: true })).length > 10_000);
+
+  const pid = Number(
+    /process (\d+)/.exec((await early.page.locator('#workers li').first().textContent()) ?? '')![1],
+  );
+  process.kill(pid, 'SIGKILL');
+  const gone = early.page.locator('#workers li.gone');
+  await gone.waitFor();
+  t.regex((await gone.textContent())!, /its process ended \(killed by SIGKILL\)/);
+  t.regex(
+    (await early.page.locator('#events li.warn').first().textContent())!,
+    /is dropped: its process ended/,
+  );
+  t.deepEqual([...early.complaints, ...phone.complaints], []);
+
+  t.is(await order(address, 'stop', { Authorization: `Bearer ${token}` }), 403, 'no token was set');
+  run.signal('SIGTERM');
+  t.is(await run.ended, 75);
+  await early.page.locator('#state', { hasText: 'stopped' }).waitFor();
+  t.regex((await early.page.locator('#sentence').textContent())!, /^Stopped at step \d+ of .*--resume/);
+  const stopped = await stepShown(early.page);
+
+  const { port } = new URL(address);
+  const resume = ['start', '--resume', '--cpu-workers', '1', '-o', output, '--metrics-port', port];
+  const resumed = stage.start('coordinator', resume);
+  await resumed.until('the page goes on', async () => (await stepShown(early.page)) > stopped);
+  t.true((await lossLine(early.page)).points >= stopped, 'the course before the stop is there');
+  resumed.signal('SIGTERM');
+  t.is(await resumed.ended, 75);
+});
+
+test('whoever has the token saves, drains and stops; nobody else does', async (t) => {
+  const stage = new Stage(t);
+  const output = join(stage.folder, 'run');
+  const run = await start(stage, output, { CORNET_CONTROL_TOKEN: token });
+  const address = await addressOf(run);
+  const { page, complaints } = await (await openBrowser(t))(address);
+  await page.locator('#workers .lane').nth(1).waitFor();
+
+  const right = { Authorization: `Bearer ${token}` };
+  t.is(await order(address, 'stop', {}), 401);
+  t.is(await order(address, 'stop', { Authorization: 'Bearer something-else' }), 401);
+  t.is(await order(address, 'stop', { ...right, Origin: 'http://elsewhere.example' }), 403);
+  t.is(await order(address, 'stop', { ...right, 'Sec-Fetch-Site': 'cross-site' }), 403);
+  t.is(await order(address, 'stop', { ...right, Host: 'rebound.example' }), 403);
+  t.is(await order(address, 'drain?worker=nobody', right), 404);
+
+  const answer = page.locator('#control p');
+  await page.getByLabel('Control token').fill(token);
+  await page.getByRole('button', { name: 'Checkpoint now' }).click();
+  await answer.filter({ hasText: 'A checkpoint is written' }).waitFor();
+  await page.locator('#checkpoints tbody tr').first().waitFor();
+
+  const drain = page.getByRole('button', { name: 'Drain' });
+  await drain.first().click();
+  await page.getByRole('button', { name: 'Press again', exact: true }).click();
+  await page.locator('#events li', { hasText: 'leaves, as it was asked to.' }).waitFor();
+  await page.locator('#workers li.member, #workers li.busy').nth(1).waitFor({ state: 'detached' });
+  t.regex((await page.locator('#workers li:not(.gone) .lanes').textContent())!, /01/, 'it has both lanes');
+  const step = await stepShown(page);
+  await run.until('the run goes on', async () => (await stepShown(page)) > step);
+  const left = await page.locator('#workers li:not(.gone) .name').textContent();
+  t.is(await order(address, `drain?worker=${left}`, right), 409, 'the last one stays');
+  t.deepEqual(complaints, []);
+
+  await page.getByRole('button', { name: 'Stop after this step' }).click();
+  await page.getByRole('button', { name: 'Press again to stop' }).click();
+  t.is(await run.ended, 75);
+  t.regex(run.stdout, /Stopping after a checkpoint, as the live page was told\.\n(.*\n)*Stopped at step \d+/);
+  const log = readFileSync(join(output, 'log.jsonl'), 'utf8');
+  t.false(log.includes('is computed again'), 'a drained worker makes no work');
+  t.false(log.includes(token));
+});
