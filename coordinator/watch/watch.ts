@@ -2,12 +2,10 @@
  * Everything that is known of a run by those who watch it. The conductor tells what happens; the terminal, `--json`,
  * `coordinator status` and the live page show it. Memory is bounded however long the run is.
  */
-import { createReadStream } from 'node:fs';
-import { createInterface } from 'node:readline';
+import { open } from 'node:fs/promises';
 import { sparklinePoints, watchMemory } from '../../shared/defaults.ts';
 import { type RunConfig, stepsPerEpoch, totalSteps } from '../../shared/run-config.ts';
 import type { CheckpointRecord } from '../checkpoints.ts';
-import { systemCode } from '../durable-file.ts';
 import type { Run } from '../run.ts';
 import type { Display } from '../run-output.ts';
 import type { StepMetrics } from '../step.ts';
@@ -141,19 +139,15 @@ export class Watch implements Display {
     this.curve.clear();
     this.#validations = [];
     this.#pace.restart();
-    try {
-      for await (const line of createInterface({ input: createReadStream(metricsPath) })) {
-        this.#recall(JSON.parse(line) as Record<string, number>);
-      }
-    } catch (error) {
-      if (systemCode(error) !== 'ENOENT') throw error;
-    }
+    const file = await open(metricsPath);
+    for await (const line of file.readLines()) this.#recall(JSON.parse(line) as Record<string, number>);
   }
 
   ended(ending: Ending): void {
     this.#tell({ type: 'end', ...ending });
   }
 
+  /** The run is over: what is said from now on are last words. */
   end(): void {
     for (const viewer of this.#viewers) viewer.end();
   }

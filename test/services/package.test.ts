@@ -33,13 +33,14 @@ test('the package holds the compiled rooms, the sources of the addons, and no te
   const needed = [
     ...['coordinator', 'shared', 'worker'].flatMap(compiled),
     ...['worker/backend/torch/addon', 'worker/data/addon'].flatMap(sources),
+    ...['index.html', 'page.css'].map((name) => `coordinator/watch/page/${name}`),
     ...['deploy/setup.sh', 'deploy/build-addon.sh', 'package.json', 'README.md', 'LICENSE'],
   ];
   t.deepEqual(
     needed.filter((path) => !files.includes(path)),
     [],
   );
-  const known = /^(dist\/(coordinator|shared|worker)|deploy|dashboards|worker\/.*\/addon)\//;
+  const known = /^(dist\/(coordinator|shared|worker)|coordinator\/watch\/page|deploy|dashboards|worker\/.*\/addon)\//;
   t.deepEqual(
     files.filter((path) => !known.test(path)),
     ['LICENSE', 'README.md', 'package.json'],
