@@ -3,19 +3,30 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type ConnectionOptions, Queue } from 'bullmq';
 import type { Redis, RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
+import { expectBytes } from '../shared/blobs.ts';
 import type { Carriers } from '../shared/carriers.ts';
 import { timeouts } from '../shared/defaults.ts';
 import { CornetError } from '../shared/errors.ts';
 import type { Faults } from '../shared/faults.ts';
 import { oneAtATime } from '../shared/one-at-a-time.ts';
 import type { OutageLog } from '../shared/outages.ts';
-import { type DownBody, type Era, type Job, names, upMessage } from '../shared/protocol.ts';
+import {
+  compareEras,
+  type DownBody,
+  type Era,
+  echo,
+  type Job,
+  names,
+  upMessage,
+} from '../shared/protocol.ts';
+import { fromRedis } from '../shared/redis.ts';
 import type { AnyConfig } from '../shared/run-config.ts';
 import { append, StreamReader } from '../shared/streams.ts';
 import { HeardClock } from './membership.ts';
 import type { Run } from './run.ts';
 import type { RunAction, RunEvent } from './run-events.ts';
 import type { RunFolder } from './run-folder.ts';
+import { RunKeys } from './run-keys.ts';
 import type { Display, RunObserver, RunOutput } from './run-output.ts';
 import { viewOf } from './watch/view-of.ts';
 
@@ -31,6 +42,8 @@ export interface ConductorParts {
   blobs: Carriers;
   /** Opens the workers' blob sockets. */
   token: string;
+  /** Bytes of a snapshot. */
+  snapshotBytes: number;
   readerRedis: Redis;
   queueConnection: RedisOptions;
   outages: OutageLog;
@@ -44,6 +57,7 @@ export interface ConductorParts {
 export class Conductor {
   readonly #parts: ConductorParts;
   readonly #blobs: Carriers;
+  readonly #keys: RunKeys;
   readonly #reader: StreamReader;
   readonly #queues = new Map<string, Queue>();
   readonly #clock = new HeardClock(timeouts.beat);
@@ -64,10 +78,11 @@ export class Conductor {
   constructor(parts: ConductorParts) {
     this.#parts = parts;
     this.#blobs = parts.blobs;
+    this.#keys = new RunKeys(parts.redis, parts.config, parts.token);
     this.#reader = new StreamReader(parts.readerRedis, names.up(parts.config.run), '0-0');
     this.#outcome = new Promise<Outcome>((resolve, reject) => {
       this.#finish = resolve;
-      this.#fail = reject;
+      this.#fail = (error) => reject(fromRedis(error));
     });
     this.#outcome.catch(() => undefined); // `conduct` throws it
   }
@@ -93,7 +108,7 @@ export class Conductor {
   /** Conducts the run to its end; then the workers have left, or had `timeouts.stop` to do so. */
   async conduct(): Promise<Outcome> {
     const { run, observer } = this.#parts;
-    await this.#deleteKeys(); // of a former term
+    await this.#keys.clear();
     await this.#introduce(run.era);
     this.#send({ type: 'rollcall' });
     if (run.phase !== 'finished') {
@@ -104,7 +119,7 @@ export class Conductor {
     this.#listen().catch((error) => this.#fail(error));
     const look = oneAtATime(() => this.#look());
     const heart = setInterval(() => {
-      this.#parts.display.waiting(run.sentence);
+      this.#parts.display.waiting(this.#parts.outages.sentence ?? run.sentence);
       look().catch((error) => this.#fail(error));
     }, timeouts.beat);
     try {
@@ -124,7 +139,7 @@ export class Conductor {
       if (this.#superseded || redis.status !== 'ready') return;
       await this.#everyoneGone();
       await this.#forgetting;
-      await this.#forgetRun();
+      await this.#keys.forget();
     })();
     const late = sleep(timeouts.stop, 'late', { ref: false });
     if ((await Promise.race([tidied, late])) === 'late')
@@ -150,37 +165,12 @@ export class Conductor {
     this.#someoneLeft();
   }
 
-  /** Removes everything of the run from Redis: all of it can be made again from the run folder. */
-  async #forgetRun(): Promise<void> {
-    const { redis, config } = this.#parts;
-    await redis.srem(names.runs, config.run);
-    await this.#deleteKeys();
-  }
-
-  /** What a worker reads before it joins; in one transaction, so that no worker sees half of it. */
-  async #introduce(era: Era): Promise<void> {
-    const { redis, config, token } = this.#parts;
-    await redis
-      .multi()
-      .set(names.token(config.run), token)
-      .set(names.config(config.run), JSON.stringify(config))
-      .set(names.era(config.run), JSON.stringify(era))
-      .sadd(names.runs, config.run)
-      .exec();
-  }
-
-  async #deleteKeys(): Promise<void> {
-    const { redis, config } = this.#parts;
-    const match = `${names.prefix(config.run)}:*`;
-    for await (const keys of redis.scanStream({ match, count: 1000 }) as AsyncIterable<string[]>) {
-      if (keys.length > 0) await redis.unlink(...keys);
-    }
-  }
-
   async #listen(): Promise<void> {
     const { log } = this.#parts;
     for await (const entry of this.#reader) {
-      if (isEcho(entry, this.#parts.run.era)) {
+      const heard = echo.safeParse(entry);
+      if (heard.success) {
+        if (compareEras(heard.data.echo, this.#parts.run.era) !== 0) continue;
         this.#echoPending = false;
         this.tell({ type: 'tick', heard: this.#clock.echo(performance.now()) });
         continue;
@@ -189,8 +179,7 @@ export class Conductor {
       if (parsed.success) {
         this.tell({ type: 'message', message: parsed.data });
         if (parsed.data.type === 'bye') this.#left(parsed.data.worker);
-      } else if (!isEcho(entry, null))
-        log.warn({ issue: parsed.error.issues[0] }, 'A malformed message was refused.');
+      } else log.warn({ issue: parsed.error.issues[0] }, 'A malformed message was refused.');
     }
   }
 
@@ -198,16 +187,9 @@ export class Conductor {
   async #look(): Promise<void> {
     const { run, redis, config, display, observer } = this.#parts;
     const asked = performance.now();
-    const text = await redis.get(names.era(config.run));
+    const { term, era } = await this.#keys.look();
     observer.redisAnswered((performance.now() - asked) / 1000);
-    const era = text === null ? null : (JSON.parse(text) as Era);
-    if (era !== null && era.term > run.era.term) {
-      this.#superseded = true;
-      throw new CornetError(
-        'RUN_LOCKED',
-        `Another coordinator has taken over run ${config.run} (term ${era.term}).`,
-      );
-    }
+    if (term > run.era.term) return this.#takenOver();
     if (era === null) this.tell({ type: 'redis-replaced' });
     if (!this.#echoPending) {
       this.#echoPending = true;
@@ -216,6 +198,16 @@ export class Conductor {
     if (this.#parts.output.saveDue()) this.tell({ type: 'save-due' });
     const status = JSON.stringify(viewOf(run, config, display.latest, new Date()));
     await redis.set(names.status(config.run), status, 'PX', 3 * timeouts.member);
+  }
+
+  #takenOver(): void {
+    const { run } = this.#parts.config;
+    this.#superseded = true;
+    this.#fail(new CornetError('RUN_LOCKED', `Another coordinator has taken over run ${run}.`));
+  }
+
+  async #introduce(era: Era): Promise<void> {
+    if (!(await this.#keys.introduce(era))) this.#takenOver();
   }
 
   #perform(actions: RunAction[]): void {
@@ -324,6 +316,7 @@ export class Conductor {
   }
 
   async #save({ step, ref }: RunAction & { type: 'save' }): Promise<void> {
+    expectBytes(ref, this.#parts.snapshotBytes);
     const body = await this.#blobs.get(ref);
     if (body === null) return this.tell({ type: 'saved', step, outcome: 'lost' });
     await this.#rememberNumerics();
@@ -350,11 +343,4 @@ export class Conductor {
     config.numerics = run.numerics;
     await folder.writeConfig(config);
   }
-}
-
-/** The coordinator hears itself: `era` null accepts an echo of any era. */
-function isEcho(entry: unknown, era: Era | null): boolean {
-  if (typeof entry !== 'object' || entry === null || !('echo' in entry)) return false;
-  const echo = entry.echo as Era;
-  return era === null || (echo.term === era.term && echo.boot === era.boot);
 }

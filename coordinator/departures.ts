@@ -1,7 +1,7 @@
 import { judge, seconds } from './membership.ts';
 import type { RollCall } from './roll-call.ts';
 import type { RunState } from './run-state.ts';
-import { debtsOf } from './waiting.ts';
+import { debtsOf, WaitLog } from './waiting.ts';
 
 /** How the run goes on without a worker. */
 export interface AfterDeparture {
@@ -16,6 +16,7 @@ export class Departures {
   readonly #after: AfterDeparture;
   /** Workers that were asked to leave, and did so or will. */
   readonly #dismissed = new Set<string>();
+  readonly #waitLog = new WaitLog();
 
   constructor(state: RunState, rollCall: RollCall, after: AfterDeparture) {
     this.#state = state;
@@ -47,6 +48,7 @@ export class Departures {
         state.fail({ code: 'NO_WORKER', message: `No worker came within ${seconds(limits.worker)}.` });
       }
     }
+    this.#waitLog.look(state, this.#rollCall.unanswered);
   }
 
   /** A worker is asked to leave when the state lies still next: so nothing is computed twice because of it. */
@@ -105,6 +107,7 @@ export class Departures {
     roster.drop(id, reason);
     state.act({ type: 'forget-worker', worker: id });
     state.log('warn', `Worker ${id} is dropped: ${reason}.`);
+    state.disturbance = `worker ${id} was dropped: ${reason}`;
     const poison = state.round?.release(id, died) ?? null;
     if (poison !== null) {
       const message = `Workers died, one after the other, at ${state.describeBatch(poison)}.`;

@@ -36,6 +36,7 @@ export class RollCall {
     const state = this.#state;
     state.era = { term: state.era.term, boot: state.era.boot + 1 };
     state.log('warn', `${reason}: everybody reports the step it holds.`);
+    state.disturbance = `${reason.charAt(0).toLowerCase()}${reason.slice(1)}`;
     this.#decided = state.exchange?.metrics ?? this.#decided;
     state.exchange = null;
     state.snapshots.vanished();

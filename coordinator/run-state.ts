@@ -30,6 +30,8 @@ export class RunState {
   /** Heard time, now and when the phase began. */
   heard = 0;
   phaseSince = 0;
+  /** Heard time of the last commit. */
+  committedAt = 0;
   step = 0;
   exchange: Exchange | null = null;
   round: JobRound | null = null;
@@ -37,6 +39,8 @@ export class RunState {
   finishedRound = -1;
   /** The member that was asked for the snapshot. */
   server: string | null = null;
+  /** What has disturbed the run since the last update, as part of a sentence, or null. */
+  disturbance: string | null = null;
   /** Why the run is to stop, or null. */
   stopping: string | null = null;
   #actions: RunAction[] = [];

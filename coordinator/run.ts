@@ -251,6 +251,8 @@ export class Run {
     state.deleteBlobs(state.exchange?.blobs ?? []);
     state.exchange = null;
     this.#rollCall.forgetDecision();
+    state.disturbance = null;
+    state.committedAt = state.heard;
     state.act({
       type: 'step-done',
       metrics,
@@ -365,7 +367,8 @@ export class Run {
 
   #result({ step, batch, result }: UpMessage & { type: 'result' }): void {
     const state = this.#state;
-    if (state.round?.step === step && state.round.take(batch)) {
+    const wanted = state.plan.round.job === 'features' ? 'features' : 'scores';
+    if (result.type === wanted && state.round?.step === step && state.round.take(batch)) {
       return state.act({ type: 'store', step, batch, result });
     }
     if (result.type === 'features') state.deleteBlobs([result.ref]);

@@ -10,11 +10,13 @@ import { timeouts } from '../shared/defaults.ts';
 import { CornetError, describeError } from '../shared/errors.ts';
 import { Faults, faultMarkerVariable } from '../shared/faults.ts';
 import type { HttpServer } from '../shared/http-server.ts';
+import { buildModel } from '../shared/models/family.ts';
 import { OutageLog } from '../shared/outages.ts';
 import { names } from '../shared/protocol.ts';
 import { connectRedis, redactUrl, redisOptions } from '../shared/redis.ts';
 import type { AnyConfig } from '../shared/run-config.ts';
 import { BlobClient } from '../shared/socket-blobs.ts';
+import { stateLayout } from '../shared/state-layout.ts';
 import { version } from '../shared/version.ts';
 import { backendEnvironment, workerEnvironment } from '../shared/worker-environment.ts';
 import { Conductor, type Outcome } from './conductor.ts';
@@ -24,6 +26,7 @@ import { PrivateRedis, shutDownLeftover } from './redis-server.ts';
 import { Run } from './run.ts';
 import type { Plan, RunEvent } from './run-events.ts';
 import type { RunFolder } from './run-folder.ts';
+import { takeTerm } from './run-keys.ts';
 import { RunLog } from './run-log.ts';
 import type { Display, RunObserver, RunOutput } from './run-output.ts';
 import { refuseIfServed } from './status.ts';
@@ -141,6 +144,7 @@ async function serveOnRedis<R>(service: Service, parts: Parts<R>): Promise<R> {
   const { config, folder, interruption } = service;
   const { redis, connections } = parts;
   if (redis.server === null) await refuseIfServed(connections.redis, config.run, redactUrl(redis.url));
+  config.term = await takeTerm(connections.redis, config.run, config.term);
   interruption.throwIfAsked();
   const http = (await service.openHttp?.()) ?? null;
   try {
@@ -219,6 +223,7 @@ async function conductRun<R>(
     redis,
     blobs,
     token,
+    snapshotBytes: stateLayout(buildModel(config.result.model, config.result.times)).bytes,
     readerRedis,
     queueConnection: redisOptions(url),
     outages,

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { timeouts } from '../shared/defaults.ts';
 import { CornetError } from '../shared/errors.ts';
-import { names } from '../shared/protocol.ts';
+import { names, parseJson } from '../shared/protocol.ts';
 import { connectRedis, redactUrl } from '../shared/redis.ts';
 import { anyConfig, isReadout, totalSteps } from '../shared/run-config.ts';
 import { RunFolder } from './run-folder.ts';
@@ -93,7 +93,8 @@ export async function refuseIfServed(redis: Redis, run: string, url: string): Pr
     now = await redis.get(names.status(run))
   ) {
     if (now !== first) {
-      const { host, pid } = (JSON.parse(now) as RunView).coordinator;
+      const view = parseJson(now);
+      const { host, pid } = isView(view) ? view.coordinator : { host: 'unknown', pid: 0 };
       const who = `a coordinator on host ${host} with process id ${pid}`;
       throw new CornetError(
         'RUN_LOCKED',
@@ -115,10 +116,16 @@ async function readStatuses({ redis: url, run }: Place): Promise<RunView[]> {
   try {
     const runs = run === null ? (await redis.smembers(names.runs)).sort() : [run];
     const texts = await Promise.all(runs.map((id) => redis.get(names.status(id))));
-    return texts.filter((text) => text !== null).map((text) => JSON.parse(text) as RunView);
+    return texts.map((text) => parseJson(text ?? '')).filter(isView);
   } finally {
     redis.disconnect();
   }
+}
+
+/** Whoever can write to Redis can write anything there. */
+function isView(found: unknown): found is RunView {
+  const view = found as Partial<RunView> | null;
+  return typeof view?.sentence === 'string' && typeof view.step === 'number' && Array.isArray(view.workers);
 }
 
 async function lastStep(path: string): Promise<number> {

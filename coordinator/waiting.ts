@@ -1,4 +1,5 @@
 /** Who keeps the run waiting, with what, and since when. */
+import { longWait } from '../shared/defaults.ts';
 import { seconds } from './membership.ts';
 import type { WorkerRecord } from './roster.ts';
 import type { Debt } from './run-events.ts';
@@ -42,27 +43,52 @@ export function workersOf(state: RunState): SeenWorker[] {
 }
 
 /**
- * One sentence: what the run is doing, what it waits for, since when (heard time).
+ * One sentence: what the run is doing, what it waits for, since when (heard time), and what brought it there.
  * @param unanswered workers that have not answered the roll call
  */
 export function sentenceOf(state: RunState, unanswered: readonly string[]): string {
-  const since = `for ${seconds(state.heard - state.phaseSince)}`;
+  if (state.phase === 'finished') return 'Finished.';
+  const cause = state.disturbance === null ? '' : `, after ${state.disturbance}`;
+  return `${waitOf(state, unanswered)} for ${seconds(state.heard - state.phaseSince)}${cause}.`;
+}
+
+function waitOf(state: RunState, unanswered: readonly string[]): string {
   const at = `at step ${state.step}`;
   switch (state.phase) {
     case 'restoring':
-      return `Publishing the state to start from ${since}.`;
+      return 'Publishing the state to start from';
     case 'waiting':
-      return `Waiting ${at} for a worker to join ${since}.`;
+      return `Waiting ${at} for a worker to join`;
     case 'rollcall':
-      return `Redis is another one than before: waiting ${at} for ${unanswered.join(', ')} to report ${since}.`;
-    case 'finished':
-      return 'Finished.';
+      return `Redis is another one than before: waiting ${at} for ${unanswered.join(', ')} to report`;
     case 'finishing':
-      return `Writing the last checkpoint ${at} ${since}.`;
+      return `Writing the last checkpoint ${at}`;
     default: {
       const who = debtsOf(state).map((debt) => `${debt.worker} (${debt.owes})`);
       const phase = `${state.phase[0]!.toUpperCase()}${state.phase.slice(1)}`;
-      return `${phase} ${at}: waiting for ${who.join(', ') || 'nobody'} ${since}.`;
+      return `${phase} ${at}: waiting for ${who.join(', ') || 'nobody'}`;
     }
+  }
+}
+
+/** Puts into the log what the run waits for, when that takes much longer than the last step did. */
+export class WaitLog {
+  #phaseSince = -1;
+  #committedAt = 0;
+  #lastStep = 0;
+  #limit = 0;
+
+  look(state: RunState, unanswered: readonly string[]): void {
+    if (state.committedAt !== this.#committedAt) {
+      this.#lastStep = state.committedAt - this.#committedAt;
+      this.#committedAt = state.committedAt;
+    }
+    if (state.phaseSince !== this.#phaseSince) {
+      this.#phaseSince = state.phaseSince;
+      this.#limit = Math.max(longWait, 2 * this.#lastStep);
+    }
+    if (state.heard - state.phaseSince < this.#limit) return;
+    this.#limit *= 2;
+    state.log('info', sentenceOf(state, unanswered));
   }
 }

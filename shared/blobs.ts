@@ -131,6 +131,14 @@ function checkCarrier(ref: BlobRef): void {
   if (ref.at !== carrier) throw damaged(ref, `it lies at '${ref.at}', where this process cannot read`);
 }
 
+/**
+ * Before a blob is fetched: whoever can write to Redis can announce one of any size.
+ * @throws CornetError BLOB_DAMAGED
+ */
+export function expectBytes(ref: BlobRef, bytes: number): void {
+  if (ref.bytes !== bytes) throw damaged(ref, `${bytes} bytes were expected`);
+}
+
 function damaged(ref: BlobRef, what: string): CornetError {
   return new CornetError(
     'BLOB_DAMAGED',

@@ -55,6 +55,9 @@ export const timeouts = {
   blobRead: 20_000, // silence of a blob server in the middle of an answer
 } as const;
 
+/** Milliseconds that a run waits for something before it says so in its log, and again whenever that time has doubled. */
+export const longWait = 10_000;
+
 /** Seconds after which a forgotten blob disappears from Redis by itself. */
 export const blobTimeToLive = 3_600;
 

@@ -130,6 +130,11 @@ export const errorTable = {
     meaning: 'Redis has reached its memory limit.',
     remedy: 'Raise maxmemory of the server and start again with --resume.',
   },
+  REDIS_DATA_INVALID: {
+    exit: exitCodes.error,
+    meaning: 'What stands in Redis under a name of the run is not what the run wrote there.',
+    remedy: 'See who else can write to that Redis (docs/security.md); start again with --resume.',
+  },
   REDIS_SERVER_FAILED: {
     exit: exitCodes.error,
     meaning: 'The private redis-server of the run is not installed, does not start, or dies again and again.',

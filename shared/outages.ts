@@ -45,6 +45,13 @@ export class OutageLog {
     return this.#away.size > 0;
   }
 
+  /** Why everybody waits, and since when; null while Redis is there. */
+  get sentence(): string | null {
+    if (!this.away) return null;
+    const seconds = ((this.#now() - this.#since) / 1000).toFixed(1);
+    return `Redis at ${this.#url} has been away for ${seconds} s: everybody waits for it, and nobody is judged meanwhile.`;
+  }
+
   watch(redis: Redis): void {
     let reason = 'the connection was closed';
     redis.on('error', (error: Error) => {

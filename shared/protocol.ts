@@ -13,7 +13,8 @@ export const blobRef = z.strictObject({
   name: z.string().min(1).max(200),
   bytes: z.int().nonnegative(),
   digest: z.string().max(128),
-  at: z.string().min(1).max(200),
+  /** In Redis, or in the memory of the process that serves this abstract socket, which is one of ours. */
+  at: z.string().regex(/^(redis|unix:@cornet-[\w-]{1,64})$/),
 });
 export type BlobRef = z.infer<typeof blobRef>;
 
@@ -187,6 +188,8 @@ export type UpBody = z.infer<typeof upBody>;
 const envelope = z.object({ era, n: count });
 export const downMessage = envelope.and(downBody);
 export type DownMessage = { era: Era; n: number } & DownBody;
+/** The coordinator hears itself: no more than a heartbeat, in `up`. */
+export const echo = z.strictObject({ echo: era });
 export const upMessage = envelope.extend({ worker: id }).and(upBody);
 export type UpMessage = { era: Era; n: number; worker: string } & UpBody;
 
@@ -197,6 +200,15 @@ export const job = z.discriminatedUnion('type', [
 ]);
 export type Job = z.infer<typeof job>;
 
+/** What somebody else wrote: null where it is not JSON. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
 /** Element range [begin, end) of slice `index` of `slices`; cut at multiples of 16 elements (one cache line). */
 export function sliceRange(index: number, slices: number, length: number): { begin: number; end: number } {
   const cut = (i: number) => (i === slices ? length : Math.floor((length * i) / slices / 16) * 16);
@@ -206,6 +218,7 @@ export function sliceRange(index: number, slices: number, length: number): { beg
 /** Names in Redis: everything of a run stands under one prefix. */
 export const names = {
   prefix: (run: string) => `cornet:${run}`,
+  term: (run: string) => `cornet:${run}:term`,
   era: (run: string) => `cornet:${run}:era`,
   config: (run: string) => `cornet:${run}:config`,
   token: (run: string) => `cornet:${run}:token`,

@@ -1,5 +1,5 @@
 /** Connections to Redis: made in bounded time, checked before a run relies on them, never loud during an outage. */
-import { Redis, type RedisOptions } from 'ioredis';
+import { Redis, type RedisOptions, ReplyError } from 'ioredis';
 import { redisRetry, timeouts } from './defaults.ts';
 import { CornetError } from './errors.ts';
 
@@ -143,12 +143,27 @@ function unsuitable(message: string): CornetError {
 
 function connectError(error: unknown, url: string): unknown {
   if (error instanceof CornetError || !(error instanceof Error)) return error;
-  if (/\b(NOAUTH|WRONGPASS|NOPERM|invalid password|invalid username)/.test(error.message)) {
-    return new CornetError('REDIS_REFUSED', `The Redis at ${url} refuses: ${error.message}.`, {
-      cause: error,
-    });
+  if (refusal.test(error.message)) {
+    const message = `The Redis at ${url} refuses: ${error.message}.`;
+    return new CornetError('REDIS_REFUSED', message, { cause: error });
   }
   return new CornetError('REDIS_UNREACHABLE', `The Redis at ${url} cannot be used: ${error.message}.`, {
+    cause: error,
+  });
+}
+
+/** What Redis answers to a user whom it does not know, or who may not do that. */
+const refusal = /\b(NOAUTH|WRONGPASS|NOPERM|invalid password|invalid username)/;
+
+/** What the user can do about an error with which Redis answered a command; every other error as it is. */
+export function fromRedis(error: unknown): unknown {
+  if (!(error instanceof ReplyError)) return error;
+  const { message } = error as Error;
+  if (refusal.test(message))
+    return new CornetError('REDIS_REFUSED', `Redis refuses a command: ${message}.`, { cause: error });
+  if (message.startsWith('OOM '))
+    return new CornetError('REDIS_FULL', `Redis has no memory left: ${message}.`, { cause: error });
+  return new CornetError('REDIS_DATA_INVALID', `Redis cannot do what a run needs: ${message}.`, {
     cause: error,
   });
 }

@@ -1,7 +1,8 @@
 /** The two Redis streams of a run: JSON messages, appended in order, read from a position on. */
 import type { Redis } from 'ioredis';
 import { streamBlock, streamLength } from './defaults.ts';
-import { CornetError } from './errors.ts';
+import { parseJson } from './protocol.ts';
+import { fromRedis } from './redis.ts';
 
 /** Largest message accepted, in characters: a `reduce` of a few hundred lanes stays far below. */
 const maxMessage = 1024 * 1024;
@@ -56,26 +57,13 @@ export class StreamReader {
         )) as typeof reply;
       } catch (error) {
         if (this.#closed) return;
-        throw new CornetError(
-          'REDIS_UNREACHABLE',
-          `Reading ${this.#key} failed: ${(error as Error).message}.`,
-          { cause: error },
-        );
+        throw fromRedis(error);
       }
       for (const [id, [, text]] of reply?.[0]?.[1] ?? []) {
         if (this.#position === '0-0' && position !== '0-0') break; // rewound meanwhile
         this.#position = id;
-        yield parse(text);
+        yield text === undefined || text.length > maxMessage ? null : parseJson(text);
       }
     }
-  }
-}
-
-function parse(text: string | undefined): unknown {
-  if (text === undefined || text.length > maxMessage) return null;
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
   }
 }

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { timeouts } from '../shared/defaults.ts';
 import { CornetError } from '../shared/errors.ts';
-import { names } from '../shared/protocol.ts';
+import { names, parseJson } from '../shared/protocol.ts';
 import { connectRedis, redactUrl } from '../shared/redis.ts';
 import { type AnyConfig, anyConfig } from '../shared/run-config.ts';
 import { version } from '../shared/version.ts';
@@ -53,12 +53,18 @@ async function readConfig(redis: Redis, run: string, url: string): Promise<AnyCo
   const text = await redis.get(names.config(run));
   if (text === null)
     throw new CornetError('RUN_UNKNOWN', `The Redis at ${redactUrl(url)} knows no run ${run}.`);
-  const plain = JSON.parse(text) as { version?: unknown };
-  if (plain.version !== version) {
+  const plain = parseJson(text) as { version?: unknown } | null;
+  if (plain !== null && plain.version !== version) {
     throw new CornetError(
       'WORKER_VERSION',
       `The run is of cornet-ts ${plain.version}, this worker of ${version}.`,
     );
   }
-  return anyConfig.parse(plain);
+  const config = anyConfig.safeParse(plain);
+  if (config.success) return config.data;
+  const issue = config.error.issues[0];
+  throw new CornetError(
+    'REDIS_DATA_INVALID',
+    `What the Redis at ${redactUrl(url)} holds as the configuration of run ${run} is none: ${issue?.path.join('.')} ${issue?.message}.`,
+  );
 }

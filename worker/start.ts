@@ -12,11 +12,13 @@ import { CornetError, describeError, exitCodes } from '../shared/errors.ts';
 import { Faults } from '../shared/faults.ts';
 import { HttpServer } from '../shared/http-server.ts';
 import { Metrics } from '../shared/metrics.ts';
+import { buildModel } from '../shared/models/family.ts';
 import { OutageLog } from '../shared/outages.ts';
-import { era as eraSchema, names } from '../shared/protocol.ts';
+import { era as eraSchema, names, parseJson } from '../shared/protocol.ts';
 import { connectRedis, redisOptions } from '../shared/redis.ts';
 import { type AnyConfig, isReadout } from '../shared/run-config.ts';
 import { BlobClient, BlobServer } from '../shared/socket-blobs.ts';
+import { stateLayout } from '../shared/state-layout.ts';
 import { onStopSignals } from '../shared/stop-signals.ts';
 import { lastEntry, StreamReader } from '../shared/streams.ts';
 import { version } from '../shared/version.ts';
@@ -27,6 +29,7 @@ import { EngineClient } from './engine/engine-client.ts';
 import { findRun } from './find-run.ts';
 import { Member } from './member.ts';
 import { WorkerMetrics } from './metrics.ts';
+import { Pulse } from './pulse.ts';
 import { WorkerShell } from './worker.ts';
 
 export interface WorkerOptions {
@@ -110,6 +113,9 @@ export async function startWorker(options: WorkerOptions): Promise<number> {
     member,
     engine,
     vectorLength,
+    snapshotBytes: stateLayout(buildModel(config.result.model, config.result.times)).bytes,
+    batches: Math.ceil(images.round.files.size / images.round.batchSize),
+    pulse: new Pulse(config, redis, workerMetrics, now),
     loader,
     loadBatch,
     redis,
@@ -184,8 +190,8 @@ function leaveOnRequest(): AbortSignal {
 async function waitForEra(redis: Redis, run: string) {
   const deadline = performance.now() + timeouts.workerStart;
   for (;;) {
-    const text = await redis.get(names.era(run));
-    if (text !== null) return eraSchema.parse(JSON.parse(text));
+    const era = eraSchema.safeParse(parseJson((await redis.get(names.era(run))) ?? ''));
+    if (era.success) return era.data;
     if (performance.now() > deadline) {
       throw new CornetError('COORDINATOR_GONE', `No coordinator works on run ${run}.`);
     }

@@ -3,16 +3,20 @@ import assert from 'node:assert';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis, RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
+import { expectBytes } from '../shared/blobs.ts';
 import type { Carriers } from '../shared/carriers.ts';
 import { timeouts } from '../shared/defaults.ts';
 import { CornetError, describeError } from '../shared/errors.ts';
 import type { Faults } from '../shared/faults.ts';
 import { oneAtATime } from '../shared/one-at-a-time.ts';
 import type { OutageLog } from '../shared/outages.ts';
-import type { BatchResult, BlobRef, CarrierName } from '../shared/protocol.ts';
-import { downMessage, era as eraSchema, names } from '../shared/protocol.ts';
-import { type AnyConfig, isReadout } from '../shared/run-config.ts';
+import type { BlobRef, CarrierName } from '../shared/protocol.ts';
+import { compareEras, downMessage, names } from '../shared/protocol.ts';
+import { fromRedis } from '../shared/redis.ts';
+import type { AnyConfig } from '../shared/run-config.ts';
 import { append, type StreamReader } from '../shared/streams.ts';
+import { BatchWork, finite } from './batch-work.ts';
+import { whyForeign } from './check-job.ts';
 import type { Batch, ShardLoader } from './data/prefetch.ts';
 import type { LanePart, ReducedSlice } from './engine/engine.ts';
 import type { EngineClient } from './engine/engine-client.ts';
@@ -20,6 +24,7 @@ import { fetchSlices, fetchVectors } from './exchange/vectors.ts';
 import { JobQueue } from './job-queue.ts';
 import type { Member, MemberAction, MemberEvent, ShardResult, Ticket } from './member.ts';
 import type { WorkerMetrics } from './metrics.ts';
+import type { Pulse } from './pulse.ts';
 
 type Action<T extends MemberAction['type']> = MemberAction & { type: T };
 
@@ -31,6 +36,10 @@ export interface WorkerParts {
   member: Member;
   engine: EngineCalls;
   vectorLength: number;
+  /** Bytes of a snapshot. */
+  snapshotBytes: number;
+  /** Batches of one round over the images. */
+  batches: number;
   loader: Pick<ShardLoader, 'serve' | 'get'>;
   /** The images of a batch of a round. */
   loadBatch: (batch: number) => Promise<Batch>;
@@ -38,6 +47,7 @@ export interface WorkerParts {
   redis: Redis;
   blobs: Carriers;
   reader: StreamReader;
+  pulse: Pulse;
   queueConnection: RedisOptions;
   outages: OutageLog;
   log: Logger;
@@ -50,6 +60,7 @@ export interface WorkerParts {
 export class WorkerShell {
   readonly #parts: WorkerParts;
   readonly #blobs: Carriers;
+  readonly #batches: BatchWork;
   #queue: JobQueue | null = null;
   #tokens = 0;
   readonly #jobs = new Map<string, () => void>();
@@ -57,15 +68,13 @@ export class WorkerShell {
   #vectors = new Map<number, { of: string; result: ShardResult; ref: BlobRef | null }>();
   readonly #parted = new Map<string, { begin: number; end: number; parts: LanePart[] }>();
   readonly #gathered = new Map<string, ReducedSlice[]>();
-  /** When the coordinator's status was last there. */
-  #heardAt = performance.now();
-  readonly #lookOnce = oneAtATime(() => this.#look());
   #crashed = false;
   #leave: (outcome: { error: CornetError | null; reason: string }) => void = () => undefined;
 
   constructor(parts: WorkerParts) {
     this.#parts = parts;
     this.#blobs = parts.blobs;
+    this.#batches = new BatchWork(parts, (ticket, work) => this.#onEngine(ticket, work));
   }
 
   /** Works until the run is over, the coordinator refuses this worker, or `signal` asks it to leave. */
@@ -80,7 +89,12 @@ export class WorkerShell {
     const listening = this.#listen();
     listening.catch((error) => this.#crash(error));
     this.#perform(member.start());
-    const heart = setInterval(() => this.#beat().catch((error) => this.#crash(error)), timeouts.beat);
+    const beat = oneAtATime(() => this.#beat()); // Redis may be away, and the last one still waits for it
+    const heart = setInterval(() => {
+      const { end } = this.#parts.pulse;
+      if (end !== null) this.#leave({ error: end, reason: end.message });
+      else beat().catch((error) => this.#crash(error));
+    }, timeouts.beat);
     const outcome = await left;
     clearInterval(heart);
     reader.close();
@@ -109,34 +123,17 @@ export class WorkerShell {
     }
   }
 
-  async #beat(): Promise<void> {
-    const { config } = this.#parts;
-    const silence = performance.now() - this.#heardAt;
-    if (silence > config.options.workerTimeout) {
-      const error = new CornetError(
-        'COORDINATOR_GONE',
-        `The coordinator of run ${config.run} has not been heard for ${Math.round(silence / 1000)} s.`,
-      );
-      return this.#leave({ error, reason: error.message });
-    }
-    await this.#lookOnce();
-  }
-
   /** What is due at every heartbeat. */
-  async #look(): Promise<void> {
-    const { member, redis, config, log, metrics } = this.#parts;
-    const [eraText, status] = await metrics.askingRedis(
-      redis.mget(names.era(config.run), names.status(config.run)),
-    );
-    if (eraText) {
-      const era = eraSchema.parse(JSON.parse(eraText));
-      if (era.term !== member.era.term || era.boot !== member.era.boot) {
-        this.#parts.reader.rewind();
+  async #beat(): Promise<void> {
+    const { member, pulse, reader, log } = this.#parts;
+    const era = await pulse.look();
+    if (era !== null) {
+      if (compareEras(era, member.era) !== 0) {
+        reader.rewind();
         this.#event({ type: 'era', era });
       }
       this.#perform(member.beat());
     }
-    if (status) this.#heardAt = performance.now();
     if (await this.#queue?.watch())
       log.warn('The queue took no jobs although some waited; it was opened anew.');
   }
@@ -172,9 +169,11 @@ export class WorkerShell {
       case 'load':
         return this.#load(action);
       case 'evaluate':
-        return this.#evaluate(action);
-      case 'extract':
-        return this.#extract(action);
+      case 'extract': {
+        const result = await this.#batches.work(action);
+        const { ticket, batch, token } = action;
+        return this.#event({ type: 'batch-done', ticket, batch, result, token });
+      }
       case 'prefetch':
         return loader.serve(action.lanes, action.step);
       case 'answer':
@@ -194,11 +193,16 @@ export class WorkerShell {
   }
 
   async #openQueue(worker: string): Promise<void> {
-    const { config, queueConnection, outages, log, announce, metrics } = this.#parts;
+    const { config, batches, queueConnection, outages, log, announce, metrics } = this.#parts;
     const former = this.#queue;
     this.#queue = new JobQueue(
       { run: config.run, worker, connection: queueConnection },
       ({ job, done }) => {
+        const foreign = whyForeign(job, config, batches);
+        if (foreign !== null) {
+          log.warn(`A job was refused: ${foreign}.`);
+          return done();
+        }
         const token = String(this.#tokens++);
         this.#jobs.set(token, done);
         this.#event({ type: 'job', job, token });
@@ -262,7 +266,13 @@ export class WorkerShell {
 
   async #fetchVectors({ ticket, begin, end, vectors }: Action<'fetch-vectors'>): Promise<void> {
     const own = (lane: number) => this.#held(ticket, lane) !== null;
-    const fetching = fetchVectors(this.#blobs, { begin, end, vectors, own });
+    const fetching = fetchVectors(this.#blobs, {
+      begin,
+      end,
+      vectors,
+      own,
+      length: this.#parts.vectorLength,
+    });
     const fetched = await this.#parts.metrics.timing('fetch_vectors', fetching);
     if ('missing' in fetched)
       return this.#event({ type: 'vectors-fetched', ticket, missing: fetched.missing });
@@ -334,6 +344,7 @@ export class WorkerShell {
   }
 
   async #load({ ticket, ref }: Action<'load'>): Promise<void> {
+    expectBytes(ref, this.#parts.snapshotBytes);
     const body = await this.#blobs.get(ref);
     if (body === null) return this.#event({ type: 'loaded', ticket, ok: false });
     this.#parts.faults.at('loading', ticket.step);
@@ -345,53 +356,12 @@ export class WorkerShell {
     if (loaded) this.#event({ type: 'loaded', ticket, ok: true });
   }
 
-  async #evaluate({ ticket, batch, token }: Action<'evaluate'>): Promise<void> {
-    const { loadBatch, faults, metrics } = this.#parts;
-    faults.at('evaluating', ticket.step, batch);
-    const { images, labels, unreadable } = await loadBatch(batch);
-    const count = labels.length;
-    const scores = await this.#onEngine(ticket, (engine) =>
-      engine.call('evaluate', [images, labels], [images.buffer, labels.buffer]),
-    );
-    const result: BatchResult | null =
-      scores === null
-        ? null
-        : { type: 'scores', ...finite(scores), classes: [...scores.classes], unreadable };
-    metrics.tried(count);
-    faults.at('evaluated', ticket.step, batch);
-    this.#event({ type: 'batch-done', ticket, batch, result, token });
-  }
-
-  async #extract({ ticket, batch, publish, token }: Action<'extract'>): Promise<void> {
-    const { config, member, loadBatch, faults, metrics } = this.#parts;
-    assert(isReadout(config) && config.result.task.type === 'features');
-    const { taps, dtype: type } = config.result.task;
-    faults.at('evaluating', ticket.step, batch);
-    const { images, labels, unreadable } = await loadBatch(batch);
-    const count = labels.length;
-    const empty = unreadable.map(({ position }) => position);
-    const rows = await this.#onEngine(ticket, (engine) =>
-      engine.call('features', [images, { taps, type, empty }], [images.buffer]),
-    );
-    const result: BatchResult | null =
-      rows === null
-        ? null
-        : {
-            type: 'features',
-            ref: await this.#blobs.put(names.features(member.era, batch, member.id), rows, publish),
-            unreadable,
-          };
-    metrics.tried(count);
-    faults.at('evaluated', ticket.step, batch);
-    this.#event({ type: 'batch-done', ticket, batch, result, token });
-  }
-
   /** Something failed that another worker would not do better: the coordinator ends the run with this error. */
   #crash(error: unknown): void {
     if (this.#crashed) return; // the first reason counts; reporting it may fail, too
     this.#crashed = true;
     const { member, log } = this.#parts;
-    const described = describeError(error);
+    const described = describeError(fromRedis(error));
     log.error({ code: described.code }, described.message);
     this.#perform(member.say({ type: 'failed', step: member.step, lane: null, error: described }));
     setTimeout(
@@ -402,21 +372,6 @@ export class WorkerShell {
 }
 
 const noResult: ShardResult = { loss: null, top1: 0, top5: 0, count: 0 };
-
-/** JSON knows only finite numbers. */
-function finite({
-  loss,
-  top1,
-  top5,
-  count,
-}: {
-  loss: number;
-  top1: number;
-  top5: number;
-  count: number;
-}): ShardResult {
-  return { loss: Number.isFinite(loss) ? loss : null, top1, top5, count };
-}
 
 function ticketOf({ life, step }: Ticket): string {
   return `${life}:${step}`;

@@ -2,7 +2,6 @@
  * Features on disk while they come in: every file has its final size from the start, and rows are written where they
  * belong, in whatever order they come. So neither memory nor the bytes depend on that order.
  */
-import assert from 'node:assert';
 import { constants } from 'node:fs';
 import { type FileHandle, open, rename, stat, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -106,16 +105,20 @@ export class FeatureFiles {
    * Writes the rows of one batch.
    * @param firstRow the batch's first image
    * @param bytes the rows of each array, one array after the other
-   * @throws CornetError DISK_FULL
+   * @throws CornetError DISK_FULL, BLOB_DAMAGED
    */
   async write(firstRow: number, count: number, bytes: Uint8Array): Promise<void> {
+    const expected = count * this.#layout.places.reduce((sum, { rowBytes }) => sum + rowBytes, 0);
+    if (bytes.length !== expected) {
+      const message = `The features of the images from ${firstRow} on have ${bytes.length} bytes, not ${expected}.`;
+      throw new CornetError('BLOB_DAMAGED', message);
+    }
     let begin = 0;
     for (const { file, rows, rowBytes } of this.#layout.places) {
       const part = bytes.subarray(begin, begin + count * rowBytes);
       begin += part.length;
       await this.#write(file, part, rows + firstRow * rowBytes);
     }
-    assert.equal(begin, bytes.length, 'a batch has the rows of all arrays');
   }
 
   /** What was written before survives a power cut. */

@@ -39,7 +39,12 @@ const phases = {
   gather: async (refs: BlobRef[]) => {
     const vectors = refs.map((ref, lane) => ({ lane, weight: 1, worker: String(lane), ref }));
     const range = sliceRange(me, count, vectorLength);
-    const fetched = await fetchVectors(blobs, { ...range, vectors, own: (lane) => lane === me });
+    const fetched = await fetchVectors(blobs, {
+      ...range,
+      vectors,
+      own: (lane) => lane === me,
+      length: vectorLength,
+    });
     if ('missing' in fetched) throw new Error('a vector is missing');
     return blobs.put(`slice-${me}`, slice, carrier);
   },

@@ -15,6 +15,7 @@ import { lastEntry, StreamReader } from '../../shared/streams.ts';
 import { version } from '../../shared/version.ts';
 import { findRun } from '../../worker/find-run.ts';
 import { Member } from '../../worker/member.ts';
+import { Pulse } from '../../worker/pulse.ts';
 import { type EngineCalls, WorkerShell } from '../../worker/worker.ts';
 
 const [url, count] = process.argv.slice(2) as [string, string];
@@ -72,6 +73,9 @@ await Promise.all(
     const server = await BlobServer.start(token);
     const shell = new WorkerShell({
       ...{ config, member, engine, vectorLength, loader, loadBatch, redis },
+      snapshotBytes: stateLayout(buildModel(config.result.model, config.result.times)).bytes,
+      batches: Number.POSITIVE_INFINITY,
+      pulse: new Pulse(config, redis, metrics, () => performance.now()),
       blobs: new Carriers(new RedisBlobs(blobRedis, names.blob(config.run)), new BlobClient(token), server),
       reader: new StreamReader(readerRedis, names.down(config.run), from),
       queueConnection: redisOptions(url),

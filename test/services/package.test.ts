@@ -40,7 +40,8 @@ test('the package holds the compiled rooms, the sources of the addons, and no te
     needed.filter((path) => !files.includes(path)),
     [],
   );
-  const known = /^(dist\/(coordinator|shared|worker)|coordinator\/watch\/page|deploy|dashboards|worker\/.*\/addon)\//;
+  const known =
+    /^(dist\/(coordinator|shared|worker)|coordinator\/watch\/page|deploy|dashboards|worker\/.*\/addon)\//;
   t.deepEqual(
     files.filter((path) => !known.test(path)),
     ['LICENSE', 'README.md', 'package.json'],

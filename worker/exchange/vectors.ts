@@ -1,3 +1,4 @@
+import { expectBytes } from '../../shared/blobs.ts';
 import type { Carriers } from '../../shared/carriers.ts';
 import type { DownBody } from '../../shared/protocol.ts';
 import { sliceRange } from '../../shared/protocol.ts';
@@ -9,6 +10,7 @@ const floatBytes = 4;
  * The lanes' parts [begin, end) of their vectors, in lane order. Vectors that this worker's engine holds (`own`) are
  * not fetched: their bytes are null.
  * @returns the lane of a vector that is not there any more, or the parts
+ * @throws CornetError BLOB_DAMAGED
  */
 export async function fetchVectors(
   blobs: Carriers,
@@ -17,16 +19,20 @@ export async function fetchVectors(
     end,
     vectors,
     own,
+    length,
   }: {
     begin: number;
     end: number;
     vectors: (DownBody & { type: 'reduce' })['vectors'];
     own: (lane: number) => boolean;
+    /** Elements of a whole vector. */
+    length: number;
   },
 ): Promise<{ missing: number } | { parts: LanePart[] }> {
   const parts = await Promise.all(
     vectors.map(async ({ lane, weight, ref }) => {
       if (own(lane)) return { lane, weight, bytes: null, found: true };
+      if (ref !== null) expectBytes(ref, length * floatBytes);
       const bytes = ref === null ? null : await blobs.get(ref, begin * floatBytes, end * floatBytes);
       return { lane, weight, bytes, found: bytes !== null };
     }),
@@ -45,6 +51,7 @@ export async function fetchSlices(
     slices.map(async (slice, index) => {
       const range = sliceRange(index, slices.length, vectorLength);
       if (slice.worker === worker) return { ...range, bytes: null };
+      if (slice.ref !== null) expectBytes(slice.ref, (range.end - range.begin) * floatBytes);
       const bytes = slice.ref === null ? null : await blobs.get(slice.ref);
       return bytes === null ? null : { ...range, bytes };
     }),

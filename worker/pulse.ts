@@ -1,0 +1,48 @@
+import type { Redis } from 'ioredis';
+import { CornetError } from '../shared/errors.ts';
+import { type Era, era, names, parseJson } from '../shared/protocol.ts';
+import type { AnyConfig } from '../shared/run-config.ts';
+import type { WorkerMetrics } from './metrics.ts';
+
+/** What a worker looks at with every heartbeat: whether Redis is the one it knew, and whether the coordinator is there. */
+export class Pulse {
+  readonly #config: AnyConfig;
+  readonly #redis: Redis;
+  readonly #metrics: Pick<WorkerMetrics, 'askingRedis'>;
+  readonly #now: () => number;
+  /** When the coordinator's status was last there. */
+  #heardAt: number;
+
+  /** @param now milliseconds, monotonic */
+  constructor(
+    config: AnyConfig,
+    redis: Redis,
+    metrics: Pick<WorkerMetrics, 'askingRedis'>,
+    now: () => number,
+  ) {
+    this.#config = config;
+    this.#redis = redis;
+    this.#metrics = metrics;
+    this.#now = now;
+    this.#heardAt = now();
+  }
+
+  /** Why this worker must leave, or null. */
+  get end(): CornetError | null {
+    const { run, options } = this.#config;
+    const silence = this.#now() - this.#heardAt;
+    if (silence <= options.workerTimeout) return null;
+    const message = `The coordinator of run ${run} has not been heard for ${Math.round(silence / 1000)} s.`;
+    return new CornetError('COORDINATOR_GONE', message);
+  }
+
+  /** The era that stands in Redis; null: none, so the coordinator has not yet noticed that Redis is another one. */
+  async look(): Promise<Era | null> {
+    const { run } = this.#config;
+    const asking = this.#redis.mget(names.era(run), names.status(run));
+    const [text, status] = await this.#metrics.askingRedis(asking);
+    if (status) this.#heardAt = this.#now();
+    // Anything else than an era was not written by the coordinator, which will notice and write it anew.
+    return era.safeParse(parseJson(text ?? '')).data ?? null;
+  }
+}
