@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fleet as limits, timeouts } from '../shared/defaults.ts';
 import { packageRoot } from '../shared/package-root.ts';
+import type { NoteToParent } from '../shared/protocol.ts';
 import { isChatter } from './library-chatter.ts';
 
 export interface FleetOptions {
@@ -29,6 +30,8 @@ interface Post {
   worker: string | null;
   /** Nobody takes the post after this process. */
   retired: boolean;
+  /** Whether it has loaded a snapshot: one that was refused never does. */
+  joined: boolean;
   /** How often in a row it ended before it had joined. */
   failures: number;
   lastWords: string[];
@@ -46,6 +49,7 @@ export class Fleet {
       process: null,
       worker: null,
       retired: false,
+      joined: false,
       failures: 0,
       lastWords: [],
     }));
@@ -97,6 +101,7 @@ export class Fleet {
     });
     post.process = child;
     post.worker = null;
+    post.joined = false;
     post.lastWords = [];
     for (const stream of [child.stdout!, child.stderr!]) {
       createInterface({ input: stream }).on('line', (text) => {
@@ -105,9 +110,13 @@ export class Fleet {
         this.#options.line(text);
       });
     }
-    child.on('message', (message: { worker: string }) => {
-      post.worker = message.worker;
-      post.failures = 0;
+    child.on('message', (note: NoteToParent) => {
+      if ('worker' in note) {
+        post.worker = note.worker;
+      } else {
+        post.joined = true;
+        post.failures = 0;
+      }
     });
     child.on('error', (error) => post.lastWords.push(error.message));
     child.on('close', (code, signal) =>
@@ -122,12 +131,12 @@ export class Fleet {
     if (this.#stopping) return;
     this.#options.exited(worker, `its process ended (${how})`);
     if (post.retired) return;
-    if (worker === null) post.failures++;
+    if (!post.joined) post.failures++;
     if (post.failures >= limits.failures) {
       const words = post.lastWords.join(' ').replace(/^error: /, '') || how;
       return this.#options.hopeless(words);
     }
-    const pause = worker === null ? limits.backOff * 2 ** post.failures : limits.backOff;
+    const pause = !post.joined ? limits.backOff * 2 ** post.failures : limits.backOff;
     setTimeout(() => this.#spawn(post), pause);
   }
 }

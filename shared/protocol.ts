@@ -235,3 +235,6 @@ export const names = {
   features: (era: Era, batch: number, worker: string) => `features:${era.term}:${batch}:${worker}`,
   snapshot: (era: Era, step: number, by: string) => `snapshot:${era.term}:${step}:${by}`,
 } as const;
+
+/** What a local worker tells the process that started it: the id by which it goes, and that it has loaded a snapshot. */
+export type NoteToParent = { worker: string } | { joined: true };

@@ -126,7 +126,7 @@ export async function startWorker(options: WorkerOptions): Promise<number> {
     log,
     faults: new Faults(process.env),
     metrics: workerMetrics,
-    announce: (worker) => process.send?.({ worker }),
+    tellParent: (note) => process.send?.(note),
   });
   workerMetrics.readFrom({
     ...{ blobs, loader },

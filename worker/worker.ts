@@ -10,7 +10,7 @@ import { CornetError, describeError } from '../shared/errors.ts';
 import type { Faults } from '../shared/faults.ts';
 import { oneAtATime } from '../shared/one-at-a-time.ts';
 import type { OutageLog } from '../shared/outages.ts';
-import type { BlobRef, CarrierName } from '../shared/protocol.ts';
+import type { BlobRef, CarrierName, NoteToParent } from '../shared/protocol.ts';
 import { compareEras, downMessage, names } from '../shared/protocol.ts';
 import { fromRedis } from '../shared/redis.ts';
 import type { AnyConfig } from '../shared/run-config.ts';
@@ -53,8 +53,8 @@ export interface WorkerParts {
   log: Logger;
   faults: Faults<'worker'>;
   metrics: Pick<WorkerMetrics, 'timing' | 'askingRedis' | 'computed' | 'tried' | 'named'>;
-  /** Tells the parent process, if there is one, by which id this worker goes. */
-  announce: (worker: string) => void;
+  /** Tells the parent process, if there is one. */
+  tellParent: (note: NoteToParent) => void;
 }
 
 export class WorkerShell {
@@ -193,7 +193,7 @@ export class WorkerShell {
   }
 
   async #openQueue(worker: string): Promise<void> {
-    const { config, batches, queueConnection, outages, log, announce, metrics } = this.#parts;
+    const { config, batches, queueConnection, outages, log, tellParent, metrics } = this.#parts;
     const former = this.#queue;
     this.#queue = new JobQueue(
       { run: config.run, worker, connection: queueConnection },
@@ -210,7 +210,7 @@ export class WorkerShell {
       (sentence) => log.warn(sentence),
       outages.error,
     );
-    announce(worker);
+    tellParent({ worker });
     metrics.named(worker);
     await former?.close();
   }
@@ -353,7 +353,9 @@ export class WorkerShell {
       return true;
     });
     this.#parts.faults.at('loaded', ticket.step);
-    if (loaded) this.#event({ type: 'loaded', ticket, ok: true });
+    if (!loaded) return;
+    this.#event({ type: 'loaded', ticket, ok: true });
+    this.#parts.tellParent({ joined: true });
   }
 
   /** Something failed that another worker would not do better: the coordinator ends the run with this error. */

@@ -1,7 +1,7 @@
 /**
  * A timer of bare training steps, the counterpart of peer.py with the same JSON:
  *
- *     node dist/test/bench/bare-step.js MODEL BATCH STEPS PRECISION THREADS
+ *     node dist/test/bench/bare-step.js MODEL BATCH STEPS PRECISION THREADS BACKEND
  *
  * A bare step is computeShard, reduce and apply on synthetic images that are in memory already.
  */
@@ -9,6 +9,7 @@ import { defaults } from '../../shared/defaults.ts';
 import { formulaEntry, formulaImages, formulaLabels } from '../../shared/models/closed-formula.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import type { ModelName } from '../../shared/models/model.ts';
+import type { BackendName } from '../../shared/run-config.ts';
 import { stateLayout } from '../../shared/state-layout.ts';
 import { Engine } from '../../worker/engine/engine.ts';
 
@@ -16,17 +17,18 @@ const warmUp = 2;
 const learningRate = 1e-4; // small: the formula's weights are no starting point for a real one
 const lane = 0;
 
-const [model, batch, steps, precision, threads] = process.argv.slice(2) as [
+const [model, batch, steps, precision, threads, backend] = process.argv.slice(2) as [
   ModelName,
   string,
   string,
   'fp32' | 'bf16',
   string,
+  BackendName,
 ];
 
 const { times, imageSize, momentum, weightDecay } = defaults;
 const engine = new Engine({
-  ...{ backend: 'torch', device: 'cpu', model, precision, threads: Number(threads) },
+  ...{ backend, device: 'cpu', model, precision, threads: Number(threads) },
   ...{ times, imageSize, momentum, weightDecay },
 });
 
@@ -60,6 +62,7 @@ console.log(
     model,
     batch: Number(batch),
     precision,
+    backend,
     threads: Number(threads),
     steps: Number(steps),
     secondsPerStep: median,

@@ -87,7 +87,7 @@ await Promise.all(
       log: pino({ level: 'silent' }),
       faults: new Faults({}),
       metrics,
-      announce: () => undefined,
+      tellParent: () => undefined,
     });
     await shell.work(new AbortController().signal);
   }),

@@ -18,6 +18,11 @@ export class Scopes<T extends object> {
     return tensor;
   }
 
+  /** Whether none is open. */
+  get closed(): boolean {
+    return this.#open.length === 0;
+  }
+
   /** Runs `body` and gives back what it made, except the tensors of its result, which pass to the scope around. */
   run<R>(body: () => R): R {
     const made = new Set<T>();

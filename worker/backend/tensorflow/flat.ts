@@ -18,6 +18,7 @@ interface Part {
 export class Flat {
   readonly length: number;
   readonly #kernels: Kernels;
+  readonly #lenders: Set<Flat>;
   /** What was there before `#written`; null: zeros. */
   #whole: Value | null = null;
   /** Newer parts, flat, without overlap. */
@@ -25,9 +26,11 @@ export class Flat {
   /** Windows that were read, by place and shape, as long as nothing is written there. */
   readonly #windows = new Map<string, Part>();
 
-  constructor(kernels: Kernels, length: number) {
+  /** @param lenders where this enters itself when a window was read: `recall` is to be called some time */
+  constructor(kernels: Kernels, length: number, lenders: Set<Flat>) {
     this.#kernels = kernels;
     this.length = length;
+    this.#lenders = lenders;
   }
 
   /** Replaces elements [begin, end) by those of a native tensor, which may have any shape. */
@@ -55,7 +58,7 @@ export class Flat {
     }
   }
 
-  /** Elements [begin, end) in a native shape; they stay this object's. */
+  /** Elements [begin, end) in a native shape; they stay this object's until `recall`. */
   read(begin: number, end: number, shape: readonly number[]): Value {
     const key = `${begin} ${shape}`;
     const known = this.#windows.get(key);
@@ -65,14 +68,21 @@ export class Flat {
     const value = this.#keep(this.#kernels.reshape(part, shape));
     if (written === undefined && part !== this.#whole?.native) part.dispose();
     this.#windows.set(key, { begin, end, value });
+    this.#lenders.add(this);
     return value;
   }
 
+  /** Gives the windows back that were read: most are copies. */
+  recall(): void {
+    for (const { value } of this.#windows.values()) value.release();
+    this.#windows.clear();
+  }
+
   release(): void {
-    for (const { value } of [...this.#written, ...this.#windows.values()]) value.release();
+    this.recall();
+    for (const { value } of this.#written) value.release();
     this.#whole?.release();
     this.#written = [];
-    this.#windows.clear();
     this.#whole = null;
   }
 

@@ -46,7 +46,7 @@ export class TensorflowBackend extends TensorflowOps implements Backend<Tensorfl
   }
 
   flat(length: number): TensorflowTensor {
-    const flat = new Flat(this.kernels, length);
+    const flat = new Flat(this.kernels, length, this.lenders);
     return this.adopt(new Window(flat, { begin: 0, end: length, shape: [length], owner: true }));
   }
 
@@ -96,13 +96,15 @@ export class TensorflowBackend extends TensorflowOps implements Backend<Tensorfl
 
   download(tensor: TensorflowTensor): Float32Array {
     const { kernels } = this;
-    const { native } = tensor.value;
-    const order = permutation(tensor.layout, 'plain');
-    if (order === null) return kernels.read(native) as Float32Array;
-    const transposed = kernels.transpose(native, order);
-    const values = kernels.read(transposed) as Float32Array;
-    transposed.dispose();
-    return values;
+    return this.scope(() => {
+      const { native } = tensor.value;
+      const order = permutation(tensor.layout, 'plain');
+      if (order === null) return kernels.read(native) as Float32Array;
+      const transposed = kernels.transpose(native, order);
+      const values = kernels.read(transposed) as Float32Array;
+      transposed.dispose();
+      return values;
+    });
   }
 
   downloadFlat(flat: TensorflowTensor): Uint8Array {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import type { BatchNormTensors, Ops } from '../../../shared/models/ops.ts';
 import { normOneValue } from '../../../shared/models/trace.ts';
 import { Scopes } from '../scopes.ts';
+import type { Flat } from './flat.ts';
 import { groupNorm, groupNormGradient } from './group-norm.ts';
 import type { Kernels } from './kernels.ts';
 import { type Backward, Tape } from './tape.ts';
@@ -19,13 +20,19 @@ export class TensorflowOps implements Ops<TensorflowTensor> {
     },
   );
   #tape: Tape | null = null;
+  /** Flat memory of which windows were read. */
+  protected readonly lenders = new Set<Flat>();
 
   constructor(kernels: Kernels) {
     this.kernels = kernels;
   }
 
   scope<R>(body: () => R): R {
-    return this.#scopes.run(body);
+    try {
+      return this.#scopes.run(body);
+    } finally {
+      if (this.#scopes.closed) this.#recallWindows();
+    }
   }
 
   release(...tensors: TensorflowTensor[]): void {
@@ -218,6 +225,12 @@ export class TensorflowOps implements Ops<TensorflowTensor> {
     assert(target instanceof Window, 'only what is a part of flat memory can be written');
     target.flat.write(target.begin, target.end, value);
     value.release();
+  }
+
+  /** Between two pieces of work no copies of parameters are kept. */
+  #recallWindows(): void {
+    for (const flat of this.lenders) flat.recall();
+    this.lenders.clear();
   }
 
   #recorded(

@@ -1,0 +1,210 @@
+/**
+ * The engine's promises on every backend, on small images: the same bytes again, slices like the whole, nothing leaked,
+ * state kept.
+ */
+import test from 'ava';
+import { CornetError } from '../../shared/errors.ts';
+import { formulaEntry, formulaImages, formulaLabels } from '../../shared/models/closed-formula.ts';
+import { buildModel } from '../../shared/models/family.ts';
+import { type ModelName, modelNames } from '../../shared/models/model.ts';
+import type { BackendName } from '../../shared/run-config.ts';
+import { stateLayout } from '../../shared/state-layout.ts';
+import { Engine, type EngineOptions } from '../../worker/engine/engine.ts';
+
+const imageSize = 64;
+const times = 5;
+
+export function engineTests(backend: BackendName, precisions: readonly ('fp32' | 'bf16')[]): void {
+  const snapshots = new Map<string, Uint8Array>();
+  const engines = new Map<string, Engine>();
+
+  /** At step 0, with the closed formula's weights. Engines are kept: they are large, and a load makes them as new. */
+  function loadedEngine(model: ModelName, options: Partial<EngineOptions> = {}): Engine {
+    const defaults = {
+      backend,
+      device: 'cpu',
+      threads: 1,
+      times,
+      imageSize,
+      precision: 'fp32',
+    } as const;
+    const all = { ...defaults, model, momentum: 0.9, weightDecay: 1e-4, ...options };
+    const engine = engines.get(JSON.stringify(all)) ?? new Engine(all);
+    engines.set(JSON.stringify(all), engine);
+    engine.load(formulaSnapshot(model), 0);
+    return engine;
+  }
+
+  function formulaSnapshot(name: ModelName): Uint8Array {
+    const known = snapshots.get(name);
+    if (known) return known;
+    const model = buildModel(name, times);
+    const { slots, bytes } = stateLayout(model);
+    const body = new Uint8Array(bytes);
+    for (const entry of model.entries) {
+      const slot = slots.find(({ name }) => name === entry.name)!;
+      if (slot.dtype === 'F32') body.set(new Uint8Array(formulaEntry(entry).buffer), slot.offset);
+    }
+    snapshots.set(name, body);
+    return body;
+  }
+
+  const shard = (count: number, salt = 0) =>
+    [formulaImages(count, imageSize, salt), formulaLabels(count, salt)] as const;
+
+  function step(engine: Engine, lanes: number): void {
+    const own = [];
+    for (let lane = 0; lane < lanes; lane++) {
+      engine.computeShard(lane, ...shard(2, lane));
+      own.push({ lane, weight: 1 / lanes, bytes: null });
+    }
+    engine.reduce(0, engine.vectorLength, own);
+    engine.apply(0.01, [{ begin: 0, end: engine.vectorLength, bytes: null }]);
+  }
+
+  for (const precision of precisions) {
+    for (const model of modelNames) {
+      test.serial(
+        `CORnet-${model} in ${precision}: a shard computed again has the same bytes, and the state stays`,
+        (t) => {
+          const engine = loadedEngine(model, { precision });
+          const before = engine.snapshot();
+          const first = engine.computeShard(0, ...shard(2));
+          const digest = engine.vectorDigest(0);
+          t.true(Number.isFinite(first.loss));
+          engine.computeShard(1, ...shard(3, 1));
+          t.not(engine.vectorDigest(1), digest);
+          t.deepEqual(engine.computeShard(0, ...shard(2)), first);
+          t.is(engine.vectorDigest(0), digest);
+          t.is(Buffer.compare(engine.snapshot(), before), 0);
+          t.is(engine.vectorBytes(0).byteLength, engine.vectorLength * 4);
+        },
+      );
+    }
+  }
+
+  test.serial('no tensor is left over after a step, an evaluation, a probe or a read-out', (t) => {
+    for (const model of modelNames) {
+      const engine = loadedEngine(model);
+      step(engine, 1);
+      const alive = engine.vitals().tensors;
+      for (let i = 0; i < 2; i++) {
+        step(engine, 1);
+        engine.evaluate(...shard(2));
+        engine.probe();
+        engine.taps(shard(2)[0], ['decoder.avgpool']);
+        engine.snapshot();
+        t.is(engine.vitals().tensors, alive, model);
+      }
+    }
+  });
+
+  test.serial('a vector reduced in slices has the bits of the vector reduced as a whole', (t) => {
+    const engine = loadedEngine('S');
+    const lanes = [0, 1, 2].map((lane) => ({ lane, weight: [0.5, 0.3, 0.2][lane]!, bytes: null }));
+    for (const { lane } of lanes) engine.computeShard(lane, ...shard(2, lane));
+    const length = engine.vectorLength;
+    t.is(engine.reduce(0, length, lanes).firstBad, null);
+    const whole = engine.sliceBytes(0, length);
+    const vectors = lanes.map(({ lane }) => engine.vectorBytes(lane));
+    const cuts = [0, 1, 1000, 123_457, length - 3, length];
+    const parts = cuts.slice(1).map((end, i) => {
+      const begin = cuts[i]!;
+      // One lane's vector is the engine's own, the others arrive as bytes.
+      const mixed = lanes.map(({ lane, weight }) => ({
+        lane,
+        weight,
+        bytes: lane === 1 ? null : vectors[lane]!.subarray(begin * 4, end * 4),
+      }));
+      engine.reduce(begin, end, mixed);
+      return engine.sliceBytes(begin, end);
+    });
+    t.is(Buffer.compare(Buffer.concat(parts), whole), 0);
+  });
+
+  test.serial('applying slices that others reduced leads to the same state as applying the own ones', (t) => {
+    const engine = loadedEngine('S');
+    const length = engine.vectorLength;
+    const middle = Math.floor(length / 2);
+    engine.computeShard(0, ...shard(2));
+    engine.reduce(0, length, [{ lane: 0, weight: 1, bytes: null }]);
+    const bytes = engine.sliceBytes(0, length);
+    engine.apply(0.1, [{ begin: 0, end: length, bytes: null }]);
+    const own = engine.snapshot();
+    engine.load(formulaSnapshot('S'), 0);
+    engine.apply(0.1, [
+      { begin: 0, end: middle, bytes: bytes.subarray(0, middle * 4) },
+      { begin: middle, end: length, bytes: bytes.subarray(middle * 4) },
+    ]);
+    t.is(engine.step, 1);
+    t.is(Buffer.compare(engine.snapshot(), own), 0);
+  });
+
+  test.serial('a snapshot taken between two steps continues to the same state', (t) => {
+    const engine = loadedEngine('RT', { times: 3 }); // some of its parameters never receive a gradient
+    step(engine, 1);
+    const between = engine.snapshot();
+    step(engine, 2);
+    const after = engine.snapshot();
+    t.not(Buffer.compare(between, after), 0);
+    engine.load(between, 1);
+    t.is(Buffer.compare(engine.snapshot(), between), 0);
+    step(engine, 2);
+    t.is(engine.step, 2);
+    t.is(Buffer.compare(engine.snapshot(), after), 0);
+  });
+
+  test.serial('a gradient that is not finite is found and named', (t) => {
+    const engine = loadedEngine('S');
+    engine.computeShard(0, ...shard(2));
+    const bytes = engine.vectorBytes(0);
+    const conv2 = buildModel('S', times)
+      .entries.slice(0, 6)
+      .reduce(
+        (sum, { shape, kind }) => sum + (kind === 'parameter' ? shape.reduce((a, b) => a * b, 1) : 0),
+        0,
+      );
+    for (const bad of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
+      new Float32Array(bytes.buffer)[conv2 + 5] = bad;
+      const { firstBad } = engine.reduce(0, engine.vectorLength, [{ lane: 0, weight: 1, bytes }]);
+      t.is(firstBad, 'V1.conv2.weight', String(bad));
+    }
+  });
+
+  test.serial('the probe depends on the model and its options, and on nothing that went before', (t) => {
+    const engine = loadedEngine('Z');
+    const probe = engine.probe();
+    t.regex(probe, /^[0-9a-f]{64}$/);
+    step(engine, 1);
+    t.is(engine.probe(), probe);
+    t.not(loadedEngine('Z', { imageSize: 32 }).probe(), probe);
+  });
+
+  test.serial('a batch norm that would see one value per channel is refused', (t) => {
+    const engine = loadedEngine('S', { imageSize: 32 });
+    const one = [formulaImages(1, 32), formulaLabels(1)] as const;
+    const error = t.throws(() => engine.computeShard(0, ...one), { instanceOf: CornetError });
+    t.is(error?.code, 'NORM_ONE_VALUE');
+    t.is(engine.evaluate(...one).count, 1, 'the running statistics need no second value');
+  });
+
+  test.serial('a tap that the model does not have is refused with the taps that it has', (t) => {
+    const engine = loadedEngine('RT');
+    const error = t.throws(() => engine.taps(shard(1)[0], ['IT.conv_input-t0']), { instanceOf: CornetError });
+    t.is(error?.code, 'OPTION_INVALID');
+    t.regex(error?.hint ?? '', /IT\.conv_input-t1/);
+  });
+
+  if (precisions.includes('bf16')) {
+    test.serial('bf16 stays close to fp32', (t) => {
+      for (const model of modelNames) {
+        const [exact, rounded] = (['fp32', 'bf16'] as const).map((precision) => {
+          const engine = loadedEngine(model, { precision });
+          return engine.computeShard(0, ...shard(4)).loss;
+        });
+        t.true(Math.abs(exact! - rounded!) < 0.05 * exact!, `${model}: ${exact} and ${rounded}`);
+        t.not(exact, rounded, `${model} really ran in bf16`);
+      }
+    });
+  }
+}

@@ -1,0 +1,8 @@
+import { whereSetUp } from '../helpers/tensorflow.ts';
+import { engineTests } from './engine-suite.ts';
+import { operationTests } from './operation-suite.ts';
+
+whereSetUp(() => {
+  operationTests('tensorflow');
+  engineTests('tensorflow', ['fp32']);
+});

@@ -1,0 +1,5 @@
+import { engineTests } from './engine-suite.ts';
+import { operationTests } from './operation-suite.ts';
+
+operationTests('torch');
+engineTests('torch', ['fp32', 'bf16']);
