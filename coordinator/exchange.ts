@@ -66,21 +66,23 @@ export class Exchange {
   vector(worker: WorkerRecord, message: UpMessage & { type: 'vector' }): void {
     const { roster, describeShard, fail } = this.#context;
     if (message.step !== this.#step.step || worker.status !== 'member') return;
-    if (message.ref === null && roster.members.length > 1) return; // nobody else could read it
+    if (message.ref === null && roster.several) return; // nobody else could read it
     const { lane, ref, loss, top1, top5, count } = message;
-    if (!this.#step.shares.some((share) => share.lane === lane)) return;
-    const shard = describeShard(message.step, lane);
+    if (!this.#step.has(lane)) return;
     const earlier = this.#step.acceptVector(lane, { worker: worker.id, ref, loss, top1, top5, count });
     if (earlier !== null) {
       const digests = `${earlier.ref?.digest} and ${ref?.digest}`;
       const who = `Workers ${earlier.worker} and ${worker.id}`;
       return fail({
         code: 'NOT_DETERMINISTIC',
-        message: `${who} computed different vectors for ${shard}: ${digests}.`,
+        message: `${who} computed different vectors for ${describeShard(message.step, lane)}: ${digests}.`,
       });
     }
-    if (loss === null) return fail({ code: 'NOT_FINITE', message: `The loss is not finite at ${shard}.` });
-    if (this.#phase === 'computing' && this.#step.missingLanes.length === 0) this.#startReduce();
+    if (loss === null) {
+      const shard = describeShard(message.step, lane);
+      return fail({ code: 'NOT_FINITE', message: `The loss is not finite at ${shard}.` });
+    }
+    if (this.#phase === 'computing' && this.#step.computed) this.#startReduce();
   }
 
   slice(worker: WorkerRecord, message: UpMessage & { type: 'slice' }): void {
@@ -106,7 +108,7 @@ export class Exchange {
   applied(worker: WorkerRecord, step: number): void {
     if (worker.status !== 'member' || worker.step !== step - 1 || step !== this.#step.step + 1) return;
     worker.step = step;
-    if (this.#behind().length === 0) this.#commit();
+    if (!this.#context.roster.anyAt(this.#step.step)) this.#commit();
     // It applied in an earlier generation, unknown to us until now: the exchange must do without it.
     else if (this.#phase !== 'applying') this.replan();
   }
@@ -125,7 +127,7 @@ export class Exchange {
 
   /** A worker is no member any more; `died`: its process ended. */
   lost(worker: string, died: boolean): void {
-    const lane = this.#phase === 'computing' ? this.#owed(worker)[0] : undefined;
+    const lane = this.#phase === 'computing' ? this.#owed().get(worker)?.[0] : undefined;
     this.#step.dropVectorsHeldBy(worker);
     if (!died || lane === undefined) return;
     const { deathsAt, describeShard, fail } = this.#context;
@@ -143,18 +145,18 @@ export class Exchange {
   replan(): void {
     this.#context.announce();
     if (this.#behind().length === 0) return this.#commit();
-    if (this.#step.missingLanes.length > 0) this.begin();
-    else this.#startReduce();
+    if (this.#step.computed) this.#startReduce();
+    else this.begin();
   }
 
   debts(): Debt[] {
     const behind = this.#behind();
     switch (this.#phase) {
       case 'computing':
-        return behind
-          .map((worker) => ({ worker, lanes: this.#owed(worker) }))
-          .filter(({ lanes }) => lanes.length > 0)
-          .map(({ worker, lanes }) => ({ worker, owes: `the vector of lane ${lanes.join(', ')}` }));
+        return [...this.#owed()].map(([worker, lanes]) => ({
+          worker,
+          owes: `the vector of lane ${lanes.join(', ')}`,
+        }));
       case 'reducing':
         return this.#step.participants
           .filter((worker) => !this.#step.hasSlice(worker))
@@ -164,17 +166,22 @@ export class Exchange {
     }
   }
 
-  /** Lanes of `worker` whose vectors are not there. */
-  #owed(worker: string): number[] {
-    const lanes = this.#context.roster.lanesAt(this.#step.step).get(worker) ?? [];
-    return lanes.filter((lane) => this.#step.missingLanes.includes(lane));
+  /** Lanes whose vectors are not there, by the worker that serves them. */
+  #owed(): Map<string, number[]> {
+    const missing = new Set(this.#step.missingLanes);
+    const owed = new Map<string, number[]>();
+    for (const [worker, lanes] of this.#context.roster.lanesAt(this.#step.step)) {
+      const those = lanes.filter((lane) => missing.has(lane));
+      if (those.length > 0) owed.set(worker, those);
+    }
+    return owed;
   }
 
   #giveJobs(): void {
     const { era, giveJob } = this.#context;
     const publish = this.#carrier();
-    for (const worker of this.#behind()) {
-      for (const lane of this.#owed(worker)) {
+    for (const [worker, lanes] of this.#owed()) {
+      for (const lane of lanes) {
         giveJob(worker, { type: 'shard', era: era(), step: this.#step.step, lane, publish });
       }
     }
@@ -200,7 +207,7 @@ export class Exchange {
   /** One member alone publishes nothing: it sums its own lanes. */
   #carrier(): CarrierName | null {
     const { roster } = this.#context;
-    return roster.members.length > 1 ? roster.carrier : null;
+    return roster.several ? roster.carrier : null;
   }
 
   /** Members that are still at the step. */

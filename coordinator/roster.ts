@@ -84,6 +84,20 @@ export class Roster {
       .map((worker) => worker.id);
   }
 
+  /** Is there a member whose state is that of `step`? */
+  anyAt(step: number): boolean {
+    for (const { status, step: at } of this.#workers.values())
+      if (status === 'member' && at === step) return true;
+    return false;
+  }
+
+  /** Are there two members or more? */
+  get several(): boolean {
+    let members = 0;
+    for (const { status } of this.#workers.values()) if (status === 'member' && ++members > 1) return true;
+    return false;
+  }
+
   /** Sockets serve when everybody, the coordinator too, is in one place. */
   get carrier(): CarrierName {
     return this.all.every(({ hello }) => hello.place === this.#common.place) ? 'local' : 'redis';

@@ -40,7 +40,10 @@ export class Step {
   readonly step: number;
   readonly shares: readonly LaneShare[];
   readonly #vectors = new Map<number, Vector>();
-  #participants: string[] = [];
+  readonly #lanes: ReadonlySet<number>;
+  #participants: readonly string[] = [];
+  /** The same, to look one up: with a thousand workers a search for each message would be felt. */
+  #participating: ReadonlySet<string> = new Set();
   readonly #slices = new Map<string, BlobRef | null>();
   readonly #rubbish: BlobRef[] = [];
 
@@ -48,6 +51,17 @@ export class Step {
     assert(shares.length > 0);
     this.step = step;
     this.shares = shares;
+    this.#lanes = new Set(shares.map(({ lane }) => lane));
+  }
+
+  /** Has the lane a part of the batch? */
+  has(lane: number): boolean {
+    return this.#lanes.has(lane);
+  }
+
+  /** Is every vector there? */
+  get computed(): boolean {
+    return this.#vectors.size === this.shares.length;
   }
 
   vector(lane: number): Vector | undefined {
@@ -84,10 +98,11 @@ export class Step {
   }
 
   /** The exchange starts (again) among `participants`; slices of an earlier generation are worth nothing. */
-  startReduce(participants: string[]): void {
+  startReduce(participants: readonly string[]): void {
     for (const ref of this.#slices.values()) if (ref !== null) this.#rubbish.push(ref);
     this.#slices.clear();
     this.#participants = participants;
+    this.#participating = new Set(participants);
   }
 
   get participants(): readonly string[] {
@@ -95,7 +110,7 @@ export class Step {
   }
 
   acceptSlice(worker: string, ref: BlobRef | null): void {
-    if (this.#participants.includes(worker)) this.#slices.set(worker, ref);
+    if (this.#participating.has(worker)) this.#slices.set(worker, ref);
   }
 
   hasSlice(worker: string): boolean {
@@ -103,7 +118,7 @@ export class Step {
   }
 
   get reduced(): boolean {
-    return this.#participants.every((worker) => this.#slices.has(worker));
+    return this.#slices.size === this.#participants.length;
   }
 
   /** Slices in participant order. */

@@ -1,6 +1,6 @@
-/** What the coordinator costs: time and CPU per step, with workers that compute nothing. */
+/** What the protocol costs: time, CPU and traffic per step, with workers that compute nothing. */
 import { fork } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -24,10 +24,12 @@ export async function benchProtocol(): Promise<Row[]> {
     for (const workers of [1, 4, 16, 64]) {
       const short = await hollowRun(data, join(folder, `short-${workers}`), workers, steps.short);
       const long = await hollowRun(data, join(folder, `long-${workers}`), workers, steps.long);
-      const cpu = (long.cpu - short.cpu) / (steps.long - steps.short);
+      const perStep = (cost: keyof Costs) => (long[cost] - short[cost]) / (steps.long - steps.short);
+      const cpu = [perStep('coordinator'), perStep('workers') / workers, perStep('redis')];
+      const kilobytes = (perStep('bytes') / 1000).toFixed(0);
       rows.push({
-        what: `step overhead with ${workers} ${workers === 1 ? 'worker' : 'workers'} that compute nothing: time, coordinator's CPU`,
-        ours: `${long.stepMilliseconds.toFixed(1)} ms, ${cpu.toFixed(1)} ms`,
+        what: `step with ${workers} ${workers === 1 ? 'worker' : 'workers'} that compute nothing: time; CPU of coordinator, each worker, Redis; Redis' traffic`,
+        ours: `${long.stepMilliseconds.toFixed(1)} ms; ${cpu.map((value) => value.toFixed(1)).join(', ')} ms; ${perStep('commands').toFixed(0)} commands, ${kilobytes} kB`,
         peer: '-',
         ratio: null,
       });
@@ -38,13 +40,22 @@ export async function benchProtocol(): Promise<Row[]> {
   return rows;
 }
 
-/** Milliseconds per step, and of CPU that the coordinator (this process) has used. */
+/** Milliseconds of CPU of the coordinator (this process), of all workers (one process) and of Redis; Redis' traffic. */
+interface Costs {
+  coordinator: number;
+  workers: number;
+  redis: number;
+  commands: number;
+  /** In both directions. */
+  bytes: number;
+}
+
 async function hollowRun(
   dataPath: string,
   outputPath: string,
   workers: number,
   maxSteps: number,
-): Promise<{ stepMilliseconds: number; cpu: number }> {
+): Promise<Costs & { stepMilliseconds: number }> {
   const redis = await PrivateRedis.start();
   try {
     const before = process.cpuUsage();
@@ -56,12 +67,36 @@ async function hollowRun(
     const script = join(packageRoot, 'dist', 'test', 'bench', 'hollow-workers.js');
     const hollow = fork(script, [redis.url, String(workers)]);
     const { imagesPerSecond } = await run;
-    hollow.kill('SIGKILL');
     const { user, system } = process.cpuUsage(before);
-    return { stepMilliseconds: (1000 * workers) / imagesPerSecond!, cpu: (user + system) / 1000 };
+    const costs = {
+      coordinator: (user + system) / 1000,
+      workers: await cpuOf(hollow.pid!),
+      ...(await costsOfRedis(redis.url)),
+    };
+    hollow.kill('SIGKILL');
+    return { stepMilliseconds: (1000 * workers) / imagesPerSecond!, ...costs };
   } finally {
     await redis.stop();
   }
+}
+
+/** Milliseconds of CPU that a process has used: proc(5), fields 14 and 15 of stat, in ticks of 10 ms. */
+async function cpuOf(pid: number): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return 10 * (Number(fields[11]) + Number(fields[12]));
+}
+
+async function costsOfRedis(url: string): Promise<Pick<Costs, 'redis' | 'commands' | 'bytes'>> {
+  const redis = await connectRedis(url, { name: 'cornet-bench', bytesNeeded: 0 });
+  const info = await redis.info();
+  redis.disconnect();
+  const field = (name: string) => Number(new RegExp(`^${name}:(.*)$`, 'm').exec(info)![1]);
+  return {
+    redis: 1000 * (field('used_cpu_sys') + field('used_cpu_user')),
+    commands: field('total_commands_processed'),
+    bytes: field('total_net_input_bytes') + field('total_net_output_bytes'),
+  };
 }
 
 /** Workers find a run by its entry in Redis. */

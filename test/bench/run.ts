@@ -3,6 +3,7 @@
  *
  *     npm run bench                        everything
  *     npm run bench -- steps --models Z,S  one part
+ *     npm run bench -- scaling             up to a thousand simulated workers: a table of its own, and docs/scaling.svg
  */
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -12,6 +13,7 @@ import { benchImages } from './images.ts';
 import { type Row, threads } from './measure.ts';
 import { benchMetrics } from './metrics.ts';
 import { benchProtocol } from './protocol.ts';
+import { benchScaling } from './scaling.ts';
 import { benchSteps } from './steps.ts';
 import { benchWholeRun } from './whole-run.ts';
 
@@ -36,6 +38,10 @@ const parts: Record<string, () => Promise<Row[]>> = {
   metrics: benchMetrics,
 };
 
+if (positionals.includes('scaling')) {
+  benchScaling();
+  process.exit();
+}
 const rows: Row[] = [];
 for (const [name, part] of Object.entries(parts)) {
   if (positionals.length === 0 || positionals.includes(name)) rows.push(...(await part()));
