@@ -207,7 +207,7 @@ export const errorTable = {
     exit: exitCodes.error,
     meaning:
       'A worker computes other bits than the run: another library, processor, card or number of threads.',
-    remedy: 'Use workers of one kind, with the libtorch and the --threads of the run.',
+    remedy: 'Use workers of one kind, with the backend, its library and the --threads of the run.',
   },
   NOT_DETERMINISTIC: {
     exit: exitCodes.error,

@@ -8,6 +8,7 @@
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { type ModelName, modelNames } from '../../shared/models/model.ts';
+import { benchBackends } from './backends.ts';
 import { benchExchange } from './exchange.ts';
 import { benchImages } from './images.ts';
 import { type Row, threads } from './measure.ts';
@@ -31,6 +32,7 @@ const pairs = Number(values.pairs);
 
 const parts: Record<string, () => Promise<Row[]>> = {
   steps: () => benchSteps(models, batch, pairs),
+  backends: () => benchBackends(models, batch, pairs),
   images: () => benchImages(pairs),
   run: () => benchWholeRun(batch, pairs),
   exchange: benchExchange,

@@ -1,5 +1,6 @@
 /** The bare training step, beside the same model in plain eager PyTorch (NCHW, fp32). */
 import type { ModelName } from '../../shared/models/model.ts';
+import type { BackendName } from '../../shared/run-config.ts';
 import { lastLine, median, pythonWith, type Row, rate, ratioOfPairs, script, threads } from './measure.ts';
 
 export interface StepTime {
@@ -12,8 +13,21 @@ export function bareStep(
   batch: number,
   steps: number,
   precision: string,
+  backend: BackendName = 'torch',
 ): Promise<StepTime> {
-  return script('bare-step.js', [model, batch, steps, precision, threads]);
+  return script('bare-step.js', [model, batch, steps, precision, threads, backend]);
+}
+
+/** Steps per process, besides those that warm up. */
+export const measuredSteps = { Z: 12, R: 3, RT: 3, S: 2 };
+
+export const speeds = (times: readonly StepTime[]): number[] => times.map((time) => time.imagesPerSecond);
+
+/** Median speed and memory; a dash where nothing was measured. */
+export function shown(times: readonly StepTime[]): string {
+  if (times.length === 0) return '-';
+  const megabytes = median(times.map((time) => time.peakMegabytes));
+  return `${rate(median(speeds(times)))}, ${Math.round(megabytes)} MB`;
 }
 
 export async function benchSteps(models: readonly ModelName[], batch: number, pairs: number): Promise<Row[]> {
@@ -23,7 +37,7 @@ export async function benchSteps(models: readonly ModelName[], batch: number, pa
   }
   const rows: Row[] = [];
   for (const model of models) {
-    const steps = { Z: 12, R: 3, RT: 3, S: 2 }[model];
+    const steps = measuredSteps[model];
     const peer: StepTime[] = [];
     const ours = { fp32: [] as StepTime[], bf16: [] as StepTime[] };
     for (let pair = 0; pair < pairs; pair++) {
@@ -40,11 +54,6 @@ export async function benchSteps(models: readonly ModelName[], batch: number, pa
         ours[precision].push(await bareStep(model, batch, steps, precision));
       }
     }
-    const speeds = (times: StepTime[]) => times.map((time) => time.imagesPerSecond);
-    const shown = (times: StepTime[]) =>
-      times.length === 0
-        ? '-'
-        : `${rate(median(speeds(times)))}, ${Math.round(median(times.map((time) => time.peakMegabytes)))} MB`;
     for (const precision of ['fp32', 'bf16'] as const) {
       rows.push({
         what: `CORnet-${model}, bare step, batch ${batch}, ${precision} / PyTorch eager fp32`,

@@ -1,17 +1,11 @@
 /** Tests that need the tensorflow backend, which is no part of the default set-up. */
-
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import test from 'ava';
 import { CornetError } from '../../shared/errors.ts';
-import { setUpCaches } from '../../worker/addon-file.ts';
-import { loadTfjs } from '../../worker/backend/tensorflow/tfjs.ts';
-
-const setUp = setUpCaches().some((cache) => existsSync(join(cache, 'tensorflow', 'addon', 'current')));
+import { findTfjs, loadTfjs } from '../../worker/backend/tensorflow/tfjs.ts';
 
 /** Registers `tests` where the backend was set up, and otherwise the one that an error says how to. */
 export function whereSetUp(tests: () => void): void {
-  if (setUp) return tests();
+  if (findTfjs() !== null) return tests();
   test('the tensorflow backend, which is not set up here, says how to get it', (t) => {
     const error = t.throws(() => loadTfjs(1), { instanceOf: CornetError });
     t.is(error?.code, 'BACKEND_UNAVAILABLE');

@@ -94,14 +94,19 @@ export function libraryFingerprint(): string {
   return current.split('-')[0]!;
 }
 
-/** Where set-up has put the package. */
+/** Where set-up has put the package; null: it was not asked to. */
+export function findTfjs(): string | null {
+  return folders().find((folder) => existsSync(join(folder, 'addon', 'current'))) ?? null;
+}
+
 function tensorflowFolder(): string {
-  const folders = setUpCaches().map((cache) => join(cache, 'tensorflow'));
-  const found = folders.find((folder) => existsSync(join(folder, 'addon', 'current')));
-  if (found !== undefined) return found;
+  const found = findTfjs();
+  if (found !== null) return found;
   throw new CornetError(
     'BACKEND_UNAVAILABLE',
-    `The tensorflow backend has not been set up: there is no addon in ${folders.join(' or ')}.`,
+    `The tensorflow backend has not been set up: there is no addon in ${folders().join(' or ')}.`,
     { hint },
   );
 }
+
+const folders = (): string[] => setUpCaches().map((cache) => join(cache, 'tensorflow'));
