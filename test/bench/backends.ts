@@ -1,15 +1,19 @@
 /** The bare training step in fp32 on TensorFlow, beside the same on libtorch. */
 import type { ModelName } from '../../shared/models/model.ts';
+import { findTfjs } from '../../worker/backend/tensorflow/tfjs.ts';
 import { type Row, ratioOfPairs } from './measure.ts';
 import { bareStep, measuredSteps, type StepTime, shown, speeds } from './steps.ts';
 
-/** Where the tensorflow backend was set up: `deploy/setup.sh --backend tensorflow`. */
 export async function benchBackends(
   models: readonly ModelName[],
   batch: number,
   pairs: number,
 ): Promise<Row[]> {
   const rows: Row[] = [];
+  if (findTfjs() === null) {
+    console.log('TensorFlow is not set up (deploy/setup.sh --backend tensorflow) and left out.');
+    return rows;
+  }
   for (const model of models) {
     const times = { torch: [] as StepTime[], tensorflow: [] as StepTime[] };
     for (let pair = 0; pair < pairs; pair++) {
