@@ -119,6 +119,7 @@ export class Conductor {
     this.#listen().catch((error) => this.#fail(error));
     const look = oneAtATime(() => this.#look());
     const heart = setInterval(() => {
+      this.#parts.outages.look();
       this.#parts.display.waiting(this.#parts.outages.sentence ?? run.sentence);
       look().catch((error) => this.#fail(error));
     }, timeouts.beat);
@@ -185,9 +186,11 @@ export class Conductor {
 
   /** What is due at every heartbeat. */
   async #look(): Promise<void> {
-    const { run, redis, config, display, observer } = this.#parts;
+    const { run, redis, config, display, observer, outages } = this.#parts;
     const asked = performance.now();
+    outages.asked();
     const { term, era } = await this.#keys.look();
+    outages.answered();
     observer.redisAnswered((performance.now() - asked) / 1000);
     if (term > run.era.term) return this.#takenOver();
     if (era === null) this.tell({ type: 'redis-replaced' });

@@ -108,7 +108,7 @@ export const errorTable = {
     exit: exitCodes.usage,
     meaning: 'The address of Redis cannot be understood.',
     remedy:
-      'Write redis://[user:password@]host[:port][/db], rediss://... for TLS, or unix:///path/to/redis.sock.',
+      'Write redis://[user:password@]host[:port][/db], rediss://host[?ca=/path/ca.pem] for TLS, or unix:///path/to/redis.sock.',
   },
   REDIS_UNREACHABLE: {
     exit: exitCodes.error,

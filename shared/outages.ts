@@ -1,6 +1,6 @@
 /** What is said while Redis is away, and of errors that are no outage. */
 import type { Redis } from 'ioredis';
-import { distinctErrors } from './defaults.ts';
+import { distinctErrors, timeouts } from './defaults.ts';
 import { redactUrl } from './redis.ts';
 
 /** Codes of errno(3) and getaddrinfo(3) that mean: there is no way to the server at the moment. */
@@ -19,7 +19,7 @@ export function isOutage(error: Error & { code?: unknown }): boolean {
 }
 
 /**
- * One sentence when Redis goes away and one when it is back, however many connections a process has and however
+ * One sentence when Redis goes away or falls silent, and one when it is back, however many connections a process has and however
  * often each of them tries. Closing a connection on purpose says nothing. An error that is no outage is named once.
  */
 export class OutageLog {
@@ -29,6 +29,9 @@ export class OutageLog {
   readonly #away = new Set<Redis>();
   readonly #named = new Set<string>();
   #since = 0;
+  /** When a question was put that has no answer yet, and whether that was said. */
+  #askedAt: number | null = null;
+  #silent = false;
 
   /**
    * @param url shown without its password
@@ -47,9 +50,32 @@ export class OutageLog {
 
   /** Why everybody waits, and since when; null while Redis is there. */
   get sentence(): string | null {
-    if (!this.away) return null;
-    const seconds = ((this.#now() - this.#since) / 1000).toFixed(1);
-    return `Redis at ${this.#url} has been away for ${seconds} s: everybody waits for it, and nobody is judged meanwhile.`;
+    const meanwhile = 'everybody waits for it, and nobody is judged meanwhile';
+    if (this.away) return `Redis at ${this.#url} has been away for ${this.#for(this.#since)}: ${meanwhile}.`;
+    if (!this.#silent) return null;
+    return `Redis at ${this.#url} has not answered for ${this.#for(this.#askedAt!)}: ${meanwhile}.`;
+  }
+
+  /** A question was put to Redis. */
+  asked(): void {
+    this.#askedAt ??= this.#now();
+  }
+
+  /** Its answer is here. */
+  answered(): void {
+    if (this.#silent) {
+      this.#log('info', `Redis at ${this.#url} answers again after ${this.#for(this.#askedAt!)}.`);
+    }
+    this.#askedAt = null;
+    this.#silent = false;
+  }
+
+  /** Call it now and then: a server that stands still closes no connection. */
+  look(): void {
+    if (this.#askedAt === null || this.#silent || this.away) return;
+    if (this.#now() - this.#askedAt < timeouts.redisSilence) return;
+    this.#silent = true;
+    this.#log('warn', `Redis at ${this.#url} does not answer; waiting for it.`);
   }
 
   watch(redis: Redis): void {
@@ -78,7 +104,10 @@ export class OutageLog {
 
   #back(redis: Redis): void {
     if (!this.#away.delete(redis) || this.#away.size > 0) return;
-    const seconds = ((this.#now() - this.#since) / 1000).toFixed(1);
-    this.#log('info', `Redis at ${this.#url} is back after ${seconds} s.`);
+    this.#log('info', `Redis at ${this.#url} is back after ${this.#for(this.#since)}.`);
+  }
+
+  #for(since: number): string {
+    return `${((this.#now() - since) / 1000).toFixed(1)} s`;
   }
 }

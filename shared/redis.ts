@@ -1,4 +1,5 @@
 /** Connections to Redis: made in bounded time, checked before a run relies on them, never loud during an outage. */
+import { readFileSync } from 'node:fs';
 import { Redis, type RedisOptions, ReplyError } from 'ioredis';
 import { redisRetry, timeouts } from './defaults.ts';
 import { CornetError } from './errors.ts';
@@ -18,7 +19,7 @@ export function redactUrl(url: string): string {
 
 /**
  * ioredis options for a URL, fit for BullMQ too: a command waits as long as Redis is away.
- * @param url `redis://[user:password@]host[:port][/db]`, `rediss://…` (TLS), `unix:///path` or `/path` (socket)
+ * @param url `redis://[user:password@]host[:port][/db]`, `rediss://…[?ca=<file>]` (TLS), `unix:///path` or `/path` (socket)
  * @throws CornetError REDIS_URL_INVALID
  */
 export function redisOptions(url: string): RedisOptions & { maxRetriesPerRequest: null } {
@@ -57,8 +58,20 @@ function addressOf(url: string): RedisOptions {
     host: parsed.hostname.replace(/^\[(.*)\]$/, '$1'),
     ...(parsed.port === '' ? {} : { port: Number(parsed.port) }),
     ...(db === '' ? {} : { db: Number(db) }),
-    ...(kind === 'rediss:' ? { tls: {} } : {}),
+    ...(kind === 'rediss:' ? { tls: tlsOf(parsed) } : {}),
   };
+}
+
+/** `?ca=<file>`: who signs the server's certificate, when it is nobody that the system trusts. */
+function tlsOf(url: URL): { ca?: string } {
+  const file = url.searchParams.get('ca');
+  if (file === null) return {};
+  try {
+    return { ca: readFileSync(file, 'utf8') };
+  } catch (cause) {
+    const message = `The file ${file} that the Redis URL names as its CA cannot be read: ${(cause as Error).message}.`;
+    throw new CornetError('REDIS_URL_INVALID', message, { cause });
+  }
 }
 
 export interface ConnectOptions {
@@ -147,9 +160,11 @@ function connectError(error: unknown, url: string): unknown {
     const message = `The Redis at ${url} refuses: ${error.message}.`;
     return new CornetError('REDIS_REFUSED', message, { cause: error });
   }
-  return new CornetError('REDIS_UNREACHABLE', `The Redis at ${url} cannot be used: ${error.message}.`, {
-    cause: error,
-  });
+  const message = `The Redis at ${url} cannot be used: ${error.message}.`;
+  const distrusted = /\bcertificate\b|ALTNAME/i.test(error.message);
+  const hint =
+    'Name the file of the CA that signed its certificate: rediss://host?ca=/path/to/ca.pem (the host as in the certificate).';
+  return new CornetError('REDIS_UNREACHABLE', message, { cause: error, ...(distrusted ? { hint } : {}) });
 }
 
 /** What Redis answers to a user whom it does not know, or who may not do that. */

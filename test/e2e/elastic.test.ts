@@ -1,0 +1,193 @@
+/** What happens to the workers and to Redis in the middle of a run changes no byte of the last checkpoint. */
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import test, { type ExecutionContext } from 'ava';
+import { Redis } from 'ioredis';
+import { timeouts } from '../../shared/defaults.ts';
+import { names, upMessage } from '../../shared/protocol.ts';
+import { TestRedis } from '../helpers/redis.ts';
+import {
+  type Command,
+  checkpoint,
+  metricsOf,
+  Stage,
+  tinyImages,
+  tinyRun,
+  tinySteps,
+  trainedSteps,
+  until,
+} from '../helpers/run.ts';
+
+const lanes = ['--lanes', '4'];
+const everyStep = Array.from({ length: tinySteps }, (_, i) => i + 1);
+let shared: { folder: string; images: string; weights: Buffer; metrics: Record<string, number>[] };
+
+test.before(async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'cornet-test-'));
+  shared = { folder, images: await tinyImages(folder), weights: Buffer.alloc(0), metrics: [] };
+});
+
+test.after.always(() => rmSync(shared.folder, { recursive: true }));
+
+interface Play {
+  stage: Stage;
+  output: string;
+  run: Command;
+}
+
+/** Starts a run with so many local workers. */
+function play(t: ExecutionContext, workers: number, env: NodeJS.ProcessEnv = {}): Play {
+  const stage = new Stage(t);
+  const output = join(stage.folder, 'run');
+  const argv = [...tinyRun(shared.images), ...lanes, '--cpu-workers', String(workers), '-o', output];
+  return { stage, output, run: stage.start('coordinator', argv, env) };
+}
+
+/** The run ends as the undisturbed one did. */
+async function assertSame(t: ExecutionContext, { output, run }: Play): Promise<void> {
+  t.is(await run.ended, 0, run.stdout + run.stderr);
+  t.deepEqual(trainedSteps(output), everyStep);
+  t.deepEqual(metricsOf(output), shared.metrics);
+  t.true(checkpoint(output, tinySteps).equals(shared.weights));
+}
+
+/** Ids of the workers that have said hello, as Redis holds it: they wait for a coordinator that stands still. */
+async function greetings(url: string, output: string): Promise<string[]> {
+  const { run } = JSON.parse(readFileSync(join(output, 'config.json'), 'utf8')) as { run: string };
+  const redis = new Redis(url.replace('unix://', ''));
+  try {
+    const entries = await redis.xrange(names.up(run), '-', '+');
+    const messages = entries.map(([, [, text]]) => upMessage.safeParse(JSON.parse(text!)));
+    return messages.flatMap(({ data }) => (data?.type === 'hello' ? [data.worker] : []));
+  } finally {
+    redis.disconnect();
+  }
+}
+
+test.serial('four lanes on a single worker: the run that all others are compared with', async (t) => {
+  const single = play(t, 1);
+  t.is(await single.run.ended, 0, single.run.stderr);
+  t.deepEqual(trainedSteps(single.output), everyStep);
+  shared.metrics = metricsOf(single.output);
+  shared.weights = checkpoint(single.output, tinySteps);
+});
+
+for (const [workers, how] of [
+  [2, 'two each'],
+  [3, 'one of them serves two'],
+  [4, 'one each'],
+  [6, 'two of them are spares'],
+] as const) {
+  test.serial(`four lanes on ${workers} workers (${how}) give the same bytes`, async (t) => {
+    await assertSame(t, play(t, workers));
+  });
+}
+
+test.serial('workers from elsewhere join in mid-run and leave again', async (t) => {
+  const redis = await TestRedis.start(t);
+  const env = { CORNET_REDIS_URL: redis.url };
+  const played = play(t, 1, env);
+  const { stage, output, run } = played;
+  await run.untilStep(output, 2);
+  run.signal('SIGSTOP'); // so that the newcomers find it in mid-run, however long they take to start
+  const guests = Array.from({ length: 4 }, () => stage.start('worker', ['start'], env));
+  await until('all have said hello', async () => (await greetings(redis.url, output)).length === 5);
+  run.signal('SIGCONT');
+  await run.until('all are there', () => run.stdout.split(' is there.').length - 1 === 5);
+  const present = trainedSteps(output).length;
+  await run.untilStep(output, present + 2);
+  for (const guest of guests.slice(0, 3)) guest.signal('SIGTERM');
+  for (const guest of guests.slice(0, 3)) t.is(await guest.ended, 0, guest.stderr);
+  await assertSame(t, played);
+  t.is(run.stdout.split(/is dropped: it left \(received SIGTERM\)/).length - 1, 3);
+  t.is(await guests[3]!.ended, 0);
+});
+
+test.serial(
+  'a worker that stands still is replaced, and when it wakes up it joins under a new id',
+  async (t) => {
+    const redis = await TestRedis.start(t);
+    const played = play(t, 2, { CORNET_REDIS_URL: redis.url });
+    const { stage, output, run } = played;
+    await run.untilStep(output, 3);
+    const sleeper = stage.processes('worker/main.js')[0]!;
+    process.kill(sleeper, 'SIGSTOP');
+    await run.until('it is dropped', () =>
+      /is dropped: not heard for \d\.\d s \(limit 5\.0 s\)/.test(run.stdout),
+    );
+    run.signal('SIGSTOP'); // so that it finds the run in progress
+    process.kill(sleeper, 'SIGCONT');
+    await until('it has said hello again', async () => (await greetings(redis.url, output)).length === 3);
+    run.signal('SIGCONT');
+    await run.until('it is there again', () => run.stdout.split(' is there.').length - 1 === 3);
+    await assertSame(t, played);
+    const joined = [...run.stdout.matchAll(/Worker (\S+) \(\S+, process (\d+),.* is there\./g)];
+    const ids = joined.filter(([, , pid]) => Number(pid) === sleeper).map(([, id]) => id);
+    t.is(new Set(ids).size, 2, run.stdout);
+  },
+);
+
+test.serial('all workers die in one step: the run goes on from its last checkpoint', async (t) => {
+  const played = play(t, 2);
+  const { stage, output, run } = played;
+  await run.untilStep(output, 10);
+  run.signal('SIGSTOP'); // so that it hears of both deaths at once
+  stage.kill('worker/main.js');
+  run.signal('SIGCONT');
+  await assertSame(t, played);
+  t.regex(run.stdout, /No worker is left: going back to the last checkpoint/);
+});
+
+test.serial('a private redis-server that dies is started again, and the run goes on', async (t) => {
+  const played = play(t, 2);
+  const { stage, output, run } = played;
+  await run.untilStep(output, 3);
+  stage.kill('redis-server');
+  await assertSame(t, played);
+  t.regex(
+    run.stdout,
+    /The private redis-server is gone: it was ended by SIGKILL\. It is started again, empty\./,
+  );
+  t.regex(run.stdout, /Redis came back empty: everybody reports the step it holds\./);
+  t.notRegex(run.stdout, /is dropped/);
+});
+
+test.serial(
+  'Redis is killed and comes back empty, then stands still for longer than the member timeout',
+  async (t) => {
+    const redis = await TestRedis.start(t);
+    const played = play(t, 2, { CORNET_REDIS_URL: redis.url });
+    const { output, run } = played;
+    await run.untilStep(output, 3);
+    await redis.kill();
+    await run.until('it is away', () => /Redis at unix:\S+ is away/.test(run.stdout));
+    await redis.start();
+    await run.until('it is back', () => /everybody reports the step it holds/.test(run.stdout));
+    await run.untilStep(output, trainedSteps(output).length + 1);
+    redis.pause();
+    // The pause is what is tested: anybody who was judged by a clock that ran meanwhile would be dropped.
+    await sleep(timeouts.member + 2 * timeouts.beat);
+    redis.resume();
+    await assertSame(t, played);
+    t.regex(run.stdout, /Redis at unix:\S+ does not answer; waiting for it\./);
+    t.regex(run.stdout, /Redis at unix:\S+ answers again after \d\.\d s\./);
+    t.notRegex(run.stdout, /is dropped/);
+  },
+);
+
+test.serial('a shard at which three workers die ends the run, and is named with its samples', async (t) => {
+  const { output, run } = play(t, 1, { CORNET_FAULT: 'computing@2:0' });
+  const marker = join(output, 'fault');
+  for (let death = 1; death < 3; death++) {
+    await run.until(`worker ${death} has died`, () => existsSync(marker));
+    rmSync(marker); // a fault happens once per marker
+    await run.until('its successor is there', () => run.stdout.split(' is there.').length - 1 === death + 1);
+  }
+  t.is(await run.ended, 1);
+  t.regex(
+    run.stderr,
+    /^error: 3 workers died, one after the other, at step 2, lane 0 \(epoch 0, samples \d+, \d+\)\. \[POISON_SHARD\]\n/,
+  );
+});
