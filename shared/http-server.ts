@@ -63,7 +63,7 @@ export class HttpServer {
 
   /** `host:port`, as a URL has it. */
   get address(): string {
-    return `${this.#host.includes(':') ? `[${this.#host}]` : this.#host}:${this.port}`;
+    return `${inUrl(this.#host)}:${this.port}`;
   }
 
   /**
@@ -73,6 +73,15 @@ export class HttpServer {
   serve(routes: readonly Route[], failed: (path: string, error: unknown) => void): void {
     this.#routes = [...routes, health];
     this.#failed = failed;
+  }
+
+  /**
+   * `host:port` for others.
+   * @param seen a name or address by which they reach this machine: counts where the server listens on all of them
+   */
+  addressFor(seen: string): string {
+    if (this.#host !== '0.0.0.0' && this.#host !== '::') return this.address;
+    return `${inUrl(seen)}:${this.port}`;
   }
 
   /** Ends at once; answers that are under way (an event stream) are cut off. */
@@ -125,6 +134,11 @@ export function respond(
     'X-Content-Type-Options': 'nosniff',
   });
   response.end(body);
+}
+
+/** As a URL has a host. */
+function inUrl(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
 }
 
 function cannotListen(error: NodeJS.ErrnoException, host: string, port: number): CornetError {

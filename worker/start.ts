@@ -1,4 +1,5 @@
 /** From the command's options to a worker at work. */
+import type { Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import type { Redis } from 'ioredis';
@@ -96,7 +97,7 @@ export async function startWorker(options: WorkerOptions): Promise<number> {
     numerics,
     probe,
     vectorLength,
-    ...(http === null ? {} : { metrics: http.address }),
+    ...(http === null ? {} : { metrics: http.addressFor(seenAs(redis)) }),
   });
   const now = () => performance.now();
   const metrics = new Metrics(now);
@@ -143,6 +144,13 @@ export async function startWorker(options: WorkerOptions): Promise<number> {
   for (const connection of [redis, blobRedis, readerRedis]) connection.disconnect();
   if (error !== null) throw error;
   return exitCodes.complete;
+}
+
+/** The address by which this machine reaches Redis; others are likely to reach it by the same. */
+function seenAs(redis: Redis): string {
+  const { localAddress } = redis.stream as Socket;
+  const address = localAddress?.replace(/^::ffff:/, '');
+  return address === undefined || /^(127\.|::1$)/.test(address) ? hostname() : address;
 }
 
 /** Metrics are no reason not to work, unless somebody asked where they are to be. */

@@ -1,5 +1,6 @@
 /** `/service-discovery`: all that is to be scraped, for Prometheus' http_sd_config. */
 import { hostname } from 'node:os';
+import { placeOfThisProcess } from '../../shared/carriers.ts';
 import { type Route, respond } from '../../shared/http-server.ts';
 import type { Hello } from '../../shared/protocol.ts';
 
@@ -11,21 +12,20 @@ export interface TargetGroup {
 /**
  * The coordinator is found under the address that it was asked under, a worker under the one that it announced.
  * @param workers of the moment
- * @param here the name of this host
+ * @param here this host, as its own `hello` would name it
  */
 export function targetGroups(
   asked: string,
   run: string,
-  workers: readonly { id: string; hello: Pick<Hello, 'host' | 'metrics' | 'numerics'> }[],
-  here: string,
+  workers: readonly { id: string; hello: Pick<Hello, 'host' | 'place' | 'metrics' | 'numerics'> }[],
+  here: Pick<Hello, 'host' | 'place'>,
 ): TargetGroup[] {
   const coordinator = {
     targets: [asked],
-    labels: { role: 'coordinator', __meta_cornet_run: run, __meta_cornet_host: here },
+    labels: { role: 'coordinator', __meta_cornet_run: run, __meta_cornet_host: here.host },
   };
   const others = workers.flatMap(({ id, hello }) => {
-    const target = reachable(hello, here);
-    if (target === null) return [];
+    if (hello.metrics === undefined || !isReachable(hello.metrics, hello.place === here.place)) return [];
     const labels = {
       role: 'worker',
       __meta_cornet_run: run,
@@ -33,19 +33,14 @@ export function targetGroups(
       __meta_cornet_worker: id,
       __meta_cornet_device: hello.numerics.device,
     };
-    return [{ targets: [target], labels }];
+    return [{ targets: [hello.metrics], labels }];
   });
   return [coordinator, ...others];
 }
 
-/** Where a worker's metrics are from elsewhere; null: nowhere. */
-function reachable({ host, metrics }: Pick<Hello, 'host' | 'metrics'>, here: string): string | null {
-  if (metrics === undefined) return null;
-  const colon = metrics.lastIndexOf(':');
-  const [name, port] = [metrics.slice(0, colon), metrics.slice(colon + 1)];
-  if (name === '0.0.0.0' || name === '[::]') return `${host}:${port}`;
-  const loopback = name === 'localhost' || name === '[::1]' || name.startsWith('127.');
-  return loopback && host !== here ? null : metrics; // another machine's 127.0.0.1 would be this one's
+/** Another machine's 127.0.0.1 would be this one's. */
+function isReachable(address: string, isHere: boolean): boolean {
+  return isHere || !/^(127\.|localhost:|\[::1\])/.test(address);
 }
 
 /** @param address of the coordinator, for a client that does not say whom it asks */
@@ -54,11 +49,12 @@ export function serviceDiscovery(
   run: string,
   workers: () => Parameters<typeof targetGroups>[2],
 ): Route {
+  const here = { host: hostname(), place: placeOfThisProcess() };
   return {
     method: 'GET',
     path: '/service-discovery',
     handler: ({ message }, response) => {
-      const groups = targetGroups(message.headers.host ?? address, run, workers(), hostname());
+      const groups = targetGroups(message.headers.host ?? address, run, workers(), here);
       respond(response, 200, JSON.stringify(groups), 'application/json');
     },
   };

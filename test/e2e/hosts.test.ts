@@ -1,7 +1,9 @@
 /** Several hosts for real: network namespaces, each with its own copy of the images under a path of its own. */
+import { execFile } from 'node:child_process';
 import { cpSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
 import { makeHosts, type TestHost, whyNoHosts } from '../helpers/networks.ts';
 import { TestRedis } from '../helpers/redis.ts';
@@ -46,14 +48,22 @@ class Site {
   }
 
   /** Starts a worker and waits until it has joined. */
-  async worker(host: TestHost): Promise<Command> {
+  async worker(host: TestHost, options: readonly string[] = []): Promise<Command> {
     const images = join(this.stage.folder, `disk-of-worker-${++this.#workers}`, 'imagenet');
     mkdirSync(images, { recursive: true });
     cpSync(this.#images, images, { recursive: true });
     const joined = this.printed(' is there.');
-    const worker = this.stage.start('worker', ['start', '--data-path', images], this.env, host.enter);
+    const argv = ['start', '--data-path', images, ...options];
+    const worker = this.stage.start('worker', argv, this.env, host.enter);
     await worker.until('it has joined', () => this.printed(' is there.') > joined);
     return worker;
+  }
+
+  /** What a client on the coordinator's host is answered. */
+  async get(url: string): Promise<string> {
+    const script = 'fetch(process.argv[1]).then(async (answer) => console.log(await answer.text()))';
+    const [program, ...argv] = [...this.hosts[0]!.enter, process.execPath, '-e', script, url];
+    return (await promisify(execFile)(program!, argv)).stdout;
   }
 
   /** How often the coordinator has printed a text. */
@@ -93,8 +103,14 @@ onHosts(
   async (t) => {
     const site = await Site.open(t, 2);
     const [, left, right] = site.hosts as [TestHost, TestHost, TestHost];
-    const workers = [await site.worker(left), await site.worker(right)];
+    const workers = [await site.worker(left, ['--metrics-host', '0.0.0.0']), await site.worker(right)];
     await site.further(3);
+    // One shows its metrics to others, and is found; what the other shows on its own loopback, nobody can reach.
+    const discovered = JSON.parse(await site.get('http://127.0.0.1:9464/service-discovery'));
+    const targets = discovered.map((group: { targets: string[] }) => group.targets[0]!);
+    t.deepEqual([targets.length, targets[0]], [2, '127.0.0.1:9464']);
+    t.true(targets[1].startsWith(`${left.address}:`));
+    t.regex(await site.get(`http://${targets[1]}/metrics`), /^cornet_worker_step\{.*\} \d+$/m);
     for (const [cut, heal] of [
       [() => right.unplug(), () => right.plug()],
       [() => right.cut(), () => right.heal()],

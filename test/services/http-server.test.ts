@@ -71,6 +71,14 @@ test('a taken port and a foreign address are refused with a sentence', async (t)
   await t.throwsAsync(HttpServer.listen('192.0.2.1', 0), { code: 'PORT_UNAVAILABLE' });
 });
 
+test('a server on all addresses goes by the one that others see, any other by its own', async (t) => {
+  const everywhere = await HttpServer.listen('0.0.0.0', 0);
+  t.teardown(() => everywhere.close());
+  t.is(everywhere.addressFor('2001:db8::7'), `[2001:db8::7]:${everywhere.port}`);
+  const { http } = await serving(t);
+  t.is(http.addressFor('192.0.2.7'), http.address);
+});
+
 test('closing ends open connections: an event stream, and a client that never asked', async (t) => {
   const { http, base } = await serving(t);
   const stream = await fetch(`${base}/endless`);

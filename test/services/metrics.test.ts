@@ -12,27 +12,26 @@ import { temporaryFolder } from '../helpers/temporary.ts';
 const numerics = { backend: 'torch', version: '0', device: 'cpu', processor: 'a CPU', threads: 1 };
 
 test('service discovery lists the coordinator as it was asked, and every worker that can be reached', (t) => {
-  const worker = (id: string, host: string, metrics?: string) => ({
+  const worker = (id: string, place: string, metrics?: string) => ({
     id,
-    hello: { host, numerics, ...(metrics === undefined ? {} : { metrics }) },
+    hello: { host: 'a name', place, numerics, ...(metrics === undefined ? {} : { metrics }) },
   });
   const workers = [
     worker('local', 'here', '127.0.0.1:4001'),
-    worker('everywhere', 'there', '0.0.0.0:4002'),
-    worker('everywhere in version 6', 'there', '[::]:4003'),
-    worker('named', 'there', 'there.example:4004'),
-    worker('hidden', 'there', '127.0.0.1:4005'),
-    worker('mute', 'there'),
+    worker('remote', 'there', '192.0.2.7:4002'),
+    worker('named', 'there', 'there.example:4003'),
+    worker('hidden', 'there', '127.0.0.1:4004'),
+    worker('hidden in version 6', 'there', '[::1]:4005'),
+    worker('mute', 'here'),
   ];
-  const groups = targetGroups('asked.example:9464', 'r', workers, 'here');
+  const groups = targetGroups('asked.example:9464', 'r', workers, { host: 'head', place: 'here' });
   t.deepEqual(
     groups.map(({ targets, labels }) => [...targets, labels.role, labels.__meta_cornet_worker]),
     [
       ['asked.example:9464', 'coordinator', undefined],
       ['127.0.0.1:4001', 'worker', 'local'],
-      ['there:4002', 'worker', 'everywhere'],
-      ['there:4003', 'worker', 'everywhere in version 6'],
-      ['there.example:4004', 'worker', 'named'],
+      ['192.0.2.7:4002', 'worker', 'remote'],
+      ['there.example:4003', 'worker', 'named'],
     ],
   );
 });

@@ -1,6 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import test from 'ava';
+import { defineRunMetrics } from '../../coordinator/metrics/run-metrics.ts';
+import { Metrics } from '../../shared/metrics.ts';
+import { defineWorkerMetrics } from '../../worker/metrics.ts';
 import { dashboards, expressions } from '../helpers/dashboards.ts';
 import { coordinatorMetrics, metricsPage, metricsPagePath, workerMetrics } from '../helpers/metrics-page.ts';
 import { promtool } from '../helpers/prometheus.ts';
@@ -78,6 +81,17 @@ testWithPromtool('alerts fire after their time, and not for a run at work', (t) 
     execFileSync(promtool!, ['test', 'rules', 'test/fixtures/alert-cases.yml'], { encoding: 'utf8' }),
     /SUCCESS/,
   );
+});
+
+testWithPromtool("our own metrics are named as Prometheus' lint wants it", async (t) => {
+  for (const define of [defineRunMetrics, defineWorkerMetrics]) {
+    const metrics = new Metrics(() => 0);
+    const common = metrics.registry.getMetricsAsArray().map(({ name }) => name);
+    define(metrics);
+    for (const name of common) metrics.registry.removeSingleMetric(name); // prom-client's own are as they are
+    const input = await metrics.registry.metrics();
+    t.is(execFileSync(promtool!, ['check', 'metrics'], { input, encoding: 'utf8' }), '');
+  }
 });
 
 testWithPromtool('Prometheus accepts the configuration and the rules that are shipped', (t) => {
