@@ -303,6 +303,7 @@ test_packages() {
 chromium chromium
 ip iproute2
 kubectl kubernetes-client
+openssl openssl
 shellcheck shellcheck
 TEXT
   ((${#missing[@]} > 0)) || return 0
