@@ -1,3 +1,4 @@
+import { cpSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import ava from 'ava';
 import { HttpServer } from '../../shared/http-server.ts';
@@ -50,10 +51,12 @@ async function workerOnCard(
 test('every panel shows data of a run of two workers, and every alert fires where it should', async (t) => {
   const stage = new Stage(t);
   const images = await tinyImages(stage.folder);
-  const shape = [...tinyRun(images), '--epochs', '1000', '--metrics-port', '0'];
+  const copy = join(stage.folder, 'copy');
+  cpSync(images, copy, { recursive: true });
+  const shape = (data: string) => [...tinyRun(data), '--epochs', '1000', '--metrics-port', '0'];
   const often = ['--save-model-secs', '1'];
   const local = stage.start('coordinator', [
-    ...[...shape, ...often, '--cpu-workers', '2'],
+    ...[...shape(images), ...often, '--cpu-workers', '2'],
     ...['-o', join(stage.folder, 'local')],
   ]);
   // Another run, with a learning rate that nothing survives, waits for its worker until Prometheus knows it.
@@ -61,7 +64,7 @@ test('every panel shows data of a run of two workers, and every alert fires wher
   const env = { CORNET_REDIS_URL: redis.url };
   const blowsUp = stage.start(
     'coordinator',
-    [...shape, '--lr', '1e30', '--cpu-workers', '0', '-o', join(stage.folder, 'blows-up')],
+    [...shape(copy), '--lr', '1e30', '--cpu-workers', '0', '-o', join(stage.folder, 'blows-up')],
     env,
   );
   const [first, second] = [await announced(local), await announced(blowsUp)];
@@ -109,6 +112,11 @@ test('every panel shows data of a run of two workers, and every alert fires wher
   await until('no update is an alert', fires('CornetStandsStill', first.run));
   await until('an old checkpoint is an alert', fires('CornetCheckpointTooOld', first.run));
   await until('members that flap are an alert', fires('CornetMembersFlap', first.run));
+  // They go on, and find that a disk has lost the pictures.
+  for (const name of readdirSync(images, { recursive: true, encoding: 'utf8' })) {
+    const path = join(images, name);
+    if (statSync(path).isFile()) writeFileSync(path, Buffer.alloc(statSync(path).size));
+  }
   for (const pid of workers) process.kill(pid, 'SIGCONT');
   const worker = stage.start('worker', ['start'], env);
   const failed = fires('CornetRunFailed', first.run);
@@ -119,7 +127,7 @@ test('every panel shows data of a run of two workers, and every alert fires wher
   await until('a loss that is not finite is an alert', fires('CornetLossNotFinite', second.run));
   t.false(await fires('CornetRunFailed', second.run)());
   t.is(await local.ended, 1);
-  t.regex(local.stderr, /\[REDIS_SERVER_FAILED\]/);
+  t.regex(local.stderr, /\[IMAGE_UNREADABLE\]/);
   t.is(await blowsUp.ended, 1);
   t.regex(blowsUp.stderr, /\[NOT_FINITE\]/);
   t.is(await worker.ended, 0, worker.stderr);
