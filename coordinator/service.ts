@@ -13,7 +13,7 @@ import type { HttpServer } from '../shared/http-server.ts';
 import { buildModel } from '../shared/models/family.ts';
 import { OutageLog } from '../shared/outages.ts';
 import { names } from '../shared/protocol.ts';
-import { connectRedis, redactUrl, redisOptions } from '../shared/redis.ts';
+import { connectRedis, fromRedis, redactUrl, redisOptions } from '../shared/redis.ts';
 import type { AnyConfig } from '../shared/run-config.ts';
 import { BlobClient } from '../shared/socket-blobs.ts';
 import { stateLayout } from '../shared/state-layout.ts';
@@ -153,7 +153,7 @@ async function serveOnRedis<R>(service: Service, parts: Parts<R>): Promise<R> {
     try {
       return await conductRun(service, parts, log, http);
     } catch (error) {
-      const { code, message } = describeError(error);
+      const { code, message } = describeError(fromRedis(error));
       log.main.fatal({ code }, message);
       throw error;
     } finally {

@@ -1,6 +1,7 @@
 /** What both commands do alike on the command line. */
 import { type Command, CommanderError, InvalidArgumentError } from 'commander';
 import { CornetError, exitCodes } from './errors.ts';
+import { fromRedis } from './redis.ts';
 
 /** The original's names (`--batch_size`) are ours with underscores. */
 export function kebabCase(argv: readonly string[]): string[] {
@@ -47,7 +48,8 @@ export async function runCommand(program: Command, argv: readonly string[]): Pro
   try {
     await program.parseAsync(kebabCase(argv), { from: 'user' });
     return exitCodes.complete;
-  } catch (error) {
+  } catch (thrown) {
+    const error = fromRedis(thrown);
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.complete : exitCodes.usage;
     if (error instanceof Exit) return error.code;
     if (error instanceof CornetError) {

@@ -118,7 +118,8 @@ export const errorTable = {
   REDIS_REFUSED: {
     exit: exitCodes.error,
     meaning: 'Redis refuses the user or password, or forbids that user what a run needs.',
-    remedy: 'Give user and password in the URL, best in the environment variable CORNET_REDIS_URL.',
+    remedy:
+      'Give user and password in the URL, best in the environment variable CORNET_REDIS_URL; docs/security.md shows what that user must be allowed.',
   },
   REDIS_UNSUITABLE: {
     exit: exitCodes.error,

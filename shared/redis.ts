@@ -170,11 +170,16 @@ function connectError(error: unknown, url: string): unknown {
 /** What Redis answers to a user whom it does not know, or who may not do that. */
 const refusal = /\b(NOAUTH|WRONGPASS|NOPERM|invalid password|invalid username)/;
 
+/** Whether a command failed because Redis does not let this user give it: that does not change by itself. */
+export function isRefusal(error: Error): boolean {
+  return error instanceof ReplyError && refusal.test(error.message);
+}
+
 /** What the user can do about an error with which Redis answered a command; every other error as it is. */
 export function fromRedis(error: unknown): unknown {
   if (!(error instanceof ReplyError)) return error;
   const { message } = error as Error;
-  if (refusal.test(message))
+  if (isRefusal(error as Error))
     return new CornetError('REDIS_REFUSED', `Redis refuses a command: ${message}.`, { cause: error });
   if (message.startsWith('OOM '))
     return new CornetError('REDIS_FULL', `Redis has no memory left: ${message}.`, { cause: error });

@@ -12,7 +12,7 @@ import { oneAtATime } from '../shared/one-at-a-time.ts';
 import type { OutageLog } from '../shared/outages.ts';
 import type { BlobRef, CarrierName, NoteToParent } from '../shared/protocol.ts';
 import { compareEras, downMessage, names } from '../shared/protocol.ts';
-import { fromRedis } from '../shared/redis.ts';
+import { fromRedis, isRefusal } from '../shared/redis.ts';
 import type { AnyConfig } from '../shared/run-config.ts';
 import { append, type StreamReader } from '../shared/streams.ts';
 import { BatchWork, finite } from './batch-work.ts';
@@ -208,7 +208,7 @@ export class WorkerShell {
         this.#event({ type: 'job', job, token });
       },
       (sentence) => log.warn(sentence),
-      outages.error,
+      (error) => (isRefusal(error) ? this.#crash(error) : outages.error(error)),
     );
     tellParent({ worker });
     metrics.named(worker);
