@@ -15,14 +15,13 @@ import type { BlobRef, Era, Hello, UpMessage } from '../shared/protocol.ts';
 import { compareEras } from '../shared/protocol.ts';
 import { Departures } from './departures.ts';
 import { Exchange, type ExchangeContext } from './exchange.ts';
-import { JobRound } from './job-round.ts';
 import { RollCall } from './roll-call.ts';
 import type { Roster, RunNumerics, WorkerRecord } from './roster.ts';
+import { Rounds } from './rounds.ts';
 import type { PhaseName, RunAction, RunEvent } from './run-events.ts';
 import { type RunOptions, RunState } from './run-state.ts';
 import type { Snapshot } from './snapshots.ts';
 import type { StepMetrics } from './step.ts';
-import { summarize } from './validation-summary.ts';
 import { type SeenWorker, sentenceOf, workersOf } from './waiting.ts';
 
 export class Run {
@@ -30,6 +29,7 @@ export class Run {
   readonly #roster: Roster;
   readonly #rollCall: RollCall;
   readonly #departures: Departures;
+  readonly #rounds: Rounds;
   readonly #fleetSize: number;
   readonly #exchangeContext: ExchangeContext;
 
@@ -43,9 +43,10 @@ export class Run {
       commit: (metrics) => this.#commit(metrics),
       rest: () => this.#rest(),
     });
+    this.#rounds = new Rounds(state, () => this.#rest());
     this.#departures = new Departures(state, this.#rollCall, {
       rest: () => this.#rest(),
-      continueRound: () => this.#continueRound(),
+      continueRound: () => this.#rounds.continue(),
     });
     this.#exchangeContext = {
       plan: options.plan,
@@ -127,7 +128,7 @@ export class Run {
         this.#saved(event.step, event.outcome);
         break;
       case 'stored':
-        this.#stored(event);
+        this.#rounds.stored(event);
         break;
       case 'save-due':
         this.#state.snapshots.want();
@@ -173,7 +174,7 @@ export class Run {
       case 'loaded':
         return this.#loaded(worker, message.step);
       case 'result':
-        return this.#result(message);
+        return this.#rounds.result(message);
       case 'failed':
         return state.fail(message.error);
       case 'gap':
@@ -213,7 +214,7 @@ export class Run {
     const newcomers = state.stopping === null ? this.#roster.with('newcomer') : [];
     if (newcomers.length > 0) return snapshot === null ? this.#serve() : this.#load(snapshot, newcomers);
     if (this.#roster.with('loading').length > 0) return state.enter('loading');
-    if (state.stopping === null && state.roundDue) return this.#beginRound();
+    if (state.stopping === null && state.roundDue) return this.#rounds.begin();
     if (this.#saveDue()) return snapshot === null ? this.#serve() : this.#save();
     if (state.stopping !== null || state.step >= state.plan.totalSteps) return state.finish();
     this.#nextStep();
@@ -352,61 +353,6 @@ export class Run {
     if (!state.snapshots.saved(step, outcome) || state.phase !== 'finishing') return;
     if (outcome === 'failed' && step === state.step) return state.finish();
     this.#rest();
-  }
-
-  // ---- a round of jobs: validation, features ----------------------------------------------------------------------
-
-  #beginRound(): void {
-    const state = this.#state;
-    const { job, batches, finished } = state.plan.round;
-    if (this.#roster.stale) state.announce();
-    if (state.round?.step !== state.step) state.round = new JobRound(state.step, batches, finished);
-    state.enter(job === 'validate' ? 'validating' : 'extracting');
-    this.#continueRound();
-  }
-
-  #result({ step, batch, result }: UpMessage & { type: 'result' }): void {
-    const state = this.#state;
-    const wanted = state.plan.round.job === 'features' ? 'features' : 'scores';
-    if (result.type === wanted && state.round?.step === step && state.round.take(batch)) {
-      return state.act({ type: 'store', step, batch, result });
-    }
-    if (result.type === 'features') state.deleteBlobs([result.ref]);
-  }
-
-  #stored({ step, batch, result, outcome }: RunEvent & { type: 'stored' }): void {
-    const { round } = this.#state;
-    if (result.type === 'features') this.#state.deleteBlobs([result.ref]);
-    if (round?.step !== step) return;
-    if (outcome === 'stored') round.finish(batch, result);
-    else round.giveBack(batch);
-    this.#continueRound();
-  }
-
-  #continueRound(): void {
-    const state = this.#state;
-    const { round } = state;
-    if (!state.inRound || round === null) return;
-    const { job } = state.plan.round;
-    if (round.done) {
-      const { step } = round;
-      state.finishedRound = step;
-      state.round = null;
-      state.snapshots.want(); // `best` names a checkpoint of a validated step
-      if (job === 'validate') state.act({ type: 'validated', step, summary: summarize(round.results) });
-      return this.#rest();
-    }
-    for (const { batch, worker } of round.deal(this.#roster.members)) {
-      const place = { era: state.era, step: round.step, batch };
-      state.act({
-        type: 'job',
-        worker,
-        job:
-          job === 'validate'
-            ? { type: job, ...place }
-            : { type: job, ...place, publish: this.#roster.carrier },
-      });
-    }
   }
 
   // ---- the end --------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@ import assert from 'node:assert';
 import { type BatchResult, names } from '../shared/protocol.ts';
 import { isReadout } from '../shared/run-config.ts';
 import type { Batch } from './data/prefetch.ts';
-import type { MemberAction, ShardResult, Ticket } from './member.ts';
+import type { MemberAction, ShardResult, Ticket } from './member-events.ts';
 import type { EngineCalls, WorkerParts } from './worker.ts';
 
 type Action<T extends MemberAction['type']> = MemberAction & { type: T };

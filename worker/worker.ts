@@ -22,7 +22,8 @@ import type { LanePart, ReducedSlice } from './engine/engine.ts';
 import type { EngineClient } from './engine/engine-client.ts';
 import { fetchSlices, fetchVectors } from './exchange/vectors.ts';
 import { JobQueue } from './job-queue.ts';
-import type { Member, MemberAction, MemberEvent, ShardResult, Ticket } from './member.ts';
+import type { Member } from './member.ts';
+import type { MemberAction, MemberEvent, ShardResult, Ticket } from './member-events.ts';
 import type { WorkerMetrics } from './metrics.ts';
 import type { Pulse } from './pulse.ts';
 

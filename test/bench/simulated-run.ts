@@ -15,7 +15,8 @@ import {
   names,
   upMessage,
 } from '../../shared/protocol.ts';
-import { Member, type MemberAction, type MemberEvent } from '../../worker/member.ts';
+import { Member } from '../../worker/member.ts';
+import type { MemberAction, MemberEvent } from '../../worker/member-events.ts';
 
 /** Per step. */
 export interface Simulated {

@@ -1,7 +1,8 @@
 import assert from 'node:assert';
 import type { BatchResult, BlobRef, UpMessage } from '../../shared/protocol.ts';
 import { sliceRange } from '../../shared/protocol.ts';
-import { Member, type MemberAction, type MemberEvent, type Ticket } from '../../worker/member.ts';
+import { Member } from '../../worker/member.ts';
+import type { MemberAction, MemberEvent, Ticket } from '../../worker/member-events.ts';
 import { featuresOf, flush, length, type Numbers, sum, update, vectorOf } from './model.ts';
 import type { World } from './world.ts';
 
