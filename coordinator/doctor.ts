@@ -1,10 +1,8 @@
 /** `coordinator doctor`: looks for everything that training needs on this machine, by using it where that is possible. */
-import { execFile } from 'node:child_process';
 import { constants } from 'node:fs';
 import { access, stat, statfs } from 'node:fs/promises';
 import { availableParallelism, tmpdir, totalmem } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { promisify } from 'node:util';
 import { defaults, doctor as limits, timeouts } from '../shared/defaults.ts';
 import { describeError, errorTable, exitCodes } from '../shared/errors.ts';
 import { buildModel } from '../shared/models/family.ts';
@@ -15,6 +13,8 @@ import { stateLayout } from '../shared/state-layout.ts';
 import { version } from '../shared/version.ts';
 import { type WorkerDescription, workerDescription } from '../shared/worker-description.ts';
 import { workerEnvironment } from '../shared/worker-environment.ts';
+import { ask } from './ask.ts';
+import { describeCard, listCards, type VisibleCard, visibleCards } from './cards.ts';
 import { systemCode } from './durable-file.ts';
 import { PrivateRedis } from './redis-server.ts';
 
@@ -85,20 +85,23 @@ async function checkCompiler(): Promise<Finding[]> {
 }
 
 async function checkWorker(): Promise<Finding[]> {
-  const cards = await ask('nvidia-smi', [
-    '--query-gpu=index,name,memory.total,driver_version',
-    '--format=csv,noheader',
-  ]);
-  const lines = 'output' in cards ? cards.output.trim().split('\n') : [];
-  const devices = lines.map((line) => `cuda:${line.split(',', 1)[0]}`);
-  const described = await describeLocalWorker(devices);
-  const findings = [
-    'problem' in cards
-      ? note('nvidia-smi', `${cards.problem}: workers compute on the CPU.`)
-      : ok('nvidia-smi', lines.join('; ')),
-  ];
+  const found = await listCards(process.env);
+  const cards = 'cards' in found ? visibleCards(found.cards, process.env.CUDA_VISIBLE_DEVICES) : [];
+  const described = await describeLocalWorker(cards.map(({ device }) => device));
+  const findings = [cardsFinding(found, cards)];
   if ('problem' in described) return [...findings, missing('worker', described.problem)];
-  return [...findings, ...describedFindings(described, devices.length > 0)];
+  return [...findings, ...describedFindings(described, cards.length > 0)];
+}
+
+function cardsFinding(found: Awaited<ReturnType<typeof listCards>>, cards: readonly VisibleCard[]): Finding {
+  const subject = 'nvidia-smi';
+  if ('problem' in found) return note(subject, `${found.problem}: workers compute on the CPU.`);
+  if (cards.length > 0) {
+    const drivers = [...new Set(found.cards.map(({ driver }) => driver))];
+    return ok(subject, `driver ${drivers.join(', ')}: ${cards.map(describeCard).join('; ')}`);
+  }
+  const hidden = found.cards.length === 0 ? 'It lists no card' : 'CUDA_VISIBLE_DEVICES hides every card';
+  return note(subject, `${hidden}: workers compute on the CPU.`);
 }
 
 function describedFindings({ backends, devices, decoder }: WorkerDescription, hasCards: boolean): Finding[] {
@@ -224,31 +227,6 @@ function checkMemory(): Finding[] {
   const text = `${gigabytes(available)} of ${gigabytes(totalmem())} available`;
   if (available >= limits.memory) return [ok('memory', text)];
   return [note('memory', `${text}: a small batch and one worker may be all that fits.`)];
-}
-
-type Answer = { output: string } | { problem: string };
-
-/** Runs a program to its end, in bounded time. */
-async function ask(
-  program: string,
-  args: readonly string[],
-  options: { timeout?: number; env?: NodeJS.ProcessEnv } = {},
-): Promise<Answer> {
-  try {
-    const settings = { timeout: timeouts.program, killSignal: 'SIGKILL', ...options } as const;
-    const { stdout } = await promisify(execFile)(program, args, settings);
-    return { output: stdout };
-  } catch (error) {
-    const { code, signal, stderr, stdout } = error as Error & Record<string, unknown>;
-    if (code === 'ENOENT') return { problem: 'not found' };
-    const words = String(stderr || stdout || '')
-      .trim()
-      .split('\n')
-      .slice(-limits.lastWords)
-      .join(' ');
-    const how = typeof signal === 'string' ? `ended by ${signal}` : `exit code ${code}`;
-    return { problem: words === '' ? how : `${how}: ${words}` };
-  }
 }
 
 function gigabytes(bytes: number): string {

@@ -63,7 +63,7 @@ const recipeTable = modelNames
 export function addStartOptions(command: Command): Command {
   return command
     .addOption(new Option('--model <name>', 'which CORnet').choices(modelNames))
-    .option('--ngpus <n>', 'local workers, one per GPU', wholeNumber(0))
+    .option('--ngpus <n>', 'local workers, one per GPU: those with most free memory', wholeNumber(0))
     .option('--cpu-workers <n>', 'local workers on the CPU (default: 1 without --ngpus)', wholeNumber(0))
     .option('--data-path <folder>', 'ImageNet, as torchvision reads it: train/<class>/*, val/<class>/*')
     .requiredOption('-o, --output-path <folder>', 'the run folder: configuration, log, metrics, checkpoints')
@@ -183,16 +183,15 @@ export function asResume({ weights: _, restorePath: __, ...options }: StartOptio
   return { ...options, resume: true };
 }
 
-/** Devices of the local workers. */
-export function localDevices({ ngpus, cpuWorkers }: Pick<StartOptions, 'ngpus' | 'cpuWorkers'>): string[] {
+/** How many processes the run is started with. */
+export function localWorkers({ ngpus, cpuWorkers }: Pick<StartOptions, 'ngpus' | 'cpuWorkers'>): number {
   if (ngpus !== undefined && cpuWorkers !== undefined) {
     throw new CornetError(
       'OPTION_INVALID',
       '--ngpus and --cpu-workers cannot be given together: a run has one kind of device.',
     );
   }
-  if (ngpus !== undefined) return Array.from({ length: ngpus }, (_, i) => `cuda:${i}`);
-  return Array.from({ length: cpuWorkers ?? 1 }, () => 'cpu');
+  return ngpus ?? cpuWorkers ?? 1;
 }
 
 /** The result options, without what only the data set and the weights tell. */

@@ -7,12 +7,13 @@ import { buildModel } from '../shared/models/family.ts';
 import { type RunConfig, totalSteps } from '../shared/run-config.ts';
 import { stateLayout } from '../shared/state-layout.ts';
 import { vectorLayout } from '../shared/vector-layout.ts';
+import { chooseDevices } from './cards.ts';
 import { Checkpoints } from './checkpoints.ts';
 import type { Outcome } from './conductor.ts';
 import { newConfig, resumedConfig } from './config.ts';
 import { Interruption } from './interruption.ts';
 import { observeTraining } from './observe-training.ts';
-import { asResume, localDevices, type StartOptions } from './options.ts';
+import { asResume, type StartOptions } from './options.ts';
 import { planOf, scheduleOf } from './plan.ts';
 import { RunFolder } from './run-folder.ts';
 import { type Course, type Surroundings, serveRun } from './service.ts';
@@ -54,7 +55,8 @@ function printError(error: unknown): void {
 async function startOrThrow(given: StartOptions): Promise<RunReport> {
   const goesOn = given.autoResume === true && !given.resume && (await RunFolder.holdsRun(given.outputPath));
   const options = goesOn ? asResume(given) : given;
-  const devices = localDevices(options);
+  const { devices, notes } = await chooseDevices(options, process.env);
+  for (const note of notes) process.stderr.write(`${note}\n`);
   const controlToken = await readControlToken(options.controlTokenFile, process.env);
   const interruption = new Interruption();
   try {

@@ -132,6 +132,9 @@ export const paceWindow = 20;
 /** Milliseconds in which a moment's weight falls to 1/e, where the share of each phase is measured. */
 export const phaseMemory = 60_000;
 
+/** Bytes free on a card; where it has less, a run says so. */
+export const cards = { plenty: 10e9 } as const;
+
 /** Points that the curves of a run have (up to twice as many), and those of the smallest one. */
 export const curvePoints = 400;
 export const sparklinePoints = 24;

@@ -25,8 +25,11 @@ const mallocTunables = [
   'glibc.malloc.arena_max=1',
 ].join(':');
 
+/** Names the device that the one visible card is: libraries call it `cuda:0`, whatever it is to the user. */
+const onlyCard = 'CORNET_ONLY_CARD';
+
 /**
- * What the tensor library of one worker needs besides.
+ * What the tensor library of one worker needs besides. A worker sees one card, so that nothing of it lies on another.
  * @param environment the user's: its CUDA_VISIBLE_DEVICES says which cards are meant by cuda:0, cuda:1, …
  * @param threads per shard
  */
@@ -34,18 +37,23 @@ export function backendEnvironment(
   environment: NodeJS.ProcessEnv,
   { backend, device, threads }: { backend: string; device: string; threads: number },
 ): Record<string, string> {
-  if (backend !== 'tensorflow') return {};
-  return { ...tensorflowEnvironment(threads), CUDA_VISIBLE_DEVICES: visibleCard(environment, device) };
+  const card = { CUDA_VISIBLE_DEVICES: visibleCard(environment, device), [onlyCard]: device };
+  if (backend === 'tensorflow') return { ...tensorflowEnvironment(threads), ...card };
+  return device === 'cpu' ? {} : card;
 }
 
-/** TensorFlow takes the first card that it sees, so it sees one. */
+/** As the libraries of this process call a device. */
+export function deviceHere(device: string, environment: NodeJS.ProcessEnv): string {
+  return device !== 'cpu' && environment[onlyCard] === device ? 'cuda:0' : device;
+}
+
 function visibleCard({ CUDA_VISIBLE_DEVICES }: NodeJS.ProcessEnv, device: string): string {
   const none = '-1';
   const [, index] = device.split(':');
   if (index === undefined) return none;
   return CUDA_VISIBLE_DEVICES === undefined
     ? index
-    : (CUDA_VISIBLE_DEVICES.split(',')[Number(index)] ?? none);
+    : CUDA_VISIBLE_DEVICES.split(',')[Number(index)]?.trim() || none;
 }
 
 /**
@@ -89,7 +97,7 @@ export function workerEnvironment(
     ...(workers * threads > cores ? { OMP_WAIT_POLICY: 'passive' } : {}),
     GLIBC_TUNABLES: mallocTunables,
     // cuda:N is the card that nvidia-smi calls N.
-    CUDA_DEVICE_ORDER: environment.CUDA_DEVICE_ORDER ?? 'PCI_BUS_ID',
+    CUDA_DEVICE_ORDER: 'PCI_BUS_ID',
     // Without it cuBLAS has no deterministic algorithms (PyTorch, "Reproducibility").
     CUBLAS_WORKSPACE_CONFIG: ':4096:8',
     // libuv's pool decodes images and reads files.

@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { scraping } from '../shared/defaults.ts';
+import { deviceHere } from '../shared/worker-environment.ts';
 
 export class Card {
   #process: ChildProcess | null = null;
@@ -39,8 +40,9 @@ export class Card {
  * By what name nvidia-smi knows a device: CUDA counts only the cards that are visible, in the order of the bus
  * (`workerEnvironment` sees to that). Null: there is none.
  */
-export function cardId(device: string, { CUDA_VISIBLE_DEVICES: visible }: NodeJS.ProcessEnv): string | null {
-  const index = /^cuda:(\d+)$/.exec(device)?.[1];
+export function cardId(device: string, environment: NodeJS.ProcessEnv): string | null {
+  const { CUDA_VISIBLE_DEVICES: visible } = environment;
+  const index = /^cuda:(\d+)$/.exec(deviceHere(device, environment))?.[1];
   if (index === undefined) return null;
   if (visible === undefined || visible === '') return index;
   return visible.split(',')[Number(index)]?.trim() || null;

@@ -90,7 +90,7 @@ function addReadoutOptions(command: Command, { skip }: { skip: string }): Comman
       defaults.imageSize,
     )
     .option('--times <n>', 'time steps of R and RT', wholeNumber(1), defaults.times)
-    .option('--ngpus <n>', 'local workers, one per GPU', wholeNumber(0))
+    .option('--ngpus <n>', 'local workers, one per GPU: those with most free memory', wholeNumber(0))
     .option('--cpu-workers <n>', 'local workers on the CPU (default: 1 without --ngpus)', wholeNumber(0))
     .option('--batch-size <n>', 'images per job; a part of the result', wholeNumber(1))
     .option(

@@ -12,9 +12,10 @@ import type { BatchResult } from '../../shared/protocol.ts';
 import { type ReadoutConfig, type ReadoutResult, readoutConfig } from '../../shared/run-config.ts';
 import { stateLayout } from '../../shared/state-layout.ts';
 import { version } from '../../shared/version.ts';
+import { chooseDevices } from '../cards.ts';
 import { Interruption } from '../interruption.ts';
 import { jobsPerMember } from '../job-round.ts';
-import { chooseBackend, chooseThreads, localDevices } from '../options.ts';
+import { chooseBackend, chooseThreads, localWorkers } from '../options.ts';
 import { RunFolder } from '../run-folder.ts';
 import type { RunObserver } from '../run-output.ts';
 import { type Course, type Service, serveRun } from '../service.ts';
@@ -81,7 +82,8 @@ interface Held {
 async function serveInFolder(readout: Readout, held: Held): Promise<number> {
   const { config, folder } = held;
   const { options, result, batchBytes } = readout;
-  const devices = localDevices(options);
+  const { devices, notes } = await chooseDevices(options, process.env);
+  for (const note of notes) process.stderr.write(`${note}\n`);
   const snapshotBytes = stateLayout(buildModel(result.model, result.times)).bytes;
   const service: Service = {
     ...held,
@@ -187,7 +189,7 @@ function newConfig({ options, result }: Readout): ReadoutConfig {
     term: 1,
     result,
     backend: chooseBackend(options.backend, options.precision),
-    threads: chooseThreads(options, localDevices(options).length),
+    threads: chooseThreads(options, localWorkers(options)),
     numerics: null,
     options: freeOptions(options),
   };

@@ -14,6 +14,7 @@ import test, { type ExecutionContext } from 'ava';
 import { Redis } from 'ioredis';
 import type { ErrorCode } from '../../shared/errors.ts';
 import { names } from '../../shared/protocol.ts';
+import { imaginaryCard, listing } from '../helpers/cards.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import { type Command, Stage, tinyImages, tinyRun } from '../helpers/run.ts';
 import { canMount, smallDisk } from '../helpers/temporary.ts';
@@ -310,7 +311,7 @@ test.serial('a local worker that cannot start is quoted', async (t) => {
   const stage = new Stage(t);
   const output = join(stage.folder, 'run');
   const argv = [...tinyRun(images), '--ngpus', '1', '-o', output];
-  const run = stage.start('coordinator', argv, { CUDA_VISIBLE_DEVICES: '' });
+  const run = stage.start('coordinator', argv, listing(t, [imaginaryCard]));
   await assertRefused(t, stage, run, {
     code: 'WORKER_FAILED',
     exit: 1,

@@ -3,6 +3,7 @@ import { cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
+import { imaginaryCard, listing } from '../helpers/cards.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
 interface Report {
@@ -107,11 +108,11 @@ test.serial('a worker command that dies is a finding, not an end of the doctor',
 });
 
 test.serial('a card that the tensor library cannot use is said, and the CPU still trains', async (t) => {
-  const folder = temporaryFolder(t);
-  const smi = '#!/bin/sh\necho "7, NVIDIA Imaginary, 24576 MiB, 999.99"\n';
-  writeFileSync(join(folder, 'nvidia-smi'), smi, { mode: 0o755 });
-  const report = await doctor([], { environment: { PATH: `${folder}:${process.env.PATH}` } });
-  t.regex(report.line('nvidia-smi'), /^ok .*NVIDIA Imaginary/);
+  const report = await doctor([], { environment: listing(t, [imaginaryCard.replace('0', '7')]) });
+  t.regex(
+    report.line('nvidia-smi'),
+    /^ok .*driver 580\.159\.04: cuda:7 \(NVIDIA Imaginary\) has 25\.2 of 25\.8 GB free/,
+  );
   t.regex(report.line('device cuda:7'), /^note /);
   t.regex(report.line('device cpu'), /^ok /);
   t.is(report.code, 0);

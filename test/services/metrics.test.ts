@@ -1,4 +1,4 @@
-import { chmodSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import test from 'ava';
@@ -6,6 +6,7 @@ import { targetGroups } from '../../coordinator/metrics/service-discovery.ts';
 import { HttpServer } from '../../shared/http-server.ts';
 import { askInTime, defineMetrics, gauge, Metrics } from '../../shared/metrics.ts';
 import { Card, cardId } from '../../worker/card.ts';
+import { nvidiaSmi } from '../helpers/cards.ts';
 import { until } from '../helpers/run.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
@@ -43,18 +44,9 @@ test('a device of CUDA is the card that nvidia-smi knows by its place among the 
   t.is(cardId('cuda:2', { CUDA_VISIBLE_DEVICES: '3,5' }), null);
 });
 
-/** A program in place of nvidia-smi, on a machine that has none. */
-function standIn(t: { teardown: (fn: () => void) => void }, script: string): NodeJS.ProcessEnv {
-  const folder = temporaryFolder(t);
-  const path = join(folder, 'nvidia-smi');
-  writeFileSync(path, `#!/bin/sh\n${script}\n`);
-  chmodSync(path, 0o755);
-  return { PATH: `${folder}:${process.env.PATH}` };
-}
-
 test('the use of a card is what nvidia-smi said last, and not known once it has ended', async (t) => {
   const folder = temporaryFolder(t);
-  const env = standIn(
+  const env = nvidiaSmi(
     t,
     `echo "$@" >${folder}/argv; echo 37; while [ ! -e ${folder}/end ]; do sleep 0.02; done`,
   );
@@ -69,7 +61,7 @@ test('the use of a card is what nvidia-smi said last, and not known once it has 
 test('a card that does not say how busy it is, and a machine without nvidia-smi, are not known', async (t) => {
   const folder = temporaryFolder(t);
   const wait = `while [ ! -e ${folder}/busy ]; do sleep 0.02; done`;
-  const silent = new Card('cuda:0', standIn(t, `echo 37; ${wait}; echo '[N/A]'; exec sleep 60`));
+  const silent = new Card('cuda:0', nvidiaSmi(t, `echo 37; ${wait}; echo '[N/A]'; exec sleep 60`));
   t.teardown(() => silent.close());
   const none = new Card('cuda:0', { PATH: folder });
   await until('it has spoken', () => silent.utilization !== null);

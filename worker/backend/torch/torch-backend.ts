@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { cpus } from 'node:os';
 import { CornetError } from '../../../shared/errors.ts';
+import { deviceHere } from '../../../shared/worker-environment.ts';
 import type { Backend, MemoryCounters, Numerics } from '../backend.ts';
 import { imageNet } from '../image-net.ts';
 import { dtypes, type Handle, loadTorchAddon, type TorchAddon } from './addon.ts';
@@ -23,7 +24,7 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
     const addon = loadTorchAddon();
     addon.setThreads(threads); // before the first operator, or parts of the library keep their own number
     addon.setGradMode(false);
-    super(addon, device);
+    super(addon, deviceHere(device, process.env));
     this.#deviceType = deviceType(device);
     if (this.#deviceType === 'cuda') {
       if (!addon.hasCuda()) {
@@ -39,7 +40,7 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
       backend: 'torch',
       version: buildVersion(addon),
       device: this.#deviceType,
-      processor: this.#deviceType === 'cuda' ? addon.cudaDevice(device).name : cpuKind(addon),
+      processor: this.#deviceType === 'cuda' ? addon.cudaDevice(this.device).name : cpuKind(addon),
       threads,
     };
   }
