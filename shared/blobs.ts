@@ -6,7 +6,7 @@ import assert from 'node:assert';
 import { crc32 } from 'node:zlib';
 import type { Redis } from 'ioredis';
 import { mapBounded } from './bounded.ts';
-import { blobChunk, blobChunksInFlight, blobTimeToLive } from './defaults.ts';
+import { blobChunk, blobChunksInFlight, blobKeysAtOnce, blobTimeToLive } from './defaults.ts';
 import { CornetError } from './errors.ts';
 import type { BlobRef } from './protocol.ts';
 
@@ -91,7 +91,8 @@ export class RedisBlobs implements Blobs {
       ...chunkNumbers(0, bytes).map((i) => this.#chunkKey(name, i)),
     ]);
     // UNLINK: the memory is given back outside the server's main thread.
-    if (keys.length > 0) await this.#redis.unlink(...keys);
+    for (let i = 0; i < keys.length; i += blobKeysAtOnce)
+      await this.#redis.unlink(...keys.slice(i, i + blobKeysAtOnce));
   }
 
   async #set(key: string, value: Buffer): Promise<void> {

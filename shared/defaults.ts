@@ -69,6 +69,9 @@ export const blobTimeToLive = 3_600;
 export const blobChunk = 1024 * 1024;
 export const blobChunksInFlight = 4;
 
+/** Keys that one command deletes: nobody waits long behind it, whatever the number of lanes. */
+export const blobKeysAtOnce = 1_000;
+
 /** Milliseconds between two attempts to reach Redis again: grows by the first up to the second. */
 export const redisRetry = { growth: 50, longest: 1_000 } as const;
 

@@ -13,6 +13,7 @@ import { BlobClient, BlobServer } from '../../shared/socket-blobs.ts';
 import { stateLayout } from '../../shared/state-layout.ts';
 import { lastEntry, StreamReader } from '../../shared/streams.ts';
 import { version } from '../../shared/version.ts';
+import type { EngineMethods } from '../../worker/engine/engine-client.ts';
 import { findRun } from '../../worker/find-run.ts';
 import { Member } from '../../worker/member.ts';
 import { Pulse } from '../../worker/pulse.ts';
@@ -22,24 +23,21 @@ const [url, count] = process.argv.slice(2) as [string, string];
 /** Elements: a vector so small that only the protocol is left. */
 const vectorLength = 64 * 16;
 
-const scores = { loss: 1, top1: 0, top5: 0, count: 1 };
-const report = { ...scores, seconds: { upload: 0, forward: 0, backward: 0 } };
-const answers: Record<string, (...args: never[]) => unknown> = {
+const scores = { loss: 1, top1: 0, top5: 0, count: 1, classes: [] };
+const hollow: Omit<EngineMethods, 'features' | 'open' | 'vitals'> = {
   load: () => undefined,
   snapshot: () => new Uint8Array(stateLayout(buildModel('Z', 1)).bytes),
-  computeShard: () => report,
+  computeShard: () => ({ ...scores, seconds: { upload: 0, forward: 0, backward: 0 } }),
   vectorBytes: () => new Uint8Array(4 * vectorLength),
-  reduce: (begin: number, end: number) => ({
-    bytes: new Uint8Array(4 * (end - begin)),
-    finite: true,
-    firstBad: null,
-  }),
+  reduce: () => ({ firstBad: null }),
+  sliceBytes: (begin, end) => new Uint8Array(4 * (end - begin)),
   apply: () => undefined,
-  evaluate: () => ({ ...scores, classes: [] }),
+  evaluate: () => scores,
 };
+const methods = hollow as Record<string, (...args: never[]) => unknown>;
 const engine = {
   exclusively: (work: () => Promise<unknown>) => work(),
-  call: async (method: string, args: never[]) => answers[method]!(...args),
+  call: async (method: string, args: never[]) => methods[method]!(...args),
 } as unknown as EngineCalls;
 const metrics = {
   timing: <T>(_: string, work: Promise<T>) => work,

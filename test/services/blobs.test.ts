@@ -61,6 +61,18 @@ test('a blob that was deleted, in part or never put is null, and deleting it aga
   t.is(await redis.dbsize(), 0, 'no key stays');
 });
 
+test('the vectors of a thousand lanes are deleted at once', async (t) => {
+  const { blobs, redis } = await start(t);
+  const [first, last] = [await blobs.put('first', bytesOf(4)), await blobs.put('last', bytesOf(4))];
+  const gone = Array.from({ length: 1_024 }, (_, lane) => ({
+    ...first,
+    name: `vector-${lane}`,
+    bytes: 204 * blobChunk, // CORnet-S
+  }));
+  await blobs.delete([first, ...gone, last]);
+  t.is(await redis.dbsize(), 0, 'no key stays');
+});
+
 test('every key of a blob disappears by itself in the end', async (t) => {
   const { blobs, redis } = await start(t);
   await blobs.put('a', bytesOf(2 * blobChunk));

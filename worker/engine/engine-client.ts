@@ -7,7 +7,7 @@ import type { Scores } from './scores.ts';
 
 export type ShardReport = Scores & { readonly seconds: ShardSeconds };
 
-type Methods = Pick<
+export type EngineMethods = Pick<
   Engine,
   'load' | 'snapshot' | 'vectorBytes' | 'reduce' | 'sliceBytes' | 'apply' | 'evaluate' | 'features' | 'vitals'
 > & {
@@ -16,9 +16,9 @@ type Methods = Pick<
   /** Makes the engine and lets it compute its probe. */
   open(): { numerics: Numerics; vectorLength: number; probe: string };
 };
-type Method = keyof Methods;
+type Method = keyof EngineMethods;
 
-export type EngineRequest = { [M in Method]: { method: M; args: Parameters<Methods[M]> } }[Method];
+export type EngineRequest = { [M in Method]: { method: M; args: Parameters<EngineMethods[M]> } }[Method];
 export type EngineAnswer = { id: number } & (
   | { value: unknown }
   | { error: { code: string; message: string; hint?: string } }
@@ -60,9 +60,9 @@ export class EngineClient {
   /** @param transfer buffers that are given away, not copied */
   call<M extends Method>(
     method: M,
-    args: Parameters<Methods[M]>,
+    args: Parameters<EngineMethods[M]>,
     transfer: ArrayBuffer[] = [],
-  ): Promise<ReturnType<Methods[M]>> {
+  ): Promise<ReturnType<EngineMethods[M]>> {
     const id = this.#next++;
     return new Promise((resolve, reject) => {
       this.#pending.set(id, { resolve, reject });
