@@ -1,5 +1,6 @@
 import { judge, seconds } from './membership.ts';
 import type { RollCall } from './roll-call.ts';
+import type { WorkerRecord } from './roster.ts';
 import type { RunState } from './run-state.ts';
 import { debtsOf, WaitLog } from './waiting.ts';
 
@@ -36,12 +37,14 @@ export class Departures {
       owes: debts.get(id) ?? '',
       owesSince: debts.has(id) ? Math.max(deliveredAt, state.phaseSince) : null,
     }));
-    for (const { id, reason } of judge(beats, heard, limits)) this.drop(id, reason, false);
+    this.drop(judge(beats, heard, limits), false);
     const waited = heard - state.phaseSince;
     if (state.phase === 'loading' && waited > limits.join) {
-      for (const { id } of roster.with('loading')) {
-        this.drop(id, `it did not load the snapshot within ${seconds(limits.join)}`, false);
-      }
+      const reason = `it did not load the snapshot within ${seconds(limits.join)}`;
+      this.drop(
+        roster.with('loading').map(({ id }) => ({ id, reason })),
+        false,
+      );
     } else if (state.phase === 'waiting') {
       if (roster.all.length > 0) this.#after.rest();
       else if (waited > limits.worker) {
@@ -96,32 +99,47 @@ export class Departures {
     this.#state.send({ type: 'leave', worker, reason: 'asked to leave' });
   }
 
-  /** @param died its process ended */
-  drop(id: string, reason: string, died: boolean): void {
+  /**
+   * Those that were lost together make one new generation: half of a thousand workers behind a link that was cut, one
+   * after the other, would have the jobs of all the others given out five hundred times.
+   * @param died their process ended
+   */
+  drop(lost: readonly { id: string; reason: string }[], died: boolean): void {
+    const dropped = lost.flatMap(({ id, reason }) => this.#forget(id, reason, died) ?? []);
+    if (dropped.length > 0 && this.#state.phase !== 'finished') this.#goOnWithout(dropped);
+  }
+
+  /** Null: it is not known, or its loss is the run's end. */
+  #forget(id: string, reason: string, died: boolean): WorkerRecord | null {
     const state = this.#state;
-    const { roster } = state;
-    const worker = roster.get(id);
-    if (worker === undefined) return;
+    const worker = state.roster.get(id);
+    if (worker === undefined) return null;
     state.exchange?.lost(id, died);
-    if (state.phase === 'finished') return; // it was one death too many
-    roster.drop(id, reason);
+    if (state.phase === 'finished') return null; // it was one death too many
+    state.roster.drop(id, reason);
     state.act({ type: 'forget-worker', worker: id });
     state.log('warn', `Worker ${id} is dropped: ${reason}.`);
     state.disturbance = `worker ${id} was dropped: ${reason}`;
     const poison = state.round?.release(id, died) ?? null;
-    if (poison !== null) {
-      const message = `Workers died, one after the other, at ${state.describeBatch(poison)}.`;
-      return state.fail({ code: 'POISON_SHARD', message });
-    }
-    if (state.phase === 'rollcall') return this.#rollCall.lost(id);
-    this.#rollCall.lost(id);
+    if (poison === null) return worker;
+    const message = `Workers died, one after the other, at ${state.describeBatch(poison)}.`;
+    state.fail({ code: 'POISON_SHARD', message });
+    return null;
+  }
+
+  #goOnWithout(dropped: readonly WorkerRecord[]): void {
+    const state = this.#state;
+    const { roster } = state;
+    const calling = state.phase === 'rollcall';
+    for (const { id } of dropped) this.#rollCall.lost(id);
+    if (calling) return;
     if (state.exchange !== null) {
-      if (worker.status !== 'member') return; // told with the next generation
+      if (!dropped.some(({ status }) => status === 'member')) return; // told with the next generation
       if (roster.members.length > 0) return state.exchange.replan();
     }
     state.announce();
     if (state.exchange !== null) return this.#after.rest();
-    if (state.phase === 'serving' && id === state.server) return this.#after.rest();
+    if (state.phase === 'serving' && dropped.some(({ id }) => id === state.server)) return this.#after.rest();
     if (state.phase === 'loading' && roster.with('loading').length === 0) return this.#after.rest();
     if (state.inRound) return roster.members.length === 0 ? this.#after.rest() : this.#after.continueRound();
   }

@@ -116,7 +116,7 @@ export class Run {
         this.#receive(event.message);
         break;
       case 'exited':
-        this.#departures.drop(event.worker, event.reason, true);
+        this.#departures.drop([{ id: event.worker, reason: event.reason }], true);
         break;
       case 'tick':
         this.#departures.tick(event.heard);
@@ -180,7 +180,7 @@ export class Run {
       case 'gap':
         return this.#rollCall.begin(`Messages to ${worker.id} were lost`);
       case 'bye':
-        return this.#departures.drop(worker.id, `it left (${message.reason})`, false);
+        return this.#departures.drop([{ id: worker.id, reason: `it left (${message.reason})` }], false);
     }
   }
 

@@ -1,0 +1,70 @@
+import test from 'ava';
+import { Run } from '../../coordinator/run.ts';
+import type { RunAction } from '../../coordinator/run-events.ts';
+import { timeouts } from '../../shared/defaults.ts';
+import type { UpBody } from '../../shared/protocol.ts';
+
+const era = { term: 1, boot: 0 };
+const hello: UpBody = {
+  ...{ type: 'hello', host: 'host', pid: 1, place: 'there', version: '1', fingerprint: 'data', step: null },
+  numerics: { backend: 'torch', version: '2', device: 'cpu', processor: 'some', threads: 1 },
+  ...{ probe: 'probe', vectorLength: 16 },
+};
+
+/** A run whose members compute step 0, each its lane. */
+class Computing {
+  readonly run: Run;
+  readonly workers: string[];
+  readonly #said = new Map<string, number>();
+
+  constructor(lanes: number) {
+    this.workers = Array.from({ length: lanes }, (_, i) => `worker-${i}`);
+    const shares = this.workers.map((_, lane) => ({ lane, weight: 1 / lanes, count: 1 }));
+    this.run = new Run({
+      plan: {
+        ...{ lanes, totalSteps: 2, shares: () => shares, learningRate: () => 0.1 },
+        ...{ roundDue: () => false, checkpointDue: () => false },
+        round: { job: 'validate', batches: 1, finished: new Map() },
+      },
+      limits: timeouts,
+      era,
+      common: { version: '1', fingerprint: 'data', place: 'here', numerics: null },
+      fleetSize: lanes,
+      describeShard: String,
+      describeBatch: String,
+    });
+    this.run.start();
+    const ref = { name: 'snapshot', bytes: 1, digest: '0', at: 'redis' };
+    this.run.handle({ type: 'restored', step: 0, ref, validated: true });
+    for (const worker of this.workers) this.say(worker, hello);
+    for (const worker of this.workers) this.say(worker, { type: 'loaded', step: 0 });
+  }
+
+  say(worker: string, body: UpBody): RunAction[] {
+    const n = this.#said.get(worker) ?? 0;
+    this.#said.set(worker, n + 1);
+    return this.run.handle({ type: 'message', message: { era, n, worker, ...body } });
+  }
+}
+
+test('workers that fall silent together make one new generation, and each lane is given out once', (t) => {
+  const lanes = 64;
+  const computing = new Computing(lanes);
+  const staying = computing.workers.slice(0, lanes / 2);
+  const generation = computing.run.generation;
+  const heard = timeouts.member + 1;
+  computing.run.handle({ type: 'tick', heard: heard - 2 });
+  for (const worker of staying) computing.say(worker, { type: 'beat', doing: 'computing' });
+  const actions = computing.run.handle({ type: 'tick', heard });
+  t.is(computing.run.generation, generation + 1);
+  t.is(computing.run.phase, 'computing');
+  const given = actions.filter((action) => action.type === 'job');
+  t.deepEqual(
+    given.map(({ job }) => job.type === 'shard' && job.lane).sort((a, b) => Number(a) - Number(b)),
+    Array.from({ length: lanes }, (_, lane) => lane),
+  );
+  t.deepEqual([...new Set(given.map(({ worker }) => worker))].sort(), [...staying].sort());
+  const [members, ...others] = actions.filter((action) => action.type === 'send').map(({ body }) => body);
+  t.deepEqual(others, []);
+  t.is(members!.type === 'members' && members!.dropped.length, lanes / 2);
+});
