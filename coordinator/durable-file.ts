@@ -11,16 +11,18 @@ export const partialSuffix = '.partial';
  * Writes a file under a temporary name, syncs it, renames it and syncs its folder: the order in which a crash can
  * only leave the old content or the new. One writer per path at a time.
  * @param onChunk sees every chunk as it is written (to hash it without a second pass)
+ * @param mode of a new file, as for open(2)
  * @throws CornetError DISK_FULL or FOLDER_NOT_WRITABLE; the old file is untouched and no partial one stays
  */
 export async function writeDurably(
   path: string,
   parts: Iterable<Uint8Array>,
   onChunk: (chunk: Uint8Array) => void = () => {},
+  mode = 0o666,
 ): Promise<void> {
   const partial = path + partialSuffix;
   try {
-    const file = await open(partial, 'w');
+    const file = await open(partial, 'w', mode);
     try {
       for (const part of parts) {
         for (let begin = 0; begin < part.length; begin += fileChunk) {

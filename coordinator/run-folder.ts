@@ -9,11 +9,13 @@ import { RunLock } from './run-lock.ts';
 const configName = 'config.json';
 const lockName = 'lock';
 const redisName = 'redis.json';
+const tokenName = 'token';
 const metricsName = 'metrics.jsonl';
 
 /**
  *     config.json     the run's id, options and numerics; a folder that has it holds a run
  *     lock            names the coordinator at work (RunLock)
+ *     token           what the run's processes know each other by; for this user alone
  *     redis.json      where the private Redis listens, while there is one
  *     log.jsonl       pino's lines
  *     metrics.jsonl   one line per measurement (MetricsFile)
@@ -116,6 +118,23 @@ export class RunFolder {
     await writeJson(this.configPath, config);
   }
 
+  /**
+   * What the run's processes know each other by. It stands here because workers of other hosts outlive coordinator and
+   * Redis together, and would not know another one.
+   * @param make gives the one of a new run
+   */
+  async token(make: () => string): Promise<string> {
+    const path = join(this.path, tokenName);
+    if (await exists(path)) {
+      const kept = await readJson(path);
+      if (typeof kept === 'string') return kept;
+      throw new CornetError('RUN_DAMAGED', `${path} holds no token.`);
+    }
+    const token = make();
+    await writeJson(path, token, 0o600);
+    return token;
+  }
+
   /** metrics.jsonl without its lines past `step` (0 for a new run). */
   openMetrics(step: number): Promise<MetricsFile> {
     return MetricsFile.open(this.metricsPath, step);
@@ -196,8 +215,8 @@ async function readRedisNote(folder: string): Promise<string | null> {
   throw new CornetError('RUN_DAMAGED', `${path} names no socket.`);
 }
 
-async function writeJson(path: string, value: unknown): Promise<void> {
-  await writeDurably(path, [Buffer.from(`${JSON.stringify(value, null, 2)}\n`)]);
+async function writeJson(path: string, value: unknown, mode?: number): Promise<void> {
+  await writeDurably(path, [Buffer.from(`${JSON.stringify(value, null, 2)}\n`)], undefined, mode);
 }
 
 async function readJson(path: string): Promise<unknown> {

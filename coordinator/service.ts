@@ -186,8 +186,7 @@ async function conductRun<R>(
   server?.reportTo((sentence) => tell('warn', sentence));
   const outages = new OutageLog(url, tell, () => performance.now());
   for (const connection of Object.values(connections)) outages.watch(connection);
-  // Workers of a former term that are still there know the former token.
-  const token = (await redis.get(names.token(config.run))) ?? nanoid();
+  const token = await folder.token(nanoid);
 
   const run = new Run({
     plan,

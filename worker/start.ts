@@ -15,7 +15,7 @@ import { HttpServer } from '../shared/http-server.ts';
 import { Metrics } from '../shared/metrics.ts';
 import { buildModel } from '../shared/models/family.ts';
 import { OutageLog } from '../shared/outages.ts';
-import { era as eraSchema, names, parseJson } from '../shared/protocol.ts';
+import { type Era, era as eraSchema, names, parseJson } from '../shared/protocol.ts';
 import { connectRedis, redisOptions } from '../shared/redis.ts';
 import { type AnyConfig, isReadout } from '../shared/run-config.ts';
 import { BlobClient, BlobServer } from '../shared/socket-blobs.ts';
@@ -81,8 +81,7 @@ export async function startWorker(options: WorkerOptions): Promise<number> {
     connect('reader'),
   ]);
   const from = await lastEntry(redis, names.down(config.run));
-  const era = await waitForEra(redis, config.run);
-  const token = (await redis.get(names.token(config.run))) ?? '';
+  const { era, token } = await waitForEra(redis, config.run);
   const blobs = new Carriers(
     new RedisBlobs(blobRedis, names.blob(config.run)),
     new BlobClient(token),
@@ -195,11 +194,13 @@ function leaveOnRequest(): AbortSignal {
   return controller.signal;
 }
 
-async function waitForEra(redis: Redis, run: string) {
+/** The era, and the token that the coordinator wrote with it. */
+async function waitForEra(redis: Redis, run: string): Promise<{ era: Era; token: string }> {
   const deadline = performance.now() + timeouts.workerStart;
   for (;;) {
-    const era = eraSchema.safeParse(parseJson((await redis.get(names.era(run))) ?? ''));
-    if (era.success) return era.data;
+    const [text, token] = await redis.mget(names.era(run), names.token(run));
+    const era = eraSchema.safeParse(parseJson(text ?? ''));
+    if (era.success && token) return { era: era.data, token };
     if (performance.now() > deadline) {
       throw new CornetError('COORDINATOR_GONE', `No coordinator works on run ${run}.`);
     }

@@ -177,6 +177,30 @@ test.serial(
   },
 );
 
+test.serial(
+  'coordinator and Redis die together: a worker from elsewhere serves the resumed run',
+  async (t) => {
+    const redis = await TestRedis.start(t);
+    const env = { CORNET_REDIS_URL: redis.url };
+    const { stage, output, run } = play(t, 1, env);
+    await run.untilStep(output, 1);
+    run.signal('SIGSTOP'); // so that the newcomer finds it in mid-run, however long it takes to start
+    const guest = stage.start('worker', ['start'], env);
+    await until('it has said hello', async () => (await greetings(redis.url, output)).length === 2);
+    run.signal('SIGKILL');
+    await run.ended;
+    await redis.kill();
+    await redis.start();
+    const resumed = stage.start(
+      'coordinator',
+      ['start', '--resume', '--cpu-workers', '1', '-o', output],
+      env,
+    );
+    await assertSame(t, { stage, output, run: resumed });
+    t.is(await guest.ended, 0, guest.stderr);
+  },
+);
+
 test.serial('a shard at which three workers die ends the run, and is named with its samples', async (t) => {
   const { output, run } = play(t, 1, { CORNET_FAULT: 'computing@2:0' });
   const marker = join(output, 'fault');

@@ -37,7 +37,13 @@ test.serial(
     t.is(run.stderr, '');
     t.regex(run.stdout, /Done: 16 steps/);
     t.deepEqual(trainedSteps(output), everyStep);
-    t.deepEqual(readdirSync(output).sort(), ['checkpoints', 'config.json', 'log.jsonl', 'metrics.jsonl']);
+    t.deepEqual(readdirSync(output).sort(), [
+      'checkpoints',
+      'config.json',
+      'log.jsonl',
+      'metrics.jsonl',
+      'token',
+    ]);
     t.deepEqual(readdirSync(stage.temporary), []);
     t.deepEqual(stage.processes(), []);
     shared.expected = { weights: checkpoint(output, tinySteps), metrics: metricsOf(output) };

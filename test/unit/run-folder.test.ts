@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { RunFolder } from '../../coordinator/run-folder.ts';
@@ -38,6 +38,19 @@ test('a run that was begun can be opened again, and holds what was written', asy
   t.deepEqual(await again.readConfig(), { id: 'abc', seed: 0 });
   await again.release();
   t.deepEqual(readdirSync(path), ['config.json']);
+});
+
+test("a run keeps its token from resume to resume, in a file for its owner's eyes", async (t) => {
+  const path = join(temporaryFolder(t), 'run');
+  const run = await RunFolder.create(path, host);
+  await run.writeConfig({});
+  t.is(await run.token(() => 'first'), 'first');
+  await run.release();
+
+  const again = await RunFolder.open(path, host);
+  t.is(await again.token(() => 'second'), 'first');
+  await again.release();
+  t.is(statSync(join(path, 'token')).mode & 0o777, 0o600);
 });
 
 test('a folder that holds a run is refused without resume', async (t) => {
