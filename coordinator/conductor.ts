@@ -5,7 +5,7 @@ import type { Redis, RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
 import { expectBytes } from '../shared/blobs.ts';
 import type { Carriers } from '../shared/carriers.ts';
-import { timeouts } from '../shared/defaults.ts';
+import { streamLength, timeouts } from '../shared/defaults.ts';
 import { CornetError } from '../shared/errors.ts';
 import type { Faults } from '../shared/faults.ts';
 import { oneAtATime } from '../shared/one-at-a-time.ts';
@@ -196,7 +196,7 @@ export class Conductor {
     if (era === null) this.tell({ type: 'redis-replaced' });
     if (!this.#echoPending) {
       this.#echoPending = true;
-      await append(redis, names.up(config.run), { echo: run.era });
+      await append(redis, names.up(config.run), streamLength.up, { echo: run.era });
     }
     if (this.#parts.output.saveDue()) this.tell({ type: 'save-due' });
     const status = JSON.stringify(viewOf(run, config, display.latest, new Date()));
@@ -261,7 +261,7 @@ export class Conductor {
   #send(body: DownBody): void {
     const { redis, config, run } = this.#parts;
     const message = { era: run.era, n: this.#number++, ...body };
-    append(redis, names.down(config.run), message)
+    append(redis, names.down(config.run), streamLength.down, message)
       .then(() => this.#sent(body))
       .catch((error) => this.#fail(error));
   }

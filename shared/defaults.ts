@@ -108,8 +108,11 @@ export const indexing = { classesAtOnce: 4, statsAtOnce: 16 } as const;
  */
 export const indexCache = { fewestImages: 10_000, settleTime: 3_000 } as const;
 
-/** Entries that a stream keeps (about): who is further behind has missed something and says so. */
-export const streamLength = 10_000;
+/**
+ * Entries that each stream keeps (about): who is further behind has missed something and says so. `down` has two for a
+ * step, which are long where there are many lanes; `up` has three short ones for each lane.
+ */
+export const streamLength = { down: 1_000, up: 10_000 } as const;
 
 /** Milliseconds that one read of a stream waits for the next entry. */
 export const streamBlock = 1_000;

@@ -1,14 +1,15 @@
 /** The two Redis streams of a run: JSON messages, appended in order, read from a position on. */
 import type { Redis } from 'ioredis';
-import { streamBlock, streamLength } from './defaults.ts';
+import { streamBlock } from './defaults.ts';
 import { parseJson } from './protocol.ts';
 import { fromRedis } from './redis.ts';
 
-/** Largest message accepted, in characters: a `reduce` of a few hundred lanes stays far below. */
+/** Largest message accepted, in characters: a `reduce` takes about 200 for each lane. */
 const maxMessage = 1024 * 1024;
 
-export function append(redis: Redis, key: string, message: unknown): Promise<string | null> {
-  return redis.xadd(key, 'MAXLEN', '~', streamLength, '*', 'm', JSON.stringify(message));
+/** @param kept entries that the stream holds (about); older ones go */
+export function append(redis: Redis, key: string, kept: number, message: unknown): Promise<string | null> {
+  return redis.xadd(key, 'MAXLEN', '~', kept, '*', 'm', JSON.stringify(message));
 }
 
 /** The id of a stream's last entry: what is appended from now on comes after it. */

@@ -5,7 +5,7 @@ import type { Redis, RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
 import { expectBytes } from '../shared/blobs.ts';
 import type { Carriers } from '../shared/carriers.ts';
-import { timeouts } from '../shared/defaults.ts';
+import { streamLength, timeouts } from '../shared/defaults.ts';
 import { CornetError, describeError } from '../shared/errors.ts';
 import type { Faults } from '../shared/faults.ts';
 import { oneAtATime } from '../shared/one-at-a-time.ts';
@@ -152,7 +152,7 @@ export class WorkerShell {
     switch (action.type) {
       case 'send': {
         const { era, n, worker, body } = action;
-        await append(redis, names.up(config.run), { era, n, worker, ...body });
+        await append(redis, names.up(config.run), streamLength.up, { era, n, worker, ...body });
         return;
       }
       case 'compute':

@@ -1,8 +1,10 @@
 /** `npm run bench -- scaling`: what the protocol costs with up to a thousand workers, as a table and as docs/scaling.svg. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { blobChunk } from '../../shared/defaults.ts';
 import { packageRoot } from '../../shared/package-root.ts';
-import { type Simulated, simulate } from './simulated-run.ts';
+import { sliceRange } from '../../shared/protocol.ts';
+import { type Simulated, simulate, vectorLength } from './simulated-run.ts';
 
 const sizes = [
   { workers: 8, warmUp: 50, steps: 300 },
@@ -14,31 +16,72 @@ const sizes = [
 /** Bytes per second that Redis is taken to send: 10 Gbit/s. */
 const bandwidth = 10e9 / 8;
 
+interface Row extends Simulated {
+  vectors: Traffic;
+}
+
 export function benchScaling(): void {
-  const rows = sizes.map(({ workers, ...length }) => simulate(workers, length));
-  const cells = rows.map((row) => [
-    String(row.workers),
-    milliseconds(row.coordinator),
-    milliseconds(row.worker),
-    String(Math.round(row.messages + row.jobs)),
-    bytes(row.written),
-    bytes(row.read),
-    milliseconds((1000 * row.read) / bandwidth),
-    String(row.reads),
-  ]);
-  const head = [
-    'workers',
-    "coordinator's CPU",
-    "one worker's CPU",
-    'messages and jobs',
-    'written to Redis',
-    'read from Redis',
-    'the same at 10 Gbit/s',
-    'parts that one worker reads',
-  ];
-  console.log(`| ${head.join(' | ')} |\n|${head.map(() => '---|').join('')}`);
-  for (const row of cells) console.log(`| ${row.join(' | ')} |`);
+  const rows = sizes.map(({ workers, ...length }) => ({
+    ...simulate(workers, length),
+    vectors: vectorTraffic(workers),
+  }));
+  print(
+    ['workers', "coordinator's CPU", 'for heartbeats, each second', "one worker's CPU", 'messages and jobs'],
+    rows.map((row) => [
+      String(row.workers),
+      ...[row.coordinator, row.heartbeats, row.worker].map(milliseconds),
+      String(Math.round(row.messages + row.jobs)),
+    ]),
+  );
+  print(
+    [
+      'workers',
+      'messages: written',
+      'read',
+      'vectors: written',
+      'read',
+      'of that too much',
+      'parts that one worker reads',
+    ],
+    rows.map((row) => [
+      String(row.workers),
+      ...[row.written, row.read, row.vectors.written, row.vectors.read].map(bytes),
+      `${Math.round(100 * (1 - row.vectors.wanted / row.vectors.read))} %`,
+      String(row.reads),
+    ]),
+  );
   writeFileSync(join(packageRoot, 'docs', 'scaling.svg'), draw(rows));
+}
+
+/** Bytes of CORnet-S' vectors and slices that go through Redis per step, one lane for each worker. */
+interface Traffic {
+  written: number;
+  /** `RedisBlobs` reads whole chunks, and their checksums; `wanted` is what a range has. */
+  read: number;
+  wanted: number;
+}
+
+function vectorTraffic(workers: number): Traffic {
+  const vector = 4 * vectorLength;
+  const indexOf = (length: number) => 4 * Math.ceil(length / blobChunk);
+  let [written, read, wanted] = [workers * (vector + indexOf(vector)), 0, 0];
+  for (let slice = 0; slice < workers; slice++) {
+    const range = sliceRange(slice, workers, vectorLength);
+    const [begin, end] = [4 * range.begin, 4 * range.end];
+    const first = blobChunk * Math.floor(begin / blobChunk);
+    const behind = Math.min(vector, blobChunk * Math.ceil(end / blobChunk));
+    written += end - begin + indexOf(end - begin);
+    // Its part of every other lane's vector; then the slice is read by all the others.
+    read += (workers - 1) * (behind - first + indexOf(vector));
+    read += (workers - 1) * (end - begin + indexOf(end - begin));
+    wanted += 2 * (workers - 1) * (end - begin);
+  }
+  return { written, read, wanted };
+}
+
+function print(head: string[], rows: string[][]): void {
+  console.log(`\n| ${head.join(' | ')} |\n|${head.map(() => '---|').join('')}`);
+  for (const cells of rows) console.log(`| ${cells.join(' | ')} |`);
 }
 
 function milliseconds(value: number): string {
@@ -46,15 +89,23 @@ function milliseconds(value: number): string {
 }
 
 function bytes(value: number): string {
-  return value < 1e6 ? `${Math.round(value / 1e3)} kB` : `${(value / 1e6).toFixed(value < 1e7 ? 1 : 0)} MB`;
+  const [unit, size] = (
+    [
+      ['kB', 1e3],
+      ['MB', 1e6],
+      ['GB', 1e9],
+      ['TB', 1e12],
+    ] as const
+  ).findLast(([, size]) => value >= size)!;
+  return `${(value / size).toFixed(value < 10 * size ? 1 : 0)} ${unit}`;
 }
 
-const frame = { width: 720, height: 400, left: 70, right: 230, top: 30, bottom: 50 };
+const frame = { width: 760, height: 440, left: 70, right: 240, top: 20, bottom: 50 };
 /** Powers of ten of the time axis, in milliseconds. */
-const decades = { from: -2, to: 3 };
+const decades = { from: -2, to: 7 };
 
 /** Milliseconds per step against workers, both on logarithmic axes. */
-function draw(rows: readonly Simulated[]): string {
+function draw(rows: readonly Row[]): string {
   const last = Math.log2(rows.at(-1)!.workers);
   const first = Math.log2(rows[0]!.workers);
   const plot = {
@@ -65,12 +116,17 @@ function draw(rows: readonly Simulated[]): string {
   const y = (value: number) =>
     frame.top + (plot.height * (decades.to - Math.log10(value))) / (decades.to - decades.from);
   const curves = [
-    { name: "coordinator's CPU", color: '#1f6feb', of: (row: Simulated) => row.coordinator },
-    { name: "one worker's CPU", color: '#1a7f37', of: (row: Simulated) => row.worker },
+    { name: "coordinator's CPU", color: '#1f6feb', of: (row: Row) => row.coordinator },
+    { name: "one worker's CPU", color: '#1a7f37', of: (row: Row) => row.worker },
     {
-      name: 'Redis sending messages, 10 Gbit/s',
+      name: 'Redis sends the messages',
       color: '#bc4c00',
-      of: (row: Simulated) => (1000 * row.read) / bandwidth,
+      of: (row: Row) => (1000 * row.read) / bandwidth,
+    },
+    {
+      name: 'Redis sends the vectors',
+      color: '#8250df',
+      of: (row: Row) => (1000 * row.vectors.read) / bandwidth,
     },
   ];
   const grid = Array.from({ length: decades.to - decades.from + 1 }, (_, i) => 10 ** (decades.from + i));
@@ -80,7 +136,7 @@ function draw(rows: readonly Simulated[]): string {
     `<rect width="${frame.width}" height="${frame.height}" fill="white"/>`,
     ...grid.flatMap((value) => [
       `<path d="M${frame.left} ${y(value).toFixed(1)}h${plot.width}" stroke="#ddd"/>`,
-      `<text x="${frame.left - 8}" y="${(y(value) + 4).toFixed(1)}" text-anchor="end">${value} ms</text>`,
+      `<text x="${frame.left - 8}" y="${(y(value) + 4).toFixed(1)}" text-anchor="end">${value < 1000 ? `${value} ms` : `${value / 1000} s`}</text>`,
     ]),
     ...rows.map(
       ({ workers }) =>

@@ -1,8 +1,9 @@
 /**
  * The protocol's state machines with many workers and without anything else: messages are written as JSON, read and
  * checked as the processes do, but no Redis, queue, blob or engine stands in between. What is measured is what the
- * coordinator and one worker have to think and read per step.
+ * coordinator and one worker have to think and read per step: not what it costs them to give and take jobs with BullMQ.
  */
+import assert from 'node:assert';
 import { Run } from '../../coordinator/run.ts';
 import type { RunAction } from '../../coordinator/run-events.ts';
 import { timeouts } from '../../shared/defaults.ts';
@@ -24,6 +25,8 @@ export interface Simulated {
   /** Milliseconds of CPU: the coordinator's; one worker's. */
   coordinator: number;
   worker: number;
+  /** The coordinator's per second in which all workers send a heartbeat and nothing else happens. */
+  heartbeats: number;
   /** Messages on the two streams, and jobs. */
   messages: number;
   jobs: number;
@@ -36,8 +39,11 @@ export interface Simulated {
 
 const era: Era = { term: 1, boot: 0 };
 /** Elements of CORnet-S' vector: how long the numbers in messages are. */
-const vectorLength = 53_416_616;
+export const vectorLength = 53_416_616;
 const result = { loss: 6.907755374908447, top1: 0, top5: 1, count: 32 };
+
+/** Seconds of heartbeats that are simulated. */
+const seconds = 20;
 
 export function simulate(workers: number, { warmUp, steps }: { warmUp: number; steps: number }): Simulated {
   const site = new Site(workers, warmUp + steps);
@@ -45,10 +51,14 @@ export function simulate(workers: number, { warmUp, steps }: { warmUp: number; s
   site.clear();
   site.untilStep(warmUp + steps);
   const { coordinator, worker, messages, jobs, written, read, reads } = site.counted;
+  site.clear();
+  for (let second = 1; second <= seconds; second++) site.beat(1000 * second);
+  const heartbeats = site.counted.coordinator / seconds;
   const per = (total: number) => total / steps;
   return {
-    ...{ workers, coordinator: per(coordinator), worker: per(worker) / workers, messages: per(messages) },
-    ...{ jobs: per(jobs), written: per(written), read: per(read), reads: per(reads) / workers },
+    ...{ workers, coordinator: per(coordinator), worker: per(worker) / workers, heartbeats },
+    ...{ messages: per(messages), jobs: per(jobs), written: per(written), read: per(read) },
+    reads: per(reads) / workers,
   };
 }
 
@@ -115,6 +125,16 @@ class Site {
       this.#coordinatorReads();
       this.#workersRead();
     }
+  }
+
+  /** Every worker says that it is there; the coordinator hears itself and judges them. */
+  beat(heard: number): void {
+    for (const member of this.#members) this.#work(member, member.beat());
+    this.#coordinatorReads();
+    const since = cpu();
+    this.#decide(() => this.#run.handle({ type: 'tick', heard }));
+    assert(this.#run.sentence.length > 0);
+    this.counted.coordinator += cpu() - since;
   }
 
   #coordinatorReads(): void {
