@@ -72,8 +72,8 @@ export class Conductor {
   #forgetting: Promise<unknown> = Promise.resolve();
   /** Another coordinator has taken the run over: nothing in Redis is ours any more. */
   #superseded = false;
-  /** Shards of the current step that were given out. */
-  #given = { step: -1, lanes: new Set<number>() };
+  /** Lanes whose shards were given out, by step. */
+  readonly #given = new Map<number, Set<number>>();
 
   constructor(parts: ConductorParts) {
     this.#parts = parts;
@@ -292,13 +292,15 @@ export class Conductor {
 
   #countRecomputation(job: Job): void {
     if (job.type !== 'shard') return;
-    if (this.#given.step !== job.step) this.#given = { step: job.step, lanes: new Set() };
-    if (this.#given.lanes.has(job.lane)) {
+    for (const step of this.#given.keys()) if (step < this.#parts.run.step) this.#given.delete(step);
+    const lanes = this.#given.get(job.step) ?? new Set();
+    this.#given.set(job.step, lanes);
+    if (lanes.has(job.lane)) {
       const { step, lane } = job;
       this.#parts.log.info({ recomputed: 1, step, lane }, 'A shard is computed again.');
       this.#parts.observer.recomputed();
     }
-    this.#given.lanes.add(job.lane);
+    lanes.add(job.lane);
   }
 
   async #forgetWorker(worker: string): Promise<void> {

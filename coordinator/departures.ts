@@ -91,6 +91,7 @@ export class Departures {
     this.#tellToLeave(id);
     state.roster.dismiss(id);
     state.round?.release(id, false);
+    state.ahead?.lost(id, false);
     state.act({ type: 'dismiss', worker: id });
     state.log('info', `Worker ${id} leaves, as it was asked to.`);
   }
@@ -115,6 +116,7 @@ export class Departures {
     const worker = state.roster.get(id);
     if (worker === undefined) return null;
     state.exchange?.lost(id, died);
+    state.ahead?.lost(id, died);
     if (state.phase === 'finished') return null; // it was one death too many
     state.roster.drop(id, reason);
     state.act({ type: 'forget-worker', worker: id });

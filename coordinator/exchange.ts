@@ -1,9 +1,11 @@
 /**
  * One step's way to its commit: computing → reducing → applying. A new generation repeats the phase among those that
- * are left; vectors that were published stay.
+ * are left; vectors that were published stay. While a step is applied, the next one may be ahead: its jobs are in the
+ * queues, so that a worker goes on as soon as it has applied, without another message to the coordinator and back.
  */
 import assert from 'node:assert';
 import type { BlobRef, CarrierName, DownBody, Era, Job, UpMessage } from '../shared/protocol.ts';
+import { isSocketRef } from '../shared/socket-blobs.ts';
 import type { Roster, WorkerRecord } from './roster.ts';
 import type { Debt, Failure, Plan } from './run-events.ts';
 import { Step, type StepMetrics } from './step.ts';
@@ -27,6 +29,8 @@ export interface ExchangeContext {
   readonly enter: (phase: 'computing' | 'reducing' | 'applying') => void;
   readonly warn: (sentence: string) => void;
   readonly fail: (failure: Failure) => void;
+  /** The update is decided, and its members know. */
+  readonly decided: () => void;
   /** All members are at t + 1. */
   readonly committed: (metrics: StepMetrics) => void;
 }
@@ -34,7 +38,9 @@ export interface ExchangeContext {
 export class Exchange {
   readonly #context: ExchangeContext;
   readonly #step: Step;
-  #phase: 'computing' | 'reducing' | 'applying' = 'computing';
+  #phase: 'ahead' | 'computing' | 'reducing' | 'applying' = 'ahead';
+  /** The generation that was given its jobs ahead. */
+  #jobsAheadOf: number | null = null;
   #metrics: StepMetrics | null = null;
   #missing = 0;
 
@@ -58,9 +64,21 @@ export class Exchange {
     return this.#phase === 'computing' && this.#behind().length === this.#context.roster.members.length;
   }
 
+  /** Gives the jobs while the step before is being applied. */
+  goAhead(): void {
+    const { roster } = this.#context;
+    this.#jobsAheadOf = roster.generation;
+    this.#giveJobs(roster.lanesAt(this.#step.step - 1));
+  }
+
+  /** All members are at the step. */
   begin(): void {
-    this.#enter('computing');
-    this.#giveJobs();
+    const { roster } = this.#context;
+    this.#step.keepVectors((ref) => {
+      if (ref === null) return !roster.several;
+      return !isSocketRef(ref) || roster.carrier === 'local';
+    });
+    this.#compute();
   }
 
   vector(worker: WorkerRecord, message: UpMessage & { type: 'vector' }): void {
@@ -103,6 +121,7 @@ export class Exchange {
       learningRate: plan.learningRate(step),
       slices: this.#step.slices,
     });
+    this.#context.decided();
   }
 
   applied(worker: WorkerRecord, step: number): void {
@@ -127,7 +146,10 @@ export class Exchange {
 
   /** A worker is no member any more; `died`: its process ended. */
   lost(worker: string, died: boolean): void {
-    const lane = this.#phase === 'computing' ? this.#owed().get(worker)?.[0] : undefined;
+    const lane =
+      this.#phase === 'computing'
+        ? this.#owed(this.#context.roster.lanesAt(this.#step.step)).get(worker)?.[0]
+        : undefined;
     this.#step.dropVectorsHeldBy(worker);
     if (!died || lane === undefined) return;
     const { deathsAt, describeShard, fail } = this.#context;
@@ -145,15 +167,16 @@ export class Exchange {
   replan(): void {
     this.#context.announce();
     if (this.#behind().length === 0) return this.#commit();
-    if (this.#step.computed) this.#startReduce();
-    else this.begin();
+    this.#compute();
   }
 
   debts(): Debt[] {
     const behind = this.#behind();
     switch (this.#phase) {
+      case 'ahead':
+        return [];
       case 'computing':
-        return [...this.#owed()].map(([worker, lanes]) => ({
+        return [...this.#owed(this.#context.roster.lanesAt(this.#step.step))].map(([worker, lanes]) => ({
           worker,
           owes: `the vector of lane ${lanes.join(', ')}`,
         }));
@@ -167,20 +190,27 @@ export class Exchange {
   }
 
   /** Lanes whose vectors are not there, by the worker that serves them. */
-  #owed(): Map<string, number[]> {
+  #owed(dealt: Map<string, number[]>): Map<string, number[]> {
     const missing = new Set(this.#step.missingLanes);
     const owed = new Map<string, number[]>();
-    for (const [worker, lanes] of this.#context.roster.lanesAt(this.#step.step)) {
+    for (const [worker, lanes] of dealt) {
       const those = lanes.filter((lane) => missing.has(lane));
       if (those.length > 0) owed.set(worker, those);
     }
     return owed;
   }
 
-  #giveJobs(): void {
+  #compute(): void {
+    const { roster } = this.#context;
+    if (this.#step.computed) return this.#startReduce();
+    this.#enter('computing');
+    if (this.#jobsAheadOf !== roster.generation) this.#giveJobs(roster.lanesAt(this.#step.step));
+  }
+
+  #giveJobs(dealt: Map<string, number[]>): void {
     const { era, giveJob } = this.#context;
     const publish = this.#carrier();
-    for (const [worker, lanes] of this.#owed()) {
+    for (const [worker, lanes] of this.#owed(dealt)) {
       for (const lane of lanes) {
         giveJob(worker, { type: 'shard', era: era(), step: this.#step.step, lane, publish });
       }

@@ -39,6 +39,7 @@ export class RollCall {
     state.disturbance = `${reason.charAt(0).toLowerCase()}${reason.slice(1)}`;
     this.#decided = state.exchange?.metrics ?? this.#decided;
     state.exchange = null;
+    state.ahead = null;
     state.snapshots.vanished();
     state.server = null;
     state.roster.forgetAnnouncement();

@@ -163,6 +163,11 @@ export class Roster {
     return this.#dropped.length > 0 || this.#membership() !== this.#announced;
   }
 
+  /** Will the members be others when the state lies still next? */
+  get unsettled(): boolean {
+    return this.stale || this.all.some(({ status, draining }) => status !== 'member' || draining);
+  }
+
   /** A new generation: who counts, who serves which lanes, who was dropped and why. */
   announcement(step: number): DownBody {
     this.#announced = this.#membership();

@@ -34,6 +34,8 @@ export class RunState {
   committedAt = 0;
   step = 0;
   exchange: Exchange | null = null;
+  /** The step after, when its jobs were given ahead. */
+  ahead: Exchange | null = null;
   round: JobRound | null = null;
   /** The step whose round was finished last. */
   finishedRound = -1;
@@ -89,12 +91,19 @@ export class RunState {
   }
 
   #end(action: RunAction, reason: string): void {
-    this.deleteBlobs(this.exchange?.blobs ?? []);
+    this.abandonSteps();
     this.snapshots.retire();
     this.enter('finished');
     this.send({ type: 'stop', reason });
     for (const { id } of this.roster.all) this.act({ type: 'forget-worker', worker: id });
     this.act(action);
+  }
+
+  /** The step under way, and the one that is ahead, come to nothing. */
+  abandonSteps(): void {
+    this.deleteBlobs([...(this.exchange?.blobs ?? []), ...(this.ahead?.blobs ?? [])]);
+    this.exchange = null;
+    this.ahead = null;
   }
 
   deleteBlobs(refs: BlobRef[]): void {

@@ -60,6 +60,7 @@ export class Run {
       enter: (phase) => state.enter(phase),
       warn: (sentence) => state.log('warn', sentence),
       fail: (failure) => state.fail(failure),
+      decided: () => this.#goAhead(),
       committed: (metrics) => this.#commit(metrics),
     };
   }
@@ -160,7 +161,8 @@ export class Run {
       case 'beat':
         return;
       case 'vector':
-        return state.exchange?.vector(worker, message);
+        state.exchange?.vector(worker, message);
+        return state.ahead?.vector(worker, message);
       case 'slice':
         return state.exchange?.slice(worker, message);
       case 'applied':
@@ -222,7 +224,7 @@ export class Run {
 
   #withoutMembers(): void {
     const state = this.#state;
-    state.exchange = null;
+    state.abandonSteps();
     state.round?.releaseAll();
     if (state.stopping !== null) return state.finish();
     const snapshot = state.snapshots.published;
@@ -243,8 +245,23 @@ export class Run {
     const state = this.#state;
     if (this.#roster.stale) state.announce();
     state.snapshots.retire();
-    state.exchange = new Exchange(state.step, this.#exchangeContext);
+    state.exchange = state.ahead ?? new Exchange(state.step, this.#exchangeContext);
+    state.ahead = null;
     state.exchange.begin();
+  }
+
+  /** The update is decided. If nothing but the next step can follow, its jobs need not wait until all have applied. */
+  #goAhead(): void {
+    const state = this.#state;
+    const next = state.step + 1;
+    const { plan, snapshots } = state;
+    const kept = plan.checkpointDue(next);
+    if (next >= plan.totalSteps || plan.roundDue(next) || snapshots.isDue(next, { last: false, kept }))
+      return;
+    if (state.stopping !== null || this.#roster.unsettled) return;
+    if (this.#roster.membersAt(state.step).length < this.#roster.members.length) return;
+    state.ahead ??= new Exchange(next, this.#exchangeContext);
+    state.ahead.goAhead();
   }
 
   #commit(metrics: StepMetrics): void {
@@ -362,8 +379,7 @@ export class Run {
     if (state.stopping !== null) return;
     state.stopping = reason;
     if (state.exchange?.abandonable) {
-      state.deleteBlobs(state.exchange.blobs);
-      state.exchange = null;
+      state.abandonSteps();
       this.#rest();
     } else if (state.inRound || state.phase === 'waiting' || state.phase === 'loading') {
       this.#rest();

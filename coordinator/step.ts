@@ -85,6 +85,15 @@ export class Step {
     return null;
   }
 
+  /** Forgets the vectors that cannot be read any more; they are computed, or published, again. */
+  keepVectors(readable: (ref: BlobRef | null) => boolean): void {
+    for (const [lane, { ref }] of this.#vectors) {
+      if (readable(ref)) continue;
+      this.#vectors.delete(lane);
+      if (ref !== null) this.#rubbish.push(ref);
+    }
+  }
+
   /** A vector's blob is not there any more: the lane must be computed again. */
   dropVector(lane: number): void {
     this.#vectors.delete(lane);

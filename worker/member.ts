@@ -236,7 +236,7 @@ export class Member {
     }
     if (job.step > this.#step) {
       this.#early.push({ job, token });
-      return;
+      return this.#act({ type: 'answer', token }); // or it would keep the jobs of this step in the queue
     }
     const ticket = this.#ticket(null);
     if (job.type === 'shard') {
@@ -276,7 +276,7 @@ export class Member {
     this.#lastDown = -1;
     this.#reduce = null;
     this.#apply = null;
-    for (const { token } of this.#early.splice(0)) this.#act({ type: 'answer', token });
+    this.#early = [];
     if (this.#status === 'loading' || !sameCoordinator) {
       this.#forget();
       this.#status = 'stranger';
@@ -301,7 +301,7 @@ export class Member {
     this.#reduce = null;
     this.#apply = null;
     this.#lanes = [];
-    for (const { token } of this.#early.splice(0)) this.#act({ type: 'answer', token });
+    this.#early = [];
   }
 
   #sayHello(): void {
