@@ -1,5 +1,5 @@
 /** What the protocol costs: time, CPU and traffic per step, with workers that compute nothing. */
-import { fork } from 'node:child_process';
+import { type ChildProcess, fork } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -57,6 +57,7 @@ async function hollowRun(
   maxSteps: number,
 ): Promise<Costs & { stepMilliseconds: number }> {
   const redis = await PrivateRedis.start();
+  let hollow: ChildProcess | null = null;
   try {
     const before = process.cpuUsage();
     const run = startRun({
@@ -65,7 +66,7 @@ async function hollowRun(
     });
     await untilIntroduced(redis.url);
     const script = join(packageRoot, 'dist', 'test', 'bench', 'hollow-workers.js');
-    const hollow = fork(script, [redis.url, String(workers)]);
+    hollow = fork(script, [redis.url, String(workers)]);
     const { imagesPerSecond } = await run;
     const { user, system } = process.cpuUsage(before);
     const costs = {
@@ -73,9 +74,9 @@ async function hollowRun(
       workers: await cpuOf(hollow.pid!),
       ...(await costsOfRedis(redis.url)),
     };
-    hollow.kill('SIGKILL');
     return { stepMilliseconds: (1000 * workers) / imagesPerSecond!, ...costs };
   } finally {
+    hollow?.kill('SIGKILL');
     await redis.stop();
   }
 }
