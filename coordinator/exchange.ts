@@ -178,7 +178,7 @@ export class Exchange {
       case 'computing':
         return [...this.#owed(this.#context.roster.lanesAt(this.#step.step))].map(([worker, lanes]) => ({
           worker,
-          owes: `the vector of lane ${lanes.join(', ')}`,
+          owes: `the ${lanes.length === 1 ? 'vector of lane' : 'vectors of lanes'} ${lanes.join(', ')}`,
         }));
       case 'reducing':
         return this.#step.participants

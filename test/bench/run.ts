@@ -4,6 +4,7 @@
  *     npm run bench                        everything
  *     npm run bench -- steps --models Z,S  one part
  *     npm run bench -- scaling             up to a thousand simulated workers: a table of its own, and docs/scaling.svg
+ *     npm run bench -- recovery            what the death of a worker costs: a table of its own
  */
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -14,6 +15,7 @@ import { benchImages } from './images.ts';
 import { type Row, threads } from './measure.ts';
 import { benchMetrics } from './metrics.ts';
 import { benchProtocol } from './protocol.ts';
+import { benchRecovery } from './recovery.ts';
 import { benchScaling } from './scaling.ts';
 import { benchSteps } from './steps.ts';
 import { benchWholeRun } from './whole-run.ts';
@@ -42,6 +44,10 @@ const parts: Record<string, () => Promise<Row[]>> = {
 
 if (positionals.includes('scaling')) {
   benchScaling();
+  process.exit();
+}
+if (positionals.includes('recovery')) {
+  await benchRecovery();
   process.exit();
 }
 const rows: Row[] = [];

@@ -1,7 +1,7 @@
 import test from 'ava';
 import { Run } from '../../coordinator/run.ts';
 import type { RunAction } from '../../coordinator/run-events.ts';
-import { timeouts } from '../../shared/defaults.ts';
+import { longWait, timeouts } from '../../shared/defaults.ts';
 import type { UpBody } from '../../shared/protocol.ts';
 
 const era = { term: 1, boot: 0 };
@@ -67,4 +67,30 @@ test('workers that fall silent together make one new generation, and each lane i
   const [members, ...others] = actions.filter((action) => action.type === 'send').map(({ body }) => body);
   t.deepEqual(others, []);
   t.is(members!.type === 'members' && members!.dropped.length, lanes / 2);
+});
+
+test('one sentence says who is waited for, with what, since when and after what; a long wait is logged', (t) => {
+  const computing = new Computing(2);
+  const { run } = computing;
+  const reason = 'its process ended (killed by SIGKILL)';
+  run.handle({ type: 'tick', heard: 1_000 });
+  const both = 'worker-0 (the vector of lane 0), worker-1 (the vector of lane 1)';
+  t.is(run.sentence, `Computing at step 0: waiting for ${both} for 1.0 s.`);
+
+  run.handle({ type: 'exited', worker: 'worker-1', reason });
+  const logged: string[] = [];
+  for (let heard = 2_000; heard <= longWait + 2 * timeouts.beat; heard += timeouts.beat) {
+    computing.say('worker-0', { type: 'beat', doing: 'computing' });
+    const actions = run.handle({ type: 'tick', heard });
+    logged.push(...actions.flatMap((action) => (action.type === 'log' ? [action.message] : [])));
+  }
+  const because = (id: number) => `after worker worker-${id} was dropped: ${reason}.`;
+  const waiting = 'Computing at step 0: waiting for worker-0 (the vectors of lanes 0, 1) for 10 s';
+  t.deepEqual(logged, [`${waiting}, ${because(1)}`]);
+
+  run.handle({ type: 'exited', worker: 'worker-0', reason });
+  const ref = { name: 'snapshot', bytes: 1, digest: '0', at: 'redis' };
+  run.handle({ type: 'restored', step: 0, ref, validated: true });
+  run.handle({ type: 'tick', heard: longWait + 4 * timeouts.beat });
+  t.is(run.sentence, `Waiting at step 0 for a worker to join for 2.0 s, ${because(0)}`);
 });

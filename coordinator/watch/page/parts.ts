@@ -185,7 +185,7 @@ export function showWorkers(
 function doing({ status, owes, draining }: WorkerView, { phase }: RunView): string {
   if (draining) return 'leaves after this step';
   if (status === 'newcomer') return 'waits to join';
-  const lanes = /^the vector of lane (.+)$/.exec(owes ?? '')?.[1];
+  const lanes = /^the vectors? of lanes? (.+)$/.exec(owes ?? '')?.[1];
   if (lanes !== undefined) return `computes lane ${lanes}`;
   if (owes === 'its slice') return 'sums its slice';
   if (owes === 'the update') return 'updates';
