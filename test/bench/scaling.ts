@@ -26,11 +26,14 @@ export function benchScaling(): void {
     vectors: vectorTraffic(workers),
   }));
   print(
-    ['workers', "coordinator's CPU", 'for heartbeats, each second', "one worker's CPU", 'messages and jobs'],
+    [
+      ...['workers', "coordinator's CPU", "one worker's CPU", 'Redis sends the messages', 'together'],
+      ...['messages and jobs', "coordinator's CPU for heartbeats, each second"],
+    ],
     rows.map((row) => [
       String(row.workers),
-      ...[row.coordinator, row.heartbeats, row.worker].map(milliseconds),
-      String(Math.round(row.messages + row.jobs)),
+      ...[row.coordinator, row.worker, sending(row.read), overhead(row)].map(milliseconds),
+      ...[String(Math.round(row.messages + row.jobs)), milliseconds(row.heartbeats)],
     ]),
   );
   print(
@@ -51,6 +54,16 @@ export function benchScaling(): void {
     ]),
   );
   writeFileSync(join(packageRoot, 'docs', 'scaling.svg'), draw(rows));
+}
+
+/** Milliseconds in which Redis sends so many bytes. */
+function sending(bytes: number): number {
+  return (1000 * bytes) / bandwidth;
+}
+
+/** What the protocol adds to a step at least: one after the other, the coordinator, the network and a worker. */
+function overhead({ coordinator, worker, read }: Row): number {
+  return coordinator + worker + sending(read);
 }
 
 /** Bytes of CORnet-S' vectors and slices that go through Redis per step, one lane for each worker. */
@@ -116,19 +129,21 @@ function draw(rows: readonly Row[]): string {
   const y = (value: number) =>
     frame.top + (plot.height * (decades.to - Math.log10(value))) / (decades.to - decades.from);
   const curves = [
+    { name: 'together: overhead of a step', color: '#24292f', of: overhead },
     { name: "coordinator's CPU", color: '#1f6feb', of: (row: Row) => row.coordinator },
     { name: "one worker's CPU", color: '#1a7f37', of: (row: Row) => row.worker },
     {
       name: 'Redis sends the messages',
       color: '#bc4c00',
-      of: (row: Row) => (1000 * row.read) / bandwidth,
+      of: (row: Row) => sending(row.read),
     },
     {
       name: 'Redis sends the vectors',
       color: '#8250df',
-      of: (row: Row) => (1000 * row.vectors.read) / bandwidth,
+      of: (row: Row) => sending(row.vectors.read),
     },
   ];
+  const labels = spread(curves.map(({ of }) => y(of(rows.at(-1)!)) + 4));
   const grid = Array.from({ length: decades.to - decades.from + 1 }, (_, i) => 10 ** (decades.from + i));
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${frame.width} ${frame.height}" font-family="sans-serif" font-size="12">`,
@@ -143,14 +158,24 @@ function draw(rows: readonly Row[]): string {
         `<text x="${x(workers).toFixed(1)}" y="${frame.height - frame.bottom + 20}" text-anchor="middle">${workers}</text>`,
     ),
     `<text x="${frame.left + plot.width / 2}" y="${frame.height - 10}" text-anchor="middle">workers</text>`,
-    ...curves.flatMap(({ name, color, of }) => {
+    ...curves.flatMap(({ name, color, of }, i) => {
       const points = rows.map((row) => `${x(row.workers).toFixed(1)},${y(of(row)).toFixed(1)}`);
-      const end = y(of(rows.at(-1)!)) + 4;
       return [
         `<polyline points="${points.join(' ')}" fill="none" stroke="${color}" stroke-width="2"/>`,
-        `<text x="${frame.width - frame.right + 10}" y="${end.toFixed(1)}" fill="${color}">${name}</text>`,
+        `<text x="${frame.width - frame.right + 10}" y="${labels[i]!.toFixed(1)}" fill="${color}">${name}</text>`,
       ];
     }),
     '</svg>\n',
   ].join('\n');
+}
+
+/** Moves the lines of text down that would lie on another. */
+function spread(heights: readonly number[]): number[] {
+  const spread = [...heights];
+  let free = 0;
+  for (const i of [...heights.keys()].sort((a, b) => heights[a]! - heights[b]!)) {
+    spread[i] = Math.max(heights[i]!, free);
+    free = spread[i]! + 16;
+  }
+  return spread;
 }
