@@ -1,5 +1,5 @@
 /** Who keeps the run waiting, with what, and since when. */
-import { longWait } from '../shared/defaults.ts';
+import { longWait, namesInSentence } from '../shared/defaults.ts';
 import { seconds } from './membership.ts';
 import type { WorkerRecord } from './roster.ts';
 import type { Debt } from './run-events.ts';
@@ -60,15 +60,22 @@ function waitOf(state: RunState, unanswered: readonly string[]): string {
     case 'waiting':
       return `Waiting ${at} for a worker to join`;
     case 'rollcall':
-      return `Redis is another one than before: waiting ${at} for ${unanswered.join(', ')} to report`;
+      return `Redis is another one than before: waiting ${at} for ${someOf(unanswered)} to report`;
     case 'finishing':
       return `Writing the last checkpoint ${at}`;
     default: {
       const who = debtsOf(state).map((debt) => `${debt.worker} (${debt.owes})`);
       const phase = `${state.phase[0]!.toUpperCase()}${state.phase.slice(1)}`;
-      return `${phase} ${at}: waiting for ${who.join(', ') || 'nobody'}`;
+      return `${phase} ${at}: waiting for ${someOf(who) || 'nobody'}`;
     }
   }
+}
+
+/** A thousand workers are not named one by one. */
+function someOf(names: readonly string[]): string {
+  const others = names.length - namesInSentence;
+  if (others <= 0) return names.join(', ');
+  return `${names.slice(0, namesInSentence).join(', ')} and ${others} more`;
 }
 
 /** Puts into the log what the run waits for, when that takes much longer than the last step did. */

@@ -59,6 +59,9 @@ export const timeouts = {
 /** Milliseconds that a run waits for something before it says so in its log, and again whenever that time has doubled. */
 export const longWait = 10_000;
 
+/** Workers that the sentence on what a run waits for names; the others it counts. */
+export const namesInSentence = 8;
+
 /** Seconds after which a forgotten blob disappears from Redis by itself. */
 export const blobTimeToLive = 3_600;
 

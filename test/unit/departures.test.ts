@@ -94,3 +94,9 @@ test('one sentence says who is waited for, with what, since when and after what;
   run.handle({ type: 'tick', heard: longWait + 4 * timeouts.beat });
   t.is(run.sentence, `Waiting at step 0 for a worker to join for 2.0 s, ${because(0)}`);
 });
+
+test('of many workers the sentence names some, and counts the others', (t) => {
+  const { run } = new Computing(64);
+  const named = Array.from({ length: 8 }, (_, i) => `worker-${i} (the vector of lane ${i})`);
+  t.is(run.sentence, `Computing at step 0: waiting for ${named.join(', ')} and 56 more for 0.0 s.`);
+});
