@@ -39,8 +39,8 @@ export class Exchange {
   readonly #context: ExchangeContext;
   readonly #step: Step;
   #phase: 'ahead' | 'computing' | 'reducing' | 'applying' = 'ahead';
-  /** The generation that was given its jobs ahead. */
-  #jobsAheadOf: number | null = null;
+  /** The generation that was given its jobs ahead, and who was given which lanes. */
+  #given: { generation: number; lanes: Map<string, number[]> } | null = null;
   #metrics: StepMetrics | null = null;
   #missing = 0;
 
@@ -67,8 +67,9 @@ export class Exchange {
   /** Gives the jobs while the step before is being applied. */
   goAhead(): void {
     const { roster } = this.#context;
-    this.#jobsAheadOf = roster.generation;
-    this.#giveJobs(roster.lanesAt(this.#step.step - 1));
+    const lanes = roster.lanesAt(this.#step.step - 1);
+    this.#given = { generation: roster.generation, lanes };
+    this.#giveJobs(lanes);
   }
 
   /** All members are at the step. */
@@ -146,10 +147,7 @@ export class Exchange {
 
   /** A worker is no member any more; `died`: its process ended. */
   lost(worker: string, died: boolean): void {
-    const lane =
-      this.#phase === 'computing'
-        ? this.#owed(this.#context.roster.lanesAt(this.#step.step)).get(worker)?.[0]
-        : undefined;
+    const lane = this.#askedOf(worker)[0];
     this.#step.dropVectorsHeldBy(worker);
     if (!died || lane === undefined) return;
     const { deathsAt, describeShard, fail } = this.#context;
@@ -161,6 +159,15 @@ export class Exchange {
       code: 'POISON_SHARD',
       message: `${deaths} workers died, one after the other, at ${shard}.`,
     });
+  }
+
+  /** Lanes that a worker may be computing. Ahead as well: a death is heard at once, the last update perhaps after it. */
+  #askedOf(worker: string): number[] {
+    const { roster } = this.#context;
+    if (this.#phase === 'computing') return this.#owed(roster.lanesAt(this.#step.step)).get(worker) ?? [];
+    if (this.#phase === 'ahead' && this.#given !== null)
+      return this.#owed(this.#given.lanes).get(worker) ?? [];
+    return [];
   }
 
   /** A new generation repeats the phase it was in, among those that are left. */
@@ -204,7 +211,7 @@ export class Exchange {
     const { roster } = this.#context;
     if (this.#step.computed) return this.#startReduce();
     this.#enter('computing');
-    if (this.#jobsAheadOf !== roster.generation) this.#giveJobs(roster.lanesAt(this.#step.step));
+    if (this.#given?.generation !== roster.generation) this.#giveJobs(roster.lanesAt(this.#step.step));
   }
 
   #giveJobs(dealt: Map<string, number[]>): void {

@@ -100,3 +100,25 @@ test('of many workers the sentence names some, and counts the others', (t) => {
   const named = Array.from({ length: 8 }, (_, i) => `worker-${i} (the vector of lane ${i})`);
   t.is(run.sentence, `Computing at step 0: waiting for ${named.join(', ')} and 56 more for 0.0 s.`);
 });
+
+test('a worker that dies at a shard given ahead counts, although its last update was not heard of', (t) => {
+  const computing = new Computing(1);
+  const { run } = computing;
+  const ref = { name: 'snapshot', bytes: 1, digest: '0', at: 'redis' };
+  const scores = { loss: 1, top1: 0, top5: 0, count: 1 };
+  for (let death = 1; death <= 3; death++) {
+    const worker = `worker-${death - 1}`;
+    if (death > 1) {
+      run.handle({ type: 'restored', step: 0, ref, validated: true });
+      computing.say(worker, hello);
+      computing.say(worker, { type: 'loaded', step: 0 });
+    }
+    computing.say(worker, { type: 'vector', step: 0, lane: 0, ref: null, ...scores });
+    const { generation } = run;
+    const given = computing.say(worker, { type: 'slice', step: 0, generation, ref: null, bad: null });
+    t.true(given.some((action) => action.type === 'job' && action.job.step === 1));
+    const actions = run.handle({ type: 'exited', worker, reason: 'its process ended (killed by SIGKILL)' });
+    const end = actions.find((action) => action.type === 'finish');
+    t.is(end?.outcome === 'failed' ? end.failure.code : null, death < 3 ? null : 'POISON_SHARD');
+  }
+});
