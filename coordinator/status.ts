@@ -8,6 +8,7 @@ import { CornetError } from '../shared/errors.ts';
 import { names, parseJson } from '../shared/protocol.ts';
 import { connectRedis, redactUrl } from '../shared/redis.ts';
 import { anyConfig, isReadout, totalSteps } from '../shared/run-config.ts';
+import { systemCode } from './durable-file.ts';
 import { RunFolder } from './run-folder.ts';
 import { followRun } from './watch/follow-run.ts';
 import type { RunView } from './watch/run-view.ts';
@@ -80,12 +81,13 @@ async function printAbsence({ outputPath, redis, run }: StatusOptions): Promise<
 
 /**
  * A coordinator writes its status at every beat, and one that was killed leaves it for a while: the status of a live
- * one changes.
+ * one changes. Nobody waits for that where it was a process of this machine that is gone.
  * @param url already redacted
  * @throws CornetError RUN_LOCKED when another coordinator is at work on the run on this Redis
  */
 export async function refuseIfServed(redis: Redis, run: string, url: string): Promise<void> {
   const first = await redis.get(names.status(run));
+  if (first !== null && isOfDeadProcess(first)) return;
   const deadline = performance.now() + timeouts.member;
   for (
     let now = first;
@@ -125,7 +127,20 @@ async function readStatuses({ redis: url, run }: Place): Promise<RunView[]> {
 /** Whoever can write to Redis can write anything there. */
 function isView(found: unknown): found is RunView {
   const view = found as Partial<RunView> | null;
-  return typeof view?.sentence === 'string' && typeof view.step === 'number' && Array.isArray(view.workers);
+  const { host, pid } = view?.coordinator ?? {};
+  const known = typeof host === 'string' && typeof pid === 'number' && typeof view?.step === 'number';
+  return known && typeof view.sentence === 'string' && Array.isArray(view.workers);
+}
+
+function isOfDeadProcess(status: string): boolean {
+  const view = parseJson(status);
+  if (!isView(view) || view.coordinator.host !== hostname()) return false;
+  try {
+    process.kill(view.coordinator.pid, 0);
+    return false;
+  } catch (error) {
+    return systemCode(error) === 'ESRCH';
+  }
 }
 
 async function lastStep(path: string): Promise<number> {
