@@ -83,13 +83,13 @@ export class Exchange {
   }
 
   vector(worker: WorkerRecord, message: UpMessage & { type: 'vector' }): void {
-    const { roster, describeShard, fail } = this.#context;
+    const { plan, roster, describeShard, fail } = this.#context;
     if (message.step !== this.#step.step || worker.status !== 'member') return;
     if (message.ref === null && roster.several) return; // nobody else could read it
     const { lane, ref, loss, top1, top5, count } = message;
     if (!this.#step.has(lane)) return;
     const earlier = this.#step.acceptVector(lane, { worker: worker.id, ref, loss, top1, top5, count });
-    if (earlier !== null) {
+    if (earlier !== null && plan.deterministic) {
       const digests = `${earlier.ref?.digest} and ${ref?.digest}`;
       const who = `Workers ${earlier.worker} and ${worker.id}`;
       return fail({

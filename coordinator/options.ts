@@ -10,6 +10,8 @@ import {
   type BackendName,
   backendNames,
   type FreeOptions,
+  type Precision,
+  precisions,
   type ResultOptions,
   type RunConfig,
 } from '../shared/run-config.ts';
@@ -33,7 +35,9 @@ export interface StartOptions {
   lanes?: number;
   threads?: number;
   seed?: number;
-  precision?: 'fp32' | 'bf16';
+  precision?: Precision;
+  /** False: --no-deterministic was given; commander knows no other way to say that it was not. */
+  deterministic?: boolean;
   backend?: BackendName;
   imageSize?: number;
   redis?: string;
@@ -107,8 +111,9 @@ export function addStartOptions(command: Command): Command {
     )
     .option('--seed <n>', `of weights, order and augmentation (default: ${defaults.seed})`, wholeNumber(0))
     .addOption(
-      new Option('--precision <kind>', 'bf16: mixed precision (default: fp32)').choices(['fp32', 'bf16']),
+      new Option('--precision <kind>', 'bf16: mixed; tf32: on cards (default: fp32)').choices(precisions),
     )
+    .option('--no-deterministic', 'on cards: the fastest kernels, though a repeated run comes to other bits')
     .addOption(new Option('--backend <name>', 'tensor library (default: torch)').choices(backendNames))
     .option(
       '--image-size <pixels>',
@@ -219,6 +224,7 @@ export function chooseOptions(options: StartOptions, localWorkers: number): Chos
     weightDecay: options.weightDecay ?? defaults.weightDecay,
     imageSize: options.imageSize ?? defaults.imageSize,
     precision: options.precision ?? 'fp32',
+    deterministic: options.deterministic ?? true,
     validationBatch: defaults.validationBatch,
   };
   if (chosen.lanes < 1) {
@@ -267,12 +273,16 @@ function milliseconds(seconds: number | undefined): number | undefined {
  * What computes the run's bits.
  * @throws CornetError OPTION_INVALID when that library cannot compute in the precision
  */
-export function chooseBackend(backend: BackendName | undefined, precision: 'fp32' | 'bf16'): BackendName {
+export function chooseBackend(backend: BackendName | undefined, precision: Precision): BackendName {
   const chosen = backend ?? 'torch';
-  if (chosen === 'tensorflow' && precision === 'bf16') {
-    throw new CornetError('OPTION_INVALID', '--backend tensorflow computes in fp32 only, not in bf16.', {
-      hint: 'Leave --precision out, or use --backend torch.',
-    });
+  if (chosen === 'tensorflow' && precision !== 'fp32') {
+    throw new CornetError(
+      'OPTION_INVALID',
+      `--backend tensorflow computes in fp32 only, not in ${precision}.`,
+      {
+        hint: 'Leave --precision out, or use --backend torch.',
+      },
+    );
   }
   return chosen;
 }
@@ -298,6 +308,7 @@ export function changedOptions(
     ['--weight-decay', options.weightDecay, run.weightDecay],
     ['--image-size', options.imageSize, run.imageSize],
     ['--precision', options.precision, run.precision],
+    ['--no-deterministic', options.deterministic === false ? false : undefined, run.deterministic],
     ['--backend', options.backend, backend],
     ['--threads', options.threads, threads],
     ['--weights', options.weights, run.startingWeights],

@@ -14,6 +14,7 @@ export function planOf(config: RunConfig, schedule: Schedule): Plan {
   return {
     lanes: result.lanes,
     totalSteps: total,
+    deterministic: result.deterministic,
     shares: (step) =>
       Array.from({ length: result.lanes }, (_, lane) => {
         const { samples, weight } = schedule.shard(step, lane);

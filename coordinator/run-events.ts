@@ -10,6 +10,8 @@ export interface Plan {
   lanes: number;
   /** Steps of the whole run. */
   totalSteps: number;
+  /** Whether a shard that is computed twice must have the same bytes. */
+  deterministic: boolean;
   shares(step: number): LaneShare[];
   learningRate(step: number): number;
   /** Is there a round of jobs before step `step`? */

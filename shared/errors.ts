@@ -160,6 +160,12 @@ export const errorTable = {
     remedy:
       'Choose another device, or get a libtorch with CUDA: `coordinator setup --libtorch wheel` (in a clone: `npm run setup -- --libtorch wheel`).',
   },
+  DEVICE_MEMORY: {
+    exit: exitCodes.error,
+    meaning: 'A batch does not fit into the memory of the device.',
+    remedy:
+      'Use more --lanes (they run one after another on one card), a smaller --batch-size, or --precision bf16.',
+  },
   NORM_ONE_VALUE: {
     exit: exitCodes.usage,
     meaning: 'A batch normalisation would see a single value per channel while training and divide by zero.',
@@ -169,7 +175,7 @@ export const errorTable = {
   TENSOR_OPERATION: {
     exit: exitCodes.error,
     meaning: 'The tensor library refused an operation; its own words are in the message.',
-    remedy: 'If it says that memory ran out, use a smaller batch or more lanes; otherwise please report it.',
+    remedy: 'Please report it with the log of the run.',
   },
   CONTROL_TOKEN_INVALID: {
     exit: exitCodes.usage,

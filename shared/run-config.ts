@@ -9,6 +9,10 @@ export type BackendName = (typeof backendNames)[number];
 
 const count = z.int().nonnegative();
 
+/** fp32; fp32 with products of TensorFloat-32, on cards that have it; mixed precision with bfloat16. */
+export const precisions = ['fp32', 'tf32', 'bf16'] as const;
+export type Precision = (typeof precisions)[number];
+
 /** What the final weights depend on, besides the numerics. Fixed for the life of the run. */
 export const resultOptions = z.strictObject({
   model: z.enum(modelNames),
@@ -22,7 +26,9 @@ export const resultOptions = z.strictObject({
   momentum: z.number().min(0).max(1),
   weightDecay: z.number().nonnegative(),
   imageSize: z.int().positive(),
-  precision: z.enum(['fp32', 'bf16']),
+  precision: z.enum(precisions),
+  /** False: any kernel will do, and the same run may come to other bits. */
+  deterministic: z.boolean(),
   /** `seed <n>`, or `weights sha256 <hex>`, `checkpoint sha256 <hex>` of the file that the run began with. */
   startingWeights: z.string(),
   fingerprint: z.string(),
@@ -77,7 +83,7 @@ export const readoutResult = z.strictObject({
   model: z.enum(modelNames),
   times: z.int().positive(),
   imageSize: z.int().positive(),
-  precision: z.enum(['fp32', 'bf16']),
+  precision: z.enum(precisions),
   /** SHA-256 of the file of weights. */
   weights: z.string(),
   fingerprint: z.string(),

@@ -52,7 +52,7 @@ function describeDevice(
   backend: BackendDescription['name'],
 ): WorkerDescription['devices'][number] {
   try {
-    const { numerics } = openBackend(backend, device, threads);
+    const { numerics } = openBackend(backend, device, { threads, deterministic: true, precision: 'fp32' });
     return { device, backend, processor: numerics.processor, problem: null };
   } catch (error) {
     return { device, backend, processor: null, problem: describeError(error) };

@@ -168,9 +168,10 @@ async function openHttp(
 function openEngine(config: AnyConfig, device: string, threads: number): EngineClient {
   const { backend } = config;
   const { model, times, imageSize, precision } = config.result;
+  const deterministic = isReadout(config) || config.result.deterministic;
   const { momentum, weightDecay } = isReadout(config) ? { momentum: 0, weightDecay: 0 } : config.result;
   return new EngineClient({
-    ...{ backend, device, threads, model, times, imageSize, precision, momentum, weightDecay },
+    ...{ backend, device, threads, model, times, imageSize, precision, deterministic, momentum, weightDecay },
   });
 }
 

@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { wholeNumber } from '../../shared/command-line.ts';
 import { defaults } from '../../shared/defaults.ts';
 import { type ModelName, modelNames } from '../../shared/models/model.ts';
-import { type BackendName, backendNames } from '../../shared/run-config.ts';
+import { type BackendName, backendNames, type Precision, precisions } from '../../shared/run-config.ts';
 import type { TimeStep } from './choose-taps.ts';
 
 export interface ReadoutOptions {
@@ -18,7 +18,7 @@ export interface ReadoutOptions {
   batchSize?: number;
   workers?: number;
   threads?: number;
-  precision: 'fp32' | 'bf16';
+  precision: Precision;
   backend: BackendName;
   redis?: string;
   skipUnreadable: boolean;
@@ -103,7 +103,9 @@ function addReadoutOptions(command: Command, { skip }: { skip: string }): Comman
       'CPU threads per job; a part of the result (default: cores / local workers, at least 1)',
       wholeNumber(1),
     )
-    .addOption(new Option('--precision <kind>', 'bf16: mixed').choices(['fp32', 'bf16']).default('fp32'))
+    .addOption(
+      new Option('--precision <kind>', 'bf16: mixed; tf32: on cards').choices(precisions).default('fp32'),
+    )
     .addOption(new Option('--backend <name>', 'tensor library').choices(backendNames).default('torch'))
     .option('--skip-unreadable', skip, false)
     .addOption(

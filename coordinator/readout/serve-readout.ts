@@ -169,6 +169,7 @@ const noSteps = {
   totalSteps: 0,
   shares: () => [],
   learningRate: () => 0,
+  deterministic: true,
   roundDue: () => true,
   checkpointDue: () => false,
 };

@@ -19,6 +19,9 @@ export function factsOf({ config, redis, devices, page }: Beginning): [string, s
       'result',
       `${result.lanes} lanes, ${config.threads} threads each, seed ${result.seed}, ${result.precision}, ${result.imageSize} px`,
     ],
+    ...(result.deterministic
+      ? []
+      : ([['bits', 'NOT the same when repeated: --no-deterministic']] satisfies [string, string][])),
     ['workers', `${workers} over ${redis}`],
     ...(page === null ? [] : ([['page', page]] satisfies [string, string][])),
   ];

@@ -1,34 +1,41 @@
 /**
  * A timer of bare training steps, the counterpart of peer.py with the same JSON:
  *
- *     node dist/test/bench/bare-step.js MODEL BATCH STEPS PRECISION THREADS BACKEND
+ *     node dist/test/bench/bare-step.js MODEL BATCH STEPS PRECISION THREADS BACKEND [DEVICE [free]]
  *
- * A bare step is computeShard, reduce and apply on synthetic images that are in memory already.
+ * A bare step is computeShard, reduce and apply on synthetic images that are in memory already. On a card (`cuda:0`)
+ * the images of the next step go up meanwhile, as those do that a worker has loaded ahead; `free` takes
+ * --no-deterministic's kernels.
  */
 import { defaults } from '../../shared/defaults.ts';
 import { formulaEntry, formulaImages, formulaLabels } from '../../shared/models/closed-formula.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import type { ModelName } from '../../shared/models/model.ts';
-import type { BackendName } from '../../shared/run-config.ts';
+import type { BackendName, Precision } from '../../shared/run-config.ts';
 import { stateLayout } from '../../shared/state-layout.ts';
 import { Engine } from '../../worker/engine/engine.ts';
+import { median } from './measure.ts';
 
 const warmUp = 2;
 const learningRate = 1e-4; // small: the formula's weights are no starting point for a real one
 const lane = 0;
 
-const [model, batch, steps, precision, threads, backend] = process.argv.slice(2) as [
-  ModelName,
-  string,
-  string,
-  'fp32' | 'bf16',
-  string,
-  BackendName,
-];
+const [model, batch, steps, precision, threads, backend, device = 'cpu', kernels = 'deterministic'] =
+  process.argv.slice(2) as [
+    ModelName,
+    string,
+    string,
+    Precision,
+    string,
+    BackendName,
+    string | undefined,
+    'deterministic' | 'free' | undefined,
+  ];
 
 const { times, imageSize, momentum, weightDecay } = defaults;
+const deterministic = kernels === 'deterministic';
 const engine = new Engine({
-  ...{ backend, device: 'cpu', model, precision, threads: Number(threads) },
+  ...{ backend, device, model, precision, deterministic, threads: Number(threads) },
   ...{ times, imageSize, momentum, weightDecay },
 });
 
@@ -47,27 +54,25 @@ const slice = { begin: 0, end: engine.vectorLength };
 const seconds: number[] = [];
 for (let step = 0; step < warmUp + Number(steps); step++) {
   const start = performance.now();
-  engine.computeShard(lane, images, labels);
+  engine.computeShard(lane, images, labels, String(step));
+  if (device !== 'cpu') engine.stage(String(step + 1), images);
   engine.reduce(slice.begin, slice.end, [{ lane, weight: 1, bytes: null }]);
   engine.apply(learningRate, [{ ...slice, bytes: null }]);
   seconds.push((performance.now() - start) / 1000);
 }
 
-const sorted = seconds.slice(warmUp).sort((a, b) => a - b);
-const middle = Math.floor(sorted.length / 2);
-const median = sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+const secondsPerStep = median(seconds.slice(warmUp));
+const { deviceUsed } = engine.vitals();
 console.log(
   JSON.stringify({
-    who: 'cornet-ts',
-    model,
-    batch: Number(batch),
-    precision,
-    backend,
+    ...{ who: 'cornet-ts', model, batch: Number(batch), precision, backend, device, deterministic },
     threads: Number(threads),
     steps: Number(steps),
-    secondsPerStep: median,
-    imagesPerSecond: Number(batch) / median,
-    peakMegabytes: process.resourceUsage().maxRSS / 1024,
+    secondsPerStep,
+    imagesPerSecond: Number(batch) / secondsPerStep,
+    // Of the card: what libtorch holds after the steps, which is the most that it ever held.
+    peakMegabytes: deviceUsed === null ? process.resourceUsage().maxRSS / 1024 : deviceUsed / 2 ** 20,
     version: engine.numerics.version,
+    processor: engine.numerics.processor,
   }),
 );

@@ -25,13 +25,13 @@ async function phase(
   return { refs: await Promise.all(answers), seconds: (performance.now() - began) / 1000 };
 }
 
-export async function benchExchange(): Promise<Row[]> {
+export async function benchExchange(counts: readonly number[] = [2, 4]): Promise<Row[]> {
   const rows: Row[] = [];
   const { length } = vectorLayout(buildModel('S', 1), 224);
   const redis = await PrivateRedis.start();
   try {
     for (const carrier of ['local', 'redis'] as CarrierName[]) {
-      for (const count of [2, 4]) {
+      for (const count of counts) {
         const script = join(packageRoot, 'dist', 'test', 'bench', 'exchange-worker.js');
         const workers = Array.from({ length: count }, (_, i) =>
           fork(script, [redis.url, String(i), String(count), String(length), carrier]),

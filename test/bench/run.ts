@@ -37,7 +37,7 @@ const parts: Record<string, () => Promise<Row[]>> = {
   backends: () => benchBackends(models, batch, pairs),
   images: () => benchImages(pairs),
   run: () => benchWholeRun(batch, pairs),
-  exchange: benchExchange,
+  exchange: () => benchExchange(),
   protocol: benchProtocol,
   metrics: benchMetrics,
 };

@@ -82,6 +82,7 @@ class Site {
     this.#run = new Run({
       plan: {
         lanes: workers,
+        deterministic: true,
         totalSteps: steps + 1, // never reached: the end has other messages
         shares: () => shares,
         learningRate: () => 0.1,

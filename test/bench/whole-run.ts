@@ -49,8 +49,11 @@ export async function benchWholeRun(batch: number, pairs: number): Promise<Row[]
       const bare: number[] = [];
       for (let pair = 0; pair < pairs; pair++) {
         bare.push((await bareStep('Z', batch, steps, precision)).imagesPerSecond);
-        const output = join(folder, `run-${precision}-${pair}`);
-        whole.push(batch / (await secondsPerStep(data, output, batch, precision)));
+        const seconds = await secondsPerStep({
+          ...{ model: 'Z', 'data-path': data, 'output-path': join(folder, `run-${precision}-${pair}`) },
+          ...{ 'cpu-workers': 1, 'batch-size': batch, threads, precision, 'max-steps': warmUp + steps },
+        });
+        whole.push(batch / seconds);
       }
       rows.push({
         what: `CORnet-Z, whole run from JPEG files, batch ${batch}, ${precision} / bare step`,
@@ -65,17 +68,11 @@ export async function benchWholeRun(batch: number, pairs: number): Promise<Row[]
   return rows;
 }
 
-/** The median time between two steps of a run by the `coordinator` command, once it is under way. */
-async function secondsPerStep(
-  data: string,
-  output: string,
-  batch: number,
-  precision: string,
-): Promise<number> {
-  const options = {
-    ...{ model: 'Z', 'data-path': data, 'output-path': output, 'cpu-workers': 1, 'batch-size': batch },
-    ...{ threads, precision, 'max-steps': warmUp + steps },
-  };
+/**
+ * The median time between two steps of a run by the `coordinator` command, once it is under way.
+ * @param options of `coordinator start`, without their dashes
+ */
+export async function secondsPerStep(options: Record<string, string | number>): Promise<number> {
   const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
   const program = [join('dist', 'coordinator', 'main.js'), 'start', '--json', ...args];
   const news = await allLines<News>(process.execPath, program);

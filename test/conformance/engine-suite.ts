@@ -27,6 +27,7 @@ export function engineTests(backend: BackendName, precisions: readonly ('fp32' |
       times,
       imageSize,
       precision: 'fp32',
+      deterministic: true,
     } as const;
     const all = { ...defaults, model, momentum: 0.9, weightDecay: 1e-4, ...options };
     const engine = engines.get(JSON.stringify(all)) ?? new Engine(all);

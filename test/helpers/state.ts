@@ -30,6 +30,7 @@ export function resultOf(model: Model, more: Partial<ResultOptions> = {}): Resul
     weightDecay: 1e-4,
     imageSize: 32,
     precision: 'fp32',
+    deterministic: true,
     startingWeights: 'seed 3',
     fingerprint: 'none',
     trainImages: 95,

@@ -71,6 +71,7 @@ export class World {
         return Array.from({ length: present }, (_, lane) => ({ lane, weight: 1 / present, count: 1 }));
       },
       learningRate: () => 0.1,
+      deterministic: true,
       roundDue: (step: number) => step === steps || (step > 0 && step % 3 === 0),
       round: this.#round(),
       checkpointDue: (step: number) => step % 2 === 0,

@@ -13,7 +13,7 @@ const sizes = { times: 5, imageSize, momentum: 0.9, weightDecay: 0 };
 test('an engine that is closed at any moment of its work ends without taking the process along', async (t) => {
   for (let moment = 0; moment < 12; moment++) {
     const engine = new EngineClient({
-      ...{ backend: 'torch', device: 'cpu', model: 'Z', precision: 'fp32', threads: 1 },
+      ...{ backend: 'torch', device: 'cpu', model: 'Z', precision: 'fp32', deterministic: true, threads: 1 },
       ...sizes,
     });
     await engine.call('open', []);

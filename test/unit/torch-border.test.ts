@@ -121,3 +121,61 @@ test.serial('a scope gives back all but its result, also when its body throws', 
   ops.release(...kept);
   t.is(addon.tensorCount(), before);
 });
+
+test.serial('bytes that were staged may be overwritten at once', (t) => {
+  const bytes = Uint8Array.of(1, 2, 3, 4);
+  const staged = addon.stage(bytes, dtypes.uint8, [2, 2], 'cpu');
+  bytes.fill(9);
+  t.deepEqual(addon.shape(staged), [2, 2]);
+  const values = new Uint8Array(4);
+  addon.download(staged, values);
+  t.deepEqual([...values], [1, 2, 3, 4]);
+  t.throws(() => addon.stage(bytes, dtypes.uint8, [3], 'cpu'), { message: /do not fill the shape/ });
+  addon.release([staged]);
+});
+
+test.serial('what is fetched has the values of that moment, and is there after the tensor is gone', (t) => {
+  const x = floats([1, 2, 3]);
+  const fetched = addon.fetch(x);
+  addon.call('aten::zero_', '', [x]);
+  addon.release([x]);
+  const values = new Float32Array(3);
+  t.throws(() => fetched(new Uint8Array(4)), { message: /another length/ });
+  fetched(new Uint8Array(values.buffer));
+  t.deepEqual([...values], [1, 2, 3]);
+});
+
+test.serial('memory that cannot be had is an error of its own', (t) => {
+  const error = t.throws(() => addon.call('aten::empty', 'memory_format', [[2 ** 50]]), {
+    instanceOf: CornetError,
+    code: 'DEVICE_MEMORY',
+  });
+  t.regex(error.message, /aten::empty: .*can't allocate memory.* \d{10,}/);
+});
+
+test.serial('the fused SGD, which cards use, is the one of parts', (t) => {
+  if (!addon.hasOperator('aten::_fused_sgd_', '') || addon.version().startsWith('2.3')) {
+    t.is(addon.hasOperator('aten::_fused_sgd_', 'of another name'), false);
+    return;
+  }
+  const [decay, momentum, rate] = [0.1, 0.9, 0.5];
+  const parameters = [1, -2, 3];
+  const gradient = [0.5, 0.25, -1];
+  const buffer = [0, 4, -8];
+  const handles = [parameters, gradient, buffer].map((values) => floats(values));
+  addon.call('aten::_fused_sgd_', '', [
+    ...handles.map((handle) => [handle]),
+    ...[decay, momentum, rate, 0, false, false, false],
+  ]);
+  const moved = buffer.map((value, i) => momentum * value + gradient[i]! + decay * parameters[i]!);
+  const near = (actual: number[], expected: number[]) =>
+    t.true(
+      actual.every((value, i) => Math.abs(value - expected[i]!) < 1e-6),
+      `${actual}, not ${expected}`,
+    );
+  near(read(handles[2]!), moved);
+  near(
+    read(handles[0]!),
+    parameters.map((value, i) => value - rate * moved[i]!),
+  );
+});

@@ -1,5 +1,30 @@
 /** What the engine asks of a tensor library, beyond the operations that models are made of. */
 import type { Ops, Tensor } from '../../shared/models/ops.ts';
+import type { Precision } from '../../shared/run-config.ts';
+
+/** How a library is to compute, from its first operator on. */
+export interface Arithmetic {
+  /** Threads that one operator may use. */
+  readonly threads: number;
+  /** Only kernels that give the same bits every time. */
+  readonly deterministic: boolean;
+  readonly precision: Precision;
+}
+
+/** The optimizer's part of a step: PyTorch's SGD. */
+export interface SgdOptions {
+  readonly learningRate: number;
+  readonly momentum: number;
+  readonly weightDecay: number;
+}
+
+/** Images on their way to the device. */
+export interface StagedImages<T> {
+  /** (x / 255 − mean) / deviation with ImageNet's constants, in float32: [n, 3, s, s]. */
+  normalized(): T;
+  /** Gives them back. */
+  release(): void;
+}
 
 /** What the bits of a result depend on besides the run's options: plain data. */
 export interface Numerics {
@@ -45,10 +70,8 @@ export interface Backend<T extends Tensor> extends Ops<T> {
   /** The bytes of float32 elements in memory order, as a flat tensor. */
   uploadFlat(bytes: Uint8Array): T;
   uploadLabels(labels: Int32Array): T;
-  /**
-   * uint8 images [n, s, s, 3] → (x / 255 − mean) / deviation with ImageNet's constants, in float32: [n, 3, s, s].
-   */
-  uploadImages(bytes: Uint8Array, count: number, size: number): T;
+  /** Sends uint8 images [n, s, s, 3] on their way; on a card, computation goes on meanwhile. */
+  stageImages(bytes: Uint8Array, count: number, size: number): StagedImages<T>;
   /** Values in row-major order of the logical shape, as float32. */
   download(tensor: T): Float32Array;
   /** The bytes of a flat tensor, float32 little endian. */
@@ -60,21 +83,27 @@ export interface Backend<T extends Tensor> extends Ops<T> {
   scale(target: T, factor: number): void;
   /** target += source * factor, the factor rounded to float32. */
   accumulate(target: T, source: T, factor: number): void;
+  /** torch.optim.SGD (dampening 0, no Nesterov) on flat tensors; the gradient may be overwritten. */
+  sgd(parameters: T, gradient: T, momentum: T, options: SgdOptions): void;
   /** Whether no element is infinite or NaN. */
   allFinite(tensor: T): boolean;
 
   /** Logits of a forward pass without autograd, in the given precision, as float32. */
-  inference(precision: 'fp32' | 'bf16', forward: () => T): T;
+  inference(precision: Precision, forward: () => T): T;
   /**
    * Mean cross entropy of a forward pass in the given precision (the loss in float32), and its gradients.
-   * @returns gradients in the order of `parameters`; null where the loss does not depend on one
+   * @returns gradients in the order of `parameters`, null where the loss does not depend on one; on a card they are
+   * still being computed when `loss` and `logits` can be read, once each
    */
   gradients(
-    precision: 'fp32' | 'bf16',
+    precision: Precision,
     forward: () => T,
     labels: T,
     parameters: readonly T[],
-  ): { loss: T; logits: T; gradients: (T | null)[] };
+  ): { loss: () => number; logits: () => Float32Array; gradients: (T | null)[] };
+
+  /** Runs `body` with kernels that give the same bits every time, whatever the backend was opened with. */
+  deterministically<R>(body: () => R): R;
 
   /** Gives a tensor back before its scope ends, or one that was made outside of any. */
   release(...tensors: T[]): void;

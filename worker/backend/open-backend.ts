@@ -2,21 +2,20 @@
 
 import type { Tensor } from '../../shared/models/ops.ts';
 import type { BackendName } from '../../shared/run-config.ts';
-import type { Backend } from './backend.ts';
+import type { Arithmetic, Backend } from './backend.ts';
 import { TensorflowBackend } from './tensorflow/tensorflow-backend.ts';
 import { TorchBackend } from './torch/torch-backend.ts';
 
 /**
  * @param device `cpu` or `cuda:<index>`
- * @param threads that one operator may use
  * @throws CornetError BACKEND_UNAVAILABLE when the library cannot be loaded, DEVICE_UNAVAILABLE when it does not know
- * the device
+ * the device, OPTION_INVALID for a precision that the device does not have
  */
-export function openBackend(name: BackendName, device: string, threads: number): Backend<Tensor> {
+export function openBackend(name: BackendName, device: string, arithmetic: Arithmetic): Backend<Tensor> {
   switch (name) {
     case 'torch':
-      return new TorchBackend(device, threads);
+      return new TorchBackend(device, arithmetic);
     case 'tensorflow':
-      return new TensorflowBackend(device, threads);
+      return new TensorflowBackend(device, arithmetic.threads);
   }
 }

@@ -16,11 +16,12 @@ import { elementCount, type Model, type ModelName } from '../../shared/models/mo
 import type { Tensor } from '../../shared/models/ops.ts';
 import { Pass } from '../../shared/models/pass.ts';
 import { tapName } from '../../shared/models/trace.ts';
-import type { BackendName } from '../../shared/run-config.ts';
+import type { BackendName, Precision } from '../../shared/run-config.ts';
 import { type StateLayout, stateLayout } from '../../shared/state-layout.ts';
 import { type VectorLayout, vectorLayout } from '../../shared/vector-layout.ts';
-import type { Backend, Numerics } from '../backend/backend.ts';
+import type { Backend, Numerics, StagedImages } from '../backend/backend.ts';
 import { openBackend } from '../backend/open-backend.ts';
+import { fitting } from './fitting.ts';
 import { ModelState } from './model-state.ts';
 import { type Scores, scoreLogits } from './scores.ts';
 
@@ -35,7 +36,9 @@ export interface EngineOptions {
   readonly times: number;
   /** Pixels, square. */
   readonly imageSize: number;
-  readonly precision: 'fp32' | 'bf16';
+  readonly precision: Precision;
+  /** Only kernels that give the same bits every time. */
+  readonly deterministic: boolean;
   readonly momentum: number;
   readonly weightDecay: number;
 }
@@ -60,8 +63,8 @@ export interface ReducedSlice {
 }
 
 /**
- * What the parts of a shard took, in seconds. On a card, operators run on while the next ones are queued: what a phase
- * leaves undone is counted to the next, and `backward` ends when everything is done.
+ * What the parts of a shard took, in seconds. On a card, operators run on while the next ones are queued: `forward` ends
+ * when the pass is queued, `backward` when the scores are there; what is undone then is counted to what comes next.
  */
 export interface ShardSeconds {
   readonly upload: number;
@@ -96,6 +99,7 @@ export class Engine {
   readonly #reduced: Tensor;
   #reducedRanges: { readonly begin: number; readonly end: number }[] = [];
   readonly #vectors = new Map<number, Tensor>();
+  #staged: { readonly shard: string; readonly images: StagedImages<Tensor> } | null = null;
   #step: number | null = null;
   #shardSeconds: ShardSeconds = { upload: 0, forward: 0, backward: 0 };
   readonly #now: () => number;
@@ -111,7 +115,7 @@ export class Engine {
     this.#model = buildModel(options.model, options.times);
     this.#stateLayout = stateLayout(this.#model);
     this.#vectorLayout = vectorLayout(this.#model, options.imageSize);
-    this.#backend = openBackend(options.backend, options.device, options.threads);
+    this.#backend = openBackend(options.backend, options.device, options);
     this.#state = new ModelState(this.#backend, this.#model, this.#vectorLayout);
     this.#reduced = this.#backend.flat(this.#vectorLayout.length);
   }
@@ -153,7 +157,8 @@ export class Engine {
         if (entry.kind !== 'numBatchesTracked') state.write(entry.name, formulaEntry(entry));
       }
       const images = formulaImages(probeImages, imageSize);
-      const { vector } = this.#shard(state, images, formulaLabels(probeImages));
+      const labels = formulaLabels(probeImages);
+      const { vector } = this.#backend.deterministically(() => this.#shard(state, images, labels));
       return sha256(this.#backend.downloadFlat(vector));
     });
   }
@@ -187,14 +192,29 @@ export class Engine {
   }
 
   /**
+   * Sends the images of the shard that is likely to come next to the device, while it still computes. One at a time.
+   * @param shard any name, by which `computeShard` will know them
+   */
+  stage(shard: string, images: Uint8Array): void {
+    this.#staged?.images.release();
+    const count = this.#countOf(images);
+    this.#staged = { shard, images: this.#backend.stageImages(images, count, this.options.imageSize) };
+  }
+
+  /**
    * Computes the vector of one lane's shard at the present state and keeps it. A pure function of the state and its
    * arguments: the same bytes whenever it is repeated.
    * @param labels one class index per image
+   * @param shard the name by which these images may have been staged
    * @returns the mean loss over the shard (float32) and the counts of right answers
    */
-  computeShard(lane: number, images: Images, labels: Int32Array): Scores {
+  computeShard(lane: number, images: Images, labels: Int32Array, shard: string | null = null): Scores {
     assert(this.#step !== null, 'no snapshot has been loaded');
-    const { vector, scores } = this.#shard(this.#state, images, labels);
+    const staged = shard !== null && this.#staged?.shard === shard ? this.#staged.images : null;
+    if (staged !== null) this.#staged = null;
+    const { vector, scores } = this.#fitting('shard', labels.length, () =>
+      this.#shard(this.#state, staged ?? images, labels),
+    );
     this.#forgetVector(lane);
     this.#vectors.set(lane, vector);
     return scores;
@@ -347,7 +367,11 @@ export class Engine {
   }
 
   /** One training pass; the vector passes to the caller's scope. */
-  #shard(state: ModelState<Tensor>, images: Images, labels: Int32Array): { vector: Tensor; scores: Scores } {
+  #shard(
+    state: ModelState<Tensor>,
+    images: Images | StagedImages<Tensor>,
+    labels: Int32Array,
+  ): { vector: Tensor; scores: Scores } {
     const backend = this.#backend;
     const begun = this.#now();
     let uploaded = begun;
@@ -379,7 +403,7 @@ export class Engine {
         assert(gradient, `${name} received no gradient`);
         backend.copy(backend.window(vector, begin, shape), gradient);
       }
-      scores = { ...scoreLogits(backend.download(logits), labels), loss: backend.download(loss)[0]! };
+      scores = { ...scoreLogits(logits(), labels), loss: loss() };
       return vector;
     });
     assert(scores);
@@ -391,6 +415,11 @@ export class Engine {
     return { vector, scores };
   }
 
+  #fitting<R>(kind: 'shard' | 'batch', images: number, body: () => R): R {
+    const memory = () => this.#backend.memory();
+    return fitting({ kind, images }, { options: this.options, memory }, body);
+  }
+
   #infer(
     images: Images,
     count: number,
@@ -400,15 +429,25 @@ export class Engine {
     const weights = new Map([...this.#state.parameters, ...this.#state.statistics]);
     const pass = new Pass(this.#backend, weights, false, listener);
     const input = this.#upload(images, count);
-    return this.#backend.inference(this.options.precision, () => this.#model.forward(pass, input));
+    return this.#fitting('batch', count, () =>
+      this.#backend.inference(this.options.precision, () => this.#model.forward(pass, input)),
+    );
   }
 
-  #upload(images: Images, count: number): Tensor {
+  #upload(images: Images | StagedImages<Tensor>, count: number): Tensor {
     const { imageSize } = this.options;
     const shape = [count, 3, imageSize, imageSize];
-    assert.equal(images.length, elementCount(shape), `${count} images of ${imageSize} pixels`);
+    if (!('normalized' in images)) {
+      assert.equal(images.length, elementCount(shape), `${count} images of ${imageSize} pixels`);
+    }
     if (images instanceof Float32Array) return this.#backend.upload(images, shape);
-    return this.#backend.uploadImages(images, count, imageSize);
+    const staged =
+      images instanceof Uint8Array ? this.#backend.stageImages(images, count, imageSize) : images;
+    try {
+      return staged.normalized();
+    } finally {
+      staged.release();
+    }
   }
 
   #vector(lane: number): Tensor {

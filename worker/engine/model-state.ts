@@ -72,7 +72,7 @@ export class ModelState<T extends Tensor> {
 
   /**
    * torch.optim.SGD (dampening 0, no Nesterov) and the running statistics of nn.BatchNorm2d, from a reduced vector,
-   * whose gradients are overwritten.
+   * whose gradients may be overwritten.
    */
   update(
     reduced: T,
@@ -87,10 +87,7 @@ export class ModelState<T extends Tensor> {
       const gradient = backend.slice(reduced, 0, trained);
       const parameters = backend.slice(this.#flatParameters, 0, trained);
       const buffer = backend.slice(this.#flatMomentum, 0, trained);
-      if (weightDecay !== 0) backend.accumulate(gradient, parameters, weightDecay);
-      backend.scale(buffer, momentum);
-      backend.accumulate(buffer, gradient, 1);
-      backend.accumulate(parameters, buffer, -learningRate);
+      backend.sgd(parameters, gradient, buffer, { learningRate, momentum, weightDecay });
       if (length > trained) {
         backend.scale(this.#flatStatistics, 1 - normMomentum);
         backend.accumulate(this.#flatStatistics, backend.slice(reduced, trained, length), normMomentum);

@@ -5,8 +5,10 @@ import { cpus } from 'node:os';
 import { timeouts } from '../../../shared/defaults.ts';
 import { CornetError } from '../../../shared/errors.ts';
 import { elementCount } from '../../../shared/models/model.ts';
-import type { Backend, MemoryCounters, Numerics } from '../backend.ts';
+import type { Precision } from '../../../shared/run-config.ts';
+import type { Backend, MemoryCounters, Numerics, SgdOptions, StagedImages } from '../backend.ts';
 import { imageNet } from '../image-net.ts';
+import { sgdByParts } from '../sgd.ts';
 import { Flat } from './flat.ts';
 import { Kernels } from './kernels.ts';
 import { TensorflowOps } from './tensorflow-ops.ts';
@@ -83,15 +85,21 @@ export class TensorflowBackend extends TensorflowOps implements Backend<Tensorfl
     return this.plain(this.kernels.tensor(labels, [labels.length]));
   }
 
-  uploadImages(bytes: Uint8Array, count: number, size: number): TensorflowTensor {
+  stageImages(bytes: Uint8Array, count: number, size: number): StagedImages<TensorflowTensor> {
     const { kernels } = this;
     const channels = (values: readonly number[]) => kernels.tensor(Float32Array.from(values), [3]);
-    return this.activation(
-      kernels.tidy(() => {
-        const unit = kernels.divide(kernels.bytes(bytes, [count, size, size, 3]), kernels.scalar(255));
-        return kernels.divide(kernels.subtract(unit, channels(imageNet.mean)), channels(imageNet.deviation));
-      }),
-    );
+    const raw = kernels.bytes(bytes, [count, size, size, 3]);
+    return {
+      normalized: () =>
+        this.activation(
+          kernels.tidy(() => {
+            const unit = kernels.divide(raw, kernels.scalar(255));
+            const centred = kernels.subtract(unit, channels(imageNet.mean));
+            return kernels.divide(centred, channels(imageNet.deviation));
+          }),
+        ),
+      release: () => raw.dispose(),
+    };
   }
 
   download(tensor: TensorflowTensor): Float32Array {
@@ -133,21 +141,35 @@ export class TensorflowBackend extends TensorflowOps implements Backend<Tensorfl
     this.write(target, new Value(sum));
   }
 
+  sgd(
+    parameters: TensorflowTensor,
+    gradient: TensorflowTensor,
+    momentum: TensorflowTensor,
+    options: SgdOptions,
+  ): void {
+    sgdByParts(this, { parameters, gradient, momentum }, options);
+  }
+
+  /** TF_DETERMINISTIC_OPS stands in the environment: there is nothing else. */
+  deterministically<R>(body: () => R): R {
+    return body();
+  }
+
   allFinite(tensor: TensorflowTensor): boolean {
     return this.kernels.allFinite(tensor.value.native);
   }
 
-  inference(precision: 'fp32' | 'bf16', forward: () => TensorflowTensor): TensorflowTensor {
+  inference(precision: Precision, forward: () => TensorflowTensor): TensorflowTensor {
     assert.equal(precision, 'fp32', 'the tensorflow backend computes in float32');
     return this.scope(forward);
   }
 
   gradients(
-    precision: 'fp32' | 'bf16',
+    precision: Precision,
     forward: () => TensorflowTensor,
     labels: TensorflowTensor,
     parameters: readonly TensorflowTensor[],
-  ): { loss: TensorflowTensor; logits: TensorflowTensor; gradients: (TensorflowTensor | null)[] } {
+  ): { loss: () => number; logits: () => Float32Array; gradients: (TensorflowTensor | null)[] } {
     const { kernels } = this;
     return this.scope(() =>
       this.taping(parameters, (tape) => {
@@ -163,7 +185,9 @@ export class TensorflowBackend extends TensorflowOps implements Backend<Tensorfl
           const { shape, layout } = parameters[index]!;
           return value === null ? null : this.adopt(new TensorflowTensor(shape, layout, value));
         });
-        return { loss: this.plain(loss), logits, gradients };
+        const [mean] = this.download(this.plain(loss));
+        const values = this.download(logits);
+        return { loss: () => mean!, logits: () => values, gradients };
       }),
     );
   }

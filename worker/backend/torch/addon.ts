@@ -20,13 +20,20 @@ export interface TorchAddon {
    * Runs an operator through libtorch's dispatcher. Arguments are converted by the operator's own schema; those left
    * out at the end take its defaults.
    * @throws TypeError for an operator that does not exist, an argument of the wrong type, a released handle
-   * @throws CornetError TENSOR_OPERATION with libtorch's words when the operator itself refuses
+   * @throws CornetError TENSOR_OPERATION with libtorch's words when the operator itself refuses, DEVICE_MEMORY
    */
   call(name: string, overload: string, args: readonly Argument[]): Result;
   /** A contiguous tensor with a copy of the bytes. */
   upload(bytes: Uint8Array, dtype: Dtype, shape: readonly number[], device: string): Handle;
+  /**
+   * The same; on a card the bytes travel through pinned memory beside the computation, and whatever is computed from now
+   * on waits for them.
+   */
+  stage(bytes: Uint8Array, dtype: Dtype, shape: readonly number[], device: string): Handle;
   /** Copies the elements, in row-major order of the logical shape, into `target`. */
   download(tensor: Handle, target: Uint8Array): void;
+  /** The same in two parts: what is computed after the first is not waited for by the second. */
+  fetch(tensor: Handle): (target: Uint8Array) => void;
   release(tensors: readonly Handle[]): void;
   shape(tensor: Handle): number[];
   /** d output / d each input; null where the output does not depend on it. Frees the graph. */
@@ -36,7 +43,11 @@ export interface TorchAddon {
   /** bfloat16 mixed precision for a type of device (`cpu`, `cuda`); leaving it drops the cached casts. */
   setAutocast(deviceType: string, enabled: boolean): void;
   setThreads(threads: number): void;
-  setDeterministic(deterministic: boolean): void;
+  /** Of cards: kernels that give the same bits every time (otherwise cuDNN looks for the fastest), TensorFloat-32. */
+  setNumerics(deterministic: boolean, tensorFloat32: boolean): void;
+  hasOperator(name: string, overload: string): boolean;
+  /** Returns when all that the device was told is done. */
+  synchronize(device: string): void;
   tensorCount(): number;
   /** Bytes of all tensors that have a handle, each storage counted once. */
   tensorBytes(): number;
@@ -83,11 +94,26 @@ function translateErrors(native: TorchAddon): TorchAddon {
       try {
         return operation(...args);
       } catch (cause) {
-        if (!(cause instanceof Error && 'code' in cause && cause.code === 'TORCH')) throw cause;
+        const code = cause instanceof Error && 'code' in cause ? cause.code : null;
+        if (!(cause instanceof Error) || (code !== 'TORCH' && code !== 'MEMORY')) throw cause;
         const what = name === 'call' ? String(args[0]) : name;
+        if (code === 'MEMORY') {
+          throw new CornetError('DEVICE_MEMORY', `libtorch in ${what}: ${firstSentences(cause.message)}`, {
+            cause,
+          });
+        }
         throw new CornetError('TENSOR_OPERATION', `libtorch refused ${what}: ${cause.message}`, { cause });
       }
     };
   }
   return translated as unknown as TorchAddon;
+}
+
+/** What there is and what was asked for; then libtorch goes on to its settings. */
+function firstSentences(message: string): string {
+  return `${message
+    .split(/\. (?=[A-Z])/)
+    .slice(0, 2)
+    .join('. ')
+    .replace(/\.$/, '')}.`;
 }

@@ -2,30 +2,42 @@
 import { createHash } from 'node:crypto';
 import { cpus } from 'node:os';
 import { CornetError } from '../../../shared/errors.ts';
+import type { Precision } from '../../../shared/run-config.ts';
 import { deviceHere } from '../../../shared/worker-environment.ts';
-import type { Backend, MemoryCounters, Numerics } from '../backend.ts';
+import type { Arithmetic, Backend, MemoryCounters, Numerics, SgdOptions, StagedImages } from '../backend.ts';
 import { imageNet } from '../image-net.ts';
-import { dtypes, type Handle, loadTorchAddon, type TorchAddon } from './addon.ts';
+import { sgdByParts } from '../sgd.ts';
+import { type Dtype, dtypes, type Handle, loadTorchAddon, type TorchAddon } from './addon.ts';
 import { channelsLast, TorchOps } from './torch-ops.ts';
-import type { TorchTensor } from './torch-tensor.ts';
-
-type Precision = 'fp32' | 'bf16';
+import { TorchTensor } from './torch-tensor.ts';
 
 export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
   readonly numerics: Numerics;
   readonly #deviceType: 'cpu' | 'cuda';
+  readonly #arithmetic: Arithmetic;
+  readonly #fusedSgd: boolean;
 
   /**
    * One per process: threads, autocast and determinism are settings of the whole library.
    * @param device `cpu` or `cuda:<index>`
-   * @throws CornetError BACKEND_UNAVAILABLE, DEVICE_UNAVAILABLE
+   * @throws CornetError BACKEND_UNAVAILABLE, DEVICE_UNAVAILABLE, OPTION_INVALID
    */
-  constructor(device: string, threads: number) {
+  constructor(device: string, arithmetic: Arithmetic) {
+    const { threads, deterministic, precision } = arithmetic;
     const addon = loadTorchAddon();
     addon.setThreads(threads); // before the first operator, or parts of the library keep their own number
     addon.setGradMode(false);
     super(addon, deviceHere(device, process.env));
     this.#deviceType = deviceType(device);
+    this.#arithmetic = arithmetic;
+    // On the CPU the parts are as quick, and their bits are those of every libtorch.
+    this.#fusedSgd = this.#deviceType === 'cuda' && addon.hasOperator('aten::_fused_sgd_', '');
+    if (this.#deviceType === 'cpu' && precision === 'tf32') {
+      throw new CornetError(
+        'OPTION_INVALID',
+        'There is no TensorFloat-32 on the CPU: --precision tf32 is for cards.',
+      );
+    }
     if (this.#deviceType === 'cuda') {
       if (!addon.hasCuda()) {
         throw new CornetError(
@@ -33,7 +45,7 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
           `libtorch ${addon.version()} sees no CUDA device for ${device}.`,
         );
       }
-      addon.setDeterministic(true);
+      addon.setNumerics(deterministic, precision === 'tf32');
       this.release(this.flat(1)); // the card is known from its first tensor on
     }
     this.numerics = {
@@ -95,21 +107,25 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
 
   uploadLabels(labels: Int32Array): TorchTensor {
     const wide = BigInt64Array.from(labels, BigInt);
-    return this.adopt(
-      this.addon.upload(new Uint8Array(wide.buffer), dtypes.int64, [labels.length], this.device),
-    );
+    return this.#stage(new Uint8Array(wide.buffer), dtypes.int64, [labels.length]);
   }
 
-  uploadImages(bytes: Uint8Array, count: number, size: number): TorchTensor {
+  stageImages(bytes: Uint8Array, count: number, size: number): StagedImages<TorchTensor> {
+    const rows = [count * size, size * 3];
+    const raw = new TorchTensor(this.addon, this.addon.stage(bytes, dtypes.uint8, rows, this.device));
+    return {
+      normalized: () => this.#normalized(raw, count, size),
+      release: () => this.release(raw),
+    };
+  }
+
+  #normalized(raw: TorchTensor, count: number, size: number): TorchTensor {
     return this.scope(() => {
       // Repeated for a row of pixels: a broadcast over long rows is quick, one over three channels is not.
-      const row = (channels: readonly number[]) =>
-        this.upload(
-          Float32Array.from({ length: size * 3 }, (_, i) => channels[i % 3]!),
-          [size * 3],
-        );
-      const rows = [count * size, size * 3];
-      const raw = this.adopt(this.addon.upload(bytes, dtypes.uint8, rows, this.device));
+      const row = (channels: readonly number[]) => {
+        const values = Float32Array.from({ length: size * 3 }, (_, i) => channels[i % 3]!);
+        return this.#stage(new Uint8Array(values.buffer), dtypes.float32, [size * 3]);
+      };
       const pixels = this.call('aten::to', 'dtype', raw, dtypes.float32);
       this.inPlace('aten::div_', 'Scalar', pixels, 255);
       this.inPlace('aten::sub_', 'Tensor', pixels, row(imageNet.mean));
@@ -117,6 +133,11 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
       const images = this.call('aten::view', '', pixels, [count, size, size, 3]);
       return this.call('aten::permute', '', images, [0, 3, 1, 2]);
     });
+  }
+
+  /** On a card, nothing that is being computed is waited for. */
+  #stage(bytes: Uint8Array, dtype: Dtype, shape: readonly number[]): TorchTensor {
+    return this.adopt(this.addon.stage(bytes, dtype, shape, this.device));
   }
 
   download(tensor: TorchTensor): Float32Array {
@@ -144,6 +165,16 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
     this.inPlace('aten::add_', 'Tensor', target, source, factor);
   }
 
+  sgd(parameters: TorchTensor, gradient: TorchTensor, momentum: TorchTensor, options: SgdOptions): void {
+    if (!this.#fusedSgd) return sgdByParts(this, { parameters, gradient, momentum }, options);
+    const [dampening, nesterov, maximize, isFirstStep] = [0, false, false, false]; // the buffer begins with zeros
+    this.addon.call('aten::_fused_sgd_', '', [
+      ...[[parameters.handle], [gradient.handle], [momentum.handle]],
+      ...[options.weightDecay, options.momentum, options.learningRate, dampening],
+      ...[nesterov, maximize, isFirstStep],
+    ]);
+  }
+
   allFinite(tensor: TorchTensor): boolean {
     return this.scope(() => {
       // The extremes of values among which is a NaN are NaN (torch.aminmax): one pass, and nothing is allocated.
@@ -163,25 +194,48 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
     forward: () => TorchTensor,
     labels: TorchTensor,
     parameters: readonly TorchTensor[],
-  ): { loss: TorchTensor; logits: TorchTensor; gradients: (TorchTensor | null)[] } {
+  ): { loss: () => number; logits: () => Float32Array; gradients: (TorchTensor | null)[] } {
     this.addon.setGradMode(true);
     try {
       return this.scope(() => {
         const logits = this.inference(precision, forward);
         const loss = this.call('aten::cross_entropy_loss', '', logits, labels);
+        const read = { logits: this.#fetch(logits), loss: this.#fetch(loss) }; // before the backward pass is queued
         const handles = parameters.map(({ handle }) => handle);
         const gradients = this.addon
           .gradients(loss.handle, handles)
           .map((handle) => (handle === null ? null : this.adopt(handle)));
-        return { loss, logits, gradients };
+        return { loss: () => read.loss()[0]!, logits: read.logits, gradients };
       });
     } finally {
       this.addon.setGradMode(false);
     }
   }
 
+  deterministically<R>(body: () => R): R {
+    const { deterministic, precision } = this.#arithmetic;
+    if (this.#deviceType === 'cpu' || deterministic) return body();
+    this.addon.setNumerics(true, precision === 'tf32');
+    try {
+      return body();
+    } finally {
+      this.addon.setNumerics(false, precision === 'tf32');
+    }
+  }
+
+  /** The values of a float32 tensor as they will be when what is queued now is done. */
+  #fetch(tensor: TorchTensor): () => Float32Array {
+    const read = this.addon.fetch(tensor.handle);
+    const length = tensor.shape.reduce((product, size) => product * size, 1);
+    return () => {
+      const values = new Float32Array(length);
+      read(new Uint8Array(values.buffer));
+      return values;
+    };
+  }
+
   #inPrecision<R>(precision: Precision, body: () => R): R {
-    if (precision === 'fp32') return body();
+    if (precision !== 'bf16') return body();
     this.addon.setAutocast(this.#deviceType, true);
     try {
       return body();

@@ -1,20 +1,23 @@
 // libtorch's dispatcher for Node: one generic call, converted by the operator's own schema, and the few things that
 // are no operators: bytes in and out, gradients, modes, and what there is to know about the library and its devices.
 #include "border.h"
+#include "transfer.h"
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <ATen/autocast_mode.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/from_blob.h>
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/GradMode.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <dlfcn.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/version.h>
 
 #include <cstring>
+#include <functional>
+#include <memory>
+#include <numeric>
 #include <unordered_set>
 
 namespace cornet {
@@ -34,8 +37,12 @@ Napi::Value guarded(const Napi::CallbackInfo& info) {
     return function(info);
   } catch (const BorderError& error) {
     throw coded(Napi::TypeError::New(info.Env(), error.what()), "BORDER");
+  } catch (const c10::OutOfMemoryError& error) {
+    throw coded(Napi::Error::New(info.Env(), error.what_without_backtrace()), "MEMORY");
   } catch (const c10::Error& error) {
-    throw coded(Napi::Error::New(info.Env(), error.what_without_backtrace()), "TORCH");
+    // The allocator of the CPU has no class of errors of its own.
+    const bool memory = std::strstr(error.what_without_backtrace(), "allocate memory") != nullptr;
+    throw coded(Napi::Error::New(info.Env(), error.what_without_backtrace()), memory ? "MEMORY" : "TORCH");
   } catch (const Napi::Error&) {
     throw;
   } catch (const std::exception& error) {
@@ -105,24 +112,39 @@ Napi::Value call(const Napi::CallbackInfo& info) {
   return results;
 }
 
-// upload(bytes, dtype, shape, device): a contiguous tensor with a copy of the bytes.
-Napi::Value upload(const Napi::CallbackInfo& info) {
+using Send = at::Tensor (*)(const void*, at::IntArrayRef, at::ScalarType, c10::Device);
+
+// upload and stage(bytes, dtype, shape, device): see transfer.h.
+template <Send send>
+Napi::Value sendBytes(const Napi::CallbackInfo& info) {
   const Napi::Uint8Array bytes = bytesArgument(info, 0);
-  const auto options = at::TensorOptions().dtype(static_cast<at::ScalarType>(intArgument(info[1])));
-  at::Tensor host = at::empty(intListArgument(info[2]), options);
-  if (bytes.ByteLength() != host.nbytes()) throw BorderError("the bytes do not fill the shape");
-  std::memcpy(host.data_ptr(), bytes.Data(), bytes.ByteLength());
+  const auto dtype = static_cast<at::ScalarType>(intArgument(info[1]));
+  const std::vector<int64_t> shape = intListArgument(info[2]);
+  const int64_t elements = std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<int64_t>());
+  if (static_cast<int64_t>(bytes.ByteLength()) != elements * static_cast<int64_t>(c10::elementSize(dtype))) {
+    throw BorderError("the bytes do not fill the shape");
+  }
   const c10::Device device(stringArgument(info, 3));
-  return Napi::Number::New(info.Env(), instanceOf(info).tensors.add(device.is_cpu() ? host : host.to(device)));
+  return Napi::Number::New(info.Env(), instanceOf(info).tensors.add(send(bytes.Data(), shape, dtype, device)));
 }
 
 // download(tensor, target): the elements in row-major order of the logical shape.
-Napi::Value download(const Napi::CallbackInfo& info) {
-  const at::Tensor tensor = tensorArgument(info, 0).detach().cpu().contiguous();
+Napi::Value downloadBytes(const Napi::CallbackInfo& info) {
+  const at::Tensor& tensor = tensorArgument(info, 0);
   Napi::Uint8Array target = bytesArgument(info, 1);
   if (target.ByteLength() != tensor.nbytes()) throw BorderError("the target has another length than the tensor");
-  std::memcpy(target.Data(), tensor.data_ptr(), tensor.nbytes());
+  download(tensor, target.Data());
   return info.Env().Undefined();
+}
+
+// fetch(tensor): a function that copies into its argument what `download` would have at this moment.
+Napi::Value fetch(const Napi::CallbackInfo& info) {
+  const auto arrival = std::make_shared<Arrival>(tensorArgument(info, 0));
+  return Napi::Function::New(info.Env(), [arrival](const Napi::CallbackInfo& reading) {
+    Napi::Uint8Array target = bytesArgument(reading, 0);
+    if (target.ByteLength() != arrival->nbytes()) throw Napi::TypeError::New(reading.Env(), "another length");
+    arrival->read(target.Data());
+  });
 }
 
 Napi::Value release(const Napi::CallbackInfo& info) {
@@ -192,9 +214,11 @@ Napi::Value setThreads(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// setDeterministic(deterministic): refuse kernels whose sums have no fixed order; TensorFloat-32 stays off either way.
-Napi::Value setDeterministic(const Napi::CallbackInfo& info) {
+// setNumerics(deterministic, TensorFloat-32): deterministic refuses kernels whose sums have no fixed order; otherwise
+// cuDNN tries which of its kernels is the fastest.
+Napi::Value setNumerics(const Napi::CallbackInfo& info) {
   const bool deterministic = boolArgument(info, 0);
+  const bool tensorFloat32 = boolArgument(info, 1);
   at::Context& context = at::globalContext();
   context.setDeterministicAlgorithms(deterministic, /*warn_only=*/false);
   context.setDeterministicCuDNN(deterministic);
@@ -202,8 +226,21 @@ Napi::Value setDeterministic(const Napi::CallbackInfo& info) {
 #if TORCH_VERSION_MAJOR >= 2
   context.setDeterministicFillUninitializedMemory(false);  // a debugging aid that costs a pass over every new tensor
 #endif
-  context.setAllowTF32CuDNN(false);
-  context.setAllowTF32CuBLAS(false);
+  context.setAllowTF32CuDNN(tensorFloat32);
+  context.setAllowTF32CuBLAS(tensorFloat32);
+  return info.Env().Undefined();
+}
+
+// hasOperator(name, overload): whether this libtorch knows it.
+Napi::Value hasOperator(const Napi::CallbackInfo& info) {
+  const auto found = c10::Dispatcher::singleton().findSchema({stringArgument(info, 0), stringArgument(info, 1)});
+  return Napi::Boolean::New(info.Env(), found.has_value());
+}
+
+// synchronize(device): returns when everything that the device was told is done.
+Napi::Value synchronize(const Napi::CallbackInfo& info) {
+  const c10::Device device(stringArgument(info, 0));
+  if (!device.is_cpu()) c10::impl::VirtualGuardImpl(device.type()).getStream(device).synchronize();
   return info.Env().Undefined();
 }
 
@@ -263,8 +300,10 @@ Napi::Value cudaDevice(const Napi::CallbackInfo& info) {
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new Instance());
   exports.Set("call", Napi::Function::New<guarded<call>>(env, "call"));
-  exports.Set("upload", Napi::Function::New<guarded<upload>>(env, "upload"));
-  exports.Set("download", Napi::Function::New<guarded<download>>(env, "download"));
+  exports.Set("upload", Napi::Function::New<guarded<sendBytes<upload>>>(env, "upload"));
+  exports.Set("stage", Napi::Function::New<guarded<sendBytes<stage>>>(env, "stage"));
+  exports.Set("download", Napi::Function::New<guarded<downloadBytes>>(env, "download"));
+  exports.Set("fetch", Napi::Function::New<guarded<fetch>>(env, "fetch"));
   exports.Set("release", Napi::Function::New<guarded<release>>(env, "release"));
   exports.Set("shape", Napi::Function::New<guarded<shape>>(env, "shape"));
   exports.Set("gradients", Napi::Function::New<guarded<gradients>>(env, "gradients"));
@@ -272,7 +311,9 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("setGradMode", Napi::Function::New<guarded<setGradMode>>(env, "setGradMode"));
   exports.Set("setAutocast", Napi::Function::New<guarded<setAutocast>>(env, "setAutocast"));
   exports.Set("setThreads", Napi::Function::New<guarded<setThreads>>(env, "setThreads"));
-  exports.Set("setDeterministic", Napi::Function::New<guarded<setDeterministic>>(env, "setDeterministic"));
+  exports.Set("setNumerics", Napi::Function::New<guarded<setNumerics>>(env, "setNumerics"));
+  exports.Set("hasOperator", Napi::Function::New<guarded<hasOperator>>(env, "hasOperator"));
+  exports.Set("synchronize", Napi::Function::New<guarded<synchronize>>(env, "synchronize"));
   exports.Set("tensorCount", Napi::Function::New<guarded<tensorCount>>(env, "tensorCount"));
   exports.Set("tensorBytes", Napi::Function::New<guarded<tensorBytes>>(env, "tensorBytes"));
   exports.Set("version", Napi::Function::New<guarded<version>>(env, "version"));

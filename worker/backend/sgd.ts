@@ -1,0 +1,15 @@
+/** PyTorch's SGD out of the operations that every backend has. */
+import type { Tensor } from '../../shared/models/ops.ts';
+import type { Backend, SgdOptions } from './backend.ts';
+
+/** torch.optim.SGD with dampening 0 and without Nesterov, on flat tensors; overwrites the gradient. */
+export function sgdByParts<T extends Tensor>(
+  backend: Pick<Backend<T>, 'accumulate' | 'scale'>,
+  { parameters, gradient, momentum }: { parameters: T; gradient: T; momentum: T },
+  options: SgdOptions,
+): void {
+  if (options.weightDecay !== 0) backend.accumulate(gradient, parameters, options.weightDecay);
+  backend.scale(momentum, options.momentum);
+  backend.accumulate(momentum, gradient, 1);
+  backend.accumulate(parameters, momentum, -options.learningRate);
+}
