@@ -223,18 +223,24 @@ export class WorkerShell {
   }
 
   async #compute({ ticket, lane, publish, token }: Action<'compute'>): Promise<void> {
-    const { loader, faults, metrics, log } = this.#parts;
+    const { engine, loader, faults, metrics, log } = this.#parts;
     faults.at('computing', ticket.step, lane);
     let held = this.#held(ticket, lane);
     if (held === null) {
       const loading = loader.get(ticket.step, lane);
       const { images, labels, unreadable } = await metrics.timing('data', loading);
       for (const { reason } of unreadable) log.warn({ step: ticket.step, lane }, `Skipped: ${reason}`);
-      const report = await this.#onEngine(ticket, (engine) =>
-        engine.call('computeShard', [lane, images, labels], [images.buffer, labels.buffer]),
+      // On their way at once: the engine may still compute another lane.
+      const shard = `${ticketOf(ticket)}:${lane}:${token}`;
+      const staging = engine.call('stage', [shard, images], [images.buffer]);
+      const computing = this.#onEngine(ticket, (engine) =>
+        engine.call('computeShard', [lane, shard, labels], [labels.buffer]),
       );
-      if (report === null)
+      const [, report] = await Promise.all([staging, computing]);
+      if (report === null) {
+        await engine.call('unstage', [shard]);
         return this.#event({ type: 'computed', ticket, lane, result: noResult, ref: null, token });
+      }
       metrics.computed(lane, report);
       held = { of: ticketOf(ticket), result: finite(report), ref: null };
       this.#vectors.set(lane, held);

@@ -3,9 +3,8 @@
  *
  *     node dist/test/bench/bare-step.js MODEL BATCH STEPS PRECISION THREADS BACKEND [DEVICE [free]]
  *
- * A bare step is computeShard, reduce and apply on synthetic images that are in memory already. On a card (`cuda:0`)
- * the images of the next step go up meanwhile, as those do that a worker has loaded ahead; `free` takes
- * --no-deterministic's kernels.
+ * A bare step is computeShard, reduce and apply on synthetic images that are in memory already, and are staged one step
+ * ahead: on a card (`cuda:0`) they go up while it computes. `free` takes --no-deterministic's kernels.
  */
 import { defaults } from '../../shared/defaults.ts';
 import { formulaEntry, formulaImages, formulaLabels } from '../../shared/models/closed-formula.ts';
@@ -52,10 +51,11 @@ const images = formulaImages(Number(batch), imageSize);
 const labels = formulaLabels(Number(batch));
 const slice = { begin: 0, end: engine.vectorLength };
 const seconds: number[] = [];
+engine.stage('0', images);
 for (let step = 0; step < warmUp + Number(steps); step++) {
   const start = performance.now();
-  engine.computeShard(lane, images, labels, String(step));
-  if (device !== 'cpu') engine.stage(String(step + 1), images);
+  engine.computeShard(lane, String(step), labels);
+  engine.stage(String(step + 1), images);
   engine.reduce(slice.begin, slice.end, [{ lane, weight: 1, bytes: null }]);
   engine.apply(learningRate, [{ ...slice, bytes: null }]);
   seconds.push((performance.now() - start) / 1000);

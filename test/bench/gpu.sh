@@ -40,7 +40,7 @@ export CORNET_PYTHON=$python PYTHONUNBUFFERED=1 TORCHINDUCTOR_CACHE_DIR=$out/ind
 export CUDA_DEVICE_ORDER=PCI_BUS_ID
 [[ ! -d bundle ]] || export PATH=$PWD/bundle/bin:$PATH LD_LIBRARY_PATH=$PWD/bundle/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 
-say() { printf '%s\n' "$*" | tee -a "$report"; }
+say() { printf '%s\n' "$@" | tee -a "$report"; }
 left() { echo $((limit - (SECONDS - started))); }
 failed=()
 

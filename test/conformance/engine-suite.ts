@@ -84,6 +84,23 @@ export function engineTests(backend: BackendName, precisions: readonly ('fp32' |
     }
   }
 
+  test.serial('images that were staged ahead give the same vector, and those given up leave nothing', (t) => {
+    const engine = loadedEngine('Z');
+    const images = Uint8Array.from({ length: 2 * 3 * imageSize ** 2 }, (_, i) => (i * 31) % 251);
+    const labels = formulaLabels(2);
+    const first = engine.computeShard(0, images, labels);
+    const digest = engine.vectorDigest(0);
+    const alive = engine.vitals().tensors;
+    for (const name of ['coming', 'never']) engine.stage(name, images);
+    const others = images.map((value) => 255 - value);
+    t.notDeepEqual(engine.computeShard(0, others, labels), first);
+    t.deepEqual(engine.computeShard(0, 'coming', labels), first);
+    t.is(engine.vectorDigest(0), digest);
+    engine.unstage('never');
+    t.is(engine.vitals().tensors, alive);
+    t.throws(() => engine.computeShard(0, 'never', labels), { message: /images of never were staged/ });
+  });
+
   test.serial('no tensor is left over after a step, an evaluation, a probe or a read-out', (t) => {
     for (const model of modelNames) {
       const engine = loadedEngine(model);

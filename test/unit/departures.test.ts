@@ -22,7 +22,7 @@ class Computing {
     const shares = this.workers.map((_, lane) => ({ lane, weight: 1 / lanes, count: 1 }));
     this.run = new Run({
       plan: {
-        ...{ lanes, totalSteps: 2, shares: () => shares, learningRate: () => 0.1 },
+        ...{ lanes, deterministic: true, totalSteps: 2, shares: () => shares, learningRate: () => 0.1 },
         ...{ roundDue: () => false, checkpointDue: () => false },
         round: { job: 'validate', batches: 1, finished: new Map() },
       },

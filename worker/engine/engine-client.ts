@@ -9,7 +9,17 @@ export type ShardReport = Scores & { readonly seconds: ShardSeconds };
 
 export type EngineMethods = Pick<
   Engine,
-  'load' | 'snapshot' | 'vectorBytes' | 'reduce' | 'sliceBytes' | 'apply' | 'evaluate' | 'features' | 'vitals'
+  | 'load'
+  | 'snapshot'
+  | 'stage'
+  | 'unstage'
+  | 'vectorBytes'
+  | 'reduce'
+  | 'sliceBytes'
+  | 'apply'
+  | 'evaluate'
+  | 'features'
+  | 'vitals'
 > & {
   /** A shard's scores, with what it took. */
   computeShard(...args: Parameters<Engine['computeShard']>): ShardReport;

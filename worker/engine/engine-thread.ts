@@ -23,6 +23,10 @@ function serve(request: EngineRequest): { value: unknown; transfer: ArrayBuffer[
       return plain(engine.load(...request.args));
     case 'snapshot':
       return bytes(engine.snapshot());
+    case 'stage':
+      return plain(engine.stage(...request.args));
+    case 'unstage':
+      return plain(engine.unstage(...request.args));
     case 'computeShard':
       return plain({ ...engine.computeShard(...request.args), seconds: engine.shardSeconds });
     case 'vectorBytes':

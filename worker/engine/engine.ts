@@ -99,7 +99,7 @@ export class Engine {
   readonly #reduced: Tensor;
   #reducedRanges: { readonly begin: number; readonly end: number }[] = [];
   readonly #vectors = new Map<number, Tensor>();
-  #staged: { readonly shard: string; readonly images: StagedImages<Tensor> } | null = null;
+  readonly #staged = new Map<string, StagedImages<Tensor>>();
   #step: number | null = null;
   #shardSeconds: ShardSeconds = { upload: 0, forward: 0, backward: 0 };
   readonly #now: () => number;
@@ -192,28 +192,37 @@ export class Engine {
   }
 
   /**
-   * Sends the images of the shard that is likely to come next to the device, while it still computes. One at a time.
-   * @param shard any name, by which `computeShard` will know them
+   * Sends the images of a coming shard to the device, which may still compute another.
+   * @param shard any name, by which `computeShard` will know them, or `unstage`
+   * @throws CornetError DEVICE_MEMORY
    */
   stage(shard: string, images: Uint8Array): void {
-    this.#staged?.images.release();
+    this.unstage(shard);
     const count = this.#countOf(images);
-    this.#staged = { shard, images: this.#backend.stageImages(images, count, this.options.imageSize) };
+    const staged = this.#fitting('shard', count, () =>
+      this.#backend.stageImages(images, count, this.options.imageSize),
+    );
+    this.#staged.set(shard, staged);
+  }
+
+  /** Gives up what was staged, if it was not computed. */
+  unstage(shard: string): void {
+    this.#staged.get(shard)?.release();
+    this.#staged.delete(shard);
   }
 
   /**
    * Computes the vector of one lane's shard at the present state and keeps it. A pure function of the state and its
    * arguments: the same bytes whenever it is repeated.
+   * @param images a string: those that were staged by that name
    * @param labels one class index per image
-   * @param shard the name by which these images may have been staged
    * @returns the mean loss over the shard (float32) and the counts of right answers
    */
-  computeShard(lane: number, images: Images, labels: Int32Array, shard: string | null = null): Scores {
+  computeShard(lane: number, images: Images | string, labels: Int32Array): Scores {
     assert(this.#step !== null, 'no snapshot has been loaded');
-    const staged = shard !== null && this.#staged?.shard === shard ? this.#staged.images : null;
-    if (staged !== null) this.#staged = null;
+    const input = typeof images === 'string' ? this.#takeStaged(images) : images;
     const { vector, scores } = this.#fitting('shard', labels.length, () =>
-      this.#shard(this.#state, staged ?? images, labels),
+      this.#shard(this.#state, input, labels),
     );
     this.#forgetVector(lane);
     this.#vectors.set(lane, vector);
@@ -418,6 +427,13 @@ export class Engine {
   #fitting<R>(kind: 'shard' | 'batch', images: number, body: () => R): R {
     const memory = () => this.#backend.memory();
     return fitting({ kind, images }, { options: this.options, memory }, body);
+  }
+
+  #takeStaged(shard: string): StagedImages<Tensor> {
+    const staged = this.#staged.get(shard);
+    assert(staged, `the images of ${shard} were staged`);
+    this.#staged.delete(shard);
+    return staged;
   }
 
   #infer(
