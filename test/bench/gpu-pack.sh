@@ -14,17 +14,14 @@ trap 'rm -rf "$stage"' EXIT
 mkdir -p "$stage/bundle/bin" "$stage/bundle/lib" "$stage/bundle/redis" "$stage/.cache"
 
 # The project: compiled, with what the addon is built from and what the benchmark reads.
-cp --parents -r package.json deploy/build-addon.sh worker/backend/torch/addon test/fixtures/golden coordinator/watch/page "$stage"
+cp --parents -r package.json ava.config.js deploy/build-addon.sh worker/backend/torch/addon test/fixtures/golden coordinator/watch/page "$stage"
 cp --parents test/bench/*.py test/bench/gpu/*.py test/bench/gpu.sh test/fixtures/images/{landscape,portrait,grey}.jpg "$stage"
-(cd dist && find coordinator worker shared test/bench test/parity -name '*.js') |
+(cd dist && find coordinator worker shared test/{bench,conformance,helpers,parity} -name '*.js') |
   sed 's|^|dist/|' | xargs cp --parents -t "$stage"
 cp -r --parents .cache/images-addon "$stage"
 
-# npm packages that run, without what only people and compilers read.
-node -e '
-const packages = JSON.parse(require("fs").readFileSync("node_modules/.package-lock.json", "utf8")).packages;
-for (const [path, { dev }] of Object.entries(packages)) if (!dev) console.log(path);
-' | while read -r path; do
+# npm packages that run, and AVA for the suite, without what only people and compilers read.
+node dist/test/bench/gpu/packed-packages.js | while read -r path; do
   cp -r --parents "$path" "$stage"
 done
 find "$stage/node_modules" -type f \( -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' -o -name '*.map' -o -name '*.md' \

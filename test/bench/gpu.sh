@@ -13,7 +13,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 
 out=$PWD/gpu-results
 limit=540
-parts=golden,bytes,steps,vectors,reduced,feed,large
+parts=golden,bytes,steps,vectors,suite,reduced,feed,large
 options=()
 device=cuda:0
 models=Z,RT,S
@@ -27,7 +27,7 @@ while (($# > 0)); do
     *) options+=("$1"); shift ;;
   esac
 done
-declare -A patience=([golden]=150 [bytes]=150 [steps]=300 [vectors]=60 [reduced]=90 [feed]=120 [large]=120)
+declare -A patience=([golden]=150 [bytes]=150 [steps]=300 [vectors]=60 [suite]=120 [reduced]=90 [feed]=120 [large]=120)
 
 mkdir -p "$out"
 out=$(realpath "$out")
@@ -55,6 +55,18 @@ else
 fi || { tail -n 40 "$out/log.txt"; echo "The torch addon cannot be built against $libtorch."; exit 1; }
 building=$((SECONDS - started))
 
+# As set-up does: every symbol is resolved. A wheel finds NVIDIA's libraries by itself; where it does not, that is said.
+loads() {
+  node -e 'process.dlopen({ exports: {} }, process.argv[1], require("os").constants.dlopen.RTLD_NOW)' \
+    ".cache/torch-addon/$(<.cache/torch-addon/current)/torch.node" 2>>"$out/log.txt"
+}
+if ! loads; then
+  echo "- the libraries of NVIDIA's wheels had to be named in LD_LIBRARY_PATH" | tee -a "$report"
+  LD_LIBRARY_PATH=$(printf '%s:' "${libtorch%/torch}"/nvidia/*/lib)${LD_LIBRARY_PATH:-}
+  export LD_LIBRARY_PATH
+  loads || { tail -n 20 "$out/log.txt"; echo "The torch addon does not load."; exit 1; }
+fi
+
 say "## cornet-ts on $device, $(date -u +%Y-%m-%d)"
 say ''
 [[ $device == cpu ]] || nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader | sed 's/^/- card: /' | tee -a "$report"
@@ -76,6 +88,8 @@ if [[ $parts == *steps* ]]; then
   done
 fi
 
+suite=(node node_modules/ava/entrypoints/cli.mjs dist/test/conformance/torch.test.js dist/test/parity/golden.test.js)
+
 # --- The parts --------------------------------------------------------------------------------------------------------------
 
 for part in ${parts//,/ }; do
@@ -91,8 +105,10 @@ for part in ${parts//,/ }; do
   ((seconds < ${patience[$part]:-120})) || seconds=${patience[$part]:-120}
   begun=$SECONDS
   # A worker's environment: cuBLAS refuses deterministic sums without the workspace.
-  CUBLAS_WORKSPACE_CONFIG=:4096:8 timeout -k 5 "$seconds" \
-    node dist/test/bench/gpu/main.js "$part" "${options[@]}" 2> >(tee -a "$out/log.txt" >"$out/$part.log") | tee -a "$report"
+  command=(node dist/test/bench/gpu/main.js "$part" "${options[@]}")
+  [[ $part != suite ]] || command=("${suite[@]}")
+  CORNET_TEST_DEVICE=$device CUBLAS_WORKSPACE_CONFIG=:4096:8 timeout -k 5 "$seconds" "${command[@]}" \
+    2> >(tee -a "$out/log.txt" >"$out/$part.log") | tee -a "$report"
   code=${PIPESTATUS[0]}
   if ((code != 0)); then
     failed+=("$part")

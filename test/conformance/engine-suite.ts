@@ -10,6 +10,7 @@ import { type ModelName, modelNames } from '../../shared/models/model.ts';
 import type { BackendName } from '../../shared/run-config.ts';
 import { stateLayout } from '../../shared/state-layout.ts';
 import { Engine, type EngineOptions } from '../../worker/engine/engine.ts';
+import { testDevice } from '../helpers/device.ts';
 
 const imageSize = 64;
 const times = 5;
@@ -22,7 +23,7 @@ export function engineTests(backend: BackendName, precisions: readonly ('fp32' |
   function loadedEngine(model: ModelName, options: Partial<EngineOptions> = {}): Engine {
     const defaults = {
       backend,
-      device: 'cpu',
+      device: testDevice,
       threads: 1,
       times,
       imageSize,

@@ -4,6 +4,7 @@ import { CornetError } from '../../shared/errors.ts';
 import type { Ops, Tensor } from '../../shared/models/ops.ts';
 import type { BackendName } from '../../shared/run-config.ts';
 import { openBackend } from '../../worker/backend/open-backend.ts';
+import { testDevice } from '../helpers/device.ts';
 import { type Case, compare, deviceInputs, near, plainInputs, tolerance } from './compare-operation.ts';
 import { plain, ReferenceOps } from './reference-ops.ts';
 
@@ -79,7 +80,7 @@ const cases: Case[] = [
 ];
 
 export function operationTests(name: BackendName): void {
-  const backend = openBackend(name, 'cpu', { threads, deterministic: true, precision: 'fp32' });
+  const backend = openBackend(name, testDevice, { threads, deterministic: true, precision: 'fp32' });
 
   for (const each of cases) {
     test.serial(`${each.name}: values and gradients are those of the definition (${name})`, (t) => {
