@@ -232,6 +232,13 @@ export function chooseOptions(options: StartOptions, localWorkers: number): Chos
       hint: 'Give --lanes the number of workers that will serve the run.',
     });
   }
+  if (chosen.precision === 'tf32' && localWorkers > 0 && options.ngpus === undefined) {
+    throw new CornetError(
+      'OPTION_INVALID',
+      '--precision tf32 is for cards: there is no TensorFloat-32 on the CPU.',
+      { hint: 'Give --ngpus, or leave --precision away.' },
+    );
+  }
   if (chosen.batchSize < chosen.lanes) {
     throw new CornetError(
       'OPTION_INVALID',
@@ -291,6 +298,9 @@ export function chooseThreads(options: Pick<StartOptions, 'threads'>, localWorke
   return options.threads ?? Math.max(1, Math.floor(availableParallelism() / Math.max(1, localWorkers)));
 }
 
+const kernels = (deterministic: boolean): string =>
+  deterministic ? 'deterministic ones' : 'any (--no-deterministic)';
+
 /** Options that a resume gives differently from the run, as sentences. */
 export function changedOptions(
   options: StartOptions,
@@ -308,7 +318,7 @@ export function changedOptions(
     ['--weight-decay', options.weightDecay, run.weightDecay],
     ['--image-size', options.imageSize, run.imageSize],
     ['--precision', options.precision, run.precision],
-    ['--no-deterministic', options.deterministic === false ? false : undefined, run.deterministic],
+    ['kernels to', options.deterministic === false ? kernels(false) : undefined, kernels(run.deterministic)],
     ['--backend', options.backend, backend],
     ['--threads', options.threads, threads],
     ['--weights', options.weights, run.startingWeights],

@@ -44,5 +44,5 @@ for addon in "$stage"/.cache/images-addon/*/images.node; do
 done
 strip "$stage/bundle/bin/node"
 
-XZ_OPT='-9e -T0' tar -C "$stage" -cJf "$file" .
+XZ_OPT=${XZ_OPT:--9e -T0} tar -C "$stage" -cJf "$file" .
 echo "$file: $(($(stat -c %s "$file") / 1024)) KiB"

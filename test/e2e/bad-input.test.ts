@@ -116,6 +116,11 @@ const table: {
     refused: { ...usage, says: /--batch-size 1 is smaller than --lanes 2/ },
   },
   {
+    title: 'TensorFloat-32 on the CPU',
+    argv: () => ['--precision', 'tf32'],
+    refused: { ...usage, says: /--precision tf32 is for cards/ },
+  },
+  {
     title: 'two kinds of devices',
     argv: () => ['--cpu-workers', '1', '--ngpus', '1'],
     refused: { ...usage, says: /cannot be given together/ },

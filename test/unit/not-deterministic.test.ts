@@ -1,0 +1,93 @@
+/** What --no-deterministic changes outside of the cards. */
+import test from 'ava';
+import { changedOptions } from '../../coordinator/options.ts';
+import { Run } from '../../coordinator/run.ts';
+import { factsOf } from '../../coordinator/watch/facts.ts';
+import { timeouts } from '../../shared/defaults.ts';
+import { buildModel } from '../../shared/models/family.ts';
+import type { UpBody } from '../../shared/protocol.ts';
+import type { RunConfig } from '../../shared/run-config.ts';
+import { resultOf } from '../helpers/state.ts';
+
+function configOf(deterministic: boolean): RunConfig {
+  return {
+    ...{ format: 1, run: 'r', version: '1', term: 1, backend: 'torch', threads: 1, numerics: null },
+    result: resultOf(buildModel('Z', 1), { deterministic }),
+    options: {
+      ...{
+        epochs: 1,
+        maxSteps: 3,
+        dataPath: '/',
+        startingFile: null,
+        decodeThreads: 1,
+        skipUnreadable: false,
+      },
+      ...{ saveModelSeconds: 1, saveModelEpochs: 1, saveValEpochs: 1, keepCheckpoints: 1 },
+      ...{ joinTimeout: 1, workerTimeout: 1 },
+    },
+  };
+}
+
+test('a resume keeps the kernels of the run, and cannot give up what it promised', (t) => {
+  const given = { outputPath: '', resume: true };
+  const asked = { ...given, deterministic: false };
+  t.deepEqual(changedOptions(asked, configOf(true)), [
+    'kernels to any (--no-deterministic) (the run has deterministic ones)',
+  ]);
+  t.deepEqual(changedOptions(asked, configOf(false)), []);
+  // Without the option, commander says true.
+  for (const run of [true, false]) {
+    t.deepEqual(changedOptions({ ...given, deterministic: true }, configOf(run)), []);
+  }
+});
+
+test('a run that will not have the same bits says so at its start', (t) => {
+  const beginning = { run: 'r', folder: '/', page: null, redis: 'a Redis', devices: ['cuda:0'] };
+  const bits = (deterministic: boolean) =>
+    factsOf({ ...beginning, config: configOf(deterministic) }).find(([name]) => name === 'bits')?.[1];
+  t.regex(bits(false) ?? '', /NOT the same when repeated/);
+  t.is(bits(true), undefined);
+});
+
+test('two vectors of one shard that differ end a run, unless it takes any kernel', (t) => {
+  for (const deterministic of [true, false]) {
+    const era = { term: 1, boot: 0 };
+    const shares = [0, 1].map((lane) => ({ lane, weight: 0.5, count: 1 }));
+    const run = new Run({
+      plan: {
+        ...{ lanes: 2, deterministic, totalSteps: 2, shares: () => shares, learningRate: () => 0.1 },
+        ...{ roundDue: () => false, checkpointDue: () => false },
+        round: { job: 'validate', batches: 1, finished: new Map() },
+      },
+      limits: timeouts,
+      era,
+      common: { version: '1', fingerprint: 'data', place: 'here', numerics: null },
+      fleetSize: 2,
+      describeShard: String,
+      describeBatch: String,
+    });
+    const said = new Map<string, number>();
+    const say = (worker: string, body: UpBody) => {
+      const n = said.get(worker) ?? 0;
+      said.set(worker, n + 1);
+      return run.handle({ type: 'message', message: { era, n, worker, ...body } });
+    };
+    run.start();
+    const blob = (digest: string) => ({ name: 'blob', bytes: 64, digest, at: 'redis' });
+    run.handle({ type: 'restored', step: 0, ref: blob('0'), validated: true });
+    for (const worker of ['a', 'b']) {
+      say(worker, {
+        ...{ type: 'hello', host: 'host', pid: 1, place: 'there', version: '1', fingerprint: 'data' },
+        ...{ step: null, probe: 'probe', vectorLength: 16 },
+        numerics: { backend: 'torch', version: '2', device: 'cuda', processor: 'some', threads: 1 },
+      });
+    }
+    for (const worker of ['a', 'b']) say(worker, { type: 'loaded', step: 0 });
+    const scores = { loss: 1, top1: 0, top5: 0, count: 1 };
+    say('a', { type: 'vector', step: 0, lane: 0, ref: blob('1'), ...scores });
+    const actions = say('b', { type: 'vector', step: 0, lane: 0, ref: blob('2'), ...scores });
+    const end = actions.find((action) => action.type === 'finish');
+    const code = end?.outcome === 'failed' ? end.failure.code : null;
+    t.is(code, deterministic ? 'NOT_DETERMINISTIC' : null);
+  }
+});
