@@ -41,6 +41,15 @@ export CUDA_DEVICE_ORDER=PCI_BUS_ID
 [[ ! -d bundle ]] || export PATH=$PWD/bundle/bin:$PATH LD_LIBRARY_PATH=$PWD/bundle/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 
 say() { printf '%s\n' "$@" | tee -a "$report"; }
+# A part that was cut off leaves workers behind, which would go on computing: each carries the part's mark.
+sweep() {
+  local environment pid
+  for environment in /proc/[0-9]*/environ; do
+    pid=${environment//[!0-9]/}
+    grep -qzx "CORNET_BENCH_PART=$1" "$environment" 2>/dev/null && kill -KILL "$pid" 2>/dev/null
+  done
+  return 0
+}
 left() { echo $((limit - (SECONDS - started))); }
 failed=()
 
@@ -107,9 +116,10 @@ for part in ${parts//,/ }; do
   # A worker's environment: cuBLAS refuses deterministic sums without the workspace.
   command=(node dist/test/bench/gpu/main.js "$part" "${options[@]}")
   [[ $part != suite ]] || command=("${suite[@]}")
-  CORNET_TEST_DEVICE=$device CUBLAS_WORKSPACE_CONFIG=:4096:8 timeout -k 5 "$seconds" "${command[@]}" \
+  CORNET_BENCH_PART=$$-$part CORNET_TEST_DEVICE=$device CUBLAS_WORKSPACE_CONFIG=:4096:8 timeout -k 5 "$seconds" "${command[@]}" \
     2> >(tee -a "$out/log.txt" >"$out/$part.log") | tee -a "$report"
   code=${PIPESTATUS[0]}
+  sweep "$$-$part"
   if ((code != 0)); then
     failed+=("$part")
     say '' "**$part failed** ($( ((code == 124 || code == 137)) && echo "not done within $seconds s" || echo "exit code $code")):"
