@@ -22,6 +22,8 @@ export interface ChaosOptions {
   steps: number;
   /** Mean seconds between two faults. */
   mtbf: number;
+  /** Milliseconds that Redis, or a worker, stands still at most. */
+  longestPause: number;
   draws: Draws;
   say: (sentence: string) => void;
 }
@@ -41,8 +43,6 @@ export interface ChaosReport {
 
 const remoteWorkers = 2;
 const pollMilliseconds = 20;
-/** Milliseconds that Redis stands still: longer than the member timeout. */
-const longestPause = 12_000;
 /** Faults in a row that no update has followed: more would only keep a slow machine from ever starting. */
 const unanswered = 4;
 
@@ -89,6 +89,8 @@ class Chaos {
   /** What the coordinator has printed as an error. */
   #lastWords = '';
   #remote: ChildProcess[] = [];
+  /** Process ids of workers that stand still. */
+  readonly #stopped = new Set<number>();
   /** When faults happened that no update has followed yet. */
   #pending: { kind: string; at: number }[] = [];
 
@@ -102,7 +104,7 @@ class Chaos {
 
   async play(): Promise<ChaosReport> {
     const { steps, draws, mtbf } = this.#options;
-    let next = performance.now() + 5_000;
+    let next = Number.POSITIVE_INFINITY; // the first fault follows the first update
     let size = 0;
     let moved = performance.now();
     for (;;) {
@@ -115,6 +117,7 @@ class Chaos {
           for (const { kind, at } of this.#pending.splice(0))
             this.#report.recoveries.push({ kind, milliseconds: now - at });
         }
+        if (next === Number.POSITIVE_INFINITY) next = now;
         size = metrics;
       }
       if (now - moved > 180_000) throw new Error(`no update for three minutes: ${this.#status()}`);
@@ -145,6 +148,7 @@ class Chaos {
   }
 
   end(): void {
+    for (const pid of this.#stopped) this.#wake(pid); // so that they notice that all is over
     for (const child of [this.#coordinator, ...this.#remote]) {
       child.kill('SIGCONT');
       child.kill('SIGKILL');
@@ -152,7 +156,7 @@ class Chaos {
   }
 
   async #fault(): Promise<void> {
-    const { draws, redis, say } = this.#options;
+    const { draws, redis, say, longestPause } = this.#options;
     const kinds = [
       'worker',
       'worker',
@@ -177,8 +181,8 @@ class Chaos {
       case 'stop': {
         if (worker === undefined) return;
         process.kill(worker, 'SIGSTOP');
-        const seconds = draws.between(1, 9); // shorter and longer than the member timeout
-        setTimeout(() => wake(worker), seconds * 1000).unref();
+        this.#stopped.add(worker);
+        setTimeout(() => this.#wake(worker), draws.between(0.1, 0.75) * longestPause).unref();
         break;
       }
       case 'remote':
@@ -197,7 +201,7 @@ class Chaos {
         break;
       case 'pause':
         redis.pause();
-        await sleep(draws.between(500, longestPause));
+        await sleep(draws.between(0.05, 1) * longestPause);
         redis.resume();
         break;
     }
@@ -256,6 +260,15 @@ class Chaos {
       .map((child) => child.pid);
   }
 
+  #wake(pid: number): void {
+    this.#stopped.delete(pid);
+    try {
+      process.kill(pid, 'SIGCONT');
+    } catch {
+      // it is dead already
+    }
+  }
+
   #metricsSize(): number {
     try {
       return readFileSync(join(this.#output, 'metrics.jsonl')).length;
@@ -294,14 +307,6 @@ function ended(child: ChildProcess): Promise<number | null> {
     child.on('error', reject);
     child.on('exit', (code) => resolve(code));
   });
-}
-
-function wake(pid: number): void {
-  try {
-    process.kill(pid, 'SIGCONT');
-  } catch {
-    // it is dead already
-  }
 }
 
 function lastCheckpoint(folder: string, step: number): string {

@@ -39,6 +39,7 @@ try {
     redis,
     steps: Number(values.steps),
     mtbf: Number(values.mtbf),
+    longestPause: 12_000, // some are shorter than the member timeout, some longer
     draws: new Draws(seed, 666),
     say,
   };

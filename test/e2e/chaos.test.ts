@@ -1,0 +1,22 @@
+/** A few seconds of `npm run chaos`; with this seed the first faults are of five kinds. */
+import { join } from 'node:path';
+import test from 'ava';
+import { makeDemoDataset } from '../../coordinator/demo/make-dataset.ts';
+import { Draws } from '../../shared/random.ts';
+import { runAmongFaults, undisturbed } from '../chaos/chaos.ts';
+import { TestRedis } from '../helpers/redis.ts';
+import { temporaryFolder } from '../helpers/temporary.ts';
+
+test('a run among faults of every kind ends with the bytes of an undisturbed one', async (t) => {
+  const folder = temporaryFolder(t);
+  const data = join(folder, 'images');
+  await makeDemoDataset(data, { seed: 1, trainPerClass: 20, valPerClass: 1 });
+  const options = {
+    ...{ data, folder, redis: await TestRedis.start(t), steps: 30 },
+    ...{ mtbf: 4, longestPause: 2_000, draws: new Draws(276, 666), say: t.log },
+  };
+  const expected = await undisturbed(options);
+  const { sha256, faults } = await runAmongFaults(options);
+  t.is(sha256, expected);
+  t.truthy(faults.worker, 'a worker was killed');
+});
