@@ -166,7 +166,7 @@ export class BlobClient {
   }
 }
 
-/** One connection: reads go straight into the caller's memory. */
+/** One connection: an answer's bytes are read from the socket into the caller's memory, and copied no more. */
 class Connection {
   readonly #socket: Socket;
   readonly #header = new Uint8Array(headerBytes);
@@ -178,9 +178,9 @@ class Connection {
     this.#socket = netConnect({
       path,
       onread: {
-        buffer: Buffer.allocUnsafeSlow(socketRead),
-        callback: (length, buffer) => {
-          this.#receive(buffer.subarray(0, length));
+        buffer: () => this.#free(),
+        callback: (length) => {
+          this.#receive(length);
           return true;
         },
       },
@@ -193,7 +193,6 @@ class Connection {
 
   /** The answer's status; null when the connection broke or fell silent. */
   ask(line: string, target: Uint8Array): Promise<number | null> {
-    this.#received = 0;
     this.#target = target;
     this.#socket.ref();
     return new Promise((resolve) => {
@@ -211,15 +210,16 @@ class Connection {
     this.#socket.destroy();
   }
 
-  #receive(bytes: Uint8Array): void {
-    const before = this.#received;
-    const ofHeader = Math.max(0, Math.min(headerBytes - before, bytes.length));
-    if (ofHeader > 0) this.#header.set(bytes.subarray(0, ofHeader), before);
-    const rest = bytes.subarray(ofHeader);
-    const offset = Math.max(0, before - headerBytes);
-    if (offset + rest.length > this.#target.length) return void this.#socket.destroy();
-    this.#target.set(rest, offset);
-    this.#received += bytes.length;
+  /** Where the next bytes go. */
+  #free(): Uint8Array {
+    const offset = this.#received - headerBytes;
+    if (offset < 0) return this.#header.subarray(this.#received);
+    return this.#target.subarray(offset, offset + socketRead);
+  }
+
+  #receive(length: number): void {
+    if (this.#settle === null) return void this.#socket.destroy(); // nothing was asked
+    this.#received += length;
     if (this.#received < headerBytes) return;
     const [answer] = this.#header;
     const complete = this.#received === headerBytes + this.#target.length;
@@ -229,6 +229,8 @@ class Connection {
   #end(answer: number | null): void {
     const settle = this.#settle;
     this.#settle = null;
+    this.#received = 0; // what comes next is a header
+    this.#target = new Uint8Array(0);
     this.#socket.unref();
     settle?.(answer);
   }

@@ -101,7 +101,7 @@ whereSetUp(() => {
     t.is(await altered.ended, 1);
     t.regex(
       altered.stderr,
-      /The worker's probe \w+ \(torch .*\), the run's \w+ \(tensorflow .*\[NUMERICS_DIFFER\]/,
+      /The worker's probe is \w+ \(torch .*\), the run's \w+ \(tensorflow .*\[NUMERICS_DIFFER\]/,
     );
   });
 
