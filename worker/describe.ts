@@ -1,6 +1,7 @@
 /** `worker describe`: opens the backends and devices of this machine as a worker would, and says what came of it. */
 import { describeError } from '../shared/errors.ts';
 import type { WorkerDescription } from '../shared/worker-description.ts';
+import type { Arithmetic } from './backend/backend.ts';
 import { openBackend } from './backend/open-backend.ts';
 import { loadTfjs } from './backend/tensorflow/tfjs.ts';
 import { loadTorchAddon } from './backend/torch/addon.ts';
@@ -47,12 +48,20 @@ function loadTensorflow(): Loaded {
   return { version: `TensorFlow ${TF_Version}`, accelerator: isUsingGpuDevice() ? 'a GPU' : null };
 }
 
+/** A device can be described whatever is computed on it. */
+const anyArithmetic: Arithmetic = {
+  threads,
+  deterministic: true,
+  precision: 'fp32',
+  memoryFormat: 'channels-last',
+};
+
 function describeDevice(
   device: string,
   backend: BackendDescription['name'],
 ): WorkerDescription['devices'][number] {
   try {
-    const { numerics } = openBackend(backend, device, { threads, deterministic: true, precision: 'fp32' });
+    const { numerics } = openBackend(backend, device, anyArithmetic);
     return { device, backend, processor: numerics.processor, problem: null };
   } catch (error) {
     return { device, backend, processor: null, problem: describeError(error) };

@@ -3,6 +3,7 @@ import test from 'ava';
 import { CornetError } from '../../shared/errors.ts';
 import type { Ops, Tensor } from '../../shared/models/ops.ts';
 import type { BackendName } from '../../shared/run-config.ts';
+import type { MemoryFormat } from '../../worker/backend/backend.ts';
 import { openBackend } from '../../worker/backend/open-backend.ts';
 import { testDevice } from '../helpers/device.ts';
 import { type Case, compare, deviceInputs, near, plainInputs, tolerance } from './compare-operation.ts';
@@ -79,8 +80,11 @@ const cases: Case[] = [
   },
 ];
 
-export function operationTests(name: BackendName): void {
-  const backend = openBackend(name, testDevice, { threads, deterministic: true, precision: 'fp32' });
+/** @param memoryFormat only torch leaves the choice */
+export function operationTests(library: BackendName, memoryFormat: MemoryFormat = 'channels-last'): void {
+  const arithmetic = { threads, deterministic: true, precision: 'fp32', memoryFormat } as const;
+  const backend = openBackend(library, testDevice, arithmetic);
+  const name = library === 'torch' ? `${library}, ${memoryFormat}` : library;
 
   for (const each of cases) {
     test.serial(`${each.name}: values and gradients are those of the definition (${name})`, (t) => {

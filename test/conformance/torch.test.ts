@@ -1,5 +1,6 @@
 import { engineTests } from './engine-suite.ts';
 import { operationTests } from './operation-suite.ts';
 
-operationTests('torch');
+operationTests('torch', 'channels-last');
+operationTests('torch', 'contiguous');
 engineTests('torch', ['fp32', 'bf16']);

@@ -101,7 +101,7 @@ test.serial('the gradient of what a loss does not depend on is null', (t) => {
 });
 
 test.serial('a scope gives back all but its result, also when its body throws', (t) => {
-  const ops = new TorchOps(addon, 'cpu');
+  const ops = new TorchOps(addon, 'cpu', 'channels-last');
   const before = addon.tensorCount();
   const kept = ops.scope(() => {
     const inner = ops.scope(() => ({

@@ -9,7 +9,12 @@ export interface Arithmetic {
   /** Only kernels that give the same bits every time. */
   readonly deterministic: boolean;
   readonly precision: Precision;
+  /** How activations and filters lie in memory, where the library leaves the choice. */
+  readonly memoryFormat: MemoryFormat;
 }
+
+/** PyTorch's words: NHWC, and NCHW. */
+export type MemoryFormat = 'channels-last' | 'contiguous';
 
 /** The optimizer's part of a step: PyTorch's SGD. */
 export interface SgdOptions {

@@ -20,6 +20,7 @@ import type { BackendName, Precision } from '../../shared/run-config.ts';
 import { type StateLayout, stateLayout } from '../../shared/state-layout.ts';
 import { type VectorLayout, vectorLayout } from '../../shared/vector-layout.ts';
 import type { Backend, Numerics, StagedImages } from '../backend/backend.ts';
+import { memoryFormatOf } from '../backend/memory-format.ts';
 import { openBackend } from '../backend/open-backend.ts';
 import { fitting } from './fitting.ts';
 import { ModelState } from './model-state.ts';
@@ -115,7 +116,10 @@ export class Engine {
     this.#model = buildModel(options.model, options.times);
     this.#stateLayout = stateLayout(this.#model);
     this.#vectorLayout = vectorLayout(this.#model, options.imageSize);
-    this.#backend = openBackend(options.backend, options.device, options);
+    this.#backend = openBackend(options.backend, options.device, {
+      ...options,
+      memoryFormat: memoryFormatOf(options),
+    });
     this.#state = new ModelState(this.#backend, this.#model, this.#vectorLayout);
     this.#reduced = this.#backend.flat(this.#vectorLayout.length);
   }

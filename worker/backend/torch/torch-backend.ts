@@ -8,7 +8,7 @@ import type { Arithmetic, Backend, MemoryCounters, Numerics, SgdOptions, StagedI
 import { imageNet } from '../image-net.ts';
 import { sgdByParts } from '../sgd.ts';
 import { type Dtype, dtypes, type Handle, loadTorchAddon, type TorchAddon } from './addon.ts';
-import { channelsLast, TorchOps } from './torch-ops.ts';
+import { memoryFormats, TorchOps } from './torch-ops.ts';
 import { TorchTensor } from './torch-tensor.ts';
 
 export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
@@ -27,7 +27,7 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
     const addon = loadTorchAddon();
     addon.setThreads(threads); // before the first operator, or parts of the library keep their own number
     addon.setGradMode(false);
-    super(addon, deviceHere(device, process.env));
+    super(addon, deviceHere(device, process.env), arithmetic.memoryFormat);
     this.#deviceType = deviceType(device);
     this.#arithmetic = arithmetic;
     // On the CPU the parts are as quick, and their bits are those of every libtorch.
@@ -83,7 +83,9 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
       const [o = 1, i = 1, h = 1, w = 1] = shape;
       const part = this.slice(flat, begin, begin + o * i * h * w);
       if (shape.length !== 4) return this.call('aten::view', '', part, shape);
-      return this.call('aten::as_strided', '', part, shape, [h * w * i, 1, w * i, i]);
+      const strides =
+        this.memoryFormat === 'contiguous' ? [i * h * w, h * w, w, 1] : [h * w * i, 1, w * i, i];
+      return this.call('aten::as_strided', '', part, shape, strides);
     });
   }
 
@@ -97,7 +99,7 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
     const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
     return this.scope(() => {
       const tensor = this.adopt(this.addon.upload(bytes, dtypes.float32, shape, this.device));
-      return shape.length === 4 ? this.call('aten::contiguous', '', tensor, channelsLast) : tensor;
+      return shape.length === 4 ? this.#inFormat(tensor) : tensor;
     });
   }
 
@@ -131,8 +133,12 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
       this.inPlace('aten::sub_', 'Tensor', pixels, row(imageNet.mean));
       this.inPlace('aten::div_', 'Tensor', pixels, row(imageNet.deviation));
       const images = this.call('aten::view', '', pixels, [count, size, size, 3]);
-      return this.call('aten::permute', '', images, [0, 3, 1, 2]);
+      return this.#inFormat(this.call('aten::permute', '', images, [0, 3, 1, 2]));
     });
+  }
+
+  #inFormat(images: TorchTensor): TorchTensor {
+    return this.call('aten::contiguous', '', images, memoryFormats[this.memoryFormat]);
   }
 
   /** On a card, nothing that is being computed is waited for. */

@@ -1,6 +1,7 @@
-/** The models' operations on libtorch. Activations and 4-d weights lie channels-last in memory. */
+/** The models' operations on libtorch. Activations and 4-d weights lie in memory in one format, channels-last or not. */
 import type { BatchNormTensors, Ops } from '../../../shared/models/ops.ts';
 import { normOneValue } from '../../../shared/models/trace.ts';
+import type { MemoryFormat } from '../backend.ts';
 import { Scopes } from '../scopes.ts';
 import { type Argument, dtypes, type TorchAddon } from './addon.ts';
 import { TorchTensor } from './torch-tensor.ts';
@@ -9,7 +10,7 @@ import { TorchTensor } from './torch-tensor.ts';
 type Operand = TorchTensor | number | boolean | string | null | readonly Operand[];
 
 /** c10::MemoryFormat. */
-export const channelsLast = 2;
+export const memoryFormats: Readonly<Record<MemoryFormat, number>> = { contiguous: 0, 'channels-last': 2 };
 
 /** Normalisations may use cuDNN where there is one. */
 const cudnnEnabled = true;
@@ -17,14 +18,16 @@ const cudnnEnabled = true;
 export class TorchOps implements Ops<TorchTensor> {
   protected readonly addon: TorchAddon;
   protected readonly device: string;
+  protected readonly memoryFormat: MemoryFormat;
   readonly #scopes: Scopes<TorchTensor>;
   /** libtorch 1 has no group norm of bfloat16 activations with float32 weights. */
   readonly #groupNormInFloat: boolean;
 
   /** @param device as libtorch writes it: `cpu`, `cuda:0` */
-  constructor(addon: TorchAddon, device: string) {
+  constructor(addon: TorchAddon, device: string, memoryFormat: MemoryFormat) {
     this.addon = addon;
     this.device = device;
+    this.memoryFormat = memoryFormat;
     this.#scopes = new Scopes(
       (value) => value instanceof TorchTensor,
       (tensors) => addon.release(tensors.map(({ handle }) => handle)),
@@ -41,7 +44,7 @@ export class TorchOps implements Ops<TorchTensor> {
   }
 
   zeros(shape: readonly number[]): TorchTensor {
-    const format = shape.length === 4 ? channelsLast : null;
+    const format = shape.length === 4 ? memoryFormats[this.memoryFormat] : null;
     const options = [dtypes.float32, null, this.device, null, format];
     const tensor = this.call('aten::empty', 'memory_format', shape, ...options);
     this.inPlace('aten::zero_', '', tensor);
