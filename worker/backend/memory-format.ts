@@ -3,15 +3,18 @@ import type { Precision } from '../../shared/run-config.ts';
 import type { MemoryFormat } from './backend.ts';
 
 /**
- * How activations and filters lie in memory: what was faster where it was measured (docs/bench.md). The wide 1 × 1
- * convolutions of S are, on a CPU, faster in oneDNN's blocked formats, which it makes of contiguous tensors.
+ * How activations and filters lie in memory. On a CPU it is what was faster where both were measured (docs/bench.md):
+ * the group norms of R and RT, and the wide float32 convolutions of S, like whole channels one after the other.
  */
 export function memoryFormatOf({
   model,
   device,
+  precision,
 }: {
   readonly model: ModelName;
   readonly device: string;
+  readonly precision: Precision;
 }): MemoryFormat {
-  return device === 'cpu' && model === 'S' ? 'contiguous' : 'channels-last';
+  if (device !== 'cpu' || model === 'Z') return 'channels-last';
+  return model === 'S' && precision === 'bf16' ? 'channels-last' : 'contiguous';
 }
