@@ -119,6 +119,13 @@ export class Roster {
       const message = `The worker's data set has the fingerprint ${hello.fingerprint}, the run's is ${fingerprint}.`;
       return { code: 'DATA_DIFFERS', message };
     }
+    // The probe is small: on a CPU, two numbers of threads may share its work alike, and that of a shard otherwise.
+    if (numerics?.description.device === 'cpu' && hello.numerics.threads !== numerics.description.threads) {
+      const message =
+        `The worker computes a shard with ${countThreads(hello.numerics)}, the run with ` +
+        `${countThreads(numerics.description)}: its gradients may have other bits.`;
+      return { code: 'NUMERICS_DIFFER', message };
+    }
     if (numerics !== null && hello.probe !== numerics.probe) {
       const message =
         `The worker's probe is ${hello.probe} (${describeNumerics(hello.numerics)}), ` +
@@ -186,6 +193,11 @@ export class Roster {
   }
 }
 
-function describeNumerics({ backend, version, device, processor, threads }: Numerics): string {
-  return `${backend} ${version}, ${device}, ${processor}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`;
+function describeNumerics(numerics: Numerics): string {
+  const { backend, version, device, processor } = numerics;
+  return `${backend} ${version}, ${device}, ${processor}, ${countThreads(numerics)}`;
+}
+
+function countThreads({ threads }: Numerics): string {
+  return threads === 1 ? '1 thread' : `${threads} threads`;
 }

@@ -40,7 +40,7 @@ program
   .option('-j, --workers <n>', 'images decoded at once (default: as the run says)', wholeNumber(1))
   .option(
     '--threads <n>',
-    "threads per shard (default: the run's; refused where another number gives other bits)",
+    "threads per shard (default: the run's; on a CPU another number may give other bits and is refused)",
     wholeNumber(1),
   )
   .option('--metrics-port <n>', 'port of its metrics (default: any that is free)', wholeNumber(0, 65_535))

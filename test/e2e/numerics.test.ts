@@ -52,7 +52,7 @@ for (const [what, env, enter] of [
 }
 
 test.serial(
-  'a worker with other instructions is refused with both probes, and the run goes on',
+  'a worker with other threads or instructions is refused with both values, and the run goes on',
   async (t) => {
     const stage = new Stage(t);
     const redis = await TestRedis.start(t);
@@ -61,6 +61,12 @@ test.serial(
     const endless = ['--epochs', '1000', '--max-steps', '8000'];
     const command = stage.start('coordinator', [...run(output), ...endless], env);
     await command.untilStep(output, 1);
+    const more = stage.start('worker', ['start', '--threads', '3'], env);
+    t.is(await more.ended, 1, more.stdout);
+    t.regex(
+      more.stderr,
+      /^error: The worker computes a shard with 3 threads, the run with 2 threads: .*\[NUMERICS_DIFFER\]\n/,
+    );
     // A worker takes such a variable out of its environment, unless it believes to have done so already.
     const wide = readFileSync('/proc/cpuinfo', 'latin1').includes('avx512f');
     const narrow = { CORNET_WORKER_ENVIRONMENT: '1', ONEDNN_MAX_CPU_ISA: wide ? 'AVX2' : 'SSE41' };
@@ -72,6 +78,6 @@ test.serial(
     t.not(its, runs);
     command.signal('SIGTERM');
     t.is(await command.ended, 75, command.stderr);
-    t.is(command.stdout.split(' is refused: ').length - 1, 1);
+    t.is(command.stdout.split(' is refused: ').length - 1, 2);
   },
 );

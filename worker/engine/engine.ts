@@ -24,6 +24,7 @@ import { memoryFormatOf } from '../backend/memory-format.ts';
 import { openBackend } from '../backend/open-backend.ts';
 import { fitting } from './fitting.ts';
 import { ModelState } from './model-state.ts';
+import { type LanePart, type ReducedSlice, Reduction } from './reduction.ts';
 import { type Scores, scoreLogits } from './scores.ts';
 
 export interface EngineOptions {
@@ -46,22 +47,6 @@ export interface EngineOptions {
 
 /** Images as decoded ([n, s, s, 3], 0–255), or already normalised in PyTorch's layout ([n, 3, s, s]). */
 export type Images = Uint8Array | Float32Array;
-
-/** One lane's contribution to a slice. */
-export interface LanePart {
-  readonly lane: number;
-  /** The lane's share of the step's images. */
-  readonly weight: number;
-  /** The slice of the lane's vector; null: this engine computed it. */
-  readonly bytes: Uint8Array | null;
-}
-
-/** Float32 elements [begin, end) of the reduced vector; bytes null: this engine reduced it. */
-export interface ReducedSlice {
-  readonly begin: number;
-  readonly end: number;
-  readonly bytes: Uint8Array | null;
-}
 
 /**
  * What the parts of a shard took, in seconds. On a card, operators run on while the next ones are queued: `forward` ends
@@ -97,9 +82,7 @@ export class Engine {
   readonly #stateLayout: StateLayout;
   readonly #vectorLayout: VectorLayout;
   readonly #state: ModelState<Tensor>;
-  readonly #reduced: Tensor;
-  #reducedRanges: { readonly begin: number; readonly end: number }[] = [];
-  readonly #vectors = new Map<number, Tensor>();
+  readonly #reduction: Reduction<Tensor>;
   readonly #staged = new Map<string, StagedImages<Tensor>>();
   #step: number | null = null;
   #shardSeconds: ShardSeconds = { upload: 0, forward: 0, backward: 0 };
@@ -121,7 +104,7 @@ export class Engine {
       memoryFormat: memoryFormatOf(options),
     });
     this.#state = new ModelState(this.#backend, this.#model, this.#vectorLayout);
-    this.#reduced = this.#backend.flat(this.#vectorLayout.length);
+    this.#reduction = new Reduction(this.#backend, this.#vectorLayout);
   }
 
   get numerics(): Numerics {
@@ -228,14 +211,13 @@ export class Engine {
     const { vector, scores } = this.#fitting('shard', labels.length, () =>
       this.#shard(this.#state, input, labels),
     );
-    this.#forgetVector(lane);
-    this.#vectors.set(lane, vector);
+    this.#reduction.keep(lane, vector);
     return scores;
   }
 
   /** A copy of the lane's vector: float32, little endian. The order inside an entry is the backend's own. */
   vectorBytes(lane: number): Uint8Array {
-    return this.#backend.downloadFlat(this.#vector(lane));
+    return this.#backend.downloadFlat(this.#reduction.vector(lane));
   }
 
   /** SHA-256 (hex) of the lane's vector. */
@@ -244,42 +226,16 @@ export class Engine {
   }
 
   /**
-   * Sums elements [begin, end) over the lanes, in the order given: each is multiplied by its weight, then added; never
-   * fused, so that a slice has the bits of that part of the whole. The result is kept for `apply` and `sliceBytes`.
+   * Sums a slice of the vectors over the lanes: `Reduction.reduce`. The result is kept for `apply` and `sliceBytes`.
    * @returns the entry of the vector in which the first value that is not finite lies; null: all are finite
    */
   reduce(begin: number, end: number, lanes: readonly LanePart[]): { firstBad: string | null } {
-    assert(0 <= begin && begin < end && end <= this.vectorLength, 'a slice lies within the vector');
-    assert(
-      lanes.length > 0 && lanes.every(({ lane }, i) => i === 0 || lanes[i - 1]!.lane < lane),
-      'lanes are summed in ascending order',
-    );
-    return this.#backend.scope(() => {
-      const backend = this.#backend;
-      const sum = backend.slice(this.#reduced, begin, end);
-      for (const [index, { lane, weight, bytes }] of lanes.entries()) {
-        backend.scope(() => {
-          const part =
-            bytes === null
-              ? backend.slice(this.#vector(lane), begin, end)
-              : this.#received(bytes, begin, end);
-          const term = index === 0 ? sum : backend.flat(end - begin);
-          backend.copy(term, part);
-          if (weight !== 1) backend.scale(term, weight); // the only lane of its step
-          if (term !== sum) backend.accumulate(sum, term, 1);
-        });
-      }
-      this.#reducedRanges.push({ begin, end });
-      return { firstBad: backend.allFinite(sum) ? null : this.#firstBad(backend.download(sum), begin) };
-    });
+    return this.#reduction.reduce(begin, end, lanes);
   }
 
   /** A copy of a slice that was reduced here: float32, little endian. */
   sliceBytes(begin: number, end: number): Uint8Array {
-    this.#assertReduced(begin, end);
-    return this.#backend.scope(() =>
-      this.#backend.downloadFlat(this.#backend.slice(this.#reduced, begin, end)),
-    );
+    return this.#reduction.sliceBytes(begin, end);
   }
 
   /**
@@ -289,31 +245,15 @@ export class Engine {
    */
   apply(learningRate: number, slices: readonly ReducedSlice[]): void {
     const { step, options } = this;
-    this.#backend.scope(() => {
-      let covered = 0;
-      for (const { begin, end, bytes } of slices) {
-        assert.equal(begin, covered, 'slices cover the vector without gap or overlap');
-        covered = end;
-        if (bytes === null) {
-          this.#assertReduced(begin, end);
-        } else {
-          this.#backend.copy(
-            this.#backend.slice(this.#reduced, begin, end),
-            this.#received(bytes, begin, end),
-          );
-        }
-      }
-      assert.equal(covered, this.vectorLength, 'slices cover the whole vector');
-      this.#state.update(this.#reduced, learningRate, options.momentum, options.weightDecay, normMomentum);
-    });
+    const reduced = this.#reduction.gather(slices);
+    this.#state.update(reduced, learningRate, options.momentum, options.weightDecay, normMomentum);
     this.forgetVectors();
     this.#step = step + 1;
   }
 
   /** Drops all vectors and reduced slices. */
   forgetVectors(): void {
-    for (const lane of [...this.#vectors.keys()]) this.#forgetVector(lane);
-    this.#reducedRanges = [];
+    this.#reduction.forget();
   }
 
   /** Scores a batch with the running statistics. */
@@ -468,33 +408,6 @@ export class Engine {
     } finally {
       staged.release();
     }
-  }
-
-  #vector(lane: number): Tensor {
-    const vector = this.#vectors.get(lane);
-    assert(vector, `the vector of lane ${lane} was not computed here`);
-    return vector;
-  }
-
-  #forgetVector(lane: number): void {
-    const vector = this.#vectors.get(lane);
-    if (vector) this.#backend.release(vector);
-    this.#vectors.delete(lane);
-  }
-
-  #received(bytes: Uint8Array, begin: number, end: number): Tensor {
-    assert.equal(bytes.byteLength, (end - begin) * 4, 'a slice has four bytes per element');
-    return this.#backend.uploadFlat(bytes);
-  }
-
-  #assertReduced(begin: number, end: number): void {
-    const own = this.#reducedRanges.some((range) => range.begin === begin && range.end === end);
-    assert(own, `elements ${begin} to ${end} were not reduced here`);
-  }
-
-  #firstBad(values: Float32Array, begin: number): string {
-    const index = begin + values.findIndex((value) => !Number.isFinite(value));
-    return this.#vectorLayout.entries.find(({ end }) => index < end)!.name;
   }
 }
 

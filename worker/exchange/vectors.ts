@@ -2,7 +2,7 @@ import { expectBytes } from '../../shared/blobs.ts';
 import type { Carriers } from '../../shared/carriers.ts';
 import type { DownBody } from '../../shared/protocol.ts';
 import { sliceRange } from '../../shared/protocol.ts';
-import type { LanePart, ReducedSlice } from '../engine/engine.ts';
+import type { LanePart, ReducedSlice } from '../engine/reduction.ts';
 
 const floatBytes = 4;
 

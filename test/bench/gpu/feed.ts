@@ -51,7 +51,12 @@ async function wholeRuns(target: Target, data: string, folder: string, cores: nu
     const seconds = await secondsPerStep({
       ...{ model, 'data-path': data, 'output-path': join(folder, `run-${model}`), ...worker },
       ...{ 'batch-size': target.batch, precision: 'bf16', threads: target.threads, workers: cores },
-      ...{ 'max-steps': target.steps + 2 * epochSteps, epochs: 1000, 'save-val-epochs': 1000, 'metrics-port': 0 },
+      ...{
+        'max-steps': target.steps + 2 * epochSteps,
+        epochs: 1000,
+        'save-val-epochs': 1000,
+        'metrics-port': 0,
+      },
     });
     const { batch } = target;
     table.row([`CORnet-${model}`, String(batch), fixed(batch / seconds, 1), fixed(1000 * seconds, 1)]);
