@@ -11,6 +11,13 @@ namespace {
 
 constexpr int rowsAtOnce = 16;  // libjpeg gives one or two of them, or more where the chroma is coarser
 
+// libjpeg-turbo writes a row that begins at a multiple of its vectors' length past the cache, straight to memory, from
+// where the resampler would have to fetch it again at once. So every row begins a pixel behind such an address.
+constexpr size_t vectorBytes = 64;
+constexpr size_t pixelBytes = 4;
+
+size_t roundUp(size_t bytes) { return (bytes + vectorBytes - 1) / vectorBytes * vectorBytes; }
+
 void ignoreMessage(j_common_ptr) {}
 void ignoreCall(j_decompress_ptr) {}
 
@@ -106,7 +113,7 @@ void JpegDecoder::decode(const uint8_t* file, size_t length, const Geometry& geo
     JDIMENSION left = std::max(0, region.left - imcuWidth);
     JDIMENSION width = std::min<JDIMENSION>(info_.output_width, region.right + imcuWidth) - left;
     jpeg_crop_scanline(&info_, &left, &width);
-    const size_t needed = static_cast<size_t>(info_.output_width) * 4 * rowsAtOnce + 4;  // the resampler's one pixel more
+    const size_t needed = vectorBytes + rowBytes() * rowsAtOnce;
     if (pixels_.size() < needed) pixels_.resize(needed);
     column_ = region.left - static_cast<int>(left);
     const int skipped = (region.top / imcuHeight - 1) * imcuHeight;
@@ -121,15 +128,19 @@ void JpegDecoder::decode(const uint8_t* file, size_t length, const Geometry& geo
   resampler.finish(target);
 }
 
+// From one row to the next: with a pixel before it, and the one behind it that the resampler may read.
+size_t JpegDecoder::rowBytes() const { return roundUp((static_cast<size_t>(info_.output_width) + 2) * pixelBytes); }
+
 // Decodes the rows up to `end`; without a resampler they are thrown away.
 void JpegDecoder::readRows(int end, Resampler* resampler) {
-  const size_t rowBytes = static_cast<size_t>(info_.output_width) * 4;
   JSAMPROW rows[rowsAtOnce];
-  for (int i = 0; i < rowsAtOnce; i++) rows[i] = pixels_.data() + i * rowBytes;
+  const uintptr_t start = reinterpret_cast<uintptr_t>(pixels_.data());
+  rows[0] = pixels_.data() + (roundUp(start) - start) + pixelBytes;
+  for (int i = 1; i < rowsAtOnce; i++) rows[i] = rows[i - 1] + rowBytes();
   while (static_cast<int>(info_.output_scanline) < end) {
     const int wanted = std::min(rowsAtOnce, end - static_cast<int>(info_.output_scanline));
     const int got = static_cast<int>(jpeg_read_scanlines(&info_, rows, wanted));
-    for (int i = 0; resampler != nullptr && i < got; i++) resampler->addRow(rows[i] + static_cast<size_t>(column_) * 4);
+    for (int i = 0; resampler != nullptr && i < got; i++) resampler->addRow(rows[i] + column_ * pixelBytes);
   }
 }
 

@@ -44,6 +44,7 @@ class JpegDecoder {
   template <class Calls>
   void guarded(const Calls& calls);
   void open(const uint8_t* file, size_t length);
+  size_t rowBytes() const;
   void readRows(int end, Resampler* resampler);
 
   Limits limits_;
