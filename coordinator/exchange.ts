@@ -43,6 +43,8 @@ export class Exchange {
   #given: { generation: number; lanes: Map<string, number[]> } | null = null;
   #metrics: StepMetrics | null = null;
   #missing = 0;
+  /** The generation whose only member was told to reduce as soon as it has computed. */
+  #toldAlone: number | null = null;
 
   constructor(step: number, context: ExchangeContext) {
     this.#context = context;
@@ -212,6 +214,19 @@ export class Exchange {
     if (this.#step.computed) return this.#startReduce();
     this.#enter('computing');
     if (this.#given?.generation !== roster.generation) this.#giveJobs(roster.lanesAt(this.#step.step));
+    this.#tellAlone();
+  }
+
+  /** Where all vectors are to come from the only member, it reduces without another message to the coordinator and back. */
+  #tellAlone(): void {
+    const { roster } = this.#context;
+    const { shares, missingLanes } = this.#step;
+    const [worker, ...others] = this.#behind();
+    if (roster.several || worker === undefined || missingLanes.length < shares.length) return;
+    assert(others.length === 0);
+    this.#toldAlone = roster.generation;
+    const vectors = shares.map(({ lane, weight }) => ({ lane, weight, worker, ref: null }));
+    this.#sendReduce([worker], vectors);
   }
 
   #giveJobs(dealt: Map<string, number[]>): void {
@@ -227,13 +242,25 @@ export class Exchange {
   /** Those that serve lanes sum a slice each; all that are at the step will apply. */
   #startReduce(): void {
     this.#metrics ??= this.#step.metrics();
-    const { roster, send } = this.#context;
+    const { roster } = this.#context;
     const participants = this.#behind().slice(0, this.#step.shares.length);
     this.#step.startReduce(participants);
     this.#enter('reducing');
-    const { step, vectors } = this.#step;
+    if (this.#toldAlone !== roster.generation) this.#sendReduce(participants, this.#step.vectors);
+  }
+
+  #sendReduce(participants: readonly string[], vectors: (DownBody & { type: 'reduce' })['vectors']): void {
+    const { roster, send } = this.#context;
     const { generation } = roster;
-    send({ type: 'reduce', generation, step, participants, carrier: this.#carrier(), vectors });
+    const { step } = this.#step;
+    send({
+      type: 'reduce',
+      generation,
+      step,
+      participants: [...participants],
+      carrier: this.#carrier(),
+      vectors,
+    });
   }
 
   #commit(): void {

@@ -25,6 +25,8 @@ export class Member {
   #step: number | null = null;
   #generation = 0;
   #lanes: number[] = [];
+  /** Lanes of this step whose vectors the engine holds. */
+  readonly #computed = new Set<number>();
   #reduce: Reduce | null = null;
   #apply: Apply | null = null;
   #early: { job: Job; token: string }[] = [];
@@ -103,6 +105,9 @@ export class Member {
         if (this.valid(event.ticket)) {
           const { lane, ref, result } = event;
           this.#send({ type: 'vector', step: event.ticket.step, lane, ref, ...result });
+          const isNew = !this.#computed.has(lane);
+          this.#computed.add(lane);
+          if (isNew && this.#reduce !== null) this.#fetchVectors(this.#reduce);
         }
         this.#act({ type: 'answer', token: event.token });
         break;
@@ -128,6 +133,7 @@ export class Member {
         else {
           const { learningRate } = this.#apply;
           this.#step = event.ticket.step + 1;
+          this.#computed.clear();
           this.#reduce = null;
           this.#apply = null;
           this.#act({ type: 'apply', ticket: this.#ticket(null), learningRate });
@@ -208,12 +214,18 @@ export class Member {
   }
 
   #startReduce(message: Reduce): void {
-    const index = message.participants.indexOf(this.#id);
-    if (index < 0 || !this.#current(message)) return;
+    if (!message.participants.includes(this.#id) || !this.#current(message)) return;
     this.#reduce = message;
-    const { begin, end } = sliceRange(index, message.participants.length, this.#greeting.vectorLength);
-    const ticket = this.#ticket(message.generation);
-    this.#act({ type: 'fetch-vectors', ticket, begin, end, vectors: message.vectors });
+    this.#fetchVectors(message);
+  }
+
+  /** As soon as all vectors are there: whoever is alone is told to reduce while it still computes. */
+  #fetchVectors({ participants, generation, vectors }: Reduce): void {
+    const own = vectors.filter(({ worker, ref }) => worker === this.#id && ref === null);
+    if (!own.every(({ lane }) => this.#computed.has(lane))) return;
+    const index = participants.indexOf(this.#id);
+    const { begin, end } = sliceRange(index, participants.length, this.#greeting.vectorLength);
+    this.#act({ type: 'fetch-vectors', ticket: this.#ticket(generation), begin, end, vectors });
   }
 
   #startApply(message: Apply): void {
@@ -298,6 +310,7 @@ export class Member {
   #forget(): void {
     this.#life += 1;
     this.#step = null;
+    this.#computed.clear();
     this.#reduce = null;
     this.#apply = null;
     this.#lanes = [];
