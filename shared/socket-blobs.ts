@@ -119,7 +119,7 @@ export class BlobClient {
    * @throws CornetError BLOB_DAMAGED when the server does not know the token
    */
   async get(ref: BlobRef, begin = 0, end = ref.bytes): Promise<Uint8Array<ArrayBuffer> | null> {
-    const target = new Uint8Array(end - begin);
+    const target = new Uint8Array(Buffer.allocUnsafeSlow(end - begin).buffer); // every byte of it is written, or it is not given out
     const found = await this.#ask(
       ref.at,
       { op: 'get', token: this.#token, name: ref.name, begin, end },

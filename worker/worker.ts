@@ -41,7 +41,7 @@ export interface WorkerParts {
   snapshotBytes: number;
   /** Batches of one round over the images. */
   batches: number;
-  loader: Pick<ShardLoader, 'serve' | 'get'>;
+  loader: Pick<ShardLoader, 'serve' | 'get' | 'reuse'>;
   /** The images of a batch of a round. */
   loadBatch: (batch: number) => Promise<Batch>;
   /** Messages and keys. Blobs and the stream `down` have connections of their own: none waits behind another. */
@@ -233,10 +233,11 @@ export class WorkerShell {
       // On their way at once: the engine may still compute another lane.
       const shard = `${ticketOf(ticket)}:${lane}:${token}`;
       const staging = engine.call('stage', [shard, images], [images.buffer]);
+      const givenBack = staging.then((emptied) => loader.reuse(emptied));
       const computing = this.#onEngine(ticket, (engine) =>
         engine.call('computeShard', [lane, shard, labels], [labels.buffer]),
       );
-      const [, report] = await Promise.all([staging, computing]);
+      const [, report] = await Promise.all([givenBack, computing]);
       if (report === null) {
         await engine.call('unstage', [shard]);
         return this.#event({ type: 'computed', ticket, lane, result: noResult, ref: null, token });
@@ -294,7 +295,10 @@ export class WorkerShell {
     if (fetched === undefined) return; // a newer exchange has begun
     const { begin, end, parts } = fetched;
     faults.at('reducing', ticket.step);
-    const reducing = this.#onEngine(ticket, (engine) => engine.call('reduce', [begin, end, parts]));
+    this.#parted.clear(); // the engine takes what was fetched
+    const reducing = this.#onEngine(ticket, (engine) =>
+      engine.call('reduce', [begin, end, parts], buffersOf(parts)),
+    );
     const reduced = await metrics.timing('reduce', reducing);
     if (reduced === null) return;
     const ref =
@@ -334,7 +338,10 @@ export class WorkerShell {
     const updated = ticket.step - 1; // the ticket is of the state to come
     const { faults, metrics } = this.#parts;
     faults.at('applying', updated);
-    const applying = this.#onEngine(ticket, (engine) => engine.call('apply', [learningRate, slices]));
+    this.#gathered.clear();
+    const applying = this.#onEngine(ticket, (engine) =>
+      engine.call('apply', [learningRate, slices], buffersOf(slices)),
+    );
     await metrics.timing('apply', applying);
     faults.at('applied', updated);
     this.#event({ type: 'applied', ticket });
@@ -388,4 +395,9 @@ function ticketOf({ life, step }: Ticket): string {
 
 function exchangeOf({ life, step, generation }: Ticket): string {
   return `${life}:${step}:${generation}`;
+}
+
+/** What was fetched for the engine is given to it, not copied. */
+function buffersOf(parts: readonly (LanePart | ReducedSlice)[]): ArrayBuffer[] {
+  return parts.flatMap(({ bytes }) => (bytes === null ? [] : [bytes.buffer as ArrayBuffer]));
 }

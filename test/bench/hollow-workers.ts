@@ -27,7 +27,7 @@ const scores = { loss: 1, top1: 0, top5: 0, count: 1, classes: [] };
 const hollow: Omit<EngineMethods, 'features' | 'open' | 'vitals'> = {
   load: () => undefined,
   snapshot: () => new Uint8Array(stateLayout(buildModel('Z', 1)).bytes),
-  stage: () => undefined,
+  stage: (_, images) => images as Uint8Array<ArrayBuffer>,
   unstage: () => undefined,
   computeShard: () => ({ ...scores, seconds: { upload: 0, forward: 0, backward: 0 } }),
   vectorBytes: () => new Uint8Array(4 * vectorLength),
@@ -49,7 +49,7 @@ const metrics = {
   named: () => undefined,
 };
 const batch = { images: new Uint8Array(1), labels: new Int32Array(1), unreadable: [] };
-const loader = { serve: () => undefined, get: async () => batch };
+const loader = { serve: () => undefined, get: async () => batch, reuse: () => undefined };
 const loadBatch = async () => batch;
 
 const config = await findRun(url, undefined);

@@ -160,6 +160,24 @@ test('a shard that was loaded ahead is handed out without decoding it again', as
   t.is(decoder.asked.length, 6); // and nothing past the last step
 });
 
+test('images that came back lend their memory to a coming shard, which has the bytes that it has in new memory', async (t) => {
+  const index = await dataset(t);
+  const expected: string[] = [];
+  const fresh = loaderOf(index, { lanes: 1 });
+  for (let step = 0; step < 6; step++) expected.push(bytes(await fresh.get(step, 0)));
+  const loader = loaderOf(index, { lanes: 1, prefetchShards: 1 });
+  loader.serve([0], 0);
+  const memories = new Set<ArrayBuffer>();
+  for (let step = 0; step < 6; step++) {
+    const batch = await loader.get(step, 0);
+    t.is(bytes(batch), expected[step]!);
+    memories.add(batch.images.buffer);
+    batch.images.fill(step); // whatever was left in it
+    loader.reuse(batch.images);
+  }
+  t.true(memories.size < 6, `${memories.size} buffers`); // the short batch of each epoch's end has one of its own
+});
+
 test('what is asked for goes before what is loaded ahead', async (t) => {
   const index = await dataset(t);
   const decoder = new HeldDecoder(1);

@@ -84,6 +84,8 @@ export class ShardLoader {
   #asked: Load[] = [];
   #ahead: LoadAhead[] = [];
   #decoding = 0;
+  /** Memory of images that were handed out and came back. */
+  #spare: Uint8Array<ArrayBuffer>[] = [];
   #closed = false;
   #idle: (() => void)[] = [];
 
@@ -118,6 +120,14 @@ export class ShardLoader {
     if (step > reachedStep || (step === reachedStep && lane > reachedLane)) this.#reached = { step, lane };
     this.#ahead = this.#ahead.filter((ahead) => ahead !== held);
     return this.#ask(load);
+  }
+
+  /**
+   * Takes the memory of images back that were handed out, for those of a coming shard: a buffer of megabytes that is new
+   * with every shard makes V8 collect its garbage every second step.
+   */
+  reuse(images: Uint8Array<ArrayBuffer>): void {
+    if (this.#spare.length < this.#shards.prefetchShards) this.#spare.push(images);
   }
 
   /**
@@ -204,7 +214,7 @@ export class ShardLoader {
 
   #newLoad(what: Pick<Load, 'files' | 'samples' | 'transform' | 'unreadable'>): Load {
     const { files, samples } = what;
-    const images = new Uint8Array(samples.length * this.#imageBytes());
+    const images = this.#memoryFor(samples.length * this.#imageBytes());
     const labels = Int32Array.from(samples, (sample) => files.label(sample));
     const batch = { images, labels, unreadable: [] };
     const { promise, resolve, reject } = withResolvers<Batch>();
@@ -234,6 +244,12 @@ export class ShardLoader {
     const bytes = this.#imageBytes();
     images.copyWithin(position * bytes, source * bytes, (source + 1) * bytes);
     labels[position] = labels[source]!;
+  }
+
+  #memoryFor(bytes: number): Uint8Array<ArrayBuffer> {
+    const fitting = this.#spare.findIndex(({ length }) => length === bytes);
+    const [spare] = fitting === -1 ? [] : this.#spare.splice(fitting, 1);
+    return spare ?? new Uint8Array(bytes);
   }
 
   #imageBytes(): number {

@@ -11,7 +11,6 @@ export type EngineMethods = Pick<
   Engine,
   | 'load'
   | 'snapshot'
-  | 'stage'
   | 'unstage'
   | 'vectorBytes'
   | 'reduce'
@@ -21,6 +20,8 @@ export type EngineMethods = Pick<
   | 'features'
   | 'vitals'
 > & {
+  /** Stages a shard, and gives its images back: their memory serves again. */
+  stage(...args: Parameters<Engine['stage']>): Uint8Array<ArrayBuffer>;
   /** A shard's scores, with what it took. */
   computeShard(...args: Parameters<Engine['computeShard']>): ShardReport;
   /** Makes the engine and lets it compute its probe. */

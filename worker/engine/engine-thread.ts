@@ -24,7 +24,8 @@ function serve(request: EngineRequest): { value: unknown; transfer: ArrayBuffer[
     case 'snapshot':
       return bytes(engine.snapshot());
     case 'stage':
-      return plain(engine.stage(...request.args));
+      engine.stage(...request.args);
+      return bytes(request.args[1]);
     case 'unstage':
       return plain(engine.unstage(...request.args));
     case 'computeShard':
