@@ -149,7 +149,7 @@ remove_stale_output() {
   local file source
   find dist -type f -name '*.js' | while read -r file; do
     source=${file#dist/}
-    [[ -e ${source%.js}.ts ]] || rm "$file" "$file.map"
+    [[ -e ${source%.js}.ts ]] || rm -f "$file" "$file.map"
   done
 }
 

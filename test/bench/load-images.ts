@@ -34,11 +34,12 @@ const loader = new ShardLoader({
 let loaded = 0;
 async function load(step: number): Promise<void> {
   const samples = Array.from({ length: batch }, (_, i) => (step * batch + i) % index.val.size);
-  const { labels } =
+  const { images, labels } =
     split === 'train'
       ? await loader.get(step, 0)
       : await loader.loadBatch(index.val, samples, { mode: 'validation', skipUnreadable: false });
   loaded += labels.length;
+  if (split === 'train') loader.reuse(images); // as a worker does
 }
 
 if (split === 'train') loader.serve([0], 0);

@@ -10,9 +10,9 @@ import { bareStep } from './steps.ts';
 
 const photographs = ['landscape.jpg', 'portrait.jpg', 'grey.jpg'];
 const classes = 2;
-/** Steps of each run, besides those that come before the steady state. */
-const steps = 40;
-const warmUp = 4;
+/** Steps of each run, besides those before the steady state: V8 compiles what is called again and again, and cores do it. */
+const steps = 60;
+const warmUp = 60;
 /** As most of ImageNet's. */
 const size = { width: 500, height: 375 };
 
@@ -43,7 +43,7 @@ export async function benchWholeRun(batch: number, pairs: number): Promise<Row[]
   const data = join(folder, 'images');
   const rows: Row[] = [];
   try {
-    await makePhotographs(data, { train: 200, val: 8 });
+    await makePhotographs(data, { train: 800, val: 8 });
     for (const precision of ['fp32', 'bf16'] as const) {
       const whole: number[] = [];
       const bare: number[] = [];
