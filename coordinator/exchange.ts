@@ -249,18 +249,11 @@ export class Exchange {
     if (this.#toldAlone !== roster.generation) this.#sendReduce(participants, this.#step.vectors);
   }
 
-  #sendReduce(participants: readonly string[], vectors: (DownBody & { type: 'reduce' })['vectors']): void {
+  #sendReduce(participants: string[], vectors: (DownBody & { type: 'reduce' })['vectors']): void {
     const { roster, send } = this.#context;
     const { generation } = roster;
     const { step } = this.#step;
-    send({
-      type: 'reduce',
-      generation,
-      step,
-      participants: [...participants],
-      carrier: this.#carrier(),
-      vectors,
-    });
+    send({ type: 'reduce', generation, step, participants, carrier: this.#carrier(), vectors });
   }
 
   #commit(): void {

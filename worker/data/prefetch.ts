@@ -124,7 +124,7 @@ export class ShardLoader {
 
   /**
    * Takes the memory of images back that were handed out, for those of a coming shard: a buffer of megabytes that is new
-   * with every shard makes V8 collect its garbage every second step.
+   * with every shard makes V8 collect its garbage every few steps.
    */
   reuse(images: Uint8Array<ArrayBuffer>): void {
     if (this.#spare.length < this.#shards.prefetchShards) this.#spare.push(images);
