@@ -54,7 +54,7 @@ export class Departures {
     this.#waitLog.look(state, this.#rollCall.unanswered);
   }
 
-  /** A worker is asked to leave when the state lies still next: so nothing is computed twice because of it. */
+  /** A worker is asked to leave when the state lies still and it holds no jobs: so nothing is computed twice. */
   drain(id: string): void {
     const state = this.#state;
     const worker = state.roster.get(id);
@@ -66,7 +66,8 @@ export class Departures {
 
   /** The state lies still: those that are to leave go, as long as somebody stays who holds it. */
   release(): void {
-    const { roster } = this.#state;
+    const { roster, ahead } = this.#state;
+    if (ahead !== null) return; // the jobs of the next step are given: after that one
     for (const worker of roster.all.filter(({ draining }) => draining)) {
       const staying = roster.all.filter(({ draining }) => !draining);
       if (worker.status !== 'member' || staying.some(({ status }) => status === 'member')) {

@@ -51,9 +51,14 @@ export class CoordinatorProcess {
         this.outbox.push({ era: this.run.era, n: this.number++, ...action.body });
         break;
       case 'job': {
-        const queue = redis.queues.get(action.worker) ?? [];
-        queue.push(action.job);
-        redis.queues.set(action.worker, queue);
+        const { worker, job } = action;
+        const queue = redis.queues.get(worker) ?? [];
+        queue.push(job);
+        redis.queues.set(worker, queue);
+        if (job.type === 'shard') {
+          const shard = `step ${job.step}, lane ${job.lane}`;
+          world.given.set(shard, (world.given.get(shard) ?? 0) + 1);
+        }
         break;
       }
       case 'forget-worker':

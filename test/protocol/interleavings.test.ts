@@ -51,3 +51,14 @@ test('two thousand random interleavings of read-outs store every row once and fo
     t.true(worlds < 1000 || faults[kind]! > 0, `no ${kind} happened`);
   }
 });
+
+test('in no interleaving does a worker that is asked to leave have a shard computed twice', (t) => {
+  let drained = 0;
+  for (let seed = 0; seed < Math.ceil(worlds / 5); seed++) {
+    const world = new World({ seed, lanes: 4, steps: 8, fleet: 3, faults: 2, kinds: ['drain'] });
+    drained += world.play().faults.drain ?? 0;
+    const twice = [...world.given].filter(([, times]) => times > 1).map(([shard]) => shard);
+    t.deepEqual(twice, [], `world ${seed}`);
+  }
+  t.true(drained > 0);
+});

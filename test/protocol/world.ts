@@ -31,7 +31,28 @@ export interface Scenario {
   batches?: number;
   /** Faults that are injected before the world is left in peace. */
   faults: number;
+  /** Faults to draw from, instead of all kinds. */
+  kinds?: readonly FaultKind[];
 }
+
+/** The more often it stands here, the likelier it is. */
+const faultKinds = [
+  'kill',
+  'kill',
+  'kill',
+  'join',
+  'join',
+  'freeze',
+  'wake',
+  'suspect',
+  'wipe',
+  'coordinator',
+  'lose',
+  'drain',
+  'drain',
+] as const;
+
+export type FaultKind = (typeof faultKinds)[number];
 
 export class World {
   readonly draws: Draws;
@@ -46,6 +67,8 @@ export class World {
   coordinator: CoordinatorProcess;
   ids = 0;
   applies = 0;
+  /** How often each shard was given to a worker, by step and lane. */
+  readonly given = new Map<string, number>();
   term = 1;
   readonly faults: Record<string, number> = {};
   readonly #scenario: Scenario;
@@ -143,21 +166,7 @@ export class World {
   fault(): void {
     const living = this.workers.filter((worker) => worker.alive);
     const pick = living[this.draws.integer(Math.max(1, living.length))];
-    const kinds = [
-      'kill',
-      'kill',
-      'kill',
-      'join',
-      'join',
-      'freeze',
-      'wake',
-      'suspect',
-      'wipe',
-      'coordinator',
-      'lose',
-      'drain',
-      'drain',
-    ];
+    const kinds = this.#scenario.kinds ?? faultKinds;
     const kind = kinds[this.draws.integer(kinds.length)]!;
     this.faults[kind] = (this.faults[kind] ?? 0) + 1;
     switch (kind) {
