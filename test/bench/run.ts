@@ -8,6 +8,7 @@
  */
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
+import { defaults } from '../../shared/defaults.ts';
 import { type ModelName, modelNames } from '../../shared/models/model.ts';
 import { benchBackends } from './backends.ts';
 import { benchExchange } from './exchange.ts';
@@ -36,7 +37,7 @@ const parts: Record<string, () => Promise<Row[]>> = {
   steps: () => benchSteps(models, batch, pairs),
   backends: () => benchBackends(models, batch, pairs),
   images: () => benchImages(pairs),
-  run: () => benchWholeRun(batch, pairs),
+  run: () => benchWholeRun([batch, defaults.batchSize], pairs),
   exchange: () => benchExchange(),
   protocol: benchProtocol,
   metrics: benchMetrics,

@@ -5,14 +5,14 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import type { News } from '../../coordinator/watch/news.ts';
 import { Draws } from '../../shared/random.ts';
+import type { Precision } from '../../shared/run-config.ts';
 import { allLines, median, type Row, rate, ratioOfPairs, threads } from './measure.ts';
 import { bareStep } from './steps.ts';
 
 const photographs = ['landscape.jpg', 'portrait.jpg', 'grey.jpg'];
 const classes = 2;
-/** Steps of each run, besides those before the steady state: V8 compiles what is called again and again, and cores do it. */
-const steps = 60;
-const warmUp = 60;
+/** Images before the steady state: V8 compiles what is called again and again, and cores do it. */
+const warmUpImages = 960;
 /** As most of ImageNet's. */
 const size = { width: 500, height: 375 };
 
@@ -38,29 +38,16 @@ export async function makePhotographs(
   }
 }
 
-export async function benchWholeRun(batch: number, pairs: number): Promise<Row[]> {
+export async function benchWholeRun(batches: readonly number[], pairs: number): Promise<Row[]> {
   const folder = await mkdtemp(join(tmpdir(), 'cornet-bench-'));
   const data = join(folder, 'images');
   const rows: Row[] = [];
   try {
     await makePhotographs(data, { train: 800, val: 8 });
-    for (const precision of ['fp32', 'bf16'] as const) {
-      const whole: number[] = [];
-      const bare: number[] = [];
-      for (let pair = 0; pair < pairs; pair++) {
-        bare.push((await bareStep('Z', batch, steps, precision)).imagesPerSecond);
-        const seconds = await secondsPerStep({
-          ...{ model: 'Z', 'data-path': data, 'output-path': join(folder, `run-${precision}-${pair}`) },
-          ...{ 'cpu-workers': 1, 'batch-size': batch, threads, precision, 'max-steps': warmUp + steps },
-        });
-        whole.push(batch / seconds);
+    for (const batch of batches) {
+      for (const precision of ['fp32', 'bf16'] as const) {
+        rows.push(await compare({ data, folder, batch, precision, pairs }));
       }
-      rows.push({
-        what: `CORnet-Z, whole run from JPEG files, batch ${batch}, ${precision} / bare step`,
-        ours: rate(median(whole)),
-        peer: rate(median(bare)),
-        ratio: ratioOfPairs(whole, bare),
-      });
     }
   } finally {
     await rm(folder, { recursive: true, force: true });
@@ -68,11 +55,45 @@ export async function benchWholeRun(batch: number, pairs: number): Promise<Row[]
   return rows;
 }
 
+interface Comparison {
+  data: string;
+  folder: string;
+  batch: number;
+  precision: Precision;
+  pairs: number;
+}
+
+async function compare({ data, folder, batch, precision, pairs }: Comparison): Promise<Row> {
+  const warmUp = Math.ceil(warmUpImages / batch);
+  const steps = Math.max(8, warmUp);
+  const whole: number[] = [];
+  const bare: number[] = [];
+  for (let pair = 0; pair < pairs; pair++) {
+    bare.push((await bareStep('Z', batch, steps, precision)).imagesPerSecond);
+    const options = {
+      ...{ model: 'Z', 'data-path': data, 'output-path': join(folder, `${batch}-${precision}-${pair}`) },
+      ...{ 'cpu-workers': 1, 'batch-size': batch, threads, precision, 'max-steps': warmUp + steps },
+    };
+    const seconds = await secondsPerStep(options, warmUp);
+    whole.push(batch / seconds);
+  }
+  return {
+    what: `CORnet-Z, whole run from JPEG files, batch ${batch}, ${precision} / bare step`,
+    ours: rate(median(whole)),
+    peer: rate(median(bare)),
+    ratio: ratioOfPairs(whole, bare),
+  };
+}
+
 /**
  * The median time between two steps of a run by the `coordinator` command, once it is under way.
  * @param options of `coordinator start`, without their dashes
+ * @param warmUp steps that do not count
  */
-export async function secondsPerStep(options: Record<string, string | number>): Promise<number> {
+export async function secondsPerStep(
+  options: Record<string, string | number>,
+  warmUp: number,
+): Promise<number> {
   const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
   const program = [join('dist', 'coordinator', 'main.js'), 'start', '--json', ...args];
   const news = await allLines<News>(process.execPath, program);

@@ -9,6 +9,8 @@ const limit = 90;
 const classes = 2;
 /** Steps of an epoch of the whole run, and images decoded per core and measurement. */
 const epochSteps = 3;
+/** Steps of the whole run that do not count. */
+const warmUp = 2 * epochSteps;
 const imagesPerCore = 600;
 
 export async function benchFeed(target: Target): Promise<void> {
@@ -48,16 +50,12 @@ async function wholeRuns(target: Target, data: string, folder: string, cores: nu
   ]);
   const worker = target.device === 'cpu' ? { 'cpu-workers': 1 } : { ngpus: 1 };
   for (const model of target.models) {
-    const seconds = await secondsPerStep({
+    const options = {
       ...{ model, 'data-path': data, 'output-path': join(folder, `run-${model}`), ...worker },
       ...{ 'batch-size': target.batch, precision: 'bf16', threads: target.threads, workers: cores },
-      ...{
-        'max-steps': target.steps + 2 * epochSteps,
-        epochs: 1000,
-        'save-val-epochs': 1000,
-        'metrics-port': 0,
-      },
-    });
+      ...{ 'max-steps': target.steps + warmUp, epochs: 1000, 'save-val-epochs': 1000, 'metrics-port': 0 },
+    };
+    const seconds = await secondsPerStep(options, warmUp);
     const { batch } = target;
     table.row([`CORnet-${model}`, String(batch), fixed(batch / seconds, 1), fixed(1000 * seconds, 1)]);
   }
