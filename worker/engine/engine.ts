@@ -12,7 +12,7 @@ import { bytesPerValue, type FeatureType, rowsOfTaps, writeRows } from '../../sh
 import { formulaEntry, formulaImages, formulaLabels } from '../../shared/models/closed-formula.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import { normMomentum } from '../../shared/models/layers.ts';
-import { elementCount, type Model, type ModelName } from '../../shared/models/model.ts';
+import type { Model, ModelName } from '../../shared/models/model.ts';
 import type { Tensor } from '../../shared/models/ops.ts';
 import { Pass } from '../../shared/models/pass.ts';
 import { tapName } from '../../shared/models/trace.ts';
@@ -26,6 +26,7 @@ import { fitting } from './fitting.ts';
 import { ModelState } from './model-state.ts';
 import { type LanePart, type ReducedSlice, Reduction } from './reduction.ts';
 import { type Scores, scoreLogits } from './scores.ts';
+import { type Images, Staging } from './staging.ts';
 
 export interface EngineOptions {
   readonly backend: BackendName;
@@ -44,9 +45,6 @@ export interface EngineOptions {
   readonly momentum: number;
   readonly weightDecay: number;
 }
-
-/** Images as decoded ([n, s, s, 3], 0–255), or already normalised in PyTorch's layout ([n, 3, s, s]). */
-export type Images = Uint8Array | Float32Array;
 
 /**
  * What the parts of a shard took, in seconds. On a card, operators run on while the next ones are queued: `forward` ends
@@ -83,7 +81,7 @@ export class Engine {
   readonly #vectorLayout: VectorLayout;
   readonly #state: ModelState<Tensor>;
   readonly #reduction: Reduction<Tensor>;
-  readonly #staged = new Map<string, StagedImages<Tensor>>();
+  readonly #staging: Staging<Tensor>;
   #step: number | null = null;
   #shardSeconds: ShardSeconds = { upload: 0, forward: 0, backward: 0 };
   readonly #now: () => number;
@@ -105,6 +103,7 @@ export class Engine {
     });
     this.#state = new ModelState(this.#backend, this.#model, this.#vectorLayout);
     this.#reduction = new Reduction(this.#backend, this.#vectorLayout);
+    this.#staging = new Staging(this.#backend, options.imageSize);
   }
 
   get numerics(): Numerics {
@@ -184,18 +183,12 @@ export class Engine {
    * @throws CornetError DEVICE_MEMORY
    */
   stage(shard: string, images: Uint8Array): void {
-    this.unstage(shard);
-    const count = this.#countOf(images);
-    const staged = this.#fitting('shard', count, () =>
-      this.#backend.stageImages(images, count, this.options.imageSize),
-    );
-    this.#staged.set(shard, staged);
+    this.#fitting('shard', this.#staging.countOf(images), () => this.#staging.stage(shard, images));
   }
 
   /** Gives up what was staged, if it was not computed. */
   unstage(shard: string): void {
-    this.#staged.get(shard)?.release();
-    this.#staged.delete(shard);
+    this.#staging.unstage(shard);
   }
 
   /**
@@ -207,7 +200,7 @@ export class Engine {
    */
   computeShard(lane: number, images: Images | string, labels: Int32Array): Scores {
     assert(this.#step !== null, 'no snapshot has been loaded');
-    const input = typeof images === 'string' ? this.#takeStaged(images) : images;
+    const input = typeof images === 'string' ? this.#staging.take(images) : images;
     const { vector, scores } = this.#fitting('shard', labels.length, () =>
       this.#shard(this.#state, input, labels),
     );
@@ -287,7 +280,7 @@ export class Engine {
     images: Images,
     { taps, type, empty }: { taps: readonly string[]; type: FeatureType; empty: readonly number[] },
   ): Uint8Array<ArrayBuffer> {
-    const count = this.#countOf(images);
+    const count = this.#staging.countOf(images);
     const offsets = new Map<string, { offset: number; width: number }>();
     let bytes = 0;
     for (const { name, width } of rowsOfTaps(this.#model, this.options.imageSize, taps)) {
@@ -309,14 +302,10 @@ export class Engine {
     show: (name: string, shape: readonly number[], data: () => Float32Array) => void,
   ): void {
     this.#backend.scope(() => {
-      this.#infer(images, this.#countOf(images), (name, timeStep, value) => {
+      this.#infer(images, this.#staging.countOf(images), (name, timeStep, value) => {
         show(tapName({ name, timeStep }), value.shape, () => this.#backend.download(value));
       });
     });
-  }
-
-  #countOf(images: Images): number {
-    return images.length / (3 * this.options.imageSize ** 2);
   }
 
   /** One training pass; the vector passes to the caller's scope. */
@@ -339,7 +328,7 @@ export class Engine {
         .filter(({ begin }) => begin >= gradientEnd)
         .map(({ name, begin, shape }) => [name, backend.window(vector, begin, shape)] as const);
       const weights = new Map([...state.parameters, ...statistics]);
-      const input = this.#upload(images, labels.length);
+      const input = this.#staging.input(images, labels.length);
       uploaded = this.#now();
       const { loss, logits, gradients } = backend.gradients(
         this.options.precision,
@@ -373,13 +362,6 @@ export class Engine {
     return fitting({ kind, images }, { options: this.options, memory }, body);
   }
 
-  #takeStaged(shard: string): StagedImages<Tensor> {
-    const staged = this.#staged.get(shard);
-    assert(staged, `the images of ${shard} were staged`);
-    this.#staged.delete(shard);
-    return staged;
-  }
-
   #infer(
     images: Images,
     count: number,
@@ -388,26 +370,10 @@ export class Engine {
     assert(this.#step !== null, 'no snapshot has been loaded');
     const weights = new Map([...this.#state.parameters, ...this.#state.statistics]);
     const pass = new Pass(this.#backend, weights, false, listener);
-    const input = this.#upload(images, count);
+    const input = this.#staging.input(images, count);
     return this.#fitting('batch', count, () =>
       this.#backend.inference(this.options.precision, () => this.#model.forward(pass, input)),
     );
-  }
-
-  #upload(images: Images | StagedImages<Tensor>, count: number): Tensor {
-    const { imageSize } = this.options;
-    const shape = [count, 3, imageSize, imageSize];
-    if (!('normalized' in images)) {
-      assert.equal(images.length, elementCount(shape), `${count} images of ${imageSize} pixels`);
-    }
-    if (images instanceof Float32Array) return this.#backend.upload(images, shape);
-    const staged =
-      images instanceof Uint8Array ? this.#backend.stageImages(images, count, imageSize) : images;
-    try {
-      return staged.normalized();
-    } finally {
-      staged.release();
-    }
   }
 }
 
