@@ -1,8 +1,8 @@
 /** The NVIDIA cards of this machine, as nvidia-smi tells of them, and which of them a run takes. */
 import { cards as limits, timeouts } from '../shared/defaults.ts';
 import { CornetError } from '../shared/errors.ts';
+import type { LocalWorkers } from '../shared/run-config.ts';
 import { type Answer, ask } from './ask.ts';
-import { localWorkers, type StartOptions } from './options.ts';
 
 export interface Card {
   /** Its place on the bus, by which nvidia-smi and, with CUDA_DEVICE_ORDER=PCI_BUS_ID, CUDA number the cards. */
@@ -72,22 +72,20 @@ export function visibleCards(cards: readonly Card[], visible: string | undefined
 /**
  * The devices of the local workers: with --ngpus the cards that have most free memory, in CUDA's order.
  * @returns with sentences that the user should read
- * @throws CornetError OPTION_INVALID, DEVICE_UNAVAILABLE when there are fewer cards, listing them
+ * @throws CornetError DEVICE_UNAVAILABLE when there are fewer cards, listing them
  */
 export async function chooseDevices(
-  options: Pick<StartOptions, 'ngpus' | 'cpuWorkers'>,
+  { device, count }: LocalWorkers,
   environment: NodeJS.ProcessEnv,
 ): Promise<{ devices: string[]; notes: string[] }> {
-  const count = localWorkers(options);
-  const { ngpus = 0 } = options;
-  if (ngpus === 0) return { devices: Array.from({ length: count }, () => 'cpu'), notes: [] };
+  if (device === 'cpu') return { devices: Array.from({ length: count }, () => 'cpu'), notes: [] };
   const found = await listCards(environment);
   const { CUDA_VISIBLE_DEVICES: visible } = environment;
-  if ('problem' in found) throw unlisted(ngpus, found.problem);
+  if ('problem' in found) throw unlisted(count, found.problem);
   const there = visibleCards(found.cards, visible);
-  if (there.length < ngpus) throw tooFew(ngpus, there, visible);
+  if (there.length < count) throw tooFew(count, there, visible);
   const free = ({ card }: VisibleCard) => card?.free ?? 0;
-  const taken = new Set(there.toSorted((a, b) => free(b) - free(a)).slice(0, ngpus));
+  const taken = new Set(there.toSorted((a, b) => free(b) - free(a)).slice(0, count));
   const inOrder = there.filter((card) => taken.has(card));
   return {
     devices: inOrder.map(({ device }) => device),
@@ -102,7 +100,7 @@ function unlisted(ngpus: number, problem: string): CornetError {
     'DEVICE_UNAVAILABLE',
     `--ngpus ${ngpus} takes the cards with most free memory, but nvidia-smi does not list them: ${problem}.`,
     {
-      hint: 'Install the NVIDIA driver, of which nvidia-smi is a part, or train on the CPU: leave --ngpus away.',
+      hint: 'Install the NVIDIA driver, of which nvidia-smi is a part, or train on the CPU: --ngpus 0.',
     },
   );
 }

@@ -6,7 +6,14 @@ import { cachedIndex, userIndexCache } from '../shared/data/index-cache.ts';
 import { CornetError } from '../shared/errors.ts';
 import { buildModel } from '../shared/models/family.ts';
 import { traceModel } from '../shared/models/trace.ts';
-import { checkTimeouts, type RunConfig, runConfig, stepsPerEpoch, totalSteps } from '../shared/run-config.ts';
+import {
+  checkTimeouts,
+  type LocalWorkers,
+  type RunConfig,
+  runConfig,
+  stepsPerEpoch,
+  totalSteps,
+} from '../shared/run-config.ts';
 import { version } from '../shared/version.ts';
 import {
   changedOptions,
@@ -18,22 +25,20 @@ import {
 } from './options.ts';
 import { planOf, scheduleOf } from './plan.ts';
 import type { RunFolder } from './run-folder.ts';
-import { chooseStart } from './starting-point.ts';
+import { chooseStart, otherCourse } from './starting-point.ts';
 
 /**
  * The configuration of a new run.
- * @param localWorkers how many processes the run is started with
  * @throws CornetError OPTION_INVALID, NORM_ONE_VALUE, DATA_MISSING, DATA_INVALID, and what `chooseStart` throws
  */
-export async function newConfig(options: StartOptions, localWorkers: number): Promise<RunConfig> {
+export async function newConfig(options: StartOptions, localWorkers: LocalWorkers): Promise<RunConfig> {
   const chosen = chooseOptions(options, localWorkers);
-  const free = chooseFreeOptions(options, chosen.model, null);
+  const free = chooseFreeOptions(options, chosen.model, localWorkers, null);
   const index = await indexOf(free.dataPath);
   const model = buildModel(chosen.model, chosen.times);
-  const { startingWeights, startingFile, stepOf } = await chooseStart(options, model, chosen.seed, {
-    environment: process.env,
-    say: (sentence) => process.stderr.write(`${sentence}\n`),
-  });
+  const say = (sentence: string) => process.stderr.write(`${sentence}\n`);
+  const start = await chooseStart(options, model, chosen.seed, { environment: process.env, say });
+  const { startingWeights, startingFile, stepOf } = start;
   const config = checked({
     format: 1,
     run: nanoid(10),
@@ -49,6 +54,8 @@ export async function newConfig(options: StartOptions, localWorkers: number): Pr
     numerics: null,
     options: { ...free, startingFile },
   });
+  const other = otherCourse(start.identity, config);
+  if (other !== null) say(`warning: ${other}`);
   const [first, end] = [stepOf(stepsPerEpoch(config)), totalSteps(config)];
   if (startingFile === null || first < end) return config;
   throw new CornetError(
@@ -59,10 +66,10 @@ export async function newConfig(options: StartOptions, localWorkers: number): Pr
 }
 
 /**
- * The configuration of the folder's run, with the options that may change from resume to resume.
- * @throws CornetError RUN_DAMAGED, RESULT_OPTION_CHANGED, DATA_DIFFERS, and what `newConfig` throws
+ * The configuration that the folder's run has.
+ * @throws CornetError RUN_DAMAGED
  */
-export async function resumedConfig(options: StartOptions, folder: RunFolder): Promise<RunConfig> {
+export async function readConfig(folder: RunFolder): Promise<RunConfig> {
   const parsed = runConfig.safeParse(await folder.readConfig());
   if (!parsed.success) {
     throw new CornetError(
@@ -70,12 +77,23 @@ export async function resumedConfig(options: StartOptions, folder: RunFolder): P
       `${folder.configPath} is not a run's configuration: ${describeIssue(parsed.error)}.`,
     );
   }
-  const former = parsed.data;
+  return parsed.data;
+}
+
+/**
+ * The configuration of a run that is resumed, with the options that may change from resume to resume.
+ * @throws CornetError RESULT_OPTION_CHANGED, DATA_DIFFERS, and what `newConfig` throws
+ */
+export async function resumedConfig(
+  options: StartOptions,
+  former: RunConfig,
+  localWorkers: LocalWorkers,
+): Promise<RunConfig> {
   const changed = changedOptions(options, former);
   if (changed.length > 0) {
     throw new CornetError('RESULT_OPTION_CHANGED', `A resume cannot change ${changed.join(', ')}.`);
   }
-  const free = chooseFreeOptions(options, former.result.model, former.options);
+  const free = chooseFreeOptions(options, former.result.model, localWorkers, former.options);
   const { fingerprint } = describeData(await indexOf(free.dataPath));
   if (fingerprint !== former.result.fingerprint) {
     throw new CornetError(

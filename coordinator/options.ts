@@ -10,6 +10,7 @@ import {
   type BackendName,
   backendNames,
   type FreeOptions,
+  type LocalWorkers,
   type Precision,
   precisions,
   type ResultOptions,
@@ -67,7 +68,11 @@ const recipeTable = modelNames
 export function addStartOptions(command: Command): Command {
   return command
     .addOption(new Option('--model <name>', 'which CORnet').choices(modelNames))
-    .option('--ngpus <n>', 'local workers, one per GPU: those with most free memory', wholeNumber(0))
+    .option(
+      '--ngpus <n>',
+      'local workers, one per GPU: those with most free memory (0: on the CPU)',
+      wholeNumber(0),
+    )
     .option('--cpu-workers <n>', 'local workers on the CPU (default: 1 without --ngpus)', wholeNumber(0))
     .option('--data-path <folder>', 'ImageNet, as torchvision reads it: train/<class>/*, val/<class>/*')
     .requiredOption('-o, --output-path <folder>', 'the run folder: configuration, log, metrics, checkpoints')
@@ -188,15 +193,23 @@ export function asResume({ weights: _, restorePath: __, ...options }: StartOptio
   return { ...options, resume: true };
 }
 
-/** How many processes the run is started with. */
-export function localWorkers({ ngpus, cpuWorkers }: Pick<StartOptions, 'ngpus' | 'cpuWorkers'>): number {
-  if (ngpus !== undefined && cpuWorkers !== undefined) {
+/**
+ * The workers that the run is started with on this host. As with the original, --ngpus 0 computes on the CPU.
+ * @param former those that a resumed run was started with
+ */
+export function chooseLocalWorkers(
+  { ngpus, cpuWorkers }: Pick<StartOptions, 'ngpus' | 'cpuWorkers'>,
+  former: LocalWorkers | null,
+): LocalWorkers {
+  if (ngpus && cpuWorkers !== undefined) {
     throw new CornetError(
       'OPTION_INVALID',
       '--ngpus and --cpu-workers cannot be given together: a run has one kind of device.',
     );
   }
-  return ngpus ?? cpuWorkers ?? 1;
+  if (ngpus) return { device: 'cuda', count: ngpus };
+  if (cpuWorkers !== undefined) return { device: 'cpu', count: cpuWorkers };
+  return (ngpus === undefined ? former : null) ?? { device: 'cpu', count: 1 };
 }
 
 /** The result options, without what only the data set and the weights tell. */
@@ -205,8 +218,7 @@ export type ChosenOptions = Omit<
   'startingWeights' | 'fingerprint' | 'trainImages' | 'valImages' | 'classes'
 >;
 
-/** @param localWorkers how many processes the run is started with */
-export function chooseOptions(options: StartOptions, localWorkers: number): ChosenOptions {
+export function chooseOptions(options: StartOptions, localWorkers: LocalWorkers): ChosenOptions {
   const { model } = options;
   if (model === undefined) {
     throw new CornetError('OPTION_INVALID', `--model is missing: one of ${modelNames.join(', ')}.`);
@@ -216,7 +228,7 @@ export function chooseOptions(options: StartOptions, localWorkers: number): Chos
     model,
     times: options.times ?? defaults.times,
     batchSize: options.batchSize ?? defaults.batchSize,
-    lanes: options.lanes ?? localWorkers,
+    lanes: options.lanes ?? localWorkers.count,
     seed: options.seed ?? defaults.seed,
     learningRate: options.learningRate ?? recipe.learningRate,
     stepSize: options.stepSize ?? recipe.stepSize,
@@ -232,7 +244,7 @@ export function chooseOptions(options: StartOptions, localWorkers: number): Chos
       hint: 'Give --lanes the number of workers that will serve the run.',
     });
   }
-  if (chosen.precision === 'tf32' && localWorkers > 0 && options.ngpus === undefined) {
+  if (chosen.precision === 'tf32' && localWorkers.count > 0 && localWorkers.device === 'cpu') {
     throw new CornetError(
       'OPTION_INVALID',
       '--precision tf32 is for cards: there is no TensorFloat-32 on the CPU.',
@@ -252,9 +264,11 @@ export function chooseOptions(options: StartOptions, localWorkers: number): Chos
 export function chooseFreeOptions(
   options: StartOptions,
   model: ModelName,
+  localWorkers: LocalWorkers,
   former: FreeOptions | null,
 ): FreeOptions {
   const free: FreeOptions = {
+    localWorkers,
     epochs: options.epochs ?? former?.epochs ?? recipes[model].epochs,
     maxSteps: options.maxSteps ?? former?.maxSteps ?? null,
     dataPath: options.dataPath === undefined ? (former?.dataPath ?? '') : resolve(options.dataPath),
@@ -294,8 +308,8 @@ export function chooseBackend(backend: BackendName | undefined, precision: Preci
   return chosen;
 }
 
-export function chooseThreads(options: Pick<StartOptions, 'threads'>, localWorkers: number): number {
-  return options.threads ?? Math.max(1, Math.floor(availableParallelism() / Math.max(1, localWorkers)));
+export function chooseThreads(options: Pick<StartOptions, 'threads'>, { count }: LocalWorkers): number {
+  return options.threads ?? Math.max(1, Math.floor(availableParallelism() / Math.max(1, count)));
 }
 
 const kernels = (deterministic: boolean): string =>

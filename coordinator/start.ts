@@ -10,10 +10,10 @@ import { vectorLayout } from '../shared/vector-layout.ts';
 import { chooseDevices } from './cards.ts';
 import { Checkpoints } from './checkpoints.ts';
 import type { Outcome } from './conductor.ts';
-import { newConfig, resumedConfig } from './config.ts';
+import { newConfig, readConfig, resumedConfig } from './config.ts';
 import { Interruption } from './interruption.ts';
 import { observeTraining } from './observe-training.ts';
-import { asResume, type StartOptions } from './options.ts';
+import { asResume, chooseLocalWorkers, type StartOptions } from './options.ts';
 import { planOf, scheduleOf } from './plan.ts';
 import { RunFolder } from './run-folder.ts';
 import { type Course, type Surroundings, serveRun } from './service.ts';
@@ -55,8 +55,6 @@ function printError(error: unknown): void {
 async function startOrThrow(given: StartOptions): Promise<RunReport> {
   const goesOn = given.autoResume === true && !given.resume && (await RunFolder.holdsRun(given.outputPath));
   const options = goesOn ? asResume(given) : given;
-  const { devices, notes } = await chooseDevices(options, process.env);
-  for (const note of notes) process.stderr.write(`${note}\n`);
   const controlToken = await readControlToken(options.controlTokenFile, process.env);
   const interruption = new Interruption();
   try {
@@ -64,9 +62,14 @@ async function startOrThrow(given: StartOptions): Promise<RunReport> {
       ? await RunFolder.open(options.outputPath, hostname())
       : await RunFolder.create(options.outputPath, hostname());
     try {
-      const config = options.resume
-        ? await resumedConfig(options, folder)
-        : await newConfig(options, devices.length);
+      const former = options.resume ? await readConfig(folder) : null;
+      const localWorkers = chooseLocalWorkers(options, former?.options.localWorkers ?? null);
+      const { devices, notes } = await chooseDevices(localWorkers, process.env);
+      for (const note of notes) process.stderr.write(`${note}\n`);
+      const config =
+        former === null
+          ? await newConfig(options, localWorkers)
+          : await resumedConfig(options, former, localWorkers);
       const service = {
         ...{ config, devices, folder, interruption },
         redisUrl: options.redis,

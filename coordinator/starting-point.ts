@@ -1,9 +1,11 @@
 /** What a new run begins with: drawn weights, a file of weights, or a checkpoint (of ours, or of the original). */
 import { resolve } from 'node:path';
+import { z } from 'zod';
 import { CornetError } from '../shared/errors.ts';
 import { initialSnapshot } from '../shared/models/initial-weights.ts';
 import type { Model } from '../shared/models/model.ts';
-import { type RunConfig, stepsPerEpoch } from '../shared/run-config.ts';
+import { parseJson } from '../shared/protocol.ts';
+import { type RunConfig, resultOptions, stepsPerEpoch } from '../shared/run-config.ts';
 import { stateLayout } from '../shared/state-layout.ts';
 import { readCheckpoint } from './checkpoints.ts';
 import type { StartOptions } from './options.ts';
@@ -17,6 +19,8 @@ interface Choice {
   startingFile: RunConfig['options']['startingFile'];
   /** The step that the run begins at, given the number of steps of an epoch. */
   stepOf: (stepsPerEpoch: number) => number;
+  /** `identityOf` the run that wrote the checkpoint; null: the file does not tell, or holds weights alone. */
+  identity: string | null;
 }
 
 const weights = 'weights sha256 ';
@@ -40,28 +44,66 @@ export async function chooseStart(
       );
     }
     const { path, sha256 } = await findWeights(options.weights, model, surroundings);
-    return { startingWeights: weights + sha256, startingFile: resolve(path), stepOf: () => 0 };
+    return {
+      startingWeights: weights + sha256,
+      startingFile: resolve(path),
+      stepOf: () => 0,
+      identity: null,
+    };
   }
   if (options.restorePath === undefined) {
-    return { startingWeights: `seed ${seed}`, startingFile: null, stepOf: () => 0 };
+    return { startingWeights: `seed ${seed}`, startingFile: null, stepOf: () => 0, identity: null };
   }
   const path = resolve(options.restorePath);
   try {
-    const stepOf = await stepOfCheckpoint(path, model);
-    return { startingWeights: checkpoint + (await fileSha256(path)), startingFile: path, stepOf };
+    const course = await courseOfCheckpoint(path, model);
+    return { startingWeights: checkpoint + (await fileSha256(path)), startingFile: path, ...course };
   } catch (error) {
     throw unreadable(error, path);
   }
 }
 
 /** Checks a checkpoint on the way. The original counts only epochs. */
-async function stepOfCheckpoint(path: string, model: Model): Promise<Choice['stepOf']> {
+async function courseOfCheckpoint(path: string, model: Model): Promise<Pick<Choice, 'stepOf' | 'identity'>> {
   if (await isTorchFile(path)) {
     const epoch = await checkOriginal(path, model);
-    return (stepsPerEpoch) => epoch * stepsPerEpoch;
+    return { stepOf: (stepsPerEpoch) => epoch * stepsPerEpoch, identity: null };
   }
-  const { step } = await readCheckpoint(path, () => stateLayout(model).slots, null);
-  return () => step;
+  const { step, identity } = await readCheckpoint(path, () => stateLayout(model).slots, null);
+  return { stepOf: () => step, identity };
+}
+
+/** By what a schedule goes on from a step: options, as a user spells them. */
+const courseOptions = {
+  batchSize: '--batch-size',
+  learningRate: '--lr',
+  stepSize: '--step-size',
+  momentum: '--momentum',
+  weightDecay: '--weight-decay',
+  trainImages: 'training images',
+} as const;
+
+const formerCourse = z.object({
+  result: resultOptions.pick({
+    ...{ batchSize: true, learningRate: true, stepSize: true },
+    ...{ momentum: true, weightDecay: true, trainImages: true },
+  }),
+});
+
+/**
+ * A sentence when a run that goes on from a checkpoint takes another course than the one that wrote it; otherwise null.
+ * @param identity the checkpoint's
+ */
+export function otherCourse(identity: string | null, config: RunConfig): string | null {
+  const former = formerCourse.safeParse(identity === null ? null : parseJson(identity));
+  if (!former.success) return null;
+  const names = Object.keys(courseOptions) as (keyof typeof courseOptions)[];
+  const others = names.filter((name) => former.data.result[name] !== config.result[name]);
+  if (others.length === 0) return null;
+  const list = others.map(
+    (name) => `${courseOptions[name]} ${former.data.result[name]} (now ${config.result[name]})`,
+  );
+  return `The checkpoint was made with ${list.join(', ')}: its step is kept, epoch and learning rate follow this run's options.`;
 }
 
 /**

@@ -39,8 +39,13 @@ export const resultOptions = z.strictObject({
 });
 export type ResultOptions = z.infer<typeof resultOptions>;
 
+/** The workers that the coordinator starts on its own host: all on one kind of device. */
+const localWorkers = z.strictObject({ device: z.enum(['cpu', 'cuda']), count });
+export type LocalWorkers = z.infer<typeof localWorkers>;
+
 /** What may change from resume to resume: the weights do not depend on it. */
 export const freeOptions = z.strictObject({
+  localWorkers,
   epochs: z.number().positive(),
   maxSteps: z.int().positive().nullable(),
   /** Absolute path on the coordinator's host; a worker elsewhere has its own. */
@@ -84,7 +89,7 @@ export const readoutResult = z.strictObject({
   times: z.int().positive(),
   imageSize: z.int().positive(),
   precision: z.enum(precisions),
-  /** SHA-256 of the file of weights. */
+  /** SHA-256 of the file of weights, or `seed <n>` of those that are drawn. */
   weights: z.string(),
   fingerprint: z.string(),
   images: z.int().positive(),

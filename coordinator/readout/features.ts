@@ -7,10 +7,10 @@ import { bytesPerValue } from '../../shared/feature-rows.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import { elementCount } from '../../shared/models/model.ts';
 import type { FeaturesTask, ReadoutConfig, ReadoutResult } from '../../shared/run-config.ts';
-import { findWeights } from '../weights/read-weights.ts';
 import { type ChosenTap, chooseTaps, type TapChoice } from './choose-taps.ts';
 import { FeatureFiles, type FeatureSpace, featureFileNames } from './feature-files.ts';
 import type { FeatureOptions } from './options.ts';
+import { findReadoutWeights } from './readout-weights.ts';
 import { alreadyThere, writeDescription } from './results.ts';
 import { type Readout, serveReadout } from './serve-readout.ts';
 
@@ -23,17 +23,14 @@ export async function extractFeatures(options: FeatureOptions): Promise<number> 
   const { files } = folder;
   const rowBytes = bytesPerValue[dtype] * sum(choice.taps.map(({ shape }) => elementCount(shape)));
   const batchSize = chooseBatchSize(options.batchSize, rowBytes);
-  const { path: weightsPath, sha256 } = await findWeights(options.weights, model, {
-    environment: process.env,
-    say: (sentence) => process.stderr.write(`${sentence}\n`),
-  });
+  const weights = await findReadoutWeights(options, model);
   const taps = choice.taps.map(({ tap }) => tap);
   const result: ReadoutResult = {
     model: name,
     times,
     imageSize,
     precision: options.precision,
-    weights: sha256,
+    weights: weights.identity,
     fingerprint: folder.fingerprint,
     images: files.size,
     batchSize,
@@ -58,7 +55,7 @@ export async function extractFeatures(options: FeatureOptions): Promise<number> 
   const readout: Readout = {
     options,
     result,
-    weightsPath,
+    weights,
     files,
     name: `CORnet-${name}_features`,
     title: `features of ${taps.length === 1 ? taps[0] : `${taps.length} outputs`}`,

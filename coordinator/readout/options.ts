@@ -9,6 +9,8 @@ import type { TimeStep } from './choose-taps.ts';
 export interface ReadoutOptions {
   model: ModelName;
   weights: string;
+  /** Of untrained weights. */
+  seed: number;
   dataPath: string;
   outputPath: string;
   imageSize: number;
@@ -80,8 +82,14 @@ function addReadoutOptions(command: Command, { skip }: { skip: string }): Comman
     .addOption(new Option('--model <name>', 'which CORnet').choices(modelNames).makeOptionMandatory())
     .option(
       '--weights <source>',
-      "a file (.safetensors, .pth, .pth.tar), a run's folder, or pretrained: the published ones, downloaded once",
+      "a file (.safetensors, .pth, .pth.tar), a run's folder, pretrained: the published ones, downloaded once; or untrained",
       'pretrained',
+    )
+    .option(
+      '--seed <n>',
+      'with --weights untrained: those that a training with this seed begins with',
+      wholeNumber(0, 0xffff_ffff),
+      defaults.seed,
     )
     .option(
       '--imsize, --image-size <pixels>',
@@ -90,7 +98,11 @@ function addReadoutOptions(command: Command, { skip }: { skip: string }): Comman
       defaults.imageSize,
     )
     .option('--times <n>', 'time steps of R and RT', wholeNumber(1), defaults.times)
-    .option('--ngpus <n>', 'local workers, one per GPU: those with most free memory', wholeNumber(0))
+    .option(
+      '--ngpus <n>',
+      'local workers, one per GPU: those with most free memory (0: on the CPU)',
+      wholeNumber(0),
+    )
     .option('--cpu-workers <n>', 'local workers on the CPU (default: 1 without --ngpus)', wholeNumber(0))
     .option('--batch-size <n>', 'images per job; a part of the result', wholeNumber(1))
     .option(

@@ -2,15 +2,14 @@ import assert from 'node:assert';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { FileList } from '../../shared/data/file-list.ts';
-import { buildModel } from '../../shared/models/family.ts';
 import type { BatchResult } from '../../shared/protocol.ts';
 import type { ReadoutConfig } from '../../shared/run-config.ts';
 import type { RunOutput } from '../run-output.ts';
 import type { ValidationSummary } from '../validation-summary.ts';
-import { readWeights } from '../weights/read-weights.ts';
 import type { FeatureFiles } from './feature-files.ts';
 import { type FinishedBatch, Journal } from './journal.ts';
 import type { ReadoutProgress } from './readout-progress.ts';
+import type { ReadoutWeights } from './readout-weights.ts';
 
 /** A picture without features. */
 export interface UnreadablePicture {
@@ -21,7 +20,7 @@ export interface UnreadablePicture {
 
 export interface ReadoutOutputParts {
   config: ReadoutConfig;
-  weightsPath: string;
+  weights: ReadoutWeights;
   files: FileList;
   journal: Journal;
   /** What is stored: by earlier terms, and from now on by this one. */
@@ -58,9 +57,7 @@ export class ReadoutOutput implements RunOutput {
   }
 
   async restore(): Promise<{ step: number; body: Uint8Array; validated: boolean }> {
-    const { config, weightsPath } = this.#parts;
-    const { model, times } = config.result;
-    return { step: 0, body: await readWeights(weightsPath, buildModel(model, times)), validated: false };
+    return { step: 0, body: await this.#parts.weights.read(), validated: false };
   }
 
   async store(batch: number, result: BatchResult, bytes: Uint8Array | null): Promise<void> {

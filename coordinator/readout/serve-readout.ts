@@ -15,7 +15,7 @@ import { version } from '../../shared/version.ts';
 import { chooseDevices } from '../cards.ts';
 import { Interruption } from '../interruption.ts';
 import { jobsPerMember } from '../job-round.ts';
-import { chooseBackend, chooseThreads, localWorkers } from '../options.ts';
+import { chooseBackend, chooseLocalWorkers, chooseThreads } from '../options.ts';
 import { RunFolder } from '../run-folder.ts';
 import type { RunObserver } from '../run-output.ts';
 import { type Course, type Service, serveRun } from '../service.ts';
@@ -25,11 +25,12 @@ import type { Journal } from './journal.ts';
 import type { ReadoutOptions } from './options.ts';
 import { openJournal, ReadoutOutput, type UnreadablePicture, unreadablePictures } from './readout-output.ts';
 import { ReadoutProgress } from './readout-progress.ts';
+import type { ReadoutWeights } from './readout-weights.ts';
 
 export interface Readout {
   options: ReadoutOptions;
   result: ReadoutResult;
-  weightsPath: string;
+  weights: ReadoutWeights;
   files: FileList;
   /** What the work is called in its folder's name: `CORnet-S_features`. */
   name: string;
@@ -82,7 +83,7 @@ interface Held {
 async function serveInFolder(readout: Readout, held: Held): Promise<number> {
   const { config, folder } = held;
   const { options, result, batchBytes } = readout;
-  const { devices, notes } = await chooseDevices(options, process.env);
+  const { devices, notes } = await chooseDevices(chooseLocalWorkers(options, null), process.env);
   for (const note of notes) process.stderr.write(`${note}\n`);
   const snapshotBytes = stateLayout(buildModel(result.model, result.times)).bytes;
   const service: Service = {
@@ -120,7 +121,7 @@ interface Stored {
 }
 
 function courseOf(readout: Readout, stored: Stored): Course<number> {
-  const { result, files, weightsPath } = readout;
+  const { result, files, weights } = readout;
   const { folder, finished, features, config } = stored;
   const progress = new ReadoutProgress({
     out: process.stdout,
@@ -129,7 +130,7 @@ function courseOf(readout: Readout, stored: Stored): Course<number> {
     now: () => performance.now(),
     every: progressEvery,
   });
-  const output = new ReadoutOutput({ ...stored, weightsPath, files, progress });
+  const output = new ReadoutOutput({ ...stored, weights, files, progress });
   return {
     plan: {
       ...noSteps,
@@ -190,7 +191,7 @@ function newConfig({ options, result }: Readout): ReadoutConfig {
     term: 1,
     result,
     backend: chooseBackend(options.backend, options.precision),
-    threads: chooseThreads(options, localWorkers(options)),
+    threads: chooseThreads(options, chooseLocalWorkers(options, null)),
     numerics: null,
     options: freeOptions(options),
   };

@@ -9,8 +9,8 @@ import type { ReadoutResult } from '../../shared/run-config.ts';
 import { writeDurably } from '../durable-file.ts';
 import type { ValidationSummary } from '../validation-summary.ts';
 import { percent } from '../watch/format.ts';
-import { findWeights } from '../weights/read-weights.ts';
 import type { ReadoutOptions } from './options.ts';
+import { findReadoutWeights } from './readout-weights.ts';
 import { alreadyThere } from './results.ts';
 import { type Readout, serveReadout } from './serve-readout.ts';
 
@@ -20,13 +20,13 @@ export async function validate(options: ReadoutOptions): Promise<number> {
   const model = buildModel(name, times);
   const say = (sentence: string) => void process.stderr.write(`${sentence}\n`);
   const index = await cachedIndex(options.dataPath, ['val'], userIndexCache(process.env, say));
-  const weights = await findWeights(options.weights, model, { environment: process.env, say });
+  const weights = await findReadoutWeights(options, model);
   const result: ReadoutResult = {
     model: name,
     times,
     imageSize,
     precision: options.precision,
-    weights: weights.sha256,
+    weights: weights.identity,
     fingerprint: index.fingerprint,
     images: index.val.size,
     batchSize: options.batchSize ?? defaults.validationBatch,
@@ -39,7 +39,7 @@ export async function validate(options: ReadoutOptions): Promise<number> {
   const readout: Readout = {
     options,
     result,
-    weightsPath: weights.path,
+    weights,
     files: index.val,
     name: `CORnet-${name}_validation`,
     title: `validation, ${index.classes.length} classes`,

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { Redis } from 'ioredis';
 import { timeouts } from '../../shared/defaults.ts';
-import { names, upMessage } from '../../shared/protocol.ts';
+import { downMessage, names, upMessage } from '../../shared/protocol.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import {
   type Command,
@@ -55,12 +55,28 @@ async function assertSame(t: ExecutionContext, { output, run }: Play): Promise<v
 
 /** Ids of the workers that have said hello, as Redis holds it: they wait for a coordinator that stands still. */
 async function greetings(url: string, output: string): Promise<string[]> {
+  const messages = await sent('up', url, output);
+  return messages.flatMap((message) => {
+    const { data } = upMessage.safeParse(message);
+    return data?.type === 'hello' ? [data.worker] : [];
+  });
+}
+
+/** Has the coordinator told the workers that one of them is dropped? Its log says so before the message is under way. */
+async function dropIsTold(url: string, output: string): Promise<boolean> {
+  const messages = await sent('down', url, output);
+  return messages.some((message) => {
+    const { data } = downMessage.safeParse(message);
+    return data?.type === 'members' && data.dropped.length > 0;
+  });
+}
+
+async function sent(stream: 'up' | 'down', url: string, output: string): Promise<unknown[]> {
   const { run } = JSON.parse(readFileSync(join(output, 'config.json'), 'utf8')) as { run: string };
   const redis = new Redis(url.replace('unix://', ''));
   try {
-    const entries = await redis.xrange(names.up(run), '-', '+');
-    const messages = entries.map(([, [, text]]) => upMessage.safeParse(JSON.parse(text!)));
-    return messages.flatMap(({ data }) => (data?.type === 'hello' ? [data.worker] : []));
+    const entries = await redis.xrange(names[stream](run), '-', '+');
+    return entries.map(([, [, text]]) => JSON.parse(text!));
   } finally {
     redis.disconnect();
   }
@@ -117,6 +133,7 @@ test.serial(
     await run.until('it is dropped', () =>
       /is dropped: not heard for \d\.\d s \(limit 5\.0 s\)/.test(run.stdout),
     );
+    await until('the workers know', () => dropIsTold(redis.url, output));
     run.signal('SIGSTOP'); // so that it finds the run in progress
     process.kill(sleeper, 'SIGCONT');
     await until('it has said hello again', async () => (await greetings(redis.url, output)).length === 3);

@@ -67,9 +67,10 @@ test.serial(
     t.deepEqual(readdirSync(stage.temporary), []);
     t.deepEqual(stage.processes(), []);
 
-    const resume = ['start', '--resume', '-o', output, '--cpu-workers', '2'];
+    const resume = ['start', '--resume', '-o', output];
     const second = stage.start('coordinator', resume);
     await second.untilStep(output, 10);
+    t.is(stage.processes('worker/main.js').length, 2, 'as many as the run was started with');
     stage.kill();
     t.is(await second.ended, 'SIGKILL');
     await stage.empty();

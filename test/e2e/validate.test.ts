@@ -59,6 +59,33 @@ test.serial('validating a run gives what the run itself found, whatever the work
   }
 });
 
+test.serial(
+  'the untrained network of a seed is the one that a training with that seed begins with',
+  async (t) => {
+    const stage = new Stage(t);
+    const standing = join(stage.folder, 'standing');
+    const noStep = ['--seed', '3', '--max-steps', '1', '--lr', '1e-30', '-o', standing];
+    const training = stage.start('coordinator', [...tinyRun(shared.images), ...noStep]);
+    t.is(await training.ended, 0, training.stderr);
+    const [inside] = metricsOf(standing).filter((line) => 'val/loss' in line);
+
+    const losses = [];
+    for (const seed of ['3', '4']) {
+      const output = join(stage.folder, seed);
+      const command = stage.start(
+        'coordinator',
+        validating(output, '--weights', 'untrained', '--seed', seed),
+      );
+      t.is(await command.ended, 0, command.stderr);
+      const found = JSON.parse(readFileSync(join(output, 'CORnet-Z_validation.json'), 'utf8'));
+      t.is(found.settings.weights, `seed ${seed}`);
+      losses.push(found.loss);
+    }
+    t.is(losses[0], inside!['val/loss']);
+    t.not(losses[1], losses[0]);
+  },
+);
+
 test.serial('a validation that was killed goes on with what is stored', async (t) => {
   const stage = new Stage(t);
   const output = join(stage.folder, 'out');

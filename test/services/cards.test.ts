@@ -14,7 +14,8 @@ const four = [
 
 test('--ngpus takes the cards with most free memory, in the order of the bus', async (t) => {
   const environment = listing(t, four);
-  const choose = async (ngpus: number) => (await chooseDevices({ ngpus }, environment)).devices;
+  const choose = async (ngpus: number) =>
+    (await chooseDevices({ device: 'cuda', count: ngpus }, environment)).devices;
   t.deepEqual(await choose(1), ['cuda:1']);
   t.deepEqual(await choose(2), ['cuda:1', 'cuda:3']);
   t.deepEqual(await choose(3), ['cuda:1', 'cuda:2', 'cuda:3']);
@@ -23,14 +24,14 @@ test('--ngpus takes the cards with most free memory, in the order of the bus', a
 
 test('a card with less than 10 GB free is taken when it must be, and that is said', async (t) => {
   const environment = listing(t, four);
-  t.deepEqual((await chooseDevices({ ngpus: 3 }, environment)).notes, []);
-  t.deepEqual((await chooseDevices({ ngpus: 4 }, environment)).notes, [
+  t.deepEqual((await chooseDevices({ device: 'cuda', count: 3 }, environment)).notes, []);
+  t.deepEqual((await chooseDevices({ device: 'cuda', count: 4 }, environment)).notes, [
     'cuda:0 (NVIDIA H100 80GB HBM3) has 4.2 of 85.5 GB free, less than 10.0 GB: a batch may not fit.',
   ]);
 });
 
 test('more cards than there are is an error that lists them with their memory', async (t) => {
-  const error = await t.throwsAsync(chooseDevices({ ngpus: 5 }, listing(t, four)), {
+  const error = await t.throwsAsync(chooseDevices({ device: 'cuda', count: 5 }, listing(t, four)), {
     instanceOf: CornetError,
     code: 'DEVICE_UNAVAILABLE',
   });
@@ -42,7 +43,12 @@ test('more cards than there are is an error that lists them with their memory', 
 
 test('CUDA_VISIBLE_DEVICES narrows and orders the cards, by index, by UUID or by its beginning', async (t) => {
   const choose = async (visible: string, ngpus: number) =>
-    (await chooseDevices({ ngpus }, { ...listing(t, four), CUDA_VISIBLE_DEVICES: visible })).devices;
+    (
+      await chooseDevices(
+        { device: 'cuda', count: ngpus },
+        { ...listing(t, four), CUDA_VISIBLE_DEVICES: visible },
+      )
+    ).devices;
   t.deepEqual(await choose('0,2', 1), ['cuda:1']);
   t.deepEqual(await choose('GPU-33333333-aaaa-bbbb-cccc-000000000000, GPU-2', 1), ['cuda:1']);
   t.deepEqual(await choose('3, 2', 2), ['cuda:0', 'cuda:1']);
@@ -57,35 +63,45 @@ test('sentences among the lines, and cards that do not tell their memory, distur
   const lost = 'Unable to determine the device handle for GPU0000:3B:00.0: GPU is lost.';
   const silent = '1, GPU-66666666-aaaa-bbbb-cccc-000000000000, [N/A], [N/A], 580.95, NVIDIA GB10';
   const environment = listing(t, [lost, imaginaryCard, silent]);
-  t.deepEqual(await chooseDevices({ ngpus: 1 }, environment), { devices: ['cuda:0'], notes: [] });
-  t.deepEqual(await chooseDevices({ ngpus: 2 }, environment), { devices: ['cuda:0', 'cuda:1'], notes: [] });
-  await t.throwsAsync(chooseDevices({ ngpus: 3 }, environment), {
+  t.deepEqual(await chooseDevices({ device: 'cuda', count: 1 }, environment), {
+    devices: ['cuda:0'],
+    notes: [],
+  });
+  t.deepEqual(await chooseDevices({ device: 'cuda', count: 2 }, environment), {
+    devices: ['cuda:0', 'cuda:1'],
+    notes: [],
+  });
+  await t.throwsAsync(chooseDevices({ device: 'cuda', count: 3 }, environment), {
     message: /GB10\) does not tell its memory/,
   });
 });
 
 test('without cards nvidia-smi says so, and no card is invented', async (t) => {
   const none = nvidiaSmi(t, 'echo "No devices were found"');
-  await t.throwsAsync(chooseDevices({ ngpus: 1 }, none), { message: /more cards than there are: none\./ });
+  await t.throwsAsync(chooseDevices({ device: 'cuda', count: 1 }, none), {
+    message: /more cards than there are: none\./,
+  });
 });
 
 test('an nvidia-smi that fails, hangs or is not there is quoted', async (t) => {
   const words = "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.";
   const failing = nvidiaSmi(t, `echo "${words}"; exit 9`);
-  await t.throwsAsync(chooseDevices({ ngpus: 1 }, failing), {
+  await t.throwsAsync(chooseDevices({ device: 'cuda', count: 1 }, failing), {
     code: 'DEVICE_UNAVAILABLE',
     message: /does not list them: exit code 9: NVIDIA-SMI has failed/,
   });
   const patience = 200; // milliseconds; it would answer after a minute
   const hanging = await listCards(nvidiaSmi(t, 'exec sleep 60'), patience);
   t.deepEqual(hanging, { problem: 'no answer within 0.2 s' });
-  await t.throwsAsync(chooseDevices({ ngpus: 1 }, { PATH: '/nowhere' }), { message: /not found/ });
+  await t.throwsAsync(chooseDevices({ device: 'cuda', count: 1 }, { PATH: '/nowhere' }), {
+    message: /not found/,
+  });
 });
 
 test('without --ngpus nobody is asked', async (t) => {
   const environment = nvidiaSmi(t, 'exit 1');
-  t.deepEqual((await chooseDevices({}, environment)).devices, ['cpu']);
-  t.deepEqual((await chooseDevices({ cpuWorkers: 2 }, environment)).devices, ['cpu', 'cpu']);
+  t.deepEqual((await chooseDevices({ device: 'cpu', count: 1 }, environment)).devices, ['cpu']);
+  t.deepEqual((await chooseDevices({ device: 'cpu', count: 2 }, environment)).devices, ['cpu', 'cpu']);
 });
 
 test('a worker sees its own card alone, counted as nvidia-smi counts', (t) => {

@@ -24,6 +24,7 @@ function configOf(deterministic: boolean): RunConfig {
       },
       ...{ saveModelSeconds: 1, saveModelEpochs: 1, saveValEpochs: 1, keepCheckpoints: 1 },
       ...{ joinTimeout: 1, workerTimeout: 1 },
+      localWorkers: { device: 'cpu', count: 1 },
     },
   };
 }
