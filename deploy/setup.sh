@@ -120,7 +120,7 @@ source deploy/tensorflow.sh
 image_addon() {
   build_image_addon && return
   echo "The image addon cannot be built, with which images are decoded fast (see $log)."
-  [[ ! -e /usr/include/jpeglib.h ]] && install_packages libjpeg-dev && build_image_addon && return
+  [[ ! -e /usr/include/jpeglib.h ]] && (install_packages libjpeg-dev) && build_image_addon && return
   echo "Images are decoded by sharp, which takes about five times as long."
 }
 

@@ -66,7 +66,7 @@ libtensorflow_wheel() {
     kind=cpu size='about 270 MB'
     [[ $(uname -m) != x86_64 ]] || package='tensorflow-cpu'
   fi
-  has_pip || install_packages python3-pip || fail "pip, with which the wheel is downloaded, is missing."
+  has_pip || { (install_packages python3-pip) && has_pip; } || fail "pip, with which the wheel is downloaded, is missing."
   keep_libtensorflow "$tensorflow_version+$kind" \
     "Downloading libtensorflow, the pip wheel of $package $tensorflow_version ($size)" "unpack_tensorflow_$kind"
   libtensorflow+=/tensorflow
@@ -78,9 +78,9 @@ download_wheel() {
   for system in manylinux_2_28 manylinux_2_27 manylinux_2_17 manylinux2014; do
     platforms+=(--platform "${system}_$(uname -m)")
   done
-  python3 -m pip download --no-deps --no-cache-dir --only-binary :all: --retries 2 --dest "$1" \
+  "$python" -m pip download --no-deps --no-cache-dir --only-binary :all: --retries 2 --dest "$1" \
     --python-version 3.11 "${platforms[@]}" "$2==$tensorflow_version" || return 1
-  python3 -c '
+  "$python" -c '
 import glob, re, sys, zipfile
 folder = sys.argv[1]
 (wheel,) = glob.glob(folder + "/*.whl")
@@ -101,8 +101,7 @@ unpack_tensorflow_cpu() { download_wheel "$1" "$package"; }
 # libtensorflow opens the CUDA libraries by name: they are found where it lies itself.
 unpack_tensorflow_cuda() {
   download_wheel "$1" tensorflow || return 1
-  python3 -m pip install --no-deps --no-cache-dir --only-binary :all: --retries 2 --target "$1" \
-    --requirement "$1/cuda-packages" || return 1
+  unpack_wheels "$1" --no-deps --requirement "$1/cuda-packages" || return 1
   ln -s "$1"/nvidia/*/lib/*.so* "$1/tensorflow/" && make_links_relative "$1/tensorflow"
 }
 

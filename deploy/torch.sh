@@ -34,13 +34,19 @@ print(*(spec and spec.submodule_search_locations or [])[:1])') || return 1
   is_libtorch "$libtorch"
 }
 
-has_pip() { has python3 && python3 -m pip --version &>/dev/null; }
+# Sets $python to one that has pip: the first in the path may be that of an environment without.
+has_pip() {
+  for python in python3 /usr/bin/python3; do
+    ! "$python" -m pip --version &>/dev/null || return 0
+  done
+  return 1
+}
 
 # Nothing of Python is needed later: only the headers and libraries are unpacked.
 unpack_cpu_wheel() {
-  python3 -m pip download --no-deps --no-cache-dir --only-binary :all: --retries 2 --dest "$1" \
+  "$python" -m pip download --no-deps --no-cache-dir --only-binary :all: --retries 2 --dest "$1" \
     --extra-index-url "$torch_index/cpu" "torch==$torch_version+cpu" || return 1
-  python3 -c '
+  "$python" -c '
 import glob, sys, zipfile
 (wheel,) = glob.glob(sys.argv[1] + "/*.whl")
 with zipfile.ZipFile(wheel) as archive:
@@ -49,21 +55,31 @@ with zipfile.ZipFile(wheel) as archive:
 ' "$1" && rm "$1"/*.whl
 }
 
+# unpack_wheels FOLDER WHAT...: pip's own temporary files are as large, and /tmp may be half of the memory.
+unpack_wheels() {
+  local folder=$1
+  shift
+  mkdir -p "$folder/tmp"
+  TMPDIR=$folder/tmp "$python" -m pip install --no-cache-dir --only-binary :all: --retries 2 --target "$folder" "$@" &&
+    rm -rf "$folder/tmp"
+}
+
 # The CUDA wheel needs NVIDIA's wheels beside it, so pip installs it. PyPI's is built for CUDA 13; a driver that is
 # too old for that gets the build for CUDA 12.6.
 install_cuda_wheel() {
   local wheel=("torch==$torch_version")
   [[ $(cuda_build) == cuda ]] || wheel=(--extra-index-url "$torch_index/cu126" "torch==$torch_version+cu126")
-  python3 -m pip install --no-cache-dir --only-binary :all: --retries 2 --target "$1" "${wheel[@]}" || return 1
+  unpack_wheels "$1" "${wheel[@]}" || return 1
   [[ -e $1/torch/lib/libtorch_cuda.so ]] || fail "The wheel of torch $torch_version for $(uname -m) holds no CUDA."
 }
 
+# Since driver 610 the heading of nvidia-smi says "CUDA UMD Version".
 cuda_build() {
   local driver
   case $choice in
     cuda | cu126) echo "$choice" ;;
     *)
-      driver=$(nvidia-smi | sed -nE 's/.*CUDA Version: ([0-9]+).*/\1/p')
+      driver=$(nvidia-smi | sed -nE 's/.*CUDA( UMD)? Version: *([0-9]+).*/\2/p')
       ((${driver:-0} >= 13)) && echo cuda || echo cu126
       ;;
   esac
@@ -77,7 +93,8 @@ from_wheel() {
   why="the pip wheel of torch $1 could not be had before; '$me --libtorch wheel' tries again"
   ! failed_before "$folder.failed" || return 1
   why="pip, with which the wheel is downloaded, is missing"
-  has_pip || install_packages python3-pip || { failed=''; return 1; }
+  has_pip || (install_packages python3-pip) || { failed=''; return 1; }
+  has_pip || return 1
   why="the pip wheel of torch $1 cannot be had (see $log)"
   echo "Downloading libtorch, the pip wheel of torch $1 ($2) ..."
   rm -rf "$folder" "$folder.part"
@@ -97,7 +114,7 @@ from_debian() {
     [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
   done
   why="the packages ${missing[*]} are not installed"
-  ((${#missing[@]} == 0)) || install_packages "${missing[@]}" || return 1
+  ((${#missing[@]} == 0)) || (install_packages "${missing[@]}") || return 1
   why="the package libtorch-dev holds no libtorch where it was looked for, in /usr"
   libtorch=/usr
   is_libtorch "$libtorch"

@@ -27,6 +27,13 @@ export const errorTable = {
     remedy:
       'Repair or remove the file, on every host that serves the run, or go on without it: --skip-unreadable.',
   },
+  IMAGE_UNREACHABLE: {
+    exit: exitCodes.error,
+    meaning:
+      'An image file is not handed out by the system: gone, forbidden, a failing disk or network, no memory, too many open files.',
+    remedy:
+      'Mend that and start again with --resume. --skip-unreadable is for files that are damaged, the same ones on every host.',
+  },
   DISK_FULL: {
     exit: exitCodes.error,
     meaning: 'The disk, or the quota, of the output folder is full.',

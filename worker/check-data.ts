@@ -64,7 +64,7 @@ async function problemOf(
     await decoder.decode(path, squash(side), side, scratch, 0);
     return null;
   } catch (error) {
-    if (error instanceof CornetError && error.code === 'IMAGE_UNREADABLE') return error;
+    if (error instanceof CornetError && /^IMAGE_/.test(error.code)) return error;
     throw error;
   }
 }

@@ -237,8 +237,10 @@ test('an unreadable image that may be skipped is replaced by the one before it i
   const index = await dataset(t);
   const { samples } = new Schedule({ seed: 5, trainSize: 24, batchSize: 9, lanes: 3 }).shard(0, 0);
   const whole = await loaderOf(index).get(0, 0);
-  const damage = (position: number) =>
-    writeFile(join(index.root, index.train.path(samples[position]!)), 'no picture');
+  const damage = (position: number) => {
+    const sample = samples[position]!;
+    return writeFile(join(index.root, index.train.path(sample)), Buffer.alloc(index.train.bytes(sample)));
+  };
   const image = (batch: Batch, position: number) =>
     Buffer.from(batch.images.subarray(position * imageBytes, (position + 1) * imageBytes));
 
@@ -256,6 +258,17 @@ test('an unreadable image that may be skipped is replaced by the one before it i
   t.deepEqual([...two.labels], [whole.labels[1], whole.labels[1], whole.labels[1]]);
   await damage(1);
   await t.throwsAsync(loaderOf(index, { skipUnreadable: true }).get(0, 0), { code: 'IMAGE_UNREADABLE' });
+});
+
+test('only damage that was there when the data set was indexed may be skipped: other hosts have it, too', async (t) => {
+  const index = await dataset(t);
+  const { samples } = new Schedule({ seed: 5, trainSize: 24, batchSize: 9, lanes: 3 }).shard(0, 0);
+  const path = join(index.root, index.train.path(samples[1]!));
+  const skipping = () => loaderOf(index, { skipUnreadable: true }).get(0, 0);
+  await writeFile(path, 'cut short');
+  await t.throwsAsync(skipping(), { code: 'DATA_DIFFERS' });
+  await rm(path);
+  await t.throwsAsync(skipping(), { code: 'IMAGE_UNREACHABLE', message: /does not exist|ENOENT/ });
 });
 
 test('an image of another size than when it was indexed is refused, although it can be read', async (t) => {

@@ -14,7 +14,7 @@ export interface ImageDecoder {
    * alpha is dropped), applies `transform`, and writes the image as uint8 RGB [size, size, 3] into `target` from `offset`
    * on. The target must not be transferred before that.
    * @returns the size of the file in bytes, as it was read
-   * @throws CornetError IMAGE_UNREADABLE, naming the path and the cause
+   * @throws CornetError IMAGE_UNREADABLE or IMAGE_UNREACHABLE, naming the path and the cause
    */
   decode(
     path: string,

@@ -10,8 +10,9 @@ export type PlainLimits = readonly [pixels: number, fileBytes: number, decoderBy
 
 /**
  * Threads that read files and threads that make images. What is under way keeps the event loop alive. The target must
- * not be transferred before its promise is settled. A file that is no good rejects with an Error of code `IMAGE`, whose
- * message is the rest of the sentence "The image … cannot be read: "; a geometry or target that does not fit is a RangeError.
+ * not be transferred before its promise is settled. A file that is no good rejects with an Error of code `IMAGE`, one that
+ * the system does not hand out with code `SYSTEM`; the message is the rest of the sentence "The image … cannot be read: ".
+ * A geometry or target that does not fit is a RangeError.
  */
 export interface ImagePool {
   /**

@@ -41,7 +41,7 @@ export class NativeDecoder implements ImageDecoder {
     const plainJpegBytes = await this.#pool
       .decode(path, plainTransform, size, target, offset)
       .catch((cause) => {
-        throw cause.code === 'IMAGE' ? unreadable(path, cause) : cause;
+        throw cause.code === 'IMAGE' || cause.code === 'SYSTEM' ? unreadable(path, cause) : cause;
       });
     if (plainJpegBytes !== null) return plainJpegBytes;
     const { width, height, pixels, fileBytes } = await decodePicture(path);

@@ -7,9 +7,16 @@ import { CornetError } from '../../shared/errors.ts';
 import { decodePlainFormat } from './plain-formats.ts';
 import type { Picture } from './resample.ts';
 
+/** The file is no good, or the system does not hand it out: that may be otherwise on another host, or later. */
 export function unreadable(path: string, cause: unknown): CornetError {
   const why = (cause as Error).message.split('\n', 1)[0];
-  return new CornetError('IMAGE_UNREADABLE', `The image ${path} cannot be read: ${why}.`, { cause });
+  const { errno, code } = cause as NodeJS.ErrnoException;
+  const ofSystem = errno !== undefined || code === 'SYSTEM';
+  return new CornetError(
+    ofSystem ? 'IMAGE_UNREACHABLE' : 'IMAGE_UNREADABLE',
+    `The image ${path} cannot be read: ${why}.`,
+    { cause },
+  );
 }
 
 sharp.concurrency(1); // the pictures are the parallelism
@@ -17,7 +24,7 @@ sharp.cache(false); // no picture is read twice in a row
 
 /**
  * A whole picture, as Pillow's `convert('RGB')` makes it.
- * @throws CornetError IMAGE_UNREADABLE
+ * @throws CornetError IMAGE_UNREADABLE, IMAGE_UNREACHABLE
  */
 export async function decodePicture(path: string): Promise<Picture & { fileBytes: number }> {
   try {

@@ -1,5 +1,6 @@
 /** Loads the images of coming shards ahead of their jobs: the schedule is known, so nobody has to say what is next. */
 import assert from 'node:assert/strict';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DatasetIndex } from '../../shared/data/dataset-index.ts';
 import type { FileList } from '../../shared/data/file-list.ts';
@@ -111,7 +112,7 @@ export class ShardLoader {
   /**
    * The images and labels of a shard, loaded now if they were not loaded ahead. They are handed out: asked a second
    * time, they are loaded a second time, to the same bytes.
-   * @throws CornetError IMAGE_UNREADABLE, DATA_DIFFERS
+   * @throws CornetError IMAGE_UNREADABLE, IMAGE_UNREACHABLE, DATA_DIFFERS
    */
   async get(step: number, lane: number): Promise<Batch> {
     const held = this.#ahead.find((ahead) => ahead.step === step && ahead.lane === lane);
@@ -133,7 +134,7 @@ export class ShardLoader {
   /**
    * Images and labels of any samples, in the order given.
    * @param skipUnreadable let pictures pass that cannot be decoded
-   * @throws CornetError IMAGE_UNREADABLE, DATA_DIFFERS
+   * @throws CornetError IMAGE_UNREADABLE, IMAGE_UNREACHABLE, DATA_DIFFERS
    */
   async loadBatch(
     files: FileList,
@@ -282,6 +283,7 @@ export class ShardLoader {
         await checkSize(index, load.files, sample, bytes);
       } catch (error) {
         if (load.unreadable === 'refused' || !isUnreadable(error)) throw error;
+        await checkSize(index, load.files, sample, (await stat(path)).size); // damaged since it was indexed: here alone?
         images.fill(0, offset, offset + this.#imageBytes()); // a part of it may have been decoded
         load.batch.labels[position] = noLabel;
         load.batch.unreadable.push({ position, reason: error.message });

@@ -89,10 +89,14 @@ export function loadTorchAddon(): TorchAddon {
 /** The one place where native errors become classes: libtorch's are CornetErrors, the border's stay TypeErrors. */
 function translateErrors(native: TorchAddon): TorchAddon {
   const translated: Record<string, unknown> = {};
-  for (const [name, operation] of Object.entries(native)) {
-    translated[name] = (...args: unknown[]) => {
+  for (const [name, operation] of Object.entries(native)) translated[name] = translate(name, operation);
+  return translated as unknown as TorchAddon;
+
+  function translate(name: string, operation: (...args: unknown[]) => unknown) {
+    return (...args: unknown[]): unknown => {
       try {
-        return operation(...args);
+        const result = operation(...args);
+        return typeof result === 'function' ? translate(name, result as typeof operation) : result;
       } catch (cause) {
         const code = cause instanceof Error && 'code' in cause ? cause.code : null;
         if (!(cause instanceof Error) || (code !== 'TORCH' && code !== 'MEMORY')) throw cause;
@@ -106,7 +110,6 @@ function translateErrors(native: TorchAddon): TorchAddon {
       }
     };
   }
-  return translated as unknown as TorchAddon;
 }
 
 /** What there is and what was asked for; then libtorch goes on to its settings. */

@@ -172,7 +172,9 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
   }
 
   sgd(parameters: TorchTensor, gradient: TorchTensor, momentum: TorchTensor, options: SgdOptions): void {
-    if (!this.#fusedSgd) return sgdByParts(this, { parameters, gradient, momentum }, options);
+    // The card's kernel refuses a momentum of zero.
+    if (!this.#fusedSgd || options.momentum === 0)
+      return sgdByParts(this, { parameters, gradient, momentum }, options);
     const [dampening, nesterov, maximize, isFirstStep] = [0, false, false, false]; // the buffer begins with zeros
     this.addon.call('aten::_fused_sgd_', '', [
       ...[[parameters.handle], [gradient.handle], [momentum.handle]],

@@ -23,6 +23,7 @@ struct Job {
   int size;
   Geometry geometry{};
   std::optional<std::string> error{};
+  const char* errorCode = "IMAGE";
 
   // From a file: its bytes are there once it is read, the geometry once `transform` was asked.
   std::string path{};
@@ -174,8 +175,11 @@ class ImagePool : public Napi::ObjectWrap<ImagePool> {
     return [this, work](std::unique_ptr<Job> job, Bench& bench) {
       try {
         work(*job, bench);
-      } catch (const std::exception& error) {
+      } catch (const ImageError& error) {
         job->error = error.what();
+      } catch (const std::exception& error) {  // also that memory is exhausted
+        job->error = error.what();
+        job->errorCode = "SYSTEM";
       }
       deliver(std::move(job));
     };
@@ -197,7 +201,7 @@ class ImagePool : public Napi::ObjectWrap<ImagePool> {
       const Napi::HandleScope scope(env);
       if (job->error) {
         const Napi::Error error = Napi::Error::New(env, *job->error);
-        error.Value().Set("code", "IMAGE");
+        error.Value().Set("code", job->errorCode);
         job->deferred.Reject(error.Value());
       } else if (job->phase == Job::done) {
         const double fileBytes = static_cast<double>(job->file.size());

@@ -6,16 +6,18 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <stdexcept>
 #include <system_error>
 
 namespace cornet {
 namespace {
 
+// The machine's trouble, not the image's: another host, or a later time, may have none.
 [[noreturn]] void failSystem() {
   switch (errno) {
-    case ENOENT: throw ImageError("it does not exist");
-    case EACCES: throw ImageError("permission is denied");
-    default: throw ImageError(std::generic_category().message(errno));
+    case ENOENT: throw std::runtime_error("it does not exist");
+    case EACCES: throw std::runtime_error("permission is denied");
+    default: throw std::runtime_error(std::generic_category().message(errno));
   }
 }
 

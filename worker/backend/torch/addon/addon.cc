@@ -30,24 +30,36 @@ Napi::Error coded(Napi::Error error, const char* code) {
   return error;
 }
 
+// Only the caching allocator of a card has a class for it: the CPU's, CUDA itself, cuBLAS and cuDNN have these words.
+bool saysNoMemory(const std::string& words) {
+  for (const char* sign : {"allocate memory", "out of memory", "ALLOC_FAILED"}) {
+    if (words.find(sign) != std::string::npos) return true;
+  }
+  return false;
+}
+
 // No C++ exception may leave the addon except as a JavaScript error.
-template <Napi::Value (*function)(const Napi::CallbackInfo&)>
-Napi::Value guarded(const Napi::CallbackInfo& info) {
+template <class Body>
+auto guard(Napi::Env env, const Body& body) {
   try {
-    return function(info);
+    return body();
   } catch (const BorderError& error) {
-    throw coded(Napi::TypeError::New(info.Env(), error.what()), "BORDER");
+    throw coded(Napi::TypeError::New(env, error.what()), "BORDER");
   } catch (const c10::OutOfMemoryError& error) {
-    throw coded(Napi::Error::New(info.Env(), error.what_without_backtrace()), "MEMORY");
+    throw coded(Napi::Error::New(env, error.what_without_backtrace()), "MEMORY");
   } catch (const c10::Error& error) {
-    // The allocator of the CPU has no class of errors of its own.
-    const bool memory = std::strstr(error.what_without_backtrace(), "allocate memory") != nullptr;
-    throw coded(Napi::Error::New(info.Env(), error.what_without_backtrace()), memory ? "MEMORY" : "TORCH");
+    const std::string words = error.what_without_backtrace();
+    throw coded(Napi::Error::New(env, words), saysNoMemory(words) ? "MEMORY" : "TORCH");
   } catch (const Napi::Error&) {
     throw;
   } catch (const std::exception& error) {
-    throw coded(Napi::Error::New(info.Env(), error.what()), "TORCH");
+    throw coded(Napi::Error::New(env, error.what()), "TORCH");
   }
+}
+
+template <Napi::Value (*function)(const Napi::CallbackInfo&)>
+Napi::Value guarded(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&] { return function(info); });
 }
 
 const c10::OperatorHandle& findOperator(Instance& instance, const std::string& name, const std::string& overload) {
@@ -141,9 +153,11 @@ Napi::Value downloadBytes(const Napi::CallbackInfo& info) {
 Napi::Value fetch(const Napi::CallbackInfo& info) {
   const auto arrival = std::make_shared<Arrival>(tensorArgument(info, 0));
   return Napi::Function::New(info.Env(), [arrival](const Napi::CallbackInfo& reading) {
-    Napi::Uint8Array target = bytesArgument(reading, 0);
-    if (target.ByteLength() != arrival->nbytes()) throw Napi::TypeError::New(reading.Env(), "another length");
-    arrival->read(target.Data());
+    guard(reading.Env(), [&] {
+      Napi::Uint8Array target = bytesArgument(reading, 0);
+      if (target.ByteLength() != arrival->nbytes()) throw BorderError("the target has another length than the tensor");
+      arrival->read(target.Data());  // on a card, what went wrong until now comes to light here
+    });
   });
 }
 
@@ -193,7 +207,7 @@ Napi::Value setGradMode(const Napi::CallbackInfo& info) {
 Napi::Value setAutocast(const Napi::CallbackInfo& info) {
   const auto type = c10::Device(stringArgument(info, 0)).type();
   const bool enabled = boolArgument(info, 1);
-#if TORCH_VERSION_MAJOR >= 2
+#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 4)
   at::autocast::set_autocast_dtype(type, at::kBFloat16);
   at::autocast::set_autocast_enabled(type, enabled);
 #else
@@ -223,7 +237,7 @@ Napi::Value setNumerics(const Napi::CallbackInfo& info) {
   context.setDeterministicAlgorithms(deterministic, /*warn_only=*/false);
   context.setDeterministicCuDNN(deterministic);
   context.setBenchmarkCuDNN(!deterministic);
-#if TORCH_VERSION_MAJOR >= 2
+#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 2)
   context.setDeterministicFillUninitializedMemory(false);  // a debugging aid that costs a pass over every new tensor
 #endif
   context.setAllowTF32CuDNN(tensorFloat32);
