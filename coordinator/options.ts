@@ -67,7 +67,9 @@ const recipeTable = modelNames
 /** Defaults are told in the help but not set here: a resume must see what was really given. */
 export function addStartOptions(command: Command): Command {
   return command
-    .addOption(new Option('--model <name>', 'which CORnet').choices(modelNames))
+    .addOption(
+      new Option('--model <name>', 'which CORnet; RT is the recurrent one of the paper').choices(modelNames),
+    )
     .option(
       '--ngpus <n>',
       'local workers, one per GPU: those with most free memory (0: on the CPU)',

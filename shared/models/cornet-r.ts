@@ -1,6 +1,7 @@
 /**
- * CORnet-R (Kubilius et al. 2018): four areas of one recurrent convolution each, unrolled within a time step: an area
- * reads what its predecessor made in the same step, plus its own state of the step before.
+ * CORnet-R of the lab's package (what Kubilius et al. 2018 call CORnet-R is RT): four areas of one recurrent convolution
+ * each, unrolled within a time step: an area reads what its predecessor made in the same step, plus its own state of the
+ * step before.
  */
 import { conv2d, groupNorm, linear, stateEntries } from './layers.ts';
 import type { Model, ModelName } from './model.ts';

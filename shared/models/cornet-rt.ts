@@ -1,6 +1,6 @@
 /**
- * CORnet-RT (Kubilius et al. 2018): CORnet-R in biological time: an area reads what its predecessor made in the time
- * step before, so that the image takes four steps to reach IT.
+ * CORnet-RT (Kubilius et al. 2018, who call it CORnet-R): CORnet-R in biological time: an area reads what its predecessor
+ * made in the time step before, so that the image takes four steps to reach IT.
  */
 import { unrolled } from './cornet-r.ts';
 import type { Model } from './model.ts';

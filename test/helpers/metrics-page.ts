@@ -42,7 +42,7 @@ export function metricsPage(): string {
 <!-- Made from the definitions of the metrics by \`npm run docs:metrics\`; a test compares the two. -->
 
 A run shows itself to [Prometheus](https://prometheus.io): the coordinator and every worker answer \`/metrics\`. The counting
-takes about 15 µs of a step in the coordinator (2 workers) and 12 µs in a worker, a reading about 1 ms ([bench.md](bench.md)). Nothing
+takes about 6 µs of a step in the coordinator (2 workers) and 9 µs in a worker, a reading about 1 ms ([bench.md](bench.md)). Nothing
 that goes wrong there stops a run: what cannot be told in time, because Redis is away for example, is left out.
 
 | where | address |
