@@ -174,7 +174,7 @@ export function addStartOptions(command: Command): Command {
     )
     .option(
       '--worker-timeout <s>',
-      `seconds without any worker after which the run ends (default: ${timeouts.worker / 1000})`,
+      `seconds without any worker after which the run ends, more than ${timeouts.step / 1000} (default: ${timeouts.worker / 1000})`,
       decimal(0),
     )
     .option(
