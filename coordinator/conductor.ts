@@ -63,6 +63,8 @@ export class Conductor {
   readonly #clock = new HeardClock(timeouts.beat);
   #number = 0;
   #echoPending = false;
+  /** The id of the Redis server, as it was at the last look. */
+  #server: string | null = null;
   readonly #outcome: Promise<Outcome>;
   #finish!: (outcome: Outcome) => void;
   #fail!: (error: unknown) => void;
@@ -189,11 +191,13 @@ export class Conductor {
     const { run, redis, config, display, observer, outages } = this.#parts;
     const asked = performance.now();
     outages.asked();
-    const { term, era } = await this.#keys.look();
+    const { term, era, server } = await this.#keys.look();
     outages.answered();
     observer.redisAnswered((performance.now() - asked) / 1000);
     if (term > run.era.term) return this.#takenOver();
-    if (era === null) this.tell({ type: 'redis-replaced' });
+    const startedAgain = this.#server !== null && server !== this.#server;
+    this.#server = server;
+    if (era === null || startedAgain) this.tell({ type: 'redis-replaced', empty: era === null });
     if (!this.#echoPending) {
       this.#echoPending = true;
       await append(redis, names.up(config.run), streamLength.up, { echo: run.era });

@@ -29,6 +29,7 @@ export interface ExchangeContext {
   readonly enter: (phase: 'computing' | 'reducing' | 'applying') => void;
   readonly warn: (sentence: string) => void;
   readonly fail: (failure: Failure) => void;
+  readonly deleteBlobs: (refs: BlobRef[]) => void;
   /** The update is decided, and its members know. */
   readonly decided: () => void;
   /** All members are at t + 1. */
@@ -39,8 +40,8 @@ export class Exchange {
   readonly #context: ExchangeContext;
   readonly #step: Step;
   #phase: 'ahead' | 'computing' | 'reducing' | 'applying' = 'ahead';
-  /** The generation that was given its jobs ahead, and who was given which lanes. */
-  #given: { generation: number; lanes: Map<string, number[]> } | null = null;
+  /** Who was asked for each lane's vector last, in the order of asking, and how it was to travel. */
+  readonly #asked = new Map<number, { worker: string; publish: CarrierName | null }>();
   #metrics: StepMetrics | null = null;
   #missing = 0;
   /** The generation whose only member was told to reduce as soon as it has computed. */
@@ -68,10 +69,7 @@ export class Exchange {
 
   /** Gives the jobs while the step before is being applied. */
   goAhead(): void {
-    const { roster } = this.#context;
-    const lanes = roster.lanesAt(this.#step.step - 1);
-    this.#given = { generation: roster.generation, lanes };
-    this.#giveJobs(lanes);
+    this.#giveJobs(this.#step.step - 1);
   }
 
   /** All members are at the step. */
@@ -85,7 +83,7 @@ export class Exchange {
   }
 
   vector(worker: WorkerRecord, message: UpMessage & { type: 'vector' }): void {
-    const { plan, roster, describeShard, fail } = this.#context;
+    const { plan, roster, describeShard, fail, deleteBlobs } = this.#context;
     if (message.step !== this.#step.step || worker.status !== 'member') return;
     if (message.ref === null && roster.several) return; // nobody else could read it
     const { lane, ref, loss, top1, top5, count } = message;
@@ -99,6 +97,8 @@ export class Exchange {
         message: `${who} computed different vectors for ${describeShard(message.step, lane)}: ${digests}.`,
       });
     }
+    const kept = this.#step.vector(lane)?.ref ?? null;
+    if (ref !== null && !areSame(ref, kept)) deleteBlobs([ref]); // two have computed it
     if (loss === null) {
       const shard = describeShard(message.step, lane);
       return fail({ code: 'NOT_FINITE', message: `The loss is not finite at ${shard}.` });
@@ -143,14 +143,20 @@ export class Exchange {
       return this.#context.fail({ code: 'BLOB_LOST', message: text });
     }
     this.#context.warn(`A ${what} of step ${step} is gone; that part is done again.`);
-    if (what === 'vector' && lane !== null) this.#step.dropVector(lane);
+    if (what === 'vector' && lane !== null) {
+      this.#step.dropVector(lane);
+      this.#asked.delete(lane);
+    }
     this.replan();
   }
 
   /** A worker is no member any more; `died`: its process ended. */
   lost(worker: string, died: boolean): void {
-    const lane = this.#askedOf(worker)[0];
+    // Ahead as well: a death is heard at once, the last update perhaps after it.
+    const computes = this.#phase === 'computing' || this.#phase === 'ahead';
+    const lane = computes ? this.#owed().get(worker)?.[0] : undefined;
     this.#step.dropVectorsHeldBy(worker);
+    for (const [lane, asked] of this.#asked) if (asked.worker === worker) this.#asked.delete(lane);
     if (!died || lane === undefined) return;
     const { deathsAt, describeShard, fail } = this.#context;
     const shard = describeShard(this.#step.step, lane);
@@ -161,15 +167,6 @@ export class Exchange {
       code: 'POISON_SHARD',
       message: `${deaths} workers died, one after the other, at ${shard}.`,
     });
-  }
-
-  /** Lanes that a worker may be computing. Ahead as well: a death is heard at once, the last update perhaps after it. */
-  #askedOf(worker: string): number[] {
-    const { roster } = this.#context;
-    if (this.#phase === 'computing') return this.#owed(roster.lanesAt(this.#step.step)).get(worker) ?? [];
-    if (this.#phase === 'ahead' && this.#given !== null)
-      return this.#owed(this.#given.lanes).get(worker) ?? [];
-    return [];
   }
 
   /** A new generation repeats the phase it was in, among those that are left. */
@@ -185,7 +182,7 @@ export class Exchange {
       case 'ahead':
         return [];
       case 'computing':
-        return [...this.#owed(this.#context.roster.lanesAt(this.#step.step))].map(([worker, lanes]) => ({
+        return [...this.#owed()].map(([worker, lanes]) => ({
           worker,
           owes: `the ${lanes.length === 1 ? 'vector of lane' : 'vectors of lanes'} ${lanes.join(', ')}`,
         }));
@@ -198,22 +195,23 @@ export class Exchange {
     }
   }
 
-  /** Lanes whose vectors are not there, by the worker that serves them. */
-  #owed(dealt: Map<string, number[]>): Map<string, number[]> {
+  /** Lanes whose vectors are not there, by the worker that was asked for them, in the order in which it computes. */
+  #owed(): Map<string, number[]> {
     const missing = new Set(this.#step.missingLanes);
     const owed = new Map<string, number[]>();
-    for (const [worker, lanes] of dealt) {
-      const those = lanes.filter((lane) => missing.has(lane));
-      if (those.length > 0) owed.set(worker, those);
+    for (const [lane, { worker }] of this.#asked) {
+      if (!missing.has(lane)) continue;
+      const lanes = owed.get(worker);
+      if (lanes === undefined) owed.set(worker, [lane]);
+      else lanes.push(lane);
     }
     return owed;
   }
 
   #compute(): void {
-    const { roster } = this.#context;
     if (this.#step.computed) return this.#startReduce();
     this.#enter('computing');
-    if (this.#given?.generation !== roster.generation) this.#giveJobs(roster.lanesAt(this.#step.step));
+    this.#giveJobs(this.#step.step);
     this.#tellAlone();
   }
 
@@ -229,11 +227,24 @@ export class Exchange {
     this.#sendReduce([worker], vectors);
   }
 
-  #giveJobs(dealt: Map<string, number[]>): void {
-    const { era, giveJob } = this.#context;
+  /**
+   * Asks for the vectors that are missing. Whoever was asked before, and can still compute, goes on: a new generation
+   * deals the lanes anew, but what is half computed is not computed twice.
+   * @param at the step of the members that are asked
+   */
+  #giveJobs(at: number): void {
+    const { era, giveJob, roster } = this.#context;
     const publish = this.#carrier();
-    for (const [worker, lanes] of this.#owed(dealt)) {
+    const able = new Set(roster.membersAt(at));
+    const missing = new Set(this.#step.missingLanes);
+    for (const [worker, lanes] of roster.lanesAt(at)) {
       for (const lane of lanes) {
+        const asked = this.#asked.get(lane);
+        const goesOn =
+          asked !== undefined && able.has(asked.worker) && (publish ?? asked.publish) === asked.publish;
+        if (goesOn || !missing.has(lane)) continue;
+        this.#asked.delete(lane); // so that it is last
+        this.#asked.set(lane, { worker, publish });
         giveJob(worker, { type: 'shard', era: era(), step: this.#step.step, lane, publish });
       }
     }
@@ -276,4 +287,8 @@ export class Exchange {
     this.#phase = phase;
     this.#context.enter(phase);
   }
+}
+
+function areSame(one: BlobRef, other: BlobRef | null): boolean {
+  return one.name === other?.name && one.at === other.at;
 }

@@ -20,6 +20,8 @@ export interface FleetOptions {
   line: (text: string) => void;
   /** A process ended; `worker` is the id by which it last went, or null when it had none yet. */
   exited: (worker: string | null, reason: string) => void;
+  /** Nobody can join at the moment, and it is no worker's fault: Redis is away. */
+  nobodyCanJoin: () => boolean;
   /** A worker ended again and again before it could join: its last words. */
   hopeless: (lastWords: string) => void;
 }
@@ -131,12 +133,14 @@ export class Fleet {
     if (this.#stopping) return;
     this.#options.exited(worker, `its process ended (${how})`);
     if (post.retired) return;
-    if (!post.joined) post.failures++;
-    if (post.failures >= limits.failures) {
+    const excused = this.#options.nobodyCanJoin();
+    if (!post.joined && !excused) post.failures++;
+    if (!excused && post.failures >= limits.failures) {
       const words = post.lastWords.join(' ').replace(/^error: /, '') || how;
       return this.#options.hopeless(words);
     }
-    const pause = !post.joined ? limits.backOff * 2 ** post.failures : limits.backOff;
+    const doublings = post.joined ? 0 : excused ? limits.failures : post.failures;
+    const pause = limits.backOff * 2 ** doublings;
     setTimeout(() => this.#spawn(post), pause);
   }
 }

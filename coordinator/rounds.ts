@@ -54,8 +54,10 @@ export class Rounds {
       const { step } = round;
       state.finishedRound = step;
       state.round = null;
-      state.snapshots.want(); // `best` names a checkpoint of a validated step
-      if (job === 'validate') state.act({ type: 'validated', step, summary: summarize(round.results) });
+      if (job === 'validate') {
+        state.snapshots.wantAgain(step); // the checkpoint tells how the validation went
+        state.act({ type: 'validated', step, summary: summarize(round.results) });
+      } else state.snapshots.want();
       return this.#rest();
     }
     for (const { batch, worker } of round.deal(state.roster.members)) {

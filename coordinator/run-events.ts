@@ -58,8 +58,8 @@ export type RunEvent =
   | { type: 'stop'; reason: string }
   /** A worker is to leave when the state lies still next. */
   | { type: 'drain'; worker: string }
-  /** Redis is not the one it was. */
-  | { type: 'redis-replaced' };
+  /** Redis is not the one it was: it holds nothing, or what it had saved a while ago. */
+  | { type: 'redis-replaced'; empty: boolean };
 
 export type RunAction =
   | { type: 'send'; body: DownBody }

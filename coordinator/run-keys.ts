@@ -51,12 +51,22 @@ export class RunKeys {
     return (await this.#redis.eval(introduceScript, keys.length, ...keys, ...values)) === 1;
   }
 
-  /** The term of the last coordinator (0: not known), and the era that stands there (null: none). */
-  async look(): Promise<{ term: number; era: Era | null }> {
+  /**
+   * The term of the last coordinator (0: not known), the era that stands there (null: none), and the server's own id, which
+   * is another one after each of its starts (null: it does not tell).
+   */
+  async look(): Promise<{ term: number; era: Era | null; server: string | null }> {
     const { run } = this.#config;
-    const [term, era] = await this.#redis.mget(names.term(run), names.era(run));
+    const [[term, era], info] = await Promise.all([
+      this.#redis.mget(names.term(run), names.era(run)),
+      this.#redis.info('server'),
+    ]);
     const parsed = eraSchema.safeParse(parseJson(era ?? ''));
-    return { term: Number(term ?? 0) || 0, era: parsed.success ? parsed.data : null };
+    return {
+      term: Number(term ?? 0) || 0,
+      era: parsed.success ? parsed.data : null,
+      server: /^run_id:(\w+)/m.exec(info)?.[1] ?? null,
+    };
   }
 
   /** Removes everything of former terms. */

@@ -60,6 +60,7 @@ export class Run {
       enter: (phase) => state.enter(phase),
       warn: (sentence) => state.log('warn', sentence),
       fail: (failure) => state.fail(failure),
+      deleteBlobs: (refs) => state.deleteBlobs(refs),
       decided: () => this.#goAhead(),
       committed: (metrics) => this.#commit(metrics),
     };
@@ -141,7 +142,7 @@ export class Run {
         this.#departures.drain(event.worker);
         break;
       case 'redis-replaced':
-        this.#rollCall.begin('Redis came back empty');
+        this.#rollCall.begin(event.empty ? 'Redis came back empty' : 'Redis was started again');
         break;
     }
     return this.#state.flush();
@@ -335,17 +336,19 @@ export class Run {
 
   #loaded(worker: WorkerRecord, step: number): void {
     const state = this.#state;
-    if (worker.status !== 'loading' || step !== state.step || state.phase !== 'loading') return;
+    if (worker.status !== 'loading' || step !== state.step) return;
+    if (state.phase !== 'loading' && state.phase !== 'serving') return;
     worker.status = 'member';
     worker.step = step;
-    if (this.#roster.with('loading').length === 0) this.#rest();
+    if (state.phase === 'loading' && this.#roster.with('loading').length === 0) this.#rest();
   }
 
   #snapshotMissing(worker: WorkerRecord, step: number): void {
     const state = this.#state;
-    if (state.snapshots.published?.step !== step || worker.status !== 'loading') return;
+    if (worker.status !== 'loading' || step !== state.step) return;
+    worker.status = 'newcomer'; // told by several, when their server died: it is served again once
+    if (state.snapshots.published === null) return;
     state.snapshots.vanished();
-    worker.status = 'newcomer';
     this.#rest();
   }
 

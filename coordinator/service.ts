@@ -249,6 +249,7 @@ async function conductRun<R>(
       [faultMarkerVariable]: folder.faultMarkerPath,
     }),
     line: ofWorker,
+    nobodyCanJoin: () => outages.sentence !== null,
     exited: (worker, reason) => {
       if (worker !== null) conductor.tell({ type: 'exited', worker, reason });
     },

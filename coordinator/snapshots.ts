@@ -53,6 +53,12 @@ export class Snapshots {
     this.#wanted = true;
   }
 
+  /** A checkpoint of `step` is wanted although there may be one: it lacks what is known by now. */
+  wantAgain(step: number): void {
+    if (this.#savedStep === step) this.#savedStep = -1;
+    this.#wanted = true;
+  }
+
   /** Is something being written? One after the other. */
   get busy(): boolean {
     return this.#saving !== null;

@@ -52,7 +52,6 @@ export class TrainingOutput implements RunOutput {
     const { checkpoints, initialState, folder, watch } = this.#parts;
     const checkpoint =
       this.#restorePath === null ? await checkpoints.readLatest() : await checkpoints.read(this.#restorePath);
-    this.#restorePath = null;
     const { step, body } = checkpoint ?? (await initialState());
     await this.#metrics?.close();
     this.#metrics = await folder.openMetrics(step);
@@ -85,6 +84,7 @@ export class TrainingOutput implements RunOutput {
       });
       faults.at('checkpoint-written', step);
       this.#diskError = null;
+      this.#restorePath = null; // from now on the latest checkpoint is one of the way that was chosen
       this.#lastSave = performance.now();
       log.info({ file: record.file, sha256: record.sha256 }, 'Wrote a checkpoint.');
       watch.saved(record);

@@ -229,7 +229,8 @@ export const names = {
   queue: (run: string, worker: string) => `${run}-${worker}`,
   queuePrefix: (run: string) => `cornet:${run}:queue`,
   blob: (run: string) => `cornet:${run}:blob`,
-  vector: (era: Era, step: number, lane: number) => `vector:${era.term}:${step}:${lane}`,
+  vector: (era: Era, step: number, lane: number, worker: string) =>
+    `vector:${era.term}:${step}:${lane}:${worker}`,
   slice: (era: Era, step: number, generation: number, worker: string) =>
     `slice:${era.term}:${step}:${generation}:${worker}`,
   features: (era: Era, batch: number, worker: string) => `features:${era.term}:${batch}:${worker}`,

@@ -97,6 +97,7 @@ export class WorkerShell {
       else beat().catch((error) => this.#crash(error));
     }, timeouts.beat);
     const outcome = await left;
+    this.#crashed = true; // what is given up now fails, and that is nobody's fault
     clearInterval(heart);
     reader.close();
     // Redis may be away for good.
@@ -263,7 +264,8 @@ export class WorkerShell {
   async #publish(ticket: Ticket, lane: number, carrier: CarrierName): Promise<BlobRef | null> {
     const bytes = await this.#onEngine(ticket, (engine) => engine.call('vectorBytes', [lane]));
     if (bytes === null) return null;
-    return this.#blobs.put(names.vector(this.#parts.member.era, ticket.step, lane), bytes, carrier);
+    const { era, id } = this.#parts.member;
+    return this.#blobs.put(names.vector(era, ticket.step, lane, id), bytes, carrier);
   }
 
   /** The vector of a lane, if the engine has computed it for this very state. */

@@ -203,7 +203,7 @@ class Site {
     switch (action.type) {
       case 'compute': {
         const { ticket, lane, token } = action;
-        const ref = blob(names.vector(era, ticket.step, lane));
+        const ref = blob(names.vector(era, ticket.step, lane, member.id));
         return { type: 'computed', ticket, lane, result, ref, token };
       }
       case 'fetch-vectors':

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { Redis } from 'ioredis';
-import { timeouts } from '../../shared/defaults.ts';
+import { fleet, timeouts } from '../../shared/defaults.ts';
 import { downMessage, names, upMessage } from '../../shared/protocol.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import {
@@ -19,6 +19,7 @@ import {
   trainedSteps,
   until,
 } from '../helpers/run.ts';
+import { temporaryFolder } from '../helpers/temporary.ts';
 
 const lanes = ['--lanes', '4'];
 const everyStep = Array.from({ length: tinySteps }, (_, i) => i + 1);
@@ -170,6 +171,41 @@ test.serial('a private redis-server that dies is started again, and the run goes
   t.regex(run.stdout, /Redis came back empty: everybody reports the step it holds\./);
   t.notRegex(run.stdout, /is dropped/);
 });
+
+test.serial('a Redis that comes back with what it had saved a while ago stops nobody', async (t) => {
+  const redis = await TestRedis.start(t, ['--save', '3600', '1', '--dir', temporaryFolder(t)]);
+  const played = play(t, 2, { CORNET_REDIS_URL: redis.url });
+  const { output, run } = played;
+  await run.untilStep(output, 3);
+  const client = new Redis(redis.socket);
+  await client.save();
+  client.disconnect();
+  await run.untilStep(output, 6);
+  await redis.kill();
+  await run.until('it is away', () => /Redis at unix:\S+ is away/.test(run.stdout));
+  await redis.start();
+  await assertSame(t, played);
+  t.regex(run.stdout, /Redis was started again: everybody reports the step it holds\./);
+  t.notRegex(run.stdout, /is dropped/);
+});
+
+test.serial(
+  'a local worker that dies while Redis is away for long is replaced when it is back',
+  async (t) => {
+    const redis = await TestRedis.start(t);
+    const played = play(t, 2, { CORNET_REDIS_URL: redis.url });
+    const { stage, output, run } = played;
+    await run.untilStep(output, 3);
+    await redis.kill();
+    await run.until('it is away', () => /Redis at unix:\S+ is away/.test(run.stdout));
+    process.kill(stage.processes('worker/main.js')[0]!, 'SIGKILL');
+    // Its successors find no Redis, and end: more often than a worker may that cannot work at all.
+    await sleep(fleet.backOff * 2 ** (fleet.failures + 1) + timeouts.member);
+    await redis.start();
+    await assertSame(t, played);
+    t.regex(run.stdout, /is dropped: its process ended \(killed by SIGKILL\)/);
+  },
+);
 
 test.serial(
   'Redis is killed and comes back empty, then stands still for longer than the member timeout',

@@ -150,7 +150,7 @@ export class CoordinatorProcess {
         this.incarnation = redis.incarnation;
         this.position = 0;
         redis.up = [];
-        this.event({ type: 'redis-replaced' });
+        this.event({ type: 'redis-replaced', empty: true });
       });
     } else if (this.position < redis.up.length) {
       moves.push(() => {

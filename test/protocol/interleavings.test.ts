@@ -52,6 +52,16 @@ test('two thousand random interleavings of read-outs store every row once and fo
   }
 });
 
+test('when a worker dies, only its own shards are given out again', (t) => {
+  const lanes = 3;
+  for (let seed = 0; seed < Math.ceil(worlds / 5); seed++) {
+    const world = new World({ seed, lanes, steps: 8, fleet: 3, faults: 1, kinds: ['kill'] });
+    world.play();
+    const again = [...world.given].filter(([, times]) => times > 1).map(([shard]) => shard.split(',')[0]);
+    t.is(new Set(again).size, again.length, `world ${seed}: two shards of one step`);
+  }
+});
+
 test('in no interleaving does a worker that is asked to leave have a shard computed twice', (t) => {
   let drained = 0;
   for (let seed = 0; seed < Math.ceil(worlds / 5); seed++) {

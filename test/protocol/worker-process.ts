@@ -70,7 +70,8 @@ export class WorkerProcess {
           let ref: BlobRef | null = null;
           if (this.member.valid(ticket)) {
             const vector = vectorOf(this.state!, lane);
-            if (publish) ref = carriers.put(`vector:${ticket.step}:${lane}`, vector, publish, this);
+            if (publish)
+              ref = carriers.put(`vector:${ticket.step}:${lane}:${this.member.id}`, vector, publish, this);
           }
           const result = { loss: 1, top1: 0, top5: 0, count: 1 };
           this.io.push(() => this.event({ type: 'computed', ticket, lane, result, ref, token }));

@@ -47,7 +47,7 @@ class Computing {
   }
 }
 
-test('workers that fall silent together make one new generation, and each lane is given out once', (t) => {
+test('workers that fall silent together make one new generation, and each of their lanes is given out once', (t) => {
   const lanes = 64;
   const computing = new Computing(lanes);
   const staying = computing.workers.slice(0, lanes / 2);
@@ -61,7 +61,7 @@ test('workers that fall silent together make one new generation, and each lane i
   const given = actions.filter((action) => action.type === 'job');
   t.deepEqual(
     given.map(({ job }) => job.type === 'shard' && job.lane).sort((a, b) => Number(a) - Number(b)),
-    Array.from({ length: lanes }, (_, lane) => lane),
+    Array.from({ length: lanes / 2 }, (_, i) => lanes / 2 + i),
   );
   t.deepEqual([...new Set(given.map(({ worker }) => worker))].sort(), [...staying].sort());
   const [members, ...others] = actions.filter((action) => action.type === 'send').map(({ body }) => body);
@@ -121,4 +121,44 @@ test('a worker that dies at a shard given ahead counts, although its last update
     const end = actions.find((action) => action.type === 'finish');
     t.is(end?.outcome === 'failed' ? end.failure.code : null, death < 3 ? null : 'POISON_SHARD');
   }
+});
+
+test('newcomers whose snapshot died with its server are served again together', (t) => {
+  const computing = new Computing(2);
+  const [a, d] = computing.workers as [string, string];
+  const { run } = computing;
+  const at = (worker: string) => ({ bytes: 1, digest: '1', at: `unix:@cornet-${worker}` });
+  for (const worker of ['b', 'c']) computing.say(worker, hello);
+  for (const [lane, worker] of [a, d].entries()) {
+    const vector = { type: 'vector', step: 0, lane, loss: 1, top1: 0, top5: 0, count: 1 } as const;
+    computing.say(worker, { ...vector, ref: { name: `vector-${lane}`, ...at(worker) } });
+  }
+  const { generation } = run;
+  for (const worker of [a, d]) {
+    computing.say(worker, {
+      type: 'slice',
+      step: 0,
+      generation,
+      ref: { name: 'slice', ...at(worker) },
+      bad: null,
+    });
+  }
+  for (const worker of [a, d]) computing.say(worker, { type: 'applied', step: 1 });
+  computing.say(a, { type: 'served', step: 1, ref: { name: 'snapshot', ...at(a) } });
+  t.is(run.phase, 'loading');
+  run.handle({ type: 'exited', worker: a, reason: 'killed' });
+  const missing = {
+    type: 'missing',
+    what: 'snapshot',
+    step: 1,
+    generation: run.generation,
+    lane: null,
+  } as const;
+  computing.say('b', missing);
+  computing.say('c', missing);
+  const actions = computing.say(d, { type: 'served', step: 1, ref: { name: 'snapshot', ...at(d) } });
+  const loads = actions.flatMap((action) =>
+    action.type === 'send' && action.body.type === 'load' ? [action.body.workers] : [],
+  );
+  t.deepEqual(loads, [['b', 'c']]);
 });

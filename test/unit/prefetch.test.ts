@@ -260,6 +260,24 @@ test('an unreadable image that may be skipped is replaced by the one before it i
   await t.throwsAsync(loaderOf(index, { skipUnreadable: true }).get(0, 0), { code: 'IMAGE_UNREADABLE' });
 });
 
+test('memory that comes back serves again, also after the short shards of an epoch', async (t) => {
+  const index = await dataset(t);
+  const lanes = [0, 1, 2];
+  const [steps, epochs] = [3, 6]; // two with shards of three images, and one with shards of two
+  const loader = loaderOf(index, { steps: epochs * steps });
+  const seen = new Set<ArrayBuffer>();
+  for (let step = 0; step < epochs * steps; step++) {
+    loader.serve(lanes, step);
+    for (const lane of lanes) {
+      const { images } = await loader.get(step, lane);
+      seen.add(images.buffer);
+      loader.reuse(images);
+    }
+  }
+  const sizes = 2;
+  t.true(seen.size <= epochs * sizes * lanes.length, `${seen.size} buffers`);
+});
+
 test('only damage that was there when the data set was indexed may be skipped: other hosts have it, too', async (t) => {
   const index = await dataset(t);
   const { samples } = new Schedule({ seed: 5, trainSize: 24, batchSize: 9, lanes: 3 }).shard(0, 0);

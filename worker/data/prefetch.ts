@@ -128,7 +128,9 @@ export class ShardLoader {
    * with every shard makes V8 collect its garbage every few steps.
    */
   reuse(images: Uint8Array<ArrayBuffer>): void {
-    if (this.#spare.length < this.#shards.prefetchShards) this.#spare.push(images);
+    this.#spare.push(images);
+    // The oldest goes: it may be of an epoch's short last shard, which nothing fits until the next epoch's end.
+    if (this.#spare.length > Math.max(this.#shards.prefetchShards, this.#lanes.length)) this.#spare.shift();
   }
 
   /**
