@@ -46,6 +46,8 @@ export class Exchange {
   #missing = 0;
   /** The generation whose only member was told to reduce as soon as it has computed. */
   #toldAlone: number | null = null;
+  /** Its slice, if that came before it had said again what vectors it holds. */
+  #earlySlice: (() => void) | null = null;
 
   constructor(step: number, context: ExchangeContext) {
     this.#context = context;
@@ -109,6 +111,10 @@ export class Exchange {
   slice(worker: WorkerRecord, message: UpMessage & { type: 'slice' }): void {
     const { roster, plan, describeShard, fail, send } = this.#context;
     const { step, generation, bad, ref } = message;
+    if (this.#phase === 'computing' && this.#toldAlone === generation) {
+      this.#earlySlice = () => this.slice(worker, message);
+      return;
+    }
     if (this.#phase !== 'reducing' || step !== this.#step.step || generation !== roster.generation) return;
     if (bad !== null) {
       const shards = this.#step.shares.map(({ lane }) => describeShard(step, lane)).join('; ');
@@ -257,7 +263,9 @@ export class Exchange {
     const participants = this.#behind().slice(0, this.#step.shares.length);
     this.#step.startReduce(participants);
     this.#enter('reducing');
-    if (this.#toldAlone !== roster.generation) this.#sendReduce(participants, this.#step.vectors);
+    if (this.#toldAlone !== roster.generation) return this.#sendReduce(participants, this.#step.vectors);
+    this.#earlySlice?.();
+    this.#earlySlice = null;
   }
 
   #sendReduce(participants: string[], vectors: (DownBody & { type: 'reduce' })['vectors']): void {

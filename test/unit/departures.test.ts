@@ -17,9 +17,9 @@ class Computing {
   readonly workers: string[];
   readonly #said = new Map<string, number>();
 
-  constructor(lanes: number) {
-    this.workers = Array.from({ length: lanes }, (_, i) => `worker-${i}`);
-    const shares = this.workers.map((_, lane) => ({ lane, weight: 1 / lanes, count: 1 }));
+  constructor(lanes: number, workers = lanes) {
+    this.workers = Array.from({ length: workers }, (_, i) => `worker-${i}`);
+    const shares = Array.from({ length: lanes }, (_, lane) => ({ lane, weight: 1 / lanes, count: 1 }));
     this.run = new Run({
       plan: {
         ...{ lanes, deterministic: true, totalSteps: 2, shares: () => shares, learningRate: () => 0.1 },
@@ -29,7 +29,7 @@ class Computing {
       limits: timeouts,
       era,
       common: { version: '1', fingerprint: 'data', place: 'here', numerics: null },
-      fleetSize: lanes,
+      fleetSize: workers,
       describeShard: String,
       describeBatch: String,
     });
@@ -161,4 +161,19 @@ test('newcomers whose snapshot died with its server are served again together', 
     action.type === 'send' && action.body.type === 'load' ? [action.body.workers] : [],
   );
   t.deepEqual(loads, [['b', 'c']]);
+});
+
+test('whoever is alone may reduce before it has said again what it computed before Redis was lost', (t) => {
+  const computing = new Computing(2, 1);
+  const [alone] = computing.workers as [string];
+  const vector = (lane: number): UpBody => ({
+    ...{ type: 'vector', step: 0, lane, ref: null, loss: 1, top1: 0, top5: 0, count: 1 },
+  });
+  computing.say(alone, vector(0));
+  const { generation } = computing.run;
+  t.deepEqual(computing.say(alone, { type: 'slice', step: 0, generation, ref: null, bad: null }), []);
+  const sent = computing
+    .say(alone, vector(1))
+    .flatMap((action) => (action.type === 'send' ? [action.body.type] : []));
+  t.deepEqual(sent, ['apply']);
 });
