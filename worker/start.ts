@@ -175,9 +175,9 @@ function openEngine(config: AnyConfig, device: string, threads: number): EngineC
   });
 }
 
-/** A coordinator collects JSON lines; somebody who started the worker by hand reads sentences. */
+/** On a terminal somebody reads sentences; a coordinator, or whatever collects logs, gets JSON lines. */
 function openLog(device: string): Logger {
-  if (process.send !== undefined) return pino({ base: { pid: process.pid, device } });
+  if (!process.stdout.isTTY) return pino({ base: { pid: process.pid, device } });
   const write = (line: string) => {
     const { msg, reason } = JSON.parse(line) as { msg: string; reason?: string };
     process.stdout.write(`${msg}${reason === undefined ? '' : ` (${reason})`}\n`);
