@@ -54,10 +54,9 @@ export class Rounds {
       const { step } = round;
       state.finishedRound = step;
       state.round = null;
-      if (job === 'validate') {
-        state.snapshots.wantAgain(step); // the checkpoint tells how the validation went
-        state.act({ type: 'validated', step, summary: summarize(round.results) });
-      } else state.snapshots.want();
+      // The checkpoint of a training tells how the validation went.
+      if (state.plan.totalSteps > 0) state.snapshots.wantAgain(step);
+      if (job === 'validate') state.act({ type: 'validated', step, summary: summarize(round.results) });
       return this.#rest();
     }
     for (const { batch, worker } of round.deal(state.roster.members)) {
