@@ -66,7 +66,7 @@ libtensorflow_wheel() {
     kind=cpu size='about 270 MB'
     [[ $(uname -m) != x86_64 ]] || package='tensorflow-cpu'
   fi
-  has_pip || { (install_packages python3-pip) && has_pip; } || fail "pip, with which the wheel is downloaded, is missing."
+  get_pip || fail "pip, with which the wheel is downloaded, is missing."
   keep_libtensorflow "$tensorflow_version+$kind" \
     "Downloading libtensorflow, the pip wheel of $package $tensorflow_version ($size)" "unpack_tensorflow_$kind"
   libtensorflow+=/tensorflow

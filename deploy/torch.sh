@@ -42,6 +42,8 @@ has_pip() {
   return 1
 }
 
+get_pip() { has_pip || { (install_packages python3-pip) && has_pip; }; }
+
 # Nothing of Python is needed later: only the headers and libraries are unpacked.
 unpack_cpu_wheel() {
   "$python" -m pip download --no-deps --no-cache-dir --only-binary :all: --retries 2 --dest "$1" \
@@ -93,8 +95,7 @@ from_wheel() {
   why="the pip wheel of torch $1 could not be had before; '$me --libtorch wheel' tries again"
   ! failed_before "$folder.failed" || return 1
   why="pip, with which the wheel is downloaded, is missing"
-  has_pip || (install_packages python3-pip) || { failed=''; return 1; }
-  has_pip || return 1
+  get_pip || { failed=''; return 1; }
   why="the pip wheel of torch $1 cannot be had (see $log)"
   echo "Downloading libtorch, the pip wheel of torch $1 ($2) ..."
   rm -rf "$folder" "$folder.part"

@@ -39,8 +39,10 @@ export const resultOptions = z.strictObject({
 });
 export type ResultOptions = z.infer<typeof resultOptions>;
 
-/** The workers that the coordinator starts on its own host: all on one kind of device. */
-const localWorkers = z.strictObject({ device: z.enum(['cpu', 'cuda']), count });
+/** The workers that the coordinator starts on its own host: all on one kind of device. Early runs did not note them. */
+const localWorkers = z
+  .strictObject({ device: z.enum(['cpu', 'cuda']), count })
+  .default({ device: 'cpu', count: 1 });
 export type LocalWorkers = z.infer<typeof localWorkers>;
 
 /** What may change from resume to resume: the weights do not depend on it. */

@@ -83,6 +83,26 @@ test.serial(
   },
 );
 
+test.serial(
+  'a resume from an earlier checkpoint stays on its way when all workers die before the next one',
+  async (t) => {
+    const stage = new Stage(t);
+    const output = join(stage.folder, 'run');
+    const often = ['--save-model-epochs', '0.5', '--cpu-workers', '1'];
+    const whole = stage.start('coordinator', [...tinyRun(shared.images), ...often, '-o', output]);
+    t.is(await whole.ended, 0, whole.stderr);
+
+    const earlier = join(output, 'checkpoints', 'step-00000004.safetensors');
+    const seldom = ['--save-model-epochs', '100', '--save-val-epochs', '100', '--save-model-secs', '3600'];
+    const argv = ['start', '--resume', '--restore-path', earlier, ...seldom, '-o', output];
+    const again = stage.start('coordinator', argv, { CORNET_FAULT: 'computing@6' });
+    t.is(await again.ended, 0, again.stderr);
+    t.regex(again.stdout, /No worker is left: going back to the last checkpoint/);
+    t.deepEqual(trainedSteps(output), everyStep);
+    t.true(checkpoint(output, tinySteps).equals(shared.expected.weights));
+  },
+);
+
 test.serial('one worker, other decode threads and other save intervals change no byte', async (t) => {
   const stage = new Stage(t);
   const output = join(stage.folder, 'run');

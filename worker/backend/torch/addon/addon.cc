@@ -14,7 +14,6 @@
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/version.h>
 
-#include <cstring>
 #include <functional>
 #include <memory>
 #include <numeric>

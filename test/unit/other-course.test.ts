@@ -1,0 +1,21 @@
+import test from 'ava';
+import { otherCourse } from '../../coordinator/starting-point.ts';
+import type { RunConfig } from '../../shared/run-config.ts';
+
+const result = {
+  ...{ batchSize: 256, learningRate: 0.1, stepSize: 10, momentum: 0.9, weightDecay: 1e-4, trainImages: 1000 },
+} as RunConfig['result'];
+const config = { result } as RunConfig;
+
+test('going on from a checkpoint with other options of the schedule is said with both values', (t) => {
+  const identity = JSON.stringify({
+    result: { ...result, batchSize: 64, learningRate: 0.01 },
+    numerics: null,
+  });
+  t.regex(otherCourse(identity, config)!, /made with --batch-size 64 \(now 256\), --lr 0\.01 \(now 0\.1\):/);
+});
+
+test('nothing is said where the options are the same, or the file does not tell them', (t) => {
+  t.is(otherCourse(JSON.stringify({ result, numerics: null }), config), null);
+  t.is(otherCourse(null, config), null);
+});
