@@ -13,7 +13,7 @@ const now = () => performance.now();
 const numerics = { backend: 'torch', version: '0', device: 'cpu', processor: 'a CPU', threads: 1 };
 const report = {
   ...{ loss: 1, top1: 0, top5: 0, count: 8, classes: [] },
-  seconds: { upload: 0.001, forward: 0.1, backward: 0.2 },
+  seconds: { upload: 0.001, forward: 0.1, backward: 0.2, queued: 0.3 },
 };
 const phases: readonly StepPhase[] = [
   'data',

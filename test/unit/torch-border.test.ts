@@ -122,16 +122,16 @@ test.serial('a scope gives back all but its result, also when its body throws', 
   t.is(addon.tensorCount(), before);
 });
 
-test.serial('bytes that were staged may be overwritten at once', (t) => {
+test.serial('bytes that were uploaded may be overwritten at once', (t) => {
   const bytes = Uint8Array.of(1, 2, 3, 4);
-  const staged = addon.stage(bytes, dtypes.uint8, [2, 2], 'cpu');
+  const tensor = addon.upload(bytes, dtypes.uint8, [2, 2], 'cpu');
   bytes.fill(9);
-  t.deepEqual(addon.shape(staged), [2, 2]);
+  t.deepEqual(addon.shape(tensor), [2, 2]);
   const values = new Uint8Array(4);
-  addon.download(staged, values);
+  addon.download(tensor, values);
   t.deepEqual([...values], [1, 2, 3, 4]);
-  t.throws(() => addon.stage(bytes, dtypes.uint8, [3], 'cpu'), { message: /do not fill the shape/ });
-  addon.release([staged]);
+  t.throws(() => addon.upload(bytes, dtypes.uint8, [3], 'cpu'), { message: /do not fill the shape/ });
+  addon.release([tensor]);
 });
 
 test.serial('what is fetched has the values of that moment, and is there after the tensor is gone', (t) => {
@@ -143,6 +143,7 @@ test.serial('what is fetched has the values of that moment, and is there after t
   t.throws(() => fetched(new Uint8Array(4)), { message: /another length/ });
   fetched(new Uint8Array(values.buffer));
   t.deepEqual([...values], [1, 2, 3]);
+  t.throws(() => fetched(new Uint8Array(values.buffer)), { message: /read once/ });
 });
 
 test.serial('memory that cannot be had is an error of its own', (t) => {

@@ -19,7 +19,7 @@ import { tapName } from '../../shared/models/trace.ts';
 import type { BackendName, Precision } from '../../shared/run-config.ts';
 import { type StateLayout, stateLayout } from '../../shared/state-layout.ts';
 import { type VectorLayout, vectorLayout } from '../../shared/vector-layout.ts';
-import type { Backend, Numerics, StagedImages } from '../backend/backend.ts';
+import type { Backend, MemoryFormat, Numerics, StagedImages } from '../backend/backend.ts';
 import { memoryFormatOf } from '../backend/memory-format.ts';
 import { openBackend } from '../backend/open-backend.ts';
 import { fitting } from './fitting.ts';
@@ -42,6 +42,8 @@ export interface EngineOptions {
   readonly precision: Precision;
   /** Only kernels that give the same bits every time. */
   readonly deterministic: boolean;
+  /** Default: what is the fastest for the model, the device and the precision. It changes the bits: for benchmarks. */
+  readonly memoryFormat?: MemoryFormat;
   readonly momentum: number;
   readonly weightDecay: number;
 }
@@ -54,6 +56,8 @@ export interface ShardSeconds {
   readonly upload: number;
   readonly forward: number;
   readonly backward: number;
+  /** From the beginning until all was queued. */
+  readonly queued: number;
 }
 
 /** Tensors alive and their bytes; memory of the card, null on the CPU. */
@@ -83,7 +87,7 @@ export class Engine {
   readonly #reduction: Reduction<Tensor>;
   readonly #staging: Staging<Tensor>;
   #step: number | null = null;
-  #shardSeconds: ShardSeconds = { upload: 0, forward: 0, backward: 0 };
+  #shardSeconds: ShardSeconds = { upload: 0, forward: 0, backward: 0, queued: 0 };
   readonly #now: () => number;
 
   /**
@@ -99,7 +103,7 @@ export class Engine {
     this.#vectorLayout = vectorLayout(this.#model, options.imageSize);
     this.#backend = openBackend(options.backend, options.device, {
       ...options,
-      memoryFormat: memoryFormatOf(options),
+      memoryFormat: options.memoryFormat ?? memoryFormatOf(options),
     });
     this.#state = new ModelState(this.#backend, this.#model, this.#vectorLayout);
     this.#reduction = new Reduction(this.#backend, this.#vectorLayout);
@@ -318,6 +322,7 @@ export class Engine {
     const begun = this.#now();
     let uploaded = begun;
     let passed = begun;
+    let queued = begun;
     const { entries, gradients: gradientEnd } = this.#vectorLayout;
     let scores: Scores | null = null;
     const vector = backend.scope(() => {
@@ -345,6 +350,7 @@ export class Engine {
         assert(gradient, `${name} received no gradient`);
         backend.copy(backend.window(vector, begin, shape), gradient);
       }
+      queued = this.#now();
       scores = { ...scoreLogits(logits(), labels), loss: loss() };
       return vector;
     });
@@ -353,6 +359,7 @@ export class Engine {
       upload: (uploaded - begun) / 1000,
       forward: (passed - uploaded) / 1000,
       backward: (this.#now() - passed) / 1000,
+      queued: (queued - begun) / 1000,
     };
     return { vector, scores };
   }

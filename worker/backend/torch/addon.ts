@@ -23,16 +23,14 @@ export interface TorchAddon {
    * @throws CornetError TENSOR_OPERATION with libtorch's words when the operator itself refuses, DEVICE_MEMORY
    */
   call(name: string, overload: string, args: readonly Argument[]): Result;
-  /** A contiguous tensor with a copy of the bytes. */
-  upload(bytes: Uint8Array, dtype: Dtype, shape: readonly number[], device: string): Handle;
   /**
-   * The same; on a card the bytes travel through pinned memory beside the computation, and whatever is computed from now
-   * on waits for them.
+   * A contiguous tensor with a copy of the bytes. To a card they travel through pinned memory beside the computation, and
+   * whatever is computed from now on waits for them.
    */
-  stage(bytes: Uint8Array, dtype: Dtype, shape: readonly number[], device: string): Handle;
+  upload(bytes: Uint8Array, dtype: Dtype, shape: readonly number[], device: string): Handle;
   /** Copies the elements, in row-major order of the logical shape, into `target`. */
   download(tensor: Handle, target: Uint8Array): void;
-  /** The same in two parts: what is computed after the first is not waited for by the second. */
+  /** The same in two parts: what is computed after the first is not waited for by the second, which may be called once. */
   fetch(tensor: Handle): (target: Uint8Array) => void;
   release(tensors: readonly Handle[]): void;
   shape(tensor: Handle): number[];

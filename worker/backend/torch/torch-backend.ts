@@ -98,23 +98,23 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
   upload(values: Float32Array, shape: readonly number[]): TorchTensor {
     const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
     return this.scope(() => {
-      const tensor = this.adopt(this.addon.upload(bytes, dtypes.float32, shape, this.device));
+      const tensor = this.#upload(bytes, dtypes.float32, shape);
       return shape.length === 4 ? this.#inFormat(tensor) : tensor;
     });
   }
 
   uploadFlat(bytes: Uint8Array): TorchTensor {
-    return this.adopt(this.addon.upload(bytes, dtypes.float32, [bytes.byteLength / 4], this.device));
+    return this.#upload(bytes, dtypes.float32, [bytes.byteLength / 4]);
   }
 
   uploadLabels(labels: Int32Array): TorchTensor {
     const wide = BigInt64Array.from(labels, BigInt);
-    return this.#stage(new Uint8Array(wide.buffer), dtypes.int64, [labels.length]);
+    return this.#upload(new Uint8Array(wide.buffer), dtypes.int64, [labels.length]);
   }
 
   stageImages(bytes: Uint8Array, count: number, size: number): StagedImages<TorchTensor> {
     const rows = [count * size, size * 3];
-    const raw = new TorchTensor(this.addon, this.addon.stage(bytes, dtypes.uint8, rows, this.device));
+    const raw = new TorchTensor(this.addon, this.addon.upload(bytes, dtypes.uint8, rows, this.device));
     return {
       normalized: () => this.#normalized(raw, count, size),
       release: () => this.release(raw),
@@ -126,7 +126,7 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
       // Repeated for a row of pixels: a broadcast over long rows is quick, one over three channels is not.
       const row = (channels: readonly number[]) => {
         const values = Float32Array.from({ length: size * 3 }, (_, i) => channels[i % 3]!);
-        return this.#stage(new Uint8Array(values.buffer), dtypes.float32, [size * 3]);
+        return this.#upload(new Uint8Array(values.buffer), dtypes.float32, [size * 3]);
       };
       const pixels = this.call('aten::to', 'dtype', raw, dtypes.float32);
       this.inPlace('aten::div_', 'Scalar', pixels, 255);
@@ -141,15 +141,14 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
     return this.call('aten::contiguous', '', images, memoryFormats[this.memoryFormat]);
   }
 
-  /** On a card, nothing that is being computed is waited for. */
-  #stage(bytes: Uint8Array, dtype: Dtype, shape: readonly number[]): TorchTensor {
-    return this.adopt(this.addon.stage(bytes, dtype, shape, this.device));
+  #upload(bytes: Uint8Array, dtype: Dtype, shape: readonly number[]): TorchTensor {
+    return this.adopt(this.addon.upload(bytes, dtype, shape, this.device));
   }
 
   download(tensor: TorchTensor): Float32Array {
     return this.scope(() => {
       const wide = this.call('aten::to', 'dtype', tensor, dtypes.float32);
-      const values = new Float32Array(tensor.shape.reduce((product, length) => product * length, 1));
+      const values = uninitialized(tensor.shape.reduce((product, length) => product * length, 1));
       this.addon.download(wide.handle, new Uint8Array(values.buffer));
       return values;
     });
@@ -236,7 +235,7 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
     const read = this.addon.fetch(tensor.handle);
     const length = tensor.shape.reduce((product, size) => product * size, 1);
     return () => {
-      const values = new Float32Array(length);
+      const values = uninitialized(length);
       read(new Uint8Array(values.buffer));
       return values;
     };
@@ -260,6 +259,11 @@ function deviceType(device: string): 'cpu' | 'cuda' {
     'DEVICE_UNAVAILABLE',
     `There is no device ${device}: it is cpu, or cuda:0, cuda:1, ….`,
   );
+}
+
+/** Memory that is about to be overwritten; in a buffer of its own, so that it can be transferred. */
+function uninitialized(length: number): Float32Array {
+  return new Float32Array(Buffer.allocUnsafeSlow(4 * length).buffer);
 }
 
 /** Version and a fingerprint of the build: two builds of one version do not compute the same bits. */

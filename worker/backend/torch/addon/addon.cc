@@ -123,11 +123,8 @@ Napi::Value call(const Napi::CallbackInfo& info) {
   return results;
 }
 
-using Send = at::Tensor (*)(const void*, at::IntArrayRef, at::ScalarType, c10::Device);
-
-// upload and stage(bytes, dtype, shape, device): see transfer.h.
-template <Send send>
-Napi::Value sendBytes(const Napi::CallbackInfo& info) {
+// upload(bytes, dtype, shape, device): see transfer.h.
+Napi::Value uploadBytes(const Napi::CallbackInfo& info) {
   const Napi::Uint8Array bytes = bytesArgument(info, 0);
   const auto dtype = static_cast<at::ScalarType>(intArgument(info[1]));
   const std::vector<int64_t> shape = intListArgument(info[2]);
@@ -136,7 +133,7 @@ Napi::Value sendBytes(const Napi::CallbackInfo& info) {
     throw BorderError("the bytes do not fill the shape");
   }
   const c10::Device device(stringArgument(info, 3));
-  return Napi::Number::New(info.Env(), instanceOf(info).tensors.add(send(bytes.Data(), shape, dtype, device)));
+  return Napi::Number::New(info.Env(), instanceOf(info).tensors.add(upload(bytes.Data(), shape, dtype, device)));
 }
 
 // download(tensor, target): the elements in row-major order of the logical shape.
@@ -148,13 +145,14 @@ Napi::Value downloadBytes(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// fetch(tensor): a function that copies into its argument what `download` would have at this moment.
+// fetch(tensor): a function that copies, once, into its argument what `download` would have at this moment.
 Napi::Value fetch(const Napi::CallbackInfo& info) {
   const auto arrival = std::make_shared<Arrival>(tensorArgument(info, 0));
   return Napi::Function::New(info.Env(), [arrival](const Napi::CallbackInfo& reading) {
     guard(reading.Env(), [&] {
       Napi::Uint8Array target = bytesArgument(reading, 0);
       if (target.ByteLength() != arrival->nbytes()) throw BorderError("the target has another length than the tensor");
+      if (arrival->wasRead()) throw BorderError("what was fetched can be read once");
       arrival->read(target.Data());  // on a card, what went wrong until now comes to light here
     });
   });
@@ -313,8 +311,7 @@ Napi::Value cudaDevice(const Napi::CallbackInfo& info) {
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new Instance());
   exports.Set("call", Napi::Function::New<guarded<call>>(env, "call"));
-  exports.Set("upload", Napi::Function::New<guarded<sendBytes<upload>>>(env, "upload"));
-  exports.Set("stage", Napi::Function::New<guarded<sendBytes<stage>>>(env, "stage"));
+  exports.Set("upload", Napi::Function::New<guarded<uploadBytes>>(env, "upload"));
   exports.Set("download", Napi::Function::New<guarded<downloadBytes>>(env, "download"));
   exports.Set("fetch", Napi::Function::New<guarded<fetch>>(env, "fetch"));
   exports.Set("release", Napi::Function::New<guarded<release>>(env, "release"));

@@ -2,23 +2,16 @@
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
-#include <c10/core/Event.h>
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
+#include <torch/version.h>
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 
 namespace cornet {
 namespace {
-
-// The stream beside that of the computation. One engine per process and thread, and one card per engine.
-c10::Stream sideStream(c10::Device device) {
-  thread_local std::optional<c10::Stream> kept;
-  if (!kept.has_value() || kept->device() != device) {
-    kept = c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device);
-  }
-  return *kept;
-}
 
 c10::Stream computingStream(c10::Device device) {
   return c10::impl::VirtualGuardImpl(device.type()).getStream(device);
@@ -31,59 +24,145 @@ void follow(const c10::Stream& waiting, const c10::Stream& working) {
   told.block(waiting);
 }
 
+void waitFor(const c10::Event& event, const c10::Stream& recordedOn) {
+#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 5)
+  event.synchronize();
+#else
+  if (!event.query()) recordedOn.synchronize();
+#endif
+}
+
+// With libtorch's threads: one does not fill the bus.
+void copyBytes(void* target, const void* source, int64_t bytes) {
+  at::from_blob(target, {bytes}, at::kByte).copy_(at::from_blob(const_cast<void*>(source), {bytes}, at::kByte));
+}
+
+// One way between memory and a card: a stream, and two slices of pinned memory that are used again and again. While
+// one is on the bus, the processor fills or empties the other.
+class Way {
+ public:
+  explicit Way(c10::Device device)
+      : stream_(c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device)),
+        events_{c10::Event(device.type()), c10::Event(device.type())} {
+    for (at::Tensor& slice : slices_) slice = at::empty({kSlice}, at::TensorOptions().dtype(at::kByte).pinned_memory(true));
+  }
+
+  const c10::Stream& stream() const { return stream_; }
+
+  // Returns when the bytes have been read; the last of them may still be on the bus.
+  void send(at::Tensor target, const void* bytes) {
+    const c10::StreamGuard beside(stream_);
+    forSlices(target.numel(), [&](size_t turn, int64_t begin, int64_t length) {
+      waitFor(events_[turn], stream_);
+      const at::Tensor slice = slices_[turn].narrow(0, 0, length);
+      copyBytes(slice.data_ptr(), static_cast<const char*>(bytes) + begin, length);
+      target.narrow(0, begin, length).copy_(slice, /*non_blocking=*/true);
+      events_[turn].record(stream_);
+    });
+  }
+
+  // Returns when all bytes are there.
+  void receive(const at::Tensor& source, void* bytes) {
+    const c10::StreamGuard beside(stream_);
+    int64_t emptied = 0;
+    const auto empty = [&](size_t turn, int64_t length) {
+      waitFor(events_[turn], stream_);
+      copyBytes(static_cast<char*>(bytes) + emptied, slices_[turn].data_ptr(), length);
+      emptied += length;
+    };
+    forSlices(source.numel(), [&](size_t turn, int64_t begin, int64_t length) {
+      slices_[turn].narrow(0, 0, length).copy_(source.narrow(0, begin, length), /*non_blocking=*/true);
+      events_[turn].record(stream_);
+      if (begin > 0) empty(1 - turn, kSlice);
+      if (begin + length == source.numel()) empty(turn, length);
+    });
+  }
+
+ private:
+  static constexpr int64_t kSlice = int64_t{8} << 20;
+
+  template <class Body>
+  static void forSlices(int64_t bytes, const Body& body) {
+    size_t turn = 0;
+    for (int64_t begin = 0; begin < bytes; begin += kSlice, turn = 1 - turn) {
+      body(turn, begin, std::min(kSlice, bytes - begin));
+    }
+  }
+
+  c10::Stream stream_;
+  std::array<c10::Event, 2> events_;
+  std::array<at::Tensor, 2> slices_;
+};
+
+// One engine per process and thread, and one card per engine. Never destroyed: at the end of the process the library
+// that frees pinned memory may be gone before it.
+Way& wayTo(c10::Device device) {
+  thread_local Way* const way = new Way(device);
+  return *way;
+}
+Way& wayFrom(c10::Device device) {
+  thread_local Way* const way = new Way(device);
+  return *way;
+}
+
+at::Tensor bytesOf(const at::Tensor& contiguous) {
+  return contiguous.view(-1).view(at::kByte);
+}
+
 }  // namespace
 
 at::Tensor upload(const void* bytes, at::IntArrayRef shape, at::ScalarType dtype, c10::Device device) {
-  if (!device.is_cpu()) return at::from_blob(const_cast<void*>(bytes), shape, dtype).to(device);
-  at::Tensor tensor = at::empty(shape, dtype);
-  std::memcpy(tensor.data_ptr(), bytes, tensor.nbytes());
-  return tensor;
-}
-
-at::Tensor stage(const void* bytes, at::IntArrayRef shape, at::ScalarType dtype, c10::Device device) {
-  if (device.is_cpu()) return upload(bytes, shape, dtype, device);
   const auto options = at::TensorOptions().dtype(dtype);
-  at::Tensor host = at::empty(shape, options.pinned_memory(true));
-  host.copy_(at::from_blob(const_cast<void*>(bytes), shape, dtype));  // with libtorch's threads: one does not fill the bus
-  const c10::Stream side = sideStream(device);
+  if (device.is_cpu()) {
+    at::Tensor tensor = at::empty(shape, options);
+    std::memcpy(tensor.data_ptr(), bytes, tensor.nbytes());
+    return tensor;
+  }
+  Way& way = wayTo(device);
   const c10::Stream computing = computingStream(device);
   at::Tensor tensor;
   {
-    const c10::StreamGuard beside(side);  // the memory, too, is the side stream's: nobody else has to be done with it
+    const c10::StreamGuard beside(way.stream());  // the memory, too, is that stream's: nobody else has to be done with it
     tensor = at::empty(shape, options.device(device));
-    tensor.copy_(host, /*non_blocking=*/true);
   }
-  follow(computing, side);
+  if (tensor.numel() > 0) way.send(bytesOf(tensor), bytes);
+  follow(computing, way.stream());
   tensor.record_stream(computing);  // the memory is not used again before the computation is done with it
   return tensor;
 }
 
 void download(const at::Tensor& tensor, void* target) {
-  if (!tensor.is_cpu()) {
-    at::from_blob(target, tensor.sizes(), tensor.scalar_type()).copy_(tensor.detach());
+  const at::Tensor values = tensor.detach().contiguous();
+  if (tensor.is_cpu()) {
+    std::memcpy(target, values.data_ptr(), values.nbytes());
     return;
   }
-  const at::Tensor host = tensor.detach().contiguous();
-  std::memcpy(target, host.data_ptr(), host.nbytes());
+  if (values.numel() == 0) return;
+  Way& way = wayFrom(values.device());
+  follow(way.stream(), computingStream(values.device()));
+  way.receive(bytesOf(values), target);
 }
 
-Arrival::Arrival(const at::Tensor& tensor) {
+Arrival::Arrival(const at::Tensor& tensor) : bytes_(tensor.nbytes()) {
   if (tensor.is_cpu()) {
     host_ = tensor.detach().clone(at::MemoryFormat::Contiguous);
     return;
   }
   const at::Tensor values = tensor.detach().contiguous();
-  stream_ = sideStream(values.device());
+  stream_ = wayFrom(values.device()).stream();
   follow(*stream_, computingStream(values.device()));
   host_ = at::empty(values.sizes(), values.options().device(c10::kCPU).pinned_memory(true));
   const c10::StreamGuard beside(*stream_);
   host_.copy_(values, /*non_blocking=*/true);
+  there_.emplace(values.device().type());
+  there_->record(*stream_);
   values.record_stream(*stream_);
 }
 
-void Arrival::read(void* target) const {
-  if (stream_.has_value()) stream_->synchronize();
+void Arrival::read(void* target) {
+  if (stream_.has_value()) waitFor(*there_, *stream_);
   std::memcpy(target, host_.data_ptr(), host_.nbytes());
+  host_.reset();
 }
 
 }  // namespace cornet
