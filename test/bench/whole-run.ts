@@ -25,15 +25,16 @@ export async function makePhotographs(
     for (let label = 0; label < classes; label++) {
       const path = join(folder, split, `class${label}`);
       await mkdir(path, { recursive: true });
-      for (let i = 0; i < count; i++) {
+      const make = (i: number) => {
         const draws = new Draws(7, 77, label, i + (split === 'val' ? 1e6 : 0));
         const source = photographs[draws.integer(photographs.length)]!;
-        await sharp(join('test', 'fixtures', 'images', source))
+        return sharp(join('test', 'fixtures', 'images', source))
           .resize({ ...size, fit: 'cover' })
           .modulate({ brightness: draws.between(0.7, 1.3), hue: draws.integer(360) })
           .jpeg({ quality: 90 })
           .toFile(join(path, `${i}.JPEG`));
-      }
+      };
+      await Promise.all(Array.from({ length: count }, (_, i) => make(i)));
     }
   }
 }

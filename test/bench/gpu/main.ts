@@ -1,49 +1,60 @@
 /**
  * The parts of test/bench/gpu.sh, each in a process of its own:
  *
- *     node dist/test/bench/gpu/main.js golden|reduced|steps|large|bytes|vectors|feed [options]
+ *     node dist/test/bench/gpu/main.js PART [options]
  */
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
-import { type ModelName, modelNames } from '../../../shared/models/model.ts';
+import type { Precision } from '../../../shared/run-config.ts';
+import { benchBits } from './bits.ts';
 import { benchFeed } from './feed.ts';
 import { benchGolden } from './golden.ts';
 import { benchSameBytes } from './same-bytes.ts';
-import { benchSteps } from './steps.ts';
-import type { Target } from './table.ts';
-import { benchVectors } from './vectors.ts';
+import { benchSteps, lookAtSteps } from './steps.ts';
+import { onCard, type Target } from './table.ts';
+import { benchTrouble } from './trouble.ts';
+import { benchBetween, benchTransfers } from './vectors.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     device: { type: 'string', default: 'cuda:0' },
-    models: { type: 'string', default: 'Z,RT,S' },
     batch: { type: 'string', default: '256' },
     steps: { type: 'string', default: '30' },
-    small: { type: 'string', default: '128,32,30' },
+    precision: { type: 'string', default: 'bf16' },
+    small: { type: 'string', default: '128,32,40' },
     python: { type: 'string', default: process.env.CORNET_PYTHON ?? 'python3' },
   },
 });
-const models = values.models
-  .split(',')
-  .filter((name): name is ModelName => modelNames.includes(name as ModelName));
 const [size = 0, smallBatch = 0, smallSteps = 0] = values.small.split(',').map(Number);
 const target: Target = {
-  ...{ device: values.device, models, python: values.python },
+  ...{ device: values.device, python: values.python },
   threads: availableParallelism(),
+  precision: values.precision as Precision,
   batch: Number(values.batch),
   steps: Number(values.steps),
   small: { size, batch: smallBatch, steps: smallSteps },
 };
 
 const parts: Record<string, () => void | Promise<void>> = {
-  golden: () => benchGolden(target, ['fp32']),
-  reduced: () => benchGolden(target, target.device === 'cpu' ? ['bf16'] : ['tf32', 'bf16']),
+  'golden-s': () => benchGolden(target, ['cornet_s'], ['fp32']),
+  'golden-rt': () => benchGolden(target, ['cornet_rt'], ['fp32']),
+  'golden-others': () => benchGolden(target, ['cornet_z', 'cornet_r', 'cornet_rt_times3'], ['fp32']),
+  reduced: () =>
+    benchGolden(target, ['cornet_s', 'cornet_rt', 'cornet_z'], onCard(target) ? ['tf32', 'bf16'] : ['fp32']),
+  'look-s': () => lookAtSteps(target, 'S'),
+  'look-rt': () => lookAtSteps(target, 'RT'),
+  'look-z': () => lookAtSteps(target, 'Z'),
+  trouble: () => benchTrouble(target),
+  transfers: () => benchTransfers(target),
   bytes: () => benchSameBytes(target),
-  steps: () => benchSteps(target, 'all'),
-  vectors: () => benchVectors(target),
-  feed: () => benchFeed(target),
-  large: () => benchSteps({ ...target, batch: 4 * target.batch }, 'few'),
+  'steps-s': () => benchSteps(target, 'S'),
+  'steps-rt': () => benchSteps(target, 'RT'),
+  'steps-r': () => benchSteps(target, 'R'),
+  'steps-z': () => benchSteps(target, 'Z'),
+  feed: () => benchFeed(target, ['S', 'RT']),
+  bits: () => benchBits(target),
+  between: () => benchBetween(),
 };
 
 const part = parts[positionals[0] ?? ''];

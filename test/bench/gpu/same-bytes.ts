@@ -1,6 +1,7 @@
 /**
  * Same run, same bits, on one card: one worker, two workers, and two of which one is killed in the middle and replaced.
- * All three must end at the same checkpoint, byte for byte.
+ * All three must end at the same checkpoint, byte for byte. While the replacement starts up, the coordinator is
+ * stopped, so that the run is not over before it can take part.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -16,19 +17,24 @@ import { packageRoot } from '../../../shared/package-root.ts';
 import { fixed, Table, type Target } from './table.ts';
 
 const lanes = 2;
+const model = 'S';
+/** What a worker logs right before it joins. */
+const ready = /Images are decoded by/;
 
 interface Ended {
   /** SHA-256 of the last checkpoint. */
   digest: string;
   /** The most members that a step had. */
   members: number;
+  /** Two workers computed again after one of two was killed. */
+  replaced: boolean;
   seconds: number;
 }
 
 export async function benchSameBytes(target: Target): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'cornet-gpu-'));
   const table = new Table(
-    `The same run of CORnet-${target.models.at(-1)} on ${target.device}, twice two lanes`,
+    `The same run of CORnet-${model} on ${target.device}, ${target.precision}, two lanes`,
     [...['workers', 'most members', 'seconds', 'SHA-256 of the last checkpoint']],
   );
   const redis = await PrivateRedis.start();
@@ -47,6 +53,7 @@ export async function benchSameBytes(target: Target): Promise<void> {
     const killed = await run('two, one killed and replaced', 2, true);
     if (two.digest !== one.digest || killed.digest !== one.digest) throw new Error('The bytes differ.');
     if (two.members !== 2 || killed.members !== 2) throw new Error('The second worker never took part.');
+    if (!killed.replaced) throw new Error('The replacement never took part.');
   } finally {
     await redis.stop();
     await rm(folder, { recursive: true, force: true });
@@ -64,9 +71,9 @@ interface Training {
 }
 
 async function train({ target, images, redis, output, workers, kill }: Training): Promise<Ended> {
-  const { device, small, models } = target;
+  const { device, small, precision } = target;
   const options = {
-    ...{ model: models.at(-1)!, 'data-path': images, 'output-path': output, 'cpu-workers': 0 },
+    ...{ model, precision, 'data-path': images, 'output-path': output, 'cpu-workers': 0 },
     ...{ 'image-size': small.size, 'batch-size': small.batch, 'max-steps': small.steps },
     ...{ lanes, threads: 1, epochs: 1000, 'save-val-epochs': 1000, 'metrics-port': 0 },
   };
@@ -77,27 +84,39 @@ async function train({ target, images, redis, output, workers, kill }: Training)
     start(['worker', 'start', '--wait', '60', '--redis', redis, '--device', device, '--data-path', images]);
   const fleet = Array.from({ length: workers }, startWorker);
   let members = 0;
-  let killed = false;
+  let killedAt: number | null = null;
+  let aloneAfter = false;
+  let replaced = false;
   for await (const line of createInterface({ input: coordinator.stdout! })) {
     const news = JSON.parse(line) as News;
     if (news.type === 'event' && news.level !== 'info') process.stderr.write(`${news.message}\n`);
     if (news.type === 'error') process.stderr.write(`${news.code}: ${news.message}\n`);
     if (news.type !== 'step') continue;
     members = Math.max(members, news.members);
-    // Both must have taken part before one goes, and a new one must have the time to come.
-    if (kill && !killed && news.members === workers && news.step >= small.steps / 3) {
-      killed = true;
+    if (killedAt !== null) {
+      aloneAfter ||= news.members < workers;
+      replaced ||= aloneAfter && news.members === workers;
+    }
+    // Both must have taken part before one goes.
+    if (kill && killedAt === null && news.members === workers && news.step >= small.steps / 4) {
+      killedAt = news.step;
       fleet.shift()!.kill('SIGKILL');
-      fleet.push(startWorker());
+      coordinator.kill('SIGSTOP');
+      const replacement = startWorker();
+      fleet.push(replacement);
+      createInterface({ input: replacement.stdout! }).on('line', (text) => {
+        if (ready.test(text)) coordinator.kill('SIGCONT');
+      });
+      replacement.once('close', () => coordinator.kill('SIGCONT')); // or nobody would ever wake it
     }
   }
   if ((await ended(coordinator)) !== 0) throw new Error('The coordinator failed.');
   await Promise.all(fleet.map(ended));
-  if (kill && !killed) throw new Error('No worker was killed: the run was over too soon.');
+  if (kill && killedAt === null) throw new Error('No worker was killed: the run was over too soon.');
   const name = `step-${String(small.steps).padStart(8, '0')}.safetensors`;
   const bytes = readFileSync(join(output, 'checkpoints', name));
   const digest = createHash('sha256').update(bytes).digest('hex');
-  return { digest, members, seconds: (performance.now() - begun) / 1000 };
+  return { digest, members, replaced, seconds: (performance.now() - begun) / 1000 };
 }
 
 function start([command, ...argv]: readonly string[]): ChildProcess {

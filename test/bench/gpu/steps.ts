@@ -1,101 +1,125 @@
-/** Bare training steps on a card: ours in each arithmetic, beside PyTorch as the original trains and as fast as it goes. */
-import { bench, fixed, lastJson, Table, type Target, workersEnvironment } from './table.ts';
+/** Bare training steps of one model: ours in each arithmetic, beside PyTorch as the original trains and tuned. */
+import {
+  eachLine,
+  eachLineOfScript,
+  fixed,
+  type ModelName,
+  onCard,
+  parsed,
+  Table,
+  type Target,
+} from './table.ts';
+import { parseVariant, type Variant, writeVariant } from './variants.ts';
 
-interface StepTime {
-  imagesPerSecond: number;
+interface Time {
   secondsPerStep: number;
-  peakMegabytes: number;
+  imagesPerSecond: number;
+  queuedSeconds?: number;
+  megabytes: number;
+}
+type Answer = Time | { failed: string };
+
+/** Seconds that all variants of one side may take. */
+const limit = 100;
+
+/** `B`: the batch at hand. Precision, memory format, kernels, images. */
+const own: Readonly<Record<ModelName, readonly string[]>> = {
+  S: [
+    ...['bf16:default:deterministic:B', 'bf16:default:free:B', 'bf16:contiguous:deterministic:B'],
+    ...['fp32:contiguous:deterministic:B', 'fp32:channels-last:deterministic:B', 'fp32:channels-last:free:B'],
+    ...['tf32:channels-last:deterministic:B', 'tf32:channels-last:free:B'],
+    ...['bf16:default:deterministic:64', 'bf16:default:deterministic:16'],
+  ],
+  RT: [
+    ...['bf16:default:deterministic:B', 'bf16:default:free:B'],
+    ...['bf16:channels-last:deterministic:B', 'bf16:contiguous:deterministic:B'],
+    ...['fp32:contiguous:deterministic:B', 'fp32:channels-last:deterministic:B'],
+    ...['bf16:default:deterministic:64', 'bf16:default:deterministic:16'],
+  ],
+  R: ['bf16:channels-last:deterministic:B', 'bf16:contiguous:deterministic:B'],
+  Z: [
+    ...['bf16:default:deterministic:B', 'bf16:default:free:B', 'bf16:contiguous:deterministic:B'],
+    ...['fp32:channels-last:deterministic:B', 'fp32:contiguous:deterministic:B'],
+    ...['bf16:default:deterministic:64', 'bf16:default:deterministic:16'],
+  ],
+};
+
+const peers: Readonly<Record<ModelName, readonly string[]>> = {
+  S: ['eager:B', 'channels-last:B', 'compiled:B'],
+  RT: ['eager:B', 'channels-last:B', 'contiguous:B', 'compiled:B'],
+  R: [],
+  Z: ['eager:B', 'channels-last:B', 'compiled:B', 'channels-last:32', 'graphs:32'],
+};
+
+/** A first look: what a step takes with and without determinism, and in which memory format. */
+export const firstLook: Readonly<Record<ModelName, readonly string[]>> = {
+  S: [
+    'bf16:channels-last:deterministic:B',
+    'bf16:channels-last:free:B',
+    'fp32:channels-last:deterministic:B',
+  ],
+  RT: ['bf16:channels-last:deterministic:B', 'bf16:contiguous:deterministic:B', 'bf16:contiguous:free:B'],
+  R: ['bf16:channels-last:deterministic:B', 'bf16:contiguous:deterministic:B'],
+  Z: ['bf16:channels-last:deterministic:B', 'bf16:channels-last:free:B'],
+};
+
+export function benchSteps(target: Target, model: ModelName): Promise<void> {
+  return measure(target, model, own[model], peers[model]);
 }
 
-/** Seconds that one measurement may take: a compilation among them. */
-const limit = 150;
-
-type Variant = { readonly what: string } & (
-  | { readonly peer: 'eager' | 'tuned' }
-  | { readonly precision: string; readonly kernels: 'deterministic' | 'free' }
-);
-
-const ours = (precision: string, kernels: 'deterministic' | 'free'): Variant => ({
-  what: `cornet-ts ${precision}, ${kernels === 'free' ? '--no-deterministic' : 'deterministic'}`,
-  ...{ precision, kernels },
-});
-
-const eager: Variant = { what: 'PyTorch eager, as the original trains', peer: 'eager' };
-const tuned: Variant = { what: 'PyTorch tuned (compiled, bf16, channels-last)', peer: 'tuned' };
-
-const all = [
-  eager,
-  tuned,
-  ours('bf16', 'deterministic'),
-  ours('bf16', 'free'),
-  ours('fp32', 'deterministic'),
-  ours('fp32', 'free'),
-  ours('tf32', 'deterministic'),
-  ours('tf32', 'free'),
-];
-const few = [eager, tuned, ours('bf16', 'deterministic'), ours('bf16', 'free')];
-
-/** @param which `few`: bf16 and the peers alone */
-export async function benchSteps(target: Target, which: 'all' | 'few'): Promise<void> {
-  const table = new Table(`Bare steps on ${target.device}, ${target.steps} measured`, [
-    ...['model', 'batch', 'what', 'images/s', 'ms per step', 'memory of the card, MB'],
-    ...['/ eager', '/ tuned'],
-  ]);
-  for (const model of target.models) {
-    const speeds = new Map<string, number>();
-    for (const variant of which === 'all' ? all : few) {
-      if ('precision' in variant && variant.precision === 'tf32' && target.device === 'cpu') continue;
-      const { batch, time } = await fittingTime(target, model, variant);
-      if ('failed' in time) {
-        table.row([`CORnet-${model}`, String(batch), variant.what, time.failed, '-', '-', '-', '-']);
-        continue;
-      }
-      const speed = time.imagesPerSecond;
-      if (batch === target.batch && 'peer' in variant) speeds.set(variant.peer, speed);
-      const against = (peer: string) => {
-        const other = speeds.get(peer);
-        return other === undefined ? '-' : fixed(speed / other, 2);
-      };
-      table.row([
-        ...[`CORnet-${model}`, String(batch), variant.what, fixed(speed, 1)],
-        ...[fixed(1000 * time.secondsPerStep, 2), fixed(time.peakMegabytes)],
-        ...[against('eager'), against('tuned')],
-      ]);
-    }
-  }
+export function lookAtSteps(target: Target, model: ModelName): Promise<void> {
+  return measure({ ...target, steps: Math.ceil(target.steps / 3) }, model, firstLook[model], []);
 }
 
-/** Halves the batch until it fits. */
-async function fittingTime(
+async function measure(
   target: Target,
-  model: string,
-  variant: Variant,
-): Promise<{ batch: number; time: StepTime | { failed: string } }> {
-  for (let { batch } = target; ; batch = Math.floor(batch / 2)) {
-    const time = await timeOf(target, model, batch, variant);
-    if (!('failed' in time && /memory/i.test(time.failed) && batch > 1)) return { batch, time };
+  model: ModelName,
+  ownTexts: readonly string[],
+  peerTexts: readonly string[],
+): Promise<void> {
+  const { device, threads, steps, batch, python, precision } = target;
+  const table = new Table(`Bare steps of CORnet-${model} on ${device}, ${steps} measured`, [
+    ...['what', 'batch', 'images/s', 'ms per step', 'ms to queue it', 'memory, MB'],
+  ]);
+  const show = (what: string, images: number, time: Answer) => {
+    if ('failed' in time) return table.row([what, String(images), time.failed, '-', '-', '-']);
+    const { imagesPerSecond, secondsPerStep, queuedSeconds, megabytes } = time;
+    const queued = queuedSeconds === undefined ? '-' : fixed(1000 * queuedSeconds, 2);
+    table.row([
+      ...[what, String(images), fixed(imagesPerSecond, 1), fixed(1000 * secondsPerStep, 2)],
+      ...[queued, fixed(megabytes)],
+    ]);
+  };
+  const sized = (text: string) => `${text.replace(/^bf16/, precision).replace(/B$/, String(batch))}:${steps}`;
+  const variants = ownTexts.map((text) => parseVariant(sized(text))).filter((one) => feasible(one, target));
+  let shown = 0;
+  const failed = await eachLineOfScript(
+    'gpu/own-steps.js',
+    [model, device, threads, ...variants.map(writeVariant)],
+    { threads, limit },
+    parsed((answer: Answer) => {
+      const variant = variants[shown++]!;
+      show(described(variant), variant.batch, answer);
+    }),
+  );
+  if (peerTexts.length > 0) {
+    await eachLine(
+      python,
+      ['test/bench/gpu/peer.py', model, device, ...peerTexts.map(sized)],
+      limit,
+      parsed(({ variant, batch, ...answer }: { variant: string; batch: number } & Answer) =>
+        show(`PyTorch, ${variant}`, batch, answer),
+      ),
+    );
   }
+  if (failed !== null) throw new Error(`own steps: ${failed}`);
 }
 
-function timeOf(
-  { device, steps, threads, python }: Target,
-  model: string,
-  batch: number,
-  variant: Variant,
-): Promise<StepTime | { failed: string }> {
-  if ('peer' in variant) {
-    const args = ['test/bench/gpu/peer.py', variant.peer, model, String(batch), String(steps), device];
-    return lastJson(python, args, limit);
-  }
-  const numbers = [batch, steps].map(String);
-  const args = [
-    bench('bare-step.js'),
-    model,
-    ...numbers,
-    variant.precision,
-    String(threads),
-    'torch',
-    device,
-  ];
-  return lastJson(process.execPath, [...args, variant.kernels], limit, workersEnvironment(threads));
+function feasible({ precision, batch }: Variant, target: Target): boolean {
+  return onCard(target) || (precision !== 'tf32' && batch <= target.batch);
+}
+
+function described({ precision, format, kernels }: Variant): string {
+  const free = kernels === 'free' ? ', --no-deterministic' : '';
+  return `cornet-ts, ${precision}${format === 'default' ? '' : `, ${format}`}${free}`;
 }

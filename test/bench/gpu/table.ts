@@ -1,20 +1,24 @@
-/** What the parts of the benchmark on a card share: what is measured, and a table that is printed row by row. */
+/** What the parts of the benchmark on a card share: what is measured, and tables that are printed row by row. */
 import { spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
+import { createInterface } from 'node:readline';
 import type { ModelName } from '../../../shared/models/model.ts';
 import { packageRoot } from '../../../shared/package-root.ts';
+import type { Precision } from '../../../shared/run-config.ts';
 import { workerEnvironment } from '../../../shared/worker-environment.ts';
 
 export interface Target {
-  /** `cuda:0`, or `cpu` where there is no card. */
+  /** `cuda:0`, or `cpu` for a rehearsal. */
   readonly device: string;
   /** CPU threads of one worker. */
   readonly threads: number;
-  readonly models: readonly ModelName[];
-  /** Images per step; halved where they do not fit. */
+  /** What `bf16` stands for: a CPU without instructions for it takes minutes for what a card does in milliseconds. */
+  readonly precision: Precision;
+  /** Images per step. */
   readonly batch: number;
+  /** Measured steps. */
   readonly steps: number;
-  /** Side of the pictures of small runs, and how many steps these have. */
+  /** Of runs whose bytes are compared: side of the images, images per step, steps. */
   readonly small: { readonly size: number; readonly batch: number; readonly steps: number };
   /** A Python with torch. */
   readonly python: string;
@@ -33,39 +37,58 @@ export class Table {
   }
 }
 
-/** The last line that a program printed, parsed; or its last words, when it failed or took longer than `limit` seconds. */
-export async function lastJson<T>(
+export const onCard = ({ device }: Pick<Target, 'device'>): boolean => device !== 'cpu';
+
+/**
+ * Runs a program and hands over each line that it prints, as it comes.
+ * @param limit seconds, after which it is ended
+ * @returns why it failed, in its own last words; null: it did not
+ */
+export async function eachLine(
   program: string,
   args: readonly string[],
   limit: number,
+  onLine: (line: string) => void,
   env: NodeJS.ProcessEnv = process.env,
-): Promise<T | { failed: string }> {
+): Promise<string | null> {
   const child = spawn(program, args, { cwd: packageRoot, env, stdio: ['ignore', 'pipe', 'pipe'] });
-  const output = { stdout: '', stderr: '' };
-  child.stdout.on('data', (text) => {
-    output.stdout += text;
-  });
+  let errors = '';
   child.stderr.on('data', (text) => {
-    output.stderr += text;
+    errors += text;
   });
+  createInterface({ input: child.stdout }).on('line', onLine);
   const timer = setTimeout(() => child.kill('SIGKILL'), limit * 1000);
   const how = await new Promise<string | null>((resolve) => {
     child.on('error', (error) => resolve(error.message));
     child.on('close', (code, signal) => resolve(code === 0 ? null : `${signal ?? `exit code ${code}`}`));
   });
   clearTimeout(timer);
-  if (how === null) return JSON.parse(output.stdout.trimEnd().split('\n').at(-1)!) as T;
-  process.stderr.write(`${program} ${args.join(' ')}: ${how}\n${output.stderr.slice(-4000)}\n`);
-  const words = output.stderr.split('\n').filter((line) => /error|memory/i.test(line));
-  return { failed: `${how}: ${(words.at(-1) ?? '').trim().slice(0, 160)}` };
+  if (how === null) return null;
+  process.stderr.write(`${program} ${args.join(' ')}: ${how}\n${errors.slice(-4000)}\n`);
+  const words = errors.split('\n').filter((line) => /error|memory|terminate/i.test(line));
+  return `${how}: ${(words.at(-1) ?? '').trim().slice(0, 200)}`;
 }
 
-/** The environment of a worker process. */
-export function workersEnvironment(threads: number): NodeJS.ProcessEnv {
+/** Another part of this benchmark, in a process with a worker's environment. */
+export function eachLineOfScript(
+  name: string,
+  args: readonly (string | number)[],
+  { threads, limit, variables = {} }: { threads: number; limit: number; variables?: NodeJS.ProcessEnv },
+  onLine: (line: string) => void,
+): Promise<string | null> {
   const cores = availableParallelism();
-  return workerEnvironment(process.env, { threads, workers: 1, cores, decodeThreads: cores });
+  const env = workerEnvironment(process.env, { threads, workers: 1, cores, decodeThreads: cores });
+  const script = `dist/test/bench/${name}`;
+  return eachLine(process.execPath, [script, ...args.map(String)], limit, onLine, { ...env, ...variables });
 }
 
-export const bench = (name: string): string => `dist/test/bench/${name}`;
+/** The lines that are JSON, among what libraries print. */
+export function parsed<T>(use: (value: T) => void): (line: string) => void {
+  return (line) => {
+    if (line.startsWith('{')) use(JSON.parse(line) as T);
+  };
+}
 
 export const fixed = (value: number, digits = 0): string => value.toFixed(digits);
+
+export type { ModelName };

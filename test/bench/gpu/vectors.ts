@@ -1,24 +1,20 @@
 /** What an exchange of a CORnet-S vector takes: between the device and memory, and between two processes. */
-import { defaults } from '../../../shared/defaults.ts';
-import { formulaImages, formulaLabels } from '../../../shared/models/closed-formula.ts';
-import { buildModel } from '../../../shared/models/family.ts';
-import { stateLayout } from '../../../shared/state-layout.ts';
-import { Engine } from '../../../worker/engine/engine.ts';
+import { formulaLabels } from '../../../shared/models/closed-formula.ts';
+import { formulaEngine, noiseImages } from '../bare-steps.ts';
 import { benchExchange } from '../exchange.ts';
 import { median } from '../measure.ts';
-import { fixed, Table, type Target } from './table.ts';
+import { eachLine, fixed, onCard, Table, type Target } from './table.ts';
 
 const rounds = 7;
 const lane = 0;
+const limit = 40;
 
-export async function benchVectors({ device, threads }: Target): Promise<void> {
-  const { imageSize, momentum, weightDecay } = defaults;
-  const engine = new Engine({
-    ...{ backend: 'torch', device, threads, model: 'S', times: 1, precision: 'fp32', deterministic: true },
-    ...{ imageSize, momentum, weightDecay },
+/** The bus, and the engine's ways over it. */
+export async function benchTransfers({ device, threads, python }: Target): Promise<void> {
+  const engine = formulaEngine({
+    ...{ backend: 'torch', device, threads, model: 'S', precision: 'fp32', deterministic: true },
   });
-  engine.load(new Uint8Array(stateLayout(buildModel('S', 1)).bytes), 0);
-  engine.computeShard(lane, formulaImages(2, imageSize), formulaLabels(2));
+  engine.computeShard(lane, noiseImages(2), formulaLabels(2));
   const whole = { begin: 0, end: engine.vectorLength };
   const half = { begin: 0, end: Math.floor(engine.vectorLength / 2) };
   const bytes = engine.vectorBytes(lane);
@@ -27,25 +23,37 @@ export async function benchVectors({ device, threads }: Target): Promise<void> {
     { lane, weight: 0.5, bytes: null },
     { lane: 1, weight: 0.5, bytes: part },
   ];
-  const parts: [string, () => void][] = [
-    ['the vector from the device to memory', () => engine.vectorBytes(lane)],
+  const parts: [string, number, () => void][] = [
+    ['the vector to memory', bytes.length, () => engine.vectorBytes(lane)],
     [
       'half of another vector to the device, and both summed',
+      bytes.length / 2,
       () => engine.reduce(half.begin, half.end, both(theirs)),
     ],
-    ['the sum from the device to memory', () => engine.sliceBytes(half.begin, half.end)],
-    ['a sum of own vectors', () => engine.reduce(whole.begin, whole.end, [{ lane, weight: 1, bytes: null }])],
+    ['half of the sum to memory', bytes.length / 2, () => engine.sliceBytes(half.begin, half.end)],
+    [
+      'a sum of own vectors, nothing moved',
+      0,
+      () => engine.reduce(whole.begin, whole.end, [{ lane, weight: 1, bytes: null }]),
+    ],
+    ['a snapshot to memory', 2 * bytes.length, () => engine.snapshot()],
   ];
   const megabytes = fixed(bytes.length / 1e6);
-  const table = new Table(`A CORnet-S vector (${megabytes} MB) of a worker on ${device}`, ['what', 'ms']);
-  for (const [what, work] of parts) {
+  const table = new Table(`A CORnet-S vector (${megabytes} MB) on ${device}`, ['what', 'took', 'rate']);
+  for (const [what, moved, work] of parts) {
     const times = Array.from({ length: rounds }, () => {
       const begun = performance.now();
       work();
       return performance.now() - begun;
     });
-    table.row([what, fixed(median(times), 1)]);
+    const took = median(times);
+    table.row([what, `${fixed(took, 1)} ms`, moved === 0 ? '-' : `${fixed(moved / took / 1e6, 1)} GB/s`]);
   }
-  const between = new Table('Exchange between two worker processes', ['what', 'took', 'a memory copy']);
-  for (const { what, ours, peer } of await benchExchange([2])) between.row([what, ours, peer]);
+  if (!onCard({ device })) return;
+  await eachLine(python, ['test/bench/gpu/bandwidth.py', device], limit, console.log);
+}
+
+export async function benchBetween(): Promise<void> {
+  const table = new Table('Exchange between two worker processes', ['what', 'took', 'a memory copy']);
+  for (const { what, ours, peer } of await benchExchange([2])) table.row([what, ours, peer]);
 }

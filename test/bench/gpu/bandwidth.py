@@ -1,0 +1,45 @@
+"""What the bus gives: a vector of CORnet-S between memory and the card, pageable and pinned.
+
+    bandwidth.py DEVICE
+"""
+
+import statistics
+import sys
+import time
+
+import torch
+
+BYTES = 213_700_000
+ROUNDS = 7
+
+
+def milliseconds(copy):
+    times = []
+    for _ in range(ROUNDS):
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        copy()
+        torch.cuda.synchronize()
+        times.append(1000 * (time.perf_counter() - start))
+    return statistics.median(times)
+
+
+def main(device):
+    card = torch.empty(BYTES, dtype=torch.uint8, device=device)
+    pageable = torch.zeros(BYTES, dtype=torch.uint8)
+    other = torch.zeros(BYTES, dtype=torch.uint8)
+    pinned = torch.zeros(BYTES, dtype=torch.uint8).pin_memory()
+    ways = {
+        "pageable to the card": lambda: card.copy_(pageable),
+        "the card to pageable": lambda: pageable.copy_(card),
+        "pinned to the card": lambda: card.copy_(pinned, non_blocking=True),
+        "the card to pinned": lambda: pinned.copy_(card, non_blocking=True),
+        f"memory to memory, {torch.get_num_threads()} threads": lambda: other.copy_(pageable),
+    }
+    for what, copy in ways.items():
+        took = milliseconds(copy)
+        print(f"| PyTorch: {what} | {took:.1f} ms | {BYTES / took / 1e6:.1f} GB/s |", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
