@@ -7,7 +7,7 @@ import { fleet } from '../../shared/defaults.ts';
 import { checkpoint, Stage, tinyImages, tinyRun, tinySteps, trainedSteps, until } from '../helpers/run.ts';
 
 /** Long enough for a post to be given up beside it. */
-const longRun = { epochs: 60, steps: 60 * (tinySteps / 2) };
+const longRun = { epochs: 40, steps: 40 * (tinySteps / 2) };
 
 let folder: string;
 let images: string;
@@ -78,6 +78,7 @@ test.serial(
       if (failure < fleet.failures) rmSync(marker); // a fault happens once per marker
     }
     await until('it is given up', () => run.stdout.includes('is given up'));
+    t.log(`given up after step ${trainedSteps(output).length} of ${longRun.steps}`);
     t.true(trainedSteps(output).length < longRun.steps, 'the run goes on');
     t.is(await run.ended, 0, run.stdout + run.stderr);
     t.regex(
