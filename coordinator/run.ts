@@ -365,9 +365,9 @@ export class Run {
   #snapshotMissing(worker: WorkerRecord, step: number): void {
     const state = this.#state;
     if (worker.status !== 'loading' || step !== state.step) return;
-    worker.status = 'newcomer'; // told by several, when their server died: it is served again once
-    if (state.snapshots.published === null) return;
-    state.snapshots.vanished();
+    worker.status = 'newcomer';
+    if (state.snapshots.published !== null) state.snapshots.vanished();
+    else if (state.phase !== 'loading') return; // told by several, when their server died: it is served again once
     this.#rest();
   }
 

@@ -17,7 +17,8 @@ class Computing {
   readonly workers: string[];
   readonly #said = new Map<string, number>();
 
-  constructor(lanes: number, workers = lanes) {
+  /** @param loaded those of them that have loaded the snapshot, if not all */
+  constructor(lanes: number, workers = lanes, loaded?: readonly string[]) {
     this.workers = Array.from({ length: workers }, (_, i) => `worker-${i}`);
     const shares = Array.from({ length: lanes }, (_, lane) => ({ lane, weight: 1 / lanes, count: 1 }));
     this.run = new Run({
@@ -37,7 +38,7 @@ class Computing {
     const ref = { name: 'snapshot', bytes: 1, digest: '0', at: 'redis' };
     this.run.handle({ type: 'restored', step: 0, ref, validated: true });
     for (const worker of this.workers) this.say(worker, hello);
-    for (const worker of this.workers) this.say(worker, { type: 'loaded', step: 0 });
+    for (const worker of loaded ?? this.workers) this.say(worker, { type: 'loaded', step: 0 });
   }
 
   say(worker: string, body: UpBody): RunAction[] {
@@ -176,6 +177,17 @@ test('whoever is alone may reduce before it has said again what it computed befo
     .say(alone, vector(1))
     .flatMap((action) => (action.type === 'send' ? [action.body.type] : []));
   t.deepEqual(sent, ['apply']);
+});
+
+test('a snapshot is served again although the first that missed it was asked to leave', (t) => {
+  const computing = new Computing(1, 3, ['worker-0']);
+  const { run } = computing;
+  run.handle({ type: 'drain', worker: 'worker-1' });
+  const missing: UpBody = { type: 'missing', what: 'snapshot', step: 0, generation: 0, lane: null };
+  computing.say('worker-1', missing);
+  t.is(run.phase, 'loading', 'worker-2 may have it');
+  computing.say('worker-2', missing);
+  t.is(run.phase, 'serving');
 });
 
 const lost = (left: number) =>
