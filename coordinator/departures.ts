@@ -47,7 +47,9 @@ export class Departures {
       );
     } else if (state.phase === 'waiting') {
       if (roster.all.length > 0) this.#after.rest();
-      else if (waited > limits.worker) {
+      else if (state.fleetLost !== null && waited > limits.join) {
+        state.fail({ code: 'WORKER_FAILED', message: state.fleetLost });
+      } else if (waited > limits.worker) {
         state.fail({ code: 'NO_WORKER', message: `No worker came within ${seconds(limits.worker)}.` });
       }
     }
@@ -104,7 +106,7 @@ export class Departures {
   /**
    * Those that were lost together make one new generation: half of a thousand workers behind a link that was cut, one
    * after the other, would have the jobs of all the others given out five hundred times.
-   * @param died their process ended
+   * @param died their process ended, or will: their device failed
    */
   drop(lost: readonly { id: string; reason: string }[], died: boolean): void {
     const dropped = lost.flatMap(({ id, reason }) => this.#forget(id, reason, died) ?? []);
@@ -125,7 +127,7 @@ export class Departures {
     state.disturbance = `worker ${id} was dropped: ${reason}`;
     const poison = state.round?.release(id, died) ?? null;
     if (poison === null) return worker;
-    const message = `Workers died, one after the other, at ${state.describeBatch(poison)}.`;
+    const message = `Workers died, or their devices failed, one after the other, at ${state.describeBatch(poison)}.`;
     state.fail({ code: 'POISON_SHARD', message });
     return null;
   }

@@ -156,7 +156,7 @@ export class Exchange {
     this.replan();
   }
 
-  /** A worker is no member any more; `died`: its process ended. */
+  /** A worker is no member any more; `died`: its process ended, or its device failed. */
   lost(worker: string, died: boolean): void {
     // Ahead as well: a death is heard at once, the last update perhaps after it.
     const computes = this.#phase === 'computing' || this.#phase === 'ahead';
@@ -171,7 +171,7 @@ export class Exchange {
     if (deaths < deathsAtOneShard) return;
     fail({
       code: 'POISON_SHARD',
-      message: `${deaths} workers died, one after the other, at ${shard}.`,
+      message: `${deaths} workers died, or their devices failed, one after the other, at ${shard}.`,
     });
   }
 

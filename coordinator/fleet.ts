@@ -22,8 +22,8 @@ export interface FleetOptions {
   exited: (worker: string | null, reason: string) => void;
   /** Nobody can join at the moment, and it is no worker's fault: Redis is away. */
   nobodyCanJoin: () => boolean;
-  /** A worker ended again and again before it could join: its last words. */
-  hopeless: (lastWords: string) => void;
+  /** A worker ended again and again before it could join: nobody takes its post any more; `left` are still manned. */
+  hopeless: (post: { device: string; lastWords: string; left: number }) => void;
 }
 
 interface Post {
@@ -136,8 +136,10 @@ export class Fleet {
     const excused = this.#options.nobodyCanJoin();
     if (!post.joined && !excused) post.failures++;
     if (!excused && post.failures >= limits.failures) {
-      const words = post.lastWords.join(' ').replace(/^error: /, '') || how;
-      return this.#options.hopeless(words);
+      const lastWords = post.lastWords.join(' ').replace(/^error: /, '') || how;
+      post.retired = true;
+      const left = this.#posts.filter(({ retired }) => !retired).length;
+      return this.#options.hopeless({ device: post.device, lastWords, left });
     }
     const doublings = post.joined ? 0 : excused ? limits.failures : post.failures;
     const pause = limits.backOff * 2 ** doublings;

@@ -46,6 +46,8 @@ export type RunEvent =
   | { type: 'message'; message: UpMessage }
   /** A local worker's process ended. */
   | { type: 'exited'; worker: string; reason: string }
+  /** No local worker is started on this device any more; `left`: so many others are, or will be. */
+  | { type: 'post-lost'; device: string; lastWords: string; left: number }
   | { type: 'tick'; heard: number }
   /** The last checkpoint (or the initial state) has been published. */
   | { type: 'restored'; step: number; ref: BlobRef; validated: boolean }

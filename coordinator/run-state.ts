@@ -43,6 +43,8 @@ export class RunState {
   server: string | null = null;
   /** What has disturbed the run since the last update, as part of a sentence, or null. */
   disturbance: string | null = null;
+  /** Why no local worker can come any more, or null. */
+  fleetLost: string | null = null;
   /** Why the run is to stop, or null. */
   stopping: string | null = null;
   #actions: RunAction[] = [];

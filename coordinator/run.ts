@@ -30,7 +30,8 @@ export class Run {
   readonly #rollCall: RollCall;
   readonly #departures: Departures;
   readonly #rounds: Rounds;
-  readonly #fleetSize: number;
+  /** Local workers that are there, or will be. */
+  #fleetSize: number;
   readonly #exchangeContext: ExchangeContext;
 
   constructor(options: RunOptions) {
@@ -120,6 +121,9 @@ export class Run {
       case 'exited':
         this.#departures.drop([{ id: event.worker, reason: event.reason }], true);
         break;
+      case 'post-lost':
+        this.#postLost(event);
+        break;
       case 'tick':
         this.#departures.tick(event.heard);
         break;
@@ -183,7 +187,10 @@ export class Run {
       case 'gap':
         return this.#rollCall.begin(`Messages to ${worker.id} were lost`);
       case 'bye':
-        return this.#departures.drop([{ id: worker.id, reason: `it left (${message.reason})` }], false);
+        return this.#departures.drop(
+          [{ id: worker.id, reason: `it left (${message.reason})` }],
+          message.failed,
+        );
     }
   }
 
@@ -203,6 +210,18 @@ export class Run {
       if (this.#roster.all.length === 1) state.enter('waiting'); // from now on it waits for the others
       this.#rest();
     } else if (state.inRound) this.#rest();
+  }
+
+  /** A local worker cannot start: the run's end only where nobody else is there or will be. */
+  #postLost({ device, lastWords, left }: { device: string; lastWords: string; left: number }): void {
+    const state = this.#state;
+    this.#fleetSize = left;
+    if (left === 0) state.fleetLost = `A local worker cannot start: ${lastWords}`;
+    if (state.fleetLost !== null && this.#roster.all.length === 0) {
+      return state.fail({ code: 'WORKER_FAILED', message: state.fleetLost });
+    }
+    state.log('warn', `The local worker on ${device} is given up, the run goes on without it: ${lastWords}`);
+    if (state.phase === 'waiting') this.#rest(); // perhaps it was the last to wait for
   }
 
   // ---- at rest: the state of step t lies still ------------------------------------------------------------------
@@ -346,9 +365,9 @@ export class Run {
   #snapshotMissing(worker: WorkerRecord, step: number): void {
     const state = this.#state;
     if (worker.status !== 'loading' || step !== state.step) return;
-    worker.status = 'newcomer'; // told by several, when their server died: it is served again once
-    if (state.snapshots.published === null) return;
-    state.snapshots.vanished();
+    worker.status = 'newcomer';
+    if (state.snapshots.published !== null) state.snapshots.vanished();
+    else if (state.phase !== 'loading') return; // told by several, when their server died: it is served again once
     this.#rest();
   }
 

@@ -253,8 +253,7 @@ async function conductRun<R>(
     exited: (worker, reason) => {
       if (worker !== null) conductor.tell({ type: 'exited', worker, reason });
     },
-    hopeless: (words) =>
-      conductor.abort(new CornetError('WORKER_FAILED', `A local worker cannot start: ${words}`)),
+    hopeless: (post) => conductor.tell({ type: 'post-lost', ...post }),
   });
   server?.failed.then(({ message }) =>
     conductor.abort(new CornetError('REDIS_SERVER_FAILED', message, { hint: course.howToGoOn })),

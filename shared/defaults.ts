@@ -144,6 +144,9 @@ export const phaseMemory = 60_000;
 /** Bytes free on a card; where it has less, a run says so. */
 export const cards = { plenty: 10e9 } as const;
 
+/** Where less is free on a card, in bytes or in parts of the whole, a library that finds no way to compute has no memory. */
+export const deviceMemory = { little: 2 ** 30, littlePart: 0.05 } as const;
+
 /** Points that the curves of a run have (up to twice as many), and those of the smallest one. */
 export const curvePoints = 400;
 export const sparklinePoints = 24;

@@ -173,6 +173,13 @@ export const errorTable = {
     remedy:
       'Use more --lanes (they run one after another on one card), a smaller --batch-size, or --precision bf16.',
   },
+  DEVICE_FAILED: {
+    exit: exitCodes.error,
+    meaning:
+      'A card stopped computing: its driver or a library reports a fault of the device, not of the work. Its worker ends and is started again; the run goes on with the others.',
+    remedy:
+      'Look at `nvidia-smi -q` and at the Xid lines of `dmesg` on that host. If it happens again, reset or leave out the card.',
+  },
   NORM_ONE_VALUE: {
     exit: exitCodes.usage,
     meaning: 'A batch normalisation would see a single value per channel while training and divide by zero.',
@@ -235,13 +242,13 @@ export const errorTable = {
   },
   POISON_SHARD: {
     exit: exitCodes.error,
-    meaning: 'Workers died, one after the other, at the same shard.',
+    meaning: 'Workers died, or their devices failed, one after the other, at the same shard.',
     remedy:
       'Look at the last lines of the workers in log.jsonl and at the images named; then start again with --resume.',
   },
   WORKER_FAILED: {
     exit: exitCodes.error,
-    meaning: 'A local worker ends before it can join, each time it is started.',
+    meaning: 'A local worker ends before it can join, each time it is started, and there is no other worker.',
     remedy: 'The sentence quotes its last words; the whole is in log.jsonl.',
   },
   BLOB_LOST: {

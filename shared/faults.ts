@@ -1,6 +1,7 @@
 /**
  * Fault points: named places where a process kills itself if `CORNET_FAULT=<point>@<step>[:<lane or batch>]` says so, once per
- * run folder. They are how the tests show that a death at any of them costs time and nothing else.
+ * run folder; `*` is any step. With `=device` at its end, a worker does not die there: its device fails; with `=devices`
+ * that of everyone who comes there does. They are how the tests show that this costs time and nothing else.
  */
 import { closeSync, openSync } from 'node:fs';
 import { CornetError } from './errors.ts';
@@ -45,8 +46,17 @@ const names = new Set(Object.values(faultPoints).flatMap((points) => Object.keys
 export const faultVariable = 'CORNET_FAULT';
 export const faultMarkerVariable = 'CORNET_FAULT_MARKER';
 
+interface Armed {
+  point: string;
+  /** Null: any. */
+  step: number | null;
+  lane: number | null;
+  fails: 'process' | 'device' | 'devices';
+  marker: string;
+}
+
 export class Faults<S extends Side> {
-  readonly #armed: { point: string; step: number; lane: number | null; marker: string } | null;
+  readonly #armed: Armed | null;
 
   /** @throws CornetError OPTION_INVALID when the fault names no fault point */
   constructor(environment: NodeJS.ProcessEnv) {
@@ -56,28 +66,35 @@ export class Faults<S extends Side> {
       this.#armed = null;
       return;
     }
-    const match = /^([a-z-]+)@(\d+)(?::(\d+))?$/.exec(text);
+    const match = /^([a-z-]+)@(\d+|\*)(?::(\d+))?(?:=(devices?))?$/.exec(text);
     if (match === null || !names.has(match[1]!)) {
       throw new CornetError(
         'OPTION_INVALID',
-        `${faultVariable}=${text} is not <point>@<step>[:<lane or batch>].`,
+        `${faultVariable}=${text} is not <point>@<step>[:<lane or batch>][=device|=devices].`,
         {
           hint: `Points: ${[...names].join(', ')}.`,
         },
       );
     }
-    const [, point, step, lane] = match;
+    const [, point, step, lane, device] = match;
     this.#armed = {
       point: point!,
-      step: Number(step),
+      step: step === '*' ? null : Number(step),
       lane: lane === undefined ? null : Number(lane),
+      fails: device === undefined ? 'process' : (device as 'device' | 'devices'),
       marker,
     };
   }
 
-  /** Does not return if this is the place. @param lane or the batch of a round */
+  /**
+   * Does not return if this is the place.
+   * @param lane or the batch of a round
+   * @throws CornetError DEVICE_FAILED, as the engine would
+   */
   at(point: FaultPoint<S>, step: number, lane: number | null = null): void {
-    if (this.#isHere(point, step, lane)) process.kill(process.pid, 'SIGKILL');
+    if (!this.#isHere(point, step, lane)) return;
+    if (this.#armed?.fails === 'process') process.kill(process.pid, 'SIGKILL');
+    throw new CornetError('DEVICE_FAILED', `The device failed in ${point}: ${faultVariable} says so.`);
   }
 
   /** The process dies in `milliseconds`, in the middle of what it does next. */
@@ -87,8 +104,10 @@ export class Faults<S extends Side> {
 
   #isHere(point: string, step: number, lane: number | null): boolean {
     const armed = this.#armed;
-    if (armed === null || armed.point !== point || armed.step !== step) return false;
+    if (armed === null || armed.point !== point) return false;
+    if (armed.step !== null && armed.step !== step) return false;
     if (armed.lane !== null && lane !== null && armed.lane !== lane) return false;
+    if (armed.fails === 'devices') return true;
     try {
       closeSync(openSync(armed.marker, 'wx')); // whoever makes the file is the one
       return true;

@@ -181,7 +181,8 @@ export const upBody = z.discriminatedUnion('type', [
   z.object({ type: z.literal('failed'), step: count.nullable(), lane: count.nullable(), error: workerError }),
   /** A gap in the numbers of `down`: messages were lost. */
   z.object({ type: z.literal('gap') }),
-  z.object({ type: z.literal('bye'), reason: z.string().max(1_000) }),
+  /** `failed`: it was not asked to leave; what it was given may have been too much for its device. */
+  z.object({ type: z.literal('bye'), reason: z.string().max(1_000), failed: z.boolean() }),
 ]);
 export type UpBody = z.infer<typeof upBody>;
 

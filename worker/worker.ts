@@ -101,17 +101,17 @@ export class WorkerShell {
     clearInterval(heart);
     reader.close();
     // Redis may be away for good.
-    await Promise.race([this.#sayGoodbye(outcome.reason), sleep(timeouts.redisConnect)]);
+    await Promise.race([this.#sayGoodbye(outcome), sleep(timeouts.redisConnect)]);
     log.info({ reason: outcome.reason }, 'Leaving.');
     return outcome;
   }
 
   /** The last message: from here on this worker touches nothing of the run. */
-  async #sayGoodbye(reason: string): Promise<void> {
+  async #sayGoodbye({ error, reason }: { error: CornetError | null; reason: string }): Promise<void> {
     await this.#queue?.close();
-    await Promise.allSettled(
-      this.#parts.member.say({ type: 'bye', reason }).map((action) => this.#start(action)),
-    );
+    const failed = error?.code === 'DEVICE_FAILED';
+    const bye = this.#parts.member.say({ type: 'bye', reason: reason.slice(0, 1_000), failed });
+    await Promise.allSettled(bye.map((action) => this.#start(action)));
   }
 
   async #listen(): Promise<void> {
@@ -374,13 +374,19 @@ export class WorkerShell {
     this.#parts.tellParent({ joined: true });
   }
 
-  /** Something failed that another worker would not do better: the coordinator ends the run with this error. */
+  /**
+   * Something failed that another worker would not do better: the coordinator ends the run with this error. A device
+   * that failed is this worker's trouble alone: it leaves.
+   */
   #crash(error: unknown): void {
     if (this.#crashed) return; // the first reason counts; reporting it may fail, too
     this.#crashed = true;
     const { member, log } = this.#parts;
     const described = describeError(fromRedis(error));
     log.error({ code: described.code }, described.message);
+    if (described.code === 'DEVICE_FAILED') {
+      return this.#leave({ error: CornetError.fromJSON(described), reason: described.message });
+    }
     this.#perform(member.say({ type: 'failed', step: member.step, lane: null, error: described }));
     setTimeout(
       () => this.#leave({ error: CornetError.fromJSON(described), reason: described.message }),

@@ -207,6 +207,17 @@ export function engineTests(backend: BackendName, precisions: readonly ('fp32' |
     t.is(engine.evaluate(...one).count, 1, 'the running statistics need no second value');
   });
 
+  test.serial('a label that is no class is refused before it reaches the device', (t) => {
+    const engine = loadedEngine('Z');
+    const [images] = shard(2);
+    for (const label of [1000, -1, -100]) {
+      const message = `label ${label} is not one of 1000 classes`;
+      t.throws(() => engine.computeShard(0, images, Int32Array.of(0, label)), { message });
+    }
+    t.throws(() => engine.evaluate(images, Int32Array.of(0, 1000)), { message: /^label 1000 is not one/ });
+    t.is(engine.evaluate(images, Int32Array.of(0, -1)).count, 1, 'one that is not to be scored is none');
+  });
+
   test.serial('a tap that the model does not have is refused with the taps that it has', (t) => {
     const engine = loadedEngine('RT');
     const error = t.throws(() => engine.taps(shard(1)[0], ['IT.conv_input-t0']), { instanceOf: CornetError });

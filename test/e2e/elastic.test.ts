@@ -265,6 +265,6 @@ test.serial('a shard at which three workers die ends the run, and is named with 
   t.is(await run.ended, 1);
   t.regex(
     run.stderr,
-    /^error: 3 workers died, one after the other, at step 2, lane 0 \(epoch 0, samples \d+, \d+\)\. \[POISON_SHARD\]\n/,
+    /^error: 3 workers died, or their devices failed, one after the other, at step 2, lane 0 \(epoch 0, samples \d+, \d+\)\. \[POISON_SHARD\]\n/,
   );
 });

@@ -136,7 +136,7 @@ export class CoordinatorProcess {
   second(): void {
     const { redis, workers } = this.world;
     for (const worker of workers) {
-      if (worker.alive && !worker.frozen && worker.incarnation === redis.incarnation)
+      if (worker.alive && !worker.frozen && !worker.leaving && worker.incarnation === redis.incarnation)
         worker.perform(worker.member.beat());
     }
     if (this.incarnation === redis.incarnation) redis.up.push('echo');

@@ -3,7 +3,7 @@ import { World } from './world.ts';
 
 const worlds = Number(process.env.CORNET_WORLDS ?? 10_000);
 
-test('ten thousand random interleavings of deaths, zombies, joins, drained workers, wiped Redis and dead coordinators end in the undisturbed state', (t) => {
+test('ten thousand random interleavings of deaths, sick devices, zombies, joins, drained workers, wiped Redis and dead coordinators end in the undisturbed state', (t) => {
   const faults: Record<string, number> = {};
   let [moves, applies] = [0, 0];
   const first = Number(process.env.CORNET_WORLD ?? 0);
@@ -26,7 +26,18 @@ test('ten thousand random interleavings of deaths, zombies, joins, drained worke
     }
   }
   t.log(`${worlds} worlds, ${moves} moves, ${applies} updates compared, faults: ${JSON.stringify(faults)}`);
-  for (const kind of ['kill', 'join', 'freeze', 'suspect', 'wipe', 'coordinator', 'lose', 'drain']) {
+  for (const kind of [
+    'kill',
+    'join',
+    'freeze',
+    'suspect',
+    'wipe',
+    'coordinator',
+    'lose',
+    'drain',
+    'sicken',
+    'give-up',
+  ]) {
     t.true(worlds < 1000 || faults[kind]! > 0, `no ${kind} happened`);
   }
 });
@@ -47,7 +58,7 @@ test('two thousand random interleavings of read-outs store every row once and fo
     }
   }
   t.log(`faults: ${JSON.stringify(faults)}`);
-  for (const kind of ['kill', 'join', 'wipe', 'coordinator', 'lose', 'drain']) {
+  for (const kind of ['kill', 'join', 'wipe', 'coordinator', 'lose', 'drain', 'sicken', 'give-up']) {
     t.true(worlds < 1000 || faults[kind]! > 0, `no ${kind} happened`);
   }
 });
@@ -60,6 +71,17 @@ test('when a worker dies, only its own shards are given out again', (t) => {
     const again = [...world.given].filter(([, times]) => times > 1).map(([shard]) => shard.split(',')[0]);
     t.is(new Set(again).size, again.length, `world ${seed}: two shards of one step`);
   }
+});
+
+test('when the device of a worker fails, only its own shards are given out again', (t) => {
+  let failures = 0;
+  for (let seed = 0; seed < Math.ceil(worlds / 5); seed++) {
+    const world = new World({ seed, lanes: 3, steps: 8, fleet: 3, faults: 1, kinds: ['sicken'] });
+    failures += world.play().faults.sicken ?? 0;
+    const again = [...world.given].filter(([, times]) => times > 1).map(([shard]) => shard.split(',')[0]);
+    t.is(new Set(again).size, again.length, `world ${seed}: two shards of one step`);
+  }
+  t.true(failures > 0);
 });
 
 test('in no interleaving does a worker that is asked to leave have a shard computed twice', (t) => {

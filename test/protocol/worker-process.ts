@@ -14,6 +14,8 @@ export class WorkerProcess {
   readonly serial: number;
   alive = true;
   frozen = false;
+  /** It has said goodbye: what it has sent is still written, then it ends. */
+  leaving = false;
   position: number;
   incarnation: number;
   state: Numbers | null = null;
@@ -188,12 +190,28 @@ export class WorkerProcess {
 
   begin = 0;
 
+  /** Its device fails, whatever it does. */
+  sicken(): void {
+    this.leaving = true;
+    this.perform(this.member.say({ type: 'bye', reason: 'its device failed', failed: true }));
+  }
+
+  #end(): void {
+    this.alive = false;
+    if (this.local)
+      this.world.coordinator.event({ type: 'exited', worker: this.member.id, reason: 'exit code 1' });
+  }
+
   /** What this process could do now. */
   moves(): (() => void)[] {
     if (!this.alive || this.frozen) return [];
     const { redis } = this.world;
     const moves: (() => void)[] = [];
     if (this.outbox.length > 0) moves.push(() => flush(this.outbox, redis.up, this.world.draws));
+    if (this.leaving) {
+      moves.push(() => this.#end()); // perhaps before the last words are written: Redis may be away
+      return moves;
+    }
     if (this.incarnation !== redis.incarnation) {
       // The connection came back, to a Redis that is not the one it was: wait for the new era's key.
       if (redis.era !== null) {

@@ -50,6 +50,9 @@ const faultKinds = [
   'lose',
   'drain',
   'drain',
+  'sicken',
+  'sicken',
+  'give-up',
 ] as const;
 
 export type FaultKind = (typeof faultKinds)[number];
@@ -151,7 +154,7 @@ export class World {
   /** After the last fault: everybody wakes up, and there is at least one worker. */
   peace(): void {
     for (const worker of this.workers) worker.frozen = false;
-    if (!this.workers.some((worker) => worker.alive) && this.redis.era !== null) {
+    if (!this.workers.some((worker) => worker.alive && !worker.leaving) && this.redis.era !== null) {
       this.workers.push(new WorkerProcess(this, true));
     }
   }
@@ -198,6 +201,11 @@ export class World {
       }
       case 'wipe':
         return this.redis.wipe();
+      case 'sicken':
+        return pick?.sicken();
+      case 'give-up':
+        // Of a post that nobody can take, others stay; the last one would end the run.
+        return this.coordinator.event({ type: 'post-lost', device: 'cpu', lastWords: 'sick', left: 1 });
       case 'drain':
         if (pick !== undefined) this.coordinator.event({ type: 'drain', worker: pick.member.id });
         return;

@@ -17,7 +17,8 @@ class Computing {
   readonly workers: string[];
   readonly #said = new Map<string, number>();
 
-  constructor(lanes: number, workers = lanes) {
+  /** @param loaded those of them that have loaded the snapshot, if not all */
+  constructor(lanes: number, workers = lanes, loaded?: readonly string[]) {
     this.workers = Array.from({ length: workers }, (_, i) => `worker-${i}`);
     const shares = Array.from({ length: lanes }, (_, lane) => ({ lane, weight: 1 / lanes, count: 1 }));
     this.run = new Run({
@@ -37,7 +38,7 @@ class Computing {
     const ref = { name: 'snapshot', bytes: 1, digest: '0', at: 'redis' };
     this.run.handle({ type: 'restored', step: 0, ref, validated: true });
     for (const worker of this.workers) this.say(worker, hello);
-    for (const worker of this.workers) this.say(worker, { type: 'loaded', step: 0 });
+    for (const worker of loaded ?? this.workers) this.say(worker, { type: 'loaded', step: 0 });
   }
 
   say(worker: string, body: UpBody): RunAction[] {
@@ -176,4 +177,83 @@ test('whoever is alone may reduce before it has said again what it computed befo
     .say(alone, vector(1))
     .flatMap((action) => (action.type === 'send' ? [action.body.type] : []));
   t.deepEqual(sent, ['apply']);
+});
+
+test('a snapshot is served again although the first that missed it was asked to leave', (t) => {
+  const computing = new Computing(1, 3, ['worker-0']);
+  const { run } = computing;
+  run.handle({ type: 'drain', worker: 'worker-1' });
+  const missing: UpBody = { type: 'missing', what: 'snapshot', step: 0, generation: 0, lane: null };
+  computing.say('worker-1', missing);
+  t.is(run.phase, 'loading', 'worker-2 may have it');
+  computing.say('worker-2', missing);
+  t.is(run.phase, 'serving');
+});
+
+const lost = (left: number) =>
+  ({ type: 'post-lost', device: 'cuda:1', lastWords: 'no such card', left }) as const;
+const endOf = (actions: RunAction[]) =>
+  actions.flatMap((action) => (action.type === 'finish' ? [action] : []))[0];
+
+test('a post that nobody can take is given up, and ends the run only where nobody is left', (t) => {
+  const computing = new Computing(2);
+  const { run } = computing;
+  for (const left of [1, 0]) {
+    const actions = run.handle(lost(left));
+    t.deepEqual(actions, [
+      {
+        type: 'log',
+        level: 'warn',
+        message: 'The local worker on cuda:1 is given up, the run goes on without it: no such card',
+      },
+    ]);
+  }
+  for (const worker of computing.workers) run.handle({ type: 'exited', worker, reason: 'killed' });
+  const ref = { name: 'snapshot', bytes: 1, digest: '0', at: 'redis' };
+  t.is(endOf(run.handle({ type: 'restored', step: 0, ref, validated: true })), undefined);
+  t.is(
+    endOf(run.handle({ type: 'tick', heard: timeouts.join })),
+    undefined,
+    'one from elsewhere may come back',
+  );
+  const end = endOf(run.handle({ type: 'tick', heard: timeouts.join + 1 }));
+  t.deepEqual(end, {
+    type: 'finish',
+    outcome: 'failed',
+    failure: { code: 'WORKER_FAILED', message: 'A local worker cannot start: no such card' },
+  });
+});
+
+test('where the last post is given up and nobody else is there, the run ends at once', (t) => {
+  const computing = new Computing(1);
+  const { run } = computing;
+  run.handle({ type: 'exited', worker: 'worker-0', reason: 'killed' });
+  const end = endOf(run.handle(lost(0)));
+  t.is(end?.outcome === 'failed' ? end.failure.code : null, 'WORKER_FAILED');
+});
+
+test('whoever waits for a post that is given up waits no longer', (t) => {
+  const computing = new Computing(2);
+  const { run } = computing;
+  const ref = { name: 'snapshot', bytes: 1, digest: '0', at: 'redis' };
+  for (const worker of computing.workers) run.handle({ type: 'exited', worker, reason: 'killed' });
+  run.handle({ type: 'restored', step: 0, ref, validated: true });
+  computing.say('another', hello);
+  t.is(run.phase, 'waiting');
+  run.handle(lost(1));
+  t.is(run.phase, 'loading');
+});
+
+test('a device that fails computing counts as a death at its shard', (t) => {
+  const computing = new Computing(1, 3);
+  const bye: UpBody = { type: 'bye', reason: 'its device failed', failed: true };
+  const ends = computing.workers.map((worker) => endOf(computing.say(worker, bye)));
+  t.deepEqual(ends.slice(0, 2), [undefined, undefined]);
+  t.is(ends[2]?.outcome === 'failed' ? ends[2].failure.code : null, 'POISON_SHARD');
+});
+
+test('a worker that was asked to leave does not count as a death', (t) => {
+  const computing = new Computing(1, 3);
+  const bye: UpBody = { type: 'bye', reason: 'received SIGTERM', failed: false };
+  for (const worker of computing.workers) t.is(endOf(computing.say(worker, bye)), undefined);
 });

@@ -8,6 +8,7 @@
  */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { maxClasses } from '../../shared/defaults.ts';
 import { bytesPerValue, type FeatureType, rowsOfTaps, writeRows } from '../../shared/feature-rows.ts';
 import { formulaEntry, formulaImages, formulaLabels } from '../../shared/models/closed-formula.ts';
 import { buildModel } from '../../shared/models/family.ts';
@@ -25,7 +26,7 @@ import { openBackend } from '../backend/open-backend.ts';
 import { fitting } from './fitting.ts';
 import { ModelState } from './model-state.ts';
 import { type LanePart, type ReducedSlice, Reduction } from './reduction.ts';
-import { type Scores, scoreLogits } from './scores.ts';
+import { assertLabels, type Scores, scoreLogits } from './scores.ts';
 import { type Images, Staging } from './staging.ts';
 
 export interface EngineOptions {
@@ -204,6 +205,7 @@ export class Engine {
    */
   computeShard(lane: number, images: Images | string, labels: Int32Array): Scores {
     assert(this.#step !== null, 'no snapshot has been loaded');
+    assertLabels(labels, maxClasses, false);
     const input = typeof images === 'string' ? this.#staging.take(images) : images;
     const { vector, scores } = this.#fitting('shard', labels.length, () =>
       this.#shard(this.#state, input, labels),
@@ -255,6 +257,7 @@ export class Engine {
 
   /** Scores a batch with the running statistics. */
   evaluate(images: Images, labels: Int32Array): Scores {
+    assertLabels(labels, maxClasses, true);
     return this.#backend.scope(() => {
       const logits = this.#infer(images, labels.length, null);
       return scoreLogits(this.#backend.download(logits), labels);

@@ -23,6 +23,17 @@ export interface ClassScore {
 export const noLabel = -1;
 
 /**
+ * Before they go up to a card: there, a label out of range breaks whatever else is computed.
+ * @param unlabelled whether some may be `noLabel`
+ */
+export function assertLabels(labels: Int32Array, classes: number, unlabelled: boolean): void {
+  for (const label of labels) {
+    const known = (label >= 0 && label < classes) || (unlabelled && label === noLabel);
+    assert(known, `label ${label} is not one of ${classes} classes`);
+  }
+}
+
+/**
  * @param logits [n, classes] row-major
  * @param labels n class indices or `noLabel`; as in PyTorch, any other one outside of the classes is an error
  */

@@ -2,6 +2,7 @@
 import { createRequire } from 'node:module';
 import { CornetError } from '../../../shared/errors.ts';
 import { addonCaches, findAddon } from '../../addon-file.ts';
+import { type CardState, toCornetError } from './native-error.ts';
 
 /** c10::ScalarType: the codes by which dtypes cross the border. */
 export const dtypes = { uint8: 0, int64: 4, float32: 6 } as const;
@@ -20,7 +21,8 @@ export interface TorchAddon {
    * Runs an operator through libtorch's dispatcher. Arguments are converted by the operator's own schema; those left
    * out at the end take its defaults.
    * @throws TypeError for an operator that does not exist, an argument of the wrong type, a released handle
-   * @throws CornetError TENSOR_OPERATION with libtorch's words when the operator itself refuses, DEVICE_MEMORY
+   * @throws CornetError TENSOR_OPERATION with libtorch's words when the operator itself refuses, DEVICE_MEMORY,
+   * DEVICE_FAILED; `native-error.ts` tells them apart
    */
   call(name: string, overload: string, args: readonly Argument[]): Result;
   /**
@@ -33,6 +35,8 @@ export interface TorchAddon {
   /** The same in two parts: what is computed after the first is not waited for by the second, which may be called once. */
   fetch(tensor: Handle): (target: Uint8Array) => void;
   release(tensors: readonly Handle[]): void;
+  /** The device has failed: from here on nothing is given back, not even when the process ends. */
+  abandon(): void;
   shape(tensor: Handle): number[];
   /** d output / d each input; null where the output does not depend on it. Frees the graph. */
   gradients(output: Handle, inputs: readonly Handle[]): (Handle | null)[];
@@ -53,15 +57,16 @@ export interface TorchAddon {
   /** Compilers, libraries, flags: what `torch.__config__.show()` prints. */
   buildConfiguration(): string;
   hasCuda(): boolean;
-  /** A card, once something ran on it: its name, and bytes used and in total. */
-  cudaDevice(device: string): { name: string; used: number; total: number };
+  /** A card, once something ran on it: its name, compute capability (`9.0`), and bytes used and in total. */
+  cudaDevice(device: string): CardState;
 }
 
 /**
  * Loads the addon that set-up has built.
+ * @param device whose memory says what some errors mean
  * @throws CornetError BACKEND_UNAVAILABLE saying what was looked for
  */
-export function loadTorchAddon(): TorchAddon {
+export function loadTorchAddon(device = 'cpu'): TorchAddon {
   const caches = addonCaches('torch');
   const file = findAddon('torch', caches);
   if (file === null) {
@@ -71,7 +76,7 @@ export function loadTorchAddon(): TorchAddon {
     );
   }
   try {
-    return translateErrors(createRequire(import.meta.url)(file));
+    return translateErrors(createRequire(import.meta.url)(file), device);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new CornetError(
@@ -84,37 +89,44 @@ export function loadTorchAddon(): TorchAddon {
   }
 }
 
-/** The one place where native errors become classes: libtorch's are CornetErrors, the border's stay TypeErrors. */
-function translateErrors(native: TorchAddon): TorchAddon {
+/**
+ * The one place where native errors become classes: libtorch's are CornetErrors, the border's stay TypeErrors. Once the
+ * device has failed it is left alone: whatever is asked of it fails with the same error, and nothing is released.
+ */
+export function translateErrors(native: TorchAddon, device: string): TorchAddon {
+  let failed: CornetError | null = null;
   const translated: Record<string, unknown> = {};
   for (const [name, operation] of Object.entries(native)) translated[name] = translate(name, operation);
   return translated as unknown as TorchAddon;
 
   function translate(name: string, operation: (...args: unknown[]) => unknown) {
     return (...args: unknown[]): unknown => {
+      if (failed !== null) {
+        if (name === 'release') return; // freeing asks the device, and what throws there ends the process
+        throw failed;
+      }
       try {
         const result = operation(...args);
         return typeof result === 'function' ? translate(name, result as typeof operation) : result;
       } catch (cause) {
-        const code = cause instanceof Error && 'code' in cause ? cause.code : null;
-        if (!(cause instanceof Error) || (code !== 'TORCH' && code !== 'MEMORY')) throw cause;
+        if (!(cause instanceof Error && 'code' in cause && cause.code === 'TORCH')) throw cause;
+        const className = 'class' in cause ? String(cause.class) : '';
         const what = name === 'call' ? String(args[0]) : name;
-        if (code === 'MEMORY') {
-          throw new CornetError('DEVICE_MEMORY', `libtorch in ${what}: ${firstSentences(cause.message)}`, {
-            cause,
-          });
+        const error = toCornetError(what, { className, words: cause.message }, cardState(), cause);
+        if (error.code === 'DEVICE_FAILED') {
+          failed = error;
+          native.abandon();
         }
-        throw new CornetError('TENSOR_OPERATION', `libtorch refused ${what}: ${cause.message}`, { cause });
+        throw error;
       }
     };
   }
-}
 
-/** What there is and what was asked for; then libtorch goes on to its settings. */
-function firstSentences(message: string): string {
-  return `${message
-    .split(/\. (?=[A-Z])/)
-    .slice(0, 2)
-    .join('. ')
-    .replace(/\.$/, '')}.`;
+  function cardState(): CardState | null {
+    try {
+      return device === 'cpu' ? null : native.cudaDevice(device);
+    } catch {
+      return null; // a sick card does not answer
+    }
+  }
 }

@@ -24,7 +24,7 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
    */
   constructor(device: string, arithmetic: Arithmetic) {
     const { threads, deterministic, precision } = arithmetic;
-    const addon = loadTorchAddon();
+    const addon = loadTorchAddon(deviceHere(device, process.env));
     addon.setThreads(threads); // before the first operator, or parts of the library keep their own number
     addon.setGradMode(false);
     super(addon, deviceHere(device, process.env), arithmetic.memoryFormat);

@@ -10,13 +10,16 @@
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
+#include <cxxabi.h>
 #include <dlfcn.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/version.h>
 
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <numeric>
+#include <typeinfo>
 #include <unordered_set>
 
 namespace cornet {
@@ -29,12 +32,14 @@ Napi::Error coded(Napi::Error error, const char* code) {
   return error;
 }
 
-// Only the caching allocator of a card has a class for it: the CPU's, CUDA itself, cuBLAS and cuDNN have these words.
-bool saysNoMemory(const std::string& words) {
-  for (const char* sign : {"allocate memory", "out of memory", "ALLOC_FAILED"}) {
-    if (words.find(sign) != std::string::npos) return true;
-  }
-  return false;
+// Words and class: what they mean is decided on the other side. By its name, because old versions lack some classes.
+Napi::Error fromLibrary(Napi::Env env, const std::exception& error, const char* words) {
+  int status = 0;
+  const std::unique_ptr<char, decltype(&std::free)> name(
+      abi::__cxa_demangle(typeid(error).name(), nullptr, nullptr, &status), std::free);
+  Napi::Error refused = coded(Napi::Error::New(env, words), "TORCH");
+  refused.Set("class", Napi::String::New(env, status == 0 ? name.get() : typeid(error).name()));
+  return refused;
 }
 
 // No C++ exception may leave the addon except as a JavaScript error.
@@ -44,15 +49,12 @@ auto guard(Napi::Env env, const Body& body) {
     return body();
   } catch (const BorderError& error) {
     throw coded(Napi::TypeError::New(env, error.what()), "BORDER");
-  } catch (const c10::OutOfMemoryError& error) {
-    throw coded(Napi::Error::New(env, error.what_without_backtrace()), "MEMORY");
   } catch (const c10::Error& error) {
-    const std::string words = error.what_without_backtrace();
-    throw coded(Napi::Error::New(env, words), saysNoMemory(words) ? "MEMORY" : "TORCH");
+    throw fromLibrary(env, error, error.what_without_backtrace());
   } catch (const Napi::Error&) {
     throw;
   } catch (const std::exception& error) {
-    throw coded(Napi::Error::New(env, error.what()), "TORCH");
+    throw fromLibrary(env, error, error.what());
   }
 }
 
@@ -147,7 +149,7 @@ Napi::Value downloadBytes(const Napi::CallbackInfo& info) {
 
 // fetch(tensor): a function that copies, once, into its argument what `download` would have at this moment.
 Napi::Value fetch(const Napi::CallbackInfo& info) {
-  const auto arrival = std::make_shared<Arrival>(tensorArgument(info, 0));
+  const std::shared_ptr<Arrival> arrival(new Arrival(tensorArgument(info, 0)), leakWhenAbandoned<Arrival>);
   return Napi::Function::New(info.Env(), [arrival](const Napi::CallbackInfo& reading) {
     guard(reading.Env(), [&] {
       Napi::Uint8Array target = bytesArgument(reading, 0);
@@ -162,6 +164,13 @@ Napi::Value release(const Napi::CallbackInfo& info) {
   for (const int64_t handle : intListArgument(info[0])) {
     instanceOf(info).tensors.release(static_cast<double>(handle));
   }
+  return info.Env().Undefined();
+}
+
+// abandon(): the device has failed. Whatever lies on it is never given back, not even when the process ends: to free a
+// tensor that other streams have used asks the device, and throws out of a destructor.
+Napi::Value abandon(const Napi::CallbackInfo& info) {
+  abandoned = true;
   return info.Env().Undefined();
 }
 
@@ -278,13 +287,13 @@ Napi::Value buildConfiguration(const Napi::CallbackInfo& info) {
 
 Napi::Value hasCuda(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), at::hasCUDA()); }
 
-// cudaDevice(device): a card's name and memory, asked of the driver: libtorch's own way needs the CUDA headers.
+// cudaDevice(device): a card's name, compute capability and memory, asked of the driver: libtorch's own way needs the CUDA headers.
 Napi::Value cudaDevice(const Napi::CallbackInfo& info) {
   const c10::DeviceGuard current(c10::Device(stringArgument(info, 0)));
   static void* const driver = dlopen("libcuda.so.1", RTLD_LAZY);
   if (driver == nullptr) throw BorderError("the CUDA driver (libcuda.so.1) cannot be loaded");
   const auto check = [](int result, const char* what) {
-    if (result != 0) throw std::runtime_error(std::string(what) + " failed with CUDA error " + std::to_string(result));
+    if (result != 0) throw std::runtime_error("CUDA driver error: " + std::to_string(result) + " of " + what);
   };
   const auto symbol = [](const char* name) {
     void* const found = dlsym(driver, name);
@@ -299,8 +308,17 @@ Napi::Value cudaDevice(const Napi::CallbackInfo& info) {
   check(reinterpret_cast<int (*)(char*, int, int)>(symbol("cuDeviceGetName"))(name, sizeof(name) - 1, device),
         "cuDeviceGetName");
   check(reinterpret_cast<int (*)(size_t*, size_t*)>(symbol("cuMemGetInfo_v2"))(&available, &total), "cuMemGetInfo");
+  const auto attribute = [&](int which) {
+    int value = 0;
+    check(reinterpret_cast<int (*)(int*, int, int)>(symbol("cuDeviceGetAttribute"))(&value, which, device),
+          "cuDeviceGetAttribute");
+    return std::to_string(value);
+  };
+  constexpr int capabilityMajor = 75;  // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, of cuda.h
+  constexpr int capabilityMinor = 76;
   Napi::Object description = Napi::Object::New(info.Env());
   description.Set("name", std::string(name));
+  description.Set("capability", attribute(capabilityMajor) + "." + attribute(capabilityMinor));
   description.Set("used", static_cast<double>(total - available));
   description.Set("total", static_cast<double>(total));
   return description;
@@ -308,13 +326,16 @@ Napi::Value cudaDevice(const Napi::CallbackInfo& info) {
 
 }  // namespace
 
+void freeInstance(Napi::Env, Instance* instance) { leakWhenAbandoned(instance); }
+
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
-  env.SetInstanceData(new Instance());
+  env.SetInstanceData<Instance, freeInstance>(new Instance());
   exports.Set("call", Napi::Function::New<guarded<call>>(env, "call"));
   exports.Set("upload", Napi::Function::New<guarded<uploadBytes>>(env, "upload"));
   exports.Set("download", Napi::Function::New<guarded<downloadBytes>>(env, "download"));
   exports.Set("fetch", Napi::Function::New<guarded<fetch>>(env, "fetch"));
   exports.Set("release", Napi::Function::New<guarded<release>>(env, "release"));
+  exports.Set("abandon", Napi::Function::New<guarded<abandon>>(env, "abandon"));
   exports.Set("shape", Napi::Function::New<guarded<shape>>(env, "shape"));
   exports.Set("gradients", Napi::Function::New<guarded<gradients>>(env, "gradients"));
   exports.Set("requireGradient", Napi::Function::New<guarded<requireGradient>>(env, "requireGradient"));

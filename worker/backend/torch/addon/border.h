@@ -8,6 +8,7 @@
 #define NAPI_VERSION 8
 #include <napi.h>
 
+#include <atomic>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
@@ -39,6 +40,14 @@ struct Instance {
   TensorTable tensors;
   std::unordered_map<std::string, c10::OperatorHandle> operators;
 };
+
+// The device has failed, and with it every attempt to give anything back. For the whole process: it has one engine.
+inline std::atomic<bool> abandoned{false};
+
+template <class Owner>
+void leakWhenAbandoned(Owner* owner) {
+  if (!abandoned) delete owner;
+}
 
 // A JavaScript value as an argument of the given schema type: tensors are handles, null is None, dtypes, layouts and
 // memory formats are c10's integer codes, devices are strings.

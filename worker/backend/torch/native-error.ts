@@ -1,0 +1,98 @@
+/** What libtorch's exceptions mean: pure functions of a class's name, the words, and what is known of the card. */
+import { deviceMemory } from '../../../shared/defaults.ts';
+import { CornetError, type ErrorCode } from '../../../shared/errors.ts';
+
+/** What was thrown on the native side. */
+export interface NativeError {
+  /** The C++ class, as in `c10::OutOfMemoryError`. */
+  readonly className: string;
+  readonly words: string;
+}
+
+export interface CardState {
+  readonly name: string;
+  readonly capability: string;
+  /** Bytes, as the driver counts them. */
+  readonly used: number;
+  readonly total: number;
+}
+
+type Meaning = Extract<
+  ErrorCode,
+  'DEVICE_MEMORY' | 'DEVICE_UNAVAILABLE' | 'DEVICE_FAILED' | 'TENSOR_OPERATION'
+>;
+
+/** Only the caching allocator of a card has a class for it: the CPU's, CUDA itself, cuBLAS and cuDNN have these words. */
+const noMemory = /allocate memory|out of memory|ALLOC_FAILED/;
+
+/** What cuDNN and cuBLAS say when they cannot have a workspace; also where they have nothing for the card. */
+const perhapsNoMemory =
+  /unable to find an engine|No valid execution plans built|STATUS_NOT_INITIALIZED|STATUS_NOT_SUPPORTED[\s\S]*workspace|workspace[\s\S]*STATUS_NOT_SUPPORTED/i;
+
+/** The library was built for other cards. */
+const noKernels = /no kernel image is available|invalid device function/;
+
+/** cuBLAS refuses arguments; libtorch puts "CUDA error:" before all that cuBLAS says. */
+const refused = /CUBLAS_STATUS_(INVALID_VALUE|NOT_SUPPORTED|ARCH_MISMATCH)/;
+
+/** Of a card that computes no more, or not what it should; what comes later may be anything. */
+const sick = new RegExp(
+  [
+    ...['CUDA error:', 'CUDA driver error', 'device-side assert', 'unspecified launch failure'],
+    ...['uncorrectable ECC', 'STATUS_(EXECUTION_FAILED|INTERNAL_ERROR|MAPPING_ERROR|NOT_INITIALIZED)'],
+  ].join('|'),
+);
+
+/** @param card as it is now; null: it does not answer, or there is none */
+export function meaningOf({ className, words }: NativeError, card: CardState | null): Meaning {
+  if (className === 'c10::OutOfMemoryError' || noMemory.test(words)) return 'DEVICE_MEMORY';
+  if (perhapsNoMemory.test(words) && card !== null && isShort(card)) return 'DEVICE_MEMORY';
+  if (noKernels.test(words)) return 'DEVICE_UNAVAILABLE';
+  if (refused.test(words)) return 'TENSOR_OPERATION';
+  if (className === 'c10::AcceleratorError' || sick.test(words)) return 'DEVICE_FAILED';
+  return 'TENSOR_OPERATION';
+}
+
+/** So little is free that a workspace may not have been had. */
+function isShort({ used, total }: CardState): boolean {
+  return total - used < Math.max(deviceMemory.little, deviceMemory.littlePart * total);
+}
+
+/** @param what the operator, or what else was asked of libtorch */
+export function toCornetError(what: string, native: NativeError, card: CardState | null, cause: unknown) {
+  const code = meaningOf(native, card);
+  return new CornetError(code, sentence(code, what, native.words, card), { cause });
+}
+
+function sentence(code: Meaning, what: string, words: string, card: CardState | null): string {
+  switch (code) {
+    case 'DEVICE_MEMORY':
+      return `libtorch in ${what}: ${firstSentences(words)}`;
+    case 'DEVICE_FAILED':
+      return `The device failed in ${what}: ${firstLine(words)}`;
+    case 'DEVICE_UNAVAILABLE':
+      return `libtorch was built without kernels for ${nameOf(card)}; in ${what}: ${firstLine(words)}`;
+    case 'TENSOR_OPERATION': {
+      const where = card !== null && perhapsNoMemory.test(words) ? ` The card is ${nameOf(card)}.` : '';
+      return `libtorch refused ${what}: ${words}${where}`;
+    }
+  }
+}
+
+function nameOf(card: CardState | null): string {
+  return card === null ? 'the card' : `${card.name} (compute capability ${card.capability})`;
+}
+
+/** Below it come hints for whoever debugs a kernel. */
+function firstLine(words: string): string {
+  return words.trim().split('\n')[0]!;
+}
+
+/** What there is and what was asked for; then libtorch goes on to its settings. */
+function firstSentences(message: string): string {
+  return `${message
+    .split(/\. (?=[A-Z])/)
+    .slice(0, 2)
+    .join('. ')
+    .replace(/\.$/, '')}.`;
+}
