@@ -3,8 +3,9 @@ import type { Precision } from '../../shared/run-config.ts';
 import type { MemoryFormat } from './backend.ts';
 
 /**
- * How activations and filters lie in memory. On a CPU it is what was faster where both were measured (docs/bench.md):
- * the group norms of R and RT, and the wide float32 convolutions of S, like whole channels one after the other.
+ * How activations and filters lie in memory: what was faster where both were measured (docs/bench.md, docs/gpu.md). Group
+ * norms like whole channels one after the other, on cards even more than on CPUs; convolutions like channels-last, all
+ * but the wide ones of S in float32 on a CPU.
  */
 export function memoryFormatOf({
   model,
@@ -15,6 +16,13 @@ export function memoryFormatOf({
   readonly device: string;
   readonly precision: Precision;
 }): MemoryFormat {
-  if (device !== 'cpu' || model === 'Z') return 'channels-last';
-  return model === 'S' && precision === 'bf16' ? 'channels-last' : 'contiguous';
+  switch (model) {
+    case 'Z':
+      return 'channels-last';
+    case 'S':
+      return device === 'cpu' && precision !== 'bf16' ? 'contiguous' : 'channels-last';
+    case 'R':
+    case 'RT':
+      return 'contiguous';
+  }
 }

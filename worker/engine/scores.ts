@@ -46,17 +46,19 @@ export function scoreLogits(logits: Float32Array, labels: Int32Array): Scores {
   let top5 = 0;
   for (const [row, label] of labels.entries()) {
     if (label === noLabel) continue;
-    const scores = logits.subarray(row * classes, (row + 1) * classes);
-    const target = scores[label];
-    assert(target !== undefined, `label ${label} is not one of ${classes} classes`);
+    const begin = row * classes;
+    const end = begin + classes;
+    const target = logits[begin + label];
+    assert(label < classes && target !== undefined, `label ${label} is not one of ${classes} classes`);
     let largest = Number.NEGATIVE_INFINITY;
     let ahead = 0; // classes not below the label's: a NaN counts as ahead, so a broken model is never right
-    for (const score of scores) {
+    for (let i = begin; i < end; i++) {
+      const score = logits[i]!;
       if (score > largest) largest = score;
       if (!(score < target)) ahead++;
     }
     let sum = 0;
-    for (const score of scores) sum += Math.exp(score - largest);
+    for (let i = begin; i < end; i++) sum += Math.exp(logits[i]! - largest);
     loss += Math.log(sum) + largest - target;
     const tally = tallies.get(label) ?? { top1: 0, top5: 0, count: 0 };
     tallies.set(label, tally);
