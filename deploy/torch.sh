@@ -73,7 +73,7 @@ ask_cards() { timeout 60 nvidia-smi "$@" 2>/dev/null || true; }
 # those from Blackwell (10.0) on.
 choose_cuda_build() {
   local table cards cuda capability early='' middle='' late=''
-  cuda_build='' no_cuda_build='no card is to be seen' cuda_note='' driver=''
+  cuda_build='' no_cuda_build='nvidia-smi shows no card' cuda_note='' driver=''
   case $choice in
     cuda) cuda_build=cu130 ;;
     cu126) cuda_build=cu126 ;;
