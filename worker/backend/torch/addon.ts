@@ -55,8 +55,8 @@ export interface TorchAddon {
   /** Compilers, libraries, flags: what `torch.__config__.show()` prints. */
   buildConfiguration(): string;
   hasCuda(): boolean;
-  /** A card, once something ran on it: its name, and bytes used and in total. */
-  cudaDevice(device: string): { name: string; used: number; total: number };
+  /** A card, once something ran on it: its name, compute capability (`9.0`), and bytes used and in total. */
+  cudaDevice(device: string): { name: string; capability: string; used: number; total: number };
 }
 
 /**

@@ -280,7 +280,7 @@ Napi::Value buildConfiguration(const Napi::CallbackInfo& info) {
 
 Napi::Value hasCuda(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), at::hasCUDA()); }
 
-// cudaDevice(device): a card's name and memory, asked of the driver: libtorch's own way needs the CUDA headers.
+// cudaDevice(device): a card's name, kind and memory, asked of the driver: libtorch's own way needs the CUDA headers.
 Napi::Value cudaDevice(const Napi::CallbackInfo& info) {
   const c10::DeviceGuard current(c10::Device(stringArgument(info, 0)));
   static void* const driver = dlopen("libcuda.so.1", RTLD_LAZY);
@@ -295,14 +295,20 @@ Napi::Value cudaDevice(const Napi::CallbackInfo& info) {
   };
   int device = 0;
   char name[256] = {};
+  int major = 0;
+  int minor = 0;
   size_t available = 0;
   size_t total = 0;
   check(reinterpret_cast<int (*)(int*)>(symbol("cuCtxGetDevice"))(&device), "cuCtxGetDevice");
   check(reinterpret_cast<int (*)(char*, int, int)>(symbol("cuDeviceGetName"))(name, sizeof(name) - 1, device),
         "cuDeviceGetName");
+  const auto attribute = reinterpret_cast<int (*)(int*, int, int)>(symbol("cuDeviceGetAttribute"));
+  check(attribute(&major, 75, device), "cuDeviceGetAttribute");  // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
+  check(attribute(&minor, 76, device), "cuDeviceGetAttribute");  // …_MINOR
   check(reinterpret_cast<int (*)(size_t*, size_t*)>(symbol("cuMemGetInfo_v2"))(&available, &total), "cuMemGetInfo");
   Napi::Object description = Napi::Object::New(info.Env());
   description.Set("name", std::string(name));
+  description.Set("capability", std::to_string(major) + "." + std::to_string(minor));
   description.Set("used", static_cast<double>(total - available));
   description.Set("total", static_cast<double>(total));
   return description;
