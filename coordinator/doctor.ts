@@ -24,7 +24,7 @@ export interface DoctorOptions {
 }
 
 /** `note`: training can start, but not everything is as it could be. `missing`: it cannot. */
-interface Finding {
+export interface Finding {
   readonly verdict: 'ok' | 'note' | 'missing';
   readonly subject: string;
   readonly text: string;
@@ -104,10 +104,14 @@ function cardsFinding(found: Awaited<ReturnType<typeof listCards>>, cards: reado
   return note(subject, `${hidden}: workers compute on the CPU.`);
 }
 
-function describedFindings({ backends, devices, decoder }: WorkerDescription, hasCards: boolean): Finding[] {
+/** @param hasCards nvidia-smi lists cards that a run may take */
+export function describedFindings(
+  { backends, devices, decoder }: WorkerDescription,
+  hasCards: boolean,
+): Finding[] {
   const findings: Finding[] = [];
   const usable = backends.filter(({ problem }) => problem === null);
-  for (const { name, version, accelerator, problem } of backends) {
+  for (const { name, version, accelerator, acceleratorProblem, problem } of backends) {
     const subject = `${name} backend`;
     if (problem !== null) {
       const say = usable.length === 0 ? missing : note;
@@ -115,6 +119,9 @@ function describedFindings({ backends, devices, decoder }: WorkerDescription, ha
     } else if (accelerator === null && hasCards) {
       const way = `run ${setUpForCards[name]} to train on the cards.`;
       findings.push(note(subject, `${version} without CUDA: ${way}`));
+    } else if (acceleratorProblem !== null && hasCards) {
+      const { message, hint } = acceleratorProblem;
+      findings.push(note(subject, `${version}, ${accelerator}, cannot use the cards: ${message} ${hint}`));
     } else findings.push(ok(subject, `${version}, ${accelerator ?? 'without CUDA'}`));
   }
   for (const { device, backend, processor, problem } of devices) {

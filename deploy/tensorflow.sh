@@ -98,6 +98,15 @@ with open(folder + "/cuda-packages", "w") as file:
 
 unpack_tensorflow_cpu() { download_wheel "$1" "$package"; }
 
+# unpack_wheels FOLDER WHAT...: pip's own temporary files are as large, and /tmp may be half of the memory.
+unpack_wheels() {
+  local folder=$1
+  shift
+  mkdir -p "$folder/tmp"
+  TMPDIR=$folder/tmp "$python" -m pip install --no-cache-dir --only-binary :all: --retries 2 --target "$folder" "$@" &&
+    rm -rf "$folder/tmp"
+}
+
 # libtensorflow opens the CUDA libraries by name: they are found where it lies itself.
 unpack_tensorflow_cuda() {
   download_wheel "$1" tensorflow || return 1

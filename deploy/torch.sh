@@ -44,47 +44,73 @@ has_pip() {
 
 get_pip() { has_pip || { (install_packages python3-pip) && has_pip; }; }
 
-# Nothing of Python is needed later: only the headers and libraries are unpacked.
+# Three '=' compare letter by letter: two would take 2.13.0+cpu for 2.13.0 where pip has been told of one.
 unpack_cpu_wheel() {
-  "$python" -m pip download --no-deps --no-cache-dir --only-binary :all: --retries 2 --dest "$1" \
-    --extra-index-url "$torch_index/cpu" "torch==$torch_version+cpu" || return 1
-  "$python" -c '
-import glob, sys, zipfile
-(wheel,) = glob.glob(sys.argv[1] + "/*.whl")
-with zipfile.ZipFile(wheel) as archive:
-    wanted = ("torch/lib/", "torch/include/", "torch.libs/")
-    archive.extractall(sys.argv[1], [name for name in archive.namelist() if name.startswith(wanted)])
-' "$1" && rm "$1"/*.whl
+  "$python" deploy/wheels.py "$1" "torch===$torch_version+cpu" --extra-index-url "$torch_index/cpu"
 }
 
-# unpack_wheels FOLDER WHAT...: pip's own temporary files are as large, and /tmp may be half of the memory.
-unpack_wheels() {
-  local folder=$1
-  shift
-  mkdir -p "$folder/tmp"
-  TMPDIR=$folder/tmp "$python" -m pip install --no-cache-dir --only-binary :all: --retries 2 --target "$folder" "$@" &&
-    rm -rf "$folder/tmp"
+# The wheel of PyPI, which has no name of a build, is for CUDA 13, though not on every kind of machine.
+unpack_cuda_wheel() {
+  local version versions=("$torch_version+$cuda_build") options
+  [[ $cuda_build != cu130 ]] || versions=("$torch_version" "${versions[@]}")
+  for version in "${versions[@]}"; do
+    options=()
+    [[ $version != *+* ]] || options=(--extra-index-url "$torch_index/$cuda_build")
+    rm -rf "${1:?}"/{torch,torch.libs,nvidia}
+    "$python" deploy/wheels.py "$1" "torch===$version" "${options[@]}" || continue
+    [[ ! -e $1/torch/lib/libtorch_cuda.so ]] || return 0
+    echo "the pip wheel of torch $version for $(uname -m) holds no CUDA" | tee "$1/reason"
+  done
+  return 1
 }
 
-# The CUDA wheel needs NVIDIA's wheels beside it, so pip installs it. PyPI's is built for CUDA 13; a driver that is
-# too old for that gets the build for CUDA 12.6.
-install_cuda_wheel() {
-  local wheel=("torch==$torch_version")
-  [[ $(cuda_build) == cuda ]] || wheel=(--extra-index-url "$torch_index/cu126" "torch==$torch_version+cu126")
-  unpack_wheels "$1" "${wheel[@]}" || return 1
-  [[ -e $1/torch/lib/libtorch_cuda.so ]] || fail "The wheel of torch $torch_version for $(uname -m) holds no CUDA."
-}
+# What nvidia-smi says, and be it with an error, as where one of the cards has fallen off the bus.
+ask_cards() { timeout 60 nvidia-smi "$@" 2>/dev/null || true; }
 
-# Since driver 610 the heading of nvidia-smi says "CUDA UMD Version".
-cuda_build() {
-  local driver
+# Sets $cuda_build to the build of libtorch that suits driver and cards; where none does, to nothing, with the reason in
+# $no_cuda_build. $driver is empty where nvidia-smi shows no card; $cuda_note is what the user should know besides.
+# CUDA 13 needs driver 580 and has no kernels for cards before Turing (7.5); CUDA 12.6 needs driver 525 and has none for
+# those from Blackwell (10.0) on.
+choose_cuda_build() {
+  local table cards cuda capability early='' middle='' late=''
+  cuda_build='' no_cuda_build='nvidia-smi shows no card' cuda_note='' driver=''
   case $choice in
-    cuda | cu126) echo "$choice" ;;
-    *)
-      driver=$(nvidia-smi | sed -nE 's/.*CUDA( UMD)? Version: *([0-9]+).*/\2/p')
-      ((${driver:-0} >= 13)) && echo cuda || echo cu126
-      ;;
+    cuda) cuda_build=cu130 ;;
+    cu126) cuda_build=cu126 ;;
   esac
+  [[ -z $cuda_build ]] || return 0
+
+  table=$(ask_cards)
+  cards=$(ask_cards --query-gpu=driver_version,compute_cap --format=csv,noheader) # before driver 510: an error
+  # The heading is missing where a card is lost. Since driver 610 it has other words.
+  if [[ $'\n'$cards =~ $'\n'([0-9]+\.[0-9.]+),\  || $table =~ (Driver|KMD)\ Version:\ *([0-9]+[0-9.]*) ]]; then
+    driver=${BASH_REMATCH[2]:-${BASH_REMATCH[1]}}
+  else
+    return 0
+  fi
+  # Libraries of a newer CUDA can lie over an older driver: what the heading says counts.
+  if [[ $table =~ CUDA(\ UMD)?\ Version:\ *([0-9]+) ]]; then
+    cuda=${BASH_REMATCH[2]}
+  else
+    cuda=$((${driver%%.*} >= 580 ? 13 : ${driver%%.*} >= 525 ? 12 : 11))
+  fi
+  while read -r capability; do
+    if ((capability < 75)); then early=yes; elif ((capability < 100)); then middle=yes; else late=yes; fi
+  done < <(sed -nE 's/^[0-9.]+, ([0-9]+)\.([0-9])$/\1\2/p' <<<"$cards")
+
+  if ((cuda < 12)); then
+    no_cuda_build="driver $driver is too old for CUDA 12: install 525 or newer"
+  elif ((cuda < 13)) && [[ -n $late && -z $early$middle ]]; then
+    no_cuda_build="driver $driver is too old for CUDA 13, which cards of compute capability 10.0 and above (Blackwell) need: install 580 or newer"
+  elif ((cuda < 13)); then
+    cuda_build=cu126
+    [[ -z $late ]] || cuda_note="Cards of compute capability 10.0 and above (Blackwell) stay unused: they need driver 580 or newer, and this is $driver."
+  elif [[ -n $early && -z $late ]]; then
+    cuda_build=cu126
+  else
+    cuda_build=cu130
+    [[ -z $early ]] || cuda_note='Cards of compute capability below 7.5 stay unused: no libtorch has kernels for them and for Blackwell, too.'
+  fi
 }
 
 # from_wheel NAME SIZE FETCH: FETCH fills a folder, which is kept under NAME once it is whole.
@@ -100,14 +126,24 @@ from_wheel() {
   echo "Downloading libtorch, the pip wheel of torch $1 ($2) ..."
   rm -rf "$folder" "$folder.part"
   mkdir -p "$folder.part"
-  quietly "$3" "$folder.part" || { rm -rf "$folder.part"; return 1; }
+  if ! quietly "$3" "$folder.part"; then
+    [[ ! -e $folder.part/reason ]] || why=$(<"$folder.part/reason")
+    rm -rf "$folder.part"
+    return 1
+  fi
+  rm -f "$folder.part/reason"
   mv "$folder.part" "$folder"
   echo "  done in $(since "$start")"
 }
 
 from_cpu_wheel() { from_wheel "$torch_version+cpu" 'about 200 MB' unpack_cpu_wheel; }
 
-from_cuda_wheel() { from_wheel "$torch_version+$(cuda_build)" 'with the CUDA libraries, some gigabytes' install_cuda_wheel; }
+from_cuda_wheel() {
+  why=$no_cuda_build failed=''
+  [[ -n $cuda_build ]] || return 1
+  [[ -z $cuda_note ]] || echo "$cuda_note"
+  from_wheel "$torch_version+$cuda_build" 'with the CUDA libraries, some gigabytes' unpack_cuda_wheel
+}
 
 from_debian() {
   local missing=() package
@@ -157,7 +193,11 @@ torch_backend() {
     fail "No usable libtorch was found, and the torch backend cannot do without. The reasons stand above."
   fi
   ((${#passed_over[@]} == 0)) || touch "${passed_over[@]}"
-  if ((${#wheels[@]} > 1)) && [[ ! -e $libtorch/lib/libtorch_cuda.so ]]; then
-    echo "This libtorch has no CUDA, although nvidia-smi works: '$me --libtorch wheel' gets one that has."
+  if [[ -n $driver && ! -e $libtorch/lib/libtorch_cuda.so ]]; then
+    if [[ -n $cuda_build ]]; then
+      echo "This libtorch has no CUDA, although nvidia-smi works: '$me --libtorch wheel' gets one that has."
+    else
+      echo "This libtorch has no CUDA, and none would work: $no_cuda_build."
+    fi
   fi
 }

@@ -12,8 +12,10 @@ export const workerDescription = z.object({
       name: z.enum(backendNames),
       /** The library's own version; null when it cannot be loaded. */
       version: z.string().nullable(),
-      /** What it computes with besides the CPU, in words: `CUDA 12.6`; null: nothing. */
+      /** What it was built to compute with besides the CPU, in words: `CUDA 12.6`; null: nothing. */
       accelerator: z.string().nullable(),
+      /** Why it cannot use that here. */
+      acceleratorProblem: problem.nullable(),
       problem: problem.nullable(),
     }),
   ),

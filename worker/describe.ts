@@ -5,6 +5,7 @@ import type { Arithmetic } from './backend/backend.ts';
 import { openBackend } from './backend/open-backend.ts';
 import { loadTfjs } from './backend/tensorflow/tfjs.ts';
 import { loadTorchAddon } from './backend/torch/addon.ts';
+import { cardsProblem, cudaVersion } from './backend/torch/cuda.ts';
 import { openDecoder } from './data/decode.ts';
 import { loadImageAddon } from './data/image-addon.ts';
 
@@ -12,7 +13,7 @@ import { loadImageAddon } from './data/image-addon.ts';
 const threads = 1;
 
 type BackendDescription = WorkerDescription['backends'][number];
-type Loaded = Pick<BackendDescription, 'version' | 'accelerator'>;
+type Loaded = Pick<BackendDescription, 'version' | 'accelerator' | 'acceleratorProblem'>;
 
 /** @param devices `cpu`, `cuda:0`, … */
 export function describeWorker(devices: readonly string[]): WorkerDescription {
@@ -33,19 +34,26 @@ function describeBackend(name: BackendDescription['name'], load: () => Loaded): 
   try {
     return { name, ...load(), problem: null };
   } catch (error) {
-    return { name, version: null, accelerator: null, problem: describeError(error) };
+    const nothing = { version: null, accelerator: null, acceleratorProblem: null };
+    return { name, ...nothing, problem: describeError(error) };
   }
 }
 
 function loadTorch(): Loaded {
   const addon = loadTorchAddon();
-  const cuda = /CUDA Runtime ([\d.]+)/.exec(addon.buildConfiguration())?.[1];
-  return { version: `libtorch ${addon.version()}`, accelerator: cuda === undefined ? null : `CUDA ${cuda}` };
+  const version = `libtorch ${addon.version()}`;
+  const cuda = cudaVersion(addon.buildConfiguration());
+  if (cuda === null) return { version, accelerator: null, acceleratorProblem: null };
+  return { version, accelerator: `CUDA ${cuda}`, acceleratorProblem: cardsProblem(addon) };
 }
 
 function loadTensorflow(): Loaded {
   const { TF_Version, isUsingGpuDevice } = loadTfjs(threads).backend().binding;
-  return { version: `TensorFlow ${TF_Version}`, accelerator: isUsingGpuDevice() ? 'a GPU' : null };
+  return {
+    version: `TensorFlow ${TF_Version}`,
+    accelerator: isUsingGpuDevice() ? 'a GPU' : null,
+    acceleratorProblem: null,
+  };
 }
 
 /** A device can be described whatever is computed on it. */

@@ -73,6 +73,7 @@ test('a build without kernels for the card is named as that', (t) => {
   const found = toCornetError('aten::zero_', error(words, 'c10::AcceleratorError'), roomy, null);
   t.is(found.code, 'DEVICE_UNAVAILABLE');
   t.regex(found.message, /NVIDIA H100 \(compute capability 9\.0\).*no kernel image is available/);
+  t.regex(found.hint, /coordinator setup --libtorch wheel/);
 });
 
 /** An addon whose operators fail with these words. */

@@ -61,7 +61,9 @@ function isShort({ used, total }: CardState): boolean {
 /** @param what the operator, or what else was asked of libtorch */
 export function toCornetError(what: string, native: NativeError, card: CardState | null, cause: unknown) {
   const code = meaningOf(native, card);
-  return new CornetError(code, sentence(code, what, native.words, card), { cause });
+  const hint = 'Run `coordinator setup --libtorch wheel`, which fetches the build that has them.';
+  const options = code === 'DEVICE_UNAVAILABLE' ? { cause, hint } : { cause };
+  return new CornetError(code, sentence(code, what, native.words, card), options);
 }
 
 function sentence(code: Meaning, what: string, words: string, card: CardState | null): string {

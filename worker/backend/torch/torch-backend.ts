@@ -8,6 +8,7 @@ import type { Arithmetic, Backend, MemoryCounters, Numerics, SgdOptions, StagedI
 import { imageNet } from '../image-net.ts';
 import { sgdByParts } from '../sgd.ts';
 import { type Dtype, dtypes, type Handle, loadTorchAddon, type TorchAddon } from './addon.ts';
+import { cardsProblem, firstTensorFailed } from './cuda.ts';
 import { memoryFormats, TorchOps } from './torch-ops.ts';
 import { TorchTensor } from './torch-tensor.ts';
 
@@ -39,14 +40,13 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
       );
     }
     if (this.#deviceType === 'cuda') {
-      if (!addon.hasCuda()) {
-        throw new CornetError(
-          'DEVICE_UNAVAILABLE',
-          `libtorch ${addon.version()} sees no CUDA device for ${device}.`,
-        );
+      const problem = cardsProblem(addon);
+      if (problem !== null) {
+        const what = `libtorch ${addon.version()} cannot use ${device}: ${problem.message}`;
+        throw new CornetError('DEVICE_UNAVAILABLE', what, { hint: problem.hint });
       }
       addon.setNumerics(deterministic, precision === 'tf32');
-      this.release(this.flat(1)); // the card is known from its first tensor on
+      this.#firstTensor();
     }
     this.numerics = {
       backend: 'torch',
@@ -55,6 +55,15 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
       processor: this.#deviceType === 'cuda' ? addon.cudaDevice(this.device).name : cpuKind(addon),
       threads,
     };
+  }
+
+  /** The card is known from its first tensor on. */
+  #firstTensor(): void {
+    try {
+      this.release(this.flat(1));
+    } catch (error) {
+      throw firstTensorFailed(this.addon, this.device, error);
+    }
   }
 
   get tensorCount(): number {

@@ -287,7 +287,8 @@ Napi::Value buildConfiguration(const Napi::CallbackInfo& info) {
 
 Napi::Value hasCuda(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), at::hasCUDA()); }
 
-// cudaDevice(device): a card's name, compute capability and memory, asked of the driver: libtorch's own way needs the CUDA headers.
+// cudaDevice(device): a card's name, compute capability and memory, asked of the driver: libtorch's own way needs the
+// CUDA headers.
 Napi::Value cudaDevice(const Napi::CallbackInfo& info) {
   const c10::DeviceGuard current(c10::Device(stringArgument(info, 0)));
   static void* const driver = dlopen("libcuda.so.1", RTLD_LAZY);

@@ -42,7 +42,7 @@ void copyBytes(void* target, const void* source, int64_t bytes) {
 class Way {
  public:
   explicit Way(c10::Device device)
-      : stream_(c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device)),
+      : stream_(c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(awake(device))),
         events_{c10::Event(device.type()), c10::Event(device.type())} {
     for (at::Tensor& slice : slices_) slice = at::empty({kSlice}, at::TensorOptions().dtype(at::kByte).pinned_memory(true));
   }
@@ -79,6 +79,12 @@ class Way {
   }
 
  private:
+  // Whatever keeps a library from its cards (no driver, an old one) is said in clear words by the first tensor alone.
+  static c10::Device awake(c10::Device device) {
+    at::empty({0}, at::TensorOptions().device(device));
+    return device;
+  }
+
   static constexpr int64_t kSlice = int64_t{8} << 20;
 
   template <class Body>
