@@ -63,7 +63,7 @@ export async function startWorker(options: WorkerOptions): Promise<number> {
     );
   }
   const engine = openEngine(config, options.device, options.threads ?? config.threads);
-  const { numerics, vectorLength, probe } = await engine.call('open', []);
+  const { numerics, vectorLength, probe } = await engine.call('open', [warmUpImages(config, options.device)]);
 
   const outages = new OutageLog(
     options.redis,
@@ -173,6 +173,12 @@ function openEngine(config: AnyConfig, device: string, threads: number): EngineC
   return new EngineClient({
     ...{ backend, device, threads, model, times, imageSize, precision, deterministic, momentum, weightDecay },
   });
+}
+
+/** A CPU has its memory when it needs it, and takes seconds for what a card does at once. */
+function warmUpImages(config: AnyConfig, device: string): number | null {
+  if (device === 'cpu' || isReadout(config)) return null;
+  return Math.ceil(config.result.batchSize / config.result.lanes);
 }
 
 /** On a terminal somebody reads sentences; a coordinator, or whatever collects logs, gets JSON lines. */

@@ -26,6 +26,7 @@ import type { Member } from './member.ts';
 import type { MemberAction, MemberEvent, ShardResult, Ticket } from './member-events.ts';
 import type { WorkerMetrics } from './metrics.ts';
 import type { Pulse } from './pulse.ts';
+import { StagedShards } from './staged-shards.ts';
 
 type Action<T extends MemberAction['type']> = MemberAction & { type: T };
 
@@ -41,7 +42,7 @@ export interface WorkerParts {
   snapshotBytes: number;
   /** Batches of one round over the images. */
   batches: number;
-  loader: Pick<ShardLoader, 'serve' | 'get' | 'reuse'>;
+  loader: Pick<ShardLoader, 'serve' | 'get' | 'next' | 'reuse'>;
   /** The images of a batch of a round. */
   loadBatch: (batch: number) => Promise<Batch>;
   /** Messages and keys. Blobs and the stream `down` have connections of their own: none waits behind another. */
@@ -62,6 +63,7 @@ export class WorkerShell {
   readonly #parts: WorkerParts;
   readonly #blobs: Carriers;
   readonly #batches: BatchWork;
+  readonly #shards: StagedShards;
   #queue: JobQueue | null = null;
   #tokens = 0;
   readonly #jobs = new Map<string, () => void>();
@@ -75,6 +77,7 @@ export class WorkerShell {
   constructor(parts: WorkerParts) {
     this.#parts = parts;
     this.#blobs = parts.blobs;
+    this.#shards = new StagedShards(parts.loader, parts.engine);
     this.#batches = new BatchWork(parts, (ticket, work) => this.#onEngine(ticket, work));
   }
 
@@ -149,7 +152,7 @@ export class WorkerShell {
   }
 
   async #start(action: MemberAction): Promise<void> {
-    const { member, redis, config, loader, log } = this.#parts;
+    const { member, redis, config, log } = this.#parts;
     switch (action.type) {
       case 'send': {
         const { era, n, worker, body } = action;
@@ -177,7 +180,7 @@ export class WorkerShell {
         return this.#event({ type: 'batch-done', ticket, batch, result, token });
       }
       case 'prefetch':
-        return loader.serve(action.lanes, action.step);
+        return this.#shards.serve(action.lanes, action.step);
       case 'answer':
         this.#jobs.get(action.token)?.();
         this.#jobs.delete(action.token);
@@ -224,23 +227,21 @@ export class WorkerShell {
   }
 
   async #compute({ ticket, lane, publish, token }: Action<'compute'>): Promise<void> {
-    const { engine, loader, faults, metrics, log } = this.#parts;
+    const { faults, metrics, log } = this.#parts;
     faults.at('computing', ticket.step, lane);
     let held = this.#held(ticket, lane);
     if (held === null) {
-      const loading = loader.get(ticket.step, lane);
-      const { images, labels, unreadable } = await metrics.timing('data', loading);
+      const shard = this.#shards.take(ticket.step, lane);
+      const { labels, unreadable, taken } = await metrics.timing('data', shard.loaded);
       for (const { reason } of unreadable) log.warn({ step: ticket.step, lane }, `Skipped: ${reason}`);
-      // On their way at once: the engine may still compute another lane.
-      const shard = `${ticketOf(ticket)}:${lane}:${token}`;
-      const staging = engine.call('stage', [shard, images], [images.buffer]);
-      const givenBack = staging.then((emptied) => loader.reuse(emptied));
-      const computing = this.#onEngine(ticket, (engine) =>
-        engine.call('computeShard', [lane, shard, labels], [labels.buffer]),
-      );
-      const [, report] = await Promise.all([givenBack, computing]);
+      const computing = this.#onEngine(ticket, (engine) => {
+        const report = engine.call('computeShard', [lane, shard.name, labels], [labels.buffer]);
+        this.#shards.stageAhead();
+        return report;
+      });
+      const [, report] = await Promise.all([taken, computing]);
       if (report === null) {
-        await engine.call('unstage', [shard]);
+        this.#shards.giveUp(shard);
         return this.#event({ type: 'computed', ticket, lane, result: noResult, ref: null, token });
       }
       metrics.computed(lane, report);

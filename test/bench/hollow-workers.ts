@@ -49,7 +49,7 @@ const metrics = {
   named: () => undefined,
 };
 const batch = { images: new Uint8Array(1), labels: new Int32Array(1), unreadable: [] };
-const loader = { serve: () => undefined, get: async () => batch, reuse: () => undefined };
+const loader = { serve: () => false, next: null, get: async () => batch, reuse: () => undefined };
 const loadBatch = async () => batch;
 
 const config = await findRun(url, undefined);

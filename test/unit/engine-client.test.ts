@@ -16,7 +16,7 @@ test('an engine that is closed at any moment of its work ends without taking the
       ...{ backend: 'torch', device: 'cpu', model: 'Z', precision: 'fp32', deterministic: true, threads: 1 },
       ...sizes,
     });
-    await engine.call('open', []);
+    await engine.call('open', [null]);
     await engine.call('load', [new Uint8Array(stateLayout(buildModel('Z', sizes.times)).bytes), 0]);
     const computing = engine.call('computeShard', [
       0,

@@ -1,50 +1,15 @@
 import { statSync } from 'node:fs';
-import { appendFile, cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { appendFile, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import test, { type ExecutionContext } from 'ava';
-import { type DatasetIndex, indexDataset } from '../../shared/data/dataset-index.ts';
+import test from 'ava';
 import { Schedule } from '../../shared/data/schedule.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { type ImageDecoder, openDecoder } from '../../worker/data/decode.ts';
-import { type Batch, ShardLoader, type ShardLoaderOptions, type Shards } from '../../worker/data/prefetch.ts';
+import type { Batch, ShardLoader } from '../../worker/data/prefetch.ts';
 import { squash } from '../../worker/data/transform.ts';
+import { dataset, imageSize, loaderOf } from '../helpers/tiny-loader.ts';
 
-const pictures = ['grey.jpg', 'landscape.jpg', 'portrait.jpg', 'small.jpg', 'cmyk.jpg', 'png_named.JPEG'];
-const imageSize = 8;
 const imageBytes = imageSize * imageSize * 3;
-
-/** 24 real pictures in two classes. */
-async function dataset(t: ExecutionContext): Promise<DatasetIndex<'train' | 'val'>> {
-  const root = await mkdtemp(join(tmpdir(), 'cornet-prefetch-'));
-  t.teardown(() => rm(root, { recursive: true }));
-  for (const folder of ['train/a', 'train/b', 'val/a', 'val/b']) {
-    await mkdir(join(root, folder), { recursive: true });
-    for (const copy of [0, 1]) {
-      for (const name of pictures) {
-        await cp(`test/fixtures/images/${name}`, join(root, folder, `${copy}-${name}`));
-      }
-    }
-  }
-  return indexDataset(root, ['train', 'val']);
-}
-
-/** 24 images in batches of 9: three steps of an epoch, the last with 6 images. */
-function loaderOf(
-  index: DatasetIndex<'train'>,
-  changes: Partial<ShardLoaderOptions & Shards> & { lanes?: number; threads?: number } = {},
-): ShardLoader {
-  const { lanes = 3, threads = 3, ...rest } = changes;
-  const { steps = 6, prefetchShards = 2, skipUnreadable = false, ...options } = rest;
-  const schedule = new Schedule({ seed: 5, trainSize: index.train.size, batchSize: 9, lanes });
-  return new ShardLoader({
-    index,
-    shards: { files: index.train, schedule, steps, prefetchShards, skipUnreadable },
-    decoder: openDecoder(threads),
-    imageSize,
-    ...options,
-  });
-}
 
 /** A decoder whose pictures get ready when the test says so, and that keeps account of what was asked of it. */
 class HeldDecoder implements ImageDecoder {

@@ -64,10 +64,14 @@ interface Load {
   finished: number;
 }
 
-/** A load that is not asked for yet. */
-interface LoadAhead {
+/** Where a shard stands in the schedule. */
+export interface Place {
   readonly step: number;
   readonly lane: number;
+}
+
+/** A load that is not asked for yet. */
+interface LoadAhead extends Place {
   readonly load: Load;
 }
 
@@ -81,7 +85,7 @@ export class ShardLoader {
   readonly decoded = { images: 0, bytes: 0 };
   #lanes: readonly number[] = [];
   /** The furthest shard handed out; what is loaded ahead comes after it. */
-  #reached = { step: 0, lane: -1 };
+  #reached: Place = { step: 0, lane: -1 };
   #asked: Load[] = [];
   #ahead: LoadAhead[] = [];
   #decoding = 0;
@@ -102,11 +106,22 @@ export class ShardLoader {
   /**
    * Announces the lanes served from now on, beginning with their shards of step `step`. Shards held ahead that are
    * not among the coming ones any more are dropped. No lanes: nothing is loaded ahead.
+   * @param out a shard that was handed out before its job came
+   * @returns whether it is the first of the coming ones: then it is not loaded again
    */
-  serve(lanes: readonly number[], step: number): void {
+  serve(lanes: readonly number[], step: number, out: Place | null = null): boolean {
     this.#lanes = lanes.toSorted((a, b) => a - b);
     this.#reached = { step, lane: -1 };
+    const { next } = this;
+    const isNext = out !== null && out.step === next?.step && out.lane === next.lane;
+    if (isNext) this.#reached = { step: out.step, lane: out.lane };
     this.#lookAhead();
+    return isNext;
+  }
+
+  /** The shard that follows the furthest one handed out; null: there is none. */
+  get next(): Place | null {
+    return this.#comingShards()[0] ?? null;
   }
 
   /**
@@ -183,8 +198,8 @@ export class ShardLoader {
   }
 
   /** The shards that follow the furthest one handed out; those without images are left out. */
-  #comingShards(): { step: number; lane: number }[] {
-    const coming: { step: number; lane: number }[] = [];
+  #comingShards(): Place[] {
+    const coming: Place[] = [];
     if (this.#closed || this.#lanes.length === 0) return coming;
     const { schedule, prefetchShards, steps } = this.#shards;
     const later = this.#lanes.findIndex((lane) => lane > this.#reached.lane);

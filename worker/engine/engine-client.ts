@@ -24,8 +24,8 @@ export type EngineMethods = Pick<
   stage(...args: Parameters<Engine['stage']>): Uint8Array<ArrayBuffer>;
   /** A shard's scores, with what it took. */
   computeShard(...args: Parameters<Engine['computeShard']>): ShardReport;
-  /** Makes the engine and lets it compute its probe. */
-  open(): { numerics: Numerics; vectorLength: number; probe: string };
+  /** Makes the engine and lets it compute its probe, and a shard of this many images if it is to warm up. */
+  open(warmUp: number | null): { numerics: Numerics; vectorLength: number; probe: string };
 };
 type Method = keyof EngineMethods;
 

@@ -14,6 +14,8 @@ function serve(request: EngineRequest): { value: unknown; transfer: ArrayBuffer[
   if (engine === null) {
     assert(request.method === 'open');
     engine = new Engine(workerData as EngineOptions);
+    const [warmUp] = request.args;
+    if (warmUp !== null) engine.warmUp(warmUp);
     return plain({ numerics: engine.numerics, vectorLength: engine.vectorLength, probe: engine.probe() });
   }
   switch (request.method) {

@@ -154,6 +154,21 @@ export class Engine {
     });
   }
 
+  /**
+   * Computes one shard of full size and forgets it, before anybody counts on this worker: a card whose memory is too
+   * small is found out, and its workspaces are had. Where cuDNN cannot have one, it takes another way to other bits.
+   * @throws CornetError DEVICE_MEMORY
+   */
+  warmUp(images: number): void {
+    const pixels = new Uint8Array(images * 3 * this.options.imageSize ** 2);
+    const labels = new Int32Array(images);
+    this.#fitting('shard', images, () =>
+      this.#backend.scope(() => {
+        this.#shard(this.#state, pixels, labels);
+      }),
+    );
+  }
+
   /** Takes over the state of a snapshot body (`stateLayout`); forgets all vectors. */
   load(body: Uint8Array, step: number): void {
     const { slots, bytes } = this.#stateLayout;
