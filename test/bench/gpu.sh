@@ -24,7 +24,7 @@ case $visit in
     ;;
   measure)
     limit=420
-    parts=bytes,steps-s,steps-rt,steps-z,feed,bits,between,golden-others,reduced,steps-r
+    parts=bytes,steps-s,steps-rt,steps-z,feed,bits,between,heuristics,suite,golden-others,steps-r,reduced
     ;;
   *)
     sed -n '2,/^set/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
@@ -184,9 +184,11 @@ for part in ${parts//,/ }; do
     words) words ;;
     profile) profile ;;
     *)
+      command=(node dist/test/bench/gpu/main.js "$part" "${options[@]}")
+      [[ $part != suite ]] || command=(node node_modules/ava/entrypoints/cli.mjs dist/test/conformance/torch.test.js)
       # A worker's environment: cuBLAS refuses deterministic sums without the workspace.
-      CORNET_BENCH_PART=$$-$part CUBLAS_WORKSPACE_CONFIG=:4096:8 timeout -k 5 "$seconds" \
-        node dist/test/bench/gpu/main.js "$part" "${options[@]}" 2>"$log.part" > >(tee -a "$report") &
+      CORNET_BENCH_PART=$$-$part CORNET_TEST_DEVICE=$device CUBLAS_WORKSPACE_CONFIG=:4096:8 timeout -k 5 "$seconds" \
+        "${command[@]}" 2>"$log.part" > >(tee -a "$report") &
       wait $! || code=$? # in the background: a signal need not wait for its end
       cat "$log.part" >>"$log"
       ;;

@@ -10,7 +10,7 @@ import { benchBits } from './bits.ts';
 import { benchFeed } from './feed.ts';
 import { benchGolden } from './golden.ts';
 import { benchSameBytes } from './same-bytes.ts';
-import { benchSteps, lookAtSteps } from './steps.ts';
+import { benchHeuristics, benchSteps, lookAtSteps } from './steps.ts';
 import { onCard, type Target } from './table.ts';
 import { benchTrouble } from './trouble.ts';
 import { benchBetween, benchTransfers } from './vectors.ts';
@@ -52,6 +52,7 @@ const parts: Record<string, () => void | Promise<void>> = {
   'steps-rt': () => benchSteps(target, 'RT'),
   'steps-r': () => benchSteps(target, 'R'),
   'steps-z': () => benchSteps(target, 'Z'),
+  heuristics: () => benchHeuristics(target),
   feed: () => benchFeed(target, ['S', 'RT']),
   bits: () => benchBits(target),
   between: () => benchBetween(),

@@ -71,14 +71,24 @@ export function lookAtSteps(target: Target, model: ModelName): Promise<void> {
   return measure({ ...target, steps: Math.ceil(target.steps / 3) }, model, firstLook[model], []);
 }
 
+/** Whether cuDNN chooses better kernels by its other heuristics, which cost more time and are as repeatable. */
+export async function benchHeuristics(target: Target): Promise<void> {
+  const variables = { TORCH_CUDNN_USE_HEURISTIC_MODE_B: '1' };
+  for (const model of ['S', 'RT', 'Z'] as const) {
+    await measure(target, model, ['bf16:default:deterministic:B'], [], variables);
+  }
+}
+
 async function measure(
   target: Target,
   model: ModelName,
   ownTexts: readonly string[],
   peerTexts: readonly string[],
+  variables: NodeJS.ProcessEnv = {},
 ): Promise<void> {
   const { device, threads, steps, batch, python, precision } = target;
-  const table = new Table(`Bare steps of CORnet-${model} on ${device}, ${steps} measured`, [
+  const set = Object.entries(variables).map(([name, value]) => `, ${name}=${value}`);
+  const table = new Table(`Bare steps of CORnet-${model} on ${device}, ${steps} measured${set.join('')}`, [
     ...['what', 'batch', 'images/s', 'ms per step', 'ms to queue it', 'memory, MB'],
   ]);
   const show = (what: string, images: number, time: Answer) => {
@@ -91,12 +101,13 @@ async function measure(
     ]);
   };
   const sized = (text: string) => `${text.replace(/^bf16/, precision).replace(/B$/, String(batch))}:${steps}`;
-  const variants = ownTexts.map((text) => parseVariant(sized(text))).filter((one) => feasible(one, target));
+  const variants = ownTexts.map((text) => parseVariant(sized(text)));
+  if (!onCard(target)) variants.splice(2); // a rehearsal: the first two of them take long enough
   let shown = 0;
   const failed = await eachLineOfScript(
     'gpu/own-steps.js',
     [model, device, threads, ...variants.map(writeVariant)],
-    { threads, limit },
+    { threads, limit, variables },
     parsed((answer: Answer) => {
       const variant = variants[shown++]!;
       show(described(variant), variant.batch, answer);
@@ -113,10 +124,6 @@ async function measure(
     );
   }
   if (failed !== null) throw new Error(`own steps: ${failed}`);
-}
-
-function feasible({ precision, batch }: Variant, target: Target): boolean {
-  return onCard(target) || (precision !== 'tf32' && batch <= target.batch);
 }
 
 function described({ precision, format, kernels }: Variant): string {
