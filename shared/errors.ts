@@ -233,7 +233,8 @@ export const errorTable = {
   NOT_DETERMINISTIC: {
     exit: exitCodes.error,
     meaning: 'The same shard gave different bits when it was computed twice.',
-    remedy: 'Check the memory of the machines named; the last checkpoint is good: start again with --resume.',
+    remedy:
+      'Check the memory of the machines named, and whether something else fills the memory of a card: cuDNN then computes another way. The last checkpoint is good: start again with --resume.',
   },
   NOT_FINITE: {
     exit: exitCodes.error,

@@ -22,6 +22,19 @@ test('--ngpus takes the cards with most free memory, in the order of the bus', a
   t.deepEqual(await choose(0), []);
 });
 
+test('the line of a real card, an H200, is understood', async (t) => {
+  const line = '0, GPU-d6518e08-eb49-d0c9-9ac1-1a0c0489928e, 143771, 143156, 580.159.04, NVIDIA H200';
+  const found = await listCards(listing(t, [line]));
+  t.deepEqual(found, {
+    cards: [
+      {
+        ...{ index: 0, uuid: 'GPU-d6518e08-eb49-d0c9-9ac1-1a0c0489928e', name: 'NVIDIA H200' },
+        ...{ driver: '580.159.04', total: 143_771 * 2 ** 20, free: 143_156 * 2 ** 20 },
+      },
+    ],
+  });
+});
+
 test('a card with less than 10 GB free is taken when it must be, and that is said', async (t) => {
   const environment = listing(t, four);
   t.deepEqual((await chooseDevices({ device: 'cuda', count: 3 }, environment)).notes, []);

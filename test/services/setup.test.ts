@@ -92,6 +92,12 @@ test('the build is that for CUDA 13 where the driver and every card can use it, 
   }
 });
 
+test("a real card's words, of an H200 with driver 580, lead to the build for CUDA 13", (t) => {
+  const table = resolve('test/fixtures/nvidia-smi/h200-driver-580.txt');
+  const env = nvidiaSmi(t, `case "$*" in *compute_cap*) echo '580.159.04, 9.0' ;; *) cat '${table}' ;; esac`);
+  t.deepEqual(chosen(env), ['cu130', 'nvidia-smi shows no card', '']);
+});
+
 test('a driver that no build works with is named, with the one to install', (t) => {
   t.deepEqual(chosen(standIn(t, machine(470, '8.6'))), [
     '',
