@@ -1,7 +1,7 @@
 /** Which build of libtorch set-up fetches, and from which wheels. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { nvidiaSmi } from '../helpers/cards.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
