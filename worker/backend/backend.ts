@@ -11,6 +11,11 @@ export interface Arithmetic {
   readonly precision: Precision;
   /** How activations and filters lie in memory, where the library leaves the choice. */
   readonly memoryFormat: MemoryFormat;
+  /**
+   * Norms by kernels of our own, where there are any: on a card, in bf16, channels-last. Default: no. It changes the
+   * bits.
+   */
+  readonly fused?: boolean;
 }
 
 /** PyTorch's words: NHWC, and NCHW. */

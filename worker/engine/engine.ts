@@ -45,6 +45,8 @@ export interface EngineOptions {
   readonly deterministic: boolean;
   /** Default: what is the fastest for the model, the device and the precision. It changes the bits: for benchmarks. */
   readonly memoryFormat?: MemoryFormat;
+  /** Norms by kernels of our own, where there are any (`Arithmetic`). Default: no. It changes the bits. */
+  readonly fused?: boolean;
   readonly momentum: number;
   readonly weightDecay: number;
 }
@@ -105,6 +107,7 @@ export class Engine {
     this.#backend = openBackend(options.backend, options.device, {
       ...options,
       memoryFormat: options.memoryFormat ?? memoryFormatOf(options),
+      fused: options.fused === true && (options.model === 'R' || options.model === 'RT'), // the others have no group norms
     });
     this.#state = new ModelState(this.#backend, this.#model, this.#vectorLayout);
     this.#reduction = new Reduction(this.#backend, this.#vectorLayout);

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { cpus } from 'node:os';
 import { CornetError } from '../../../shared/errors.ts';
+import type { Ops } from '../../../shared/models/ops.ts';
 import type { Precision } from '../../../shared/run-config.ts';
 import { deviceHere } from '../../../shared/worker-environment.ts';
 import type { Arithmetic, Backend, MemoryCounters, Numerics, SgdOptions, StagedImages } from '../backend.ts';
@@ -13,6 +14,7 @@ import { TorchTensor } from './torch-tensor.ts';
 
 export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
   readonly numerics: Numerics;
+  readonly groupNormRelu?: NonNullable<Ops<TorchTensor>['groupNormRelu']>;
   readonly #deviceType: 'cpu' | 'cuda';
   readonly #arithmetic: Arithmetic;
   readonly #fusedSgd: boolean;
@@ -48,13 +50,30 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
       addon.setNumerics(deterministic, precision === 'tf32');
       this.release(this.flat(1)); // the card is known from its first tensor on
     }
+    const fused = this.#fusesNorms();
+    if (fused) {
+      this.groupNormRelu = (x, groups, weight, bias, epsilon) =>
+        this.adopt(addon.groupNormRelu(x.handle, groups, weight.handle, bias.handle, epsilon));
+    }
     this.numerics = {
       backend: 'torch',
-      version: buildVersion(addon),
+      version: buildVersion(addon, fused ? ', fused norms' : ''),
       device: this.#deviceType,
       processor: this.#deviceType === 'cuda' ? addon.cudaDevice(this.device).name : cpuKind(addon),
       threads,
     };
+  }
+
+  /** @throws CornetError BACKEND_UNAVAILABLE when there should be kernels for it, and are not */
+  #fusesNorms(): boolean {
+    const { fused, precision, memoryFormat } = this.#arithmetic;
+    if (!fused || this.#deviceType !== 'cuda' || precision !== 'bf16' || memoryFormat !== 'channels-last')
+      return false;
+    const reason = this.addon.fusedKernels(this.device);
+    if (reason !== null) {
+      throw new CornetError('BACKEND_UNAVAILABLE', `There are no fused norms on ${this.device}: ${reason}`);
+    }
+    return true;
   }
 
   get tensorCount(): number {
@@ -267,10 +286,10 @@ function uninitialized(length: number): Float32Array {
 }
 
 /** Version and a fingerprint of the build: two builds of one version do not compute the same bits. */
-function buildVersion(addon: TorchAddon): string {
+function buildVersion(addon: TorchAddon, extra: string): string {
   const configuration = addon.buildConfiguration().replace(/.*CPU capability usage.*\n/, ''); // depends on the machine
   const fingerprint = createHash('sha256').update(configuration).digest('hex').slice(0, 8);
-  return `${addon.version()} (build ${fingerprint})`;
+  return `${addon.version()} (build ${fingerprint}${extra})`;
 }
 
 function cpuKind(addon: TorchAddon): string {
