@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 
 #include <cstddef>
+#include <filesystem>
 #include <mutex>
 #include <stdexcept>
 #include <vector>
@@ -78,6 +79,20 @@ class Program {
   void* program_ = nullptr;
 };
 
+// NVRTC opens a second library by its bare name, which is found only where the libraries of a Python wheel are looked for.
+void openBuiltins(void* library) {
+  Dl_info info{};
+  if (dladdr(dlsym(library, "nvrtcCreateProgram"), &info) == 0 || info.dli_fname == nullptr) return;
+  std::error_code unreadable;
+  for (const auto& entry : std::filesystem::directory_iterator(
+           std::filesystem::path(info.dli_fname).parent_path(), unreadable)) {
+    const std::string name = entry.path().filename();
+    if (name.rfind("libnvrtc-builtins", 0) == 0 && name.find(".alt.") == std::string::npos) {
+      dlopen(entry.path().c_str(), RTLD_LAZY | RTLD_LOCAL);
+    }
+  }
+}
+
 }  // namespace
 
 void* openCompiler(const std::string& folder) {
@@ -93,6 +108,7 @@ void* openCompiler(const std::string& folder) {
 
 std::string compileKernels(void* library, const char* source, int capabilityMajor, int capabilityMinor) {
   const std::string capability = std::to_string(capabilityMajor) + std::to_string(capabilityMinor);
+  openBuiltins(library);
   std::string words;
   // A card newer than the compiler: the driver translates what is compiled for an older one.
   for (const std::string& architecture : {"sm_" + capability, "compute_" + capability, std::string("compute_80")}) {
