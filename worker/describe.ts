@@ -62,6 +62,7 @@ const anyArithmetic: Arithmetic = {
   deterministic: true,
   precision: 'fp32',
   memoryFormat: 'channels-last',
+  fused: false,
 };
 
 function describeDevice(

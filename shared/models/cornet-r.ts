@@ -42,13 +42,11 @@ function step<T extends Tensor>(
       x = zeros();
     } else {
       x = pass.conv2d(area.convInput, input);
-      x = pass.groupNorm(area.normInput, x);
-      x = pass.relu(`${name}.nonlin_input`, x);
+      x = pass.groupNormRelu(area.normInput, `${name}.nonlin_input`, x);
     }
     const skip = state === null ? x : pass.ops.add(x, state);
     x = pass.conv2d(area.conv1, skip);
-    x = pass.groupNorm(area.norm1, x);
-    x = pass.relu(`${name}.nonlin1`, x);
+    x = pass.groupNormRelu(area.norm1, `${name}.nonlin1`, x);
     return pass.tap(`${name}.output`, x);
   });
 }

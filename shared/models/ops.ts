@@ -40,6 +40,9 @@ export interface Ops<T extends Tensor> {
 
   groupNorm(x: T, groups: number, weight: T, bias: T, epsilon: number): T;
 
+  /** relu(groupNorm(…)) at once, for training; only of backends that have something quicker than the two. */
+  groupNormRelu?(x: T, groups: number, weight: T, bias: T, epsilon: number): T;
+
   /** max(x, 0). May overwrite x, which must not be used afterwards (the original's `inplace=True`). */
   relu(x: T): T;
 

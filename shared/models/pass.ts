@@ -64,6 +64,15 @@ export class Pass<T extends Tensor> {
     );
   }
 
+  /** Uses up x. In one operation where the backend has it and nobody looks at what is in between. */
+  groupNormRelu(layer: GroupNorm, name: string, x: T): T {
+    if (!this.ops.groupNormRelu || !this.training || this.#listener !== null) {
+      return this.relu(name, this.groupNorm(layer, x));
+    }
+    const [weight, bias] = [this.#weight(layer, 'weight'), this.#weight(layer, 'bias')];
+    return this.ops.groupNormRelu(x, layer.groups, weight, bias, normEpsilon);
+  }
+
   linear(layer: Linear, x: T): T {
     return this.tap(
       layer.name,

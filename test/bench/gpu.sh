@@ -24,7 +24,7 @@ case $visit in
     ;;
   measure)
     limit=420
-    parts=bytes,steps-s,steps-rt,steps-z,feed,bits,between,heuristics,suite,golden-others,steps-r,reduced
+    parts=fused,bytes,steps-s,steps-rt,steps-z,feed,bits,between,heuristics,suite,golden-others,steps-r,reduced
     ;;
   *)
     sed -n '2,/^set/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
@@ -185,6 +185,7 @@ for part in ${parts//,/ }; do
     profile) profile ;;
     *)
       command=(node dist/test/bench/gpu/main.js "$part" "${options[@]}")
+      [[ $part != fused ]] || command=(node dist/test/bench/gpu/fused-check.js "$device")
       [[ $part != suite ]] || command=(node node_modules/ava/entrypoints/cli.mjs dist/test/conformance/torch.test.js)
       # A worker's environment: cuBLAS refuses deterministic sums without the workspace.
       CORNET_BENCH_PART=$$-$part CORNET_TEST_DEVICE=$device CUBLAS_WORKSPACE_CONFIG=:4096:8 timeout -k 5 "$seconds" \

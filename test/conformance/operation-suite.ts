@@ -82,7 +82,7 @@ const cases: Case[] = [
 
 /** @param memoryFormat only torch leaves the choice */
 export function operationTests(library: BackendName, memoryFormat: MemoryFormat = 'channels-last'): void {
-  const arithmetic = { threads, deterministic: true, precision: 'fp32', memoryFormat } as const;
+  const arithmetic = { threads, deterministic: true, precision: 'fp32', memoryFormat, fused: false } as const;
   const backend = openBackend(library, testDevice, arithmetic);
   const name = library === 'torch' ? `${library}, ${memoryFormat}` : library;
 

@@ -180,3 +180,14 @@ test.serial('the fused SGD, which cards use, is the one of parts', (t) => {
     parameters.map((value, i) => value - rate * moved[i]!),
   );
 });
+
+test.serial('where there are no fused operations, there is a reason', (t) => {
+  t.is(addon.fusedKernels('cpu'), 'they are for cards, not for cpu');
+  if (!addon.hasCuda()) t.is(typeof addon.fusedKernels('cuda:0'), 'string');
+  const x = floats(new Array(64 * 4).fill(1), [1, 64, 2, 2]);
+  const ones = floats(new Array(64).fill(1));
+  t.throws(() => addon.groupNormRelu(x, 32, ones, ones, 1e-5), {
+    instanceOf: TypeError,
+    message: 'groupNormRelu: x is no activation on a card',
+  });
+});

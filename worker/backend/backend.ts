@@ -11,6 +11,11 @@ export interface Arithmetic {
   readonly precision: Precision;
   /** How activations and filters lie in memory, where the library leaves the choice. */
   readonly memoryFormat: MemoryFormat;
+  /**
+   * Group norms by kernels of our own, which want activations channels-last, on a card that they can be compiled for;
+   * elsewhere as without. In bf16 only. It changes the bits.
+   */
+  readonly fused: boolean;
 }
 
 /** PyTorch's words: NHWC, and NCHW. */

@@ -21,7 +21,7 @@ import type { BackendName, Precision } from '../../shared/run-config.ts';
 import { type StateLayout, stateLayout } from '../../shared/state-layout.ts';
 import { type VectorLayout, vectorLayout } from '../../shared/vector-layout.ts';
 import type { Backend, MemoryFormat, Numerics, StagedImages } from '../backend/backend.ts';
-import { memoryFormatOf } from '../backend/memory-format.ts';
+import { fusesNorms, memoryFormatOf } from '../backend/memory-format.ts';
 import { openBackend } from '../backend/open-backend.ts';
 import { fitting } from './fitting.ts';
 import { ModelState } from './model-state.ts';
@@ -45,6 +45,8 @@ export interface EngineOptions {
   readonly deterministic: boolean;
   /** Default: what is the fastest for the model, the device and the precision. It changes the bits: for benchmarks. */
   readonly memoryFormat?: MemoryFormat;
+  /** Group norms by kernels of our own (`Arithmetic`). Default: where that is the fastest. It changes the bits, too. */
+  readonly fused?: boolean;
   readonly momentum: number;
   readonly weightDecay: number;
 }
@@ -105,6 +107,7 @@ export class Engine {
     this.#backend = openBackend(options.backend, options.device, {
       ...options,
       memoryFormat: options.memoryFormat ?? memoryFormatOf(options),
+      fused: options.fused ?? (options.memoryFormat === undefined && fusesNorms(options)),
     });
     this.#state = new ModelState(this.#backend, this.#model, this.#vectorLayout);
     this.#reduction = new Reduction(this.#backend, this.#vectorLayout);

@@ -7,7 +7,7 @@
  */
 import type { ModelName } from '../../../shared/models/model.ts';
 import { bareSteps, formulaEngine, noiseImages } from '../bare-steps.ts';
-import { parseVariant } from './variants.ts';
+import { formatOptions, parseVariant } from './variants.ts';
 
 const warmUp = 4;
 
@@ -19,9 +19,10 @@ for (const { precision, format, kernels, batch, steps } of variants) {
   try {
     const engine = formulaEngine({
       ...{ backend: 'torch', device, threads: Number(threads), model, precision },
-      ...(format === 'default' ? {} : { memoryFormat: format }),
+      ...formatOptions(format),
       deterministic: kernels === 'deterministic',
     });
+    if (format === 'fused' && !/fused/.test(engine.numerics.version)) throw new Error('no fused norms');
     const pixels = images.subarray(0, batch * 3 * engine.options.imageSize ** 2);
     const { secondsPerStep, queuedSeconds } = bareSteps(engine, pixels, { warmUp, steps });
     const { deviceUsed } = engine.vitals();

@@ -31,12 +31,12 @@ const own: Readonly<Record<ModelName, readonly string[]>> = {
     ...['bf16:default:deterministic:64', 'bf16:default:deterministic:16'],
   ],
   RT: [
-    ...['bf16:default:deterministic:B', 'bf16:default:free:B'],
+    ...['bf16:default:deterministic:B', 'bf16:fused:free:B'],
     ...['bf16:channels-last:deterministic:B', 'bf16:contiguous:deterministic:B'],
     ...['fp32:contiguous:deterministic:B', 'fp32:channels-last:deterministic:B'],
     ...['bf16:default:deterministic:64', 'bf16:default:deterministic:16'],
   ],
-  R: ['bf16:channels-last:deterministic:B', 'bf16:contiguous:deterministic:B'],
+  R: ['bf16:fused:deterministic:B', 'bf16:contiguous:deterministic:B'],
   Z: [
     ...['bf16:default:deterministic:B', 'bf16:default:free:B', 'bf16:contiguous:deterministic:B'],
     ...['fp32:channels-last:deterministic:B', 'fp32:contiguous:deterministic:B'],

@@ -48,6 +48,14 @@ export interface TorchAddon {
   /** Of cards: kernels that give the same bits every time (otherwise cuDNN looks for the fastest), TensorFloat-32. */
   setNumerics(deterministic: boolean, tensorFloat32: boolean): void;
   hasOperator(name: string, overload: string): boolean;
+  /** Null, or why there are no fused operations on the device. The first call compiles them, in about a second. */
+  fusedKernels(device: string): string | null;
+  /**
+   * relu(group norm of x), on a card, the same bits every time: x [n, c, h, w], weight and bias [c] in float32. Computes
+   * in float32; the result is bfloat16, channels-last.
+   * @throws TypeError for channels and groups that there is no kernel for
+   */
+  groupNormRelu(x: Handle, groups: number, weight: Handle, bias: Handle, epsilon: number): Handle;
   /** Returns when all that the device was told is done. */
   synchronize(device: string): void;
   tensorCount(): number;

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { cpus } from 'node:os';
 import { CornetError } from '../../../shared/errors.ts';
+import type { Ops } from '../../../shared/models/ops.ts';
 import type { Precision } from '../../../shared/run-config.ts';
 import { deviceHere } from '../../../shared/worker-environment.ts';
 import type { Arithmetic, Backend, MemoryCounters, Numerics, SgdOptions, StagedImages } from '../backend.ts';
@@ -14,6 +15,7 @@ import { TorchTensor } from './torch-tensor.ts';
 
 export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
   readonly numerics: Numerics;
+  readonly groupNormRelu?: NonNullable<Ops<TorchTensor>['groupNormRelu']>;
   readonly #deviceType: 'cpu' | 'cuda';
   readonly #arithmetic: Arithmetic;
   readonly #fusedSgd: boolean;
@@ -24,46 +26,31 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
    * @throws CornetError BACKEND_UNAVAILABLE, DEVICE_UNAVAILABLE, OPTION_INVALID
    */
   constructor(device: string, arithmetic: Arithmetic) {
-    const { threads, deterministic, precision } = arithmetic;
-    const addon = loadTorchAddon(deviceHere(device, process.env));
-    addon.setThreads(threads); // before the first operator, or parts of the library keep their own number
+    const here = deviceHere(device, process.env);
+    const type = deviceType(device);
+    const addon = loadTorchAddon(here);
+    addon.setThreads(arithmetic.threads); // before the first operator, or parts of the library keep their own number
     addon.setGradMode(false);
-    super(addon, deviceHere(device, process.env), arithmetic.memoryFormat);
-    this.#deviceType = deviceType(device);
+    if (type === 'cuda') openCard(addon, device, here, arithmetic);
+    else refuseCardsOnly(arithmetic);
+    // For libtorch's own norms whole channels one after the other are better, without the kernels for them.
+    const fused = arithmetic.fused && type === 'cuda' && addon.fusedKernels(here) === null;
+    super(addon, here, fused ? 'channels-last' : arithmetic.memoryFormat);
+    this.#deviceType = type;
     this.#arithmetic = arithmetic;
     // On the CPU the parts are as quick, and their bits are those of every libtorch.
-    this.#fusedSgd = this.#deviceType === 'cuda' && addon.hasOperator('aten::_fused_sgd_', '');
-    if (this.#deviceType === 'cpu' && precision === 'tf32') {
-      throw new CornetError(
-        'OPTION_INVALID',
-        'There is no TensorFloat-32 on the CPU: --precision tf32 is for cards.',
-      );
-    }
-    if (this.#deviceType === 'cuda') {
-      const problem = cardsProblem(addon);
-      if (problem !== null) {
-        const what = `libtorch ${addon.version()} cannot use ${device}: ${problem.message}`;
-        throw new CornetError('DEVICE_UNAVAILABLE', what, { hint: problem.hint });
-      }
-      addon.setNumerics(deterministic, precision === 'tf32');
-      this.#firstTensor();
+    this.#fusedSgd = type === 'cuda' && addon.hasOperator('aten::_fused_sgd_', '');
+    if (fused) {
+      this.groupNormRelu = (x, groups, weight, bias, epsilon) =>
+        this.adopt(addon.groupNormRelu(x.handle, groups, weight.handle, bias.handle, epsilon));
     }
     this.numerics = {
       backend: 'torch',
-      version: buildVersion(addon),
-      device: this.#deviceType,
-      processor: this.#deviceType === 'cuda' ? addon.cudaDevice(this.device).name : cpuKind(addon),
-      threads,
+      version: buildVersion(addon, fused ? ', fused norms' : ''),
+      device: type,
+      processor: type === 'cuda' ? addon.cudaDevice(here).name : cpuKind(addon),
+      threads: arithmetic.threads,
     };
-  }
-
-  /** The card is known from its first tensor on. */
-  #firstTensor(): void {
-    try {
-      this.release(this.flat(1));
-    } catch (error) {
-      throw firstTensorFailed(this.addon, this.device, error);
-    }
   }
 
   get tensorCount(): number {
@@ -261,6 +248,32 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
   }
 }
 
+/** @throws CornetError DEVICE_UNAVAILABLE */
+function openCard(
+  addon: TorchAddon,
+  device: string,
+  here: string,
+  { deterministic, precision }: Arithmetic,
+): void {
+  const problem = cardsProblem(addon);
+  if (problem !== null) {
+    const what = `libtorch ${addon.version()} cannot use ${device}: ${problem.message}`;
+    throw new CornetError('DEVICE_UNAVAILABLE', what, { hint: problem.hint });
+  }
+  addon.setNumerics(deterministic, precision === 'tf32');
+  try {
+    addon.release([addon.upload(new Uint8Array(4), dtypes.float32, [1], here)]);
+  } catch (error) {
+    throw firstTensorFailed(addon, here, error);
+  }
+}
+
+function refuseCardsOnly({ precision }: Arithmetic): void {
+  if (precision !== 'tf32') return;
+  const what = 'There is no TensorFloat-32 on the CPU: --precision tf32 is for cards.';
+  throw new CornetError('OPTION_INVALID', what);
+}
+
 function deviceType(device: string): 'cpu' | 'cuda' {
   if (device === 'cpu') return 'cpu';
   if (/^cuda:\d+$/.test(device)) return 'cuda';
@@ -276,10 +289,10 @@ function uninitialized(length: number): Float32Array {
 }
 
 /** Version and a fingerprint of the build: two builds of one version do not compute the same bits. */
-function buildVersion(addon: TorchAddon): string {
+function buildVersion(addon: TorchAddon, extra: string): string {
   const configuration = addon.buildConfiguration().replace(/.*CPU capability usage.*\n/, ''); // depends on the machine
   const fingerprint = createHash('sha256').update(configuration).digest('hex').slice(0, 8);
-  return `${addon.version()} (build ${fingerprint})`;
+  return `${addon.version()} (build ${fingerprint}${extra})`;
 }
 
 function cpuKind(addon: TorchAddon): string {

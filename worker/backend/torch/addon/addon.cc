@@ -1,6 +1,7 @@
 // libtorch's dispatcher for Node: one generic call, converted by the operator's own schema, and the few things that
 // are no operators: bytes in and out, gradients, modes, and what there is to know about the library and its devices.
 #include "border.h"
+#include "fused.h"
 #include "transfer.h"
 
 #include <ATen/Context.h>
@@ -257,6 +258,21 @@ Napi::Value hasOperator(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), found.has_value());
 }
 
+// fusedKernels(device): null, or why there are none. Compiles them.
+Napi::Value fusedKernels(const Napi::CallbackInfo& info) {
+  const std::string reason = whyNotFused(c10::Device(stringArgument(info, 0)));
+  if (reason.empty()) return info.Env().Null();
+  return Napi::String::New(info.Env(), reason);
+}
+
+// groupNormRelu(x, groups, weight, bias, epsilon): see fused.h.
+Napi::Value fusedGroupNormRelu(const Napi::CallbackInfo& info) {
+  if (!info[4].IsNumber()) throw BorderError("expected a number");
+  const at::Tensor y = groupNormRelu(tensorArgument(info, 0), intArgument(info[1]), tensorArgument(info, 2),
+                                     tensorArgument(info, 3), info[4].As<Napi::Number>().DoubleValue());
+  return Napi::Number::New(info.Env(), instanceOf(info).tensors.add(y));
+}
+
 // synchronize(device): returns when everything that the device was told is done.
 Napi::Value synchronize(const Napi::CallbackInfo& info) {
   const c10::Device device(stringArgument(info, 0));
@@ -345,6 +361,8 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("setThreads", Napi::Function::New<guarded<setThreads>>(env, "setThreads"));
   exports.Set("setNumerics", Napi::Function::New<guarded<setNumerics>>(env, "setNumerics"));
   exports.Set("hasOperator", Napi::Function::New<guarded<hasOperator>>(env, "hasOperator"));
+  exports.Set("fusedKernels", Napi::Function::New<guarded<fusedKernels>>(env, "fusedKernels"));
+  exports.Set("groupNormRelu", Napi::Function::New<guarded<fusedGroupNormRelu>>(env, "groupNormRelu"));
   exports.Set("synchronize", Napi::Function::New<guarded<synchronize>>(env, "synchronize"));
   exports.Set("tensorCount", Napi::Function::New<guarded<tensorCount>>(env, "tensorCount"));
   exports.Set("tensorBytes", Napi::Function::New<guarded<tensorBytes>>(env, "tensorBytes"));
