@@ -101,7 +101,7 @@ void* openCompiler(const std::string& folder) {
     void* const library = dlopen(name.c_str(), RTLD_LAZY | RTLD_LOCAL);
     if (library != nullptr) return library;
     const char* const error = dlerror();
-    if (words.empty() && error != nullptr) words = error;
+    if (error != nullptr) words += (words.empty() ? "" : "; ") + std::string(error);
   }
   throw std::runtime_error("libtorch's compiler for kernels cannot be loaded: " + words);
 }
