@@ -84,8 +84,8 @@ void openBuiltins(void* library) {
   Dl_info info{};
   if (dladdr(dlsym(library, "nvrtcCreateProgram"), &info) == 0 || info.dli_fname == nullptr) return;
   std::error_code unreadable;
-  for (const auto& entry : std::filesystem::directory_iterator(
-           std::filesystem::path(info.dli_fname).parent_path(), unreadable)) {
+  const std::filesystem::path file = std::filesystem::canonical(info.dli_fname, unreadable);
+  for (const auto& entry : std::filesystem::directory_iterator(file.parent_path(), unreadable)) {
     const std::string name = entry.path().filename();
     if (name.rfind("libnvrtc-builtins", 0) == 0 && name.find(".alt.") == std::string::npos) {
       dlopen(entry.path().c_str(), RTLD_LAZY | RTLD_LOCAL);
