@@ -51,22 +51,26 @@ function step<T extends Tensor>(
   });
 }
 
-/** The areas' outputs after one time step, each the area's state for the next. */
+/**
+ * The areas' outputs after one time step, each the area's state for the next.
+ * @param isRead whether anything ever reads the output of the area with this index; else it is not computed
+ */
 function allAreas<T extends Tensor>(
   pass: Pass<T>,
   images: T,
-  before: readonly T[] | null,
+  before: readonly (T | null)[] | null,
   sameStep: boolean,
-): T[] {
+  isRead: (index: number) => boolean,
+): (T | null)[] {
   const [n = 0, , height = 0, width = 0] = images.shape;
-  const outputs: T[] = [];
+  const outputs: (T | null)[] = [];
   let size = [height, width];
   for (const [index, area] of areas.entries()) {
     const { stride } = area.convInput;
     size = size.map((length) => Math.ceil(length / stride));
     const zeros = () => pass.ops.zeros([n, area.conv1.outChannels, ...size]);
-    const input = index === 0 ? images : before === null ? null : (sameStep ? outputs : before)[index - 1]!;
-    outputs.push(step(pass, area, input, before?.[index] ?? null, zeros));
+    const source = index === 0 ? images : before === null ? null : (sameStep ? outputs : before)[index - 1]!;
+    outputs.push(isRead(index) ? step(pass, area, source, before?.[index] ?? null, zeros) : null);
   }
   return outputs;
 }
@@ -86,12 +90,15 @@ export function unrolled(name: ModelName, times: number, sameStep: boolean): Mod
 
     forward<T extends Tensor>(pass: Pass<T>, images: T): T {
       return pass.ops.scope(() => {
-        let outputs = pass.at(0, () => allAreas(pass, images, null, sameStep));
-        for (let t = 1; t < times; t++) {
-          const before = outputs;
-          outputs = pass.at(t, () => allAreas(pass, images, before, sameStep));
+        let outputs: (T | null)[] | null = null;
+        for (let t = 0; t < times; t++) {
+          const before: (T | null)[] | null = outputs;
+          // In RT an output takes as many steps to the decoder as there are areas in between: the last ones never get there.
+          const isRead = (index: number): boolean =>
+            sameStep || pass.observed || t < times - (areas.length - 1 - index);
+          outputs = pass.at(t, (): (T | null)[] => allAreas(pass, images, before, sameStep, isRead));
         }
-        return pass.decoder(decoder, outputs.at(-1)!);
+        return pass.decoder(decoder, outputs!.at(-1)!);
       });
     },
   };

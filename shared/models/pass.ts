@@ -40,6 +40,11 @@ export class Pass<T extends Tensor> {
     }
   }
 
+  /** Whether somebody looks at what is in between: then nothing is left out. */
+  get observed(): boolean {
+    return this.#listener !== null;
+  }
+
   conv2d(layer: Conv2d, x: T, stride: number = layer.stride): T {
     const bias = layer.bias ? this.#weight(layer, 'bias') : null;
     const padding = Math.floor(layer.kernel / 2);
@@ -66,7 +71,7 @@ export class Pass<T extends Tensor> {
 
   /** Uses up x. In one operation where the backend has it and nobody looks at what is in between. */
   groupNormRelu(layer: GroupNorm, name: string, x: T): T {
-    if (!this.ops.groupNormRelu || !this.training || this.#listener !== null) {
+    if (!this.ops.groupNormRelu || !this.training || this.observed) {
       return this.relu(name, this.groupNorm(layer, x));
     }
     const [weight, bias] = [this.#weight(layer, 'weight'), this.#weight(layer, 'bias')];

@@ -32,7 +32,7 @@ case $visit in
     ;;
 esac
 shift
-declare -A patience=([words]=20 [golden-s]=40 [golden-rt]=40 [trouble]=50 [bytes]=110 [steps-s]=110 [steps-rt]=110
+declare -A patience=([words]=20 [golden-s]=40 [golden-rt]=40 [trouble]=50 [bytes]=110 [steps-s]=130 [steps-rt]=110
   [feed]=90 [bits]=80)
 
 out=$PWD/gpu-results

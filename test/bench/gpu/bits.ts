@@ -27,7 +27,7 @@ export async function benchBits(target: Target): Promise<void> {
         }),
       );
       table.row([`CORnet-${model}, ${shards} shards of ${images}, ${what}`, failed ?? digest]);
-      digests.add(failed ?? digest);
+      if (failed === null) digests.add(digest); // what is refused has no other bits
     }
     if (digests.size > 1) differing.push(model);
   };
