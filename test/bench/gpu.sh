@@ -80,7 +80,8 @@ part=building
 leave() {
   sweep "$part"
   sweep compiling
-  rm -rf "$inductor"
+  [[ ! -e $log.part ]] || cat "$log.part" >>"$log"
+  rm -rf "$inductor" "$log.part"
 }
 trap leave EXIT
 trap 'say "" "**Cut off in $part, after $((SECONDS - started)) s.**"; exit 1' INT TERM HUP

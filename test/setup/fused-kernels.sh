@@ -15,7 +15,8 @@ trap 'rm -rf "$work"' EXIT
 
 sed '1,/R"CUDA(/d;/^)CUDA"/,$d' "$addon/fused_kernels.h" >"$work/kernels.inc"
 # Fused multiply-adds only where the source asks for them.
-"${CXX:-g++}" -std=c++20 -O2 -ffp-contract=off ${CXXFLAGS:-} -Wall -Wno-unknown-pragmas "-I$work" "-I$root/test/setup/fused" \
+read -ra extra_flags <<<"${CXXFLAGS:-}"
+"${CXX:-g++}" -std=c++20 -O2 -ffp-contract=off "${extra_flags[@]}" -Wall -Wno-unknown-pragmas "-I$work" "-I$root/test/setup/fused" \
   "$root/test/setup/fused/check.cc" -o "$work/check"
 "$work/check"
 
