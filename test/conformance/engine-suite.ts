@@ -207,6 +207,18 @@ export function engineTests(backend: BackendName, precisions: readonly ('fp32' |
     t.is(engine.evaluate(...one).count, 1, 'the running statistics need no second value');
   });
 
+  test.serial('a warm-up leaves neither tensors nor a trace in what is computed next', (t) => {
+    const engine = loadedEngine('Z');
+    const [images, labels] = shard(2);
+    engine.computeShard(0, images, labels);
+    const [before, tensors] = [engine.vectorDigest(0), engine.vitals().tensors];
+    engine.warmUp(3);
+    t.is(engine.vitals().tensors, tensors);
+    t.is(engine.vectorDigest(0), before);
+    engine.computeShard(0, images, labels);
+    t.is(engine.vectorDigest(0), before);
+  });
+
   test.serial('a label that is no class is refused before it reaches the device', (t) => {
     const engine = loadedEngine('Z');
     const [images] = shard(2);
