@@ -63,7 +63,9 @@ export async function startWorker(options: WorkerOptions): Promise<number> {
     );
   }
   const engine = openEngine(config, options.device, options.threads ?? config.threads);
-  const { numerics, vectorLength, probe } = await engine.call('open', [warmUpImages(config, options.device)]);
+  const opened = await engine.call('open', [warmUpImages(config, options.device)]);
+  const { numerics, vectorLength, probe } = opened;
+  for (const note of opened.notes) log.warn(note);
 
   const outages = new OutageLog(
     options.redis,

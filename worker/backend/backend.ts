@@ -62,6 +62,8 @@ export interface MemoryCounters {
  */
 export interface Backend<T extends Tensor> extends Ops<T> {
   readonly numerics: Numerics;
+  /** Sentences for the log: what is slower here than it could be, and why. */
+  readonly notes: readonly string[];
   /** Tensors alive on this side of the border: the same after every step, or something leaks. */
   readonly tensorCount: number;
   memory(): MemoryCounters;

@@ -25,7 +25,12 @@ export type EngineMethods = Pick<
   /** A shard's scores, with what it took. */
   computeShard(...args: Parameters<Engine['computeShard']>): ShardReport;
   /** Makes the engine and lets it compute its probe, and a shard of this many images if it is to warm up. */
-  open(warmUp: number | null): { numerics: Numerics; vectorLength: number; probe: string };
+  open(warmUp: number | null): {
+    numerics: Numerics;
+    notes: readonly string[];
+    vectorLength: number;
+    probe: string;
+  };
 };
 type Method = keyof EngineMethods;
 

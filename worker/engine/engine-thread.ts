@@ -16,7 +16,8 @@ function serve(request: EngineRequest): { value: unknown; transfer: ArrayBuffer[
     engine = new Engine(workerData as EngineOptions);
     const [warmUp] = request.args;
     if (warmUp !== null) engine.warmUp(warmUp);
-    return plain({ numerics: engine.numerics, vectorLength: engine.vectorLength, probe: engine.probe() });
+    const { numerics, notes, vectorLength } = engine;
+    return plain({ numerics, notes, vectorLength, probe: engine.probe() });
   }
   switch (request.method) {
     case 'open':

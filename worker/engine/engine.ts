@@ -118,6 +118,11 @@ export class Engine {
     return this.#backend.numerics;
   }
 
+  /** Sentences for the log. */
+  get notes(): readonly string[] {
+    return this.#backend.notes;
+  }
+
   /** What the last shard took. */
   get shardSeconds(): ShardSeconds {
     return this.#shardSeconds;

@@ -1,5 +1,6 @@
 /** The bits of a model's gradients under conditions that must not change them. */
-import { eachLineOfScript, type ModelName, parsed, Table, type Target } from './table.ts';
+import type { ModelName } from '../../../shared/models/model.ts';
+import { eachLineOfScript, parsed, Table, type Target } from './table.ts';
 
 const limit = 60;
 

@@ -1,9 +1,11 @@
 /** What it takes to feed the card: images decoded by cores, and whole runs from JPEG files beside the bare step. */
+
 import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { ModelName } from '../../../shared/models/model.ts';
 import { makePhotographs, secondsPerStep } from '../whole-run.ts';
-import { eachLineOfScript, fixed, type ModelName, onCard, parsed, Table, type Target } from './table.ts';
+import { eachLineOfScript, fixed, onCard, parsed, Table, type Target } from './table.ts';
 
 const limit = 60;
 const classes = 2;

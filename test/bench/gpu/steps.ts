@@ -1,14 +1,6 @@
 /** Bare training steps of one model: ours in each arithmetic, beside PyTorch as the original trains and tuned. */
-import {
-  eachLine,
-  eachLineOfScript,
-  fixed,
-  type ModelName,
-  onCard,
-  parsed,
-  Table,
-  type Target,
-} from './table.ts';
+import type { ModelName } from '../../../shared/models/model.ts';
+import { eachLine, eachLineOfScript, fixed, onCard, parsed, Table, type Target } from './table.ts';
 import { parseVariant, type Variant, writeVariant } from './variants.ts';
 
 interface Time {
@@ -53,14 +45,13 @@ const peers: Readonly<Record<ModelName, readonly string[]>> = {
 };
 
 /** A first look: what a step takes with and without determinism, and in which memory format. */
-export const firstLook: Readonly<Record<ModelName, readonly string[]>> = {
+const firstLook = {
   S: [
     'bf16:channels-last:deterministic:B',
     'bf16:channels-last:free:B',
     'fp32:channels-last:deterministic:B',
   ],
   RT: ['bf16:channels-last:deterministic:B', 'bf16:contiguous:deterministic:B', 'bf16:contiguous:free:B'],
-  R: ['bf16:channels-last:deterministic:B', 'bf16:contiguous:deterministic:B'],
   Z: ['bf16:channels-last:deterministic:B', 'bf16:channels-last:free:B'],
 };
 
@@ -69,7 +60,7 @@ export async function benchSteps(target: Target, model: ModelName): Promise<void
   await measure({ ...target, steps: Math.ceil(target.steps / 3) }, model, rest[model], []);
 }
 
-export function lookAtSteps(target: Target, model: ModelName): Promise<void> {
+export function lookAtSteps(target: Target, model: keyof typeof firstLook): Promise<void> {
   return measure({ ...target, steps: Math.ceil(target.steps / 3) }, model, firstLook[model], []);
 }
 

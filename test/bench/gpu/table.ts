@@ -2,7 +2,6 @@
 import { spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { createInterface } from 'node:readline';
-import type { ModelName } from '../../../shared/models/model.ts';
 import { packageRoot } from '../../../shared/package-root.ts';
 import type { Precision } from '../../../shared/run-config.ts';
 import { workerEnvironment } from '../../../shared/worker-environment.ts';
@@ -90,5 +89,3 @@ export function parsed<T>(use: (value: T) => void): (line: string) => void {
 }
 
 export const fixed = (value: number, digits = 0): string => value.toFixed(digits);
-
-export type { ModelName };

@@ -18,6 +18,7 @@ import { Value } from './value.ts';
 
 export class TensorflowBackend extends TensorflowOps implements Backend<TensorflowTensor> {
   readonly numerics: Numerics;
+  readonly notes: readonly string[] = [];
 
   /**
    * One per process. Which card it is, the process's CUDA_VISIBLE_DEVICES says: TensorFlow takes the first that it sees.

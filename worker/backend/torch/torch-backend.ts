@@ -15,6 +15,7 @@ import { TorchTensor } from './torch-tensor.ts';
 
 export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
   readonly numerics: Numerics;
+  readonly notes: readonly string[];
   readonly groupNormRelu?: NonNullable<Ops<TorchTensor>['groupNormRelu']>;
   readonly #deviceType: 'cpu' | 'cuda';
   readonly #arithmetic: Arithmetic;
@@ -33,8 +34,9 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
     addon.setGradMode(false);
     if (type === 'cuda') openCard(addon, device, here, arithmetic);
     else refuseCardsOnly(arithmetic);
-    // For libtorch's own norms whole channels one after the other are better, without the kernels for them.
-    const fused = arithmetic.fused && type === 'cuda' && addon.fusedKernels(here) === null;
+    const wanted = arithmetic.fused && type === 'cuda';
+    const problem = wanted ? addon.fusedKernels(here) : null;
+    const fused = wanted && problem === null; // else libtorch's own norms, which want `memoryFormat`
     super(addon, here, fused ? 'channels-last' : arithmetic.memoryFormat);
     this.#deviceType = type;
     this.#arithmetic = arithmetic;
@@ -44,6 +46,10 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
       this.groupNormRelu = (x, groups, weight, bias, epsilon) =>
         this.adopt(addon.groupNormRelu(x.handle, groups, weight.handle, bias.handle, epsilon));
     }
+    this.notes =
+      problem === null
+        ? []
+        : [`The fused group norms cannot be had, and a step takes about twice as long without: ${problem}`];
     this.numerics = {
       backend: 'torch',
       version: buildVersion(addon, fused ? ', fused norms' : ''),

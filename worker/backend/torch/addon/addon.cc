@@ -1,6 +1,7 @@
 // libtorch's dispatcher for Node: one generic call, converted by the operator's own schema, and the few things that
 // are no operators: bytes in and out, gradients, modes, and what there is to know about the library and its devices.
 #include "border.h"
+#include "driver.h"
 #include "fused.h"
 #include "transfer.h"
 
@@ -12,7 +13,6 @@
 #include <c10/core/GradMode.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <cxxabi.h>
-#include <dlfcn.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/version.h>
 
@@ -303,39 +303,20 @@ Napi::Value buildConfiguration(const Napi::CallbackInfo& info) {
 
 Napi::Value hasCuda(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), at::hasCUDA()); }
 
-// cudaDevice(device): a card's name, compute capability and memory, asked of the driver: libtorch's own way needs the
-// CUDA headers.
+// cudaDevice(device): a card's name, compute capability and memory.
 Napi::Value cudaDevice(const Napi::CallbackInfo& info) {
   const c10::DeviceGuard current(c10::Device(stringArgument(info, 0)));
-  static void* const driver = dlopen("libcuda.so.1", RTLD_LAZY);
-  if (driver == nullptr) throw BorderError("the CUDA driver (libcuda.so.1) cannot be loaded");
-  const auto check = [](int result, const char* what) {
-    if (result != 0) throw std::runtime_error("CUDA driver error: " + std::to_string(result) + " of " + what);
-  };
-  const auto symbol = [](const char* name) {
-    void* const found = dlsym(driver, name);
-    if (found == nullptr) throw std::runtime_error(std::string("the CUDA driver has no ") + name);
-    return found;
-  };
   int device = 0;
   char name[256] = {};
   size_t available = 0;
   size_t total = 0;
-  check(reinterpret_cast<int (*)(int*)>(symbol("cuCtxGetDevice"))(&device), "cuCtxGetDevice");
-  check(reinterpret_cast<int (*)(char*, int, int)>(symbol("cuDeviceGetName"))(name, sizeof(name) - 1, device),
-        "cuDeviceGetName");
-  check(reinterpret_cast<int (*)(size_t*, size_t*)>(symbol("cuMemGetInfo_v2"))(&available, &total), "cuMemGetInfo");
-  const auto attribute = [&](int which) {
-    int value = 0;
-    check(reinterpret_cast<int (*)(int*, int, int)>(symbol("cuDeviceGetAttribute"))(&value, which, device),
-          "cuDeviceGetAttribute");
-    return std::to_string(value);
-  };
-  constexpr int capabilityMajor = 75;  // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, of cuda.h
-  constexpr int capabilityMinor = 76;
+  callDriver("cuCtxGetDevice", &device);
+  callDriver("cuDeviceGetName", static_cast<char*>(name), static_cast<int>(sizeof(name) - 1), device);
+  callDriver("cuMemGetInfo_v2", &available, &total);
+  const ComputeCapability capability = computeCapability(device);
   Napi::Object description = Napi::Object::New(info.Env());
   description.Set("name", std::string(name));
-  description.Set("capability", attribute(capabilityMajor) + "." + attribute(capabilityMinor));
+  description.Set("capability", std::to_string(capability.major) + "." + std::to_string(capability.minor));
   description.Set("used", static_cast<double>(total - available));
   description.Set("total", static_cast<double>(total));
   return description;

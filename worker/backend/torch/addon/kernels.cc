@@ -1,5 +1,7 @@
 #include "kernels.h"
 
+#include "driver.h"
+
 #include <dlfcn.h>
 
 #include <cstddef>
@@ -11,44 +13,15 @@
 namespace cornet {
 namespace {
 
-template <class Function>
-Function* symbol(void* library, const char* name) {
-  void* const found = dlsym(library, name);
-  if (found == nullptr) throw std::runtime_error(std::string("the CUDA libraries have no ") + name);
-  return reinterpret_cast<Function*>(found);
-}
-
-// The driver, of cuda.h: every function answers a CUresult.
-class Driver {
- public:
-  template <class... Parameters>
-  void call(const char* name, Parameters... parameters) const {
-    const int result = symbol<int(Parameters...)>(library(), name)(parameters...);
-    if (result == 0) return;
-    const char* words = nullptr;
-    symbol<int(int, const char**)>(library(), "cuGetErrorString")(result, &words);
-    throw std::runtime_error("CUDA driver error: " + std::to_string(result) + " of " + name + ": " +
-                             (words == nullptr ? "unknown" : words));
-  }
-
- private:
-  static void* library() {
-    static void* const opened = dlopen("libcuda.so.1", RTLD_LAZY);
-    if (opened == nullptr) throw std::runtime_error("the CUDA driver (libcuda.so.1) cannot be loaded");
-    return opened;
-  }
-};
-constexpr Driver driver;
-
 // A program of NVRTC, of nvrtc.h.
 class Program {
  public:
   Program(void* library, const char* source) : library_(library) {
-    check(symbol<int(void**, const char*, const char*, int, const char* const*, const char* const*)>(
+    check(symbolOf<int(void**, const char*, const char*, int, const char* const*, const char* const*)>(
               library, "nvrtcCreateProgram")(&program_, source, "cornet_kernels.cu", 0, nullptr, nullptr),
           "nvrtcCreateProgram");
   }
-  ~Program() { symbol<int(void**)>(library_, "nvrtcDestroyProgram")(&program_); }
+  ~Program() { symbolOf<int(void**)>(library_, "nvrtcDestroyProgram")(&program_); }
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
 
@@ -56,7 +29,7 @@ class Program {
   bool compile(const std::string& architecture) {
     const std::string target = "--gpu-architecture=" + architecture;
     const std::array<const char*, 2> options{target.c_str(), "--std=c++17"};
-    return symbol<int(void*, int, const char* const*)>(library_, "nvrtcCompileProgram")(
+    return symbolOf<int(void*, int, const char* const*)>(library_, "nvrtcCompileProgram")(
                program_, static_cast<int>(options.size()), options.data()) == 0;
   }
   std::string log() { return text("nvrtcGetProgramLogSize", "nvrtcGetProgramLog"); }
@@ -66,9 +39,9 @@ class Program {
  private:
   std::string text(const char* sizeOf, const char* contentOf) {
     size_t size = 0;
-    check(symbol<int(void*, size_t*)>(library_, sizeOf)(program_, &size), sizeOf);
+    check(symbolOf<int(void*, size_t*)>(library_, sizeOf)(program_, &size), sizeOf);
     std::string content(size, '\0');
-    check(symbol<int(void*, char*)>(library_, contentOf)(program_, &content[0]), contentOf);
+    check(symbolOf<int(void*, char*)>(library_, contentOf)(program_, &content[0]), contentOf);
     return content;
   }
   static void check(int result, const char* what) {
@@ -120,36 +93,33 @@ std::string compileKernels(void* library, const char* source, int capabilityMajo
 }
 
 Kernels::Kernels(const char* source, const std::string& compilerFolder) {
-  driver.call("cuCtxGetCurrent", &context_);
+  callDriver("cuCtxGetCurrent", &context_);
   if (context_ == nullptr) throw std::runtime_error("this thread has no CUDA context");
   int device = 0;
-  int major = 0;
-  int minor = 0;
-  driver.call("cuCtxGetDevice", &device);
-  driver.call("cuDeviceGetAttribute", &major, 75, device);  // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, of cuda.h
-  driver.call("cuDeviceGetAttribute", &minor, 76, device);
-  const std::string image = compileKernels(openCompiler(compilerFolder), source, major, minor);
-  driver.call("cuModuleLoadData", &module_, static_cast<const void*>(image.data()));
+  callDriver("cuCtxGetDevice", &device);
+  const ComputeCapability card = computeCapability(device);
+  const std::string image = compileKernels(openCompiler(compilerFolder), source, card.major, card.minor);
+  callDriver("cuModuleLoadData", &module_, static_cast<const void*>(image.data()));
 }
 
 void Kernels::launchWith(const std::string& name, Grid grid, unsigned int threads, void* stream, void** arguments) {
   // Autograd's thread may not have asked the driver for anything yet: then it has no context.
   void* current = nullptr;
-  driver.call("cuCtxGetCurrent", &current);
-  if (current != context_) driver.call("cuCtxSetCurrent", context_);
+  callDriver("cuCtxGetCurrent", &current);
+  if (current != context_) callDriver("cuCtxSetCurrent", context_);
 
   static std::mutex looking;
   void* function = nullptr;
   {
     const std::lock_guard<std::mutex> alone(looking);
     void*& known = functions_[name];
-    if (known == nullptr) driver.call("cuModuleGetFunction", &known, module_, name.c_str());
+    if (known == nullptr) callDriver("cuModuleGetFunction", &known, module_, name.c_str());
     function = known;
   }
   const unsigned int one = 1;
   const unsigned int noSharedMemory = 0;
   void** const noExtra = nullptr;
-  driver.call("cuLaunchKernel", function, grid.x, grid.y, one, threads, one, one, noSharedMemory, stream, arguments,
+  callDriver("cuLaunchKernel", function, grid.x, grid.y, one, threads, one, one, noSharedMemory, stream, arguments,
               noExtra);
 }
 
