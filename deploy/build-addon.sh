@@ -3,7 +3,7 @@
 #
 #   deploy/build-addon.sh torch LIBTORCH_DIR [CACHE_DIR]
 #   deploy/build-addon.sh tensorflow LIBTENSORFLOW_DIR PACKAGE_DIR [CACHE_DIR]
-#   deploy/build-addon.sh images [CACHE_DIR]
+#   deploy/build-addon.sh images LIBJPEG [CACHE_DIR]
 #
 # torch: the backend. LIBTORCH_DIR has include/ and lib/, as the unpacked libtorch and the torch/ folder of a Python
 # wheel do; /usr where the distribution's libtorch-dev is installed. No CMake: find_package(Torch) of a CUDA build
@@ -13,8 +13,8 @@
 # LIBTENSORFLOW_DIR has include/ and the libraries, beside it or in lib/, as the tensorflow/ folder of a Python wheel and
 # the unpacked libtensorflow do.
 #
-# images: decodes JPEG files fast, with the distribution's libjpeg-turbo. Without it they are decoded by sharp, to the
-# same bits.
+# images: decodes JPEG files fast, with the libjpeg-turbo in the file LIBJPEG, of which it keeps a copy beside itself.
+# Without it they are decoded by sharp, to the same bits.
 #
 # The addon goes to CACHE_DIR/<version>-<hash>/<name>.node (default .cache/<name>-addon), built only if it is not
 # there; CACHE_DIR/current names the one that workers load. $CXX is the compiler (default g++), $CXXFLAGS come last.
@@ -35,7 +35,8 @@ for candidate in "$root/node_modules" "$root/../../node_modules" "$root/.."; do
 done
 [[ -n $node_headers ]] || fail "no node-api-headers in $root/node_modules: run 'npm ci' first"
 
-# Each sets $version, the name of what the addon is built against, $sources, ${flags[@]} and ${link[@]}.
+# Each sets $version, the name of what the addon is built against, $sources, ${flags[@]} and ${link[@]}; and, where a
+# library goes with the addon, ${beside[@]}.
 
 against_libtorch() {
   local libtorch=$1 include=$1/include lib='' candidate library version_header standard new_abi
@@ -87,16 +88,21 @@ against_libtensorflow() {
 }
 
 against_libjpeg() {
-  # Not every libjpeg is libjpeg-turbo, which alone can decode a part of a picture.
-  version=$("$cxx" -E -dM -include cstdio -include jpeglib.h -x c++ /dev/null 2>/dev/null |
-    sed -n 's/^#define LIBJPEG_TURBO_VERSION //p')
-  [[ -n $version ]] || fail "no headers of libjpeg-turbo: install libjpeg-dev"
+  local libjpeg=$1 include=$node_headers/@img/sharp-libvips-dev/include headers=$2/headers
+  version=$(grep -aoE 'libjpeg-turbo version [0-9.]+' "$libjpeg" | cut -d' ' -f3)
+  [[ -n $version ]] || fail "$libjpeg is no libjpeg-turbo, which alone can decode a part of a picture"
+  # The package's headers are those of another build: what libjpeg's structures look like depends on this one number.
+  mkdir -p "$headers"
+  cp "$include"/j{peglib,morecfg,error}.h "$headers"
+  sed -E 's/^(#define JPEG_LIB_VERSION).*/\1 62/' "$include/jconfig.h" >"$headers/jconfig.h"
   sources=$root/worker/data/addon
-  flags=(-std=c++17 -O3 -Wall -Wextra)
-  link=(-ljpeg)
+  flags=(-std=c++17 -O3 -Wall -Wextra "-I$headers" "-DLIBJPEG_VERSION=\"$version\"")
+  link=("$libjpeg" "-Wl,-rpath,\$ORIGIN")
+  beside=("$libjpeg")
 }
 
 name=${1:-}
+beside=() # libraries that the addon is loaded with
 case $name:$# in
   torch:[23])
     against_libtorch "$(realpath "$2")"
@@ -106,11 +112,11 @@ case $name:$# in
     against_libtensorflow "$(realpath "$2")" "$(realpath "$3")"
     cache=${4:-$root/.cache/tensorflow/addon}
     ;;
-  images:[12])
-    against_libjpeg
-    cache=${2:-$root/.cache/images-addon}
+  images:[23])
+    cache=${3:-$root/.cache/images-addon}
+    against_libjpeg "$(realpath "$2")" "$cache"
     ;;
-  *) fail "usage: deploy/build-addon.sh torch LIBTORCH_DIR [CACHE_DIR] | tensorflow LIBTENSORFLOW_DIR PACKAGE_DIR [CACHE_DIR] | images [CACHE_DIR]" ;;
+  *) fail "usage: deploy/build-addon.sh torch LIBTORCH_DIR [CACHE_DIR] | tensorflow LIBTENSORFLOW_DIR PACKAGE_DIR [CACHE_DIR] | images LIBJPEG [CACHE_DIR]" ;;
 esac
 
 read -ra extra_flags <<<"${CXXFLAGS:-}"
@@ -138,6 +144,7 @@ if [[ ! -f $output ]]; then
   done
   for job in "${jobs[@]}"; do wait "$job" || fail "the compiler failed"; done
   "$cxx" -shared "${flags[@]}" "$objects"/*.o -o "$output.part" "${link[@]}"
+  ((${#beside[@]} == 0)) || cp "${beside[@]}" "${output%/*}"
   mv "$output.part" "$output"
 fi
 

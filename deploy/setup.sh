@@ -9,6 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly torch_version=2.13.0
 readonly torch_index=https://download.pytorch.org/whl
 readonly tensorflow_version=2.21.0
+readonly pillow_version=12.3.0 # whose pixels worker/data/ makes
 readonly lock_wait=3600 # seconds to wait for another set-up of the same package
 readonly apt_wait=300   # seconds to wait for another apt-get of the same machine
 
@@ -32,8 +33,8 @@ usage() {
 Usage: $me [--libtorch auto|wheel|cuda|cu126|debian|DIR] [--tests]
        $me --backend tensorflow [--libtensorflow wheel|prebuilt|DIR] [--tests]
 
-Sets up what is missing: a C++ compiler, redis-server and libjpeg-turbo from the distribution, libtorch, the torch
-addon and the image addon; in a clone the npm packages and the compiled TypeScript, too.
+Sets up what is missing: a C++ compiler and redis-server from the distribution, libtorch, the torch addon and
+the image addon; in a clone the npm packages and the compiled TypeScript, too.
 
   --libtorch auto    (default) the first of these that works: \$LIBTORCH; the torch that python3 imports;
                      the pip wheel of torch $torch_version, for CUDA where nvidia-smi shows cards; Debian's
@@ -118,19 +119,27 @@ source deploy/tensorflow.sh
 
 # --- The image addon ----------------------------------------------------------------------------------------------------
 
-# Without it images are decoded by sharp, to the same bits but slower: no reason to stop.
+# Pictures are decoded with the libjpeg-turbo that Pillow brings along, the same on every host. Without it they are decoded
+# by sharp, to the same bits but slower: no reason to stop.
 image_addon() {
-  build_image_addon && return
-  echo "The image addon cannot be built, with which images are decoded fast (see $log)."
-  [[ ! -e /usr/include/jpeglib.h ]] && (install_packages libjpeg-dev) && build_image_addon && return
+  local start=$EPOCHREALTIME libjpeg
+  echo "Building the image addon ..."
+  if find_libjpeg && quietly deploy/build-addon.sh images "$libjpeg" "$cache/images-addon"; then
+    echo "  done in $(since "$start")"
+    return
+  fi
+  echo "The image addon, with which images are decoded fast, cannot be built (see $log)."
   echo "Images are decoded by sharp, which takes about five times as long."
 }
 
-build_image_addon() {
-  local start=$EPOCHREALTIME
-  echo "Building the image addon ..."
-  quietly deploy/build-addon.sh images "$cache/images-addon" || return 1
-  echo "  done in $(since "$start")"
+# Sets $libjpeg.
+find_libjpeg() {
+  local folder=$downloads/pillow/$pillow_version
+  libjpeg=$(compgen -G "$folder/pillow.libs/libjpeg-*" | head -n 1) && return
+  get_pip || return 1
+  rm -rf "$folder"
+  quietly "$python" deploy/wheels.py "$folder" "pillow==$pillow_version" || return 1
+  libjpeg=$(compgen -G "$folder/pillow.libs/libjpeg-*" | head -n 1)
 }
 
 # --- The rest of the project --------------------------------------------------------------------------------------------
@@ -246,7 +255,6 @@ if ((${#missing[@]} > 0)); then
   else
     [[ ${sources[*]} != *wheel* ]] || from_environment || from_python || has_pip || missing+=(python3-pip)
   fi
-  [[ -e /usr/include/jpeglib.h ]] || missing+=(libjpeg-dev)
   install_packages "${missing[@]}" || exit 1
 fi
 

@@ -1,4 +1,5 @@
-"""Downloads a wheel of torch and those of NVIDIA that it links against, and unpacks their headers and libraries.
+"""Downloads a wheel of torch and those of NVIDIA that it links against, or one of Pillow, and unpacks what is used of it:
+headers and libraries of torch, the libjpeg-turbo of Pillow.
 
     python3 deploy/wheels.py FOLDER REQUIREMENT [PIP_OPTION]...
 
@@ -15,7 +16,7 @@ import sys
 import zipfile
 
 # What a worker opens, and what the addon is compiled with.
-WANTED = re.compile(r"torch/(lib|include)/|torch\.libs/|nvidia/[^/]+/lib/(?!.*\.a$)")
+WANTED = re.compile(r"torch/(lib|include)/|torch\.libs/|nvidia/[^/]+/lib/(?!.*\.a$)|pillow\.libs/libjpeg-")
 
 # pip does not know by itself that a system with glibc 2.28 can use what was built for an older one.
 SYSTEMS = ["manylinux_2_%d" % minor for minor in range(28, 4, -1)] + ["manylinux2014", "manylinux2010", "manylinux1"]
@@ -57,9 +58,9 @@ def unpack(wheel, folder):
 
 def main(folder, requirement, *options):
     parts = folder + "/wheels"
-    (torch,) = download(parts, [requirement], list(options))
-    needed = list(required(torch))
-    unpack(torch, folder)
+    (wheel,) = download(parts, [requirement], list(options))
+    needed = list(required(wheel))
+    unpack(wheel, folder)
     # Since CUDA 13 most of NVIDIA's are extras of one package, which holds nothing itself.
     for toolkit in [name for name in needed if name.startswith("cuda-toolkit")]:
         needed.remove(toolkit)

@@ -257,11 +257,9 @@ class ImagePool : public Napi::ObjectWrap<ImagePool> {
   std::optional<Threads<Job, Bench>> decoders_, readers_;
 };
 
-// What pixels are decoded with.
+// What pixels are decoded with. LIBJPEG_VERSION is that of the library beside the addon, not of the headers.
 Napi::Value library(const Napi::CallbackInfo& info) {
-  constexpr int version = LIBJPEG_TURBO_VERSION_NUMBER;  // 2001005 is 2.1.5
-  return Napi::String::New(info.Env(), "libjpeg-turbo " + std::to_string(version / 1000000) + "." +
-                                           std::to_string(version / 1000 % 1000) + "." + std::to_string(version % 1000));
+  return Napi::String::New(info.Env(), "libjpeg-turbo " LIBJPEG_VERSION);
 }
 
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {

@@ -1,5 +1,7 @@
 #include "jpeg.h"
 
+#include "jpeg-segments.h"
+
 #include <jerror.h>
 
 #include <algorithm>
@@ -28,8 +30,6 @@ JpegDecoder::JpegDecoder(const Limits& limits) : limits_(limits) {
   errors_.error_exit = [](j_common_ptr info) { fail(info); };
   errors_.output_message = ignoreMessage;
   info_.client_data = this;
-  guarded([&] { jpeg_create_decompress(&info_); });
-  info_.mem->max_memory_to_use = static_cast<long>(limits.decoderBytes);
 
   // The whole file is in memory: whoever wants more of it has met a file that is cut short.
   source_.init_source = ignoreCall;
@@ -44,14 +44,12 @@ JpegDecoder::JpegDecoder(const Limits& limits) : limits_(limits) {
     info->src->next_input_byte += bytes;
     info->src->bytes_in_buffer -= bytes;
   };
-  info_.src = &source_;
 
   // A small file can hold thousands of scans, each of which goes over the whole picture.
   progress_.progress_monitor = [](j_common_ptr info) {
     const auto& decoder = *static_cast<JpegDecoder*>(info->client_data);
     if (decoder.info_.input_scan_number > decoder.limits_.scans) fail(info, "it has too many scans");
   };
-  info_.progress = &progress_;
 }
 
 JpegDecoder::~JpegDecoder() { jpeg_destroy_decompress(&info_); }
@@ -79,14 +77,21 @@ void JpegDecoder::guarded(const Calls& calls) {
   throw ImageError(errors_.message);
 }
 
+// Begins with a new libjpeg object: an old one keeps the Huffman and quantisation tables of the file before, and uses
+// them for a file that has none of its own.
 void JpegDecoder::open(const uint8_t* file, size_t length) {
-  jpeg_abort_decompress(&info_);  // memory may have run out in the middle of the file before
+  jpeg_destroy_decompress(&info_);
+  jpeg_create_decompress(&info_);
+  info_.mem->max_memory_to_use = static_cast<long>(limits_.decoderBytes);
+  info_.src = &source_;
+  info_.progress = &progress_;
   source_.next_input_byte = file;
   source_.bytes_in_buffer = length;
   jpeg_read_header(&info_, TRUE);
 }
 
 JpegDecoder::Header JpegDecoder::header(const uint8_t* file, size_t length) {
+  checkSegments(file, length);
   guarded([&] { open(file, length); });
   const Header header{static_cast<int>(info_.image_width), static_cast<int>(info_.image_height),
                       info_.num_components == 1 || info_.num_components == 3};
@@ -101,24 +106,16 @@ JpegDecoder::Header JpegDecoder::header(const uint8_t* file, size_t length) {
 void JpegDecoder::decode(const uint8_t* file, size_t length, const Geometry& geometry, int size, Resampler& resampler,
                          uint8_t* target) {
   const Region region = resampler.begin(geometry, size);
+  lossless_ = checkSegments(file, length).lossless;
   const bool ends = length >= 2 && file[length - 2] == 0xff && file[length - 1] == JPEG_EOI;
   guarded([&] {
     open(file, length);
     info_.out_color_space = JCS_EXT_RGBX;
     jpeg_start_decompress(&info_);
 
-    // Fancy upsampling looks at the neighbours of a pixel, and at the edge of what is decoded there are none: hence a
-    // margin of one iMCU around the region. libjpeg begins at a whole iMCU column; rows are skipped in whole iMCUs.
-    const int imcuWidth = info_.max_h_samp_factor * DCTSIZE, imcuHeight = info_.max_v_samp_factor * DCTSIZE;
-    JDIMENSION left = std::max(0, region.left - imcuWidth);
-    JDIMENSION width = std::min<JDIMENSION>(info_.output_width, region.right + imcuWidth) - left;
-    jpeg_crop_scanline(&info_, &left, &width);
+    skipToRegion(region);
     const size_t needed = vectorBytes + rowBytes() * rowsAtOnce;
     if (pixels_.size() < needed) pixels_.resize(needed);
-    column_ = region.left - static_cast<int>(left);
-    const int skipped = (region.top / imcuHeight - 1) * imcuHeight;
-    if (skipped > 0) jpeg_skip_scanlines(&info_, skipped);
-
     readRows(region.top, nullptr);
     readRows(region.bottom, &resampler);
     // Rows below the region need not be decoded, unless the file may be cut short: that is an error wherever it is cut.
@@ -126,6 +123,21 @@ void JpegDecoder::decode(const uint8_t* file, size_t length, const Geometry& geo
     jpeg_abort_decompress(&info_);
   });
   resampler.finish(target);
+}
+
+// Leaves out what lies left of, above and right of the region. Fancy upsampling looks at the neighbours of a pixel, and at
+// the edge of what is decoded there are none: hence a margin of one iMCU around the region. libjpeg begins at a whole iMCU
+// column; rows are skipped in whole iMCUs. Of a lossless file every pixel depends on those before it.
+void JpegDecoder::skipToRegion(const Region& region) {
+  column_ = region.left;
+  if (lossless_) return;
+  const int imcuWidth = info_.max_h_samp_factor * DCTSIZE, imcuHeight = info_.max_v_samp_factor * DCTSIZE;
+  JDIMENSION left = std::max(0, region.left - imcuWidth);
+  JDIMENSION width = std::min<JDIMENSION>(info_.output_width, region.right + imcuWidth) - left;
+  jpeg_crop_scanline(&info_, &left, &width);
+  column_ = region.left - static_cast<int>(left);
+  const int skipped = (region.top / imcuHeight - 1) * imcuHeight;
+  if (skipped > 0) jpeg_skip_scanlines(&info_, skipped);
 }
 
 // From one row to the next: with a pixel before it, and the one behind it that the resampler may read.

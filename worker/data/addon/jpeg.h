@@ -12,7 +12,7 @@
 
 namespace cornet {
 
-// For one thread. Keeps libjpeg's state and the rows' memory from one file to the next.
+// For one thread. Keeps the rows' memory from one file to the next, and nothing of libjpeg's.
 class JpegDecoder {
  public:
   explicit JpegDecoder(const Limits& limits);
@@ -44,6 +44,7 @@ class JpegDecoder {
   template <class Calls>
   void guarded(const Calls& calls);
   void open(const uint8_t* file, size_t length);
+  void skipToRegion(const Region& region);
   size_t rowBytes() const;
   void readRows(int end, Resampler* resampler);
 
@@ -53,6 +54,7 @@ class JpegDecoder {
   jpeg_source_mgr source_{};
   jpeg_progress_mgr progress_{};
   std::vector<uint8_t> pixels_;
+  bool lossless_ = false;
   int column_ = 0;  // of a decoded row, where the region begins
 };
 

@@ -157,22 +157,42 @@ Region Resampler::begin(const Geometry& g, int size) {
   rows_ = 0;
   triangle(g.boxWidth, g.width, g.left, size, g.flip, line_, across_);
   triangle(g.boxHeight, g.height, g.top, size, false, line_, down_);
-  lineBytes_ = (static_cast<size_t>(size) * 3 / chunk + 1) * chunk;  // at least one byte more than the line is long
+  // Pillow since 12.3: the other way around would go over every row of a very tall picture (Resample.c).
+  downFirst_ = g.boxHeight > 100.0 * g.boxWidth && g.height < g.boxHeight;
+  const int lineLength = downFirst_ ? across_.to - across_.from : size;
+  lineBytes_ = (static_cast<size_t>(lineLength) * 3 / chunk + 1) * chunk;  // at least one byte more than the line is long
   const size_t needed = (down_.to - down_.from + 1) * lineBytes_;
   if (lines_.size() < needed) lines_.resize(needed);
   return {g.boxLeft + across_.from, g.boxTop + down_.from, g.boxLeft + across_.to, g.boxTop + down_.to};
 }
 
 void Resampler::addRow(const uint8_t* rgbx) {
-  resampleRow_(rgbx, across_, &lines_[rows_ * lineBytes_]);
-  rows_++;
+  uint8_t* line = &lines_[rows_++ * lineBytes_];
+  if (!downFirst_) return resampleRow_(rgbx, across_, line);
+  for (int x = 0; x < across_.to - across_.from; x++) std::copy_n(rgbx + x * 4, 3, line + x * 3);
 }
 
-void Resampler::finish(uint8_t* target) const {
+void Resampler::finish(uint8_t* target) {
+  if (downFirst_) return finishDownFirst(target);
   const size_t bytes = static_cast<size_t>(size_) * 3;
   for (int y = 0; y < size_; y++) {
     mixLines_(&lines_[down_.first[y] * lineBytes_], lineBytes_, &down_.weights[static_cast<size_t>(y) * down_.count],
               down_.count, bytes, target + y * bytes);
+  }
+}
+
+void Resampler::finishDownFirst(uint8_t* target) {
+  const size_t width = across_.to - across_.from, bytes = static_cast<size_t>(size_) * 3;
+  mixed_.resize((width + 1) * 4 + bytes + 1);
+  uint8_t* const rgbx = mixed_.data();
+  uint8_t* const line = rgbx + (width + 1) * 4;
+  std::vector<uint8_t> rgb(width * 3);
+  for (int y = 0; y < size_; y++) {
+    mixLines_(&lines_[down_.first[y] * lineBytes_], lineBytes_, &down_.weights[static_cast<size_t>(y) * down_.count],
+              down_.count, rgb.size(), rgb.data());
+    for (size_t x = 0; x < width; x++) std::copy_n(&rgb[x * 3], 3, rgbx + x * 4);
+    resampleRow_(rgbx, across_, line);
+    std::copy_n(line, bytes, target + y * bytes);
   }
 }
 

@@ -30,18 +30,22 @@ class Resampler {
   void addRow(const uint8_t* rgbx);
 
   // After the last row: writes the image, uint8 RGB [size, size, 3].
-  void finish(uint8_t* target) const;
+  void finish(uint8_t* target);
 
  private:
   void (*resampleRow_)(const uint8_t* rgbx, const Taps& taps, uint8_t* out);
   void (*mixLines_)(const uint8_t* lines, size_t lineBytes, const int32_t* weights, int count, size_t bytes,
                     uint8_t* out);
+  void finishDownFirst(uint8_t* target);
+
   int size_ = 0;
   int rows_ = 0;
+  bool downFirst_ = false;  // the vertical pass before the horizontal one
   size_t lineBytes_ = 0;
   Taps across_, down_;
   std::vector<double> line_;
-  std::vector<uint8_t> lines_;  // the rows of the region, resampled to the width of the image
+  std::vector<uint8_t> lines_;  // the rows of the region, resampled to the width of the image unless downFirst_
+  std::vector<uint8_t> mixed_;  // one line, of which the horizontal pass is made last
 };
 
 }  // namespace cornet

@@ -1,0 +1,17 @@
+// The segments before the first scan of a JPEG file, as strictly as Pillow reads them: libjpeg takes more.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace cornet {
+
+struct JpegSegments {
+  bool lossless;  // each pixel is predicted from those before it
+};
+
+// Goes over the file from its start (FF D8 FF) to its first scan. Throws ImageError where Pillow refuses it.
+// formats/jpeg.ts has the same rules.
+JpegSegments checkSegments(const uint8_t* file, size_t length);
+
+}  // namespace cornet

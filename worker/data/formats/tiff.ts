@@ -1,0 +1,151 @@
+/** Which TIFF files are read: the kinds of samples of which sharp makes the pixels that Pillow makes. */
+import { checkSize, cutShort } from './checks.ts';
+
+/** Tags of TIFF 6.0. */
+const tag = {
+  width: 256,
+  height: 257,
+  bits: 258,
+  compression: 259,
+  photometric: 262,
+  fillOrder: 266,
+  orientation: 274,
+  samples: 277,
+  planar: 284,
+  colourMap: 320,
+  tileWidth: 322,
+  extraSamples: 338,
+  sampleFormat: 339,
+} as const;
+
+const photometrics = ['white is zero', 'grey', 'RGB', 'palette', 'mask', 'CMYK', 'YCbCr', '', 'LAB'];
+/** The compressions that sharp and Pillow both undo, by their number. */
+const compressions: Readonly<Record<number, string>> = {
+  1: 'none',
+  2: 'CCITT',
+  3: 'fax 3',
+  4: 'fax 4',
+  5: 'LZW',
+  7: 'JPEG',
+  8: 'deflate',
+  32773: 'PackBits',
+  32946: 'deflate',
+};
+
+/**
+ * The closed list, each entry of which was compared with Pillow: colours, bits, extra samples (0 of no meaning, 2 alpha),
+ * and how sharp is asked for it. Unsigned samples; chunky, unless `planar`.
+ */
+const kinds: ReadonlyMap<string, { as: TiffSamples; planar?: true }> = new Map([
+  ...[1, 2, 4, 8].flatMap((bits) =>
+    ['white is zero', 'grey', 'palette'].map((colours) => [`${colours} ${bits}`, { as: 'rgb' }] as const),
+  ),
+  ['grey 8 +2', { as: 'rgb' }],
+  ['grey 16', { as: 'grey16' }],
+  ['palette 8 +0', { as: 'rgb' }],
+  ['palette 8 +2', { as: 'rgb' }],
+  ['RGB 8', { as: 'rgb', planar: true }],
+  ...['+?', '+0', '+2', '+999', '+0,0', '+2,0'].map((extra) => [`RGB 8 ${extra}`, { as: 'rgb' }] as const),
+  ...['', ' +?', ' +0', ' +2'].map((extra) => [`RGB 16${extra}`, { as: 'rgb' }] as const),
+  ['CMYK 8', { as: 'cmyk', planar: true }],
+]);
+/** YCbCr is only read as JPEG stores it. */
+const jpegKinds: ReadonlyMap<string, { as: TiffSamples; planar?: true }> = new Map([
+  ['YCbCr 8', { as: 'rgb' }],
+]);
+
+export type TiffSamples = 'rgb' | 'grey16' | 'cmyk';
+
+export interface TiffKind {
+  readonly samples: TiffSamples;
+  /** 1 to 8, as EXIF numbers them; 1: as it lies in the file. */
+  readonly orientation: number;
+}
+
+/**
+ * What the first picture of a TIFF file is.
+ * @throws Error, the rest of the sentence "The image … cannot be read: ", where it is not on the list
+ */
+export function tiffKind(file: Buffer): TiffKind {
+  const tags = readTags(file);
+  const one = (name: keyof typeof tag, otherwise: number) => tags.get(tag[name])?.[0] ?? otherwise;
+  checkSize(one('width', 0), one('height', 0));
+
+  const compression = one('compression', 1);
+  const jpeg = compressions[compression] === 'JPEG';
+  if (compressions[compression] === undefined) {
+    throw new Error(`it is a TIFF with compression ${compression}, which is not supported`);
+  }
+  const photometric = tags.get(tag.photometric)?.[0];
+  if (photometric === undefined) throw new Error('it is a TIFF that does not say what its samples mean');
+  const samples = one('samples', 1);
+  const extra = tags.get(tag.extraSamples) ?? [];
+  const bits = bitsOf(tags.get(tag.bits) ?? [1], samples);
+  const colours = photometrics[photometric] || `photometric interpretation ${photometric}`;
+  const expected =
+    (['RGB', 'YCbCr', 'LAB'].includes(colours) ? 3 : colours === 'CMYK' ? 4 : 1) + extra.length;
+  let name = `${colours} ${bits ?? 'of unequal bits'}`;
+  if (extra.length > 0) name += ` +${extra}`;
+  else if (samples === expected + 1)
+    name += ' +?'; // the tag is missing
+  else if (samples !== expected) name += ` of ${samples} samples`;
+
+  const refused = (what: string) => new Error(`it is a TIFF with ${what}, which is not supported`);
+  const formats = new Set(tags.get(tag.sampleFormat) ?? [1]);
+  if (formats.size > 1 || !formats.has(1)) throw refused('samples that are not unsigned integers');
+  const kind = kinds.get(name) ?? (jpeg ? jpegKinds.get(name) : undefined);
+  if (kind === undefined) throw refused(`samples of the kind ${name}`);
+  const planar = one('planar', 1) !== 1;
+  if (planar && samples > 1 && (kind.planar === undefined || tags.has(tag.tileWidth) || jpeg)) {
+    throw refused(`separate planes of the kind ${name}${tags.has(tag.tileWidth) ? ' in tiles' : ''}`);
+  }
+  if (one('fillOrder', 1) !== 1 && (compression !== 1 || bits === 16)) throw refused('bits in reverse order');
+  if (colours === 'palette' && !(tags.get(tag.colourMap) ?? []).some((value) => value > 255)) {
+    throw refused('a palette of 8 bits');
+  }
+  const orientation = one('orientation', 1);
+  // Pillow itself does not turn all grey pictures of 16 bits alike.
+  if (orientation > 8 || (orientation > 1 && kind.as === 'grey16')) {
+    throw refused(`orientation ${orientation} and samples of the kind ${name}`);
+  }
+  return { samples: kind.as, orientation: Math.max(1, orientation) };
+}
+
+/** Bits of every sample; null where they differ. */
+function bitsOf(stored: readonly number[], samples: number): number | null {
+  const own = stored.slice(0, samples);
+  if (own.length !== samples && stored.length !== 1) return null;
+  return own.every((bits) => bits === own[0]) ? (own[0] ?? null) : null;
+}
+
+const typeBytes: Readonly<Record<number, number>> = { 1: 1, 3: 2, 4: 4 };
+const entryBytes = 12;
+
+/** The tags of the first directory that hold unsigned integers. */
+function readTags(file: Buffer): Map<number, readonly number[]> {
+  const little = file.toString('latin1', 0, 2) === 'II';
+  const short = (at: number) => (little ? file.readUInt16LE(at) : file.readUInt16BE(at));
+  const long = (at: number) => (little ? file.readUInt32LE(at) : file.readUInt32BE(at));
+  try {
+    if (short(2) !== 42) throw new Error('it is a BigTIFF, which is not supported');
+    const tags = new Map<number, readonly number[]>();
+    const directory = long(4);
+    for (let i = 0; i < short(directory); i++) {
+      const entry = directory + 2 + i * entryBytes;
+      const [name, type, count] = [short(entry), short(entry + 2), long(entry + 4)];
+      const bytes = typeBytes[type];
+      if (bytes === undefined || !Object.values<number>(tag).includes(name)) continue;
+      const start = bytes * count <= 4 ? entry + 8 : long(entry + 8);
+      if (start + bytes * count > file.length) throw cutShort();
+      const read = bytes === 1 ? (at: number) => file[at]! : bytes === 2 ? short : long;
+      tags.set(
+        name,
+        Array.from({ length: count }, (_, k) => read(start + k * bytes)),
+      );
+    }
+    return tags;
+  } catch (error) {
+    if (error instanceof RangeError) throw cutShort();
+    throw error;
+  }
+}
