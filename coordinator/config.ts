@@ -8,6 +8,7 @@ import { buildModel } from '../shared/models/family.ts';
 import { traceModel } from '../shared/models/trace.ts';
 import {
   checkTimeouts,
+  configFormat,
   type LocalWorkers,
   type RunConfig,
   runConfig,
@@ -40,7 +41,7 @@ export async function newConfig(options: StartOptions, localWorkers: LocalWorker
   const start = await chooseStart(options, model, chosen.seed, { environment: process.env, say });
   const { startingWeights, startingFile, stepOf } = start;
   const config = checked({
-    format: 1,
+    format: configFormat,
     run: nanoid(10),
     version,
     term: 1,
@@ -67,7 +68,7 @@ export async function newConfig(options: StartOptions, localWorkers: LocalWorker
 
 /**
  * The configuration that the folder's run has.
- * @throws CornetError RUN_DAMAGED
+ * @throws CornetError RUN_DAMAGED, RUN_FORMAT
  */
 export async function readConfig(folder: RunFolder): Promise<RunConfig> {
   const parsed = runConfig.safeParse(await folder.readConfig());

@@ -26,6 +26,8 @@ export interface RunNumerics {
   readonly description: Numerics;
   /** Digest of the vector of the probe. */
   readonly probe: string;
+  /** The Pillow whose pixels images have, and a digest of the probe's pictures. */
+  readonly pixels: string;
 }
 
 /** What every worker of a run must have in common. */
@@ -132,11 +134,19 @@ export class Roster {
         `the run's ${numerics.probe} (${describeNumerics(numerics.description)}): its gradients would have other bits.`;
       return { code: 'NUMERICS_DIFFER', message };
     }
+    if (numerics !== null && hello.pixels !== numerics.pixels) {
+      const message = `The worker makes other pixels of pictures (${hello.pixels}) than the run (${numerics.pixels}).`;
+      return { code: 'PIXELS_DIFFER', message };
+    }
     return null;
   }
 
   add(id: string, hello: Hello, number: number, heard: number): void {
-    this.#common.numerics ??= { description: hello.numerics, probe: hello.probe };
+    this.#common.numerics ??= {
+      description: hello.numerics,
+      probe: hello.probe,
+      pixels: hello.pixels,
+    };
     const times = { heardAt: heard, deliveredAt: heard };
     this.#workers.set(id, {
       id,

@@ -2,6 +2,7 @@
 import { access, mkdir, readFile, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { CornetError } from '../shared/errors.ts';
+import { configFormat } from '../shared/run-config.ts';
 import { fileError, systemCode, writeDurably } from './durable-file.ts';
 import { MetricsFile } from './metrics-file.ts';
 import { RunLock } from './run-lock.ts';
@@ -109,9 +110,18 @@ export class RunFolder {
     return join(this.path, 'checkpoints');
   }
 
-  /** The content of config.json, not yet checked against its schema. */
+  /**
+   * The content of config.json, not yet checked against its schema.
+   * @throws CornetError RUN_DAMAGED, RUN_FORMAT
+   */
   async readConfig(): Promise<unknown> {
-    return readJson(this.configPath);
+    const config = await readJson(this.configPath);
+    const { format } = (config ?? {}) as { format?: unknown };
+    if (typeof format !== 'number' || format === configFormat) return config;
+    throw new CornetError(
+      'RUN_FORMAT',
+      `${this.configPath} is of format ${format}, and this version of cornet-ts reads format ${configFormat}.`,
+    );
   }
 
   async writeConfig(config: unknown): Promise<void> {

@@ -74,6 +74,12 @@ export const errorTable = {
     meaning: 'A file of the run folder does not hold what it should.',
     remedy: 'Restore the named file from a copy, or start a new run in another folder.',
   },
+  RUN_FORMAT: {
+    exit: exitCodes.error,
+    meaning: 'A run folder was written by another version of cornet-ts, whose results may have other bits.',
+    remedy:
+      'Go on with the version that began the run, or begin a new one from its last checkpoint, with --restore-path and another folder.',
+  },
   CHECKPOINT_DAMAGED: {
     exit: exitCodes.error,
     meaning: 'A checkpoint is missing, torn or altered, or belongs to another model.',
@@ -229,6 +235,12 @@ export const errorTable = {
     meaning:
       'A worker computes other bits than the run: another library, processor, card or number of threads.',
     remedy: 'Use workers of one kind, with the backend, its library and the --threads of the run.',
+  },
+  PIXELS_DIFFER: {
+    exit: exitCodes.error,
+    meaning:
+      'A worker decodes pictures to other pixels than the run: with another library, or another version of it.',
+    remedy: 'Run coordinator setup on every host, from the same version of cornet-ts.',
   },
   NOT_DETERMINISTIC: {
     exit: exitCodes.error,

@@ -129,6 +129,8 @@ export const hello = z.object({
   fingerprint: z.string().max(128),
   numerics,
   probe: z.string().max(128),
+  /** What its images are made of: `pixelProbe`. */
+  pixels: z.string().max(128),
   vectorLength: z.int().positive(),
   /** `host:port` of its metrics, as it listens; absent: it has none. */
   metrics: z

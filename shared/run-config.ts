@@ -67,9 +67,12 @@ export const freeOptions = z.strictObject({
 });
 export type FreeOptions = z.infer<typeof freeOptions>;
 
+/** Of config.json. 2: the pixels of images are a part of a run's numerics. */
+export const configFormat = 2;
+
 /** What every run's configuration begins with. */
 const head = {
-  format: z.literal(1),
+  format: z.literal(configFormat),
   run: z.string().min(1).max(64),
   version: z.string(),
   /** Goes up each time a coordinator starts on the run. */
@@ -77,8 +80,8 @@ const head = {
   backend: z.enum(backendNames),
   /** Threads that one shard's operators use; part of the numerics. */
   threads: z.int().positive(),
-  /** Known once the first worker has said hello; a worker with another probe is refused. */
-  numerics: z.strictObject({ description: numerics, probe: z.string() }).nullable(),
+  /** Known once the first worker has said hello; a worker with another probe, or other pixels, is refused. */
+  numerics: z.strictObject({ description: numerics, probe: z.string(), pixels: z.string() }).nullable(),
 };
 
 /** A training. */

@@ -26,6 +26,7 @@ import { version } from '../shared/version.ts';
 import { Card } from './card.ts';
 import { openDecoder } from './data/decode.ts';
 import { findImages, openLoader } from './data/open-data.ts';
+import { pixelProbe } from './data/pixel-probe.ts';
 import { EngineClient } from './engine/engine-client.ts';
 import { findRun } from './find-run.ts';
 import { Member } from './member.ts';
@@ -66,6 +67,10 @@ export async function startWorker(options: WorkerOptions): Promise<number> {
   const opened = await engine.call('open', [warmUpImages(config, options.device)]);
   const { numerics, vectorLength, probe } = opened;
   for (const note of opened.notes) log.warn(note);
+  const decodeThreads = options.workers ?? config.options.decodeThreads;
+  const decoder = openDecoder(decodeThreads);
+  log.info({ decodeThreads }, `Images are decoded by ${decoder.description}.`);
+  const pixels = await pixelProbe(decoder);
 
   const outages = new OutageLog(
     options.redis,
@@ -97,6 +102,7 @@ export async function startWorker(options: WorkerOptions): Promise<number> {
     fingerprint,
     numerics,
     probe,
+    pixels,
     vectorLength,
     ...(http === null ? {} : { metrics: http.addressFor(seenAs(redis)) }),
   });
@@ -106,9 +112,6 @@ export async function startWorker(options: WorkerOptions): Promise<number> {
   const { device } = options;
   const workerMetrics = new WorkerMetrics({ metrics, run, host: hostname(), device, numerics, now });
   const card = new Card(device, process.env);
-  const decodeThreads = options.workers ?? config.options.decodeThreads;
-  const decoder = openDecoder(decodeThreads);
-  log.info({ decodeThreads }, `Images are decoded by ${decoder.description}.`);
   const { loader, loadBatch } = openLoader(images, decoder, config.result.imageSize);
   const shell = new WorkerShell({
     config,

@@ -123,7 +123,13 @@ function describeArray({ tap, call, fileName, shape }: ChosenTap, { images }: Re
 
 /** What computed the features. */
 function origin({ version, threads, numerics }: ReadoutConfig): object {
-  return { version, threads, numerics: numerics?.description ?? null, probe: numerics?.probe ?? null };
+  return {
+    version,
+    threads,
+    numerics: numerics?.description ?? null,
+    probe: numerics?.probe ?? null,
+    pixels: numerics?.pixels ?? null,
+  };
 }
 
 /** @throws CornetError OPTION_INVALID when a job would yield too much */

@@ -9,7 +9,12 @@ import { defaults, progressEvery, timeouts } from '../../shared/defaults.ts';
 import { CornetError, exitCodes } from '../../shared/errors.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import type { BatchResult } from '../../shared/protocol.ts';
-import { type ReadoutConfig, type ReadoutResult, readoutConfig } from '../../shared/run-config.ts';
+import {
+  configFormat,
+  type ReadoutConfig,
+  type ReadoutResult,
+  readoutConfig,
+} from '../../shared/run-config.ts';
 import { stateLayout } from '../../shared/state-layout.ts';
 import { version } from '../../shared/version.ts';
 import { chooseDevices } from '../cards.ts';
@@ -185,7 +190,7 @@ const nobody: RunObserver = {
 
 function newConfig({ options, result }: Readout): ReadoutConfig {
   return {
-    format: 1,
+    format: configFormat,
     run: nanoid(10),
     version,
     term: 1,

@@ -63,7 +63,7 @@ await Promise.all(
     const from = await lastEntry(redis, names.down(config.run));
     const greeting = {
       ...{ host: hostname(), pid: process.pid, place: placeOfThisProcess(), version },
-      ...{ fingerprint: index.fingerprint, numerics, probe: 'none', vectorLength },
+      ...{ fingerprint: index.fingerprint, numerics, probe: 'none', pixels: 'pixels', vectorLength },
     };
     const member = new Member(
       () => `hollow-${i}`,

@@ -111,6 +111,7 @@ class Site {
           },
           numerics: { backend: 'torch', version: '2', device: 'cuda', processor: 'card', threads: 4 },
           probe: 'probe',
+          pixels: 'pixels',
         }),
     );
     this.#decide(() => this.#run.start());

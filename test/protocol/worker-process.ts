@@ -42,6 +42,7 @@ export class WorkerProcess {
       fingerprint: 'data',
       numerics: { backend: 'model', version: '1', device: 'cpu', processor: 'x', threads: 1 },
       probe: 'probe',
+      pixels: 'pixels',
       vectorLength: length,
     });
     this.perform(this.member.start());

@@ -8,7 +8,7 @@ const era = { term: 1, boot: 0 };
 const hello: UpBody = {
   ...{ type: 'hello', host: 'host', pid: 1, place: 'there', version: '1', fingerprint: 'data', step: null },
   numerics: { backend: 'torch', version: '2', device: 'cpu', processor: 'some', threads: 1 },
-  ...{ probe: 'probe', vectorLength: 16 },
+  ...{ probe: 'probe', pixels: 'pixels', vectorLength: 16 },
 };
 
 /** A run whose members compute step 0, each its lane. */

@@ -11,7 +11,7 @@ import { resultOf } from '../helpers/state.ts';
 
 function configOf(deterministic: boolean): RunConfig {
   return {
-    ...{ format: 1, run: 'r', version: '1', term: 1, backend: 'torch', threads: 1, numerics: null },
+    ...{ format: 2, run: 'r', version: '1', term: 1, backend: 'torch', threads: 1, numerics: null },
     result: resultOf(buildModel('Z', 1), { deterministic }),
     options: {
       ...{
@@ -79,7 +79,7 @@ test('two vectors of one shard that differ end a run, unless it takes any kernel
     for (const worker of ['a', 'b']) {
       say(worker, {
         ...{ type: 'hello', host: 'host', pid: 1, place: 'there', version: '1', fingerprint: 'data' },
-        ...{ step: null, probe: 'probe', vectorLength: 16 },
+        ...{ step: null, probe: 'probe', pixels: 'pixels', vectorLength: 16 },
         numerics: { backend: 'torch', version: '2', device: 'cuda', processor: 'some', threads: 1 },
       });
     }

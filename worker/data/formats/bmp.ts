@@ -92,7 +92,7 @@ function readHeader(file: Buffer): Header {
     colours,
     colourBytes,
     end,
-    pixelsAt: pixelsAt || end,
+    pixelsAt: pixelsAt || end + (bits <= 8 ? colourBytes * colours : 0),
     masks,
   };
 }

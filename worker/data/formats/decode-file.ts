@@ -26,9 +26,10 @@ const formats: ReadonlyMap<string, Decode> = new Map<string, Decode>([
   ['II+\0', decodeTiff],
   ['MM\0+', decodeTiff],
   ['BM', decodeBmp],
-  ...['P1', 'P2', 'P3', 'P4', 'P5', 'P6', 'Pf'].map(
-    (kind): [string, Decode] => [kind, (file) => decodePnm(file, kind)],
-  ),
+  ...['P1', 'P2', 'P3', 'P4', 'P5', 'P6', 'Pf'].map((kind): [string, Decode] => [
+    kind,
+    (file) => decodePnm(file, kind),
+  ]),
 ]);
 
 /** Formats that are known and not read. */

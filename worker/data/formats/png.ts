@@ -15,6 +15,8 @@ const bitsOf: Readonly<Record<number, readonly number[]>> = {
   6: [8, 16],
 };
 const paletteType = 3;
+/** Of the chunk that names the transparent colour, by colour type: grey, RGB. */
+const transparentBytes: Readonly<Record<number, number>> = { 0: 2, 2: 6 };
 /** Most bytes of a compressed text or profile, as in Pillow. */
 const textLimit = 1024 * 1024;
 
@@ -36,7 +38,9 @@ export function plainPng(file: Buffer): { file: Buffer; isGrey16: boolean } {
     else if (kind === 'PLTE' && pixels.length === 0) palette = data;
     else if (kind === 'IDAT') pixels.push(data);
     else if (kind === 'fcTL' && pixels.length === 0) checkFrame(data, header);
-    else checkText(kind, data);
+    else if (kind === 'tRNS' && data.length < (transparentBytes[header?.[9] ?? 0] ?? 0)) {
+      throw new Error('its transparent colour is damaged');
+    } else checkText(kind, data);
   }
   if (header === undefined || pixels.length === 0) throw new Error('it has no picture');
   const colourType = header[9]!;
