@@ -29,11 +29,7 @@ const again = 'Download it again, and look at what arrives: it should be as larg
 
 /** By first bytes: what it is, and what to do (`FILE` stands for the path). */
 const magics: readonly [bytes: string, what: string, hint: string][] = [
-  [
-    '1f8b',
-    'it is compressed with gzip',
-    'Unpack it: gunzip -k FILE (its name must end with .gz), or gunzip < FILE > weights.pth',
-  ],
+  ['1f8b', 'it is compressed with gzip', 'Unpack it: gunzip < FILE > weights.pth'],
   ['425a68', 'it is compressed with bzip2', 'Unpack it: bunzip2 < FILE > weights.pth'],
   ['fd377a585a00', 'it is compressed with xz', 'Unpack it: unxz < FILE > weights.pth'],
   ['28b52ffd', 'it is compressed with Zstandard', 'Unpack it: zstd -d < FILE > weights.pth'],
