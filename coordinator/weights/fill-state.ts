@@ -81,6 +81,6 @@ function faultOf({ name, dtype, shape, offset }: TensorEntry, body: Uint8Array):
   ] as const;
   const found = faults
     .filter(([many]) => many > 0)
-    .map(([many, what]) => `${many} of ${count} ${many === 1 ? 'value is' : 'values are'} ${what}`);
+    .map(([many, what]) => `${many} of ${count} values ${many === 1 ? 'is' : 'are'} ${what}`);
   return found.length === 0 ? null : found.join(', ');
 }
