@@ -4,12 +4,12 @@ import { buildModel } from '../../shared/models/family.ts';
 import { type Model, modelNames } from '../../shared/models/model.ts';
 import { Opaque } from './pickle.ts';
 import {
-  isCompany,
   keyText,
   type Part,
   partsOf,
   samePlaces,
   segmentsOf,
+  strangersTo,
   type TensorDict,
   tensorDicts,
 } from './state-dicts.ts';
@@ -54,7 +54,9 @@ export function findStateDict(saved: unknown, model: Model, key: string | null, 
 
 /** Without those that are the same places in the file under another key. */
 function distinct(parts: readonly Part[]): Part[] {
-  return parts.filter((part, i) => !parts.slice(0, i).some((earlier) => samePlaces(earlier, part)));
+  const kept: Part[] = [];
+  for (const part of parts) if (!kept.some((earlier) => samePlaces(earlier, part))) kept.push(part);
+  return kept;
 }
 
 /** The part with the fewest problems; of equal ones the outermost. */
@@ -82,25 +84,20 @@ function sameSegments(a: readonly string[], b: readonly string[]): boolean {
  * @param exact whether just this part was asked for: then other names may stand beside its prefix
  */
 function checkCompany(part: Part, exact: boolean, all: readonly Part[], model: Model, path: string): void {
-  const { within, prefix, names } = part;
+  const { within, prefix } = part;
   const start = prefix.join('.');
-  const elsewhere = new Set(
-    all.filter((other) => other !== part && other.problems.length === 0).flatMap((other) => [...other.names]),
-  );
-  const rest = [...within.dict]
-    .filter(([name, value]) => !names.has(String(keyText(name))) && !isCompany(keyText(name), value))
-    .map(([name]) => keyText(name))
-    .filter((name) => !elsewhere.has(name));
+  const others = all.filter((one) => one !== part && one.within === within && one.problems.length === 0);
+  const rest = strangersTo(part).filter((name) => !others.some(({ names }) => names.has(name)));
   const inside = rest.filter((name) => start === '' || segmentsOf(name).join('.').startsWith(`${start}.`));
   if (inside.length > 0) {
-    const problems = inside.map((name) => `${name} is not of the model`);
+    const problems = inside.map((name) => `${keyText(name)} is not of the model`);
     throw new CornetError('WEIGHTS_MISMATCH', `${heading(part, model, path)}\n${indented(problems)}`);
   }
   const beside = rest.filter((name) => !inside.includes(name));
   if (exact || beside.length === 0) return;
   throw new CornetError(
     'WEIGHTS_MISMATCH',
-    `${path} holds the weights of CORnet-${model.name} in its names that begin with ${start}., and beside them ${list(beside)}.`,
+    `${path} holds the weights of CORnet-${model.name} in its names that begin with ${start}., and beside them ${list(beside.map(keyText))}.`,
     { hint: `If the model is meant without these, say so: --weights-key ${quoted(placeOf(part))}` },
   );
 }
@@ -128,11 +125,8 @@ function mismatch(
   if (opaque.length > 0 && opaque.length === part.problems.length) {
     return forbidden(path, `its ${opaque[0]![0]}`, opaque[0]![1]);
   }
-  const { dict } = part.within;
-  const strangers = [...dict].filter(
-    ([name, value]) => !part.names.has(keyText(name)) && !isCompany(keyText(name), value),
-  );
-  const problems = [...part.problems, ...strangers.map(([name]) => `${keyText(name)} is not of the model`)];
+  const strangers = strangersTo(part).map((name) => `${keyText(name)} is not of the model`);
+  const problems = [...part.problems, ...strangers];
   return new CornetError('WEIGHTS_MISMATCH', `${heading(part, model, path)}\n${indented(problems)}`, hint);
 }
 

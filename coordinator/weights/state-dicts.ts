@@ -36,8 +36,9 @@ const wrappers: ReadonlySet<string> = new Set([
   '_checkpoint_wrapped_module',
   '_forward_module',
 ]);
-/** Characters; a longer one is of no model. */
+/** Characters and parts; a longer one is of no model, and would take long to look at. */
 const longestName = 500;
+const mostSegments = 40;
 
 /** Every dict with a tensor in it, or with a name that ends as one of the model's, outer ones first. */
 export function tensorDicts(saved: unknown, model: Model): TensorDict[] {
@@ -117,6 +118,7 @@ export function partsOf(within: TensorDict, model: Model): Part[] {
 function splits(name: string, wanted: { has(name: string): boolean }): { prefix: string[]; rest: string }[] {
   if (name.length > longestName) return [];
   const segments = segmentsOf(name);
+  if (segments.length > mostSegments) return [];
   return segments.flatMap((_, i) => {
     const rest = segments.slice(i).join('.');
     return wanted.has(rest) ? [{ prefix: segments.slice(0, i), rest }] : [];
@@ -145,11 +147,19 @@ function difference(wanted: StateEntry, values: ReadonlyMap<string, unknown>): s
   return null;
 }
 
+/** Names beside those of a part that the model would have to have. */
+export function strangersTo({ within, names }: Part): string[] {
+  return [...within.dict]
+    .map(([key, value]) => [typeof key === 'string' ? key : keyText(key), value] as const)
+    .filter(([name, value]) => !names.has(name) && !isCompany(name, value))
+    .map(([name]) => name);
+}
+
 /**
  * Whether a value beside the model's names says nothing about the model: no tensor, or a counter or flag of one element
  * (`n_averaged` of averaged weights). Counters of batches belong to a layer.
  */
-export function isCompany(name: string, value: unknown): boolean {
+function isCompany(name: string, value: unknown): boolean {
   if (!isTensor(value)) return true;
   const single = (isInteger(value) || value.dtype === 'BOOL') && elementCount(value.shape) === 1;
   return single && !name.endsWith('num_batches_tracked');
@@ -172,7 +182,7 @@ export function sameShape(a: readonly number[], b: readonly number[]): boolean {
   return a.length === b.length && a.every((size, i) => size === b[i]);
 }
 
-const longestKey = 60;
+const longestKey = 200;
 
 /** A key of a dict in words; what is neither text nor a number could have text that no memory holds. */
 export function keyText(key: unknown): string {

@@ -31,6 +31,7 @@ const prefixes = [
   'net.backbone.',
   '_forward_module.model.',
   'encoder.0.',
+  `${'long_'.repeat(20)}name.`,
 ];
 const renamings: [string, (name: string) => string][] = [
   ...prefixes.map((prefix): [string, (name: string) => string] => [`${prefix}NAME`, (name) => prefix + name]),
