@@ -158,6 +158,28 @@ for (const [what, saved, keys] of ambiguous) {
   });
 }
 
+test('tensors of types that no weights have are no obstacle in a safetensors file, if they are elsewhere', async (t) => {
+  let offset = 0;
+  const parts = model.entries.map(({ name, shape }) => ({
+    name: `model.${name}`,
+    dtype: 'F32' as const,
+    shape,
+    bytes: bytesOf(name).length,
+  }));
+  const others = (['C64', 'F8_E8M0', 'U16', 'U64'] as const).map((dtype) => {
+    const bytes = { C64: 8, F8_E8M0: 1, U16: 2, U64: 8 }[dtype];
+    return { name: `other.${dtype}`, dtype, shape: [1], bytes };
+  });
+  const entries = [...parts, ...others].map((entry) => {
+    offset += entry.bytes;
+    return { ...entry, offset: offset - entry.bytes };
+  });
+  const body = [...model.entries.map(({ name }) => bytesOf(name)), new Uint8Array(19)];
+  const path = await file(t, Buffer.concat([encodeHeader(entries, {}), ...body]), 'w.safetensors');
+  await t.throwsAsync(readWeights(path, model), { message: /beside them other\.C64, other\.F8_E8M0/ });
+  t.true(Buffer.from(await readWeights(path, model, 'model')).equals(weightsOnly));
+});
+
 test('student and teacher in a safetensors file are chosen between by what their names begin with', async (t) => {
   const path = await safetensors(
     t,
