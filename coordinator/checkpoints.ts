@@ -13,6 +13,7 @@ import {
   type TensorEntry,
 } from '../shared/safetensors.ts';
 import { fileError, partialSuffix, systemCode, writeDurably } from './durable-file.ts';
+import { checkValues } from './weights/fill-state.ts';
 
 /** Version of what a checkpoint holds; a reader refuses one it does not know. */
 const formatVersion = '1';
@@ -177,7 +178,7 @@ export class Checkpoints {
   /**
    * Reads a checkpoint of this run's model, from this folder or elsewhere. One that a record names must have the
    * record's SHA-256.
-   * @throws CornetError CHECKPOINT_DAMAGED
+   * @throws CornetError CHECKPOINT_DAMAGED, WEIGHTS_NOT_FINITE
    */
   async read(path: string): Promise<Checkpoint> {
     const full = resolve(path);
@@ -192,7 +193,9 @@ export class Checkpoints {
   async #load(path: string): Promise<Checkpoint> {
     const known = this.#best === null ? this.#records : [...this.#records, this.#best];
     const record = known.find((one) => join(this.#folder, one.file) === path);
-    return readCheckpoint(path, () => this.#layout, record ?? null);
+    const checkpoint = await readCheckpoint(path, () => this.#layout, record ?? null);
+    checkValues(this.#layout, checkpoint.body, path);
+    return checkpoint;
   }
 
   /** What to do when the checkpoint at `path` cannot be used: the newest good one before it. */

@@ -46,6 +46,7 @@ export interface StartOptions {
   autoResume?: boolean;
   restorePath?: string;
   weights?: string;
+  weightsKey?: string;
   maxSteps?: number;
   saveModelSecs?: number;
   saveModelEpochs?: number;
@@ -146,6 +147,10 @@ export function addStartOptions(command: Command): Command {
       '--weights <source>',
       "begin with the weights of a file (.safetensors, .pth, .pth.tar), of a run's folder, or the published ones (pretrained)",
     )
+    .option(
+      '--weights-key <key>',
+      'which weights, where a file holds several: the keys that lead to them and what their names begin with (state_dict_ema, model.student)',
+    )
     .option('--max-steps <n>', 'stop after this many steps of the whole run', wholeNumber(1))
     .option(
       '--save-model-secs <s>',
@@ -191,7 +196,12 @@ export function addStartOptions(command: Command): Command {
 }
 
 /** With --auto-resume in a folder that holds a run: a resume, for which what the run began with plays no part. */
-export function asResume({ weights: _, restorePath: __, ...options }: StartOptions): StartOptions {
+export function asResume({
+  weights: _,
+  restorePath: __,
+  weightsKey: ___,
+  ...options
+}: StartOptions): StartOptions {
   return { ...options, resume: true };
 }
 
@@ -338,6 +348,7 @@ export function changedOptions(
     ['--backend', options.backend, backend],
     ['--threads', options.threads, threads],
     ['--weights', options.weights, run.startingWeights],
+    ['--weights-key', options.weightsKey, run.startingWeights],
   ];
   return given
     .filter(([, now, then]) => now !== undefined && now !== then)

@@ -10,9 +10,10 @@ import { stateLayout } from '../shared/state-layout.ts';
 import { readCheckpoint } from './checkpoints.ts';
 import type { StartOptions } from './options.ts';
 import { fileSha256 } from './weights/file-hash.ts';
-import { checkOriginal, readOriginal } from './weights/original-checkpoint.ts';
+import { checkValues } from './weights/fill-state.ts';
+import { readOriginal } from './weights/original-checkpoint.ts';
 import { findWeights, readWeights, type WeightsSurroundings } from './weights/read-weights.ts';
-import { isTorchFile, unreadable } from './weights/weights-file.ts';
+import { kindOf, unreadable } from './weights/weights-file.ts';
 
 interface Choice {
   startingWeights: RunConfig['result']['startingWeights'];
@@ -25,10 +26,12 @@ interface Choice {
 
 const weights = 'weights sha256 ';
 const checkpoint = 'checkpoint sha256 ';
+/** Which weights of a file they are is as much a part of what a run begins with as the file. */
+const keySuffix = (key: string | null) => (key === null ? '' : ` key ${key}`);
 
 /**
  * Chooses and checks what a new run begins with; nothing of it is kept in memory.
- * @throws CornetError OPTION_INVALID, CHECKPOINT_DAMAGED, and what `findWeights` and `checkOriginal` throw
+ * @throws CornetError OPTION_INVALID, CHECKPOINT_DAMAGED, and what `findWeights` and `readOriginal` throw
  */
 export async function chooseStart(
   options: StartOptions,
@@ -36,6 +39,7 @@ export async function chooseStart(
   seed: number,
   surroundings: WeightsSurroundings,
 ): Promise<Choice> {
+  const key = options.weightsKey ?? null;
   if (options.weights !== undefined) {
     if (options.restorePath !== undefined) {
       throw new CornetError(
@@ -43,33 +47,52 @@ export async function chooseStart(
         'A run begins with --weights or with --restore-path, not with both.',
       );
     }
-    const { path, sha256 } = await findWeights(options.weights, model, surroundings);
+    const { path, sha256 } = await findWeights(options.weights, model, surroundings, key);
     return {
-      startingWeights: weights + sha256,
+      startingWeights: weights + sha256 + keySuffix(key),
       startingFile: resolve(path),
       stepOf: () => 0,
       identity: null,
     };
   }
   if (options.restorePath === undefined) {
+    if (key !== null) {
+      throw new CornetError(
+        'OPTION_INVALID',
+        '--weights-key says where weights are in a file: give it with --weights or --restore-path.',
+      );
+    }
     return { startingWeights: `seed ${seed}`, startingFile: null, stepOf: () => 0, identity: null };
   }
   const path = resolve(options.restorePath);
   try {
-    const course = await courseOfCheckpoint(path, model);
-    return { startingWeights: checkpoint + (await fileSha256(path)), startingFile: path, ...course };
+    const course = await courseOfCheckpoint(path, model, key);
+    const startingWeights = checkpoint + (await fileSha256(path)) + keySuffix(key);
+    return { startingWeights, startingFile: path, ...course };
   } catch (error) {
     throw unreadable(error, path);
   }
 }
 
 /** Checks a checkpoint on the way. The original counts only epochs. */
-async function courseOfCheckpoint(path: string, model: Model): Promise<Pick<Choice, 'stepOf' | 'identity'>> {
-  if (await isTorchFile(path)) {
-    const epoch = await checkOriginal(path, model);
+async function courseOfCheckpoint(
+  path: string,
+  model: Model,
+  key: string | null,
+): Promise<Pick<Choice, 'stepOf' | 'identity'>> {
+  if ((await kindOf(path)) === 'torch') {
+    const { epoch } = await readOriginal(path, model, key);
     return { stepOf: (stepsPerEpoch) => epoch * stepsPerEpoch, identity: null };
   }
-  const { step, identity } = await readCheckpoint(path, () => stateLayout(model).slots, null);
+  if (key !== null) {
+    throw new CornetError(
+      'OPTION_INVALID',
+      `${path} is a safetensors file, and a checkpoint of that kind has its weights at one place: leave --weights-key out.`,
+    );
+  }
+  const { slots } = stateLayout(model);
+  const { step, identity, body } = await readCheckpoint(path, () => slots, null);
+  checkValues(slots, body, path);
   return { stepOf: () => step, identity };
 }
 
@@ -121,13 +144,14 @@ export async function startingState(
   const sha256 = await fileSha256(path).catch((error) => {
     throw unreadable(error, path);
   });
-  if (!startingWeights.endsWith(sha256)) {
+  const [, , noted, , key = null] = /^(\S+ \S+) (\S+)( key (.*))?$/.exec(startingWeights) ?? [];
+  if (noted !== sha256) {
     throw new CornetError('CHECKPOINT_DAMAGED', `${path} is not the file any more that the run began with.`, {
-      hint: `Put the file with the SHA-256 ${startingWeights.split(' ').at(-1)} there again.`,
+      hint: `Put the file with the SHA-256 ${noted} there again.`,
     });
   }
-  if (startingWeights.startsWith(weights)) return { step: 0, body: await readWeights(path, model) };
-  if (!(await isTorchFile(path))) return readCheckpoint(path, () => stateLayout(model).slots, null);
-  const { epoch, body } = await readOriginal(path, model);
+  if (startingWeights.startsWith(weights)) return { step: 0, body: await readWeights(path, model, key) };
+  if ((await kindOf(path)) !== 'torch') return readCheckpoint(path, () => stateLayout(model).slots, null);
+  const { epoch, body } = await readOriginal(path, model, key);
   return { step: epoch * stepsPerEpoch(config), body };
 }

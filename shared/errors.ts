@@ -103,7 +103,8 @@ export const errorTable = {
   },
   WEIGHTS_FORBIDDEN: {
     exit: exitCodes.error,
-    meaning: 'A file of torch.save names more than tensors and plain values: Python would run it, we do not.',
+    meaning:
+      'What is needed of a file of torch.save is an object that only Python could make, by running what the file names; here nothing is run.',
     remedy:
       'If you trust it, load it in Python and save only its state dict: torch.save(model.state_dict(), "weights.pth").',
   },
@@ -111,6 +112,17 @@ export const errorTable = {
     exit: exitCodes.error,
     meaning: 'The entries of a file of weights are not those of the model.',
     remedy: 'Check --model (and that the file is of a CORnet); every entry that differs is named.',
+  },
+  WEIGHTS_AMBIGUOUS: {
+    exit: exitCodes.usage,
+    meaning:
+      'A file holds several sets of weights that fit the model, an average beside the last ones for instance.',
+    remedy: 'Choose one with --weights-key: the sentence lists the keys.',
+  },
+  WEIGHTS_NOT_FINITE: {
+    exit: exitCodes.error,
+    meaning: 'Weights, running statistics or momentum hold NaN, infinite values or negative variances.',
+    remedy: 'The training that wrote them has diverged: choose an earlier checkpoint of it.',
   },
   DOWNLOAD_FAILED: {
     exit: exitCodes.error,

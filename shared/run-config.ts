@@ -29,7 +29,10 @@ export const resultOptions = z.strictObject({
   precision: z.enum(precisions),
   /** False: any kernel will do, and the same run may come to other bits. */
   deterministic: z.boolean(),
-  /** `seed <n>`, or `weights sha256 <hex>`, `checkpoint sha256 <hex>` of the file that the run began with. */
+  /**
+   * `seed <n>`, or `weights sha256 <hex>`, `checkpoint sha256 <hex>` of the file that the run began with; ` key <key>`
+   * after it where one of several in the file was chosen.
+   */
   startingWeights: z.string(),
   fingerprint: z.string(),
   trainImages: z.int().positive(),

@@ -16,6 +16,9 @@ const elementBytes = {
   I8: 1,
   F8_E5M2: 1,
   F8_E4M3: 1,
+  F8_E8M0: 1,
+  F8_E4M3FNUZ: 1,
+  F8_E5M2FNUZ: 1,
   U16: 2,
   I16: 2,
   F16: 2,
@@ -26,6 +29,7 @@ const elementBytes = {
   U64: 8,
   I64: 8,
   F64: 8,
+  C64: 8,
 } as const;
 
 export type DType = keyof typeof elementBytes;
@@ -186,6 +190,9 @@ const views = {
   I8: Int8Array,
   F8_E5M2: Uint8Array,
   F8_E4M3: Uint8Array,
+  F8_E8M0: Uint8Array,
+  F8_E4M3FNUZ: Uint8Array,
+  F8_E5M2FNUZ: Uint8Array,
   U16: Uint16Array,
   I16: Int16Array,
   F16: Uint16Array,
@@ -196,6 +203,7 @@ const views = {
   U64: BigUint64Array,
   I64: BigInt64Array,
   F64: Float64Array,
+  C64: BigUint64Array,
 } as const satisfies Record<DType, unknown>;
 
 export type TensorView<D extends DType = DType> = InstanceType<(typeof views)[D]>;

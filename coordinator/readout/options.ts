@@ -9,6 +9,7 @@ import type { TimeStep } from './choose-taps.ts';
 export interface ReadoutOptions {
   model: ModelName;
   weights: string;
+  weightsKey?: string;
   /** Of untrained weights. */
   seed: number;
   dataPath: string;
@@ -84,6 +85,10 @@ function addReadoutOptions(command: Command, { skip }: { skip: string }): Comman
       '--weights <source>',
       "a file (.safetensors, .pth, .pth.tar), a run's folder, pretrained: the published ones, downloaded once; or untrained",
       'pretrained',
+    )
+    .option(
+      '--weights-key <key>',
+      'which weights, where a file holds several: the keys that lead to them and what their names begin with (state_dict_ema, model.student)',
     )
     .option(
       '--seed <n>',

@@ -1,11 +1,12 @@
 /** The weights that a read-out looks at. */
+import { CornetError } from '../../shared/errors.ts';
 import { initialSnapshot } from '../../shared/models/initial-weights.ts';
 import type { Model } from '../../shared/models/model.ts';
 import { findWeights, readWeights } from '../weights/read-weights.ts';
 import type { ReadoutOptions } from './options.ts';
 
 export interface ReadoutWeights {
-  /** The SHA-256 of their file, or `seed <n>` of those that are drawn. */
+  /** The SHA-256 of their file, with the key in it if one was given; or `seed <n>` of those that are drawn. */
   readonly identity: string;
   /** A snapshot body (`stateLayout`). */
   readonly read: () => Promise<Uint8Array>;
@@ -16,13 +17,18 @@ export interface ReadoutWeights {
  * @throws CornetError as `findWeights`
  */
 export async function findReadoutWeights(
-  { weights, seed }: Pick<ReadoutOptions, 'weights' | 'seed'>,
+  { weights, weightsKey, seed }: Pick<ReadoutOptions, 'weights' | 'weightsKey' | 'seed'>,
   model: Model,
 ): Promise<ReadoutWeights> {
+  const key = weightsKey ?? null;
   if (weights === 'untrained') {
+    if (key !== null) {
+      throw new CornetError('OPTION_INVALID', 'Untrained weights are in no file: leave --weights-key out.');
+    }
     return { identity: `seed ${seed}`, read: async () => initialSnapshot(model, seed) };
   }
   const say = (sentence: string) => void process.stderr.write(`${sentence}\n`);
-  const { path, sha256 } = await findWeights(weights, model, { environment: process.env, say });
-  return { identity: sha256, read: () => readWeights(path, model) };
+  const { path, sha256 } = await findWeights(weights, model, { environment: process.env, say }, key);
+  const identity = key === null ? sha256 : `${sha256} key ${key}`;
+  return { identity, read: () => readWeights(path, model, key) };
 }

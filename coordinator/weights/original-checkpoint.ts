@@ -1,10 +1,18 @@
-/** Training checkpoints of the original's run.py: `{flags, epoch, state_dict, optimizer}`, saved with torch.save. */
+/**
+ * Training checkpoints of torch.save, to go on with: the original's `{flags, epoch, state_dict, optimizer}`, and others
+ * that have an epoch and one SGD optimizer beside their state dict.
+ */
 import { CornetError } from '../../shared/errors.ts';
 import type { Model } from '../../shared/models/model.ts';
-import { checkEntries, fillState, sameShape } from './fill-state.ts';
-import { isFloat } from './stored-tensor.ts';
-import { TorchTensor } from './torch-file.ts';
+import { fillState } from './fill-state.ts';
+import { Opaque } from './pickle.ts';
+import { keyText, sameShape } from './state-dicts.ts';
+import { isFloat, isTensor } from './stored-tensor.ts';
+import { forbidden } from './torch-file.ts';
+import { TorchTensor } from './torch-vocabulary.ts';
 import { openWeights, type WeightsFile } from './weights-file.ts';
+
+type Dict = ReadonlyMap<unknown, unknown>;
 
 export interface OriginalCheckpoint {
   /** Epochs done: the original saves at an epoch's first step, or somewhere inside the epoch of that number. */
@@ -14,27 +22,16 @@ export interface OriginalCheckpoint {
 }
 
 /**
- * Looks whether a training can go on from a checkpoint of the original, without reading values.
- * @returns the epoch to go on with
- * @throws CornetError WEIGHTS_MISMATCH, WEIGHTS_INVALID, WEIGHTS_FORBIDDEN, WEIGHTS_MISSING
+ * Reads a checkpoint.
+ * @param key where its state dict is, for `findStateDict`; null: at the only place that fits
+ * @throws CornetError as `openWeights` and `fillState`; WEIGHTS_MISMATCH and WEIGHTS_FORBIDDEN for what is around the weights
  */
-export async function checkOriginal(path: string, model: Model): Promise<number> {
-  const file = await openWeights(path);
-  try {
-    checkEntries(file, model);
-    findMomentum(file, model);
-    return findEpoch(file);
-  } finally {
-    await file.close();
-  }
-}
-
-/**
- * Reads a checkpoint of the original.
- * @throws CornetError as `checkOriginal`
- */
-export async function readOriginal(path: string, model: Model): Promise<OriginalCheckpoint> {
-  const file = await openWeights(path);
+export async function readOriginal(
+  path: string,
+  model: Model,
+  key: string | null = null,
+): Promise<OriginalCheckpoint> {
+  const file = await openWeights(path, model, key);
   try {
     return { epoch: findEpoch(file), body: await fillState(file, model, findMomentum(file, model)) };
   } finally {
@@ -42,10 +39,41 @@ export async function readOriginal(path: string, model: Model): Promise<Original
   }
 }
 
-function findEpoch({ path, surroundings }: WeightsFile): number {
-  const epoch = surroundings?.get('epoch');
-  if (typeof epoch !== 'number' || !Number.isSafeInteger(epoch) || epoch < 0) throw noTraining(path, 'epoch');
-  return epoch;
+function findEpoch({ path, around }: WeightsFile): number {
+  const epoch = around.find((dict) => dict.has('epoch'))?.get('epoch') ?? null;
+  if (epoch instanceof Opaque) throw forbidden(path, 'its epoch', epoch);
+  if (typeof epoch === 'number' && Number.isSafeInteger(epoch) && epoch >= 0) return epoch;
+  throw noTraining(path, epoch === null ? 'epoch' : 'epoch that is a whole number');
+}
+
+/**
+ * The dict of torch.optim's state_dict(): whatever its key, it has `state` and `param_groups`. The innermost dict with
+ * one counts, directly or in a list (`optimizer_states` of Lightning).
+ */
+function findOptimizer({ path, around }: WeightsFile): { state: Dict; groups: readonly Dict[] } {
+  for (const dict of around) {
+    const found = [...dict].flatMap(([key, value]) =>
+      (Array.isArray(value) ? value : [value]).flatMap((one) => {
+        const [state, groups] = [asDict(asDict(one)?.get('state')), asDict(one)?.get('param_groups')];
+        const right =
+          state !== null && Array.isArray(groups) && groups.every((group) => group instanceof Map);
+        return right ? [{ key, state, groups: groups as Dict[] }] : [];
+      }),
+    );
+    const [first, second] = found;
+    if (first === undefined) continue;
+    if (second === undefined) return first;
+    throw new CornetError(
+      'WEIGHTS_MISMATCH',
+      `${path} holds ${found.length} optimizers (in ${found.map(({ key }) => keyText(key)).join(', ')}), and a training here has one.`,
+      { hint: beginAnew },
+    );
+  }
+  for (const [key, value] of around.flatMap((dict) => [...dict])) {
+    if (value instanceof Opaque && /optim/.test(keyText(key)))
+      throw forbidden(path, `its ${keyText(key)}`, value);
+  }
+  throw noTraining(path, 'optimizer');
 }
 
 /**
@@ -53,33 +81,73 @@ function findEpoch({ path, surroundings }: WeightsFile): number {
  * their parameters (memory addresses before PyTorch 1.6, numbers since), in the order of model.parameters(). A
  * parameter that never had a gradient has no buffer.
  */
-function findMomentum({ path, surroundings }: WeightsFile, model: Model): Map<string, TorchTensor> {
-  const optimizer = asDict(surroundings?.get('optimizer'));
-  const state = asDict(optimizer?.get('state'));
-  const groups = asList(optimizer?.get('param_groups'));
-  if (state === null || groups === null) throw noTraining(path, 'optimizer');
-  const keys = groups.flatMap((group) => asList(asDict(group)?.get('params')) ?? []);
+function findMomentum(file: WeightsFile, model: Model): Map<string, TorchTensor> {
+  const { path } = file;
+  const { state, groups } = findOptimizer(file);
+  const lists = groups.map((group) => asList(group.get('params')) ?? []).filter(({ length }) => length > 0);
+  if (lists.length > 1) throw severalGroups(path, groups, lists);
+  const keys = lists.flat();
   const parameters = model.entries.filter(({ kind }) => kind === 'parameter');
   const problems: string[] = [];
   if (keys.length !== parameters.length) {
     problems.push(`its optimizer has ${keys.length} parameters instead of ${parameters.length}`);
   }
+  const known = new Set(keys);
+  const strangers = [...state.keys()].filter((key) => !known.has(key)).map(keyText);
+  if (strangers.length > 0)
+    problems.push(
+      `its optimizer has state of unknown parameters: ${strangers.slice(0, longestList).join(', ')}`,
+    );
+  const foreign = foreignState(state);
+  if (foreign.length > 0)
+    problems.push(`its optimizer is not SGD with momentum: it keeps ${foreign.join(', ')} of each parameter`);
   const momentum = new Map<string, TorchTensor>();
   for (const [i, { name, shape }] of parameters.entries()) {
-    const buffer = asDict(state.get(keys[i]))?.get('momentum_buffer') ?? null;
+    const kept = state.get(keys[i]);
+    if (kept instanceof Opaque) throw forbidden(path, `the optimizer's state of ${name}`, kept);
+    const buffer = asDict(kept)?.get('momentum_buffer') ?? null;
     if (buffer === null) continue;
+    if (buffer instanceof Opaque) throw forbidden(path, `the momentum of ${name}`, buffer);
     if (buffer instanceof TorchTensor && isFloat(buffer) && sameShape(buffer.shape, shape))
       momentum.set(name, buffer);
     else problems.push(`the momentum of ${name} is ${describe(buffer)} instead of [${shape}]`);
   }
-  const known = new Set(keys);
-  const strangers = [...state.keys()].filter((key) => !known.has(key));
-  if (strangers.length > 0)
-    problems.push(`its optimizer has state of unknown parameters: ${strangers.join(', ')}`);
   if (problems.length === 0) return momentum;
   throw new CornetError(
     'WEIGHTS_MISMATCH',
     `${path} does not hold a training of CORnet-${model.name}:\n${problems.map((one) => `  ${one}`).join('\n')}`,
+    foreign.length > 0 ? { hint: beginAnew } : {},
+  );
+}
+
+/** Unknown parameters that an error lists. */
+const longestList = 20;
+const beginAnew = 'Begin a new run with these weights: --weights instead of --restore-path.';
+
+/** Tensors that an optimizer keeps of its parameters beside momentum: Adam's `exp_avg`, for instance. */
+function foreignState(state: Dict): string[] {
+  const names = [...state.values()].flatMap((kept) =>
+    [...(asDict(kept) ?? [])].filter(([key, value]) => key !== 'momentum_buffer' && isTensor(value)),
+  );
+  return [...new Set(names.map(([key]) => keyText(key)))].slice(0, longestList);
+}
+
+/** Several groups list the parameters in an order of their own, and have settings of their own. */
+function severalGroups(
+  path: string,
+  groups: readonly Dict[],
+  lists: readonly (readonly unknown[])[],
+): CornetError {
+  const settings = ['lr', 'momentum', 'weight_decay'].flatMap((setting) => {
+    const values = groups.map((group) => keyText(group.get(setting)));
+    return new Set(values).size > 1 ? [`${setting} ${values.join(', ')}`] : [];
+  });
+  const how = settings.length > 0 ? `, with ${settings.join('; ')}` : '';
+  const count = lists.length === 2 ? 'two' : String(lists.length);
+  return new CornetError(
+    'WEIGHTS_MISMATCH',
+    `${path} holds a training that cannot be gone on with: its optimizer has ${count} parameter groups (of ${lists.map(({ length }) => length).join(' and ')} parameters${how}), and here all parameters are in one.`,
+    { hint: beginAnew },
   );
 }
 
@@ -87,7 +155,7 @@ function describe(value: unknown): string {
   return value instanceof TorchTensor ? `${value.dtype} [${value.shape}]` : 'not a tensor';
 }
 
-function asDict(value: unknown): ReadonlyMap<unknown, unknown> | null {
+function asDict(value: unknown): Dict | null {
   return value instanceof Map ? value : null;
 }
 
@@ -97,6 +165,6 @@ function asList(value: unknown): readonly unknown[] | null {
 
 function noTraining(path: string, what: string): CornetError {
   return new CornetError('WEIGHTS_MISMATCH', `${path} holds weights, but no ${what} to go on with.`, {
-    hint: 'Begin a new run with these weights: --weights instead of --restore-path.',
+    hint: beginAnew,
   });
 }

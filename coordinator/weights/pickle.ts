@@ -1,6 +1,7 @@
 /**
  * Python's pickle, read as data: a stack machine for protocols 2 to 5 (https://docs.python.org/3/library/pickletools.html)
- * that never imports or runs anything. A global is a name on the caller's list or the end of the reading.
+ * that never imports or runs anything. A global that is not on the caller's list, and whatever is made with it, is an
+ * `Opaque`: a value of which only that name is known.
  */
 import assert from 'node:assert';
 
@@ -9,8 +10,18 @@ export class PickleError extends Error {
   override readonly name = 'PickleError';
 }
 
-/** The pickle names what is not on the list: it may be an attack, or only hold more than weights. */
-export class ForbiddenGlobal extends PickleError {}
+/**
+ * What only Python could make, by looking a name up and calling it: an attack, or an object that nobody here needs. It
+ * takes arguments, items and attributes as any object does, and keeps none.
+ */
+export class Opaque {
+  /** Python's full name of what makes it: `argparse.Namespace`. */
+  readonly name: string;
+
+  constructor(name: string) {
+    this.name = name;
+  }
+}
 
 /** A name that the pickle may use, and what calling it gives. */
 export class PickleGlobal {
@@ -34,7 +45,8 @@ export interface PickleVocabulary {
 export interface Unpickled {
   /**
    * None → null, int → number (bigint beyond 2^53), bytes → Uint8Array, list and tuple → array, dict and its
-   * relatives → Map, set → Set, and whatever globals and persistent ids give.
+   * relatives → Map, set → Set, text of Python 2 that is not UTF-8 → Uint8Array, what has an unknown name → Opaque, and
+   * whatever globals and persistent ids give.
    */
   readonly value: unknown;
   /** Position after the pickle. */
@@ -46,7 +58,7 @@ const highestProtocol = 5;
 
 /**
  * Reads one pickle.
- * @throws ForbiddenGlobal when it names what the vocabulary does not have, PickleError when it is cut off or malformed
+ * @throws PickleError when it is cut off or malformed
  */
 export function unpickle(bytes: Uint8Array, begin: number, vocabulary: PickleVocabulary): Unpickled {
   return new Unpickler(bytes, begin, vocabulary).run();
@@ -113,10 +125,10 @@ class Unpickler {
         return this.#push(this.#text(this.#uint(1)));
       case '\x8d':
         return this.#push(this.#text(this.#uint(8)));
-      case 'T': // str of Python 2: text in a pickle of that time
-        return this.#push(this.#text(this.#uint(4)));
+      case 'T': // str of Python 2: text in a pickle of that time, or bytes
+        return this.#push(textOrBytes(this.#take(this.#uint(4))));
       case 'U':
-        return this.#push(this.#text(this.#uint(1)));
+        return this.#push(textOrBytes(this.#take(this.#uint(1))));
       case 'B':
         return this.#push(this.#take(this.#uint(4)));
       case 'C':
@@ -159,6 +171,7 @@ class Unpickler {
       case '\x90': {
         const items = this.#popToMark();
         const set = this.#top();
+        if (set instanceof Opaque) return;
         if (!(set instanceof Set)) throw malformed('adds to what is no set');
         for (const item of items) set.add(item);
         return;
@@ -197,10 +210,15 @@ class Unpickler {
         const [callable, args] = this.#popMany(2);
         return this.#push(call(callable, args));
       }
+      case '\x92': {
+        const [callable, args, named] = this.#popMany(3);
+        if (!(named instanceof Map)) throw malformed('calls with names that are no dict');
+        return this.#push(call(callable, args));
+      }
       case 'b': {
         // Attributes, the version notes of a state dict for instance: nothing that is read here has any of use.
         this.#pop();
-        if (!(this.#top() instanceof Map)) throw malformed('sets attributes of what has none');
+        if (!hasAttributes(this.#top())) throw malformed('sets attributes of what has none');
         return;
       }
       case 'Q':
@@ -211,27 +229,25 @@ class Unpickler {
     }
   }
 
-  #global(module: unknown, name: unknown): PickleGlobal {
+  #global(module: unknown, name: unknown): PickleGlobal | Opaque {
+    // What is no text could have text that no memory holds: lists in lists, each one twice.
+    if (typeof module !== 'string' || typeof name !== 'string') throw malformed('has a name that is no text');
     const full = `${module}.${name}`;
-    const known = this.#vocabulary.globals.get(full);
-    if (known === undefined) {
-      throw new ForbiddenGlobal(
-        `its pickle names ${JSON.stringify(full)}, and such a name can run any program`,
-      );
-    }
-    return known;
+    return this.#vocabulary.globals.get(full) ?? new Opaque(full);
   }
 
   #append(items: readonly unknown[]): void {
     const list = this.#top();
+    if (list instanceof Opaque) return;
     if (!Array.isArray(list)) throw malformed('appends to what is no list');
     for (const item of items) list.push(item);
   }
 
   /** Pushes the dict again, with the items in it. */
   #setItems(items: readonly unknown[], dict: unknown): void {
-    if (!(dict instanceof Map) || items.length % 2 !== 0) throw malformed('sets items of what is no dict');
-    for (let i = 0; i < items.length; i += 2) dict.set(items[i], items[i + 1]);
+    const fits = (dict instanceof Map || dict instanceof Opaque) && items.length % 2 === 0;
+    if (!fits) throw malformed('sets items of what is no dict');
+    if (dict instanceof Map) for (let i = 0; i < items.length; i += 2) dict.set(items[i], items[i + 1]);
     this.#push(dict);
   }
 
@@ -302,11 +318,18 @@ class Unpickler {
   }
 }
 
+/** Runs nothing but what the vocabulary has for a name; of any other name the result is as unknown as the name. */
 function call(callable: unknown, args: unknown): unknown {
-  if (!(callable instanceof PickleGlobal) || !Array.isArray(args))
+  if (!(callable instanceof PickleGlobal || callable instanceof Opaque) || !Array.isArray(args))
     throw malformed('calls what is no function');
+  if (callable instanceof Opaque) return callable;
   if (callable.call === null) throw malformed(`calls ${callable.name}`);
   return callable.call(args);
+}
+
+function hasAttributes(value: unknown): boolean {
+  const plain = Array.isArray(value) || value instanceof Set || value instanceof Uint8Array;
+  return typeof value === 'object' && value !== null && !plain && !(value instanceof PickleGlobal);
 }
 
 /** Two's complement, little endian, any length. */
@@ -318,13 +341,31 @@ function integer(bytes: Uint8Array): number | bigint {
   return Number.isSafeInteger(near) ? near : value;
 }
 
+/** Half a surrogate pair, as Python writes it of the name of a file that is not UTF-8. */
+const surrogate = /\xed[\xa0-\xbf][\x80-\xbf]/g;
+const replacement = '\xef\xbf\xbd';
+
+/** Half surrogates become U+FFFD: no name of use has one. */
 function decode(bytes: Uint8Array): string {
+  const text = utf8(bytes) ?? utf8(Buffer.from(latin1(bytes).replace(surrogate, replacement), 'latin1'));
+  if (text === null) throw malformed('has a text that is not UTF-8');
+  return text;
+}
+
+function textOrBytes(bytes: Uint8Array): string | Uint8Array {
+  return utf8(bytes) ?? bytes;
+}
+
+function utf8(bytes: Uint8Array): string | null {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
-    throw malformed('has a text that is not UTF-8');
+    return null;
   }
 }
+
+const latin1 = ({ buffer, byteOffset, length }: Uint8Array) =>
+  Buffer.from(buffer, byteOffset, length).toString('latin1');
 
 function malformed(what: string): PickleError {
   return new PickleError(`its pickle ${what}`);

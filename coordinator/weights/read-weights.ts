@@ -3,7 +3,7 @@ import { CornetError } from '../../shared/errors.ts';
 import type { Model } from '../../shared/models/model.ts';
 import { latestOfRun } from '../checkpoints.ts';
 import { fileSha256 } from './file-hash.ts';
-import { checkEntries, fillState } from './fill-state.ts';
+import { fillState } from './fill-state.ts';
 import { pretrainedWeights } from './pretrained.ts';
 import { openWeights } from './weights-file.ts';
 
@@ -21,23 +21,19 @@ export interface FoundWeights {
 }
 
 /**
- * Finds the file and looks whether its entries are the model's.
+ * Finds the file and looks whether it holds the model's weights; nothing of it is kept in memory.
  * @param source a file, `pretrained`, or a run's folder: its latest checkpoint
- * @throws CornetError WEIGHTS_MISSING, WEIGHTS_INVALID, WEIGHTS_FORBIDDEN, WEIGHTS_MISMATCH, SAFETENSORS_INVALID,
- *   CHECKPOINT_DAMAGED, DOWNLOAD_FAILED, DISK_FULL, FOLDER_NOT_WRITABLE
+ * @param key where they are in the file, for `findStateDict`; null: at the only place that fits
+ * @throws CornetError as `readWeights`; CHECKPOINT_DAMAGED, DOWNLOAD_FAILED, DISK_FULL, FOLDER_NOT_WRITABLE
  */
 export async function findWeights(
   source: string,
   model: Model,
   surroundings: WeightsSurroundings,
+  key: string | null = null,
 ): Promise<FoundWeights> {
   const { path, noted } = await resolveSource(source, model, surroundings);
-  const file = await openWeights(path);
-  try {
-    checkEntries(file, model);
-  } finally {
-    await file.close();
-  }
+  await readWeights(path, model, key);
   const sha256 = await fileSha256(path);
   if (noted !== null && noted !== sha256) {
     throw new CornetError(
@@ -51,11 +47,17 @@ export async function findWeights(
 
 /**
  * A snapshot of step 0 with the weights of a file, and momentum zero.
+ * @param key as for `findWeights`
  * @returns a snapshot body (`stateLayout`)
- * @throws CornetError WEIGHTS_MISSING, WEIGHTS_INVALID, WEIGHTS_FORBIDDEN, WEIGHTS_MISMATCH, SAFETENSORS_INVALID
+ * @throws CornetError WEIGHTS_MISSING, WEIGHTS_INVALID, WEIGHTS_FORBIDDEN, WEIGHTS_MISMATCH, WEIGHTS_AMBIGUOUS,
+ *   WEIGHTS_NOT_FINITE, SAFETENSORS_INVALID
  */
-export async function readWeights(path: string, model: Model): Promise<Uint8Array<ArrayBuffer>> {
-  const file = await openWeights(path);
+export async function readWeights(
+  path: string,
+  model: Model,
+  key: string | null = null,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const file = await openWeights(path, model, key);
   try {
     return await fillState(file, model);
   } finally {

@@ -36,6 +36,11 @@ const integers: Partial<Record<DType, { bytes: number; decode: (buffer: ArrayBuf
   I64: { bytes: 8, decode: (buffer) => new BigInt64Array(buffer)[0]! },
 };
 
+/** Whether something in a file is a tensor: nothing else there has strides. */
+export function isTensor(value: unknown): value is StoredTensor {
+  return typeof value === 'object' && value !== null && 'strides' in value;
+}
+
 export const isFloat = ({ dtype }: StoredTensor): boolean => floats[dtype] !== undefined;
 export const isInteger = ({ dtype }: StoredTensor): boolean => integers[dtype] !== undefined;
 

@@ -1,18 +1,22 @@
 /** A file of weights of any kind that can be read, as one thing: names, tensors in the file, and their values. */
-import { open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { CornetError } from '../../shared/errors.ts';
+import type { Model } from '../../shared/models/model.ts';
 import { readHeader } from '../../shared/safetensors.ts';
 import { systemCode } from '../durable-file.ts';
+import { otherKind, WrongKind } from './file-kinds.ts';
+import { findStateDict } from './find-state-dict.ts';
 import { contiguousStrides, readFloats, readInteger, type StoredTensor } from './stored-tensor.ts';
-import { looksLikeTorch, magicBytes, TorchFile, TorchTensor } from './torch-file.ts';
+import { looksLikeTorch, magicBytes, TorchFile } from './torch-file.ts';
+import { TorchTensor } from './torch-vocabulary.ts';
 
 /** Open until `close`. Memory holds names and shapes; values are read from their places in the file. */
 export interface WeightsFile {
   readonly path: string;
-  /** By state dict name without `module.`; null stands for something that is not a tensor. */
-  readonly entries: ReadonlyMap<string, StoredTensor | null>;
-  /** What torch.save saved around the state dict (`epoch`, `optimizer` and so on); null: a bare state dict. */
-  readonly surroundings: ReadonlyMap<unknown, unknown> | null;
+  /** Those of the model, by its names, of the right shapes and types. Counters of batches may be missing. */
+  readonly entries: ReadonlyMap<string, StoredTensor>;
+  /** What torch.save saved around the state dict (`epoch`, `optimizer` and so on): its own dict and those around it. */
+  readonly around: readonly ReadonlyMap<unknown, unknown>[];
   /**
    * Values as float32, row-major.
    * @param tensor of this file, of a float dtype
@@ -27,18 +31,19 @@ export interface WeightsFile {
   close(): Promise<void>;
 }
 
-/** What torch.nn.DataParallel puts before each name. */
-const parallelPrefix = /^module\./;
 /** Entries of our checkpoints that are not of the state dict. */
 const optimizerPrefix = 'optimizer.';
 
 /**
- * Opens a safetensors file or one of torch.save; the content tells which.
- * @throws CornetError WEIGHTS_MISSING, WEIGHTS_INVALID, WEIGHTS_FORBIDDEN, SAFETENSORS_INVALID
+ * Opens a safetensors file or one of torch.save (the content tells which) at the weights of a model.
+ * @param key where they are in the file, for `findStateDict`; null: at the only place that fits
+ * @throws CornetError WEIGHTS_MISSING, WEIGHTS_INVALID, WEIGHTS_FORBIDDEN, WEIGHTS_MISMATCH, WEIGHTS_AMBIGUOUS,
+ *   SAFETENSORS_INVALID
  */
-export async function openWeights(path: string): Promise<WeightsFile> {
+export async function openWeights(path: string, model: Model, key: string | null): Promise<WeightsFile> {
   try {
-    return (await isTorchFile(path)) ? await openTorch(path) : await openSafetensors(path);
+    const kind = await kindOf(path);
+    return await (kind === 'torch' ? openTorch : openSafetensors)(path, model, key);
   } catch (error) {
     throw unreadable(error, path);
   }
@@ -52,34 +57,47 @@ export function unreadable(error: unknown, path: string): unknown {
   return new CornetError('WEIGHTS_MISSING', `${path} cannot be read: ${why}.`, { cause: error });
 }
 
-/** Whether a file begins as those of torch.save do. System errors come as they are. */
-export async function isTorchFile(path: string): Promise<boolean> {
+/** What follows the length of the header in a safetensors file. */
+const headerStart = '{'.charCodeAt(0);
+const headerPosition = 8;
+
+/**
+ * Whether a file begins as those of torch.save do, or as safetensors.
+ * @throws CornetError WEIGHTS_INVALID that says what it is instead; system errors (ENOENT …) as they are
+ */
+export async function kindOf(path: string): Promise<'torch' | 'safetensors'> {
   const file = await open(path, 'r');
   try {
     const head = Buffer.alloc(magicBytes);
     const { bytesRead } = await file.read(head, 0, head.length, 0);
-    return looksLikeTorch(head.subarray(0, bytesRead));
+    if (looksLikeTorch(head.subarray(0, bytesRead))) return 'torch';
+    // The length before it has zeros in any file that there is; text has none.
+    if (bytesRead > headerPosition && head[headerPosition] === headerStart && head[7] === 0)
+      return 'safetensors';
+    throw ((await otherKind(file, path)) ?? (await unknownKind(file))).asError(path);
   } finally {
     await file.close();
   }
 }
 
-async function openTorch(path: string): Promise<WeightsFile> {
+async function unknownKind(file: FileHandle): Promise<WrongKind> {
+  const { size } = await file.stat();
+  return new WrongKind(
+    `it is of no kind that is known here (${size} bytes)`,
+    'Give a safetensors file, or what torch.save wrote of a state dict; copy or download it again if it should be one.',
+  );
+}
+
+async function openTorch(path: string, model: Model, key: string | null): Promise<WeightsFile> {
   const torch = await TorchFile.open(path);
   try {
-    const { stateDict, surroundings } = findStateDict(torch.value, path);
-    const entries = new Map<string, TorchTensor | null>();
-    for (const [name, value] of stateDict) {
-      addEntry(entries, String(name), value instanceof TorchTensor ? value : null, path);
-    }
     const checked = async (tensor: StoredTensor) => {
       if (tensor instanceof TorchTensor) await torch.verify(tensor);
       return tensor;
     };
     return {
       path,
-      entries,
-      surroundings,
+      ...findStateDict(torch.value, model, key, path),
       readFloats: async (tensor, into) => readFloats(torch.file, await checked(tensor), into, path),
       readInteger: async (tensor) => readInteger(torch.file, await checked(tensor), path),
       close: () => torch.close(),
@@ -90,20 +108,20 @@ async function openTorch(path: string): Promise<WeightsFile> {
   }
 }
 
-async function openSafetensors(path: string): Promise<WeightsFile> {
+async function openSafetensors(path: string, model: Model, key: string | null): Promise<WeightsFile> {
   const file = await open(path, 'r');
   try {
     const header = await readHeader(file, path);
-    const entries = new Map<string, StoredTensor>();
+    const saved = new Map<string, StoredTensor>();
     for (const { name, dtype, shape, offset } of header.entries) {
       if (name.startsWith(optimizerPrefix)) continue;
       const position = header.bodyStart + offset;
-      addEntry(entries, name, { dtype, shape, strides: contiguousStrides(shape), position }, path);
+      saved.set(name, { dtype, shape, strides: contiguousStrides(shape), position });
     }
     return {
       path,
-      entries,
-      surroundings: null,
+      ...findStateDict(saved, model, key, path),
+      around: [],
       readFloats: (tensor, into) => readFloats(file, tensor, into, path),
       readInteger: (tensor) => readInteger(file, tensor, path),
       close: () => file.close(),
@@ -112,27 +130,4 @@ async function openSafetensors(path: string): Promise<WeightsFile> {
     await file.close();
     throw error;
   }
-}
-
-/** The original saves `{flags, epoch, state_dict, optimizer}`; others save the state dict alone. */
-function findStateDict(saved: unknown, path: string) {
-  if (saved instanceof Map) {
-    const inside: unknown = saved.get('state_dict');
-    if (inside instanceof Map) return { stateDict: inside, surroundings: saved };
-    const first: unknown = saved.values().next().value;
-    if (first instanceof TorchTensor) return { stateDict: saved, surroundings: null };
-  }
-  const found = saved instanceof Map ? `a dict of ${[...saved.keys()].join(', ')}` : 'no dict';
-  throw new CornetError('WEIGHTS_INVALID', `${path} cannot be used: it holds no state dict but ${found}.`);
-}
-
-function addEntry<T>(entries: Map<string, T>, fullName: string, value: T, path: string): void {
-  const name = fullName.replace(parallelPrefix, '');
-  if (entries.has(name)) {
-    throw new CornetError(
-      'WEIGHTS_INVALID',
-      `${path} cannot be used: it has ${name} with and without module.`,
-    );
-  }
-  entries.set(name, value);
 }

@@ -19,6 +19,8 @@ export interface ZipEntry {
   readonly crc32: number;
   /** Of its local header. */
   readonly header: number;
+  /** Why it cannot be read in place, as the end of a sentence; null: it can. */
+  readonly obstacle: string | null;
 }
 
 const signatures = { local: 0x04034b50, directory: 0x02014b50, end: 0x06054b50, end64: 0x06064b50 };
@@ -29,7 +31,7 @@ const zip64Field = 0x0001;
 
 /**
  * The entries of an archive, by name.
- * @throws ZipError when it is cut off, damaged, or holds what cannot be read in place (compressed, encrypted)
+ * @throws ZipError when it is cut off or damaged
  */
 export async function readZipDirectory(file: FileHandle): Promise<Map<string, ZipEntry>> {
   const { size } = await file.stat();
@@ -47,8 +49,12 @@ export async function readZipDirectory(file: FileHandle): Promise<Map<string, Zi
   return entries;
 }
 
-/** Position of an entry's first byte. */
+/**
+ * Position of an entry's first byte.
+ * @throws ZipError when it cannot be read in place (compressed, encrypted), is damaged or cut off
+ */
 export async function locateEntry(file: FileHandle, entry: ZipEntry): Promise<number> {
+  if (entry.obstacle !== null) throw new ZipError(entry.obstacle);
   const { size } = await file.stat();
   const local = await readAt(file, entry.header, sizes.local);
   if (local.readUInt32LE(0) !== signatures.local) throw new ZipError(`it is damaged before ${entry.name}`);
@@ -115,9 +121,10 @@ function parseEntry(directory: Buffer, at: number): { entry: ZipEntry; length: n
   if (at + length > directory.length) throw new ZipError('its directory is damaged');
   const extraStart = at + sizes.directory + nameLength;
   const name = directory.toString('utf8', at + sizes.directory, extraStart);
-  if ((directory.readUInt16LE(at + 8) & 1) !== 0) throw new ZipError(`its entry ${name} is encrypted`);
-  if (directory.readUInt16LE(at + 10) !== 0) {
-    throw new ZipError(`its entry ${name} is compressed, which torch.save never does`);
+  let obstacle: string | null = null;
+  if ((directory.readUInt16LE(at + 8) & 1) !== 0) obstacle = `its entry ${name} is encrypted`;
+  else if (directory.readUInt16LE(at + 10) !== 0) {
+    obstacle = `its entry ${name} is compressed, which torch.save never does`;
   }
   // Only the fields that do not fit in 32 bits stand in the extra field, in this order.
   const wide = zip64Values(directory.subarray(extraStart, extraStart + extraLength));
@@ -128,12 +135,13 @@ function parseEntry(directory: Buffer, at: number): { entry: ZipEntry; length: n
     bytes: bytes === inExtraField ? wide() : bytes,
     stored: stored === inExtraField ? wide() : stored,
   };
-  if (real.bytes !== real.stored) throw new ZipError(`its entry ${name} has two sizes`);
+  if (obstacle === null && real.bytes !== real.stored) throw new ZipError(`its entry ${name} has two sizes`);
   const entry: ZipEntry = {
     name,
     bytes: real.bytes,
     crc32: directory.readUInt32LE(at + 16),
     header: header === inExtraField ? wide() : header,
+    obstacle,
   };
   return { entry, length };
 }

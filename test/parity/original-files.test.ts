@@ -53,7 +53,7 @@ parity('whatever form torch.save has had, the same state comes back', async (t) 
   }
 
   const weights = Buffer.from(await readWeights(path, model));
-  for (const file of ['float64', 'channels_last', 'shared']) {
+  for (const file of ['float64', 'channels_last', 'shared', 'company_True', 'company_False', 'tagged']) {
     t.true(weights.equals(await readWeights(join(folder, `${file}.pth`), model)), file);
   }
   const exact = new Float32Array(weights.buffer, weights.byteOffset, weights.length / 4);

@@ -5,8 +5,11 @@
 """
 
 import sys
-from collections import OrderedDict
+from argparse import Namespace
+from collections import Counter, OrderedDict
+from pathlib import Path
 
+import numpy
 import torch
 from safetensors.torch import load_file
 from torch import nn
@@ -86,6 +89,17 @@ def write(safetensors, folder):
     torch.save(changed(lambda v: v.bfloat16()), f"{folder}/bfloat16.pth")
     torch.save(changed(lambda v: v.contiguous(memory_format=torch.channels_last) if v.dim() == 4 else v), f"{folder}/channels_last.pth")
     torch.save(module_of(weights), f"{folder}/module.pth")
+
+    compiled = {name.replace(".", "._orig_mod.", 1): value for name, value in weights.items()}
+    company = [torch.Size([1]), torch.float32, torch.device("cpu"), {1}, b"a", 1j, Counter("ab"), Namespace(a=1), Path("x"), numpy.float64(1), numpy.arange(3)]
+    company += [torch.zeros(2, dtype=kind) for kind in (torch.complex64, torch.complex128)]
+    company += [torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8), torch.eye(2).to_sparse()]
+    for form in (True, False):
+        torch.save([{"extra": company, "net": compiled}], f"{folder}/company_{form}.pth", _use_new_zipfile_serialization=form)
+    for name, value in weights.items():
+        weights[name] = value.clone()
+        weights[name].tag = "x"
+    torch.save(weights, f"{folder}/tagged.pth")
     flat = torch.cat([v.flatten() for v in weights.values() if v.is_floating_point()])
     pieces, begin = {}, 0
     for name, value in weights.items():

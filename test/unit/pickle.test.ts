@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import test from 'ava';
 import {
-  ForbiddenGlobal,
+  Opaque,
   PickleError,
   PickleGlobal,
   type PickleVocabulary,
@@ -104,12 +104,11 @@ const attacks: [string, string, string][] = [
     'x.collections',
   ],
   ['what every JavaScript object has', '\x80\x02c__proto__\nconstructor\n.', '__proto__.constructor'],
-  ['a name that is no text', '\x80\x04K\x01K\x02\x93.', '1.2'],
 ];
 for (const [what, bytes, name] of attacks) {
-  test(`${what} is refused by name`, (t) => {
-    const error = t.throws(() => read(bytes), { instanceOf: ForbiddenGlobal });
-    t.true(error?.message.includes(name), error?.message);
+  test(`${what} is neither looked up nor run: only its name is known`, (t) => {
+    const value = read(bytes);
+    t.true(value instanceof Opaque && value.name.includes(name));
   });
 }
 
@@ -129,6 +128,9 @@ const malformed: [string, string][] = [
   ['takes a mark for a value', '\x80\x02(\x85.'],
   ['goes back to no mark', '\x80\x02K\x01t.'],
   ['remembers nothing', '\x80\x02h\x05.'],
+  ['has a name that is no text', '\x80\x04K\x01K\x02\x93.'],
+  ['calls what is unknown with arguments that are no tuple', '\x80\x02cos\nsystem\nK\x01R.'],
+  ['sets attributes of a number', '\x80\x02K\x01}b.'],
   ['uses the extension registry', '\x80\x02\x82\x01.'],
   ['instantiates in the manner of protocol 0', '(S"id"\nios\nsystem\n.'],
   ['takes an out-of-band buffer', '\x80\x05\x97.'],
@@ -138,7 +140,6 @@ const malformed: [string, string][] = [
 ];
 for (const [what, bytes] of malformed) {
   test(`a pickle that ${what} is refused`, (t) => {
-    const error = t.throws(() => read(bytes), { instanceOf: PickleError });
-    t.false(error instanceof ForbiddenGlobal, error?.message);
+    t.throws(() => read(bytes), { instanceOf: PickleError });
   });
 }

@@ -1,0 +1,171 @@
+import { join } from 'node:path';
+import { deflateRawSync, gzipSync } from 'node:zlib';
+import test from 'ava';
+import { exportCheckpoint } from '../../coordinator/export.ts';
+import type { StartOptions } from '../../coordinator/options.ts';
+import { chooseStart } from '../../coordinator/starting-point.ts';
+import { readWeights } from '../../coordinator/weights/read-weights.ts';
+import { zipPieces } from '../../coordinator/weights/zip-writer.ts';
+import { CornetError } from '../../shared/errors.ts';
+import { file, model, stateDict, storages } from '../helpers/saved-weights.ts';
+import { temporaryFolder } from '../helpers/temporary.ts';
+import { zipForm } from '../helpers/torch-files.ts';
+
+const zip = (...names: string[]) =>
+  Buffer.concat(zipPieces(names.map((name) => ({ name, bytes: Buffer.from('x') }))));
+const hex = (digits: string) => Buffer.concat([Buffer.from(digits, 'hex'), Buffer.alloc(600, 7)]);
+
+/** The header of an archive's first file. */
+function tar(name: string): Buffer {
+  const head = Buffer.alloc(1024);
+  head.write(name, 0);
+  head.write('ustar', 257);
+  return head;
+}
+
+const kinds: [string, Uint8Array, RegExp, RegExp][] = [
+  [
+    'a pointer of Git LFS',
+    Buffer.from(`version https://git-lfs.github.com/spec/v1\noid sha256:${'0'.repeat(64)}\nsize 26000000\n`),
+    /pointer of Git LFS/,
+    /git lfs pull/,
+  ],
+  [
+    'a web page',
+    Buffer.from('<!DOCTYPE html><html><title> Sign in </title></html>'),
+    /web page \(Sign in\)/,
+    /Download/,
+  ],
+  [
+    'a web page after a comment and spaces',
+    Buffer.from('\n  <!-- saved -->\n<HTML lang="en">'),
+    /web page/,
+    /Download/,
+  ],
+  ['a web page with a byte order mark', Buffer.from('\ufeff<html>'), /web page/, /Download/],
+  [
+    "a server's error in XML",
+    Buffer.from(
+      '<?xml version="1.0"?>\n<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>',
+    ),
+    /error \(AccessDenied: Access Denied\)/,
+    /Download it again/,
+  ],
+  ['XML of another kind', Buffer.from('<?xml version="1.0"?><rss/>'), /it is XML\./, /Download it again/],
+  [
+    'an error in JSON',
+    Buffer.from('{"message": "Not Found"}'),
+    /JSON: \{"message": "Not Found"\}/,
+    /Download it again/,
+  ],
+  [
+    'the index of weights in several files',
+    Buffer.from('{"metadata": {}, "weight_map": {}}'),
+    /index of weights/,
+    /into one/,
+  ],
+  ['a text', Buffer.from('Quota exceeded é\n'), /it is text: Quota exceeded é\./, /Download it again/],
+  ['a short text', Buffer.from('404'), /it is text: 404\./, /Download it again/],
+  ['an empty file', Buffer.alloc(0), /it is empty/, /Download it again/],
+  ['zeros', Buffer.alloc(5000), /4096 bytes are zero/, /Download it again/],
+  [
+    'gzip',
+    gzipSync(zipForm(stateDict(), storages).subarray(0, 5000)),
+    /gzip/,
+    /gunzip < .*w\.pth > weights\.pth/,
+  ],
+  ['bzip2', hex('425a6839'), /bzip2/, /bunzip2/],
+  ['xz', hex('fd377a585a00'), /compressed with xz/, /unxz/],
+  ['Zstandard', hex('28b52ffd'), /Zstandard/, /zstd -d/],
+  ['7z', hex('377abcaf271c'), /7z archive/, /7z x/],
+  ['HDF5', hex('894844460d0a1a0a'), /HDF5 file, as Keras/, /torch\.save/],
+  ['an array of NumPy', hex('934e554d505901'), /array of NumPy \(\.npy\)/, /torch\.save/],
+  ['an archive of NumPy', zip('a.npy', 'b.npy'), /\(\.npz\)/, /torch\.save/],
+  [
+    'a model of Keras',
+    zip('metadata.json', 'config.json', 'model.weights.h5'),
+    /model of Keras/,
+    /torch\.save/,
+  ],
+  [
+    'TorchScript',
+    zip('net/data.pkl', 'net/constants.pkl', 'net/code/__torch__.py', 'net/data/0'),
+    /TorchScript/,
+    /torch\.jit\.load\(".*w\.pth"\)\.state_dict\(\)/,
+  ],
+  [
+    'a program of torch.export',
+    zip('net/archive_format', 'net/models/model.json'),
+    /torch\.export/,
+    /torch\.export\.load/,
+  ],
+  [
+    'a ZIP archive around the file',
+    zip('folder/cornet_z.pth'),
+    /ZIP archive with folder\/cornet_z\.pth in it/,
+    /unzip/,
+  ],
+  [
+    'another ZIP archive',
+    zip('word/document.xml'),
+    /not one of torch\.save: it holds word\/document\.xml/,
+    /Download it again/,
+  ],
+  [
+    'an empty ZIP archive',
+    Buffer.concat([Buffer.from('504b0506', 'hex'), Buffer.alloc(18)]),
+    /empty ZIP/,
+    /Download it again/,
+  ],
+  ['a tar archive', tar('checkpoints/a.pth'), /tar archive that begins with checkpoints\/a\.pth/, /tar -xf/],
+  [
+    'a file of torch.save of the first days',
+    tar('sys_info'),
+    /before PyTorch 0\.1\.12/,
+    /torch\.save\(torch\.load/,
+  ],
+  [
+    'a pickle of Python',
+    Buffer.from('\x80\x04\x95\x02\0\0\0\0\0\0\0}.', 'latin1'),
+    /pickle of Python that torch\.save has not/,
+    /torch\.save/,
+  ],
+  ['a picture', hex('89504e470d0a1a0a'), /PNG/, /--data-path/],
+  ['bytes that nobody knows', hex('01fe02fd'), /no kind that is known here \(604 bytes\)/, /safetensors/],
+];
+for (const [what, bytes, message, hint] of kinds) {
+  test(`${what} is called what it is, with what to do`, async (t) => {
+    const path = await file(t, bytes);
+    const options = { restorePath: path } as StartOptions;
+    const starts = chooseStart(options, model, 0, { environment: {}, say: () => undefined });
+    for (const reading of [readWeights(path, model), starts]) {
+      const error = await t.throwsAsync(reading, { instanceOf: CornetError, message });
+      t.is(error?.code, 'WEIGHTS_INVALID');
+      t.regex((error as CornetError).hint, hint);
+      t.true(error?.message.startsWith(`${path} holds no weights: `));
+    }
+  });
+}
+
+test('a ZIP archive that a tool has compressed anew is not read, and says so', async (t) => {
+  const [name, packed] = ['x/data.pkl', deflateRawSync(Buffer.from('\x80\x02}.', 'latin1'))];
+  const bytes = zip(name);
+  const directory = bytes.indexOf('PK\x01\x02');
+  bytes.writeUInt16LE(8, directory + 10);
+  bytes.writeUInt32LE(packed.length, directory + 20);
+  const error = await t.throwsAsync(readWeights(await file(t, bytes), model), { instanceOf: CornetError });
+  t.is(error?.code, 'WEIGHTS_INVALID');
+  t.regex(error?.message ?? '', /x\/data\.pkl is compressed, which torch\.save never does/);
+});
+
+test('what begins as safetensors and is cut off is still called that', async (t) => {
+  const path = await file(t, Buffer.from('\x40\0\0\0\0\0\0\0{"a":', 'latin1'));
+  const error = await t.throwsAsync(readWeights(path, model), {
+    instanceOf: CornetError,
+    message: /header is cut off/,
+  });
+  t.is(error?.code, 'SAFETENSORS_INVALID');
+  await t.throwsAsync(exportCheckpoint(path, join(temporaryFolder(t), 'out.pth.tar')), {
+    instanceOf: CornetError,
+  });
+});
