@@ -50,7 +50,7 @@ async function badFiles(t: ExecutionContext): Promise<string[]> {
     'cut-in-pixels.jpg': photograph.subarray(0, 20_000),
     'cut-at-end.jpg': photograph.subarray(0, -40),
     'cut-progressive.jpg': progressive.subarray(0, 3_000),
-    'cut.bmp': (await readFile(`${folder}/formats/rgb.bmp`)).subarray(0, -1),
+    'cut.bmp': (await readFile(`${folder}/formats/rgb.bmp`)).subarray(0, -4), // three are padding
     'cut.ppm': (await readFile(`${folder}/formats/rgb.ppm`)).subarray(0, -1),
     'bomb.pgm': Buffer.from('P5 16000 16000 255\n'),
     'no-numbers.ppm': Buffer.from('P6 # no numbers follow'),

@@ -7,7 +7,7 @@
 namespace cornet {
 
 struct JpegSegments {
-  bool lossless;  // each pixel is predicted from those before it
+  bool lossless;  // each pixel is predicted from those before it: no part can be decoded alone
 };
 
 // Goes over the file from its start (FF D8 FF) to its first scan. Throws ImageError where Pillow refuses it.

@@ -91,10 +91,10 @@ void JpegDecoder::open(const uint8_t* file, size_t length) {
 }
 
 JpegDecoder::Header JpegDecoder::header(const uint8_t* file, size_t length) {
-  checkSegments(file, length);
+  const JpegSegments segments = checkSegments(file, length);
   guarded([&] { open(file, length); });
   const Header header{static_cast<int>(info_.image_width), static_cast<int>(info_.image_height),
-                      info_.num_components == 1 || info_.num_components == 3};
+                      !segments.lossless && (info_.num_components == 1 || info_.num_components == 3)};
   jpeg_abort_decompress(&info_);
   if (static_cast<double>(header.width) * header.height > limits_.pixels) {
     throw ImageError("it has " + std::to_string(header.width) + " x " + std::to_string(header.height) +
@@ -106,16 +106,24 @@ JpegDecoder::Header JpegDecoder::header(const uint8_t* file, size_t length) {
 void JpegDecoder::decode(const uint8_t* file, size_t length, const Geometry& geometry, int size, Resampler& resampler,
                          uint8_t* target) {
   const Region region = resampler.begin(geometry, size);
-  lossless_ = checkSegments(file, length).lossless;
   const bool ends = length >= 2 && file[length - 2] == 0xff && file[length - 1] == JPEG_EOI;
   guarded([&] {
     open(file, length);
     info_.out_color_space = JCS_EXT_RGBX;
     jpeg_start_decompress(&info_);
 
-    skipToRegion(region);
+    // Fancy upsampling looks at the neighbours of a pixel, and at the edge of what is decoded there are none: hence a
+    // margin of one iMCU around the region. libjpeg begins at a whole iMCU column; rows are skipped in whole iMCUs.
+    const int imcuWidth = info_.max_h_samp_factor * DCTSIZE, imcuHeight = info_.max_v_samp_factor * DCTSIZE;
+    JDIMENSION left = std::max(0, region.left - imcuWidth);
+    JDIMENSION width = std::min<JDIMENSION>(info_.output_width, region.right + imcuWidth) - left;
+    jpeg_crop_scanline(&info_, &left, &width);
     const size_t needed = vectorBytes + rowBytes() * rowsAtOnce;
     if (pixels_.size() < needed) pixels_.resize(needed);
+    column_ = region.left - static_cast<int>(left);
+    const int skipped = (region.top / imcuHeight - 1) * imcuHeight;
+    if (skipped > 0) jpeg_skip_scanlines(&info_, skipped);
+
     readRows(region.top, nullptr);
     readRows(region.bottom, &resampler);
     // Rows below the region need not be decoded, unless the file may be cut short: that is an error wherever it is cut.
@@ -123,21 +131,6 @@ void JpegDecoder::decode(const uint8_t* file, size_t length, const Geometry& geo
     jpeg_abort_decompress(&info_);
   });
   resampler.finish(target);
-}
-
-// Leaves out what lies left of, above and right of the region. Fancy upsampling looks at the neighbours of a pixel, and at
-// the edge of what is decoded there are none: hence a margin of one iMCU around the region. libjpeg begins at a whole iMCU
-// column; rows are skipped in whole iMCUs. Of a lossless file every pixel depends on those before it.
-void JpegDecoder::skipToRegion(const Region& region) {
-  column_ = region.left;
-  if (lossless_) return;
-  const int imcuWidth = info_.max_h_samp_factor * DCTSIZE, imcuHeight = info_.max_v_samp_factor * DCTSIZE;
-  JDIMENSION left = std::max(0, region.left - imcuWidth);
-  JDIMENSION width = std::min<JDIMENSION>(info_.output_width, region.right + imcuWidth) - left;
-  jpeg_crop_scanline(&info_, &left, &width);
-  column_ = region.left - static_cast<int>(left);
-  const int skipped = (region.top / imcuHeight - 1) * imcuHeight;
-  if (skipped > 0) jpeg_skip_scanlines(&info_, skipped);
 }
 
 // From one row to the next: with a pixel before it, and the one behind it that the resampler may read.

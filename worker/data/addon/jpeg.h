@@ -22,7 +22,7 @@ class JpegDecoder {
 
   struct Header {
     int width, height;
-    bool plain;  // greyscale, YCbCr or RGB: what decode() takes
+    bool plain;  // greyscale, YCbCr or RGB, and not lossless: what decode() takes
   };
 
   // Throws ImageError where the file is no JPEG or its picture is larger than allowed.
@@ -44,7 +44,6 @@ class JpegDecoder {
   template <class Calls>
   void guarded(const Calls& calls);
   void open(const uint8_t* file, size_t length);
-  void skipToRegion(const Region& region);
   size_t rowBytes() const;
   void readRows(int end, Resampler* resampler);
 
@@ -54,7 +53,6 @@ class JpegDecoder {
   jpeg_source_mgr source_{};
   jpeg_progress_mgr progress_{};
   std::vector<uint8_t> pixels_;
-  bool lossless_ = false;
   int column_ = 0;  // of a decoded row, where the region begins
 };
 
