@@ -3,7 +3,16 @@ import { type Common, Roster } from '../../coordinator/roster.ts';
 import type { Hello } from '../../shared/protocol.ts';
 
 const hello: Hello = {
-  ...{ type: 'hello', host: 'here', pid: 1, place: 'p', version: '1', fingerprint: 'f', vectorLength: 16, step: null },
+  ...{
+    type: 'hello',
+    host: 'here',
+    pid: 1,
+    place: 'p',
+    version: '1',
+    fingerprint: 'f',
+    vectorLength: 16,
+    step: null,
+  },
   numerics: { backend: 'torch', version: '2', device: 'cpu', processor: 'some', threads: 1 },
   ...{ probe: 'probe', pixels: 'Pillow 12.3.0, 0123456789abcdef' },
 };
