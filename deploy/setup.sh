@@ -36,13 +36,13 @@ Sets up what is missing: a C++ compiler, redis-server and libjpeg-turbo from the
 addon and the image addon; in a clone the npm packages and the compiled TypeScript, too.
 
   --libtorch auto    (default) the first of these that works: \$LIBTORCH; the torch that python3 imports;
-                     the pip wheel of torch $torch_version, for CUDA where nvidia-smi shows cards; Debian's
-                     libtorch-dev
+                     the pip wheel of torch $torch_version, for CUDA where nvidia-smi shows cards
   --libtorch wheel   only the pip wheel; the build for CUDA is the one that suits driver and cards
   --libtorch cuda    only the pip wheel for CUDA 13, also where no card is to be seen, as in the build of an image:
                      for drivers from 580 on, and cards from Turing on
   --libtorch cu126   only the pip wheel for CUDA 12.6, likewise: for drivers from 525 on, and cards before Blackwell
-  --libtorch debian  only Debian's libtorch-dev, with OpenBLAS
+  --libtorch debian  only Debian's libtorch-dev, with OpenBLAS: another version, whose results are not the same bits;
+                     once chosen, 'auto' takes it, too, where the wheel cannot be had
   --libtorch DIR     only the libtorch in DIR, which holds lib/ and include/
   --backend tensorflow
                      TensorFlow.js (@tensorflow/tfjs-node-gpu) instead of libtorch; what is there of libtorch stays
@@ -225,15 +225,7 @@ node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 ||
   fail "Node.js 20.19 or newer is needed, and this is $(node --version): https://nodejs.org/en/download"
 
 choose_cuda_build
-wheels=(cpu_wheel)
-[[ -z $driver ]] || wheels=(cuda_wheel cpu_wheel)
-case $choice in
-  auto) sources=(environment python "${wheels[@]}" debian) ;;
-  wheel) sources=("${wheels[@]}") ;;
-  cuda | cu126) sources=(cuda_wheel) ;;
-  debian) sources=(debian) ;;
-  *) LIBTORCH=$choice sources=(environment) ;;
-esac
+choose_sources
 
 missing=()
 has "${CXX:-g++}" || missing+=(g++)
