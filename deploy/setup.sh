@@ -255,8 +255,7 @@ case $backend in
 esac
 
 if is_clone; then
-  step "Compiling the TypeScript" node_modules/.bin/tsc --build
+  step "Compiling the TypeScript" npm run --silent build
   remove_stale_output
-  chmod +x dist/coordinator/main.js dist/worker/main.js
 fi
 echo "Set up in $(since "$start")."
