@@ -52,18 +52,6 @@ export function script<T>(name: string, args: readonly (string | number)[]): Pro
   return lastLine(process.execPath, [join('dist', 'test', 'bench', name), ...args.map(String)], env);
 }
 
-/** A Python that has these modules: $CORNET_PYTHON, or python3; null when there is none. */
-export async function pythonWith(modules: string): Promise<string | null> {
-  for (const python of [process.env.CORNET_PYTHON, 'python3']) {
-    if (python === undefined) continue;
-    const found = await lastLine<boolean>(python, ['-c', `import ${modules}; print("true")`]).catch(
-      () => false,
-    );
-    if (found) return python;
-  }
-  return null;
-}
-
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = Math.floor(sorted.length / 2);

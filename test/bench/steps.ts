@@ -1,7 +1,8 @@
 /** The bare training step, beside the same model in plain eager PyTorch (NCHW, fp32). */
 import type { ModelName } from '../../shared/models/model.ts';
 import type { BackendName } from '../../shared/run-config.ts';
-import { lastLine, median, pythonWith, type Row, rate, ratioOfPairs, script, threads } from './measure.ts';
+import { pythonWith } from '../helpers/python.ts';
+import { lastLine, median, type Row, rate, ratioOfPairs, script, threads } from './measure.ts';
 
 export interface StepTime {
   imagesPerSecond: number;
@@ -31,7 +32,7 @@ export function shown(times: readonly StepTime[]): string {
 }
 
 export async function benchSteps(models: readonly ModelName[], batch: number, pairs: number): Promise<Row[]> {
-  const python = await pythonWith('torch');
+  const python = pythonWith('torch');
   if (python === null) {
     console.log('No Python with torch ($CORNET_PYTHON, python3): the peer is left out.');
   }

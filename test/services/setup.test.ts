@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { nvidiaSmi } from '../helpers/cards.ts';
+import { possible } from '../helpers/possible.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
 /** Runs lines of shell with what deploy/setup.sh defines for deploy/torch.sh. */
@@ -217,7 +218,7 @@ function fetched(t: ExecutionContext, env: NodeJS.ProcessEnv, build: 'cu130' | '
 }
 
 const havePip = spawnSync('python3', ['-m', 'pip', '--version']).status === 0;
-const withPip = havePip ? test : test.skip;
+const withPip = possible(havePip, 'python3 has no pip') ? test : test.skip;
 const cpu: Wheel = {
   files: ['torch/lib/libtorch_cpu.so', 'torch/include/torch/script.h', 'torch/nn/__init__.py'],
 };
