@@ -1,6 +1,6 @@
 /** Which build of libtorch set-up fetches, and from which wheels. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { nvidiaSmi } from '../helpers/cards.ts';
@@ -460,4 +460,62 @@ test("without the wheel set-up stops and names the choice, and takes Debian's li
 
   t.is(withoutWheel(t, 'wheel', cache).status, 1);
   t.is(withoutWheel(t, 'auto', cache).status, 0, 'a failure takes no choice back');
+});
+
+// --- The Python of the tests -----------------------------------------------------------------------------------------------
+
+/** Makes it with a pip that leaves a folder of the package's name, or with `pip` failing, and says what was asked of it. */
+function pythonForTests(cache: string, pip: 'works' | 'fails', env: NodeJS.ProcessEnv = {}) {
+  return shell(
+    { ...process.env, CORNET_PYTHON: '', ...env, cache },
+    `log=/dev/null
+since() { echo '1 s'; }
+quietly() { "$@"; }
+get_pip() { echo 'pip is looked for'; }
+source deploy/python.sh
+clean_pip() {
+  echo "pip: $*"
+  ${pip === 'fails' ? 'return 1' : ''}
+  mkdir -p "$packages"/{torch,safetensors,numpy,PIL}
+  touch "$packages"/{torch,safetensors,numpy,PIL}/__init__.py "$packages"/PIL/Image.py "$packages"/safetensors/torch.py
+}
+python_for_tests`,
+  );
+}
+
+test("the Python of the tests is made once, with PyTorch of libtorch's version and the fixtures' Pillow", (t) => {
+  const cache = temporaryFolder(t);
+  const first = pythonForTests(cache, 'works');
+  t.is(first.status, 0, first.all);
+  const fixtures = JSON.parse(readFileSync('test/fixtures/images/formats/expected.json', 'utf8')) as {
+    pillow: string;
+  };
+  t.regex(first.stdout, / torch===2\.13\.0\+cpu$/m);
+  t.true(first.stdout.includes(` Pillow==${fixtures.pillow} `), first.stdout);
+  execFileSync(join(cache, 'python/bin/python'), ['-c', 'import torch, PIL.Image, safetensors.torch']);
+
+  const again = pythonForTests(cache, 'fails');
+  t.deepEqual([again.status, again.stdout], [0, '']);
+
+  // as after an upgrade of the distribution, whose newer Python looks elsewhere
+  const [lib] = readdirSync(join(cache, 'python/lib'));
+  renameSync(join(cache, 'python/lib', lib!), join(cache, 'python/lib/python2.7'));
+  t.regex(pythonForTests(cache, 'works').stdout, /^pip: install/m);
+});
+
+test('where it cannot be had, each set-up says that tests will be skipped, and pip is asked once', (t) => {
+  const cache = temporaryFolder(t);
+  const first = pythonForTests(cache, 'fails');
+  t.is(first.status, 0, first.all);
+  t.regex(first.stdout, /^pip: install/m);
+  t.regex(first.stdout, /tests that compare with them will be skipped\.$/);
+  const again = pythonForTests(cache, 'works');
+  t.is(again.status, 0, again.all);
+  t.regex(again.stdout, /^Tests that compare with PyTorch and Pillow will be skipped: .*\/python\.failed /);
+  t.notRegex(again.stdout, /pip/);
+});
+
+test('a Python that CORNET_PYTHON names is taken as it is', (t) => {
+  const { status, stdout } = pythonForTests(temporaryFolder(t), 'fails', { CORNET_PYTHON: '/a/python' });
+  t.deepEqual([status, stdout], [0, '']);
 });
