@@ -37,13 +37,13 @@ Sets up what is missing: a C++ compiler and redis-server from the distribution, 
 the image addon; in a clone the npm packages and the compiled TypeScript, too.
 
   --libtorch auto    (default) the first of these that works: \$LIBTORCH; the torch that python3 imports;
-                     the pip wheel of torch $torch_version, for CUDA where nvidia-smi shows cards; Debian's
-                     libtorch-dev
+                     the pip wheel of torch $torch_version, for CUDA where nvidia-smi shows cards
   --libtorch wheel   only the pip wheel; the build for CUDA is the one that suits driver and cards
   --libtorch cuda    only the pip wheel for CUDA 13, also where no card is to be seen, as in the build of an image:
                      for drivers from 580 on, and cards from Turing on
   --libtorch cu126   only the pip wheel for CUDA 12.6, likewise: for drivers from 525 on, and cards before Blackwell
-  --libtorch debian  only Debian's libtorch-dev, with OpenBLAS
+  --libtorch debian  only Debian's libtorch-dev, with OpenBLAS: another version, whose results are not the same bits;
+                     once chosen, 'auto' takes it, too, where the wheel cannot be had
   --libtorch DIR     only the libtorch in DIR, which holds lib/ and include/
   --backend tensorflow
                      TensorFlow.js (@tensorflow/tfjs-node-gpu) instead of libtorch; what is there of libtorch stays
@@ -116,6 +116,8 @@ install_packages() {
 source deploy/torch.sh
 # shellcheck source=deploy/tensorflow.sh
 source deploy/tensorflow.sh
+# shellcheck source=deploy/python.sh
+source deploy/python.sh
 
 # --- The image addon ----------------------------------------------------------------------------------------------------
 
@@ -171,6 +173,7 @@ test_packages() {
   local missing=() failed=() command package asked=$cache/test-packages.failed
   while read -r command package; do has "$command" || missing+=("$package"); done <<'TEXT'
 chromium chromium
+cjpeg libjpeg-turbo-progs
 ip iproute2
 kubectl kubernetes-client
 openssl openssl
@@ -234,15 +237,7 @@ node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 ||
   fail "Node.js 20.19 or newer is needed, and this is $(node --version): https://nodejs.org/en/download"
 
 choose_cuda_build
-wheels=(cpu_wheel)
-[[ -z $driver ]] || wheels=(cuda_wheel cpu_wheel)
-case $choice in
-  auto) sources=(environment python "${wheels[@]}" debian) ;;
-  wheel) sources=("${wheels[@]}") ;;
-  cuda | cu126) sources=(cuda_wheel) ;;
-  debian) sources=(debian) ;;
-  *) LIBTORCH=$choice sources=(environment) ;;
-esac
+choose_sources
 
 missing=()
 has "${CXX:-g++}" || missing+=(g++)
@@ -258,7 +253,7 @@ if ((${#missing[@]} > 0)); then
   install_packages "${missing[@]}" || exit 1
 fi
 
-[[ -z $for_tests ]] || { test_packages && prometheus_for_tests; }
+[[ -z $for_tests ]] || { test_packages && prometheus_for_tests && python_for_tests; }
 
 ! is_clone || npm_packages_agree 2>/dev/null ||
   step "Installing the npm packages (about 90 MB)" npm ci --include=dev --no-audit --no-fund
@@ -271,8 +266,7 @@ case $backend in
 esac
 
 if is_clone; then
-  step "Compiling the TypeScript" node_modules/.bin/tsc --build
+  step "Compiling the TypeScript" npm run --silent build
   remove_stale_output
-  chmod +x dist/coordinator/main.js dist/worker/main.js
 fi
 echo "Set up in $(since "$start")."

@@ -78,9 +78,9 @@ download_wheel() {
   for system in manylinux_2_28 manylinux_2_27 manylinux_2_17 manylinux2014; do
     platforms+=(--platform "${system}_$(uname -m)")
   done
-  "$python" -m pip download --no-deps --no-cache-dir --only-binary :all: --retries 2 --dest "$1" \
+  clean_pip download --no-deps --no-cache-dir --only-binary :all: --retries 2 --dest "$1" \
     --python-version 3.11 "${platforms[@]}" "$2==$tensorflow_version" || return 1
-  "$python" -c '
+  "$python" -E -c '
 import glob, re, sys, zipfile
 folder = sys.argv[1]
 (wheel,) = glob.glob(folder + "/*.whl")
@@ -103,7 +103,7 @@ unpack_wheels() {
   local folder=$1
   shift
   mkdir -p "$folder/tmp"
-  TMPDIR=$folder/tmp "$python" -m pip install --no-cache-dir --only-binary :all: --retries 2 --target "$folder" "$@" &&
+  TMPDIR=$folder/tmp clean_pip install --no-cache-dir --only-binary :all: --retries 2 --target "$folder" "$@" &&
     rm -rf "$folder/tmp"
 }
 

@@ -34,10 +34,13 @@ print(*(spec and spec.submodule_search_locations or [])[:1])') || return 1
   is_libtorch "$libtorch"
 }
 
+# The user's settings of Python and pip change nothing, but for those that say where packages come from.
+clean_pip() { "$python" -E deploy/clean_pip.py "$@"; }
+
 # Sets $python to one that has pip: the first in the path may be that of an environment without.
 has_pip() {
   for python in python3 /usr/bin/python3; do
-    ! "$python" -m pip --version &>/dev/null || return 0
+    ! clean_pip --version &>/dev/null || return 0
   done
   return 1
 }
@@ -46,7 +49,7 @@ get_pip() { has_pip || { (install_packages python3-pip) && has_pip; }; }
 
 # Three '=' compare letter by letter: two would take 2.13.0+cpu for 2.13.0 where pip has been told of one.
 unpack_cpu_wheel() {
-  "$python" deploy/wheels.py "$1" "torch===$torch_version+cpu" --extra-index-url "$torch_index/cpu"
+  "$python" -E deploy/wheels.py "$1" "torch===$torch_version+cpu" --extra-index-url "$torch_index/cpu"
 }
 
 # The wheel of PyPI, which has no name of a build, is for CUDA 13, though not on every kind of machine.
@@ -57,7 +60,7 @@ unpack_cuda_wheel() {
     options=()
     [[ $version != *+* ]] || options=(--extra-index-url "$torch_index/$cuda_build")
     rm -rf "${1:?}"/{torch,torch.libs,nvidia}
-    "$python" deploy/wheels.py "$1" "torch===$version" "${options[@]}" || continue
+    "$python" -E deploy/wheels.py "$1" "torch===$version" "${options[@]}" || continue
     [[ ! -e $1/torch/lib/libtorch_cuda.so ]] || return 0
     echo "the pip wheel of torch $version for $(uname -m) holds no CUDA" | tee "$1/reason"
   done
@@ -157,6 +160,26 @@ from_debian() {
   is_libtorch "$libtorch"
 }
 
+# Only where it was once chosen by name: it computes other bits than the wheel.
+from_chosen_debian() {
+  [[ -e $cache/torch-addon/debian-chosen ]] || return 1
+  echo "libtorch: Debian's, as '--libtorch debian' chose before. Its results are not the same bits as those of torch $torch_version."
+  from_debian
+}
+
+# Sets ${sources[@]}, which are tried one after the other, and $LIBTORCH where it was given on the command line.
+choose_sources() {
+  local wheels=(cpu_wheel)
+  [[ -z $driver ]] || wheels=(cuda_wheel cpu_wheel)
+  case $choice in
+    auto) sources=(environment python "${wheels[@]}" chosen_debian) ;;
+    wheel) sources=("${wheels[@]}") ;;
+    cuda | cu126) sources=(cuda_wheel) ;;
+    debian) sources=(debian) ;;
+    *) LIBTORCH=$choice sources=(environment) ;;
+  esac
+}
+
 # Builds the addon for $libtorch where that was not done yet, and loads it.
 addon_for_libtorch() {
   local addons=$cache/torch-addon start=$EPOCHREALTIME library key
@@ -190,7 +213,15 @@ torch_backend() {
   done
   if [[ -z $ready ]]; then
     tail -n 30 "$log" >&2
-    fail "No usable libtorch was found, and the torch backend cannot do without. The reasons stand above."
+    [[ $choice == auto ]] || fail "No usable libtorch was found, and the torch backend cannot do without. The reasons stand above."
+    fail "No usable libtorch was found; the reasons stand above. Set-up takes no other version unasked, because its results" \
+      "are not the same bits. If those of Debian's libtorch-dev will do: $me --libtorch debian"
+  fi
+  if [[ $choice == debian ]]; then
+    touch "$cache/torch-addon/debian-chosen"
+    echo "Debian's libtorch: its results are not the same bits as those of torch $torch_version."
+  elif [[ $choice != auto ]]; then
+    rm -f "$cache/torch-addon/debian-chosen"
   fi
   ((${#passed_over[@]} == 0)) || touch "${passed_over[@]}"
   if [[ -n $driver && ! -e $libtorch/lib/libtorch_cuda.so ]]; then

@@ -1,7 +1,7 @@
 """Downloads a wheel of torch and those of NVIDIA that it links against, or one of Pillow, and unpacks what is used of it:
 headers and libraries of torch, the libjpeg-turbo of Pillow.
 
-    python3 deploy/wheels.py FOLDER REQUIREMENT [PIP_OPTION]...
+    python3 -E deploy/wheels.py FOLDER REQUIREMENT [PIP_OPTION]...
 
 pip is not asked to install them: it would bring Triton, SymPy and others that no worker opens, and a machine that cannot
 have one of those would have no CUDA either.
@@ -14,6 +14,8 @@ import shutil
 import subprocess
 import sys
 import zipfile
+
+CLEAN_PIP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "clean_pip.py")
 
 # What a worker opens, and what the addon is compiled with.
 WANTED = re.compile(r"torch/(lib|include)/|torch\.libs/|nvidia/[^/]+/lib/(?!.*\.a$)|pillow\.libs/libjpeg-")
@@ -31,7 +33,7 @@ def download(folder, requirements, options):
     for target in ([], fixed):
         shutil.rmtree(folder, ignore_errors=True)
         os.makedirs(folder + "/tmp")  # pip's temporary files are as large, and /tmp may be half of the memory
-        pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-cache-dir", "--only-binary", ":all:"]
+        pip = [sys.executable, "-E", CLEAN_PIP, "download", "--no-deps", "--no-cache-dir", "--only-binary", ":all:"]
         pip += ["--retries", "2", "--dest", folder] + target + options + requirements
         if subprocess.call(pip, env=dict(os.environ, TMPDIR=folder + "/tmp")) == 0:
             return sorted(glob.glob(folder + "/*.whl"))

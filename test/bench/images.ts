@@ -2,7 +2,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { lastLine, median, pythonWith, type Row, rate, ratioOfPairs, script, threads } from './measure.ts';
+import { pythonWith } from '../helpers/python.ts';
+import { lastLine, median, type Row, rate, ratioOfPairs, script, threads } from './measure.ts';
 import { makePhotographs } from './whole-run.ts';
 
 interface LoadTime {
@@ -15,7 +16,7 @@ const kinds = { train: 'random resized crops', val: 'validation crops' } as cons
 const images = 800;
 
 export async function benchImages(pairs: number): Promise<Row[]> {
-  const python = await pythonWith('PIL, numpy');
+  const python = pythonWith('PIL, numpy');
   if (python === null) console.log('No Python with Pillow ($CORNET_PYTHON, python3): the peer is left out.');
   const folder = await mkdtemp(join(tmpdir(), 'cornet-bench-'));
   const rows: Row[] = [];

@@ -28,7 +28,8 @@ export async function lastLine<T>(program: string, args: readonly string[], env 
   return JSON.parse(lines.at(-1)!) as T;
 }
 
-async function printedLines(
+/** Runs a program to its end and returns the lines that it printed. */
+export async function printedLines(
   program: string,
   args: readonly string[],
   env: NodeJS.ProcessEnv,
@@ -46,22 +47,15 @@ async function printedLines(
   return text.trimEnd().split('\n');
 }
 
-/** A compiled script of this folder, in the environment that a worker has. */
-export function script<T>(name: string, args: readonly (string | number)[]): Promise<T> {
-  const env = workerEnvironment(process.env, { threads, workers: 1, cores: threads, decodeThreads: 1 });
-  return lastLine(process.execPath, [join('dist', 'test', 'bench', name), ...args.map(String)], env);
+/** The environment that a worker has: with its settings of malloc, which a tuned peer gets, too. */
+export function workersEnvironment(): NodeJS.ProcessEnv {
+  return workerEnvironment(process.env, { threads, workers: 1, cores: threads, decodeThreads: 1 });
 }
 
-/** A Python that has these modules: $CORNET_PYTHON, or python3; null when there is none. */
-export async function pythonWith(modules: string): Promise<string | null> {
-  for (const python of [process.env.CORNET_PYTHON, 'python3']) {
-    if (python === undefined) continue;
-    const found = await lastLine<boolean>(python, ['-c', `import ${modules}; print("true")`]).catch(
-      () => false,
-    );
-    if (found) return python;
-  }
-  return null;
+/** A compiled script of this folder, in the environment that a worker has. */
+export function script<T>(name: string, args: readonly (string | number)[]): Promise<T> {
+  const argv = [join('dist', 'test', 'bench', name), ...args.map(String)];
+  return lastLine(process.execPath, argv, workersEnvironment());
 }
 
 export function median(values: readonly number[]): number {

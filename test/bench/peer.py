@@ -1,8 +1,11 @@
-"""The peer: the four CORnets in plain eager PyTorch, NCHW, and a timer of bare training steps.
+"""The peer: the four CORnets in eager PyTorch, and a timer of bare training steps.
 
-    peer.py MODEL BATCH STEPS PRECISION THREADS
+    peer.py MODEL BATCH STEPS PRECISION THREADS [plain|tuned]
 
-A bare step is forward, backward and SGD on synthetic images that are in memory already. Prints one line of JSON.
+plain   as run.py does it: NCHW
+tuned   channels-last weights and images, besides what the caller's environment sets of malloc
+
+bf16 is autocast's; SGD is PyTorch's default implementation. A bare step is forward, backward and SGD on synthetic images that are in memory already. Prints one line of JSON.
 """
 
 import json
@@ -131,12 +134,13 @@ IMAGE_SIZE = 224
 WARM_UP = 2
 
 
-def main(name, batch, steps, precision, threads):
+def main(name, batch, steps, precision, threads, variant="plain"):
     torch.manual_seed(0)
     torch.set_num_threads(threads)
-    model = MODELS[name]()
+    memory_format = {"plain": torch.contiguous_format, "tuned": torch.channels_last}[variant]
+    model = MODELS[name]().to(memory_format=memory_format)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
-    images = torch.randn(batch, 3, IMAGE_SIZE, IMAGE_SIZE)
+    images = torch.randn(batch, 3, IMAGE_SIZE, IMAGE_SIZE).contiguous(memory_format=memory_format)
     labels = torch.randint(1000, (batch,))
     seconds = []
     for _ in range(WARM_UP + steps):
@@ -155,6 +159,7 @@ def main(name, batch, steps, precision, threads):
             {
                 "who": "peer",
                 "model": name,
+                "variant": variant,
                 "batch": batch,
                 "precision": precision,
                 "threads": threads,
@@ -169,4 +174,4 @@ def main(name, batch, steps, precision, threads):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], int(sys.argv[5]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], int(sys.argv[5]), *sys.argv[6:])

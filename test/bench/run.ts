@@ -10,8 +10,10 @@ import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { defaults } from '../../shared/defaults.ts';
 import { type ModelName, modelNames } from '../../shared/models/model.ts';
+import type { Precision } from '../../shared/run-config.ts';
 import { benchBackends } from './backends.ts';
 import { benchExchange } from './exchange.ts';
+import { benchFeatures } from './features.ts';
 import { benchImages } from './images.ts';
 import { type Row, threads } from './measure.ts';
 import { benchMetrics } from './metrics.ts';
@@ -25,17 +27,20 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     models: { type: 'string', default: modelNames.join() },
+    precisions: { type: 'string', default: 'fp32,bf16' }, // bf16 is emulated, and slow, where the CPU has none
     batch: { type: 'string', default: '16' },
     pairs: { type: 'string', default: '3' },
   },
 });
 const models = values.models.split(',') as ModelName[];
+const precisions = values.precisions.split(',') as Precision[];
 const batch = Number(values.batch);
 const pairs = Number(values.pairs);
 
 const parts: Record<string, () => Promise<Row[]>> = {
-  steps: () => benchSteps(models, batch, pairs),
+  steps: () => benchSteps(models, precisions, batch, pairs),
   backends: () => benchBackends(models, batch, pairs),
+  features: () => benchFeatures(models, precisions, pairs),
   images: () => benchImages(pairs),
   run: () => benchWholeRun([batch, defaults.batchSize], pairs),
   exchange: () => benchExchange(),

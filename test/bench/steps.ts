@@ -1,7 +1,17 @@
-/** The bare training step, beside the same model in plain eager PyTorch (NCHW, fp32). */
+/** The bare training step, beside the same model in PyTorch: plain (NCHW, fp32) and tuned. */
 import type { ModelName } from '../../shared/models/model.ts';
-import type { BackendName } from '../../shared/run-config.ts';
-import { lastLine, median, pythonWith, type Row, rate, ratioOfPairs, script, threads } from './measure.ts';
+import type { BackendName, Precision } from '../../shared/run-config.ts';
+import { pythonWith } from '../helpers/python.ts';
+import {
+  lastLine,
+  median,
+  type Row,
+  rate,
+  ratioOfPairs,
+  script,
+  threads,
+  workersEnvironment,
+} from './measure.ts';
 
 export interface StepTime {
   imagesPerSecond: number;
@@ -12,7 +22,7 @@ export function bareStep(
   model: ModelName,
   batch: number,
   steps: number,
-  precision: string,
+  precision: Precision,
   backend: BackendName = 'torch',
 ): Promise<StepTime> {
   return script('bare-step.js', [model, batch, steps, precision, threads, backend]);
@@ -30,38 +40,60 @@ export function shown(times: readonly StepTime[]): string {
   return `${rate(median(speeds(times)))}, ${Math.round(megabytes)} MB`;
 }
 
-export async function benchSteps(models: readonly ModelName[], batch: number, pairs: number): Promise<Row[]> {
-  const python = await pythonWith('torch');
+/** The peers: as run.py trains, and what PyTorch can be tuned to. */
+type Peer = 'plain' | 'tuned';
+
+function peerStep(
+  python: string,
+  variant: Peer,
+  model: ModelName,
+  batch: number,
+  precision: Precision,
+): Promise<StepTime> {
+  const numbers = [batch, measuredSteps[model], precision, threads].map(String);
+  const argv = ['test/bench/peer.py', model, ...numbers, variant];
+  return lastLine(python, argv, variant === 'tuned' ? workersEnvironment() : process.env);
+}
+
+export async function benchSteps(
+  models: readonly ModelName[],
+  precisions: readonly Precision[],
+  batch: number,
+  pairs: number,
+): Promise<Row[]> {
+  const python = pythonWith('torch');
   if (python === null) {
-    console.log('No Python with torch ($CORNET_PYTHON, python3): the peer is left out.');
+    console.log('No Python with torch ($CORNET_PYTHON, python3): the peers are left out.');
   }
   const rows: Row[] = [];
   for (const model of models) {
-    const steps = measuredSteps[model];
-    const peer: StepTime[] = [];
-    const ours = { fp32: [] as StepTime[], bf16: [] as StepTime[] };
+    const plain: StepTime[] = [];
+    const times = new Map(precisions.map((precision) => [precision, { ours: [], tuned: [] } as Times]));
     for (let pair = 0; pair < pairs; pair++) {
-      if (python !== null) {
-        peer.push(
-          await lastLine(python, [
-            'test/bench/peer.py',
-            model,
-            ...[batch, steps, 'fp32', threads].map(String),
-          ]),
-        );
-      }
-      for (const precision of ['fp32', 'bf16'] as const) {
-        ours[precision].push(await bareStep(model, batch, steps, precision));
+      if (python !== null) plain.push(await peerStep(python, 'plain', model, batch, 'fp32'));
+      for (const [precision, { ours, tuned }] of times) {
+        if (python !== null) tuned.push(await peerStep(python, 'tuned', model, batch, precision));
+        ours.push(await bareStep(model, batch, measuredSteps[model], precision));
       }
     }
-    for (const precision of ['fp32', 'bf16'] as const) {
-      rows.push({
-        what: `CORnet-${model}, bare step, batch ${batch}, ${precision} / PyTorch eager fp32`,
-        ours: shown(ours[precision]),
-        peer: shown(peer),
-        ratio: peer.length === 0 ? null : ratioOfPairs(speeds(ours[precision]), speeds(peer)),
-      });
+    for (const [precision, { ours, tuned }] of times) {
+      for (const [name, peer] of [
+        ['eager fp32', plain],
+        [`tuned ${precision}`, tuned],
+      ] as const) {
+        rows.push({
+          what: `CORnet-${model}, bare step, batch ${batch}, ${precision} / PyTorch ${name}`,
+          ours: shown(ours),
+          peer: shown(peer),
+          ratio: peer.length === 0 ? null : ratioOfPairs(speeds(ours), speeds(peer)),
+        });
+      }
     }
   }
   return rows;
+}
+
+interface Times {
+  ours: StepTime[];
+  tuned: StepTime[];
 }

@@ -15,6 +15,7 @@ import { Redis } from 'ioredis';
 import type { ErrorCode } from '../../shared/errors.ts';
 import { names } from '../../shared/protocol.ts';
 import { imaginaryCard, listing } from '../helpers/cards.ts';
+import { possible } from '../helpers/possible.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import { type Command, Stage, tinyImages, tinyRun } from '../helpers/run.ts';
 import { canMount, smallDisk } from '../helpers/temporary.ts';
@@ -324,7 +325,7 @@ test.serial('a local worker that cannot start is quoted', async (t) => {
   });
 });
 
-(canMount ? test.serial : test.serial.skip)(
+(possible(canMount, 'no file system can be mounted (that takes root)') ? test.serial : test.serial.skip)(
   'a disk that fills up does not spoil what was written',
   async (t) => {
     const stage = new Stage(t);

@@ -6,11 +6,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
 import { makeHosts, type TestHost, whyNoHosts } from '../helpers/networks.ts';
+import { possible } from '../helpers/possible.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import { type Command, checkpoint, Stage, tinyImages, tinyRun, trainedSteps } from '../helpers/run.ts';
 
-const onHosts = whyNoHosts === null ? test.serial : test.serial.skip;
-if (whyNoHosts !== null) console.warn(`The tests with several hosts are skipped: ${whyNoHosts}.`);
+const onHosts = possible(whyNoHosts === null, `no several hosts: ${whyNoHosts}`)
+  ? test.serial
+  : test.serial.skip;
 
 const secret = 'correct-horse-battery';
 /** Milliseconds: well within the member timeout, with time for TCP to send again what was lost. */

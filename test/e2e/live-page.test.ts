@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import anyTest from 'ava';
 import type { Page } from 'playwright-core';
 import { chromiumPath, openBrowser } from '../helpers/browser.ts';
+import { possible } from '../helpers/possible.ts';
 import { type Command, Stage, tinyImages, tinyRun } from '../helpers/run.ts';
 
-const test = chromiumPath === null ? anyTest.serial.skip : anyTest.serial;
+const test = possible(chromiumPath !== null, 'Chromium is missing') ? anyTest.serial : anyTest.serial.skip;
 const token = 'a-token-of-the-test';
 
 async function start(stage: Stage, output: string, env: NodeJS.ProcessEnv = {}): Promise<Command> {

@@ -5,11 +5,12 @@ import { HttpServer } from '../../shared/http-server.ts';
 import { Metrics } from '../../shared/metrics.ts';
 import { WorkerMetrics } from '../../worker/metrics.ts';
 import { expressions } from '../helpers/dashboards.ts';
+import { possible } from '../helpers/possible.ts';
 import { Prometheus, prometheus } from '../helpers/prometheus.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import { type Command, Stage, tinyImages, tinyRun, until } from '../helpers/run.ts';
 
-const test = prometheus === null ? ava.serial.skip : ava.serial;
+const test = possible(prometheus !== null, 'Prometheus is missing') ? ava.serial : ava.serial.skip;
 
 /** Where a coordinator says that its metrics are, and the id of its run. */
 async function announced(command: Command): Promise<{ address: string; run: string }> {

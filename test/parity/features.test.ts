@@ -5,15 +5,14 @@ import test from 'ava';
 import { buildModel } from '../../shared/models/family.ts';
 import type { ModelName } from '../../shared/models/model.ts';
 import { writeFormulaWeights } from '../helpers/formula-weights.ts';
-import { python } from '../helpers/python.ts';
+import { possible } from '../helpers/possible.ts';
+import { pythonWith, torchModules } from '../helpers/python.ts';
 import { Stage } from '../helpers/run.ts';
 
 const script = 'test/parity/original_features.py';
 const pixels = 'test/fixtures/images';
-const parity = python === null ? test.skip : test.serial;
-if (python === null) {
-  console.warn('Skipped: no Python with torch and safetensors (CORNET_PYTHON names one).');
-}
+const python = pythonWith(torchModules.modules);
+const parity = possible(python !== null, torchModules.missing) ? test.serial : test.skip;
 const ask = (...argv: string[]): unknown =>
   JSON.parse(execFileSync(python!, [script, ...argv], { stdio: ['ignore', 'pipe', 'inherit'] }).toString());
 

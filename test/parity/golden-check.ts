@@ -55,7 +55,7 @@ const lane = 0;
  * a gradient. PyTorch with channels-last memory is as far from the original as this (Z 1e-4 and 1e-2, R 1.4e-3 and
  * 1.6e-2, S 2.2e-3 and 2.7e-2; the fourth loss of S 1.9e-3, single weights after it 9e-3), and so is float64.
  */
-const trainingTolerance = {
+export const trainingTolerance = {
   Z: { norm: 1e-4, element: 2e-2, laterLoss: 1e-4, laterElement: 1e-3 },
   R: { norm: 2e-3, element: 2e-2, laterLoss: 1e-4, laterElement: 1e-3 },
   RT: { norm: 2e-3, element: 2e-2, laterLoss: 1e-4, laterElement: 1e-3 },

@@ -9,15 +9,14 @@ import { CornetError } from '../../shared/errors.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import type { Model, ModelName } from '../../shared/models/model.ts';
 import { stateLayout } from '../../shared/state-layout.ts';
-import { python } from '../helpers/python.ts';
+import { possible } from '../helpers/possible.ts';
+import { pythonWith, torchModules } from '../helpers/python.ts';
 import { patternedState, resultOf } from '../helpers/state.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
 const script = 'test/parity/original_files.py';
-const parity = python === null ? test.skip : test.serial;
-if (python === null) {
-  console.warn('Skipped: no Python with torch and safetensors (CORNET_PYTHON names one).');
-}
+const python = pythonWith(torchModules.modules);
+const parity = possible(python !== null, torchModules.missing) ? test.serial : test.skip;
 const run = (...argv: string[]) =>
   execFileSync(python!, [script, ...argv], { stdio: ['ignore', 'ignore', 'inherit'] });
 

@@ -1,6 +1,7 @@
 """Every output of the four CORnets, call by call, in plain PyTorch: what features are compared with.
 
     original_features.py golden MODEL GOLDEN WEIGHTS    are these models the original's? compares with its golden numbers
+    original_features.py train MODEL GOLDEN WEIGHTS     likewise of four steps of training: losses, gradients, weights
     original_features.py compare MODEL TIMES WEIGHTS FEATURES PIXELS
         compares FEATURES/CORnet-MODEL_*_feats.npy, row by row, with what PyTorch makes of the images in PIXELS/<name>.resize224.npy
 
@@ -23,8 +24,8 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class Run:
     """One forward pass over a state dict; `calls[name]` are the values of a module, one for each time it is called."""
 
-    def __init__(self, state):
-        self.state, self.calls = state, {}
+    def __init__(self, state, training=False):
+        self.state, self.calls, self.training = state, {}, training
 
     def tap(self, name, value):
         self.calls.setdefault(name, []).append(value.clone())
@@ -41,7 +42,7 @@ class Run:
     def batch_norm(self, name, x):
         s = self.state
         mean, var = s[f"{name}.running_mean"], s[f"{name}.running_var"]
-        return self.tap(name, F.batch_norm(x, mean, var, s[f"{name}.weight"], s[f"{name}.bias"]))
+        return self.tap(name, F.batch_norm(x, mean, var, s[f"{name}.weight"], s[f"{name}.bias"], self.training))
 
     def relu(self, name, x):
         return self.tap(name, F.relu(x))
@@ -129,11 +130,51 @@ def formula(name, count):
     return (x ^ (x >> np.uint32(16))).astype(np.float64) / 2**31 - 1
 
 
+def formula_images(expected):
+    n, size = expected["batch"], expected["image_size"]
+    images = formula("images", n * 3 * size * size).astype(np.float32) * 2
+    return torch.from_numpy(images).reshape(n, 3, size, size)
+
+
+def train(model, path, state):
+    """The worst difference of each kind: relative, single elements against the typical size of their tensor."""
+    expected = json.load(open(path))
+    images, labels = formula_images(expected), torch.tensor([37 * i + 11 for i in range(expected["batch"])])
+    parameters = {name: state[name].requires_grad_() for name in expected["train_gradient_l2"]}
+    optimizer = torch.optim.SGD(parameters.values(), **expected["optimizer"])
+    worst = dict.fromkeys(["first loss", "later loss", "norm", "element", "later norm", "later element"], 0.0)
+
+    def compare(kind, values, l2, first4):
+        values = values.detach().flatten().double().numpy()
+        typical = l2 / len(values) ** 0.5 + 1e-6  # what is left of a gradient of zero
+        size = np.linalg.norm(values)
+        worst[f"{kind}norm"] = max(worst[f"{kind}norm"], abs(size - l2) / max(l2, 1e-6))
+        elements = np.abs(values[:4] - first4) / np.maximum(np.abs(first4), typical)
+        worst[f"{kind}element"] = max(worst[f"{kind}element"], float(elements.max()))
+
+    for step, theirs in enumerate(expected["train_losses"]):
+        run = Run(state, training=True)
+        MODELS[model](run, images, expected["times"] or 1)
+        loss = F.cross_entropy(run.calls["decoder.output"][0], labels)
+        kind = "later loss" if step else "first loss"
+        worst[kind] = max(worst[kind], abs(loss.item() - theirs) / theirs)
+        optimizer.zero_grad()
+        loss.backward()
+        if step == 0:
+            for name, l2 in expected["train_gradient_l2"].items():
+                gradient = parameters[name].grad
+                assert (gradient is None) == (l2 is None), name
+                if l2 is not None:
+                    compare("", gradient, l2, expected["train_gradient_first4"][name])
+        optimizer.step()
+    for name, theirs in expected["after_training"].items():
+        compare("later ", state[name], theirs["l2"], theirs["first4"])
+    return worst
+
+
 def golden(model, path, weights):
     expected = json.load(open(path))
-    n, size = expected["batch"], expected["image_size"]
-    images = torch.from_numpy(formula("images", n * 3 * size * size).astype(np.float32) * 2)
-    calls = calls_of(model, weights, images.reshape(n, 3, size, size), expected["times"] or 1)
+    calls = calls_of(model, weights, formula_images(expected), expected["times"] or 1)
     calls["logits"] = calls["decoder.output"]
     summaries = {**expected["eval"]["taps"], "logits": [expected["eval"]["logits"]]}
     worst = {}
@@ -183,6 +224,9 @@ if __name__ == "__main__":
     if command == "golden":
         path, weights = rest
         print(json.dumps(golden(model, path, load_file(weights))))
+    elif command == "train":
+        path, weights = rest
+        print(json.dumps(train(model, path, load_file(weights))))
     else:
         times, weights, features, pixels = rest
         print(json.dumps(compare(model, int(times), load_file(weights), features, pixels)))

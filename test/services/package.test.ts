@@ -1,10 +1,20 @@
 /** What `npm pack` publishes: everything that is needed, nothing else. */
 import { execFileSync, spawn } from 'node:child_process';
-import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { version } from '../../shared/version.ts';
 import { Command, checkpoint, Stage, tinyImages, tinyRun } from '../helpers/run.ts';
+import { temporaryFolder } from '../helpers/temporary.ts';
 
 const files: string[] = (() => {
   const packed = execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
@@ -79,4 +89,40 @@ test("an installed package trains, with addons that lie in the user's cache", as
   const run = new Command(spawn(process.execPath, [script, ...argv], { cwd: stage.folder, env }));
   t.is(await run.ended, 0, run.stderr);
   t.true(checkpoint(output, 2).length > 0);
+});
+
+/** The clone's sources, which a test may compile without touching what the other tests run. */
+function copyOfSources(t: ExecutionContext): string {
+  const folder = temporaryFolder(t);
+  const rooms = ['coordinator', 'shared', 'worker', 'test'];
+  for (const path of [...rooms, 'package.json', 'tsconfig.json', 'README.md', 'deploy', 'dashboards']) {
+    cpSync(path, join(folder, path), { recursive: true });
+  }
+  symlinkSync(resolve('node_modules'), join(folder, 'node_modules'));
+  return folder;
+}
+
+test('whatever has compiled the clone, its commands can be run: npm run build, npm pack, set-up', (t) => {
+  const folder = copyOfSources(t);
+  const { bin, scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as {
+    bin: Record<string, string>;
+    scripts: Record<string, string>;
+  };
+  for (const command of [
+    ['run', 'build'],
+    ['pack', '--pack-destination', folder],
+  ]) {
+    rmSync(join(folder, 'dist'), { recursive: true, force: true });
+    execFileSync('npm', command, { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
+    for (const path of Object.values(bin)) {
+      t.notThrows(() => accessSync(join(folder, path), constants.X_OK), `npm ${command[0]}: ${path}`);
+    }
+  }
+  const help = execFileSync(join(folder, bin.worker!), ['--help'], { cwd: folder, encoding: 'utf8' });
+  t.regex(help, /^Usage: worker/);
+  // one place compiles
+  const others = Object.entries({ ...scripts, setup: readFileSync('deploy/setup.sh', 'utf8') }).filter(
+    ([name, text]) => name !== 'build' && /tsc --build/.test(text),
+  );
+  t.deepEqual(others, []);
 });

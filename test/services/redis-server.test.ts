@@ -8,6 +8,7 @@ import { PrivateRedis, shutDownLeftover } from '../../coordinator/redis-server.t
 import { redisServer } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { connectRedis } from '../../shared/redis.ts';
+import { possible } from '../helpers/possible.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
 const { failures } = redisServer;
@@ -105,7 +106,7 @@ function pathWithout(t: ExecutionContext): string {
 }
 
 const canGuard = spawnSync('setpriv', ['--pdeathsig', 'TERM', 'true']).status === 0;
-(canGuard ? test.serial : test.serial.skip)(
+(possible(canGuard, 'setpriv is missing') ? test.serial : test.serial.skip)(
   'where setpriv can arrange it, it dies with a coordinator that is killed',
   async (t) => {
     const socket = await orphan(t, process.env.PATH!);

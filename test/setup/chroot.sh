@@ -105,12 +105,18 @@ says 'addon for the libtorch in /home/user/'
 says '^Set up in'
 
 new_machine without-wheel
-case_of "A user with sudo, without the pip wheel: Debian's libtorch"
+case_of "A user with sudo, without the pip wheel: Debian's libtorch, once it is chosen"
 as root 'apt-get -q update && apt-get -qy install sudo && echo "user ALL=(ALL) NOPASSWD: ALL" >/etc/sudoers.d/user'
 as user "$clone"
-as user 'PIP_NO_INDEX=1 PIP_FIND_LINKS=/nowhere deploy/setup.sh'
+without='PIP_NO_INDEX=1 PIP_FIND_LINKS=/nowhere deploy/setup.sh'
+as user "! $without"
 says 'the pip wheel of torch .* cannot be had'
+says 'will do: deploy/setup.sh --libtorch debian'
+as user "$without --libtorch debian"
 says '^  libtorch 1\.13'
+says '^Set up in'
+as user "$without"
+says "^libtorch: Debian's, as '--libtorch debian' chose before"
 says '^Set up in'
 
 printf '\n%d expectations met.\n' "$passed"

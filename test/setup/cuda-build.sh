@@ -48,7 +48,7 @@ addon_for_libtorch || fail "$why"
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-node_modules/.bin/tsc --build
+npm run --silent build
 cp -r dist deploy worker coordinator shared test docs package.json ava.config.js "$scratch"
 ln -s "$PWD/node_modules" "$scratch/node_modules"
 mkdir "$scratch/.cache"

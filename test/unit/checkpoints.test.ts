@@ -8,6 +8,7 @@ import test, { type ExecutionContext } from 'ava';
 import { Checkpoints, type CheckpointToWrite } from '../../coordinator/checkpoints.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { Draws } from '../../shared/random.ts';
+import { possible } from '../helpers/possible.ts';
 import { canMount, smallDisk, temporaryFolder } from '../helpers/temporary.ts';
 import { tinyLayout, tinyState } from '../helpers/tiny-state.ts';
 
@@ -164,7 +165,7 @@ test('a latest.json that makes no sense is refused by name', async (t) => {
   t.true(error?.message.includes(join(folder, 'latest.json')));
 });
 
-(canMount ? test : test.skip)(
+(possible(canMount, 'no file system can be mounted (that takes root)') ? test : test.skip)(
   'a full disk (needs the right to mount) leaves the old checkpoints, no partial file, and says so',
   async (t) => {
     const elements = 64 * 1024;

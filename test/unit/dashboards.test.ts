@@ -6,9 +6,10 @@ import { Metrics } from '../../shared/metrics.ts';
 import { defineWorkerMetrics } from '../../worker/metrics.ts';
 import { dashboards, expressions } from '../helpers/dashboards.ts';
 import { coordinatorMetrics, metricsPage, metricsPagePath, workerMetrics } from '../helpers/metrics-page.ts';
+import { possible } from '../helpers/possible.ts';
 import { promtool } from '../helpers/prometheus.ts';
 
-const testWithPromtool = promtool === null ? test.skip : test;
+const testWithPromtool = possible(promtool !== null, 'promtool is missing') ? test : test.skip;
 const all = [coordinatorMetrics, workerMetrics].flatMap(({ own, process }) => [...own, ...process]);
 const rules = readFileSync('dashboards/alerts.yml', 'utf8');
 

@@ -6,6 +6,7 @@ import { decodePicture } from '../../worker/data/picture.ts';
 import { type Picture, Resampler } from '../../worker/data/resample.ts';
 import type { Geometry } from '../../worker/data/transform.ts';
 import { addonDecoders, decodeAlone, decoders, largestDifference } from '../helpers/decoders.ts';
+import { possible } from '../helpers/possible.ts';
 
 const folder = 'test/fixtures/images/formats';
 interface Facts {
@@ -36,7 +37,7 @@ function crop({ width, pixels }: Picture, { left, top }: { left: number; top: nu
   return image;
 }
 
-const withAddon = addonDecoders.size > 0 ? test : test.skip;
+const withAddon = possible(addonDecoders.size > 0, 'the image addon is not built') ? test : test.skip;
 
 withAddon('a box is decoded to the pixels that it has in the whole picture, wherever it lies', async (t) => {
   const draws = new Draws(1, 0, 0, 0);

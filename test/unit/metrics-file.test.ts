@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { MetricsFile } from '../../coordinator/metrics-file.ts';
 import { CornetError } from '../../shared/errors.ts';
+import { possible } from '../helpers/possible.ts';
 import { canMount, smallDisk, temporaryFolder } from '../helpers/temporary.ts';
 
 const line = (step: number) => `{"step":${step},"train/loss":1}\n`;
@@ -41,7 +42,7 @@ for (const broken of ['nonsense', '{"loss":1}', 'null']) {
   });
 }
 
-(canMount ? test : test.skip)(
+(possible(canMount, 'no file system can be mounted (that takes root)') ? test : test.skip)(
   'on a full disk (needs the right to mount) the file ends with a whole line',
   async (t) => {
     const disk = smallDisk(t, 64 * 1024);

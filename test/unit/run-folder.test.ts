@@ -6,6 +6,7 @@ import test, { type ExecutionContext } from 'ava';
 import { RunFolder } from '../../coordinator/run-folder.ts';
 import { RunLock } from '../../coordinator/run-lock.ts';
 import { CornetError } from '../../shared/errors.ts';
+import { possible } from '../helpers/possible.ts';
 import { canMount, smallDisk, temporaryFolder } from '../helpers/temporary.ts';
 
 const host = 'here';
@@ -101,7 +102,7 @@ test('an output path through a file is refused in words', async (t) => {
   }
 });
 
-(process.getuid?.() === 0 ? test.serial : test.skip)(
+(possible(process.getuid?.() === 0, 'this user is not root') ? test.serial : test.skip)(
   'an output path without write permission (shown when root can become somebody else) is refused in words',
   async (t) => {
     const folder = temporaryFolder(t);
@@ -117,7 +118,7 @@ test('an output path through a file is refused in words', async (t) => {
   },
 );
 
-(canMount ? test : test.skip)(
+(possible(canMount, 'no file system can be mounted (that takes root)') ? test : test.skip)(
   'a full disk (needs the right to mount) is named before a run begins',
   async (t) => {
     const disk = smallDisk(t, 64 * 1024);
