@@ -1,8 +1,6 @@
 # shellcheck shell=bash disable=SC2154 # what setup.sh sets
 # The Python of the tests, as a part of deploy/setup.sh --tests.
 
-readonly pillow_version=12.3.0 # whose pixels the fixtures are
-
 # A Python with PyTorch and Pillow, which the tests compare with. Its packages are pip's, of the Python that has one: a
 # Debian without python3-venv has no pip for a new environment.
 python_for_tests() {

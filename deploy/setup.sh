@@ -140,7 +140,7 @@ find_libjpeg() {
   libjpeg=$(compgen -G "$folder/pillow.libs/libjpeg-*" | head -n 1) && return
   get_pip || return 1
   rm -rf "$folder"
-  quietly "$python" deploy/wheels.py "$folder" "pillow==$pillow_version" || return 1
+  quietly "$python" -E deploy/wheels.py "$folder" "pillow==$pillow_version" || return 1
   libjpeg=$(compgen -G "$folder/pillow.libs/libjpeg-*" | head -n 1)
 }
 

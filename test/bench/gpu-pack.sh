@@ -39,9 +39,6 @@ here=$(dirname "$(readlink -f "$0")")/../redis
 LD_LIBRARY_PATH=$here exec "$here/redis-server" "$@"
 WRAPPER
 chmod +x "$stage/bundle/bin/redis-server"
-for addon in "$stage"/.cache/images-addon/*/images.node; do
-  ldd "$addon" | sed -nE 's|.*libjpeg.* => (/[^ ]+) .*|\1|p' | xargs -r cp -L -t "$stage/bundle/lib"
-done
 strip "$stage/bundle/bin/node"
 
 XZ_OPT=${XZ_OPT:--9e -T0} tar -C "$stage" -cJf "$file" .

@@ -47,7 +47,7 @@ const notRead: readonly RegExp[] = [
   /^tiff-.*-5-(16-4-|8-5-0)-[12]\.tif$/, // CMYK of 16 bits, or with something beside it
   /^tiff-.*-6-8-[13]--[12]\.tif$/, // YCbCr, unless it is in JPEG
   /^tiff-.*-8-8-3--[12]\.tif$/, // LAB
-  /^tiff-.*-(1-8-2|2-(8|16)-[3-6])-[0-9]*-2\.tif$/, // separate planes, of more than 8 bits or with extra samples
+  /^tiff-.*-(1-(8|16)-2|2-(8|16)-[3-6])-[0-9]*-2\.tif$/, // separate planes, of more than 8 bits or with extra samples
   /^tiff-.*-tiles-2\.tif$/, // separate planes in tiles
   /^tiff-.*-reversed-/, // the order of bits, in some compressions
 ];
