@@ -12,7 +12,7 @@ import { isMainThread } from 'node:worker_threads';
 import type { Redis } from 'ioredis';
 import { redisServer, timeouts } from '../shared/defaults.ts';
 import { CornetError } from '../shared/errors.ts';
-import { connectRedis } from '../shared/redis.ts';
+import { connectRedis, socketUrl } from '../shared/redis.ts';
 import { fileError, systemCode } from './durable-file.ts';
 
 const folderPrefix = 'cornet-redis-';
@@ -47,7 +47,7 @@ export class PrivateRedis {
   }
 
   get url(): string {
-    return `unix://${this.socket}`;
+    return socketUrl(this.socket);
   }
 
   /**
@@ -170,7 +170,7 @@ export async function shutDownLeftover(socket: string): Promise<void> {
 }
 
 function connect(socket: string): Promise<Redis> {
-  return connectRedis(`unix://${socket}`, { name: 'cornet-control', bytesNeeded: 0 });
+  return connectRedis(socketUrl(socket), { name: 'cornet-control', bytesNeeded: 0 });
 }
 
 /** A new folder that only this user can enter (mkdtemp: mode 0700). */

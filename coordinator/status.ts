@@ -6,7 +6,7 @@ import type { Redis } from 'ioredis';
 import { timeouts } from '../shared/defaults.ts';
 import { CornetError } from '../shared/errors.ts';
 import { names, parseJson } from '../shared/protocol.ts';
-import { connectRedis, redactUrl } from '../shared/redis.ts';
+import { connectRedis, redactUrl, socketUrl } from '../shared/redis.ts';
 import { anyConfig, isReadout, totalSteps } from '../shared/run-config.ts';
 import { systemCode } from './durable-file.ts';
 import { RunFolder } from './run-folder.ts';
@@ -53,7 +53,7 @@ async function placeOf({ outputPath, redis, run }: StatusOptions): Promise<Place
     throw new CornetError('OPTION_INVALID', 'Which run is meant? Give --output-path, or --redis.');
   }
   const peek = await RunFolder.peek(outputPath);
-  const socket = peek.redisSocket === null ? null : `unix://${peek.redisSocket}`;
+  const socket = peek.redisSocket === null ? null : socketUrl(peek.redisSocket);
   return { redis: redis ?? socket, run: anyConfig.parse(peek.config).run };
 }
 
