@@ -8,7 +8,7 @@ import { type Logger, pino } from 'pino';
 import { RedisBlobs } from '../shared/blobs.ts';
 import { Carriers, placeOfThisProcess } from '../shared/carriers.ts';
 import { userIndexCache } from '../shared/data/index-cache.ts';
-import { http as httpDefaults, timeouts } from '../shared/defaults.ts';
+import { http as httpDefaults, redisConnections, timeouts } from '../shared/defaults.ts';
 import { CornetError, describeError, exitCodes } from '../shared/errors.ts';
 import { Faults } from '../shared/faults.ts';
 import { HttpServer } from '../shared/http-server.ts';
@@ -72,16 +72,14 @@ export async function startWorker(options: WorkerOptions): Promise<number> {
     (level, sentence) => log[level](sentence),
     () => performance.now(),
   );
-  const connect = async (purpose: string): Promise<Redis> => {
-    const redis = await connectRedis(options.redis, { name: `cornet-worker-${purpose}`, bytesNeeded: 0 });
+  const connect = async (purpose: string, connectionsNeeded = 0): Promise<Redis> => {
+    const name = `cornet-worker-${purpose}`;
+    const redis = await connectRedis(options.redis, { name, bytesNeeded: 0, connectionsNeeded });
     outages.watch(redis);
     return redis;
   };
-  const [redis, blobRedis, readerRedis] = await Promise.all([
-    connect('main'),
-    connect('blobs'),
-    connect('reader'),
-  ]);
+  const redis = await connect('main', redisConnections.worker - 1 + redisConnections.queue);
+  const [blobRedis, readerRedis] = await Promise.all([connect('blobs'), connect('reader')]);
   const from = await lastEntry(redis, names.down(config.run));
   const { era, token } = await waitForEra(redis, config.run);
   const blobs = new Carriers(
