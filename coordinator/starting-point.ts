@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { CornetError } from '../shared/errors.ts';
 import { initialSnapshot } from '../shared/models/initial-weights.ts';
 import type { Model } from '../shared/models/model.ts';
+import { quoteName } from '../shared/printable.ts';
 import { parseJson } from '../shared/protocol.ts';
 import { type RunConfig, resultOptions, stepsPerEpoch } from '../shared/run-config.ts';
 import { stateLayout } from '../shared/state-layout.ts';
@@ -122,9 +123,13 @@ export async function startingState(
     throw unreadable(error, path);
   });
   if (!startingWeights.endsWith(sha256)) {
-    throw new CornetError('CHECKPOINT_DAMAGED', `${path} is not the file any more that the run began with.`, {
-      hint: `Put the file with the SHA-256 ${startingWeights.split(' ').at(-1)} there again.`,
-    });
+    throw new CornetError(
+      'CHECKPOINT_DAMAGED',
+      `${quoteName(path)} is not the file any more that the run began with.`,
+      {
+        hint: `Put the file with the SHA-256 ${startingWeights.split(' ').at(-1)} there again.`,
+      },
+    );
   }
   if (startingWeights.startsWith(weights)) return { step: 0, body: await readWeights(path, model) };
   if (!(await isTorchFile(path))) return readCheckpoint(path, () => stateLayout(model).slots, null);

@@ -40,6 +40,12 @@ export const errorTable = {
     meaning: 'The disk, the quota or the largest size of a file is used up where the run writes.',
     remedy: 'Make room and start again with --resume: the last checkpoint is untouched.',
   },
+  OPEN_FILES_LIMIT: {
+    exit: exitCodes.error,
+    meaning: 'The system lets a process, or all of them together, have too few files open.',
+    remedy:
+      'Raise the limit: ulimit -n 1024 (batch systems, systemd and containers have a setting of their own), and give the same command again.',
+  },
   FOLDER_NOT_WRITABLE: {
     exit: exitCodes.error,
     meaning: 'A file or folder cannot be written or read where the run needs it.',

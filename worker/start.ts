@@ -15,6 +15,7 @@ import { HttpServer } from '../shared/http-server.ts';
 import { Metrics } from '../shared/metrics.ts';
 import { buildModel } from '../shared/models/family.ts';
 import { OutageLog } from '../shared/outages.ts';
+import { oneLine, quoteName } from '../shared/printable.ts';
 import { type Era, era as eraSchema, names, parseJson } from '../shared/protocol.ts';
 import { connectRedis, redisOptions } from '../shared/redis.ts';
 import { type AnyConfig, isReadout } from '../shared/run-config.ts';
@@ -59,7 +60,7 @@ export async function startWorker(options: WorkerOptions): Promise<number> {
   if (fingerprint !== config.result.fingerprint) {
     throw new CornetError(
       'DATA_DIFFERS',
-      `The data set at ${images.index.root} has the fingerprint ${fingerprint}, the run's is ${config.result.fingerprint}.`,
+      `The data set at ${quoteName(images.index.root)} has the fingerprint ${fingerprint}, the run's is ${config.result.fingerprint}.`,
     );
   }
   const engine = openEngine(config, options.device, options.threads ?? config.threads);
@@ -186,7 +187,7 @@ function openLog(device: string): Logger {
   if (!process.stdout.isTTY) return pino({ base: { pid: process.pid, device } });
   const write = (line: string) => {
     const { msg, reason } = JSON.parse(line) as { msg: string; reason?: string };
-    process.stdout.write(`${msg}${reason === undefined ? '' : ` (${reason})`}\n`);
+    process.stdout.write(`${oneLine(msg)}${reason === undefined ? '' : ` (${oneLine(reason)})`}\n`);
   };
   return pino({ base: null }, { write });
 }
