@@ -6,6 +6,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { canonicalJson } from '../shared/canonical-json.ts';
 import { CornetError } from '../shared/errors.ts';
+import { quoteName } from '../shared/printable.ts';
 import {
   encodeHeader,
   readSafetensors,
@@ -117,7 +118,7 @@ export class Checkpoints {
         if (name.endsWith(partialSuffix)) await rm(join(folder, name));
       }
     } catch (error) {
-      throw fileError(error, `use ${folder}`);
+      throw fileError(error, `use ${quoteName(folder)}`);
     }
     const latest = await readRecord(join(folder, 'latest.json'), latestSchema);
     const best = await readRecord(join(folder, 'best.json'), recordSchema);
@@ -298,7 +299,7 @@ export async function latestOfRun(path: string): Promise<{ path: string; record:
   const folder = join(path, 'checkpoints');
   const latest = await readRecord(join(folder, 'latest.json'), latestSchema);
   if (latest !== null) return { path: join(folder, latest.file), record: latest };
-  throw new CornetError('WEIGHTS_MISSING', `The folder ${path} holds no run with a checkpoint.`);
+  throw new CornetError('WEIGHTS_MISSING', `The folder ${quoteName(path)} holds no run with a checkpoint.`);
 }
 
 async function isFolder(path: string): Promise<boolean> {
@@ -324,13 +325,13 @@ async function readRecord<T extends CheckpointRecord>(path: string, schema: z.Zo
     text = await readFile(path, 'utf8');
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return null;
-    throw fileError(error, `read ${path}`);
+    throw fileError(error, `read ${quoteName(path)}`);
   }
   try {
     return schema.parse(JSON.parse(text));
   } catch (cause) {
-    throw new CornetError('CHECKPOINT_DAMAGED', `${path} is not the record of a checkpoint.`, {
-      hint: `Delete ${path}, then name the checkpoint to go on from: --resume --restore-path <file>`,
+    throw new CornetError('CHECKPOINT_DAMAGED', `${quoteName(path)} is not the record of a checkpoint.`, {
+      hint: `Delete ${quoteName(path)}, then name the checkpoint to go on from: --resume --restore-path <file>`,
       cause,
     });
   }
@@ -342,7 +343,7 @@ async function readFileOf(path: string): Promise<SafetensorsFile> {
   } catch (error) {
     if (systemCode(error) === 'ENOENT') throw damaged(path, 'it does not exist', error);
     if (error instanceof CornetError) throw damaged(path, error.message.replace(/\.$/, ''), error);
-    throw fileError(error, `read ${path}`);
+    throw fileError(error, `read ${quoteName(path)}`);
   }
 }
 
@@ -362,5 +363,7 @@ function sha256(...parts: readonly Uint8Array[]): string {
 }
 
 function damaged(path: string, why: string, cause?: unknown): CornetError {
-  return new CornetError('CHECKPOINT_DAMAGED', `The checkpoint ${path} cannot be used: ${why}.`, { cause });
+  return new CornetError('CHECKPOINT_DAMAGED', `The checkpoint ${quoteName(path)} cannot be used: ${why}.`, {
+    cause,
+  });
 }

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type ConnectionOptions, Queue } from 'bullmq';
 import type { Redis, RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
+import { allConnected } from '../shared/all-connected.ts';
 import { expectBytes } from '../shared/blobs.ts';
 import type { Carriers } from '../shared/carriers.ts';
 import { streamLength, timeouts } from '../shared/defaults.ts';
@@ -289,9 +290,21 @@ export class Conductor {
       });
       queue.on('error', this.#parts.outages.error);
       this.#queues.set(worker, queue);
+      this.#sayIfCutOff(queue);
     }
     await queue.add(job.type, job);
     if (job.type === 'shard') this.#parts.faults.at('jobs-given', job.step, job.lane);
+  }
+
+  /** BullMQ tries for ever to connect. The run waits with it, but not in silence. */
+  #sayIfCutOff(queue: Queue): void {
+    const { redis, queueConnection, log, display } = this.#parts;
+    allConnected(queue.waitUntilReady(), redis, queueConnection).catch((error) => {
+      if (!(error instanceof CornetError) || queue.closing !== undefined) return; // said, or over
+      const sentence = `The coordinator cannot give a worker its jobs, and tries on. ${error.message}`;
+      log.warn({ code: error.code }, sentence);
+      display.say(sentence, 'warn');
+    });
   }
 
   #countRecomputation(job: Job): void {

@@ -6,6 +6,7 @@ import { cachedIndex, userIndexCache } from '../shared/data/index-cache.ts';
 import { CornetError } from '../shared/errors.ts';
 import { buildModel } from '../shared/models/family.ts';
 import { traceModel } from '../shared/models/trace.ts';
+import { quoteName } from '../shared/printable.ts';
 import {
   checkTimeouts,
   configFormat,
@@ -61,7 +62,7 @@ export async function newConfig(options: StartOptions, localWorkers: LocalWorker
   if (startingFile === null || first < end) return config;
   throw new CornetError(
     'OPTION_INVALID',
-    `${startingFile} is at step ${first}, and this run would end at step ${end}: nothing is left to do.`,
+    `${quoteName(startingFile)} is at step ${first}, and this run would end at step ${end}: nothing is left to do.`,
     { hint: 'Give more --epochs (or --max-steps): they count from the beginning of the training.' },
   );
 }
@@ -75,7 +76,7 @@ export async function readConfig(folder: RunFolder): Promise<RunConfig> {
   if (!parsed.success) {
     throw new CornetError(
       'RUN_DAMAGED',
-      `${folder.configPath} is not a run's configuration: ${describeIssue(parsed.error)}.`,
+      `${quoteName(folder.configPath)} is not a run's configuration: ${describeIssue(parsed.error)}.`,
     );
   }
   return parsed.data;
@@ -99,7 +100,7 @@ export async function resumedConfig(
   if (fingerprint !== former.result.fingerprint) {
     throw new CornetError(
       'DATA_DIFFERS',
-      `The data set at ${free.dataPath} has the fingerprint ${fingerprint}, the run's is ${former.result.fingerprint}.`,
+      `The data set at ${quoteName(free.dataPath)} has the fingerprint ${fingerprint}, the run's is ${former.result.fingerprint}.`,
     );
   }
   return checked({ ...former, version, term: former.term + 1, options: free });

@@ -8,6 +8,7 @@ import { describeError, errorTable, exitCodes } from '../shared/errors.ts';
 import { buildModel } from '../shared/models/family.ts';
 import { modelNames } from '../shared/models/model.ts';
 import { packageRoot } from '../shared/package-root.ts';
+import { oneLine, quoteName } from '../shared/printable.ts';
 import { connectRedis, redactUrl } from '../shared/redis.ts';
 import { stateLayout } from '../shared/state-layout.ts';
 import { version } from '../shared/version.ts';
@@ -15,11 +16,11 @@ import { type WorkerDescription, workerDescription } from '../shared/worker-desc
 import { workerEnvironment } from '../shared/worker-environment.ts';
 import { ask } from './ask.ts';
 import { describeCard, listCards, type VisibleCard, visibleCards } from './cards.ts';
-import { systemCode } from './durable-file.ts';
+import { fileError, systemCode } from './durable-file.ts';
 import { PrivateRedis } from './redis-server.ts';
 
 export interface DoctorOptions {
-  outputPath: string;
+  outputPath?: string;
   redis?: string;
 }
 
@@ -38,8 +39,8 @@ export async function runDoctor({ outputPath, redis }: DoctorOptions): Promise<n
     checkCompiler,
     checkWorker,
     () => (redis === undefined ? checkPrivateRedis() : checkRedis(redis, 'Redis')),
-    () => checkFolder('output folder', resolve(outputPath), largestCheckpoint()),
-    () => checkFolder('temporary folder', tmpdir(), 0),
+    () => checkOutputFolder(outputPath),
+    () => checkTemporaryFolder(redis !== undefined),
     checkOpenFiles,
     checkMemory,
   ];
@@ -47,7 +48,9 @@ export async function runDoctor({ outputPath, redis }: DoctorOptions): Promise<n
   for (const check of checks) {
     for (const { verdict, subject, text } of await check()) {
       if (verdict === 'missing') missing++;
-      process.stdout.write(`${verdict.padEnd(7)}  ${subject.padEnd(16)}  ${text.replaceAll('\n', ' ')}\n`);
+      process.stdout.write(
+        `${verdict.padEnd(7)}  ${subject.padEnd(16)}  ${oneLine(text.replaceAll('\n', ' '))}\n`,
+      );
     }
   }
   process.stdout.write(
@@ -183,15 +186,44 @@ async function checkRedis(url: string, subject: string): Promise<Finding[]> {
   }
 }
 
+/** Without a name it is only a guess that the run folder would be here. */
+async function checkOutputFolder(path: string | undefined): Promise<Finding[]> {
+  const subject = 'output folder';
+  const { remedy } = errorTable.FOLDER_NOT_WRITABLE;
+  const folder = resolve(path ?? '.');
+  const findings = await checkFolder(subject, await nearestExisting(folder).catch(() => folder), {
+    needed: largestCheckpoint(),
+    remedy,
+  });
+  if (path !== undefined) return findings;
+  return findings.map((finding) =>
+    finding.verdict === 'missing' ? { ...finding, verdict: 'note' } : finding,
+  );
+}
+
+/** @param isSpare only a private redis-server needs it */
+async function checkTemporaryFolder(isSpare: boolean): Promise<Finding[]> {
+  const remedy = 'Set TMPDIR to a folder on a working disk that you may write to.';
+  const findings = await checkFolder('temporary folder', resolve(tmpdir()), { needed: 0, remedy });
+  return isSpare
+    ? findings.map((finding) => (finding.verdict === 'missing' ? { ...finding, verdict: 'note' } : finding))
+    : findings;
+}
+
 /** @param needed bytes; with less a run would fail */
-async function checkFolder(subject: string, path: string, needed: number): Promise<Finding[]> {
+async function checkFolder(
+  subject: string,
+  there: string,
+  { needed, remedy }: { needed: number; remedy: string },
+): Promise<Finding[]> {
   try {
-    const there = await nearestExisting(path);
-    if (!(await stat(there)).isDirectory()) return [missing(subject, `${there} is not a folder.`)];
+    if (!(await stat(there)).isDirectory()) {
+      return [missing(subject, `${quoteName(there)} is not a folder. ${remedy}`)];
+    }
     await access(there, constants.W_OK | constants.X_OK);
     const { bavail, bsize } = await statfs(there);
     const free = bavail * bsize;
-    const room = `${gigabytes(free)} free in ${there}`;
+    const room = `${gigabytes(free)} free in ${quoteName(there)}`;
     if (free < needed) {
       return [missing(subject, `${room}; a checkpoint of the largest model takes ${gigabytes(needed)}.`)];
     }
@@ -200,8 +232,8 @@ async function checkFolder(subject: string, path: string, needed: number): Promi
     if (free < all) return [note(subject, `${room}; the checkpoints of a run take up to ${gigabytes(all)}.`)];
     return [ok(subject, room)];
   } catch (error) {
-    const { remedy } = errorTable.FOLDER_NOT_WRITABLE;
-    return [missing(subject, `${path} cannot be written: ${(error as Error).message}. ${remedy}`)];
+    const why = describeError(fileError(error, `write in ${quoteName(there)}`)).message;
+    return [missing(subject, `${why} ${remedy}`)];
   }
 }
 

@@ -2,7 +2,8 @@
 import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { fileChunk } from '../shared/defaults.ts';
-import { CornetError } from '../shared/errors.ts';
+import { CornetError, type ErrorCode } from '../shared/errors.ts';
+import { quoteName } from '../shared/printable.ts';
 
 /** What a file is called while it is written; only a killed process leaves one behind. */
 export const partialSuffix = '.partial';
@@ -38,8 +39,8 @@ export async function writeDurably(
     await rename(partial, path);
     await syncFolder(dirname(path));
   } catch (error) {
-    await rm(partial, { force: true });
-    throw fileError(error, `write ${path}`);
+    await rm(partial, { force: true }).catch(() => undefined); // the same trouble again
+    throw fileError(error, `write ${quoteName(path)}`);
   }
 }
 
@@ -53,23 +54,64 @@ export async function syncFolder(path: string): Promise<void> {
   }
 }
 
-const codes: Record<string, { code: 'DISK_FULL' | 'FOLDER_NOT_WRITABLE'; why: string }> = {
+interface Trouble {
+  readonly code: ErrorCode;
+  readonly why: string;
+  /** The way out, where it does not depend on what the file is for. */
+  readonly hint?: string;
+}
+
+const troubles: Record<string, Trouble> = {
   ENOSPC: { code: 'DISK_FULL', why: 'no space is left on the device' },
   EDQUOT: { code: 'DISK_FULL', why: 'the disk quota is used up' },
+  EFBIG: {
+    code: 'DISK_FULL',
+    why: 'the file would be larger than this process, or the file system, allows',
+    hint: 'Raise the limit on the size of files (ulimit -f unlimited; a batch system has a setting of its own) and start again with --resume: the last checkpoint is untouched.',
+  },
+  EMFILE: { code: 'OPEN_FILES_LIMIT', why: 'this process has too many files open' },
+  ENFILE: {
+    code: 'OPEN_FILES_LIMIT',
+    why: 'the system has too many files open',
+    hint: 'Close other programs, or raise fs.file-max (sysctl), and give the same command again.',
+  },
   EACCES: { code: 'FOLDER_NOT_WRITABLE', why: 'permission is denied' },
   EPERM: { code: 'FOLDER_NOT_WRITABLE', why: 'the operation is not permitted' },
   EROFS: { code: 'FOLDER_NOT_WRITABLE', why: 'the file system is read-only' },
   ENOENT: { code: 'FOLDER_NOT_WRITABLE', why: 'a folder on the way there does not exist' },
   ENOTDIR: { code: 'FOLDER_NOT_WRITABLE', why: 'a part of the path is a file, not a folder' },
+  EISDIR: { code: 'FOLDER_NOT_WRITABLE', why: 'a folder of that name is in the way' },
   EEXIST: { code: 'FOLDER_NOT_WRITABLE', why: 'something else of that name is in the way' },
+  ENAMETOOLONG: { code: 'FOLDER_NOT_WRITABLE', why: 'its name is too long for this file system' },
+  ELOOP: { code: 'FOLDER_NOT_WRITABLE', why: 'links on the way there form a loop' },
   EIO: { code: 'FOLDER_NOT_WRITABLE', why: 'the disk reports an input/output error' },
+  ESTALE: { code: 'FOLDER_NOT_WRITABLE', why: 'the network file system has lost it (stale handle)' },
 };
 
-/** The user's error for a failed file operation; anything unexpected is returned as it is. */
-export function fileError(error: unknown, action: string): unknown {
-  const known = codes[systemCode(error) ?? ''];
+/** Nothing is written there: another folder for the output would be no help. */
+const readHint =
+  'Let this user read it (chmod, chown), or mend the disk that it is on, and give the same command again.';
+
+/**
+ * The user's error for a failed file operation; anything unexpected is returned as it is.
+ * @param action as in "Cannot …"
+ * @param hint the way out where the folder is not of the output: what names it
+ */
+export function fileError(error: unknown, action: string, hint?: string): unknown {
+  const known = troubles[systemCode(error) ?? ''];
   if (known === undefined) return error;
-  return new CornetError(known.code, `Cannot ${action}: ${known.why}.`, { cause: error });
+  const way = known.hint ?? hint ?? (action.startsWith('read ') ? readHint : undefined);
+  return new CornetError(known.code, `Cannot ${action}: ${known.why}.`, {
+    cause: error,
+    ...(way === undefined || (known.code === 'OPEN_FILES_LIMIT' && known.hint === undefined)
+      ? {}
+      : { hint: way }),
+  });
+}
+
+/** Whether a write failed for want of room: what is written already stays, and there may be room later. */
+export function isNoRoom(error: unknown): boolean {
+  return troubles[systemCode(error) ?? '']?.code === 'DISK_FULL';
 }
 
 /** The code of a system error (`ENOENT`), or undefined. */

@@ -35,7 +35,15 @@ export async function exportCheckpoint(source: string, target: string): Promise<
     (identity) => stateLayout(modelOf(resultOf(identity, path))).slots,
     await recordBeside(path),
   );
-  await writeDurably(target, zipPieces(originalEntries(checkpoint)));
+  try {
+    await writeDurably(target, zipPieces(originalEntries(checkpoint)));
+  } catch (error) {
+    if (!(error instanceof CornetError) || error.code !== 'FOLDER_NOT_WRITABLE') throw error;
+    throw new CornetError(error.code, error.message, {
+      hint: 'Give as the last argument a file in a folder that you may write to.',
+      cause: error,
+    });
+  }
   return path;
 }
 

@@ -20,6 +20,8 @@ export interface FleetOptions {
   line: (text: string) => void;
   /** A process ended; `worker` is the id by which it last went, or null when it had none yet. */
   exited: (worker: string | null, reason: string) => void;
+  /** A worker ended before it could join, and is started again. */
+  endedEarly: (device: string, lastWords: string) => void;
   /** Nobody can join at the moment, and it is no worker's fault: Redis is away. */
   nobodyCanJoin: () => boolean;
   /** A worker ended again and again before it could join: nobody takes its post any more; `left` are still manned. */
@@ -135,12 +137,14 @@ export class Fleet {
     if (post.retired) return;
     const excused = this.#options.nobodyCanJoin();
     if (!post.joined && !excused) post.failures++;
+    const lastWords = post.lastWords.join(' ').replace(/^error: /, '') || how;
     if (!excused && post.failures >= limits.failures) {
-      const lastWords = post.lastWords.join(' ').replace(/^error: /, '') || how;
       post.retired = true;
       const left = this.#posts.filter(({ retired }) => !retired).length;
       return this.#options.hopeless({ device: post.device, lastWords, left });
     }
+    if (!post.joined && !excused && post.lastWords.length > 0)
+      this.#options.endedEarly(post.device, lastWords);
     const doublings = post.joined ? 0 : excused ? limits.failures : post.failures;
     const pause = limits.backOff * 2 ** doublings;
     setTimeout(() => this.#spawn(post), pause);

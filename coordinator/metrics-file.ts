@@ -1,6 +1,7 @@
 /** `metrics.jsonl`: one JSON object per line, each with the step it belongs to. */
 import { type FileHandle, open, readFile } from 'node:fs/promises';
 import { CornetError } from '../shared/errors.ts';
+import { quoteName } from '../shared/printable.ts';
 import { fileError, systemCode, writeDurably } from './durable-file.ts';
 
 /** One line: `step` is the number of updates done when it was measured; the other keys are metrics. */
@@ -32,7 +33,7 @@ export class MetricsFile {
       const file = await open(path, 'a');
       return new MetricsFile(path, file, (await file.stat()).size);
     } catch (error) {
-      throw fileError(error, `write ${path}`);
+      throw fileError(error, `write ${quoteName(path)}`);
     }
   }
 
@@ -58,7 +59,7 @@ export class MetricsFile {
       this.#length += line.length;
     } catch (error) {
       await this.#file.truncate(this.#length);
-      throw fileError(error, `write ${this.#path}`);
+      throw fileError(error, `write ${quoteName(this.#path)}`);
     }
   }
 }
@@ -69,7 +70,7 @@ async function cutAfter(path: string, step: number): Promise<void> {
     text = await readFile(path, 'utf8');
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return;
-    throw fileError(error, `read ${path}`);
+    throw fileError(error, `read ${quoteName(path)}`);
   }
   // What stands behind the last line break was never finished.
   const lines = text.split('\n').slice(0, -1);

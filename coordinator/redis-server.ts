@@ -5,14 +5,15 @@ import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { mkdtemp, open, readFile, rm, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { isMainThread } from 'node:worker_threads';
 import type { Redis } from 'ioredis';
 import { redisServer, timeouts } from '../shared/defaults.ts';
 import { CornetError } from '../shared/errors.ts';
-import { connectRedis } from '../shared/redis.ts';
+import { quoteName } from '../shared/printable.ts';
+import { connectRedis, socketUrl } from '../shared/redis.ts';
 import { fileError, systemCode } from './durable-file.ts';
 
 const folderPrefix = 'cornet-redis-';
@@ -47,7 +48,7 @@ export class PrivateRedis {
   }
 
   get url(): string {
-    return `unix://${this.socket}`;
+    return socketUrl(this.socket);
   }
 
   /**
@@ -170,16 +171,20 @@ export async function shutDownLeftover(socket: string): Promise<void> {
 }
 
 function connect(socket: string): Promise<Redis> {
-  return connectRedis(`unix://${socket}`, { name: 'cornet-control', bytesNeeded: 0 });
+  return connectRedis(socketUrl(socket), { name: 'cornet-control', bytesNeeded: 0 });
 }
 
+const temporaryHint =
+  'Set TMPDIR to a folder on a working disk that you may write to, or give --redis the URL of a running Redis.';
+
 /** A new folder that only this user can enter (mkdtemp: mode 0700). */
-async function makeHome(folder: string): Promise<string> {
+async function makeHome(given: string): Promise<string> {
+  const folder = resolve(given); // TMPDIR may be relative, and the server has a working folder of its own
   let home: string;
   try {
     home = await mkdtemp(join(folder, folderPrefix));
   } catch (error) {
-    throw fileError(error, `make a folder in ${folder}`);
+    throw fileError(error, `make a temporary folder in ${quoteName(folder)}`, temporaryHint);
   }
   const length = Buffer.byteLength(join(home, socketName));
   if (length > longestSocketPath) {

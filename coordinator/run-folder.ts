@@ -2,6 +2,7 @@
 import { access, mkdir, readFile, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { CornetError } from '../shared/errors.ts';
+import { quoteName } from '../shared/printable.ts';
 import { configFormat } from '../shared/run-config.ts';
 import { fileError, systemCode, writeDurably } from './durable-file.ts';
 import { MetricsFile } from './metrics-file.ts';
@@ -48,11 +49,11 @@ export class RunFolder {
     try {
       made = await makeFolder(folder);
     } catch (error) {
-      throw fileError(error, `make the output folder ${folder}`);
+      throw fileError(error, `make the output folder ${quoteName(folder)}`);
     }
     try {
       if (await RunFolder.holdsRun(folder)) {
-        throw new CornetError('RUN_EXISTS', `The folder ${folder} already holds a run.`);
+        throw new CornetError('RUN_EXISTS', `The folder ${quoteName(folder)} already holds a run.`);
       }
       return new RunFolder(folder, await RunLock.acquire(join(folder, lockName), host), made);
     } catch (error) {
@@ -68,7 +69,7 @@ export class RunFolder {
   static async open(path: string, host: string): Promise<RunFolder> {
     const folder = resolve(path);
     if (!(await RunFolder.holdsRun(folder))) {
-      throw new CornetError('RUN_MISSING', `The folder ${folder} holds no run.`);
+      throw new CornetError('RUN_MISSING', `The folder ${quoteName(folder)} holds no run.`);
     }
     return new RunFolder(folder, await RunLock.acquire(join(folder, lockName), host), null);
   }
@@ -78,7 +79,7 @@ export class RunFolder {
     path: string,
   ): Promise<{ config: unknown; redisSocket: string | null; metricsPath: string }> {
     if (!(await RunFolder.holdsRun(path))) {
-      throw new CornetError('RUN_MISSING', `The folder ${path} holds no run.`);
+      throw new CornetError('RUN_MISSING', `The folder ${quoteName(path)} holds no run.`);
     }
     const config = await readJson(join(path, configName));
     return { config, redisSocket: await readRedisNote(path), metricsPath: join(path, metricsName) };
@@ -120,7 +121,7 @@ export class RunFolder {
     if (typeof format !== 'number' || format === configFormat) return config;
     throw new CornetError(
       'RUN_FORMAT',
-      `${this.configPath} is of format ${format}, and this version of cornet-ts reads format ${configFormat}.`,
+      `${quoteName(this.configPath)} is of format ${format}, and this version of cornet-ts reads format ${configFormat}.`,
     );
   }
 
@@ -138,7 +139,7 @@ export class RunFolder {
     if (await exists(path)) {
       const kept = await readJson(path);
       if (typeof kept === 'string') return kept;
-      throw new CornetError('RUN_DAMAGED', `${path} holds no token.`);
+      throw new CornetError('RUN_DAMAGED', `${quoteName(path)} holds no token.`);
     }
     const token = make();
     await writeJson(path, token, 0o600);
@@ -211,7 +212,7 @@ async function removeEmpty(folder: string, top: string | null): Promise<void> {
       await rmdir(path);
     } catch (error) {
       if (systemCode(error) === 'ENOTEMPTY') return; // something of use, a log perhaps, was written
-      throw fileError(error, `remove ${path}`);
+      throw fileError(error, `remove ${quoteName(path)}`);
     }
   }
 }
@@ -222,7 +223,7 @@ async function readRedisNote(folder: string): Promise<string | null> {
   if (!(await exists(path))) return null;
   const { socket } = (await readJson(path)) as { socket?: unknown };
   if (typeof socket === 'string') return socket;
-  throw new CornetError('RUN_DAMAGED', `${path} names no socket.`);
+  throw new CornetError('RUN_DAMAGED', `${quoteName(path)} names no socket.`);
 }
 
 async function writeJson(path: string, value: unknown, mode?: number): Promise<void> {
@@ -234,12 +235,12 @@ async function readJson(path: string): Promise<unknown> {
   try {
     text = await readFile(path, 'utf8');
   } catch (error) {
-    throw fileError(error, `read ${path}`);
+    throw fileError(error, `read ${quoteName(path)}`);
   }
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new CornetError('RUN_DAMAGED', `${path} is not JSON.`, { cause });
+    throw new CornetError('RUN_DAMAGED', `${quoteName(path)} is not JSON.`, { cause });
   }
 }
 
@@ -249,6 +250,6 @@ async function exists(path: string): Promise<boolean> {
     return true;
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return false;
-    throw fileError(error, `read ${path}`);
+    throw fileError(error, `read ${quoteName(path)}`);
   }
 }

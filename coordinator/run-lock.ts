@@ -3,6 +3,7 @@ import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { nanoid } from 'nanoid';
 import { z } from 'zod';
 import { CornetError } from '../shared/errors.ts';
+import { quoteName } from '../shared/printable.ts';
 import { fileError, systemCode } from './durable-file.ts';
 
 const holderSchema = z.object({
@@ -52,7 +53,7 @@ async function create(path: string, text: string): Promise<boolean> {
     return true;
   } catch (error) {
     if (systemCode(error) === 'EEXIST') return false;
-    throw fileError(error, `write ${path}`);
+    throw fileError(error, `write ${quoteName(path)}`);
   } finally {
     await rm(temporary, { force: true });
   }
@@ -65,9 +66,13 @@ async function removeIfStale(path: string, host: string): Promise<void> {
   const holder = parse(text, path);
   const who = `a coordinator on host ${holder.host} with process id ${holder.pid}`;
   if (holder.host !== host) {
-    throw new CornetError('RUN_LOCKED', `${path} says that ${who} works on this run; this is host ${host}.`, {
-      hint: `If that process is certainly gone, delete ${path} and start again.`,
-    });
+    throw new CornetError(
+      'RUN_LOCKED',
+      `${quoteName(path)} says that ${who} works on this run; this is host ${host}.`,
+      {
+        hint: `If that process is certainly gone, delete ${quoteName(path)} and start again.`,
+      },
+    );
   }
   if (await isAlive(holder)) {
     throw new CornetError('RUN_LOCKED', `This run is served by ${who}, which is alive.`);
@@ -78,7 +83,7 @@ async function removeIfStale(path: string, host: string): Promise<void> {
     await rename(path, taken);
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return;
-    throw fileError(error, `replace ${path}`);
+    throw fileError(error, `replace ${quoteName(path)}`);
   }
   const takenText = await readFile(taken, 'utf8');
   if (takenText !== text) await create(path, takenText);
@@ -89,8 +94,8 @@ function parse(text: string, path: string): Holder {
   try {
     return holderSchema.parse(JSON.parse(text));
   } catch (cause) {
-    throw new CornetError('RUN_DAMAGED', `${path} is not the lock file of a coordinator.`, {
-      hint: `If no coordinator works on this run, delete ${path} and start again.`,
+    throw new CornetError('RUN_DAMAGED', `${quoteName(path)} is not the lock file of a coordinator.`, {
+      hint: `If no coordinator works on this run, delete ${quoteName(path)} and start again.`,
       cause,
     });
   }
@@ -121,6 +126,6 @@ async function readOrNull(path: string): Promise<string | null> {
     return await readFile(path, 'utf8');
   } catch (error) {
     if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ESRCH') return null;
-    throw fileError(error, `read ${path}`);
+    throw fileError(error, `read ${quoteName(path)}`);
   }
 }

@@ -1,7 +1,8 @@
 /** log.jsonl: pino's lines, the coordinator's own and those of its local workers. */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { type Logger, pino } from 'pino';
-import { fileError, systemCode } from './durable-file.ts';
+import { printableJson, quoteName } from '../shared/printable.ts';
+import { fileError, isNoRoom } from './durable-file.ts';
 import { isChatter } from './library-chatter.ts';
 
 export class RunLog {
@@ -16,7 +17,7 @@ export class RunLog {
     try {
       this.#file = openSync(path, 'a');
     } catch (error) {
-      throw fileError(error, `write ${path}`);
+      throw fileError(error, `write ${quoteName(path)}`);
     }
     const destination = { write: (line: string) => this.#write(line) };
     const timestamp = pino.stdTimeFunctions.isoTime;
@@ -36,13 +37,14 @@ export class RunLog {
   }
 
   /** Written at once, so that the last words before a crash are there. */
-  #write(line: string): void {
+  #write(given: string): void {
+    const line = printableJson(given);
     try {
       const whole = Buffer.from(this.#torn ? `\n${line}` : line);
       this.#torn = writeSync(this.#file, whole) < whole.length;
     } catch (error) {
       // A full disk does not stop a run; checkpoints and metrics say so, and a line that is lost here is only a line.
-      if (systemCode(error) !== 'ENOSPC' && systemCode(error) !== 'EDQUOT') throw error;
+      if (!isNoRoom(error)) throw error;
       this.#torn = true;
     }
   }

@@ -6,7 +6,7 @@ import { nanoid } from 'nanoid';
 import type { Logger } from 'pino';
 import { RedisBlobs } from '../shared/blobs.ts';
 import { Carriers, placeOfThisProcess } from '../shared/carriers.ts';
-import { timeouts } from '../shared/defaults.ts';
+import { redisConnections, timeouts } from '../shared/defaults.ts';
 import { CornetError, describeError } from '../shared/errors.ts';
 import { Faults, faultMarkerVariable } from '../shared/faults.ts';
 import type { HttpServer } from '../shared/http-server.ts';
@@ -92,7 +92,7 @@ export async function serveRun<R>(
 ): Promise<R> {
   service.interruption.throwIfAsked();
   return withRedis(service, async (redis) => {
-    const connections = await connectAll(redis.url, service.bytesNeeded);
+    const connections = await connectAll(redis.url, service);
     try {
       return await serveOnRedis(service, { redis, connections, prepare });
     } finally {
@@ -133,10 +133,11 @@ async function withRedis<T>({ folder, redisUrl }: Service, use: (redis: RunRedis
   }
 }
 
-async function connectAll(url: string, bytesNeeded: number): Promise<Connections> {
-  const connect = (purpose: string) =>
-    connectRedis(url, { name: `cornet-coordinator-${purpose}`, bytesNeeded });
-  const redis = await connect('main');
+async function connectAll(url: string, { bytesNeeded, devices }: Service): Promise<Connections> {
+  const connect = (purpose: string, connectionsNeeded = 0) =>
+    connectRedis(url, { name: `cornet-coordinator-${purpose}`, bytesNeeded, connectionsNeeded });
+  const local = devices.length * (redisConnections.worker + redisConnections.queue);
+  const redis = await connect('main', redisConnections.coordinator - 1 + local);
   return { redis, blobRedis: await connect('blobs'), readerRedis: await connect('reader') };
 }
 
@@ -253,6 +254,8 @@ async function conductRun<R>(
     exited: (worker, reason) => {
       if (worker !== null) conductor.tell({ type: 'exited', worker, reason });
     },
+    endedEarly: (device, lastWords) =>
+      tell('warn', `The worker on ${device} ended before it could join: ${lastWords}`),
     hopeless: (post) => conductor.tell({ type: 'post-lost', ...post }),
   });
   server?.failed.then(({ message }) =>

@@ -4,6 +4,7 @@ import { http as httpDefaults } from '../shared/defaults.ts';
 import { CornetError, describeError, exitCodes } from '../shared/errors.ts';
 import { HttpServer } from '../shared/http-server.ts';
 import { buildModel } from '../shared/models/family.ts';
+import { printableJson, quoteName } from '../shared/printable.ts';
 import { type RunConfig, totalSteps } from '../shared/run-config.ts';
 import { stateLayout } from '../shared/state-layout.ts';
 import { vectorLayout } from '../shared/vector-layout.ts';
@@ -49,7 +50,7 @@ export async function startRun(options: StartOptions): Promise<RunReport> {
 function printError(error: unknown): void {
   const { code, message, hint, exitCode } = CornetError.fromJSON(describeError(error));
   const news: News = { at: new Date().toISOString(), type: 'error', code, message, hint, exitCode };
-  process.stdout.write(`${JSON.stringify(news)}\n`);
+  process.stdout.write(printableJson(`${JSON.stringify(news)}\n`));
 }
 
 async function startOrThrow(given: StartOptions): Promise<RunReport> {
@@ -185,7 +186,7 @@ function report({
     checkpoint: file,
     message: complete
       ? `Done: ${steps} steps, last checkpoint ${file} (${duration(seconds)} in steps).`
-      : `Stopped ${at}. Continue with: coordinator start --resume --output-path ${folder.path}`,
+      : `Stopped ${at}. Continue with: coordinator start --resume --output-path ${quoteName(folder.path)}`,
   });
   return {
     exitCode,

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { CornetError } from '../shared/errors.ts';
 import { initialSnapshot } from '../shared/models/initial-weights.ts';
 import type { Model } from '../shared/models/model.ts';
+import { quoteName } from '../shared/printable.ts';
 import { parseJson } from '../shared/protocol.ts';
 import { type RunConfig, resultOptions, stepsPerEpoch } from '../shared/run-config.ts';
 import { stateLayout } from '../shared/state-layout.ts';
@@ -146,9 +147,11 @@ export async function startingState(
   });
   const [, , noted, , key = null] = /^(\S+ \S+) (\S+)( key (.*))?$/.exec(startingWeights) ?? [];
   if (noted !== sha256) {
-    throw new CornetError('CHECKPOINT_DAMAGED', `${path} is not the file any more that the run began with.`, {
-      hint: `Put the file with the SHA-256 ${noted} there again.`,
-    });
+    throw new CornetError(
+      'CHECKPOINT_DAMAGED',
+      `${quoteName(path)} is not the file any more that the run began with.`,
+      { hint: `Put the file with the SHA-256 ${noted} there again.` },
+    );
   }
   if (startingWeights.startsWith(weights)) return { step: 0, body: await readWeights(path, model, key) };
   if ((await kindOf(path)) !== 'torch') return readCheckpoint(path, () => stateLayout(model).slots, null);

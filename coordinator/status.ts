@@ -5,8 +5,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { timeouts } from '../shared/defaults.ts';
 import { CornetError } from '../shared/errors.ts';
+import { oneLine, printableJson, quoteName } from '../shared/printable.ts';
 import { names, parseJson } from '../shared/protocol.ts';
-import { connectRedis, redactUrl } from '../shared/redis.ts';
+import { connectRedis, redactUrl, socketUrl } from '../shared/redis.ts';
 import { anyConfig, isReadout, totalSteps } from '../shared/run-config.ts';
 import { systemCode } from './durable-file.ts';
 import { RunFolder } from './run-folder.ts';
@@ -53,7 +54,7 @@ async function placeOf({ outputPath, redis, run }: StatusOptions): Promise<Place
     throw new CornetError('OPTION_INVALID', 'Which run is meant? Give --output-path, or --redis.');
   }
   const peek = await RunFolder.peek(outputPath);
-  const socket = peek.redisSocket === null ? null : `unix://${peek.redisSocket}`;
+  const socket = peek.redisSocket === null ? null : socketUrl(peek.redisSocket);
   return { redis: redis ?? socket, run: anyConfig.parse(peek.config).run };
 }
 
@@ -74,7 +75,7 @@ async function printAbsence({ outputPath, redis, run }: StatusOptions): Promise<
   process.stdout.write(
     `${nobody}; its metrics end at step ${last} of ${totalSteps(config)}.\n` +
       (last < totalSteps(config)
-        ? `Continue with: coordinator start --resume --output-path ${outputPath}\n`
+        ? `Continue with: coordinator start --resume --output-path ${quoteName(outputPath)}\n`
         : ''),
   );
 }
@@ -150,15 +151,16 @@ async function lastStep(path: string): Promise<number> {
 }
 
 function printJson(view: RunView): void {
-  process.stdout.write(`${JSON.stringify(view)}\n`);
+  process.stdout.write(printableJson(`${JSON.stringify(view)}\n`));
 }
 
 function printText(view: RunView): void {
   const speed = view.imagesPerSecond === null ? '' : `, ${view.imagesPerSecond.toFixed(1)} images/s`;
   const loss = view.loss === null ? '' : `, loss ${view.loss.toFixed(4)}`;
   const where = view.images === null ? `step ${view.step} of ${view.steps}` : `${view.images} images done`;
-  process.stdout.write(`Run ${view.run}, ${where}${loss}${speed}.\n${view.sentence}\n`);
+  process.stdout.write(`Run ${oneLine(view.run)}, ${where}${loss}${speed}.\n${oneLine(view.sentence)}\n`);
   for (const { id, status: state, lanes, host, pid } of view.workers) {
-    process.stdout.write(`  ${id}  ${state}  lanes ${lanes.join(', ') || '-'}  process ${pid} on ${host}\n`);
+    const line = `  ${id}  ${state}  lanes ${lanes.join(', ') || '-'}  process ${pid} on ${host}`;
+    process.stdout.write(`${oneLine(line)}\n`);
   }
 }

@@ -6,3 +6,7 @@ export function cacheFolder(environment: Readonly<Record<string, string | undefi
   const base = environment.XDG_CACHE_HOME ?? '';
   return join(isAbsolute(base) ? base : join(homedir(), '.cache'), 'cornet-ts');
 }
+
+/** The way out where nothing can be kept there. */
+export const cacheHint =
+  'Set XDG_CACHE_HOME to a folder on a working disk that you may write to (without it that is .cache in HOME).';

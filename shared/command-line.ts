@@ -1,7 +1,8 @@
 /** What both commands do alike on the command line. */
 import { type Command, CommanderError, InvalidArgumentError } from 'commander';
 import { CornetError, exitCodes } from './errors.ts';
-import { fromRedis } from './redis.ts';
+import { oneLine, printable, quoteName } from './printable.ts';
+import { fromRedis } from './redis-replies.ts';
 
 /** The original's names (`--batch_size`) are ours with underscores. */
 export function kebabCase(argv: readonly string[]): string[] {
@@ -39,13 +40,14 @@ export async function runCommand(program: Command, argv: readonly string[]): Pro
   // Whoever watched has gone (`| head`): that is no reason to stop, and nobody is there to be told.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   // Process lists show arguments; this writes over them.
-  if (argv.some((argument) => /:\/\/[^/]*@/.test(argument))) process.title = program.name();
+  if (argv.some((argument) => /^--redis\b|:\/\//.test(argument))) process.title = program.name();
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureOutput({
-      outputError: (text, write) => write(text.replace(/\n$/, ' [OPTION_INVALID]\n')),
+      outputError: (text, write) => write(`${shownUsage(text)} [OPTION_INVALID]\n`),
     });
   }
   try {
+    refuseForeignBytes(argv);
     await program.parseAsync(kebabCase(argv), { from: 'user' });
     return exitCodes.complete;
   } catch (thrown) {
@@ -56,9 +58,25 @@ export async function runCommand(program: Command, argv: readonly string[]): Pro
       process.stderr.write(`error: ${error.message} [${error.code}]\n${error.hint}\n`);
       return error.exitCode;
     }
-    process.stderr.write(`error: ${error instanceof Error ? error.stack : String(error)} [INTERNAL]\n`);
+    const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    process.stderr.write(`error: ${printable(stack)} [INTERNAL]\n`);
     return exitCodes.error;
   }
+}
+
+/** What commander says of wrong arguments, without a URL that stands in them: it may hold a password. */
+function shownUsage(text: string): string {
+  const lines = text.replace(/\n$/, '').replace(/\b(rediss?|unix):\/\/[^\n]*?(?='?\.?(\n|$))/gi, '$1://***');
+  return lines.split('\n').map(oneLine).join('\n');
+}
+
+/** Node reads arguments as UTF-8: the bytes of a name in another encoding are lost, and would name another file. */
+function refuseForeignBytes(argv: readonly string[]): void {
+  const foreign = argv.find((argument) => argument.includes('\ufffd'));
+  if (foreign === undefined) return;
+  throw new CornetError('OPTION_INVALID', `The argument ${quoteName(foreign)} is not UTF-8.`, {
+    hint: 'Rename the file or folder (convmv -f latin1 -t utf8 --notest NAME, or mv), or give a link to it that has a name in UTF-8.',
+  });
 }
 
 /** Ends a command with an exit code of its own; everything has been said already. */

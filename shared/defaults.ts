@@ -75,6 +75,12 @@ export const blobChunksInFlight = 4;
 /** Keys that one command deletes: nobody waits long behind it, whatever the number of lanes. */
 export const blobKeysAtOnce = 1_000;
 
+/**
+ * Connections to Redis, counted with CLIENT LIST: a worker's own (messages, blobs, reading; BullMQ's queue, its worker, and
+ * where that waits), the coordinator's own, and the coordinator's to the queue of each worker.
+ */
+export const redisConnections = { worker: 6, coordinator: 3, queue: 1 } as const;
+
 /** Milliseconds between two attempts to reach Redis again: grows by the first up to the second. */
 export const redisRetry = { growth: 50, longest: 1_000 } as const;
 

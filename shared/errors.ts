@@ -1,4 +1,5 @@
 /** Every error a user can cause or meet: its sentence is written where it happens, its way out stands here. */
+import { oneLine, printable } from './printable.ts';
 
 /** Exit codes: 0 the run is complete, 1 an error, 2 wrong usage, 75 stopped but resumable (EX_TEMPFAIL). */
 export const exitCodes = { complete: 0, error: 1, usage: 2, resumable: 75 } as const;
@@ -36,8 +37,14 @@ export const errorTable = {
   },
   DISK_FULL: {
     exit: exitCodes.error,
-    meaning: 'The disk, or the quota, of the output folder is full.',
+    meaning: 'The disk, the quota or the largest size of a file is used up where the run writes.',
     remedy: 'Make room and start again with --resume: the last checkpoint is untouched.',
+  },
+  OPEN_FILES_LIMIT: {
+    exit: exitCodes.error,
+    meaning: 'The system lets a process, or all of them together, have too few files open.',
+    remedy:
+      'Raise the limit: ulimit -n 1024 (batch systems, systemd and containers have a setting of their own), and give the same command again.',
   },
   FOLDER_NOT_WRITABLE: {
     exit: exitCodes.error,
@@ -133,7 +140,7 @@ export const errorTable = {
     exit: exitCodes.usage,
     meaning: 'The address of Redis cannot be understood.',
     remedy:
-      'Write redis://[user:password@]host[:port][/db], rediss://host[?ca=/path/ca.pem] for TLS, or unix:///path/to/redis.sock.',
+      'Write redis://[user:password@]host[:port][/db], rediss://host[?ca=/path/ca.pem] for TLS, or unix:///path/to/redis.sock. In user and password write %23 for #, %3F for ?, %2F for /, %40 for @, %3A for : and %25 for %.',
   },
   REDIS_UNREACHABLE: {
     exit: exitCodes.error,
@@ -148,7 +155,8 @@ export const errorTable = {
   },
   REDIS_UNSUITABLE: {
     exit: exitCodes.error,
-    meaning: 'Redis is too old, has too little memory for the run, or is allowed to throw data away.',
+    meaning:
+      'Redis is too old, of a kind that cannot carry a run (cluster, replica, Sentinel), without room for its data or connections, or allowed to throw data away.',
     remedy: 'Use Redis 6.2 or newer with maxmemory-policy noeviction and enough maxmemory (or none).',
   },
   REDIS_FULL: {
@@ -314,9 +322,11 @@ export class CornetError extends Error {
   readonly hint: string;
 
   constructor(code: ErrorCode, message: string, options: { hint?: string; cause?: unknown } = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    // Names in it may come from outside. A decoder's sentence is a single one, with the path of the image as it is.
+    const harmless = code.startsWith('IMAGE_') ? oneLine(message) : printable(message);
+    super(harmless, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
-    this.hint = options.hint ?? errorTable[code].remedy;
+    this.hint = printable(options.hint ?? errorTable[code].remedy);
   }
 
   get exitCode(): number {

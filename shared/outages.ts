@@ -1,7 +1,7 @@
 /** What is said while Redis is away, and of errors that are no outage. */
 import type { Redis } from 'ioredis';
 import { distinctErrors, timeouts } from './defaults.ts';
-import { redactUrl } from './redis.ts';
+import { redactUrl } from './redis-url.ts';
 
 /** Codes of errno(3) and getaddrinfo(3) that mean: there is no way to the server at the moment. */
 const outageCodes = new Set([

@@ -2,7 +2,7 @@
 import type { Redis } from 'ioredis';
 import { streamBlock } from './defaults.ts';
 import { parseJson } from './protocol.ts';
-import { fromRedis } from './redis.ts';
+import { fromRedis } from './redis-replies.ts';
 
 /** Largest message accepted, in characters: a `reduce` takes about 200 for each lane. */
 const maxMessage = 1024 * 1024;

@@ -61,6 +61,11 @@ export class JobQueue {
     return true;
   }
 
+  /** Fulfilled when each of its connections works; while one is refused, BullMQ goes on trying. */
+  async connected(): Promise<void> {
+    await Promise.all([this.#queue.waitUntilReady(), this.#worker.waitUntilReady()]);
+  }
+
   async close(): Promise<void> {
     for (const done of this.#open) done();
     await Promise.allSettled([this.#worker.close(true), this.#queue.close()]);

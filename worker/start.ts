@@ -8,13 +8,14 @@ import { type Logger, pino } from 'pino';
 import { RedisBlobs } from '../shared/blobs.ts';
 import { Carriers, placeOfThisProcess } from '../shared/carriers.ts';
 import { userIndexCache } from '../shared/data/index-cache.ts';
-import { http as httpDefaults, timeouts } from '../shared/defaults.ts';
+import { http as httpDefaults, redisConnections, timeouts } from '../shared/defaults.ts';
 import { CornetError, describeError, exitCodes } from '../shared/errors.ts';
 import { Faults } from '../shared/faults.ts';
 import { HttpServer } from '../shared/http-server.ts';
 import { Metrics } from '../shared/metrics.ts';
 import { buildModel } from '../shared/models/family.ts';
 import { OutageLog } from '../shared/outages.ts';
+import { oneLine, quoteName } from '../shared/printable.ts';
 import { type Era, era as eraSchema, names, parseJson } from '../shared/protocol.ts';
 import { connectRedis, redisOptions } from '../shared/redis.ts';
 import { type AnyConfig, isReadout } from '../shared/run-config.ts';
@@ -60,7 +61,7 @@ export async function startWorker(options: WorkerOptions): Promise<number> {
   if (fingerprint !== config.result.fingerprint) {
     throw new CornetError(
       'DATA_DIFFERS',
-      `The data set at ${images.index.root} has the fingerprint ${fingerprint}, the run's is ${config.result.fingerprint}.`,
+      `The data set at ${quoteName(images.index.root)} has the fingerprint ${fingerprint}, the run's is ${config.result.fingerprint}.`,
     );
   }
   const engine = openEngine(config, options.device, options.threads ?? config.threads);
@@ -77,16 +78,14 @@ export async function startWorker(options: WorkerOptions): Promise<number> {
     (level, sentence) => log[level](sentence),
     () => performance.now(),
   );
-  const connect = async (purpose: string): Promise<Redis> => {
-    const redis = await connectRedis(options.redis, { name: `cornet-worker-${purpose}`, bytesNeeded: 0 });
+  const connect = async (purpose: string, connectionsNeeded = 0): Promise<Redis> => {
+    const name = `cornet-worker-${purpose}`;
+    const redis = await connectRedis(options.redis, { name, bytesNeeded: 0, connectionsNeeded });
     outages.watch(redis);
     return redis;
   };
-  const [redis, blobRedis, readerRedis] = await Promise.all([
-    connect('main'),
-    connect('blobs'),
-    connect('reader'),
-  ]);
+  const redis = await connect('main', redisConnections.worker - 1 + redisConnections.queue);
+  const [blobRedis, readerRedis] = await Promise.all([connect('blobs'), connect('reader')]);
   const from = await lastEntry(redis, names.down(config.run));
   const { era, token } = await waitForEra(redis, config.run);
   const blobs = new Carriers(
@@ -191,7 +190,7 @@ function openLog(device: string): Logger {
   if (!process.stdout.isTTY) return pino({ base: { pid: process.pid, device } });
   const write = (line: string) => {
     const { msg, reason } = JSON.parse(line) as { msg: string; reason?: string };
-    process.stdout.write(`${msg}${reason === undefined ? '' : ` (${reason})`}\n`);
+    process.stdout.write(`${oneLine(msg)}${reason === undefined ? '' : ` (${oneLine(reason)})`}\n`);
   };
   return pino({ base: null }, { write });
 }

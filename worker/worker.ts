@@ -3,6 +3,7 @@ import assert from 'node:assert';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis, RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
+import { allConnected } from '../shared/all-connected.ts';
 import { expectBytes } from '../shared/blobs.ts';
 import type { Carriers } from '../shared/carriers.ts';
 import { streamLength, timeouts } from '../shared/defaults.ts';
@@ -65,6 +66,8 @@ export class WorkerShell {
   readonly #batches: BatchWork;
   readonly #shards: StagedShards;
   #queue: JobQueue | null = null;
+  /** All connections work: nothing is said before, least of all hello. */
+  #connected: Promise<void> = Promise.resolve();
   #tokens = 0;
   readonly #jobs = new Map<string, () => void>();
   /** Vectors that the engine holds, by lane, for the state named by `ticketOf`. */
@@ -156,6 +159,7 @@ export class WorkerShell {
     switch (action.type) {
       case 'send': {
         const { era, n, worker, body } = action;
+        await this.#connected;
         await append(redis, names.up(config.run), streamLength.up, { era, n, worker, ...body });
         return;
       }
@@ -198,7 +202,7 @@ export class WorkerShell {
   }
 
   async #openQueue(worker: string): Promise<void> {
-    const { config, batches, queueConnection, outages, log, tellParent, metrics } = this.#parts;
+    const { config, batches, redis, queueConnection, outages, log, tellParent, metrics } = this.#parts;
     const former = this.#queue;
     this.#queue = new JobQueue(
       { run: config.run, worker, connection: queueConnection },
@@ -215,6 +219,8 @@ export class WorkerShell {
       (sentence) => log.warn(sentence),
       (error) => (isRefusal(error) ? this.#crash(error) : outages.error(error)),
     );
+    this.#connected = allConnected(this.#queue.connected(), redis, queueConnection);
+    this.#connected.catch((error) => this.#cutOff(error));
     tellParent({ worker });
     metrics.named(worker);
     await former?.close();
@@ -373,6 +379,16 @@ export class WorkerShell {
     if (!loaded) return;
     this.#event({ type: 'loaded', ticket, ok: true });
     this.#parts.tellParent({ joined: true });
+  }
+
+  /** Redis takes some of its connections and not all: nobody else's trouble. */
+  #cutOff(error: Error): void {
+    if (this.#crashed) return;
+    const known = fromRedis(error);
+    if (!(known instanceof CornetError) || isRefusal(error)) return this.#crash(error);
+    this.#crashed = true;
+    this.#parts.log.error({ code: known.code }, known.message);
+    this.#leave({ error: known, reason: known.message });
   }
 
   /**

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { mapBounded } from '../../shared/bounded.ts';
 import { CornetError } from '../../shared/errors.ts';
+import { quoteName } from '../../shared/printable.ts';
 import { Draws, streams } from '../../shared/random.ts';
 import { fileError, partialSuffix } from '../durable-file.ts';
 import { drawPattern, patternNames } from './patterns.ts';
@@ -41,7 +42,9 @@ export async function makeDemoDataset(root: string, options: DemoDatasetOptions)
       return false;
     if (present.length > 0) {
       const message = `The folder ${root} holds something other than this demo's data set.`;
-      throw new CornetError('DATA_INVALID', message, { hint: `Remove ${root}, or name another folder.` });
+      throw new CornetError('DATA_INVALID', message, {
+        hint: `Remove ${quoteName(root)}, or name another folder.`,
+      });
     }
     const partial = `${root}${partialSuffix}`;
     await rm(partial, { recursive: true, force: true });
@@ -49,7 +52,7 @@ export async function makeDemoDataset(root: string, options: DemoDatasetOptions)
     await writeFile(join(partial, recordName), record);
     await rename(partial, root);
   } catch (error) {
-    throw fileError(error, `make the demo's data set in ${root}`);
+    throw fileError(error, `make the demo's data set in ${quoteName(root)}`);
   }
   return true;
 }

@@ -11,6 +11,7 @@ import { featureFilesAtOnce, fileChunk } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { bytesPerValue, type FeatureType } from '../../shared/feature-rows.ts';
 import { readExactly } from '../../shared/positioned-read.ts';
+import { quoteName } from '../../shared/printable.ts';
 import { fileError, syncFolder, systemCode } from '../durable-file.ts';
 import { npyHeader } from './npy.ts';
 import { centralDirectory, localHeader, localHeaderBytes, type NpzEntry } from './npz.ts';
@@ -97,7 +98,7 @@ export class FeatureFiles {
       return files;
     } catch (error) {
       for (const handle of handles) await handle?.close();
-      throw fileError(error, `write the features in ${folder}`);
+      throw fileError(error, `write the features in ${quoteName(folder)}`);
     }
   }
 
@@ -126,7 +127,7 @@ export class FeatureFiles {
     try {
       await mapBounded(this.#handles, featureFilesAtOnce, async (handle) => handle?.datasync());
     } catch (error) {
-      throw fileError(error, `write the features in ${this.#folder}`);
+      throw fileError(error, `write the features in ${quoteName(this.#folder)}`);
     }
   }
 
@@ -140,7 +141,7 @@ export class FeatureFiles {
       }
       await syncFolder(folder);
     } catch (error) {
-      throw fileError(error, `move the features to ${folder}`);
+      throw fileError(error, `move the features to ${quoteName(folder)}`);
     }
   }
 
@@ -185,7 +186,7 @@ export class FeatureFiles {
         done += bytesWritten;
       }
     } catch (error) {
-      throw fileError(error, `write the features in ${this.#folder}`);
+      throw fileError(error, `write the features in ${quoteName(this.#folder)}`);
     }
   }
 }
@@ -219,8 +220,8 @@ async function openFile(path: string, state: 'new' | 'begun' | 'full'): Promise<
   return open(path, flags).catch((error) => {
     if (systemCode(error) !== 'ENOENT' || state === 'new') throw error;
     if (state === 'full') return null;
-    throw new CornetError('RUN_DAMAGED', `${path} was begun, and is not there any more.`, {
-      hint: `Remove ${dirname(path)} and start again.`,
+    throw new CornetError('RUN_DAMAGED', `${quoteName(path)} was begun, and is not there any more.`, {
+      hint: `Remove ${quoteName(dirname(path))} and start again.`,
     });
   });
 }
@@ -233,7 +234,7 @@ async function checkRoom(folder: string, { files }: Layout): Promise<void> {
   const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
   throw new CornetError(
     'DISK_FULL',
-    `The features need ${gigabytes(needed)} in ${folder}, and ${gigabytes(bavail * bsize)} are free there.`,
+    `The features need ${gigabytes(needed)} in ${quoteName(folder)}, and ${gigabytes(bavail * bsize)} are free there.`,
     { hint: 'Make room, or ask for fewer outputs, fewer time steps or --dtype float16.' },
   );
 }
@@ -243,6 +244,6 @@ async function bytesOnDisk(path: string): Promise<number> {
     return 512 * (await stat(path)).blocks;
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return 0;
-    throw fileError(error, `read ${path}`);
+    throw fileError(error, `read ${quoteName(path)}`);
   }
 }

@@ -6,6 +6,7 @@ import { CornetError, exitCodes } from '../../shared/errors.ts';
 import { bytesPerValue } from '../../shared/feature-rows.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import { elementCount } from '../../shared/models/model.ts';
+import { quoteName } from '../../shared/printable.ts';
 import type { FeaturesTask, ReadoutConfig, ReadoutResult } from '../../shared/run-config.ts';
 import { type ChosenTap, chooseTaps, type TapChoice } from './choose-taps.ts';
 import { FeatureFiles, type FeatureSpace, featureFileNames } from './feature-files.ts';
@@ -169,7 +170,7 @@ function remark(
   if (others.count > 0) {
     const more = others.count > others.examples.length ? ', …' : '';
     say(
-      `Left out: ${others.count} files that are no images by their name (${others.examples.join(', ')}${more}).`,
+      `Left out: ${others.count} files that are no images by their name (${others.examples.map(quoteName).join(', ')}${more}).`,
     );
   }
 }

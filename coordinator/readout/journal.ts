@@ -2,6 +2,7 @@
 import { type FileHandle, open, readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { CornetError } from '../../shared/errors.ts';
+import { quoteName } from '../../shared/printable.ts';
 import { type BatchResult, batchResult } from '../../shared/protocol.ts';
 import { fileError, systemCode } from '../durable-file.ts';
 
@@ -31,7 +32,7 @@ export class Journal {
   static async open(path: string): Promise<{ journal: Journal; finished: Map<number, BatchResult> }> {
     const text = await readFile(path, 'utf8').catch((error) => {
       if (systemCode(error) === 'ENOENT') return '';
-      throw fileError(error, `read ${path}`);
+      throw fileError(error, `read ${quoteName(path)}`);
     });
     const whole = text.slice(0, text.lastIndexOf('\n') + 1);
     const finished = new Map<number, BatchResult>();
@@ -45,7 +46,7 @@ export class Journal {
       await file.truncate(length);
       return { journal: new Journal(path, file, length), finished };
     } catch (error) {
-      throw fileError(error, `write ${path}`);
+      throw fileError(error, `write ${quoteName(path)}`);
     }
   }
 
@@ -61,7 +62,7 @@ export class Journal {
       this.#length += lines.length;
     } catch (error) {
       await this.#file.truncate(this.#length);
-      throw fileError(error, `write ${this.#path}`);
+      throw fileError(error, `write ${quoteName(this.#path)}`);
     }
   }
 

@@ -3,6 +3,7 @@ import { access, readFile } from 'node:fs/promises';
 import { canonicalJson } from '../../shared/canonical-json.ts';
 import type { FileList } from '../../shared/data/file-list.ts';
 import { CornetError } from '../../shared/errors.ts';
+import { quoteName } from '../../shared/printable.ts';
 import { fileError, systemCode, writeDurably } from '../durable-file.ts';
 
 /** Names per piece, so that a million of them are never one string. */
@@ -37,7 +38,7 @@ export async function alreadyThere(data: string, description: string, settings: 
   const former = await readSettings(description);
   if (former !== null && canonicalJson(former) === canonicalJson(settings)) return true;
   const why = former === null ? 'nothing beside it says how it was made' : 'it was made with other settings';
-  throw new CornetError('OUTPUT_EXISTS', `${data} is there already, and ${why}.`);
+  throw new CornetError('OUTPUT_EXISTS', `${quoteName(data)} is there already, and ${why}.`);
 }
 
 async function readSettings(path: string): Promise<unknown> {
@@ -45,7 +46,7 @@ async function readSettings(path: string): Promise<unknown> {
     return (JSON.parse(await readFile(path, 'utf8')) as { settings?: unknown }).settings ?? null;
   } catch (error) {
     if (systemCode(error) === 'ENOENT' || error instanceof SyntaxError) return null;
-    throw fileError(error, `read ${path}`);
+    throw fileError(error, `read ${quoteName(path)}`);
   }
 }
 

@@ -8,6 +8,7 @@ import type { FileList } from '../../shared/data/file-list.ts';
 import { defaults, progressEvery, timeouts } from '../../shared/defaults.ts';
 import { CornetError, exitCodes } from '../../shared/errors.ts';
 import { buildModel } from '../../shared/models/family.ts';
+import { quoteName } from '../../shared/printable.ts';
 import type { BatchResult } from '../../shared/protocol.ts';
 import {
   configFormat,
@@ -207,9 +208,13 @@ async function resumedConfig(readout: Readout, folder: RunFolder): Promise<Reado
   const { options, result } = readout;
   const parsed = readoutConfig.safeParse(await folder.readConfig());
   if (!parsed.success) {
-    throw new CornetError('RUN_DAMAGED', `${folder.configPath} is not a read-out's configuration.`, {
-      hint: `Remove ${folder.path} and start again.`,
-    });
+    throw new CornetError(
+      'RUN_DAMAGED',
+      `${quoteName(folder.configPath)} is not a read-out's configuration.`,
+      {
+        hint: `Remove ${quoteName(folder.path)} and start again.`,
+      },
+    );
   }
   const former = parsed.data;
   const changed = changedSettings(former.result, result);
@@ -261,7 +266,7 @@ function imagesOf(finished: ReadonlyMap<number, BatchResult>, { files, result }:
 function describeBatch({ files, result }: Readout, batch: number): string {
   const first = batch * result.batchSize;
   const last = Math.min(first + result.batchSize, files.size) - 1;
-  return `batch ${batch} (images ${first} to ${last}: ${files.path(first)} to ${files.path(last)})`;
+  return `batch ${batch} (images ${first} to ${last}: ${quoteName(files.path(first))} to ${quoteName(files.path(last))})`;
 }
 
 function announce(
@@ -273,9 +278,9 @@ function announce(
     devices.length === 0 ? 'no local workers' : `${devices.length} × ${devices[0]?.split(':')[0]}`;
   process.stdout.write(
     [
-      `CORnet-${result.model}: ${title} (run ${config.run} in ${folder.path})`,
-      `  images    ${files.size} in ${config.options.dataPath}, ${result.imageSize} px, ${result.batchSize} at once`,
-      `  weights   ${options.weights} (SHA-256 ${result.weights.slice(0, 8)}…)`,
+      `CORnet-${result.model}: ${title} (run ${config.run} in ${quoteName(folder.path)})`,
+      `  images    ${files.size} in ${quoteName(config.options.dataPath)}, ${result.imageSize} px, ${result.batchSize} at once`,
+      `  weights   ${quoteName(options.weights)} (SHA-256 ${result.weights.slice(0, 8)}…)`,
       `  workers   ${workers}, ${config.threads} threads each, ${result.precision}, over ${redisName}`,
       '',
     ].join('\n'),

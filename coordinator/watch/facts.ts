@@ -1,3 +1,4 @@
+import { quoteName } from '../../shared/printable.ts';
 import { totalSteps } from '../../shared/run-config.ts';
 import type { Beginning } from './news.ts';
 
@@ -9,7 +10,7 @@ export function factsOf({ config, redis, devices, page }: Beginning): [string, s
   return [
     [
       'data',
-      `${options.dataPath}: ${result.trainImages} training and ${result.valImages} validation images, ${result.classes} classes`,
+      `${quoteName(options.dataPath)}: ${result.trainImages} training and ${result.valImages} validation images, ${result.classes} classes`,
     ],
     [
       'schedule',
@@ -31,5 +32,5 @@ export function factsOf({ config, redis, devices, page }: Beginning): [string, s
 export function announcement(beginning: Beginning): string[] {
   const { config, folder } = beginning;
   const facts = factsOf(beginning).map(([name, text]) => `  ${name.padEnd(9)} ${text}`);
-  return [`CORnet-${config.result.model} run ${config.run} in ${folder}`, ...facts];
+  return [`CORnet-${config.result.model} run ${config.run} in ${quoteName(folder)}`, ...facts];
 }

@@ -5,6 +5,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
 import { controlToken } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
+import { quoteName } from '../../shared/printable.ts';
 
 export interface Refusal {
   status: number;
@@ -69,9 +70,13 @@ export async function readControlToken(
     try {
       token = (await readFile(file, 'utf8')).trim();
     } catch (cause) {
-      throw new CornetError('CONTROL_TOKEN_INVALID', `The control token's file ${file} cannot be read.`, {
-        cause,
-      });
+      throw new CornetError(
+        'CONTROL_TOKEN_INVALID',
+        `The control token's file ${quoteName(file)} cannot be read.`,
+        {
+          cause,
+        },
+      );
     }
   } else if (token === undefined) return null;
   if (token !== undefined && token.length >= controlToken.shortest && /^[\x21-\x7e]+$/.test(token))

@@ -1,4 +1,5 @@
 /** A run for machines: one JSON object per line (docs/watch.md). */
+import { printableJson } from '../../shared/printable.ts';
 import type { News } from './news.ts';
 import type { Viewer } from './watch.ts';
 
@@ -10,7 +11,7 @@ export class JsonDisplay implements Viewer {
   }
 
   news(news: News): void {
-    this.#write(`${JSON.stringify(news)}\n`);
+    this.#write(printableJson(`${JSON.stringify(news)}\n`));
   }
 
   tick(): void {}

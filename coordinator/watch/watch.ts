@@ -4,6 +4,7 @@
  */
 import { open } from 'node:fs/promises';
 import { sparklinePoints, watchMemory } from '../../shared/defaults.ts';
+import { oneLine } from '../../shared/printable.ts';
 import { type RunConfig, stepsPerEpoch, totalSteps } from '../../shared/run-config.ts';
 import type { CheckpointRecord } from '../checkpoints.ts';
 import type { Run } from '../run.ts';
@@ -125,7 +126,7 @@ export class Watch implements Display {
 
   say(words: string, level: EventView['level'] = 'info'): void {
     // Some of the words may be a remote worker's: they shall not steer the terminal.
-    const message = words.replace(/\p{Cc}+/gu, ' ');
+    const message = oneLine(words.replace(/\p{Cc}+/gu, ' '));
     const event = { at: this.#clock().toISOString(), level, message };
     this.#events = [...this.#events, event].slice(-watchMemory.events);
     this.#tell({ type: 'event', level, message });

@@ -3,7 +3,9 @@ import { constants } from 'node:fs';
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type Dispatcher, EnvHttpProxyAgent, fetch, type Response } from 'undici';
+import { cacheHint } from '../../shared/cache-folder.ts';
 import { CornetError } from '../../shared/errors.ts';
+import { quoteName } from '../../shared/printable.ts';
 import { fileError, syncFolder, systemCode } from '../durable-file.ts';
 import { fileSha256 } from './file-hash.ts';
 
@@ -92,7 +94,7 @@ export async function download(options: DownloadOptions): Promise<string> {
     }
     throw failed(options, 'what the server sends is not the file');
   } catch (error) {
-    throw fileError(error, `keep a download at ${path}`);
+    throw fileError(error, `keep a download at ${quoteName(path)}`, cacheHint);
   } finally {
     await agent.destroy();
   }

@@ -4,13 +4,14 @@
  */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { type Dirent, stat as statWithCallback } from 'node:fs';
-import { readdir, realpath, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { promisify } from 'node:util';
 import { mapBounded } from '../bounded.ts';
 import { indexing, maxClasses } from '../defaults.ts';
 import { CornetError } from '../errors.ts';
+import { quoteName } from '../printable.ts';
+import { fileSize, folderError, isFolder, listFolder, realFolder, refuseForeignNames } from './listing.ts';
+import { missingSplit, noClassFolders } from './misplaced.ts';
 import { Split } from './split.ts';
 
 export type { Split };
@@ -70,7 +71,7 @@ export async function indexDataset<S extends SplitName>(
     if (!(needed as readonly SplitName[]).includes(name)) continue;
     const folder = await findSplit(absolute, name);
     await watch(folder);
-    const found = await listClasses(join(absolute, folder), name);
+    const found = await listClasses(join(absolute, folder), name, classes);
     if (classes !== null) checkSameClasses(join(absolute, folder), classes, found);
     classes = found;
     splits[name] = await indexSplit(absolute, folder, found, watch);
@@ -102,23 +103,32 @@ async function findSplit(root: string, name: SplitName): Promise<string> {
   const present = new Set((await listFolder(root, 'The data folder')).map((entry) => entry.name));
   const folder = splitFolders[name].find((candidate) => present.has(candidate));
   if (folder !== undefined) return folder;
-  throw new CornetError('DATA_MISSING', `There is no folder ${splitFolders[name].join(' or ')} in ${root}.`);
+  throw await missingSplit(root, splitFolders[name]);
 }
 
-async function listClasses(folder: string, name: SplitName): Promise<string[]> {
+/** @param train the classes of the training split, if there is one */
+async function listClasses(
+  folder: string,
+  name: SplitName,
+  train: readonly string[] | null,
+): Promise<string[]> {
   const entries = await listFolder(folder, `The ${name} folder`);
   const folders = await mapBounded(entries, indexing.statsAtOnce, (entry) => isFolder(folder, entry));
   const classes = entries.filter((_, i) => folders[i]).map((entry) => entry.name);
-  classes.sort(compareCodePoints);
-  if (classes.length === 0) {
-    throw new CornetError('DATA_MISSING', `The folder ${folder} has no class folders.`);
+  const files = entries.filter((_, i) => !folders[i]).map((entry) => entry.name);
+  const images = files.filter((file) => imageExtensions.test(file)).length;
+  // Beside images that lie in the split's folder, a folder or two are somebody's notes.
+  if (classes.length === 0 || (images > 0 && train !== null && !train.some((one) => classes.includes(one)))) {
+    throw noClassFolders(folder, name, { files, images });
   }
+  await refuseForeignNames(folder, classes);
+  classes.sort(compareCodePoints);
   if (name === 'train' && classes.length === 1) {
-    const message = `The folder ${folder} has a single class (${classes[0]}): there is nothing to learn.`;
+    const message = `The folder ${quoteName(folder)} has a single class (${quoteName(classes[0]!)}): there is nothing to learn.`;
     throw new CornetError('DATA_INVALID', message);
   }
   if (classes.length > maxClasses) {
-    const message = `The folder ${folder} has ${classes.length} classes, the models have ${maxClasses} outputs.`;
+    const message = `The folder ${quoteName(folder)} has ${classes.length} classes, the models have ${maxClasses} outputs.`;
     throw new CornetError('DATA_INVALID', message);
   }
   return classes;
@@ -129,10 +139,12 @@ function checkSameClasses(valFolder: string, train: readonly string[], val: read
   const surplus = val.find((name) => !train.includes(name));
   if (missing === undefined && surplus === undefined) return;
   const detail =
-    missing !== undefined ? `${missing} is missing` : `${surplus} is not among the training classes`;
+    missing !== undefined
+      ? `${quoteName(missing)} is missing`
+      : `${quoteName(surplus!)} is not among the training classes`;
   throw new CornetError(
     'DATA_INVALID',
-    `The classes in ${valFolder} differ from the training classes: ${detail}.`,
+    `The classes in ${quoteName(valFolder)} differ from the training classes: ${detail}.`,
   );
 }
 
@@ -167,64 +179,28 @@ async function listImages(
     await watch(`${folder}/${below}`.replace(/\/$/, ''));
     for (const entry of await listFolder(here, 'The class folder')) {
       if (await isFolder(here, entry)) {
-        const real = await realpath(join(here, entry.name));
-        if (trail.includes(real)) {
-          throw new CornetError('DATA_INVALID', `The link ${join(here, entry.name)} leads back to ${real}.`);
-        }
+        await refuseForeignNames(here, [entry.name]);
+        const real = await realFolder(join(here, entry.name));
+        if (trail.includes(real)) throw leadsBack(join(here, entry.name), real);
         await walk(`${below}${entry.name}/`, [...trail, real]);
       } else if (imageExtensions.test(entry.name)) files.push(entry.name);
     }
+    await refuseForeignNames(here, files);
     found.push({ folder: below, files: files.sort(compareCodePoints) });
   }
-  await walk('', [await realpath(classFolder)]);
+  await walk('', [await realFolder(classFolder)]);
   found.sort((a, b) => compareCodePoints(a.folder.replace(/\/$/, ''), b.folder.replace(/\/$/, '')));
   const names = found.flatMap(({ folder, files }) => files.map((file) => folder + file));
   if (names.length === 0) {
-    throw new CornetError('DATA_MISSING', `The class folder ${classFolder} holds no images.`);
+    throw new CornetError('DATA_MISSING', `The class folder ${quoteName(classFolder)} holds no images.`);
   }
   const sizes = await mapBounded(names, indexing.statsAtOnce, (name) => fileSize(join(classFolder, name)));
   return { names, sizes };
 }
 
-/** Half the work of the one in node:fs/promises, which counts where there are a million files. */
-const quickStat = promisify(statWithCallback);
-
-/** @throws CornetError DATA_INVALID */
-export async function fileSize(path: string): Promise<number> {
-  const stats = await quickStat(path).catch((cause: unknown) => {
-    throw new CornetError('DATA_INVALID', `The file ${path} cannot be read: ${reason(cause)}.`, { cause });
-  });
-  if (!stats.isFile()) throw new CornetError('DATA_INVALID', `${path} is not a regular file.`);
-  return stats.size;
-}
-
-export async function isFolder(parent: string, entry: Dirent): Promise<boolean> {
-  if (!entry.isSymbolicLink()) return entry.isDirectory();
-  const target = await stat(join(parent, entry.name)).catch(() => null); // dangling: no folder; a file's size is asked for later
-  return target?.isDirectory() ?? false;
-}
-
-async function listFolder(path: string, what: string): Promise<Dirent[]> {
-  try {
-    return await readdir(path, { withFileTypes: true });
-  } catch (cause) {
-    throw folderError(what, path, cause);
-  }
-}
-
-export function folderError(what: string, path: string, cause: unknown): CornetError {
-  return new CornetError('DATA_MISSING', `${what} ${path} cannot be read: ${reason(cause)}.`, { cause });
-}
-
-function reason(cause: unknown): string {
-  const known: Record<string, string> = {
-    ENOENT: 'it does not exist',
-    ENOTDIR: 'it is not a folder',
-    EACCES: 'permission is denied',
-    ELOOP: 'its links form a loop',
-  };
-  const code = (cause as NodeJS.ErrnoException).code ?? '';
-  return known[code] ?? (cause as Error).message;
+export function leadsBack(link: string, target: string): CornetError {
+  const message = `The link ${quoteName(link)} leads back to ${quoteName(target)}.`;
+  return new CornetError('DATA_INVALID', message);
 }
 
 /** By Unicode code point, as Python sorts; JavaScript's own order is by UTF-16 unit. */

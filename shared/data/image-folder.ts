@@ -1,12 +1,14 @@
 /** The images of a plain folder, in the order in which Python's `sorted` puts their paths. */
 import { createHash } from 'node:crypto';
-import { readdir, realpath } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { mapBounded } from '../bounded.ts';
 import { indexing } from '../defaults.ts';
 import { CornetError } from '../errors.ts';
-import { compareCodePoints, fileSize, folderError, imageExtensions, isFolder } from './dataset-index.ts';
+import { quoteName } from '../printable.ts';
+import { compareCodePoints, imageExtensions, leadsBack } from './dataset-index.ts';
 import { FileList } from './file-list.ts';
+import { fileSize, isFolder, listFolder, realFolder, refuseForeignNames } from './listing.ts';
 
 export interface ImageFolder {
   /** Absolute path. */
@@ -34,23 +36,23 @@ export async function listImageFolder(root: string, recursive: boolean): Promise
   // `trail`: the real paths from the root down to here, to notice a link that leads back up
   async function walk(below: string, trail: readonly string[]): Promise<void> {
     const here = join(absolute, below);
-    const entries = await readdir(here, { withFileTypes: true }).catch((cause: unknown) => {
-      throw folderError('The data folder', here, cause);
-    });
+    const entries = await listFolder(here, 'The data folder');
+    const found: string[] = [];
     for (const entry of entries) {
       if (entry.name.startsWith('.')) continue;
       const path = `${below}${entry.name}`;
       if (await isFolder(here, entry)) {
         subfolders++;
         if (!recursive) continue;
-        const real = await realpath(join(here, entry.name));
-        if (trail.includes(real)) {
-          throw new CornetError('DATA_INVALID', `The link ${join(here, entry.name)} leads back to ${real}.`);
-        }
+        await refuseForeignNames(here, [entry.name]);
+        const real = await realFolder(join(here, entry.name));
+        if (trail.includes(real)) throw leadsBack(join(here, entry.name), real);
         await walk(`${path}/`, [...trail, real]);
-      } else if (imageExtensions.test(entry.name)) names.push(path);
+      } else if (imageExtensions.test(entry.name)) found.push(entry.name);
       else if (++others <= examplesKept) examples.push(path);
     }
+    await refuseForeignNames(here, found);
+    for (const name of found) names.push(`${below}${name}`);
   }
   await walk(
     '',
@@ -78,7 +80,7 @@ function noImages(
 ): CornetError {
   const seen = others === 0 ? '' : ` (of its ${others} files none has an image's extension)`;
   const deeper = !recursive && subfolders > 0;
-  return new CornetError('DATA_MISSING', `The folder ${folder} holds no images${seen}.`, {
+  return new CornetError('DATA_MISSING', `The folder ${quoteName(folder)} holds no images${seen}.`, {
     hint: deeper
       ? 'It has subfolders: give --recursive to look into them.'
       : 'Give --data-path a folder with .jpg, .jpeg, .png, .ppm, .bmp, .pgm, .tif, .tiff or .webp files.',

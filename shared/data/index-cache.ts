@@ -15,6 +15,7 @@ import { mapBounded } from '../bounded.ts';
 import { cacheFolder } from '../cache-folder.ts';
 import { indexCache, indexing } from '../defaults.ts';
 import { CornetError } from '../errors.ts';
+import { quoteName } from '../printable.ts';
 import {
   type DatasetIndex,
   fingerprintOf,
@@ -82,7 +83,7 @@ export async function cachedIndex<S extends SplitName>(
   // A change within the grain of the file system's clock would leave the change time as it is.
   const fresh = folders.find(({ changedAt }) => changedAt > began - indexCache.settleTime);
   if (fresh !== undefined) {
-    options.note(`The index is not kept, because ${join(absolute, fresh.path)} changed just now.`);
+    options.note(`The index is not kept, because ${quoteName(join(absolute, fresh.path))} changed just now.`);
     return index;
   }
   const isKept = await keep(file, index as DatasetIndex, { needed, folders, note: options.note });
@@ -106,7 +107,7 @@ export async function checkSize(
   if (index.keptIn !== null) await rm(index.keptIn, { force: true });
   throw new CornetError(
     'DATA_DIFFERS',
-    `The image ${join(index.root, files.path(sample))} has ${found} bytes, and had ${indexed} when the data set was indexed.`,
+    `The image ${quoteName(join(index.root, files.path(sample)))} has ${found} bytes, and had ${indexed} when the data set was indexed.`,
     { hint: 'Restore the file and start again with --resume, or start a new run.' },
   );
 }
@@ -122,7 +123,8 @@ function sha256(text: string): string {
 
 async function readKept(file: string, root: string, note: Note): Promise<DatasetIndex | null> {
   const bytes = await readFile(file).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'ENOENT') note(`The index kept in ${file} cannot be read: ${error.message}.`);
+    if (error.code !== 'ENOENT')
+      note(`The index kept in ${quoteName(file)} cannot be read: ${error.message}.`);
     return null;
   });
   if (bytes === null) return null;
@@ -132,12 +134,12 @@ async function readKept(file: string, root: string, note: Note): Promise<Dataset
   const header = bytes.toString('utf8', 0, headerBegin) === `${sha256(line)}\n` ? parseHeader(line) : null;
   const splits = header?.root === root ? cutManifests(bytes.subarray(headerEnd + 1), header) : null;
   if (header === null || splits === null) {
-    note(`The index kept in ${file} cannot be used: the data set is indexed anew.`);
+    note(`The index kept in ${quoteName(file)} cannot be used: the data set is indexed anew.`);
     return null;
   }
   const changed = await firstChanged(root, header.folders);
   if (changed !== null) {
-    note(`${join(root, changed)} has changed: the data set is indexed anew.`);
+    note(`${quoteName(join(root, changed))} has changed: the data set is indexed anew.`);
     return null;
   }
   const whole = Object.entries(splits).map(([name, cut]) => [name, new Split(cut.folder, cut.manifest)]);
@@ -196,7 +198,9 @@ async function keep(
     await rename(part, file);
     return true;
   } catch (error) {
-    note(`The index of ${index.root} cannot be kept in ${file}: ${(error as Error).message}.`);
+    note(
+      `The index of ${quoteName(index.root)} cannot be kept in ${quoteName(file)}: ${(error as Error).message}.`,
+    );
     await rm(part, { force: true }).catch(() => undefined); // the same trouble again
     return false;
   }

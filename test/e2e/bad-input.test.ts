@@ -5,11 +5,12 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { Redis } from 'ioredis';
 import type { ErrorCode } from '../../shared/errors.ts';
@@ -102,6 +103,41 @@ const table: {
     refused: { code: 'DATA_MISSING', exit: 1, says: /train\/dots holds no images/ },
   },
   {
+    title: 'validation images that are not sorted into classes',
+    argv: () => [
+      '--data-path',
+      dataSet('flat', (root) => {
+        rmSync(join(root, 'val'), { recursive: true });
+        addPicture(join(root, 'val', 'ILSVRC2012_val_00000001.JPEG'));
+      }),
+    ],
+    refused: { code: 'DATA_MISSING', exit: 1, says: /1 image lies in it.*\n.*LOC_val_solution\.csv/ },
+  },
+  {
+    title: 'a class whose name is not UTF-8',
+    argv: () => [
+      '--data-path',
+      dataSet('latin1', (root) => {
+        const name = Buffer.concat([Buffer.from(`${root}/train/caf`), Buffer.from([0xe9])]);
+        renameSync(join(root, 'train', 'dots'), name);
+      }),
+    ],
+    refused: { code: 'DATA_INVALID', exit: 1, says: /not UTF-8: "caf\\xe9"/ },
+  },
+  {
+    title: 'a class whose name steers the terminal',
+    argv: () => [
+      '--data-path',
+      dataSet('red', (root) => renameSync(join(root, 'val', 'dots'), join(root, 'val', 'd\n\x1b[31m'))),
+    ],
+    refused: { code: 'DATA_INVALID', exit: 1, says: /dots is missing/ },
+  },
+  {
+    title: 'a home folder that no shell expanded',
+    argv: () => ['--data-path', '~/imagenet'],
+    refused: { code: 'DATA_MISSING', exit: 1, says: /its ~ was not expanded/ },
+  },
+  {
     title: 'an unknown model',
     argv: () => ['--model', 'Q'],
     refused: { ...usage, says: /'Q' is invalid\. Allowed choices are Z, R, RT, S/ },
@@ -155,6 +191,12 @@ const table: {
       exit: 1,
       says: /127\.0\.0\.1:1 cannot be used: connect ECONNREFUSED/,
     },
+  },
+  {
+    title: 'a Redis URL with a # in its password',
+    argv: () => [],
+    env: { CORNET_REDIS_URL: 'redis://user:12#34secret@127.0.0.1:6379' },
+    refused: { code: 'REDIS_URL_INVALID', exit: 2, says: /^(?![\s\S]*secret).*a # in it/ },
   },
   {
     title: 'an address that is none',
@@ -339,6 +381,57 @@ test.serial('a local worker that cannot start is quoted', async (t) => {
     t.deepEqual(files, ['best.json', 'latest.json', 'step-00000008.safetensors']);
   },
 );
+
+/** Starts a command under a limit of the shell. */
+function limited(limit: string): string[] {
+  return ['bash', '-c', `ulimit ${limit}; exec "$0" "$@"`];
+}
+
+test.serial('a limit on the size of files is named where a checkpoint exceeds it', async (t) => {
+  const stage = new Stage(t);
+  const output = join(stage.folder, 'run');
+  const argv = [...tinyRun(images), '--max-steps', '2', '-o', output];
+  const run = stage.start('coordinator', argv, {}, limited('-f 1000'));
+  const says = /larger than this process.* \[DISK_FULL\]\n.*ulimit -f/;
+  await assertRefused(t, stage, run, { code: 'DISK_FULL', exit: 1, says });
+  t.deepEqual(readdirSync(join(output, 'checkpoints')), []);
+});
+
+test.serial('a limit of open files under which nothing can be loaded is a sentence', async (t) => {
+  const stage = new Stage(t);
+  for (const command of ['coordinator', 'worker'] as const) {
+    const run = stage.start(command, ['--help'], {}, limited('-n 64'));
+    const says = /64 files open at once.*\n.*ulimit -n/;
+    await assertRefused(t, stage, run, { code: 'OPEN_FILES_LIMIT', exit: 1, says });
+    const enough = stage.start(command, ['--help'], {}, limited('-n 128'));
+    t.is(await enough.ended, 0, enough.stderr);
+  }
+});
+
+test.serial('a temporary folder that is not there, or is a file, names TMPDIR', async (t) => {
+  const stage = new Stage(t);
+  const file = join(stage.folder, 'file');
+  writeFileSync(file, '');
+  for (const temporary of ['/nonexistent', file, '/proc']) {
+    const run = stage.start('coordinator', [...tinyRun(images), '-o', join(stage.folder, 'run')], {
+      TMPDIR: temporary,
+    });
+    const says = /Cannot make a temporary folder in .* \[FOLDER_NOT_WRITABLE\]\nSet TMPDIR/;
+    await assertRefused(t, stage, run, { code: 'FOLDER_NOT_WRITABLE', exit: 1, says });
+  }
+});
+
+test.serial('a temporary folder may be relative, and be called anything', async (t) => {
+  const stage = new Stage(t);
+  const odd = join(stage.folder, 'a #b?%20@c');
+  mkdirSync(odd);
+  for (const temporary of [relative('.', stage.folder), odd]) {
+    const output = join(stage.folder, `run-${temporary.length}`);
+    const argv = [...tinyRun(images), '--max-steps', '1', '-o', output];
+    const run = stage.start('coordinator', argv, { TMPDIR: temporary });
+    t.is(await run.ended, 0, run.stderr);
+  }
+});
 
 test.serial('Ctrl-C while the run starts ends it at once, and a second Ctrl-C does not wait', async (t) => {
   const stage = new Stage(t);

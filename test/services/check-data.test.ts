@@ -35,3 +35,43 @@ test('check-data names every bad file of a data set, and nothing else', (t) => {
   for (const path of bad) rmSync(path);
   t.is(checkData('--data-path', root).status, 0);
 });
+
+test('check-data prints one line a file, and no name steers the terminal', (t) => {
+  const root = temporaryFolder(t);
+  for (const folder of ['train/a', 'train/b']) {
+    mkdirSync(join(root, folder), { recursive: true });
+    cpSync('test/fixtures/images/small.jpg', join(root, folder, 'small.jpg'));
+  }
+  const odd = [
+    'a\nb.JPEG',
+    'c\x1b[31mred\x07.JPEG',
+    '\u202egnp.jpg',
+    '\x9b31m.jpg',
+    'e .jpg\u2028x.jpg',
+    ' .jpg',
+  ];
+  for (const name of odd) writeFileSync(join(root, 'train/a', name), 'broken');
+  const { status, found, stderr } = checkData('--data-path', root, '--splits', 'train');
+  t.is(status, 1);
+  t.is(found.length, odd.length, found.join('\n'));
+  for (const line of found) t.regex(line, /^The image .* cannot be read: .+\.$/);
+  t.notRegex(found.join('') + stderr.replaceAll('\n', ''), /[\p{Cc}\u2028\u202e]/u);
+  t.true(found.some((line) => line.includes(`The image "${root}/train/a/a\\nb.JPEG" cannot`)));
+  t.true(found.some((line) => line.includes('c\\x1b[31mred\\x07.JPEG"')));
+});
+
+test('check-data refuses a name that is not UTF-8, and an argument that is not', (t) => {
+  const root = temporaryFolder(t);
+  for (const folder of ['train/a', 'train/b']) {
+    mkdirSync(join(root, folder), { recursive: true });
+    cpSync('test/fixtures/images/small.jpg', join(root, folder, 'small.jpg'));
+  }
+  writeFileSync(Buffer.from(`${root}/train/a/caf\xe9.jpg`, 'latin1'), 'x');
+  const { status, stderr } = checkData('--data-path', root, '--splits', 'train');
+  t.is(status, 1);
+  t.regex(stderr, /is not UTF-8: "caf\\xe9\.jpg"\. \[DATA_INVALID\]\n.*convmv/);
+  const line = `exec "$0" dist/coordinator/main.js check-data --data-path "$(printf 'caf\\351')"`;
+  const argument = spawnSync('bash', ['-c', line, process.execPath], { encoding: 'utf8' });
+  t.is(argument.status, 2, argument.stderr);
+  t.regex(argument.stderr, /is not UTF-8\. \[OPTION_INVALID\]\n/);
+});

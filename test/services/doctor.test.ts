@@ -15,12 +15,13 @@ interface Report {
 
 async function doctor(
   args: readonly string[] = [],
-  { root = '.', environment = {}, program = process.execPath, before = [] as string[] } = {},
+  { root = '.', environment = {}, program = process.execPath, before = [] as string[], directory = '.' } = {},
 ): Promise<Report> {
   const main = join(root, 'dist/coordinator/main.js');
   const env = { ...process.env, CORNET_REDIS_URL: undefined, ...environment };
   const { code, stdout } = await promisify(execFile)(program, [...before, main, 'doctor', ...args], {
     env,
+    cwd: directory,
   }).then(
     ({ stdout }) => ({ code: 0, stdout }),
     (error: { code: number; stdout: string }) => error,
@@ -139,4 +140,19 @@ test.serial('a low limit of open files is pointed out', async (t) => {
   const before = ['-c', 'ulimit -n 200; exec "$0" "$@"', process.execPath];
   const report = await doctor([], { program: 'bash', before });
   t.regex(report.line('open files'), /^note .*up to 200: ulimit -Hn 1024/);
+});
+
+test.serial('a folder that is only a guess does not keep training from starting', async (t) => {
+  const guessed = await doctor([], { root: resolve('.'), directory: '/proc' });
+  t.regex(guessed.line('output folder'), /^note .*--output-path|^note .*checkpoint/);
+  t.is(guessed.end, 'Training can start.');
+  const named = await doctor(['--output-path', '/proc'], { root: resolve('.') });
+  t.regex(named.line('output folder'), /^missing /);
+  t.is(named.code, 1);
+});
+
+test.serial('a temporary folder that is not there is missing, and TMPDIR is named', async (t) => {
+  const report = await doctor(['-o', temporaryFolder(t)], { environment: { TMPDIR: '/nonexistent' } });
+  t.regex(report.line('temporary folder'), /^missing .*Set TMPDIR/);
+  t.regex(report.line('redis-server'), /^missing .*Set TMPDIR/);
 });

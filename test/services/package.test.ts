@@ -43,6 +43,7 @@ test('the package holds the compiled rooms, the sources of the addons, and no te
   const needed = [
     ...['coordinator', 'shared', 'worker'].flatMap(compiled),
     ...['worker/backend/torch/addon', 'worker/data/addon'].flatMap(sources),
+    ...readdirSync('worker/data/probe-pictures').map((name) => `worker/data/probe-pictures/${name}`),
     ...['index.html', 'page.css'].map((name) => `coordinator/watch/page/${name}`),
     ...['deploy/setup.sh', 'deploy/build-addon.sh', 'package.json', 'README.md', 'LICENSE'],
   ];
@@ -51,7 +52,7 @@ test('the package holds the compiled rooms, the sources of the addons, and no te
     [],
   );
   const known =
-    /^(dist\/(coordinator|shared|worker)|coordinator\/watch\/page|deploy|dashboards|worker\/.*\/addon)\//;
+    /^(dist\/(coordinator|shared|worker)|coordinator\/watch\/page|deploy|dashboards|worker\/.*\/addon|worker\/data\/probe-pictures)\//;
   t.deepEqual(
     files.filter((path) => !known.test(path)),
     ['LICENSE', 'README.md', 'package.json'],

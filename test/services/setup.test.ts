@@ -10,7 +10,7 @@ import { temporaryFolder } from '../helpers/temporary.ts';
 /** Runs lines of shell with what deploy/setup.sh defines for deploy/torch.sh. */
 function shell(env: NodeJS.ProcessEnv, lines: string) {
   const script = `set -euo pipefail
-choice=\${choice:-auto} torch_version=2.13.0 torch_index=https://example.org/whl python=python3
+choice=\${choice:-auto} torch_version=2.13.0 pillow_version=12.3.0 torch_index=https://example.org/whl python=python3
 fail() { echo "$*"; exit 1; }
 source deploy/torch.sh
 ${lines}`;

@@ -167,3 +167,113 @@ test('code points order as in Python', (t) => {
   const sorted = ['', 'A', 'B', 'a', 'ab', 'é', '\uD7FF', '\uE000', '\uFFEE', '\u{10000}', '\u{1F600}'];
   t.deepEqual(sorted.toReversed().sort(compareCodePoints), sorted);
 });
+
+/** A name as bytes below a folder; `\xe9` is é in Latin-1, and no UTF-8. */
+function latin1(folder: string, name: string): Buffer {
+  return Buffer.concat([Buffer.from(`${folder}/`), Buffer.from(name, 'latin1')]);
+}
+
+test('a name that is not UTF-8 is refused as that, wherever it counts', async (t) => {
+  const cases: [string, (root: string) => Promise<void>][] = [
+    ['a file', (root) => writeFile(latin1(join(root, 'train/a'), 'caf\xe9.JPEG'), 'x')],
+    ['a class', (root) => rename(join(root, 'train/b'), latin1(join(root, 'train'), 'caf\xe9'))],
+    ['a subfolder', (root) => mkdir(latin1(join(root, 'train/a'), 'caf\xe9'))],
+    ['a link', (root) => symlink('../b', latin1(join(root, 'train/a'), 'caf\xe9'))],
+  ];
+  for (const [what, change] of cases) {
+    const root = await dataset(t, small);
+    await change(root);
+    const error = await t.throwsAsync(indexDataset(root, ['train']), { instanceOf: CornetError }, what);
+    t.is(error?.code, 'DATA_INVALID', what);
+    t.regex(error!.message, /train\S* is not UTF-8: "caf\\xe9(\.JPEG)?"\.$/, what);
+    t.regex(error!.hint, /convmv.*mv|mv.*convmv/, what);
+  }
+});
+
+test('a name that is not UTF-8 does not matter where it is no image, nor does the character that stands for one', async (t) => {
+  const root = await dataset(t, [...small, 'train/a/\ufffd.jpg']);
+  await writeFile(latin1(join(root, 'train/a'), 'caf\xe9.txt'), 'x');
+  await writeFile(latin1(root, 'caf\xe9.jpg'), 'x');
+  t.is((await indexDataset(root, ['train'])).train.size, 3);
+});
+
+test('names with line breaks, control characters, blanks and quotes are read as they are', async (t) => {
+  const odd = [
+    'a\nb.jpg',
+    'c\x1b[31mred\x07.jpg',
+    ' d .jpg',
+    '"e".jpg',
+    "'f'.jpg",
+    '\u202egpj.jpg',
+    'g\\n.jpg',
+  ];
+  const root = await dataset(t, [...odd.map((name) => `train/a/${name}`), 'train/b/1.jpg']);
+  const { train } = await indexDataset(root, ['train']);
+  const found = Array.from({ length: train.size - 1 }, (_, i) => train.path(i));
+  t.deepEqual(found.sort(), odd.map((name) => `train/a/${name}`).sort());
+});
+
+test('odd names are quoted in sentences', async (t) => {
+  const root = await dataset(t, [...small, 'val/c\n\x1b[31m/1.jpg']);
+  await refused(t, root, ['train', 'val'], 'DATA_INVALID', /training classes: "c\\n\\x1b\[31m" is not among/);
+  await symlink(join(root, 'gone'), join(root, 'train/a/\u202egpj .jpg'));
+  await refused(t, root, ['train'], 'DATA_INVALID', /The file "\/.*\/\\u202egpj \.jpg" cannot be read/);
+});
+
+test('validation images that are not sorted into classes are counted, with the way to sort them', async (t) => {
+  const flat = ['1', '2', '3'].map((n) => `val/ILSVRC2012_val_0000000${n}.JPEG`);
+  for (const more of [[], ['val/.ipynb_checkpoints/x.jpg']]) {
+    const root = await dataset(t, [...small.filter((file) => file.startsWith('train')), ...flat, ...more]);
+    const error = await t.throwsAsync(indexDataset(root, ['train', 'val']), { instanceOf: CornetError });
+    t.is(error?.code, 'DATA_MISSING');
+    t.regex(error!.message, /val has no class folders: 3 images lie in it, not sorted into classes/);
+    t.regex(error!.hint, /LOC_val_solution\.csv.*valprep\.sh/);
+  }
+});
+
+test('training images without class folders, and archives that nobody unpacked, are told apart', async (t) => {
+  const loose = await t.throwsAsync(indexDataset(await dataset(t, ['train/1.JPEG']), ['train']));
+  t.regex(loose!.message, /train has no class folders: 1 image lies in it/);
+  t.notRegex((loose as CornetError).hint, /LOC_val/);
+  const archives = await dataset(t, ['train/n01440764.tar', 'train/n01443537.tar']);
+  await refused(t, archives, ['train'], 'DATA_MISSING', /no class folders, but 2 archives/);
+});
+
+test('a data folder that is given a level too high or too deep is pointed to', async (t) => {
+  const root = await dataset(
+    t,
+    small.map((file) => `ILSVRC/Data/CLS-LOC/${file}`),
+  );
+  for (const given of ['.', 'ILSVRC', 'ILSVRC/Data', 'ILSVRC/Data/CLS-LOC/val']) {
+    const error = await t.throwsAsync(indexDataset(join(root, given), ['train']), {
+      instanceOf: CornetError,
+    });
+    t.is(error?.code, 'DATA_MISSING');
+    t.regex(error!.message, /no folder train in .*: it is (in|beside it, in) .*ILSVRC\/Data\/CLS-LOC\.$/);
+    t.is(error!.hint, `Give --data-path ${join(root, 'ILSVRC/Data/CLS-LOC')}.`);
+  }
+  const shouting = await dataset(
+    t,
+    small.map((file) => file.replace('train', 'Train')),
+  );
+  await refused(t, shouting, ['train'], 'DATA_MISSING', /no folder train in .*, but one called Train/);
+});
+
+test('what is no path of a folder is called what it is', async (t) => {
+  const cases: [string, RegExp, RegExp][] = [
+    ['~/imagenet', /its ~ was not expanded/, /\$HOME/],
+    ['$DATA/imagenet', /its \$ was not expanded/, /in full/],
+    ['s3://bucket/imagenet', /an address \(s3:\/\/\), not a folder/, /mount/],
+    ['https://example.org/imagenet', /an address \(https:\/\/\)/, /mount/],
+    ['file:///data/imagenet', /a URL, not a path/, /without file/],
+    [`/${'x'.repeat(300)}`, /its name is too long/, /--data-path/],
+  ];
+  for (const [path, says, hint] of cases) {
+    const error = await t.throwsAsync(indexDataset(path, ['train']), {
+      instanceOf: CornetError,
+      message: says,
+    });
+    t.is(error?.code, 'DATA_MISSING');
+    t.regex(error!.hint, hint);
+  }
+});

@@ -2,6 +2,7 @@ import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import test from 'ava';
 import { listImageFolder } from '../../shared/data/image-folder.ts';
+import type { CornetError } from '../../shared/errors.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
 function make(folder: string, ...names: string[]): void {
@@ -51,4 +52,14 @@ test('the fingerprint tells another name and another size, and not where the fol
   t.is(await fingerprint('a.jpg', 'b.jpg'), await fingerprint('b.jpg', 'a.jpg'));
   t.not(await fingerprint('a.jpg', 'b.jpg'), await fingerprint('a.jpg', 'c.jpg'));
   t.not(await fingerprint('a.jpg', 'b.jpg'), await fingerprint('a.jpg', 'b.jpeg'));
+});
+
+test('a name that is not UTF-8 is refused as that, and an image of an odd name is not', async (t) => {
+  const folder = temporaryFolder(t);
+  make(folder, 'a\nb.jpg', ' c.jpg');
+  t.deepEqual(await names(folder, false), [' c.jpg', 'a\nb.jpg']);
+  writeFileSync(Buffer.concat([Buffer.from(`${folder}/caf`), Buffer.from([0xe9]), Buffer.from('.jpg')]), '');
+  const error = await t.throwsAsync(listImageFolder(folder, false), { code: 'DATA_INVALID' });
+  t.regex(error!.message, /is not UTF-8: "caf\\xe9\.jpg"/);
+  t.notRegex((error as CornetError).hint, /classes/);
 });

@@ -3,6 +3,7 @@ import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { imageLimits } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
+import { quoteName } from '../../shared/printable.ts';
 import { decodeFile } from './formats/decode-file.ts';
 import type { Picture } from './resample.ts';
 
@@ -13,7 +14,7 @@ export function unreadable(path: string, cause: unknown): CornetError {
   const ofSystem = errno !== undefined || code === 'SYSTEM';
   return new CornetError(
     ofSystem ? 'IMAGE_UNREACHABLE' : 'IMAGE_UNREADABLE',
-    `The image ${path} cannot be read: ${why}.`,
+    `The image ${quoteName(path)} cannot be read: ${why}.`,
     { cause },
   );
 }
