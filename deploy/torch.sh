@@ -163,7 +163,7 @@ from_debian() {
 # Only where it was once chosen by name: it computes other bits than the wheel.
 from_chosen_debian() {
   [[ -e $cache/torch-addon/debian-chosen ]] || return 1
-  echo "libtorch: Debian's, as '--libtorch debian' chose before. Its results are not the same bits as those of torch $torch_version."
+  echo "libtorch: Debian's, as '--libtorch debian' chose before."
   from_debian
 }
 
@@ -182,7 +182,7 @@ choose_sources() {
 
 # Builds the addon for $libtorch where that was not done yet, and loads it.
 addon_for_libtorch() {
-  local addons=$cache/torch-addon start=$EPOCHREALTIME library key
+  local addons=$cache/torch-addon start=$EPOCHREALTIME library key version
   library=$(find -L "$libtorch/lib" -maxdepth 2 -name libtorch_cpu.so -print -quit)
   key=$(stat -L -c '%n %s %Y' "$library" | cat - worker/backend/torch/addon/* deploy/build-addon.sh | sha256sum)
   why="the addon could not be built or loaded with the one in $libtorch before, and nothing changed since"
@@ -191,7 +191,9 @@ addon_for_libtorch() {
   echo "Building the torch addon for the libtorch in $libtorch ..."
   quietly deploy/build-addon.sh torch "$libtorch" "$addons" && load_addon || return 1
   rm -f "$failed"
-  echo "  libtorch $(cut -d - -f 1 "$addons/current"), done in $(since "$start")"
+  version=$(cut -d - -f 1 "$addons/current")
+  echo "  libtorch $version, done in $(since "$start")"
+  [[ $version == "$torch_version" ]] || echo "  Its results are not the same bits as those of libtorch $torch_version."
 }
 
 # Every symbol is resolved, not only those that are called on loading.
@@ -214,12 +216,11 @@ torch_backend() {
   if [[ -z $ready ]]; then
     tail -n 30 "$log" >&2
     [[ $choice == auto ]] || fail "No usable libtorch was found, and the torch backend cannot do without. The reasons stand above."
-    fail "No usable libtorch was found; the reasons stand above. Set-up takes no other version unasked, because its results" \
-      "are not the same bits. If those of Debian's libtorch-dev will do: $me --libtorch debian"
+    fail "No usable libtorch was found; the reasons stand above. Debian's libtorch-dev is another version, whose results are" \
+      "not the same bits, and is not taken unasked. If it will do: $me --libtorch debian"
   fi
   if [[ $choice == debian ]]; then
     touch "$cache/torch-addon/debian-chosen"
-    echo "Debian's libtorch: its results are not the same bits as those of torch $torch_version."
   elif [[ $choice != auto ]]; then
     rm -f "$cache/torch-addon/debian-chosen"
   fi

@@ -444,22 +444,43 @@ test("without the wheel set-up stops and names the choice, and takes Debian's li
   const unasked = withoutWheel(t, 'auto', cache);
   t.is(unasked.status, 1);
   t.regex(unasked.stdout, /^libtorch: the pip wheel cannot be had\.$/m);
-  t.regex(unasked.stdout, /not the same bits.*: deploy\/setup\.sh --libtorch debian$/);
+  t.regex(
+    unasked.stdout,
+    /not the same bits, and is not taken unasked\. .*: deploy\/setup\.sh --libtorch debian$/,
+  );
   t.notRegex(unasked.stdout, /the addon for/);
 
   const asked = withoutWheel(t, 'debian', cache);
   t.is(asked.status, 0, asked.all);
-  t.regex(asked.stdout, /^the addon for \/usr\n.*not the same bits/);
+  t.is(asked.stdout, 'the addon for /usr');
 
   const afterwards = withoutWheel(t, 'auto', cache);
   t.is(afterwards.status, 0, afterwards.all);
-  t.regex(
-    afterwards.stdout,
-    /as '--libtorch debian' chose before.*not the same bits.*\nthe addon for \/usr$/,
-  );
+  t.regex(afterwards.stdout, /as '--libtorch debian' chose before\.\nthe addon for \/usr$/);
 
   t.is(withoutWheel(t, 'wheel', cache).status, 1);
   t.is(withoutWheel(t, 'auto', cache).status, 0, 'a failure takes no choice back');
+});
+
+test('a libtorch of another version, wherever it is from, is said to give other bits', (t) => {
+  const folder = temporaryFolder(t);
+  mkdirSync(join(folder, 'lib'));
+  mkdirSync(join(folder, 'torch-addon'));
+  writeFileSync(join(folder, 'lib/libtorch_cpu.so'), '');
+  const said = (version: string) =>
+    shell(
+      { ...process.env, libtorch: folder, cache: folder },
+      `log=/dev/null failed=
+since() { echo '1 s'; }
+quietly() { echo ${version}-0123 >"$cache/torch-addon/current"; }
+load_addon() { :; }
+addon_for_libtorch`,
+    ).stdout;
+  t.regex(
+    said('1.13.1'),
+    /libtorch 1\.13\.1, done in 1 s\n {2}Its results are not the same bits as those of libtorch 2\.13\.0\.$/,
+  );
+  t.regex(said('2.13.0'), /libtorch 2\.13\.0, done in 1 s$/);
 });
 
 // --- The Python of the tests -----------------------------------------------------------------------------------------------
