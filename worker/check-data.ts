@@ -4,7 +4,6 @@ import type { DatasetIndex, SplitName } from '../shared/data/dataset-index.ts';
 import { indexDataset } from '../shared/data/dataset-index.ts';
 import { progressEvery } from '../shared/defaults.ts';
 import { CornetError, exitCodes } from '../shared/errors.ts';
-import { oneLine, quoteName } from '../shared/printable.ts';
 import { type ImageDecoder, openDecoder } from './data/decode.ts';
 import { squash } from './data/transform.ts';
 
@@ -37,8 +36,7 @@ export async function checkData({ dataPath, splits, workers }: CheckDataOptions)
       done++;
       if (error === null) continue;
       bad++;
-      // One line a file, and its name so that it can be told where it ends.
-      process.stdout.write(`${error.message.replace(oneLine(path), () => quoteName(path))}\n`);
+      process.stdout.write(`${error.message}\n`);
     }
   }
   try {
