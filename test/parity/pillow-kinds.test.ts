@@ -21,11 +21,26 @@ withPillow('pictures of some 900 kinds have the pixels that Pillow itself makes 
   make(folder);
   const counts = { read: 0, refused: 0 };
   for (const [name, facts] of Object.entries(expectedPictures(folder).pictures)) {
-    counts[await checkPicture(t, folder, name, facts)]++;
+    counts[await checkPicture(t, join(folder, name), facts)]++;
   }
   t.log(counts);
   t.true(counts.read > 500, JSON.stringify(counts));
 });
+
+withPillow(
+  'pictures with wrong bytes in them have the pixels that Pillow makes of them, or are refused',
+  async (t) => {
+    t.timeout(300_000);
+    const folder = temporaryFolder(t);
+    make(folder, '--damaged', '500', '11');
+    const counts = { read: 0, refused: 0 };
+    for (const [name, facts] of Object.entries(expectedPictures(folder).pictures)) {
+      counts[await checkPicture(t, join(folder, name), facts, true)]++;
+    }
+    t.log(counts);
+    t.true(counts.read > 80, JSON.stringify(counts));
+  },
+);
 
 withPillow('the stored ones of them are what their generator makes, byte for byte', (t) => {
   const folder = temporaryFolder(t);

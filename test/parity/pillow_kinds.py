@@ -2,6 +2,7 @@
 
     python3 pillow_kinds.py FOLDER          # needs Pillow and numpy; about 700 pictures
     python3 pillow_kinds.py FOLDER --few    # those that lie in test/fixtures/images/kinds
+    python3 pillow_kinds.py FOLDER --damaged COUNT SEED   # of these, with some bytes changed or cut off
 
 In expected.json a picture has its mode, width, height and the SHA-256 of its RGB bytes and of those of its image, which is
 squashed to 32 x 32; one that Pillow refuses is null.
@@ -18,11 +19,10 @@ import zlib
 
 import numpy as np
 import PIL
-from PIL import Image
+from PIL import Image, ImageCms
 
 WIDTH, HEIGHT = 24, 20
 rng = np.random.default_rng(5)
-random.seed(5)
 
 
 def ramps(channels, bits=8, width=WIDTH, height=HEIGHT):
@@ -37,6 +37,10 @@ def ramps(channels, bits=8, width=WIDTH, height=HEIGHT):
 rgb = Image.fromarray(ramps(3).astype(np.uint8))
 grey = rgb.convert('L')
 palette = rgb.quantize(40)
+
+
+profile = ImageCms.ImageCmsProfile(ImageCms.createProfile('LAB')).tobytes()  # of no use for these: it is ignored
+profile = profile[:24] + bytes(12) + profile[36:]  # without the date
 
 
 def saved(picture, format, **options):
@@ -162,6 +166,15 @@ def tiffs():
     }.items():
         for mode in modes:
             yield f'{compression}-{mode}.tif', saved(pictures[mode], 'TIFF', compression=compression)
+    for compression in ('tiff_lzw', 'tiff_adobe_deflate'):
+        for mode in ('L', 'RGB', 'RGBA', 'I16'):
+            yield f'{compression}-differences-{mode}.tif', saved(pictures[mode], 'TIFF', compression=compression,
+                                                                 tiffinfo={317: 2})
+    yield 'profile.tif', saved(rgb, 'TIFF', icc_profile=profile)
+    yield 'profile-cmyk.tif', saved(pictures['CMYK'], 'TIFF', icc_profile=profile)
+    yield 'pages.tif', saved(grey.crop((0, 0, 9, 7)), 'TIFF', save_all=True, append_images=[rgb])
+    yield 'private-tags.tif', saved(rgb, 'TIFF', tiffinfo={65000: 'ours', 50838: 7, 270: 'ImageJ=1.53', 305: 'nobody'})
+    yield 'jpeg-strips.tif', saved(rgb.resize((70, 90)), 'TIFF', compression='jpeg', tiffinfo={278: 16})
 
 
 # --- PNG ----------------------------------------------------------------------------------------------------------------
@@ -183,7 +196,19 @@ def png_head(bits, colour_type, interlace=0):
     return signature + chunk(b'IHDR', struct.pack('>IIBBBBB', WIDTH, HEIGHT, bits, colour_type, 0, 0, interlace))
 
 
+def interlaced(samples, bits):
+    """In the seven passes of Adam7."""
+    passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+    rows = [row for x, y, right, down in passes for row in samples[y::down, x::right] if row.size > 0]
+    return zlib.compress(b''.join(b'\0' + packed(row[None], bits, '>') for row in rows))
+
+
 def pngs():
+    for colour_type, bits, count in [(0, 1, 1), (0, 16, 1), (2, 8, 3), (2, 16, 3), (3, 4, 1), (6, 8, 4)]:
+        colours = chunk(b'PLTE', bytes(rng.integers(0, 256, 3 << bits, np.uint8))) if colour_type == 3 else b''
+        data = chunk(b'IDAT', interlaced(ramps(count, bits), bits))
+        yield f'interlaced-{colour_type}-{bits}.png', png_head(bits, colour_type, 1) + colours + data + end
+    yield 'profile.png', saved(rgb, 'PNG', icc_profile=profile)
     channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
     plte = chunk(b'PLTE', bytes(rng.integers(0, 256, 768, np.uint8)))
     for colour_type, depths in {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}.items():
@@ -280,6 +305,7 @@ def webps():
     alpha.putalpha(grey)
     exif = Image.Exif()
     exif[274] = 6
+    yield 'profile.webp', saved(rgb, 'WEBP', icc_profile=profile)
     yield 'lossy.webp', saved(rgb, 'WEBP')
     yield 'lossless.webp', saved(rgb, 'WEBP', lossless=True)
     yield 'lossy-alpha.webp', saved(alpha, 'WEBP')
@@ -353,6 +379,20 @@ def jpegs():
     exif = Image.Exif()
     exif[274] = 6
     yield 'orientation.jpg', saved(photograph, 'JPEG', exif=exif)
+    yield 'profile.jpg', saved(photograph, 'JPEG', icc_profile=profile)
+    four_parts, four_rest = segments(saved(photograph.convert('CMYK'), 'JPEG'))
+    yield 'CMYK-profile.jpg', saved(photograph.convert('CMYK'), 'JPEG', icc_profile=profile)
+    yield 'CMYK-no-adobe.jpg', jpeg([part for part in four_parts if part[1] != 0xEE], four_rest)
+    yield 'YCCK.jpg', jpeg([part[:-1] + b'\2' if part[1] == 0xEE else part for part in four_parts], four_rest)
+    yield 'extended.jpg', jpeg([b'\xff\xc1' + part[2:] if part[1] == 0xC0 else part for part in parts], rest)
+    yield 'no-jfif.jpg', jpeg(parts[1:], rest)
+    named = {1: b'R', 2: b'G', 3: b'B'}
+    frame_part, scan = bytearray(parts[frame]), bytearray(rest)
+    for i, name in named.items():
+        frame_part[10 + 3 * (i - 1):11 + 3 * (i - 1)] = name
+        scan[5 + 2 * (i - 1):6 + 2 * (i - 1)] = name
+    yield 'named-rgb.jpg', jpeg([*parts[1:frame], bytes(frame_part), *parts[frame + 1:]], bytes(scan))
+    yield 'several.jpg', saved(photograph, 'MPO', save_all=True, append_images=[photograph.rotate(180)])
     yield 'lossless.jpg', lossless_jpeg(ramps(1)[..., 0])
     yield 'lossless-rgb.jpg', lossless_jpeg(*np.moveaxis(ramps(3), 2, 0))
 
@@ -602,9 +642,7 @@ def facts_here(name):
     return {'mode': mode, 'width': width, 'height': height, 'sha256': sha256, 'squash': squash}
 
 
-def main(folder, few=None):
-    os.makedirs(folder, exist_ok=True)
-    expected = {}
+def pictures(few):
     for family in FAMILIES:
         for number, (name, data) in enumerate(family()):
             name = f'{family.__name__[:-1]}-{name}'
@@ -612,9 +650,35 @@ def main(folder, few=None):
                 continue
             if few and family in (bmps, pnms) and number % 3:
                 continue
-            with open(f'{folder}/{name}', 'wb') as file:
-                file.write(data)
-            expected[name] = facts(f'{folder}/{name}')
+            yield name, data
+
+
+def damaged(count, seed):
+    draws = random.Random(seed)
+    whole = list(pictures(False))
+    for number in range(count):
+        name, data = draws.choice(whole)
+        data = bytearray(data)
+        anywhere = draws.random() < 0.3
+        for _ in range(draws.choice([1, 1, 1, 2, 4])):
+            # Mostly where the header is, which in these TIFF files is the end.
+            first = max(0, len(data) - 260) if name.startswith('tiff') and not anywhere else 0
+            last = len(data) if anywhere or first > 0 else min(len(data), 120)
+            at = draws.randrange(first, last)
+            flipped = data[at] ^ 1 << draws.randrange(8)
+            data[at] = draws.choice([0, 1, 2, 3, 4, 8, 16, 255, flipped, draws.randrange(256)])
+        if draws.random() < 0.1:
+            data = data[:draws.randrange(1, len(data))]
+        yield f'{number:05d}-{name}', bytes(data)
+
+
+def main(folder, which=None, count='0', seed='0'):
+    os.makedirs(folder, exist_ok=True)
+    expected = {}
+    for name, data in damaged(int(count), int(seed)) if which == '--damaged' else pictures(which == '--few'):
+        with open(f'{folder}/{name}', 'wb') as file:
+            file.write(data)
+        expected[name] = facts(f'{folder}/{name}')
     with open(f'{folder}/expected.json', 'w') as file:
         lines = ',\n'.join(f'    {json.dumps(name)}: {json.dumps(fact)}' for name, fact in sorted(expected.items()))
         file.write(f'{{\n  "pillow": "{PIL.__version__}",\n  "pictures": {{\n{lines}\n  }}\n}}\n')

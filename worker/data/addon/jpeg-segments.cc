@@ -9,8 +9,12 @@
 namespace cornet {
 namespace {
 
-enum Marker : uint8_t { DHT = 0xc4, JPG = 0xc8, DAC = 0xcc, RST0 = 0xd0, EOI = 0xd9, SOS = 0xda, DQT = 0xdb, DHP = 0xde,
-                        APP0 = 0xe0, APP14 = 0xee, JPG0 = 0xf0, JPG13 = 0xfd };
+enum Marker : uint8_t {
+  TEM = 0x01, DHT = 0xc4, JPG = 0xc8, DAC = 0xcc, RST0 = 0xd0, RST7 = 0xd7, EOI = 0xd9, SOS = 0xda, DQT = 0xdb, DNL = 0xdc,
+  DRI = 0xdd, DHP = 0xde, APP0 = 0xe0, APP14 = 0xee, APP15 = 0xef, JPG0 = 0xf0, JPG13 = 0xfd, COM = 0xfe
+};
+constexpr uint8_t tables[] = {DHT, DAC, DQT, DNL, DRI, COM};
+constexpr uint8_t progressive[] = {0xc2, 0xc6, 0xca, 0xce};
 constexpr uint8_t lossless[] = {0xc3, 0xc7, 0xcb, 0xcf};
 
 bool isFrame(uint8_t marker) {
@@ -45,10 +49,46 @@ void checkQuantisation(const uint8_t* body, size_t length) {
   }
 }
 
+template <size_t N>
+bool isOneOf(const uint8_t (&markers)[N], uint8_t marker) {
+  return std::find(std::begin(markers), std::end(markers), marker) != std::end(markers);
+}
+
+bool mayFollowScan(uint8_t marker) {
+  return (marker >= APP0 && marker <= APP15) || isOneOf(tables, marker);
+}
+
+// What ends a scan must begin a segment, up to the end of the picture. A file without an end is libjpeg's matter.
+// `several`: another scan may follow.
+void checkScans(const uint8_t* file, size_t length, size_t at, bool several) {
+  while (at < length) {
+    const void* found = std::memchr(file + at, 0xff, length - at);
+    if (found == nullptr) return;
+    at = static_cast<const uint8_t*>(found) - file;
+    if (at + 1 >= length) return;
+    const uint8_t marker = file[at + 1];
+    if (marker == 0xff) {
+      at++;
+    } else if (marker <= TEM || (marker >= RST0 && marker <= RST7)) {
+      at += 2;
+    } else if (marker == EOI) {
+      return;
+    } else if (mayFollowScan(marker)) {
+      if (at + 4 > length) return;
+      at += 2 + file[at + 2] * 256 + file[at + 3];
+    } else {
+      if (marker != SOS || !several) throw ImageError("its scans are damaged");
+      at += 2;
+    }
+  }
+}
+
 }  // namespace
 
 JpegSegments checkSegments(const uint8_t* file, size_t length) {
   JpegSegments found{};
+  int components = 0;
+  bool severalScans = false;
   size_t at = 2;
   const auto next = [&] {
     if (at >= length) throw ImageError("the file is cut short");
@@ -68,12 +108,15 @@ JpegSegments checkSegments(const uint8_t* file, size_t length) {
     at += bytes;
     if (isFrame(marker)) {
       checkFrame(body, bytes);
-      found.lossless = std::find(std::begin(lossless), std::end(lossless), marker) != std::end(lossless);
+      components = body[5];
+      severalScans = isOneOf(progressive, marker);
+      found.lossless = isOneOf(lossless, marker);
     } else if (marker == DQT) {
       checkQuantisation(body, bytes);
     } else if ((marker == APP0 && isNamed(body, bytes, "JFIF")) || (marker == APP14 && isNamed(body, bytes, "Adobe"))) {
       if (bytes < versionEnd) throw ImageError("its header is damaged");
     } else if (marker == SOS) {
+      checkScans(file, length, at, severalScans || (bytes > 0 ? body[0] : 0) < components);
       return found;
     }
   }

@@ -1,4 +1,5 @@
-// The segments before the first scan of a JPEG file, as strictly as Pillow reads them: libjpeg takes more.
+// The segments of a JPEG file, as strictly as Pillow reads them: libjpeg takes more, and does not look at what lies behind
+// the last row that is asked for.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +11,7 @@ struct JpegSegments {
   bool lossless;  // each pixel is predicted from those before it: no part can be decoded alone
 };
 
-// Goes over the file from its start (FF D8 FF) to its first scan. Throws ImageError where Pillow refuses it.
+// Goes over the file from its start (FF D8 FF) to its end. Throws ImageError where Pillow refuses it.
 // formats/jpeg.ts has the same rules.
 JpegSegments checkSegments(const uint8_t* file, size_t length);
 

@@ -167,7 +167,9 @@ function indexed(file: Buffer, header: Header): Picture {
   if ((grey === 'levels' && bits !== 8 && !packed) || (grey === 'bilevel' && packed))
     throw unsupported(header);
   const pixels = new Uint8Array(width * height * 3);
-  const paint = (to: number, index: number) => pixels.set(palette.subarray(3 * index, 3 * index + 3), 3 * to);
+  const paint = (to: number, index: number) => {
+    for (let i = 0; i < 3; i++) pixels[3 * to + i] = palette[3 * index + i]!;
+  };
   if (packed) {
     const indices = runLengths(file, header);
     for (let y = 0, from = 0; y < height; y++) {

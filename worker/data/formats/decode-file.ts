@@ -1,13 +1,13 @@
 /** A whole file of any format that is read, to the pixels of Pillow's `convert('RGB')`. */
 import type { Picture } from '../resample.ts';
 import { decodeBmp } from './bmp.ts';
-import { firstGifFrame } from './gif.ts';
-import { jpegComponents } from './jpeg.ts';
+import { decodeGif } from './gif.ts';
+import { checkJpeg } from './jpeg.ts';
 import { upright } from './orientation.ts';
 import { plainPng, pngSignature } from './png.ts';
 import { decodePnm } from './pnm.ts';
 import { throughSharp } from './through-sharp.ts';
-import { tiffKind } from './tiff.ts';
+import { plainTiff } from './tiff.ts';
 
 /** The Pillow whose pixels these are: its version is part of a run's numerics. */
 export const pillowVersion = '12.3.0';
@@ -74,7 +74,7 @@ function begins<T>(file: Buffer, known: ReadonlyMap<string, T>): T | undefined {
 }
 
 function decodeJpeg(file: Buffer): Promise<Picture> {
-  return throughSharp(file, jpegComponents(file) === 4 ? 'cmyk' : 'rgb');
+  return throughSharp(file, checkJpeg(file).components === 4 ? 'cmyk' : 'rgb');
 }
 
 function decodePng(file: Buffer): Promise<Picture> {
@@ -83,21 +83,6 @@ function decodePng(file: Buffer): Promise<Picture> {
 }
 
 async function decodeTiff(file: Buffer): Promise<Picture> {
-  const { samples, orientation } = tiffKind(file);
-  return upright(await throughSharp(file, samples), orientation);
-}
-
-/** The first frame at its place, on a canvas of the colour that Pillow leaves around it. */
-async function decodeGif(file: Buffer): Promise<Picture> {
-  const frame = firstGifFrame(file);
-  const { pixels } = await throughSharp(frame.file);
-  const { width, height } = frame.canvas;
-  if (frame.width === width && frame.height === height) return { width, height, pixels };
-  const whole = new Uint8Array(width * height * 3);
-  for (let i = 0; i < width * height; i++) whole.set(frame.around, 3 * i);
-  for (let y = 0; y < frame.height; y++) {
-    const row = pixels.subarray(y * frame.width * 3, (y + 1) * frame.width * 3);
-    whole.set(row, ((frame.top + y) * width + frame.left) * 3);
-  }
-  return { width, height, pixels: whole };
+  const plain = plainTiff(file);
+  return upright(await throughSharp(plain.file, plain.samples, 'warning'), plain.orientation);
 }

@@ -66,9 +66,12 @@ export function decodePnm(file: Buffer, kind: string): Picture {
       throw new Error(`its values go up to ${highest}, which is not possible`);
     // Grey values of more than 8 bits become 16, of which Pillow cuts off what does not fit into 8.
     const most = highest > byteMost && channels === 1 ? wordMost : byteMost;
-    const scale = (value: number) => Math.min(byteMost, roundHalfEven((value / highest) * most));
-    if (kind === 'P2' || kind === 'P3') readText(file, header.at, highest, scale, samples);
-    else readBinary(file, header.at, highest, scale, samples);
+    const values = highest > byteMost ? wordMost + 1 : byteMost + 1;
+    const scaled = Uint8Array.from({ length: values }, (_, value) =>
+      Math.min(byteMost, roundHalfEven((value / highest) * most)),
+    );
+    if (kind === 'P2' || kind === 'P3') readText(file, header.at, highest, scaled, samples);
+    else readBinary(file, header.at, scaled, samples);
   }
   if (channels === 3) return { width, height, pixels: samples };
   const pixels = new Uint8Array(width * height * 3);
@@ -115,24 +118,29 @@ function readFloats(file: Buffer, header: Tokens, width: number, samples: Uint8A
   }
 }
 
-type Scale = (value: number) => number;
-
-function readText(file: Buffer, start: number, highest: number, scale: Scale, samples: Uint8Array): void {
+function readText(
+  file: Buffer,
+  start: number,
+  highest: number,
+  scaled: Uint8Array,
+  samples: Uint8Array,
+): void {
   const tokens = withoutComments(file, start).matchAll(/[^ \t\n\v\f\r]+/g);
   for (let i = 0; i < samples.length; i++) {
     const token = tokens.next().value?.[0];
     if (token === undefined) throw cutShort();
     const value = /^\+?\d{1,10}$/.test(token) ? Number(token) : Number.NaN;
     if (!(value <= highest)) throw new Error(`it has a value that is no number from 0 to ${highest}`);
-    samples[i] = scale(value);
+    samples[i] = scaled[value]!;
   }
 }
 
-function readBinary(file: Buffer, start: number, highest: number, scale: Scale, samples: Uint8Array): void {
-  const bytes = highest > byteMost ? 2 : 1;
+/** @param scaled what becomes of each value that a sample can have, in one byte or in two */
+function readBinary(file: Buffer, start: number, scaled: Uint8Array, samples: Uint8Array): void {
+  const bytes = scaled.length > byteMost + 1 ? 2 : 1;
   if (start + samples.length * bytes > file.length) throw cutShort();
   for (let i = 0; i < samples.length; i++) {
-    samples[i] = scale(bytes === 1 ? file[start + i]! : file.readUInt16BE(start + 2 * i));
+    samples[i] = scaled[bytes === 1 ? file[start + i]! : file.readUInt16BE(start + 2 * i)]!;
   }
 }
 

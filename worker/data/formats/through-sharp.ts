@@ -8,16 +8,20 @@ sharp.cache(false); // no picture is read twice in a row
 // Only loaders of raster formats: a drawing (SVG) or a document has no pixels of its own.
 sharp.block({ operation: ['VipsForeignLoad'] });
 sharp.unblock({
-  operation: ['Jpeg', 'Png', 'Webp', 'Nsgif', 'Tiff'].map((format) => `VipsForeignLoad${format}`),
+  operation: ['Jpeg', 'Png', 'Webp', 'Tiff'].map((format) => `VipsForeignLoad${format}`),
 });
 
 /** How the samples of a file become RGB of 8 bits. */
 export type Samples = 'rgb' | 'grey16' | 'cmyk';
 
 /** @throws Error, whose message may have several lines */
-export function throughSharp(file: Buffer, samples: Samples = 'rgb'): Promise<Picture> {
+export function throughSharp(
+  file: Buffer,
+  samples: Samples = 'rgb',
+  failOn: 'error' | 'warning' = 'error',
+): Promise<Picture> {
   // a warning (a few zero bytes in the middle) is no reason to stop, as with Pillow; a file cut short is
-  const picture = sharp(file, { failOn: 'error', ignoreIcc: true, limitInputPixels: imageLimits.pixels });
+  const picture = sharp(file, { failOn, ignoreIcc: true, limitInputPixels: imageLimits.pixels });
   switch (samples) {
     case 'cmyk':
       return pixelsOf(picture.pipelineColourspace('cmyk').toColourspace('cmyk'), 'uchar', cmykToRgb);

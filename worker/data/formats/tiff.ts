@@ -1,22 +1,6 @@
 /** Which TIFF files are read: the kinds of samples of which sharp makes the pixels that Pillow makes. */
 import { checkSize, cutShort } from './checks.ts';
-
-/** Tags of TIFF 6.0. */
-const tag = {
-  width: 256,
-  height: 257,
-  bits: 258,
-  compression: 259,
-  photometric: 262,
-  fillOrder: 266,
-  orientation: 274,
-  samples: 277,
-  planar: 284,
-  colourMap: 320,
-  tileWidth: 322,
-  extraSamples: 338,
-  sampleFormat: 339,
-} as const;
+import { readDirectory, tag, withDirectory } from './tiff-directory.ts';
 
 const photometrics = ['white is zero', 'grey', 'RGB', 'palette', 'mask', 'CMYK', 'YCbCr', '', 'LAB'];
 /** The compressions that sharp and Pillow both undo, by their number. */
@@ -56,18 +40,20 @@ const jpegKinds: ReadonlyMap<string, { as: TiffSamples; planar?: true }> = new M
 
 export type TiffSamples = 'rgb' | 'grey16' | 'cmyk';
 
-export interface TiffKind {
+export interface PlainTiff {
+  /** The same first picture, with nothing in its directory that no pixel depends on. */
+  readonly file: Buffer;
   readonly samples: TiffSamples;
   /** 1 to 8, as EXIF numbers them; 1: as it lies in the file. */
   readonly orientation: number;
 }
 
 /**
- * What the first picture of a TIFF file is.
+ * The first picture of a TIFF file, and how it is to be read.
  * @throws Error, the rest of the sentence "The image … cannot be read: ", where it is not on the list
  */
-export function tiffKind(file: Buffer): TiffKind {
-  const tags = readTags(file);
+export function plainTiff(file: Buffer): PlainTiff {
+  const { tags, entries } = readDirectory(file);
   const one = (name: keyof typeof tag, otherwise: number) => tags.get(tag[name])?.[0] ?? otherwise;
   checkSize(one('width', 0), one('height', 0));
 
@@ -103,12 +89,45 @@ export function tiffKind(file: Buffer): TiffKind {
   if (colours === 'palette' && !(tags.get(tag.colourMap) ?? []).some((value) => value > 255)) {
     throw refused('a palette of 8 bits');
   }
+  checkBlocks(file, tags, { bits: bits!, samples, planar: planar && samples > 1, packed: compression !== 1 });
   const orientation = one('orientation', 1);
   // Pillow itself does not turn all grey pictures of 16 bits alike.
   if (orientation > 8 || (orientation > 1 && kind.as === 'grey16')) {
     throw refused(`orientation ${orientation} and samples of the kind ${name}`);
   }
-  return { samples: kind.as, orientation: Math.max(1, orientation) };
+  // libtiff has a warning for extra samples that nobody names.
+  const missing = name.endsWith('?') ? [{ name: tag.extraSamples, short: 0 }] : [];
+  return {
+    file: withDirectory(file, entries, missing),
+    samples: kind.as,
+    orientation: Math.max(1, orientation),
+  };
+}
+
+/** Strips or tiles must be there, all of them and whole: libraries fill in what is missing, each in its own way. */
+function checkBlocks(
+  file: Buffer,
+  tags: ReadonlyMap<number, readonly number[]>,
+  { bits, samples, planar, packed }: { bits: number; samples: number; planar: boolean; packed: boolean },
+): void {
+  const damaged = () => new Error('its strips or tiles are damaged');
+  const one = (name: number, otherwise: number) => tags.get(name)?.[0] ?? otherwise;
+  const [width, height] = [one(tag.width, 0), one(tag.height, 0)];
+  const tiled = tags.has(tag.tileWidth);
+  const across = tiled ? one(tag.tileWidth, 0) : width;
+  const down = tiled ? one(tag.tileHeight, 0) : Math.min(height, one(tag.stripRows, height));
+  if (across < 1 || down < 1 || tiled === tags.has(tag.stripOffsets)) throw damaged();
+  const inPlane = Math.ceil(width / across) * Math.ceil(height / down);
+  const offsets = tags.get(tiled ? tag.tileOffsets : tag.stripOffsets) ?? [];
+  const lengths = tags.get(tiled ? tag.tileBytes : tag.stripBytes) ?? [];
+  if (offsets.length !== inPlane * (planar ? samples : 1) || lengths.length !== offsets.length)
+    throw damaged();
+  const rowBytes = Math.ceil((across * bits * (planar ? 1 : samples)) / 8);
+  for (const [i, offset] of offsets.entries()) {
+    if (offset + lengths[i]! > file.length) throw cutShort();
+    const rows = tiled ? down : Math.min(down, height - (i % inPlane) * down);
+    if (!packed && lengths[i]! < rows * rowBytes) throw cutShort();
+  }
 }
 
 /** Bits of every sample; null where they differ. */
@@ -116,36 +135,4 @@ function bitsOf(stored: readonly number[], samples: number): number | null {
   const own = stored.slice(0, samples);
   if (own.length !== samples && stored.length !== 1) return null;
   return own.every((bits) => bits === own[0]) ? (own[0] ?? null) : null;
-}
-
-const typeBytes: Readonly<Record<number, number>> = { 1: 1, 3: 2, 4: 4 };
-const entryBytes = 12;
-
-/** The tags of the first directory that hold unsigned integers. */
-function readTags(file: Buffer): Map<number, readonly number[]> {
-  const little = file.toString('latin1', 0, 2) === 'II';
-  const short = (at: number) => (little ? file.readUInt16LE(at) : file.readUInt16BE(at));
-  const long = (at: number) => (little ? file.readUInt32LE(at) : file.readUInt32BE(at));
-  try {
-    if (short(2) !== 42) throw new Error('it is a BigTIFF, which is not supported');
-    const tags = new Map<number, readonly number[]>();
-    const directory = long(4);
-    for (let i = 0; i < short(directory); i++) {
-      const entry = directory + 2 + i * entryBytes;
-      const [name, type, count] = [short(entry), short(entry + 2), long(entry + 4)];
-      const bytes = typeBytes[type];
-      if (bytes === undefined || !Object.values<number>(tag).includes(name)) continue;
-      const start = bytes * count <= 4 ? entry + 8 : long(entry + 8);
-      if (start + bytes * count > file.length) throw cutShort();
-      const read = bytes === 1 ? (at: number) => file[at]! : bytes === 2 ? short : long;
-      tags.set(
-        name,
-        Array.from({ length: count }, (_, k) => read(start + k * bytes)),
-      );
-    }
-    return tags;
-  } catch (error) {
-    if (error instanceof RangeError) throw cutShort();
-    throw error;
-  }
 }
