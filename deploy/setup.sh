@@ -256,7 +256,7 @@ fi
 [[ -z $for_tests ]] || { test_packages && prometheus_for_tests && python_for_tests; }
 
 ! is_clone || npm_packages_agree 2>/dev/null ||
-  step "Installing the npm packages (about 90 MB)" npm ci --include=dev --no-audit --no-fund
+  step "Installing the npm packages (about 100 MB)" npm ci --include=dev --no-audit --no-fund
 
 image_addon
 

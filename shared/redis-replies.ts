@@ -69,7 +69,7 @@ const byPrefix: Record<string, Meaning> = {
     what: 'Redis takes no connection from another machine',
     hint: 'Give it a password (requirepass, or an ACL file as in docs/security.md) and put that into CORNET_REDIS_URL.',
   },
-  CLUSTERDOWN: { ...cluster },
+  CLUSTERDOWN: cluster,
   CROSSSLOT: cluster,
   MOVED: cluster,
   ASK: cluster,

@@ -16,7 +16,7 @@ const { pillow, pictures } = expectedPictures(folder);
 const families = [...new Set(Object.keys(pictures).map((name) => name.split('-', 1)[0]!))];
 
 for (const family of families) {
-  test(`a ${family} picture of every kind has Pillow's pixels or is refused with the reason`, async (t) => {
+  test(`pictures of every kind (${family}) have Pillow's pixels or are refused with the reason`, async (t) => {
     for (const [name, facts] of Object.entries(pictures)) {
       if (name.startsWith(`${family}-`)) await checkPicture(t, join(folder, name), facts);
     }

@@ -16,7 +16,7 @@ export type PlainLimits = readonly [pixels: number, fileBytes: number, decoderBy
  */
 export interface ImagePool {
   /**
-   * The image of a JPEG file, greyscale or of three components; resolves to the file's size in bytes. Null, and
+   * The image of a JPEG file, greyscale or of three components and not lossless; resolves to the file's size in bytes. Null, and
    * nothing written, for every other file.
    * @param transform is asked for the geometry once the size is known; what it throws rejects the promise
    */
@@ -47,7 +47,7 @@ export interface ImageAddon {
     limits: PlainLimits,
     portable: boolean,
   ) => ImagePool;
-  /** `libjpeg-turbo 2.1.5`. */
+  /** `libjpeg-turbo 3.1.4.1`. */
   library(): string;
 }
 

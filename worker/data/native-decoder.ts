@@ -1,4 +1,4 @@
-/** The fast decoder: JPEG files go through the addon from the disk to the batch, everything else is decoded by sharp. */
+/** The fast decoder: JPEG files go through the addon from the disk to the batch, other pictures are decoded whole before. */
 import { imageLimits, readThreads } from '../../shared/defaults.ts';
 import type { ImageDecoder } from './decode.ts';
 import type { ImageAddon, ImagePool, PlainGeometry } from './image-addon.ts';

@@ -1,4 +1,4 @@
-/** The decoder that needs nothing but the sharp package. */
+/** The decoder that needs no addon. */
 import sharp from 'sharp';
 import type { ImageDecoder } from './decode.ts';
 import { decodePicture } from './picture.ts';
@@ -6,7 +6,7 @@ import { Resampler } from './resample.ts';
 import type { Transform } from './transform.ts';
 
 /**
- * Decodes whole pictures with sharp and resamples as Pillow does: sharp's own resizing is up to 100 levels away from
+ * Decodes whole pictures, most of them with sharp, and resamples as Pillow does: sharp's own resizing is up to 100 levels away from
  * Pillow's. Decoding runs on libuv's threads, one per picture: a process that decodes more than four at once wants
  * UV_THREADPOOL_SIZE set before it starts. Resampling runs here, on the event loop: about 1 ms for a crop of an
  * ImageNet photograph and 0.2 µs for each of a larger picture's bytes.

@@ -4,6 +4,7 @@ import { cutShort } from './checks.ts';
 const [dht, jpg, dac, rst0, eoi, sos, dqt, dnl, dri, dhp, app0, app14, jpg0, jpg13, com] = [
   0xc4, 0xc8, 0xcc, 0xd0, 0xd9, 0xda, 0xdb, 0xdc, 0xdd, 0xde, 0xe0, 0xee, 0xf0, 0xfd, 0xfe,
 ] as const;
+const progressive: readonly number[] = [0xc2, 0xc6, 0xca, 0xce];
 /** Bytes of an application segment up to the end of its version. */
 const versionEnd = 7;
 
@@ -43,7 +44,7 @@ export function checkJpeg(file: Buffer): Jpeg {
     if (standsAlone(marker)) continue;
     const body = segment();
     if (isFrame(marker)) {
-      frame = { components: checkFrame(body), progressive: [0xc2, 0xc6, 0xca, 0xce].includes(marker) };
+      frame = { components: checkFrame(body), progressive: progressive.includes(marker) };
     } else if (marker === dqt) checkQuantisation(body);
     else if ((marker === app0 && isNamed(body, 'JFIF')) || (marker === app14 && isNamed(body, 'Adobe'))) {
       if (body.length < versionEnd) throw new Error('its header is damaged');

@@ -1,5 +1,6 @@
 /** Which TIFF files are read: the kinds of samples of which sharp makes the pixels that Pillow makes. */
 import { checkSize, cutShort } from './checks.ts';
+import type { Samples } from './through-sharp.ts';
 import { readDirectory, tag, withDirectory } from './tiff-directory.ts';
 
 const photometrics = ['white is zero', 'grey', 'RGB', 'palette', 'mask', 'CMYK', 'YCbCr', '', 'LAB'];
@@ -20,7 +21,7 @@ const compressions: Readonly<Record<number, string>> = {
  * The closed list, each entry of which was compared with Pillow: colours, bits, extra samples (0 of no meaning, 2 alpha),
  * and how sharp is asked for it. Unsigned samples; chunky, unless `planar`.
  */
-const kinds: ReadonlyMap<string, { as: TiffSamples; planar?: true }> = new Map([
+const kinds: ReadonlyMap<string, { as: Samples; planar?: true }> = new Map([
   ...[1, 2, 4, 8].flatMap((bits) =>
     ['white is zero', 'grey', 'palette'].map((colours) => [`${colours} ${bits}`, { as: 'rgb' }] as const),
   ),
@@ -34,16 +35,12 @@ const kinds: ReadonlyMap<string, { as: TiffSamples; planar?: true }> = new Map([
   ['CMYK 8', { as: 'cmyk', planar: true }],
 ]);
 /** YCbCr is only read as JPEG stores it. */
-const jpegKinds: ReadonlyMap<string, { as: TiffSamples; planar?: true }> = new Map([
-  ['YCbCr 8', { as: 'rgb' }],
-]);
-
-export type TiffSamples = 'rgb' | 'grey16' | 'cmyk';
+const jpegKinds: ReadonlyMap<string, { as: Samples; planar?: true }> = new Map([['YCbCr 8', { as: 'rgb' }]]);
 
 export interface PlainTiff {
   /** The same first picture, with nothing in its directory that no pixel depends on. */
   readonly file: Buffer;
-  readonly samples: TiffSamples;
+  readonly samples: Samples;
   /** 1 to 8, as EXIF numbers them; 1: as it lies in the file. */
   readonly orientation: number;
 }
