@@ -1,13 +1,13 @@
-/** What the `coordinator` command can do. */
+/** What the `coordinator` command can do. Each is loaded when it is asked for: a second of modules otherwise. */
 import { Command, Option } from 'commander';
 import { Exit, runCommand, wholeNumber } from '../shared/command-line.ts';
 import { splitNames } from '../shared/data/dataset-index.ts';
 import { defaults } from '../shared/defaults.ts';
 import { modelNames } from '../shared/models/model.ts';
 import { version } from '../shared/version.ts';
-import { type CheckDataOptions, checkData } from './check-data.ts';
-import { type DoctorOptions, runDoctor } from './doctor.ts';
-import { type LayersOptions, printLayers } from './layers.ts';
+import type { CheckDataOptions } from './check-data.ts';
+import type { DoctorOptions } from './doctor.ts';
+import type { LayersOptions } from './layers.ts';
 import { addStartOptions, type StartOptions } from './options.ts';
 import {
   addFeatureOptions,
@@ -15,9 +15,7 @@ import {
   type FeatureOptions,
   type ReadoutOptions,
 } from './readout/options.ts';
-import { setUp } from './set-up.ts';
-import { startRun } from './start.ts';
-import { printStatus, type StatusOptions } from './status.ts';
+import type { StatusOptions } from './status.ts';
 
 const program = new Command('coordinator')
   .description('Train the CORnet family on many devices: same run, same bits.')
@@ -25,6 +23,7 @@ const program = new Command('coordinator')
 
 addStartOptions(program.command('start').description('Start a run, or continue one (--resume).')).action(
   async (options: StartOptions) => {
+    const { startRun } = await import('./start.ts');
     const { exitCode } = await startRun(options);
     throw new Exit(exitCode);
   },
@@ -39,6 +38,7 @@ program
   .helpOption(false) // the script knows its options
   .allowUnknownOption()
   .action(async (options: string[]) => {
+    const { setUp } = await import('./set-up.ts');
     throw new Exit(await setUp(options));
   });
 
@@ -50,7 +50,10 @@ program
   .option('--run <id>', 'id of the run, with --redis (default: all)')
   .option('--watch', 'keep looking until the run ends', false)
   .option('--json', 'as JSON, one object per line', false)
-  .action((options: StatusOptions) => printStatus(options));
+  .action(async (options: StatusOptions) => {
+    const { printStatus } = await import('./status.ts');
+    await printStatus(options);
+  });
 
 program
   .command('doctor')
@@ -60,6 +63,7 @@ program
   .option('-o, --output-path <folder>', 'where the run folder would be (default: here)')
   .addOption(new Option('--redis <url>', 'the Redis to use instead of a private one').env('CORNET_REDIS_URL'))
   .action(async (options: DoctorOptions) => {
+    const { runDoctor } = await import('./doctor.ts');
     throw new Exit(await runDoctor(options));
   });
 
@@ -72,6 +76,7 @@ program
   .addOption(new Option('--splits <names...>', 'which parts of it').choices(splitNames).default(splitNames))
   .option('-j, --workers <n>', 'images decoded at once (default: the number of cores)', wholeNumber(1))
   .action(async (options: CheckDataOptions) => {
+    const { checkData } = await import('./check-data.ts');
     throw new Exit(await checkData(options));
   });
 
@@ -82,7 +87,10 @@ program
   .option('--times <n>', 'time steps of R and RT', wholeNumber(1), defaults.times)
   .option('--image-size <pixels>', 'side of the square input', wholeNumber(16), defaults.imageSize)
   .option('--json', 'as JSON', false)
-  .action((options: LayersOptions) => printLayers(options));
+  .action(async (options: LayersOptions) => {
+    const { printLayers } = await import('./layers.ts');
+    printLayers(options);
+  });
 
 addFeatureOptions(
   program.command('test').description("Read features of images, as the original's run.py test."),

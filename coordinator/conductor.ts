@@ -332,7 +332,7 @@ export class Conductor {
     const { output, run, log } = this.#parts;
     const { step, body, validated } = await output.restore();
     const name = names.snapshot(run.era, step, `coordinator-${this.#number}`);
-    const ref = await this.#blobs.put(name, body, 'redis');
+    const ref = await this.#blobs.put(name, body, this.#blobs.toAnybody);
     log.info({ step }, 'Published the state to start from.');
     this.tell({ type: 'restored', step, ref, validated });
   }

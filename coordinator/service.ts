@@ -14,8 +14,8 @@ import { buildModel } from '../shared/models/family.ts';
 import { OutageLog } from '../shared/outages.ts';
 import { names } from '../shared/protocol.ts';
 import { connectRedis, fromRedis, redactUrl, redisOptions } from '../shared/redis.ts';
-import type { AnyConfig } from '../shared/run-config.ts';
-import { BlobClient } from '../shared/socket-blobs.ts';
+import { type AnyConfig, purposeOf } from '../shared/run-config.ts';
+import { BlobClient, BlobServer } from '../shared/socket-blobs.ts';
 import { stateLayout } from '../shared/state-layout.ts';
 import { version } from '../shared/version.ts';
 import { backendEnvironment, workerEnvironment } from '../shared/worker-environment.ts';
@@ -208,7 +208,11 @@ async function conductRun<R>(
     describeShard,
     describeBatch,
   });
-  const blobs = new Carriers(new RedisBlobs(blobRedis, names.blob(config.run)), new BlobClient(token), null);
+  const blobs = new Carriers(
+    new RedisBlobs(blobRedis, names.blob(config.run)),
+    new BlobClient(token),
+    server === null ? null : await BlobServer.start(token),
+  );
   const observer = course.observe({
     ...{ run, redis, blobs },
     queues: () => conductor.queues,
@@ -223,7 +227,7 @@ async function conductRun<R>(
     redis,
     blobs,
     token,
-    snapshotBytes: stateLayout(buildModel(config.result.model, config.result.times)).bytes,
+    snapshotBytes: stateLayout(buildModel(config.result.model, config.result.times), purposeOf(config)).bytes,
     readerRedis,
     queueConnection: redisOptions(url),
     outages,

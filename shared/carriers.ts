@@ -21,6 +21,11 @@ export class Carriers {
     this.#server = server;
   }
 
+  /** The way to readers of whom nothing is known: those who share a private Redis are all on this machine. */
+  get toAnybody(): CarrierName {
+    return this.#server === null ? 'redis' : 'local';
+  }
+
   /** The bytes must not change from now on. */
   async put(name: string, bytes: Uint8Array, carrier: CarrierName): Promise<BlobRef> {
     this.published[carrier] += bytes.byteLength;

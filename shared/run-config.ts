@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { timeouts } from './defaults.ts';
 import { modelNames } from './models/model.ts';
 import { numerics } from './protocol.ts';
+import type { Purpose } from './state-layout.ts';
 
 export const backendNames = ['torch', 'tensorflow'] as const;
 export type BackendName = (typeof backendNames)[number];
@@ -137,6 +138,10 @@ export type AnyConfig = RunConfig | ReadoutConfig;
 
 export function isReadout(config: AnyConfig): config is ReadoutConfig {
   return 'task' in config.result;
+}
+
+export function purposeOf(config: AnyConfig): Purpose {
+  return isReadout(config) ? 'inference' : 'training';
 }
 
 /** Identity of a checkpoint: everything its bytes depend on, and nothing else. */

@@ -21,9 +21,13 @@ export interface StateLayout {
   readonly bytes: number;
 }
 
+/** Training goes on from a state, with its momentum; inference only looks at it. */
+export type Purpose = 'training' | 'inference';
+
 export const momentumName = (parameter: string): string => `optimizer.momentum_buffer.${parameter}`;
 
-export function stateLayout(model: Model): StateLayout {
+/** @param purpose inference: a state without momentum buffers, half as large */
+export function stateLayout(model: Model, purpose: Purpose = 'training'): StateLayout {
   const slots: StateSlot[] = [];
   let offset = 0;
   const place = (name: string, dtype: StateSlot['dtype'], shape: readonly number[]): void => {
@@ -36,6 +40,8 @@ export function stateLayout(model: Model): StateLayout {
   const parameters = model.entries.filter(({ kind }) => kind === 'parameter');
   for (const { name, shape } of counters) place(name, 'I64', shape);
   for (const { name, shape } of floats) place(name, 'F32', shape);
-  for (const { name, shape } of parameters) place(momentumName(name), 'F32', shape);
+  if (purpose === 'training') {
+    for (const { name, shape } of parameters) place(momentumName(name), 'F32', shape);
+  }
   return { slots, bytes: offset };
 }

@@ -9,10 +9,9 @@ import { exitCodes } from '../shared/errors.ts';
 import { onStopSignals } from '../shared/stop-signals.ts';
 import { version } from '../shared/version.ts';
 import { backendEnvironment, hasWorkerEnvironment, workerEnvironment } from '../shared/worker-environment.ts';
-import { type CheckDataOptions, checkData } from './check-data.ts';
-import { describeWorker } from './describe.ts';
-import { awaitRun } from './find-run.ts';
-import { startWorker, type WorkerOptions } from './start.ts';
+import type { CheckDataOptions } from './check-data.ts';
+import { EngineClient } from './engine/engine-client.ts';
+import type { WorkerOptions } from './start.ts';
 
 const program = new Command('worker')
   .description('Serve a run: compute gradients on one device and exchange them with the other workers.')
@@ -51,14 +50,17 @@ program
     // A local worker dies with its coordinator.
     process.on('disconnect', () => process.exit(exitCodes.error));
     if (!hasWorkerEnvironment(process.env)) throw new Exit(await startAgain(options));
-    throw new Exit(await startWorker(options));
+    const engine = new EngineClient(); // its thread loads its modules while this one loads the rest
+    const { startWorker } = await import('./start.ts');
+    throw new Exit(await startWorker(options, engine));
   });
 
 program
   .command('describe')
   .description('What this machine could compute with, as JSON (`coordinator doctor` says it in words).')
   .argument('[devices...]', 'cpu, cuda:0, …', ['cpu'])
-  .action((devices: string[]) => {
+  .action(async (devices: string[]) => {
+    const { describeWorker } = await import('./describe.ts');
     process.stdout.write(`${JSON.stringify(describeWorker(devices), null, 2)}\n`);
   });
 
@@ -69,6 +71,7 @@ program
   .addOption(new Option('--splits <names...>', 'which parts of it').choices(splitNames).default(splitNames))
   .option('-j, --workers <n>', 'images decoded at once', wholeNumber(1), availableParallelism())
   .action(async (options: CheckDataOptions) => {
+    const { checkData } = await import('./check-data.ts');
     throw new Exit(await checkData(options));
   });
 
@@ -78,6 +81,7 @@ async function startAgain(options: WorkerOptions & { wait: number }): Promise<nu
   let child: ChildProcess | null = null;
   // From the very start: in a container this is process 1, which a signal that nobody handles does not end.
   onStopSignals((signal) => (child === null ? process.exit(exitCodes.complete) : child.kill(signal)));
+  const { awaitRun } = await import('./find-run.ts');
   const config = await awaitRun(redis, run, wait * 1000);
   const { backend } = config;
   const threads = options.threads ?? config.threads;

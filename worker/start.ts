@@ -18,7 +18,7 @@ import { OutageLog } from '../shared/outages.ts';
 import { oneLine, quoteName } from '../shared/printable.ts';
 import { type Era, era as eraSchema, names, parseJson } from '../shared/protocol.ts';
 import { connectRedis, redisOptions } from '../shared/redis.ts';
-import { type AnyConfig, isReadout } from '../shared/run-config.ts';
+import { type AnyConfig, isReadout, purposeOf } from '../shared/run-config.ts';
 import { BlobClient, BlobServer } from '../shared/socket-blobs.ts';
 import { stateLayout } from '../shared/state-layout.ts';
 import { onStopSignals } from '../shared/stop-signals.ts';
@@ -28,7 +28,8 @@ import { Card } from './card.ts';
 import { openDecoder } from './data/decode.ts';
 import { findImages, openLoader } from './data/open-data.ts';
 import { pixelProbe } from './data/pixel-probe.ts';
-import { EngineClient } from './engine/engine-client.ts';
+import type { EngineOptions } from './engine/engine.ts';
+import type { EngineClient } from './engine/engine-client.ts';
 import { findRun } from './find-run.ts';
 import { Member } from './member.ts';
 import { WorkerMetrics } from './metrics.ts';
@@ -46,8 +47,12 @@ export interface WorkerOptions {
   metricsHost?: string;
 }
 
-/** Serves a run to its end; returns the exit code. */
-export async function startWorker(options: WorkerOptions): Promise<number> {
+/**
+ * Serves a run to its end.
+ * @param engine not opened yet
+ * @returns the exit code
+ */
+export async function startWorker(options: WorkerOptions, engine: EngineClient): Promise<number> {
   const config = await findRun(options.redis, options.run);
   const log = openLog(options.device);
   const http = await openHttp(options, log);
@@ -64,8 +69,8 @@ export async function startWorker(options: WorkerOptions): Promise<number> {
       `The data set at ${quoteName(images.index.root)} has the fingerprint ${fingerprint}, the run's is ${config.result.fingerprint}.`,
     );
   }
-  const engine = openEngine(config, options.device, options.threads ?? config.threads);
-  const opened = await engine.call('open', [warmUpImages(config, options.device)]);
+  const engineOptions = engineOptionsOf(config, options.device, options.threads ?? config.threads);
+  const opened = await engine.call('open', [engineOptions, warmUpImages(config, options.device)]);
   const { numerics, vectorLength, probe } = opened;
   for (const note of opened.notes) log.warn(note);
   const decodeThreads = options.workers ?? config.options.decodeThreads;
@@ -117,7 +122,7 @@ export async function startWorker(options: WorkerOptions): Promise<number> {
     member,
     engine,
     vectorLength,
-    snapshotBytes: stateLayout(buildModel(config.result.model, config.result.times)).bytes,
+    snapshotBytes: stateLayout(buildModel(config.result.model, config.result.times), purposeOf(config)).bytes,
     batches: Math.ceil(images.round.files.size / images.round.batchSize),
     pulse: new Pulse(config, redis, workerMetrics, now),
     loader,
@@ -169,14 +174,16 @@ async function openHttp(
   });
 }
 
-function openEngine(config: AnyConfig, device: string, threads: number): EngineClient {
+function engineOptionsOf(config: AnyConfig, device: string, threads: number): EngineOptions {
   const { backend } = config;
   const { model, times, imageSize, precision } = config.result;
   const deterministic = isReadout(config) || config.result.deterministic;
   const { momentum, weightDecay } = isReadout(config) ? { momentum: 0, weightDecay: 0 } : config.result;
-  return new EngineClient({
-    ...{ backend, device, threads, model, times, imageSize, precision, deterministic, momentum, weightDecay },
-  });
+  const purpose = purposeOf(config);
+  return {
+    ...{ backend, device, threads, purpose, model, times, imageSize, precision },
+    ...{ deterministic, momentum, weightDecay },
+  };
 }
 
 /** A CPU has its memory when it needs it, and takes seconds for what a card does at once. */

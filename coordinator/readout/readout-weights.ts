@@ -8,7 +8,7 @@ import type { ReadoutOptions } from './options.ts';
 export interface ReadoutWeights {
   /** The SHA-256 of their file, with the key in it if one was given; or `seed <n>` of those that are drawn. */
   readonly identity: string;
-  /** A snapshot body (`stateLayout`). */
+  /** A snapshot body for inference (`stateLayout`). */
   readonly read: () => Promise<Uint8Array>;
 }
 
@@ -25,10 +25,16 @@ export async function findReadoutWeights(
     if (key !== null) {
       throw new CornetError('OPTION_INVALID', 'Untrained weights are in no file: leave --weights-key out.');
     }
-    return { identity: `seed ${seed}`, read: async () => initialSnapshot(model, seed) };
+    return { identity: `seed ${seed}`, read: async () => initialSnapshot(model, seed, 'inference') };
   }
   const say = (sentence: string) => void process.stderr.write(`${sentence}\n`);
-  const { path, sha256 } = await findWeights(weights, model, { environment: process.env, say }, key);
-  const identity = key === null ? sha256 : `${sha256} key ${key}`;
-  return { identity, read: () => readWeights(path, model, key) };
+  const found = await findWeights(weights, model, { environment: process.env, say }, key);
+  const { path, sha256 } = found;
+  let once: Uint8Array | null = found.body; // they are seldom asked for a second time
+  const read = async () => {
+    const body = once ?? (await readWeights(path, model, key, 'inference'));
+    once = null;
+    return body;
+  };
+  return { identity: key === null ? sha256 : `${sha256} key ${key}`, read };
 }

@@ -91,7 +91,7 @@ async function serveInFolder(readout: Readout, held: Held): Promise<number> {
   const { options, result, batchBytes } = readout;
   const { devices, notes } = await chooseDevices(chooseLocalWorkers(options, null), process.env);
   for (const note of notes) process.stderr.write(`${note}\n`);
-  const snapshotBytes = stateLayout(buildModel(result.model, result.times)).bytes;
+  const snapshotBytes = stateLayout(buildModel(result.model, result.times), 'inference').bytes;
   const service: Service = {
     ...held,
     devices,

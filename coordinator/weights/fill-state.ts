@@ -1,23 +1,22 @@
 /** From a file's entries to a snapshot, and what no weights may be: not a number, infinite, a negative variance. */
 import { CornetError } from '../../shared/errors.ts';
-import { elementCount, type Model } from '../../shared/models/model.ts';
+import { elementCount } from '../../shared/models/model.ts';
 import type { TensorEntry } from '../../shared/safetensors.ts';
-import { momentumName, stateLayout } from '../../shared/state-layout.ts';
+import { momentumName, type StateLayout } from '../../shared/state-layout.ts';
 import type { StoredTensor } from './stored-tensor.ts';
 import type { WeightsFile } from './weights-file.ts';
 
 /**
  * A snapshot with the weights of a file and the given momentum buffers.
  * @param momentum by parameter, of the parameter's shape; zero for those that are not in it
- * @returns a snapshot body (`stateLayout`)
+ * @returns a snapshot body (`layout`)
  * @throws CornetError WEIGHTS_INVALID, WEIGHTS_NOT_FINITE
  */
 export async function fillState(
   file: WeightsFile,
-  model: Model,
+  layout: StateLayout,
   momentum: ReadonlyMap<string, StoredTensor> = new Map(),
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const layout = stateLayout(model);
   const body = new Uint8Array(layout.bytes);
   const sources = new Map<string, StoredTensor>(file.entries);
   for (const [parameter, tensor] of momentum) sources.set(momentumName(parameter), tensor);
@@ -53,6 +52,14 @@ export function checkValues(slots: readonly TensorEntry[], body: Uint8Array, pat
   );
 }
 
+/** A quick look: a float32 is no finite number when all bits of its exponent are set (IEEE 754). */
+function allFinite({ buffer, byteOffset, length }: Float32Array): boolean {
+  const exponent = 0x7f80_0000;
+  const words = new Int32Array(buffer, byteOffset, length);
+  for (let i = 0; i < length; i++) if ((words[i]! & exponent) === exponent) return false;
+  return true;
+}
+
 /** Tensors that an error lists. */
 const longestList = 20;
 
@@ -64,6 +71,7 @@ function faultOf({ name, dtype, shape, offset }: TensorEntry, body: Uint8Array):
   }
   const values = new Float32Array(body.buffer, body.byteOffset + offset, count);
   const variance = name.endsWith('.running_var');
+  if (!variance && allFinite(values)) return null;
   let notNumbers = 0;
   let infinite = 0;
   let negative = 0;

@@ -4,6 +4,7 @@
  */
 import { CornetError } from '../../shared/errors.ts';
 import type { Model } from '../../shared/models/model.ts';
+import { stateLayout } from '../../shared/state-layout.ts';
 import { fillState } from './fill-state.ts';
 import { Opaque } from './pickle.ts';
 import { keyText, sameShape } from './state-dicts.ts';
@@ -33,7 +34,10 @@ export async function readOriginal(
 ): Promise<OriginalCheckpoint> {
   const file = await openWeights(path, model, key);
   try {
-    return { epoch: findEpoch(file), body: await fillState(file, model, findMomentum(file, model)) };
+    return {
+      epoch: findEpoch(file),
+      body: await fillState(file, stateLayout(model), findMomentum(file, model)),
+    };
   } finally {
     await file.close();
   }

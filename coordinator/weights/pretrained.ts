@@ -4,7 +4,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { cacheFolder } from '../../shared/cache-folder.ts';
 import { download as limits } from '../../shared/defaults.ts';
 import type { ModelName } from '../../shared/models/model.ts';
-import { download } from './download.ts';
 
 /** As PyTorch's model zoo does, the first digits of its SHA-256 are part of a file's name. */
 const published: Readonly<Record<ModelName, { name: string; sha256Prefix: string }>> = {
@@ -39,6 +38,7 @@ export async function pretrainedWeights(
     said = tenth;
     say(`Downloading ${name}: ${megabytes(received)}${total === null ? '' : ` of ${megabytes(total)}`} MB`);
   };
+  const { download } = await import('./download.ts'); // with it comes a whole HTTP client
   await download({ url, path, sha256Prefix, environment, limits, sleep, onProgress });
   return path;
 }

@@ -1,6 +1,7 @@
 /** `--weights FILE|pretrained|RUN_FOLDER`: the file that it comes to, and the snapshot that the file gives. */
 import { CornetError } from '../../shared/errors.ts';
 import type { Model } from '../../shared/models/model.ts';
+import { type Purpose, stateLayout } from '../../shared/state-layout.ts';
 import { latestOfRun } from '../checkpoints.ts';
 import { fileSha256 } from './file-hash.ts';
 import { fillState } from './fill-state.ts';
@@ -18,10 +19,12 @@ export interface FoundWeights {
   readonly path: string;
   /** Of the whole file, in hexadecimal. */
   readonly sha256: string;
+  /** A snapshot body for inference (`stateLayout`). */
+  readonly body: Uint8Array<ArrayBuffer>;
 }
 
 /**
- * Finds the file and looks whether it holds the model's weights; nothing of it is kept in memory.
+ * Finds the file and looks whether it holds the model's weights.
  * @param source a file, `pretrained`, or a run's folder: its latest checkpoint
  * @param key where they are in the file, for `findStateDict`; null: at the only place that fits
  * @throws CornetError as `readWeights`; CHECKPOINT_DAMAGED, DOWNLOAD_FAILED, DISK_FULL, FOLDER_NOT_WRITABLE
@@ -33,8 +36,7 @@ export async function findWeights(
   key: string | null = null,
 ): Promise<FoundWeights> {
   const { path, noted } = await resolveSource(source, model, surroundings);
-  await readWeights(path, model, key);
-  const sha256 = await fileSha256(path);
+  const [body, sha256] = await Promise.all([readWeights(path, model, key, 'inference'), fileSha256(path)]);
   if (noted !== null && noted !== sha256) {
     throw new CornetError(
       'CHECKPOINT_DAMAGED',
@@ -42,7 +44,7 @@ export async function findWeights(
       { hint: `Name an earlier checkpoint of ${source} as --weights.` },
     );
   }
-  return { path, sha256 };
+  return { path, sha256, body };
 }
 
 /**
@@ -56,10 +58,11 @@ export async function readWeights(
   path: string,
   model: Model,
   key: string | null = null,
+  purpose: Purpose = 'training',
 ): Promise<Uint8Array<ArrayBuffer>> {
   const file = await openWeights(path, model, key);
   try {
-    return await fillState(file, model);
+    return await fillState(file, stateLayout(model, purpose));
   } finally {
     await file.close();
   }

@@ -3,7 +3,7 @@
  * has draws of its own, so no entry's values depend on another's size or order of evaluation.
  */
 import { Draws, streams } from '../random.ts';
-import { stateLayout } from '../state-layout.ts';
+import { type Purpose, stateLayout } from '../state-layout.ts';
 import type { Init } from './layers.ts';
 import { elementCount, type Model } from './model.ts';
 
@@ -11,8 +11,8 @@ import { elementCount, type Model } from './model.ts';
  * A snapshot body (`stateLayout`) at step 0: fresh weights, running statistics at rest, no momentum.
  * @param seed unsigned 32-bit integer
  */
-export function initialSnapshot(model: Model, seed: number): Uint8Array {
-  const { slots, bytes } = stateLayout(model);
+export function initialSnapshot(model: Model, seed: number, purpose: Purpose = 'training'): Uint8Array {
+  const { slots, bytes } = stateLayout(model, purpose);
   const body = new Uint8Array(bytes); // counters and momentum stay zero
   const entries = new Map(model.entries.map((entry, index) => [entry.name, { ...entry, index }]));
   for (const { name, dtype, offset } of slots) {

@@ -25,6 +25,9 @@ export interface Ops<T extends Tensor> {
    */
   scope<R>(body: () => R): R;
 
+  /** Gives tensors back before their scope ends, or such as were made outside of any. */
+  release(...tensors: T[]): void;
+
   /** An activation of zeros: [n, c, h, w]. */
   zeros(shape: readonly number[]): T;
 

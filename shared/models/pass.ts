@@ -51,6 +51,7 @@ export class Pass<T extends Tensor> {
     return this.tap(layer.name, this.ops.conv2d(x, this.#weight(layer, 'weight'), bias, stride, padding));
   }
 
+  /** Uses up x. */
   batchNorm(layer: BatchNorm, x: T): T {
     const tensors = {
       weight: this.#weight(layer, 'weight'),
@@ -58,15 +59,14 @@ export class Pass<T extends Tensor> {
       runningMean: this.#weight(layer, 'running_mean'),
       runningVar: this.#weight(layer, 'running_var'),
     };
-    return this.tap(layer.name, this.ops.batchNorm(x, tensors, normEpsilon, this.training));
+    return this.#usedUp(x, this.tap(layer.name, this.ops.batchNorm(x, tensors, normEpsilon, this.training)));
   }
 
+  /** Uses up x. */
   groupNorm(layer: GroupNorm, x: T): T {
-    const weight = this.#weight(layer, 'weight');
-    return this.tap(
-      layer.name,
-      this.ops.groupNorm(x, layer.groups, weight, this.#weight(layer, 'bias'), normEpsilon),
-    );
+    const [weight, bias] = [this.#weight(layer, 'weight'), this.#weight(layer, 'bias')];
+    const output = this.ops.groupNorm(x, layer.groups, weight, bias, normEpsilon);
+    return this.#usedUp(x, this.tap(layer.name, output));
   }
 
   /** Uses up x. In one operation where the backend has it and nobody looks at what is in between. */
@@ -87,7 +87,7 @@ export class Pass<T extends Tensor> {
 
   /** Uses up x. */
   relu(name: string, x: T): T {
-    return this.tap(name, this.ops.relu(x));
+    return this.#usedUp(x, this.tap(name, this.ops.relu(x)));
   }
 
   /** Windows of 3 at stride 2, padded by 1: the only pooling of the family besides the decoder's. */
@@ -108,6 +108,12 @@ export class Pass<T extends Tensor> {
   tap(name: string, value: T): T {
     this.#listener?.(name, this.#timeStep, value);
     return value;
+  }
+
+  /** Without gradients nobody needs x again, and its memory serves the next operation. */
+  #usedUp(x: T, output: T): T {
+    if (!this.training) this.ops.release(x);
+    return output;
   }
 
   #weight(layer: { readonly name: string }, suffix: string): T {

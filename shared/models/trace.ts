@@ -81,6 +81,8 @@ class ShapeOps implements Ops<Traced> {
     return body();
   }
 
+  release(): void {} // there is no memory
+
   zeros(shape: readonly number[]): Traced {
     return traced(shape, []);
   }

@@ -19,10 +19,10 @@ export interface BareSteps {
 
 /** An engine at the closed formula's weights. */
 export function formulaEngine(
-  options: Omit<EngineOptions, 'times' | 'imageSize' | 'momentum' | 'weightDecay'>,
+  options: Omit<EngineOptions, 'purpose' | 'times' | 'imageSize' | 'momentum' | 'weightDecay'>,
 ): Engine {
   const { times, imageSize, momentum, weightDecay } = defaults;
-  const engine = new Engine({ ...options, times, imageSize, momentum, weightDecay });
+  const engine = new Engine({ purpose: 'training', ...options, times, imageSize, momentum, weightDecay });
   engine.load(formulaState(options.model), 0);
   return engine;
 }

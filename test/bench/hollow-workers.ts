@@ -9,6 +9,7 @@ import { buildModel } from '../../shared/models/family.ts';
 import { OutageLog } from '../../shared/outages.ts';
 import { era, names } from '../../shared/protocol.ts';
 import { connectRedis, redisOptions } from '../../shared/redis.ts';
+import { purposeOf } from '../../shared/run-config.ts';
 import { BlobClient, BlobServer } from '../../shared/socket-blobs.ts';
 import { stateLayout } from '../../shared/state-layout.ts';
 import { lastEntry, StreamReader } from '../../shared/streams.ts';
@@ -73,7 +74,8 @@ await Promise.all(
     const server = await BlobServer.start(token);
     const shell = new WorkerShell({
       ...{ config, member, engine, vectorLength, loader, loadBatch, redis },
-      snapshotBytes: stateLayout(buildModel(config.result.model, config.result.times)).bytes,
+      snapshotBytes: stateLayout(buildModel(config.result.model, config.result.times), purposeOf(config))
+        .bytes,
       batches: Number.POSITIVE_INFINITY,
       pulse: new Pulse(config, redis, metrics, () => performance.now()),
       blobs: new Carriers(new RedisBlobs(blobRedis, names.blob(config.run)), new BlobClient(token), server),

@@ -25,6 +25,7 @@ export function engineTests(backend: BackendName, precisions: readonly ('fp32' |
       backend,
       device: testDevice,
       threads: 1,
+      purpose: 'training',
       times,
       imageSize,
       precision: 'fp32',

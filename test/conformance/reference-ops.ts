@@ -12,6 +12,8 @@ export function plain(shape: readonly number[], data: ArrayLike<number>): Plain 
 }
 
 export class ReferenceOps implements Ops<Plain> {
+  release(): void {} // the garbage collector's work
+
   scope<R>(body: () => R): R {
     return body();
   }

@@ -71,6 +71,7 @@ export function checkGolden(name: (typeof goldenNames)[number], options: GoldenO
   const model = buildModel(golden.model, golden.times ?? 1);
   const engine = new Engine({
     ...options,
+    purpose: 'training',
     model: golden.model,
     times: golden.times ?? 1,
     imageSize,

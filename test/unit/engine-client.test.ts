@@ -3,21 +3,23 @@ import test from 'ava';
 import { formulaImages, formulaLabels } from '../../shared/models/closed-formula.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import { stateLayout } from '../../shared/state-layout.ts';
+import type { EngineOptions } from '../../worker/engine/engine.ts';
 import { EngineClient } from '../../worker/engine/engine-client.ts';
 
 const imageSize = 64;
 const images = 8;
-const sizes = { times: 5, imageSize, momentum: 0.9, weightDecay: 0 };
+const times = 5;
+const options: EngineOptions = {
+  ...{ backend: 'torch', device: 'cpu', threads: 1, purpose: 'training', model: 'Z', times, imageSize },
+  ...{ precision: 'fp32', deterministic: true, momentum: 0.9, weightDecay: 0 },
+};
 
 // An addon that throws where no JavaScript can be run any more would take the whole process along.
 test('an engine that is closed at any moment of its work ends without taking the process along', async (t) => {
   for (let moment = 0; moment < 12; moment++) {
-    const engine = new EngineClient({
-      ...{ backend: 'torch', device: 'cpu', model: 'Z', precision: 'fp32', deterministic: true, threads: 1 },
-      ...sizes,
-    });
-    await engine.call('open', [null]);
-    await engine.call('load', [new Uint8Array(stateLayout(buildModel('Z', sizes.times)).bytes), 0]);
+    const engine = new EngineClient();
+    await engine.call('open', [options, null]);
+    await engine.call('load', [new Uint8Array(stateLayout(buildModel('Z', times)).bytes), 0]);
     const computing = engine.call('computeShard', [
       0,
       formulaImages(images, imageSize),

@@ -91,6 +91,8 @@ export interface Backend<T extends Tensor> extends Ops<T> {
 
   /** target = source, element by element. */
   copy(target: T, source: T): void;
+  /** target = row-major float32 values. */
+  assign(target: T, values: Float32Array): void;
   /** target *= factor, the factor rounded to float32. */
   scale(target: T, factor: number): void;
   /** target += source * factor, the factor rounded to float32. */
@@ -116,7 +118,4 @@ export interface Backend<T extends Tensor> extends Ops<T> {
 
   /** Runs `body` with kernels that give the same bits every time, whatever the backend was opened with. */
   deterministically<R>(body: () => R): R;
-
-  /** Gives a tensor back before its scope ends, or one that was made outside of any. */
-  release(...tensors: T[]): void;
 }

@@ -1,24 +1,29 @@
 import type { ModelName } from '../../shared/models/model.ts';
 import type { Precision } from '../../shared/run-config.ts';
+import type { Purpose } from '../../shared/state-layout.ts';
 import type { MemoryFormat } from './backend.ts';
 
 interface Kind {
+  readonly purpose: Purpose;
   readonly model: ModelName;
   readonly device: string;
   readonly precision: Precision;
 }
 
 /**
- * How activations and filters lie in memory: what was faster where both were measured (docs/bench.md, docs/gpu.md). Group
- * norms like whole channels one after the other, on cards even more than on CPUs; convolutions like channels-last, all
- * but the wide ones of S in float32 on a CPU.
+ * How activations and filters lie in memory: what was faster where both were measured (docs/bench.md, docs/gpu.md).
+ * Convolutions like channels-last, all but the gradients of the wide ones of S in float32 on a CPU. Group norms like whole
+ * channels one after the other, on cards even more than on CPUs: where they cost more than the convolutions gain, that
+ * is what R and RT get.
  */
-export function memoryFormatOf({ model, device, precision }: Kind): MemoryFormat {
+export function memoryFormatOf({ purpose, model, device, precision }: Kind): MemoryFormat {
+  const float32OnCpu = device === 'cpu' && precision !== 'bf16';
+  if (float32OnCpu && purpose === 'inference') return 'channels-last';
   switch (model) {
     case 'Z':
       return 'channels-last';
     case 'S':
-      return device === 'cpu' && precision !== 'bf16' ? 'contiguous' : 'channels-last';
+      return float32OnCpu ? 'contiguous' : 'channels-last';
     case 'R':
     case 'RT':
       return 'contiguous';

@@ -25,7 +25,10 @@ export type EngineMethods = Pick<
   /** A shard's scores, with what it took. */
   computeShard(...args: Parameters<Engine['computeShard']>): ShardReport;
   /** Makes the engine and lets it compute its probe, and a shard of this many images if it is to warm up. */
-  open(warmUp: number | null): {
+  open(
+    options: EngineOptions,
+    warmUp: number | null,
+  ): {
     numerics: Numerics;
     notes: readonly string[];
     vectorLength: number;
@@ -51,8 +54,9 @@ export class EngineClient {
   #next = 0;
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(options: EngineOptions) {
-    this.#thread = new Worker(new URL('./engine-thread.js', import.meta.url), { workerData: options });
+  /** Begins to load the thread's modules; `open` comes first. */
+  constructor() {
+    this.#thread = new Worker(new URL('./engine-thread.js', import.meta.url));
     this.#thread.on('message', (answer: EngineAnswer) => {
       const pending = this.#pending.get(answer.id);
       this.#pending.delete(answer.id);

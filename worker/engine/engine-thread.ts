@@ -1,8 +1,8 @@
 /** The thread that the engine lives in: a heartbeat is never late because a convolution is long. */
 import assert from 'node:assert';
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 import { describeError } from '../../shared/errors.ts';
-import { Engine, type EngineOptions } from './engine.ts';
+import { Engine } from './engine.ts';
 import type { EngineAnswer, EngineRequest } from './engine-client.ts';
 
 const port = parentPort;
@@ -13,8 +13,8 @@ let engine: Engine | null = null;
 function serve(request: EngineRequest): { value: unknown; transfer: ArrayBuffer[] } {
   if (engine === null) {
     assert(request.method === 'open');
-    engine = new Engine(workerData as EngineOptions);
-    const [warmUp] = request.args;
+    const [options, warmUp] = request.args;
+    engine = new Engine(options);
     if (warmUp !== null) engine.warmUp(warmUp);
     const { numerics, notes, vectorLength } = engine;
     return plain({ numerics, notes, vectorLength, probe: engine.probe() });

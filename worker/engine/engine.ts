@@ -18,7 +18,7 @@ import type { Tensor } from '../../shared/models/ops.ts';
 import { Pass } from '../../shared/models/pass.ts';
 import { tapName } from '../../shared/models/trace.ts';
 import type { BackendName, Precision } from '../../shared/run-config.ts';
-import { type StateLayout, stateLayout } from '../../shared/state-layout.ts';
+import { type Purpose, type StateLayout, stateLayout } from '../../shared/state-layout.ts';
 import { type VectorLayout, vectorLayout } from '../../shared/vector-layout.ts';
 import type { Backend, MemoryFormat, Numerics, StagedImages } from '../backend/backend.ts';
 import { fusesNorms, memoryFormatOf } from '../backend/memory-format.ts';
@@ -35,6 +35,8 @@ export interface EngineOptions {
   readonly device: string;
   /** Threads that one operator may use. */
   readonly threads: number;
+  /** What `stateLayout` the snapshots have. For inference nothing can be computed but features and scores. */
+  readonly purpose: Purpose;
   readonly model: ModelName;
   /** Time steps of R and RT; Z and S have their own. */
   readonly times: number;
@@ -78,7 +80,7 @@ export interface TapValue {
 }
 
 /** Images of the probe: the least that every norm accepts. */
-const probeImages = 2;
+const probeImages: Readonly<Record<Purpose, number>> = { training: 2, inference: 1 };
 
 export class Engine {
   readonly options: EngineOptions;
@@ -102,14 +104,14 @@ export class Engine {
     this.options = options;
     this.#now = now;
     this.#model = buildModel(options.model, options.times);
-    this.#stateLayout = stateLayout(this.#model);
+    this.#stateLayout = stateLayout(this.#model, options.purpose);
     this.#vectorLayout = vectorLayout(this.#model, options.imageSize);
     this.#backend = openBackend(options.backend, options.device, {
       ...options,
       memoryFormat: options.memoryFormat ?? memoryFormatOf(options),
       fused: options.fused ?? (options.memoryFormat === undefined && fusesNorms(options)),
     });
-    this.#state = new ModelState(this.#backend, this.#model, this.#vectorLayout);
+    this.#state = new ModelState(this.#backend, this.#model, this.#vectorLayout, options.purpose);
     this.#reduction = new Reduction(this.#backend, this.#vectorLayout);
     this.#staging = new Staging(this.#backend, options.imageSize);
   }
@@ -145,21 +147,27 @@ export class Engine {
   }
 
   /**
-   * SHA-256 (hex) of the vector of one shard whose weights and images come from a closed formula: two engines that
-   * agree on it can be trusted to compute the same run. The state stays as it is.
+   * SHA-256 (hex) of what weights and images from a closed formula come to: the vector of a shard, or the logits of a
+   * batch where nothing is trained. Two engines that agree on it can be trusted to compute the same run. Forgets the
+   * state: a second one would take its memory once more.
    */
   probe(): string {
-    const { imageSize } = this.options;
-    return this.#backend.scope(() => {
-      const state = new ModelState(this.#backend, this.#model, this.#vectorLayout);
-      for (const entry of this.#model.entries) {
-        if (entry.kind !== 'numBatchesTracked') state.write(entry.name, formulaEntry(entry));
-      }
-      const images = formulaImages(probeImages, imageSize);
-      const labels = formulaLabels(probeImages);
-      const { vector } = this.#backend.deterministically(() => this.#shard(state, images, labels));
-      return sha256(this.#backend.downloadFlat(vector));
-    });
+    const { imageSize, purpose } = this.options;
+    const count = probeImages[purpose];
+    const images = formulaImages(count, imageSize);
+    this.forgetVectors();
+    this.#step = null;
+    for (const entry of this.#model.entries) {
+      if (entry.kind !== 'numBatchesTracked') this.#state.write(entry.name, formulaEntry(entry));
+    }
+    const bytes = this.#backend.deterministically(() =>
+      this.#backend.scope(() =>
+        purpose === 'training'
+          ? this.#backend.downloadFlat(this.#shard(images, formulaLabels(count)).vector)
+          : new Uint8Array(this.#backend.download(this.#infer(images, count, null)).buffer),
+      ),
+    );
+    return sha256(bytes);
   }
 
   /**
@@ -172,19 +180,23 @@ export class Engine {
     const labels = new Int32Array(images);
     this.#fitting('shard', images, () =>
       this.#backend.scope(() => {
-        this.#shard(this.#state, pixels, labels);
+        this.#shard(pixels, labels);
       }),
     );
   }
 
-  /** Takes over the state of a snapshot body (`stateLayout`); forgets all vectors. */
+  /**
+   * Takes over the state of a snapshot; forgets all vectors.
+   * @param body as `stateLayout` says, at a multiple of 8 in its buffer
+   */
   load(body: Uint8Array, step: number): void {
     const { slots, bytes } = this.#stateLayout;
     assert.equal(body.byteLength, bytes, 'a snapshot body has the length of its layout');
-    for (const slot of slots) {
-      const { buffer } = body.slice(slot.offset, slot.offset + slot.bytes); // a copy, and therefore aligned
-      if (slot.dtype === 'I64') this.#state.counters.set(slot.name, new BigInt64Array(buffer)[0]!);
-      else this.#state.write(slot.name, new Float32Array(buffer));
+    const { buffer, byteOffset } = body;
+    for (const { name, dtype, offset, bytes } of slots) {
+      const begin = byteOffset + offset;
+      if (dtype === 'I64') this.#state.counters.set(name, new BigInt64Array(buffer, begin, 1)[0]!);
+      else this.#state.write(name, new Float32Array(buffer, begin, bytes / Float32Array.BYTES_PER_ELEMENT));
     }
     this.forgetVectors();
     this.#step = step;
@@ -230,9 +242,7 @@ export class Engine {
     assert(this.#step !== null, 'no snapshot has been loaded');
     assertLabels(labels, maxClasses, false);
     const input = typeof images === 'string' ? this.#staging.take(images) : images;
-    const { vector, scores } = this.#fitting('shard', labels.length, () =>
-      this.#shard(this.#state, input, labels),
-    );
+    const { vector, scores } = this.#fitting('shard', labels.length, () => this.#shard(input, labels));
     this.#reduction.keep(lane, vector);
     return scores;
   }
@@ -280,6 +290,7 @@ export class Engine {
 
   /** Scores a batch with the running statistics. */
   evaluate(images: Images, labels: Int32Array): Scores {
+    assert(this.#step !== null, 'no snapshot has been loaded');
     assertLabels(labels, maxClasses, true);
     return this.#backend.scope(() => {
       const logits = this.#infer(images, labels.length, null);
@@ -331,6 +342,7 @@ export class Engine {
     images: Images,
     show: (name: string, shape: readonly number[], data: () => Float32Array) => void,
   ): void {
+    assert(this.#step !== null, 'no snapshot has been loaded');
     this.#backend.scope(() => {
       this.#infer(images, this.#staging.countOf(images), (name, timeStep, value) => {
         show(tapName({ name, timeStep }), value.shape, () => this.#backend.download(value));
@@ -339,11 +351,7 @@ export class Engine {
   }
 
   /** One training pass; the vector passes to the caller's scope. */
-  #shard(
-    state: ModelState<Tensor>,
-    images: Images | StagedImages<Tensor>,
-    labels: Int32Array,
-  ): { vector: Tensor; scores: Scores } {
+  #shard(images: Images | StagedImages<Tensor>, labels: Int32Array): { vector: Tensor; scores: Scores } {
     const backend = this.#backend;
     const begun = this.#now();
     let uploaded = begun;
@@ -358,7 +366,7 @@ export class Engine {
       const statistics = entries
         .filter(({ begin }) => begin >= gradientEnd)
         .map(({ name, begin, shape }) => [name, backend.window(vector, begin, shape)] as const);
-      const weights = new Map([...state.parameters, ...statistics]);
+      const weights = new Map([...this.#state.parameters, ...statistics]);
       const input = this.#staging.input(images, labels.length);
       uploaded = this.#now();
       const { loss, logits, gradients } = backend.gradients(
@@ -369,7 +377,7 @@ export class Engine {
           return output;
         },
         backend.uploadLabels(labels),
-        trained.map(({ name }) => state.parameters.get(name)!),
+        trained.map(({ name }) => this.#state.parameters.get(name)!),
       );
       for (const [index, { name, begin, shape }] of trained.entries()) {
         const gradient = gradients[index];
@@ -395,12 +403,12 @@ export class Engine {
     return fitting({ kind, images }, { options: this.options, memory }, body);
   }
 
+  /** The logits of a batch, with the running statistics; they pass to the caller's scope. */
   #infer(
     images: Images,
     count: number,
     listener: ConstructorParameters<typeof Pass<Tensor>>[3] | null,
   ): Tensor {
-    assert(this.#step !== null, 'no snapshot has been loaded');
     const weights = new Map([...this.#state.parameters, ...this.#state.statistics]);
     const pass = new Pass(this.#backend, weights, false, listener);
     const input = this.#staging.input(images, count);

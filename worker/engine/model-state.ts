@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { elementCount, type Model } from '../../shared/models/model.ts';
 import type { Tensor } from '../../shared/models/ops.ts';
-import { momentumName } from '../../shared/state-layout.ts';
+import { momentumName, type Purpose } from '../../shared/state-layout.ts';
 import type { VectorLayout } from '../../shared/vector-layout.ts';
 import type { Backend } from '../backend/backend.ts';
 
@@ -20,12 +20,13 @@ export class ModelState<T extends Tensor> {
   readonly #backend: Backend<T>;
   readonly #layout: VectorLayout;
   readonly #flatParameters: T;
-  readonly #flatMomentum: T;
+  /** Null: nothing is trained. */
+  readonly #flatMomentum: T | null;
   readonly #flatStatistics: T;
   /** Every float entry of a snapshot, by name, as a plain window. */
   readonly #windows = new Map<string, T>();
 
-  constructor(backend: Backend<T>, model: Model, layout: VectorLayout) {
+  constructor(backend: Backend<T>, model: Model, layout: VectorLayout, purpose: Purpose) {
     this.#backend = backend;
     this.#layout = layout;
     const trained = layout.entries.filter(({ end }) => end <= layout.gradients);
@@ -36,7 +37,7 @@ export class ModelState<T extends Tensor> {
     const flatOrder = [...trained, ...untrained];
     const length = flatOrder.reduce((sum, { shape }) => sum + elementCount(shape), 0);
     this.#flatParameters = backend.flat(length);
-    this.#flatMomentum = backend.flat(length);
+    this.#flatMomentum = purpose === 'training' ? backend.flat(length) : null;
     this.#flatStatistics = backend.flat(layout.length - layout.gradients);
 
     const parameters = new Map<string, T>();
@@ -44,7 +45,8 @@ export class ModelState<T extends Tensor> {
     for (const { name, shape } of flatOrder) {
       const window = backend.window(this.#flatParameters, begin, shape);
       this.#windows.set(name, window);
-      this.#windows.set(momentumName(name), backend.window(this.#flatMomentum, begin, shape));
+      if (this.#flatMomentum !== null)
+        this.#windows.set(momentumName(name), backend.window(this.#flatMomentum, begin, shape));
       parameters.set(name, backend.parameter(window));
       begin += elementCount(shape);
     }
@@ -61,8 +63,7 @@ export class ModelState<T extends Tensor> {
 
   /** Sets an entry of the state dict or a momentum buffer from row-major values. */
   write(name: string, values: Float32Array): void {
-    const window = this.#window(name);
-    this.#backend.scope(() => this.#backend.copy(window, this.#backend.upload(values, window.shape)));
+    this.#backend.assign(this.#window(name), values);
   }
 
   /** An entry of the state dict or a momentum buffer, row-major. */
@@ -83,10 +84,12 @@ export class ModelState<T extends Tensor> {
   ): void {
     const backend = this.#backend;
     const { gradients: trained, length } = this.#layout;
+    const flatMomentum = this.#flatMomentum;
+    assert(flatMomentum !== null, 'a state for inference is not trained');
     backend.scope(() => {
       const gradient = backend.slice(reduced, 0, trained);
       const parameters = backend.slice(this.#flatParameters, 0, trained);
-      const buffer = backend.slice(this.#flatMomentum, 0, trained);
+      const buffer = backend.slice(flatMomentum, 0, trained);
       backend.sgd(parameters, gradient, buffer, { learningRate, momentum, weightDecay });
       if (length > trained) {
         backend.scale(this.#flatStatistics, 1 - normMomentum);

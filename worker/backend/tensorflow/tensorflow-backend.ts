@@ -126,6 +126,10 @@ export class TensorflowBackend extends TensorflowOps implements Backend<Tensorfl
     else this.write(target, new Value(this.kernels.transpose(source.value.native, order)));
   }
 
+  assign(target: TensorflowTensor, values: Float32Array): void {
+    this.scope(() => this.copy(target, this.upload(values, target.shape)));
+  }
+
   scale(target: TensorflowTensor, factor: number): void {
     const { kernels } = this;
     const scaled = kernels.tidy(() => kernels.multiply(target.value.native, kernels.scalar(factor)));

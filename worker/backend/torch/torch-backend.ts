@@ -164,6 +164,11 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
     this.inPlace('aten::copy_', '', target, source);
   }
 
+  assign(target: TorchTensor, values: Float32Array): void {
+    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    this.scope(() => this.copy(target, this.#upload(bytes, dtypes.float32, target.shape)));
+  }
+
   scale(target: TorchTensor, factor: number): void {
     this.inPlace('aten::mul_', 'Scalar', target, factor);
   }
