@@ -7,7 +7,7 @@ import { allConnected } from '../shared/all-connected.ts';
 import { expectBytes } from '../shared/blobs.ts';
 import type { Carriers } from '../shared/carriers.ts';
 import { streamLength, timeouts } from '../shared/defaults.ts';
-import { CornetError } from '../shared/errors.ts';
+import { CornetError, describeError } from '../shared/errors.ts';
 import type { Faults } from '../shared/faults.ts';
 import { oneAtATime } from '../shared/one-at-a-time.ts';
 import type { OutageLog } from '../shared/outages.ts';
@@ -68,7 +68,9 @@ export class Conductor {
   #server: string | null = null;
   readonly #outcome: Promise<Outcome>;
   #finish!: (outcome: Outcome) => void;
-  #fail!: (error: unknown) => void;
+  #reject!: (error: unknown) => void;
+  /** What went wrong here first. */
+  #error: unknown = null;
   /** Workers that said goodbye or whose process ended. */
   readonly #gone = new Set<string>();
   #someoneLeft: () => void = () => undefined;
@@ -85,7 +87,7 @@ export class Conductor {
     this.#reader = new StreamReader(parts.readerRedis, names.up(parts.config.run), '0-0');
     this.#outcome = new Promise<Outcome>((resolve, reject) => {
       this.#finish = resolve;
-      this.#fail = (error) => reject(fromRedis(error));
+      this.#reject = reject;
     });
     this.#outcome.catch(() => undefined); // `conduct` throws it
   }
@@ -103,9 +105,18 @@ export class Conductor {
     return this.#queues.values();
   }
 
-  /** Ends the run with an error from outside. */
+  /** Ends the run with an error from outside, at once. */
   abort(error: CornetError): void {
-    this.#fail(error);
+    this.#reject(error);
+  }
+
+  /** Something failed here: the run ends, after a last checkpoint if one can be had. */
+  #fail(thrown: unknown): void {
+    const error = fromRedis(thrown);
+    if (this.#error !== null) return this.#reject(this.#error); // not even that
+    this.#error = error;
+    this.tell({ type: 'abort', failure: describeError(error) });
+    setTimeout(() => this.#reject(error), timeouts.lastCheckpoint).unref();
   }
 
   /** Conducts the run to its end; then the workers have left, or had `timeouts.stop` to do so. */
@@ -127,7 +138,9 @@ export class Conductor {
       look().catch((error) => this.#fail(error));
     }, timeouts.beat);
     try {
-      return await this.#outcome;
+      const outcome = await this.#outcome;
+      if (outcome.outcome === 'failed' && this.#error !== null) throw this.#error; // with its cause
+      return outcome;
     } catch (error) {
       if (!this.#superseded) this.#send({ type: 'stop', reason: 'The coordinator ended with an error.' });
       throw error;
@@ -211,7 +224,7 @@ export class Conductor {
   #takenOver(): void {
     const { run } = this.#parts.config;
     this.#superseded = true;
-    this.#fail(new CornetError('RUN_LOCKED', `Another coordinator has taken over run ${run}.`));
+    this.#reject(new CornetError('RUN_LOCKED', `Another coordinator has taken over run ${run}.`));
   }
 
   async #introduce(era: Era): Promise<void> {

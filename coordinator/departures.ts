@@ -1,8 +1,16 @@
 import { judge, seconds } from './membership.ts';
+import { type Death, poisoned } from './poison.ts';
 import type { RollCall } from './roll-call.ts';
 import type { WorkerRecord } from './roster.ts';
 import type { RunState } from './run-state.ts';
 import { debtsOf, WaitLog } from './waiting.ts';
+
+/** A worker that is given up; `death` is null where it may be alive: it is silent, or idle, or was asked to leave. */
+export interface Lost {
+  readonly id: string;
+  readonly reason: string;
+  readonly death: Death | null;
+}
 
 /** How the run goes on without a worker. */
 export interface AfterDeparture {
@@ -30,6 +38,9 @@ export class Departures {
     const state = this.#state;
     const { roster, limits } = state;
     state.heard = heard;
+    if (state.failure !== null && heard - state.failedAt > limits.lastCheckpoint) {
+      return state.endFailed(state.failure);
+    }
     const debts = new Map(debtsOf(state).map((debt) => [debt.worker, debt.owes]));
     const beats = roster.all.map(({ id, heardAt, deliveredAt }) => ({
       id,
@@ -37,14 +48,11 @@ export class Departures {
       owes: debts.get(id) ?? '',
       owesSince: debts.has(id) ? Math.max(deliveredAt, state.phaseSince) : null,
     }));
-    this.drop(judge(beats, heard, limits), false);
+    this.drop(judge(beats, heard, limits).map((lost) => ({ ...lost, death: null })));
     const waited = heard - state.phaseSince;
     if (state.phase === 'loading' && waited > limits.join) {
       const reason = `it did not load the snapshot within ${seconds(limits.join)}`;
-      this.drop(
-        roster.with('loading').map(({ id }) => ({ id, reason })),
-        false,
-      );
+      this.drop(roster.with('loading').map(({ id }) => ({ id, reason, death: null })));
     } else if (state.phase === 'waiting') {
       if (roster.all.length > 0) this.#after.rest();
       else if (state.fleetLost !== null && waited > limits.join) {
@@ -58,12 +66,36 @@ export class Departures {
 
   /** A worker is asked to leave when the state lies still and it holds no jobs: so nothing is computed twice. */
   drain(id: string): void {
-    const state = this.#state;
-    const worker = state.roster.get(id);
+    const worker = this.#state.roster.get(id);
     if (worker === undefined || worker.draining) return;
     worker.draining = true;
-    state.log('info', `Worker ${id} is to leave after this step.`);
+    this.#state.log('info', `Worker ${id} is to leave after this step.`);
+    this.#releaseSoon();
+  }
+
+  /** A worker was asked to leave by somebody else, and will go: as soon as what it alone holds is on disk. */
+  wish(worker: WorkerRecord, reason: string): void {
+    const state = this.#state;
+    if (worker.wishes) return;
+    worker.draining = true;
+    worker.wishes = true;
+    state.log('info', `Worker ${worker.id} wishes to leave: ${reason}.`);
+    if (this.everybodyLeaves && state.exchange?.abandonable) {
+      state.abandonSteps();
+      this.#after.rest();
+    } else this.#releaseSoon();
+  }
+
+  #releaseSoon(): void {
+    const state = this.#state;
     if (state.phase === 'waiting' || state.inRound) this.#after.rest();
+  }
+
+  /** Nobody stays: the state goes with them unless it is on disk. */
+  get everybodyLeaves(): boolean {
+    const { members, all } = this.#state.roster;
+    const stays = ({ status, draining, wishes }: WorkerRecord) => (status === 'member' ? !wishes : !draining);
+    return members.length > 0 && !all.some(stays);
   }
 
   /** The state lies still: those that are to leave go, as long as somebody stays who holds it. */
@@ -74,14 +106,21 @@ export class Departures {
       const staying = roster.all.filter(({ draining }) => !draining);
       if (worker.status !== 'member' || staying.some(({ status }) => status === 'member')) {
         this.#dismiss(worker.id);
-      } else if (staying.length === 0) {
+      } else if (this.everybodyLeaves) {
+        if (this.#state.saved) this.#dismiss(worker.id);
+      } else if (staying.length === 0 && !worker.wishes) {
         worker.draining = false;
         this.#state.log('warn', `Worker ${worker.id} stays: no other worker could take its lanes.`);
       }
     }
   }
 
-  /** A worker says hello that was asked to leave: Redis had lost the message. */
+  /** What they hold cannot be written: they have wished to go all the same. */
+  letGo(): void {
+    for (const { id } of this.#state.roster.all.filter(({ wishes }) => wishes)) this.#dismiss(id);
+  }
+
+  /** A worker speaks that was asked to leave: Redis had lost the message. */
   dismissed(id: string): boolean {
     if (!this.#dismissed.has(id)) return false;
     this.#tellToLeave(id);
@@ -94,7 +133,7 @@ export class Departures {
     this.#tellToLeave(id);
     state.roster.dismiss(id);
     state.round?.release(id, false);
-    state.ahead?.lost(id, false);
+    state.ahead?.lost(id, null);
     state.act({ type: 'dismiss', worker: id });
     state.log('info', `Worker ${id} leaves, as it was asked to.`);
   }
@@ -106,35 +145,34 @@ export class Departures {
   /**
    * Those that were lost together make one new generation: half of a thousand workers behind a link that was cut, one
    * after the other, would have the jobs of all the others given out five hundred times.
-   * @param died their process ended, or will: their device failed
    */
-  drop(lost: readonly { id: string; reason: string }[], died: boolean): void {
-    const dropped = lost.flatMap(({ id, reason }) => this.#forget(id, reason, died) ?? []);
+  drop(lost: readonly Lost[]): void {
+    const dropped = lost.flatMap((one) => this.#forget(one) ?? []);
     if (dropped.length > 0 && this.#state.phase !== 'finished') this.#goOnWithout(dropped);
   }
 
-  /** Null: it is not known, or its loss is the run's end. */
-  #forget(id: string, reason: string, died: boolean): WorkerRecord | null {
+  /** Null: it is not known. */
+  #forget({ id, reason, death }: Lost): WorkerRecord | null {
     const state = this.#state;
     const worker = state.roster.get(id);
     if (worker === undefined) return null;
-    state.exchange?.lost(id, died);
-    state.ahead?.lost(id, died);
-    if (state.phase === 'finished') return null; // it was one death too many
+    state.exchange?.lost(id, death);
+    state.ahead?.lost(id, death);
     state.roster.drop(id, reason);
     state.act({ type: 'forget-worker', worker: id });
     state.log('warn', `Worker ${id} is dropped: ${reason}.`);
     state.disturbance = `worker ${id} was dropped: ${reason}`;
-    const poison = state.round?.release(id, died) ?? null;
-    if (poison === null) return worker;
-    const message = `Workers died, or their devices failed, one after the other, at ${state.describeBatch(poison)}.`;
-    state.fail({ code: 'POISON_SHARD', message });
-    return null;
+    const batch = state.round?.release(id, death !== null) ?? null;
+    if (batch !== null && death !== null) {
+      state.fail(poisoned(state.describeBatch(batch), death));
+    }
+    return worker;
   }
 
   #goOnWithout(dropped: readonly WorkerRecord[]): void {
     const state = this.#state;
     const { roster } = state;
+    if (state.failure !== null && state.exchange?.decided === false) return; // that step comes to nothing
     const calling = state.phase === 'rollcall';
     for (const { id } of dropped) this.#rollCall.lost(id);
     if (calling) return;

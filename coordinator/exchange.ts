@@ -6,13 +6,13 @@
 import assert from 'node:assert';
 import type { BlobRef, CarrierName, DownBody, Era, Job, UpMessage } from '../shared/protocol.ts';
 import { isSocketRef } from '../shared/socket-blobs.ts';
+import { type Death, deathsAtOneWork, poisoned } from './poison.ts';
 import type { Roster, WorkerRecord } from './roster.ts';
 import type { Debt, Failure, Plan } from './run-events.ts';
 import { Step, type StepMetrics } from './step.ts';
 
 /** How often a step's blobs may vanish before the run gives up on the carrier. */
 const missingLimit = 10;
-const deathsAtOneShard = 3;
 
 /** What an exchange needs of the run it is part of. */
 export interface ExchangeContext {
@@ -67,6 +67,11 @@ export class Exchange {
   /** Nothing is applied yet: the step can be abandoned, every member still holds the state of t. */
   get abandonable(): boolean {
     return this.#phase === 'computing' && this.#behind().length === this.#context.roster.members.length;
+  }
+
+  /** The update is decided, or somebody has applied it: the only way is on. */
+  get decided(): boolean {
+    return this.#phase === 'applying' || this.#behind().length < this.#context.roster.members.length;
   }
 
   /** Gives the jobs while the step before is being applied. */
@@ -156,23 +161,19 @@ export class Exchange {
     this.replan();
   }
 
-  /** A worker is no member any more; `died`: its process ended, or its device failed. */
-  lost(worker: string, died: boolean): void {
+  /** A worker is no member any more; `death`: its process ended, or something failed on its host. */
+  lost(worker: string, death: Death | null): void {
     // Ahead as well: a death is heard at once, the last update perhaps after it.
     const computes = this.#phase === 'computing' || this.#phase === 'ahead';
     const lane = computes ? this.#owed().get(worker)?.[0] : undefined;
     this.#step.dropVectorsHeldBy(worker);
     for (const [lane, asked] of this.#asked) if (asked.worker === worker) this.#asked.delete(lane);
-    if (!died || lane === undefined) return;
+    if (death === null || lane === undefined) return;
     const { deathsAt, describeShard, fail } = this.#context;
     const shard = describeShard(this.#step.step, lane);
     const deaths = (deathsAt.get(shard) ?? 0) + 1;
     deathsAt.set(shard, deaths);
-    if (deaths < deathsAtOneShard) return;
-    fail({
-      code: 'POISON_SHARD',
-      message: `${deaths} workers died, or their devices failed, one after the other, at ${shard}.`,
-    });
+    if (deaths >= deathsAtOneWork) fail(poisoned(shard, death));
   }
 
   /** A new generation repeats the phase it was in, among those that are left. */

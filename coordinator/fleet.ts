@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fleet as limits, timeouts } from '../shared/defaults.ts';
 import { packageRoot } from '../shared/package-root.ts';
 import type { NoteToParent } from '../shared/protocol.ts';
+import type { NoteToWorker } from '../worker/leave-requests.ts';
 import { isChatter } from './library-chatter.ts';
 
 export interface FleetOptions {
@@ -78,7 +79,8 @@ export class Fleet {
     this.#stopping = true;
     const living = this.#posts.flatMap((post) => post.process ?? []);
     const ends = living.map((child) => new Promise<void>((resolve) => child.once('close', () => resolve())));
-    for (const child of living) child.kill('SIGTERM');
+    const note: NoteToWorker = { leave: 'order', reason: 'the run is over' };
+    for (const child of living) child.send(note, () => undefined); // it may be gone already
     const grace = sleep(timeouts.stop, 'late', { ref: false });
     if ((await Promise.race([Promise.all(ends), grace])) !== 'late') return;
     for (const child of living) child.kill('SIGKILL');

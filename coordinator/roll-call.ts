@@ -48,6 +48,7 @@ export class RollCall {
     for (const worker of state.roster.all) {
       if (worker.status === 'loading') worker.status = 'newcomer';
       worker.heardAt = state.heard;
+      worker.lastNumber = -1; // or nobody would notice that its hello was lost
       this.#unanswered.add(worker.id);
     }
     state.act({ type: 'new-era', era: state.era });

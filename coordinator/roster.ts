@@ -19,6 +19,8 @@ export interface WorkerRecord {
   lastNumber: number;
   /** It is to leave when the state lies still next. */
   draining: boolean;
+  /** It was asked by somebody else, and will leave whatever is decided here. */
+  wishes: boolean;
 }
 
 /** What a run's bits depend on besides its options. */
@@ -155,6 +157,7 @@ export class Roster {
       step: null,
       lastNumber: number,
       draining: false,
+      wishes: false,
       ...times,
     });
   }

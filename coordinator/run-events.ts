@@ -30,6 +30,8 @@ export interface RoundPlan {
 }
 
 export interface RunLimits extends Limits {
+  /** Milliseconds of heard time that a run that fails waits for a last checkpoint. */
+  lastCheckpoint: number;
   /** Milliseconds that a step boundary waits for newcomers. */
   join: number;
   /** Milliseconds of heard time that a run waits without any worker. */
@@ -58,6 +60,8 @@ export type RunEvent =
   /** `--save-model-secs` have passed. */
   | { type: 'save-due' }
   | { type: 'stop'; reason: string }
+  /** Something failed outside: the run ends, after a last checkpoint if one can be had. */
+  | { type: 'abort'; failure: Failure }
   /** A worker is to leave when the state lies still next. */
   | { type: 'drain'; worker: string }
   /** Redis is not the one it was: it holds nothing, or what it had saved a while ago. */

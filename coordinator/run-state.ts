@@ -47,6 +47,10 @@ export class RunState {
   fleetLost: string | null = null;
   /** Why the run is to stop, or null. */
   stopping: string | null = null;
+  /** Why it fails, as soon as a last checkpoint is written or cannot be had; or null. */
+  failure: Failure | null = null;
+  /** Heard time of the failure. */
+  failedAt = 0;
   #actions: RunAction[] = [];
 
   constructor({ plan, limits, era, common, describeBatch }: RunOptions) {
@@ -61,6 +65,16 @@ export class RunState {
   /** Is there still a round of jobs before the next step, or before the end? */
   get roundDue(): boolean {
     return this.plan.roundDue(this.step) && this.finishedRound !== this.step;
+  }
+
+  /** Is the state of the step on disk, so that nothing is lost without its members? A read-out has none. */
+  get saved(): boolean {
+    return this.plan.totalSteps === 0 || this.snapshots.savedStep === this.step;
+  }
+
+  /** Has the run ended, or is only its last checkpoint to be written? */
+  get over(): boolean {
+    return this.phase === 'finished' || this.failure !== null;
   }
 
   /** Is a round under way? */
@@ -80,15 +94,25 @@ export class RunState {
 
   /** Ends the run as soon as nothing is being written to disk any more. */
   finish(): void {
+    if (this.failure !== null) return this.endFailed(this.failure);
     if (this.snapshots.busy) return this.enter('finishing');
-    const complete = this.step >= this.plan.totalSteps && !this.roundDue;
+    const complete = this.step >= this.plan.totalSteps && !this.roundDue && this.saved;
     this.#end(
       { type: 'finish', outcome: complete ? 'complete' : 'interrupted' },
       this.stopping ?? 'complete',
     );
   }
 
+  /** The first reason counts. The run ends with it once `Run` has tried to keep what its members hold. */
   fail(failure: Failure): void {
+    if (this.over) return;
+    this.failure = failure;
+    this.failedAt = this.heard;
+    this.stopping ??= failure.message;
+  }
+
+  /** At once. */
+  endFailed(failure: Failure): void {
     this.#end({ type: 'finish', outcome: 'failed', failure }, failure.message);
   }
 

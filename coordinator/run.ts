@@ -18,7 +18,7 @@ import { Exchange, type ExchangeContext } from './exchange.ts';
 import { RollCall } from './roll-call.ts';
 import type { Roster, RunNumerics, WorkerRecord } from './roster.ts';
 import { Rounds } from './rounds.ts';
-import type { PhaseName, RunAction, RunEvent } from './run-events.ts';
+import type { Failure, PhaseName, RunAction, RunEvent } from './run-events.ts';
 import { type RunOptions, RunState } from './run-state.ts';
 import type { Snapshot } from './snapshots.ts';
 import type { StepMetrics } from './step.ts';
@@ -119,7 +119,7 @@ export class Run {
         this.#receive(event.message);
         break;
       case 'exited':
-        this.#departures.drop([{ id: event.worker, reason: event.reason }], true);
+        this.#lost(event.worker, event.reason, null);
         break;
       case 'post-lost':
         this.#postLost(event);
@@ -142,6 +142,9 @@ export class Run {
       case 'stop':
         this.#stop(event.reason);
         break;
+      case 'abort':
+        this.#state.fail(event.failure);
+        break;
       case 'drain':
         this.#departures.drain(event.worker);
         break;
@@ -149,6 +152,7 @@ export class Run {
         this.#rollCall.begin(event.empty ? 'Redis came back empty' : 'Redis was started again');
         break;
     }
+    this.#endFailing();
     return this.#state.flush();
   }
 
@@ -157,7 +161,8 @@ export class Run {
     if (compareEras(message.era, state.era) !== 0) return;
     if (message.type === 'hello') return this.#hello(message.worker, message, message.n);
     const worker = this.#roster.get(message.worker);
-    if (worker === undefined || message.n <= worker.lastNumber) return;
+    if (worker === undefined) return this.#stranger(message);
+    if (message.n <= worker.lastNumber) return;
     if (message.n > worker.lastNumber + 1) return this.#rollCall.begin(`Messages of ${worker.id} were lost`);
     worker.lastNumber = message.n;
     worker.heardAt = state.heard;
@@ -186,12 +191,28 @@ export class Run {
         return state.fail(message.error);
       case 'gap':
         return this.#rollCall.begin(`Messages to ${worker.id} were lost`);
-      case 'bye':
-        return this.#departures.drop(
-          [{ id: worker.id, reason: `it left (${message.reason})` }],
-          message.failed,
-        );
+      case 'wish':
+        return this.#departures.wish(worker, message.reason);
+      case 'bye': {
+        const reason = `it left (${message.reason})`;
+        if (message.error !== null) return this.#lost(worker.id, reason, message.error);
+        return this.#departures.drop([{ id: worker.id, reason, death: null }]);
+      }
     }
+  }
+
+  /** A worker died, or something failed on its host. */
+  #lost(id: string, reason: string, error: Failure | null): void {
+    this.#departures.drop([{ id, reason, death: { reason, error } }]);
+  }
+
+  /**
+   * Somebody speaks who is not known: it was dropped, or its hello was lost, and what would have told it has passed it by.
+   * Nobody may wait for it, and it may not wait for ever.
+   */
+  #stranger({ worker, type }: UpMessage): void {
+    if (type === 'bye' || type === 'failed' || this.#departures.dismissed(worker)) return;
+    this.#state.send({ type: 'unknown', worker });
   }
 
   #hello(id: string, hello: Hello, number: number): void {
@@ -230,14 +251,17 @@ export class Run {
   #rest(): void {
     const state = this.#state;
     if (state.phase === 'finished') return;
+    if (this.#departures.everybodyLeaves) state.abandonSteps(); // of the next one jobs may be given
     this.#departures.release();
     if (this.#roster.members.length === 0) return this.#withoutMembers();
     const snapshot = state.snapshots.published;
+    const leaving = this.#departures.everybodyLeaves;
     const newcomers = state.stopping === null ? this.#roster.with('newcomer') : [];
     if (newcomers.length > 0) return snapshot === null ? this.#serve() : this.#load(snapshot, newcomers);
     if (this.#roster.with('loading').length > 0) return state.enter('loading');
-    if (state.stopping === null && state.roundDue) return this.#rounds.begin();
+    if (state.stopping === null && !leaving && state.roundDue) return this.#rounds.begin();
     if (this.#saveDue()) return snapshot === null ? this.#serve() : this.#save();
+    if (leaving) return state.enter('finishing'); // it is being written
     if (state.stopping !== null || state.step >= state.plan.totalSteps) return state.finish();
     this.#nextStep();
   }
@@ -373,7 +397,8 @@ export class Run {
 
   #saveDue(): boolean {
     const state = this.#state;
-    const last = state.stopping !== null || state.step >= state.plan.totalSteps;
+    const atEnd = state.stopping !== null || state.step >= state.plan.totalSteps;
+    const last = atEnd || this.#departures.everybodyLeaves;
     return state.snapshots.isDue(state.step, {
       last,
       kept: state.plan.checkpointDue(state.step),
@@ -390,7 +415,10 @@ export class Run {
   #saved(step: number, outcome: 'written' | 'lost' | 'failed'): void {
     const state = this.#state;
     if (!state.snapshots.saved(step, outcome) || state.phase !== 'finishing') return;
-    if (outcome === 'failed' && step === state.step) return state.finish();
+    if (outcome === 'failed' && step === state.step) {
+      if (!this.#departures.everybodyLeaves) return state.finish();
+      this.#departures.letGo();
+    }
     this.#rest();
   }
 
@@ -408,5 +436,18 @@ export class Run {
     } else if (state.phase === 'restoring') {
       state.finish();
     }
+  }
+  /** The run fails. What its members hold is written first, if they hold it all at one step. */
+  #endFailing(): void {
+    const state = this.#state;
+    const { failure, exchange, phase } = state;
+    if (failure === null || phase === 'finished') return;
+    const held = state.plan.totalSteps > 0 && this.#roster.members.length > 0 && phase !== 'restoring';
+    if (!held) return state.endFailed(failure);
+    if (exchange?.decided === false) {
+      state.abandonSteps();
+      return this.#rest();
+    }
+    if (state.inRound || phase === 'waiting' || phase === 'loading') this.#rest();
   }
 }

@@ -194,6 +194,7 @@ async function conductRun<R>(
     limits: {
       member: timeouts.member,
       step: timeouts.step,
+      lastCheckpoint: timeouts.lastCheckpoint,
       join: config.options.joinTimeout,
       worker: config.options.workerTimeout,
     },

@@ -26,6 +26,11 @@ export class Snapshots {
     return this.#published;
   }
 
+  /** The step whose state was written or restored last. */
+  get savedStep(): number {
+    return this.#savedStep;
+  }
+
   publish(snapshot: Snapshot): void {
     this.#published = snapshot;
   }

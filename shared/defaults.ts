@@ -52,6 +52,7 @@ export const timeouts = {
   redisSilence: 3_000, // without an answer, after which it is said that Redis stands still
   workerStart: 120_000, // from the process's start to its hello (a probe of CORnet-S takes a while on a CPU)
   stop: 10_000, // how long a worker may take to leave after it was asked to
+  lastCheckpoint: 60_000, // how long a run that fails waits until what its workers hold is written
   program: 30_000, // a program that is asked for its version (nvidia-smi wakes the cards)
   blobRead: 20_000, // silence of a blob server in the middle of an answer
 } as const;

@@ -115,6 +115,8 @@ export const downBody = z.discriminatedUnion('type', [
   z.object({ type: z.literal('refuse'), worker: id, error: workerError }),
   /** This worker is not needed any more: it leaves. It is no member from the next generation on. */
   z.object({ type: z.literal('leave'), worker: id, reason: z.string() }),
+  /** Whoever speaks and is not known is told so: it comes again as somebody else. */
+  z.object({ type: z.literal('unknown'), worker: id }),
   z.object({ type: z.literal('stop'), reason: z.string() }),
 ]);
 export type DownBody = z.infer<typeof downBody>;
@@ -183,8 +185,10 @@ export const upBody = z.discriminatedUnion('type', [
   z.object({ type: z.literal('failed'), step: count.nullable(), lane: count.nullable(), error: workerError }),
   /** A gap in the numbers of `down`: messages were lost. */
   z.object({ type: z.literal('gap') }),
-  /** `failed`: it was not asked to leave; what it was given may have been too much for its device. */
-  z.object({ type: z.literal('bye'), reason: z.string().max(1_000), failed: z.boolean() }),
+  /** This worker is asked to leave, and stays until the state that it holds is needed no more: `leave` answers. */
+  z.object({ type: z.literal('wish'), reason: z.string().max(1_000) }),
+  /** `error`: what failed on its host alone, perhaps because of what it was given; null: it was asked to leave. */
+  z.object({ type: z.literal('bye'), reason: z.string().max(1_000), error: workerError.nullable() }),
 ]);
 export type UpBody = z.infer<typeof upBody>;
 

@@ -11,6 +11,7 @@ import { version } from '../shared/version.ts';
 import { backendEnvironment, hasWorkerEnvironment, workerEnvironment } from '../shared/worker-environment.ts';
 import type { CheckDataOptions } from './check-data.ts';
 import { EngineClient } from './engine/engine-client.ts';
+import { LeaveRequests, type NoteToWorker } from './leave-requests.ts';
 import type { WorkerOptions } from './start.ts';
 
 const program = new Command('worker')
@@ -50,9 +51,10 @@ program
     // A local worker dies with its coordinator.
     process.on('disconnect', () => process.exit(exitCodes.error));
     if (!hasWorkerEnvironment(process.env)) throw new Exit(await startAgain(options));
+    const requests = new LeaveRequests();
     const engine = new EngineClient(); // its thread loads its modules while this one loads the rest
     const { startWorker } = await import('./start.ts');
-    throw new Exit(await startWorker(options, engine));
+    throw new Exit(await startWorker(options, engine, requests));
   });
 
 program
@@ -80,7 +82,11 @@ async function startAgain(options: WorkerOptions & { wait: number }): Promise<nu
   const { redis, run, device, dataPath, workers, metricsPort, metricsHost, wait } = options;
   let child: ChildProcess | null = null;
   // From the very start: in a container this is process 1, which a signal that nobody handles does not end.
-  onStopSignals((signal) => (child === null ? process.exit(exitCodes.complete) : child.kill(signal)));
+  onStopSignals((signal) => {
+    if (child === null) process.exit(exitCodes.complete);
+    const note: NoteToWorker = { leave: 'wish', reason: `received ${signal}` };
+    child.send(note, () => undefined); // it may be gone already
+  });
   const { awaitRun } = await import('./find-run.ts');
   const config = await awaitRun(redis, run, wait * 1000);
   const { backend } = config;

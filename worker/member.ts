@@ -84,8 +84,8 @@ export class Member {
     return this.#flush();
   }
 
-  /** The worker leaves, or the run must end because of it. */
-  say(body: UpBody & { type: 'bye' | 'failed' }): MemberAction[] {
+  /** The worker leaves, or would like to, or the run must end because of it. */
+  say(body: UpBody & { type: 'wish' | 'bye' | 'failed' }): MemberAction[] {
     this.#send(body);
     return this.#flush();
   }
@@ -194,6 +194,9 @@ export class Member {
       case 'leave':
         if (message.worker !== this.#id) return;
         return this.#act({ type: 'leave', error: null, reason: message.reason });
+      case 'unknown':
+        if (message.worker !== this.#id) return;
+        return this.#rename('the coordinator did not know it any more');
       case 'stop':
         return this.#act({ type: 'leave', error: null, reason: message.reason });
     }

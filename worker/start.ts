@@ -21,7 +21,6 @@ import { connectRedis, redisOptions } from '../shared/redis.ts';
 import { type AnyConfig, isReadout, purposeOf } from '../shared/run-config.ts';
 import { BlobClient, BlobServer } from '../shared/socket-blobs.ts';
 import { stateLayout } from '../shared/state-layout.ts';
-import { onStopSignals } from '../shared/stop-signals.ts';
 import { lastEntry, StreamReader } from '../shared/streams.ts';
 import { version } from '../shared/version.ts';
 import { Card } from './card.ts';
@@ -31,6 +30,7 @@ import { pixelProbe } from './data/pixel-probe.ts';
 import type { EngineOptions } from './engine/engine.ts';
 import type { EngineClient } from './engine/engine-client.ts';
 import { findRun } from './find-run.ts';
+import type { LeaveRequests } from './leave-requests.ts';
 import { Member } from './member.ts';
 import { WorkerMetrics } from './metrics.ts';
 import { Pulse } from './pulse.ts';
@@ -52,7 +52,11 @@ export interface WorkerOptions {
  * @param engine not opened yet
  * @returns the exit code
  */
-export async function startWorker(options: WorkerOptions, engine: EngineClient): Promise<number> {
+export async function startWorker(
+  options: WorkerOptions,
+  engine: EngineClient,
+  requests: LeaveRequests,
+): Promise<number> {
   const config = await findRun(options.redis, options.run);
   const log = openLog(options.device);
   const http = await openHttp(options, log);
@@ -146,7 +150,7 @@ export async function startWorker(options: WorkerOptions, engine: EngineClient):
   http?.serve([metrics.route], (path, error) =>
     log.warn({ path, error: describeError(error).message }, 'A request over HTTP failed.'),
   );
-  const { error } = await shell.work(leaveOnRequest());
+  const { error } = await shell.work(requests);
   card.close();
   await Promise.allSettled([loader.close(), engine.close(), blobs.close(), http?.close()]);
   for (const connection of [redis, blobRedis, readerRedis]) connection.disconnect();
@@ -200,16 +204,6 @@ function openLog(device: string): Logger {
     process.stdout.write(`${oneLine(msg)}${reason === undefined ? '' : ` (${oneLine(reason)})`}\n`);
   };
   return pino({ base: null }, { write });
-}
-
-/** From here on a signal asks to leave; before, and when it comes again, it ends the process. */
-function leaveOnRequest(): AbortSignal {
-  const controller = new AbortController();
-  onStopSignals((name) => {
-    if (controller.signal.aborted) process.exit(exitCodes.error);
-    controller.abort(`received ${name}`);
-  });
-  return controller.signal;
 }
 
 /** The era, and the token that the coordinator wrote with it. */

@@ -7,7 +7,7 @@ import { allConnected } from '../shared/all-connected.ts';
 import { expectBytes } from '../shared/blobs.ts';
 import type { Carriers } from '../shared/carriers.ts';
 import { streamLength, timeouts } from '../shared/defaults.ts';
-import { CornetError, describeError } from '../shared/errors.ts';
+import { CornetError, describeError, type ErrorCode } from '../shared/errors.ts';
 import type { Faults } from '../shared/faults.ts';
 import { oneAtATime } from '../shared/one-at-a-time.ts';
 import type { OutageLog } from '../shared/outages.ts';
@@ -23,6 +23,7 @@ import type { EngineClient } from './engine/engine-client.ts';
 import type { LanePart, ReducedSlice } from './engine/reduction.ts';
 import { fetchSlices, fetchVectors } from './exchange/vectors.ts';
 import { JobQueue } from './job-queue.ts';
+import type { LeaveRequests } from './leave-requests.ts';
 import type { Member } from './member.ts';
 import type { MemberAction, MemberEvent, ShardResult, Ticket } from './member-events.ts';
 import type { WorkerMetrics } from './metrics.ts';
@@ -84,15 +85,21 @@ export class WorkerShell {
     this.#batches = new BatchWork(parts, (ticket, work) => this.#onEngine(ticket, work));
   }
 
-  /** Works until the run is over, the coordinator refuses this worker, or `signal` asks it to leave. */
-  async work(signal: AbortSignal): Promise<{ error: CornetError | null; reason: string }> {
+  /** Works until the run is over, the coordinator refuses this worker, or it is asked to leave. */
+  async work(
+    requests: Pick<LeaveRequests, 'onWish' | 'onOrder'>,
+  ): Promise<{ error: CornetError | null; reason: string }> {
     const { member, reader, log } = this.#parts;
     const left = new Promise<{ error: CornetError | null; reason: string }>((resolve) => {
       this.#leave = resolve;
     });
-    const leave = () => this.#leave({ error: null, reason: String(signal.reason) });
-    signal.addEventListener('abort', leave);
-    if (signal.aborted) leave();
+    const leave = (reason: string) => this.#leave({ error: null, reason });
+    requests.onOrder(leave);
+    requests.onWish((reason) => {
+      log.info({ reason }, 'Asked to leave: once what only this worker holds is safe.');
+      this.#perform(member.say({ type: 'wish', reason: reason.slice(0, 1_000) }));
+      setTimeout(() => leave(reason), timeouts.stop).unref();
+    });
     const listening = this.#listen();
     listening.catch((error) => this.#crash(error));
     this.#perform(member.start());
@@ -115,8 +122,8 @@ export class WorkerShell {
   /** The last message: from here on this worker touches nothing of the run. */
   async #sayGoodbye({ error, reason }: { error: CornetError | null; reason: string }): Promise<void> {
     await this.#queue?.close();
-    const failed = error?.code === 'DEVICE_FAILED';
-    const bye = this.#parts.member.say({ type: 'bye', reason: reason.slice(0, 1_000), failed });
+    const own = error !== null && hostTroubles.has(error.code) ? error.toJSON() : null;
+    const bye = this.#parts.member.say({ type: 'bye', reason: reason.slice(0, 1_000), error: own });
     await Promise.allSettled(bye.map((action) => this.#start(action)));
   }
 
@@ -392,8 +399,8 @@ export class WorkerShell {
   }
 
   /**
-   * Something failed that another worker would not do better: the coordinator ends the run with this error. A device
-   * that failed is this worker's trouble alone: it leaves.
+   * Something failed that another worker would not do better: the coordinator ends the run with this error. Trouble of
+   * this host is this worker's alone: it leaves, and another computes its shards.
    */
   #crash(error: unknown): void {
     if (this.#crashed) return; // the first reason counts; reporting it may fail, too
@@ -401,7 +408,7 @@ export class WorkerShell {
     const { member, log } = this.#parts;
     const described = describeError(fromRedis(error));
     log.error({ code: described.code }, described.message);
-    if (described.code === 'DEVICE_FAILED') {
+    if (hostTroubles.has(described.code)) {
       return this.#leave({ error: CornetError.fromJSON(described), reason: described.message });
     }
     this.#perform(member.say({ type: 'failed', step: member.step, lane: null, error: described }));
@@ -411,6 +418,14 @@ export class WorkerShell {
     ).unref();
   }
 }
+
+/** What may fail on one host and not on the next. Where it fails everywhere, the rule of poisonous shards ends the run. */
+const hostTroubles: ReadonlySet<ErrorCode> = new Set([
+  'DEVICE_FAILED',
+  'DEVICE_MEMORY',
+  'IMAGE_UNREACHABLE',
+  'INTERNAL',
+]);
 
 const noResult: ShardResult = { loss: null, top1: 0, top5: 0, count: 0 };
 

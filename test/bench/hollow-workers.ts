@@ -91,7 +91,7 @@ await Promise.all(
       metrics,
       tellParent: () => undefined,
     });
-    await shell.work(new AbortController().signal);
+    await shell.work({ onWish: () => undefined, onOrder: () => undefined });
   }),
 );
 // Stays until it is killed: its CPU time is read before.

@@ -5,6 +5,9 @@ import type { DownMessage } from '../../shared/protocol.ts';
 import { beat, flush } from './model.ts';
 import type { World } from './world.ts';
 
+/** How a run ends where workers died three times at one shard. */
+const poisonous: ReadonlySet<string> = new Set(['POISON_SHARD', 'DEVICE_FAILED', 'INTERNAL']);
+
 /** A coordinator process: the run, and what it reads and writes. */
 export class CoordinatorProcess {
   readonly world: World;
@@ -25,7 +28,13 @@ export class CoordinatorProcess {
     redis.up = [];
     this.run = new Run({
       plan: world.plan,
-      limits: { member: 5 * beat, step: 60 * beat, join: 10 * beat, worker: 10_000 * beat },
+      limits: {
+        member: 5 * beat,
+        step: 60 * beat,
+        join: 10 * beat,
+        worker: 10_000 * beat,
+        lastCheckpoint: 60 * beat,
+      },
       era: redis.era,
       common: { version: '1', fingerprint: 'data', place: 'here', numerics: null },
       fleetSize: world.fleet,
@@ -37,6 +46,26 @@ export class CoordinatorProcess {
 
   event(event: RunEvent): void {
     this.perform(this.run.handle(event));
+    if (this.world.coordinator === this) this.#assertAwaited();
+  }
+
+  /** Some worker, timer or piece of work can end the phase: it never waits for nobody. */
+  #assertAwaited(): void {
+    const { phase, workers, sentence } = this.run;
+    if (this.outcome !== null || phase === 'waiting' || phase === 'finished') return;
+    if (phase === 'restoring' || phase === 'finishing') {
+      assert(this.io.length > 0, `nothing is under way: ${sentence}`);
+    } else assert(this.io.length > 0 || (workers.length > 0 && !sentence.includes('nobody')), sentence);
+  }
+
+  /** Messages that lay unread are gone. */
+  miss(many: number): void {
+    this.position = Math.min(this.position + many, this.world.redis.up.length);
+  }
+
+  /** The stream may be shorter than it was. */
+  catchUp(): void {
+    this.position = Math.min(this.position, this.world.redis.up.length);
   }
 
   perform(actions: RunAction[]): void {
@@ -61,8 +90,11 @@ export class CoordinatorProcess {
         }
         break;
       }
-      case 'forget-worker':
       case 'dismiss':
+        world.assertHeldWithout(action.worker);
+        redis.queues.delete(action.worker);
+        break;
+      case 'forget-worker':
         redis.queues.delete(action.worker);
         break;
       case 'restore':
@@ -122,7 +154,11 @@ export class CoordinatorProcess {
       case 'finish':
         if (action.outcome === 'failed') {
           // Three random kills at one shard look like a poisonous one; the user looks, and resumes.
-          if (action.failure.code !== 'POISON_SHARD') throw new Error(action.failure.message);
+          if (!poisonous.has(action.failure.code)) throw new Error(action.failure.message);
+          return world.restart();
+        }
+        if (action.outcome === 'interrupted') {
+          world.assertKept();
           return world.restart();
         }
         this.outcome = action.outcome;
@@ -137,7 +173,7 @@ export class CoordinatorProcess {
     const { redis, workers } = this.world;
     for (const worker of workers) {
       if (worker.alive && !worker.frozen && !worker.leaving && worker.incarnation === redis.incarnation)
-        worker.perform(worker.member.beat());
+        worker.beat();
     }
     if (this.incarnation === redis.incarnation) redis.up.push('echo');
   }

@@ -56,6 +56,12 @@ export class FakeRedis {
     this.incarnation++;
   }
 
+  /** The last entries of both streams. */
+  forget(many: number): void {
+    this.down.splice(Math.max(0, this.down.length - many));
+    this.up.splice(Math.max(0, this.up.length - many));
+  }
+
   put(name: string, value: Numbers): BlobRef {
     this.blobs.set(name, value);
     return { name, bytes: value.length * 4, digest: digest(value).slice(0, 100), at: 'redis' };

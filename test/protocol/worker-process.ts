@@ -1,6 +1,6 @@
 import assert from 'node:assert';
 import type { BatchResult, BlobRef, UpMessage } from '../../shared/protocol.ts';
-import { sliceRange } from '../../shared/protocol.ts';
+import { compareEras, sliceRange } from '../../shared/protocol.ts';
 import { Member } from '../../worker/member.ts';
 import type { MemberAction, MemberEvent, Ticket } from '../../worker/member-events.ts';
 import { featuresOf, flush, length, type Numbers, sum, update, vectorOf } from './model.ts';
@@ -16,6 +16,8 @@ export class WorkerProcess {
   frozen = false;
   /** It has said goodbye: what it has sent is still written, then it ends. */
   leaving = false;
+  /** It was asked to leave by somebody else than the coordinator. */
+  wishing = false;
   position: number;
   incarnation: number;
   state: Numbers | null = null;
@@ -191,10 +193,42 @@ export class WorkerProcess {
 
   begin = 0;
 
+  /** A heartbeat looks at the era's key first. */
+  beat(): void {
+    const { era } = this.world.redis;
+    if (era !== null && compareEras(era, this.member.era) !== 0) {
+      this.position = 0;
+      this.event({ type: 'era', era });
+    }
+    this.perform(this.member.beat());
+  }
+
+  /** The stream may be shorter than it was. */
+  catchUp(): void {
+    this.position = Math.min(this.position, this.world.redis.down.length);
+  }
+
+  /** Somebody asks it to leave, and it waits for the coordinator's leave. */
+  wish(): void {
+    if (this.wishing || this.leaving) return;
+    this.wishing = true;
+    this.perform(this.member.say({ type: 'wish', reason: 'received SIGTERM' }));
+  }
+
+  /** It has waited for long enough. */
+  #goAnyway(): void {
+    this.leaving = true;
+    this.perform(this.member.say({ type: 'bye', reason: 'received SIGTERM', error: null }));
+  }
+
   /** Its device fails, whatever it does. */
   sicken(): void {
     this.leaving = true;
-    this.perform(this.member.say({ type: 'bye', reason: 'its device failed', failed: true }));
+    const error = {
+      code: this.world.draws.integer(2) === 0 ? 'INTERNAL' : 'DEVICE_FAILED',
+      message: 'Xid 79',
+    } as const;
+    this.perform(this.member.say({ type: 'bye', reason: 'its device failed', error }));
   }
 
   #end(): void {
@@ -213,6 +247,7 @@ export class WorkerProcess {
       moves.push(() => this.#end()); // perhaps before the last words are written: Redis may be away
       return moves;
     }
+    if (this.wishing && this.world.draws.integer(40) === 0) moves.push(() => this.#goAnyway());
     if (this.incarnation !== redis.incarnation) {
       // The connection came back, to a Redis that is not the one it was: wait for the new era's key.
       if (redis.era !== null) {

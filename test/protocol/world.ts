@@ -53,6 +53,13 @@ const faultKinds = [
   'sicken',
   'sicken',
   'give-up',
+  'stop',
+  'wish',
+  'wish',
+  'trim',
+  'trim',
+  'forget',
+  'save',
 ] as const;
 
 export type FaultKind = (typeof faultKinds)[number];
@@ -159,6 +166,26 @@ export class World {
     }
   }
 
+  /** A worker may go: another member stays, or the state is on disk. */
+  assertHeldWithout(worker: string): void {
+    const { run } = this.coordinator;
+    if (this.#scenario.batches !== undefined || run.workers.some(isMember)) return;
+    if (this.workers.find(({ member }) => member.id === worker)?.member.step !== run.step) return;
+    assert.equal(this.disk.latest?.step ?? 0, run.step, 'a worker took the state along');
+  }
+
+  /** A run that was stopped: whoever held its state has kept it. */
+  assertKept(): void {
+    const { run } = this.coordinator;
+    const members = new Set(run.workers.filter(isMember).map(({ id }) => id));
+    const holder = this.workers.find(
+      ({ alive, frozen, leaving, member }) =>
+        alive && !frozen && !leaving && members.has(member.id) && member.step === run.step,
+    );
+    if (holder === undefined || this.#scenario.batches !== undefined) return;
+    assert.equal(this.disk.latest?.step ?? 0, run.step, 'the run stopped without a checkpoint');
+  }
+
   /** Another coordinator on the same run: the old one's local workers die with it, remote ones stay. */
   restart(): void {
     for (const worker of this.workers) if (worker.local) worker.alive = false;
@@ -206,6 +233,24 @@ export class World {
       case 'give-up':
         // Of a post that nobody can take, others stay; the last one would end the run.
         return this.coordinator.event({ type: 'post-lost', device: 'cpu', lastWords: 'sick', left: 1 });
+      case 'stop':
+        return this.coordinator.event({ type: 'stop', reason: 'received SIGTERM' });
+      case 'save':
+        return this.coordinator.event({ type: 'save-due' });
+      case 'wish':
+        return pick?.wish();
+      case 'trim': {
+        // Whoever slept for long finds only the newest entries of a stream.
+        const many = 1 + this.draws.integer(10);
+        if (this.draws.integer(2) === 0) this.coordinator.miss(many);
+        else if (pick !== undefined) pick.position = Math.min(pick.position + many, this.redis.down.length);
+        return;
+      }
+      case 'forget':
+        // A failover: what the new server had not yet been sent is gone, although it was acknowledged.
+        this.redis.forget(1 + this.draws.integer(6));
+        for (const reader of [this.coordinator, ...this.workers]) reader.catchUp();
+        return this.coordinator.event({ type: 'redis-replaced', empty: false });
       case 'drain':
         if (pick !== undefined) this.coordinator.event({ type: 'drain', worker: pick.member.id });
         return;
@@ -220,3 +265,5 @@ export class World {
     }
   }
 }
+
+const isMember = ({ status }: { status: string }): boolean => status === 'member';

@@ -246,7 +246,11 @@ test('whoever waits for a post that is given up waits no longer', (t) => {
 
 test('a device that fails computing counts as a death at its shard', (t) => {
   const computing = new Computing(1, 3);
-  const bye: UpBody = { type: 'bye', reason: 'its device failed', failed: true };
+  const bye: UpBody = {
+    type: 'bye',
+    reason: 'its device failed',
+    error: { code: 'DEVICE_FAILED', message: 'Xid 79' },
+  };
   const ends = computing.workers.map((worker) => endOf(computing.say(worker, bye)));
   t.deepEqual(ends.slice(0, 2), [undefined, undefined]);
   t.is(ends[2]?.outcome === 'failed' ? ends[2].failure.code : null, 'POISON_SHARD');
@@ -254,6 +258,6 @@ test('a device that fails computing counts as a death at its shard', (t) => {
 
 test('a worker that was asked to leave does not count as a death', (t) => {
   const computing = new Computing(1, 3);
-  const bye: UpBody = { type: 'bye', reason: 'received SIGTERM', failed: false };
+  const bye: UpBody = { type: 'bye', reason: 'received SIGTERM', error: null };
   for (const worker of computing.workers) t.is(endOf(computing.say(worker, bye)), undefined);
 });
