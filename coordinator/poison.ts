@@ -11,11 +11,11 @@ export interface Death {
 }
 
 /**
- * The end of a run at such work: with the failure of the last worker, where that could say it.
+ * The end of a run at such work.
  * @param work as in "one after the other at …"
  */
 export function poisoned(work: string, { reason, error }: Death): Failure {
   const what = `${deathsAtOneWork} workers died, or something failed on their hosts, one after the other, at ${work}.`;
-  if (error === null) return { code: 'POISON_SHARD', message: `${what} The last one: ${reason}.` };
-  return { ...error, message: `${what} The last one: ${error.message}` };
+  const last = error === null ? `${reason}.` : `${error.message} [${error.code}]`;
+  return { code: 'POISON_SHARD', message: `${what} The last one: ${last}`, hint: error?.hint };
 }

@@ -94,8 +94,8 @@ export class RunState {
 
   /** Ends the run as soon as nothing is being written to disk any more. */
   finish(): void {
-    if (this.failure !== null) return this.endFailed(this.failure);
     if (this.snapshots.busy) return this.enter('finishing');
+    if (this.failure !== null) return this.endFailed(this.failure);
     const complete = this.step >= this.plan.totalSteps && !this.roundDue && this.saved;
     this.#end(
       { type: 'finish', outcome: complete ? 'complete' : 'interrupted' },

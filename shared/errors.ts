@@ -275,7 +275,7 @@ export const errorTable = {
   },
   POISON_SHARD: {
     exit: exitCodes.error,
-    meaning: 'Workers died, or their devices failed, one after the other, at the same shard.',
+    meaning: 'Workers died, or something failed on their hosts, one after the other, at the same shard.',
     remedy:
       'Look at the last lines of the workers in log.jsonl and at the images named; then start again with --resume.',
   },

@@ -118,7 +118,8 @@ test.serial('workers from elsewhere join in mid-run and leave again', async (t) 
   for (const guest of guests.slice(0, 3)) guest.signal('SIGTERM');
   for (const guest of guests.slice(0, 3)) t.is(await guest.ended, 0, guest.stderr);
   await assertSame(t, played);
-  t.is(run.stdout.split(/is dropped: it left \(received SIGTERM\)/).length - 1, 3);
+  t.is(run.stdout.split(/ wishes to leave: received SIGTERM/).length - 1, 3);
+  t.is(run.stdout.split(/ leaves, as it was asked to/).length - 1, 3);
   t.is(await guests[3]!.ended, 0);
 });
 
@@ -265,6 +266,6 @@ test.serial('a shard at which three workers die ends the run, and is named with 
   t.is(await run.ended, 1);
   t.regex(
     run.stderr,
-    /^error: 3 workers died, or their devices failed, one after the other, at step 2, lane 0 \(epoch 0, samples \d+, \d+\)\. \[POISON_SHARD\]\n/,
+    /^error: 3 workers died, or something failed on their hosts, one after the other, at step 2, lane 0 \(epoch 0, samples \d+, \d+\)\. The last one: its process ended \(killed by SIGKILL\)\. \[POISON_SHARD\]\n/,
   );
 });

@@ -5,9 +5,6 @@ import type { DownMessage } from '../../shared/protocol.ts';
 import { beat, flush } from './model.ts';
 import type { World } from './world.ts';
 
-/** How a run ends where workers died three times at one shard. */
-const poisonous: ReadonlySet<string> = new Set(['POISON_SHARD', 'DEVICE_FAILED', 'INTERNAL']);
-
 /** A coordinator process: the run, and what it reads and writes. */
 export class CoordinatorProcess {
   readonly world: World;
@@ -154,7 +151,7 @@ export class CoordinatorProcess {
       case 'finish':
         if (action.outcome === 'failed') {
           // Three random kills at one shard look like a poisonous one; the user looks, and resumes.
-          if (!poisonous.has(action.failure.code)) throw new Error(action.failure.message);
+          if (action.failure.code !== 'POISON_SHARD') throw new Error(action.failure.message);
           return world.restart();
         }
         if (action.outcome === 'interrupted') {

@@ -170,7 +170,8 @@ export class World {
   assertHeldWithout(worker: string): void {
     const { run } = this.coordinator;
     if (this.#scenario.batches !== undefined || run.workers.some(isMember)) return;
-    if (this.workers.find(({ member }) => member.id === worker)?.member.step !== run.step) return;
+    const leaving = this.workers.find(({ member }) => member.id === worker)?.member;
+    if (leaving?.step !== run.step || leaving.doing === 'loading') return;
     assert.equal(this.disk.latest?.step ?? 0, run.step, 'a worker took the state along');
   }
 
