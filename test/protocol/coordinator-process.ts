@@ -3,7 +3,7 @@ import { Run } from '../../coordinator/run.ts';
 import type { RunAction, RunEvent } from '../../coordinator/run-events.ts';
 import type { DownMessage } from '../../shared/protocol.ts';
 import { beat, flush } from './model.ts';
-import type { World } from './world.ts';
+import { isMember, type World } from './world.ts';
 
 /** A coordinator process: the run, and what it reads and writes. */
 export class CoordinatorProcess {
@@ -16,6 +16,8 @@ export class CoordinatorProcess {
   heard = 0;
   io: (() => void)[] = [];
   outcome: string | null = null;
+  /** Members when the last event came. */
+  #before = new Set<string>();
 
   constructor(world: World, term: number) {
     this.world = world;
@@ -41,7 +43,12 @@ export class CoordinatorProcess {
     this.perform([{ type: 'send', body: { type: 'rollcall' } }, ...this.run.start()]);
   }
 
+  members(): Set<string> {
+    return new Set(this.run.workers.filter(isMember).map(({ id }) => id));
+  }
+
   event(event: RunEvent): void {
+    this.#before = this.members();
     this.perform(this.run.handle(event));
     if (this.world.coordinator === this) this.#assertAwaited();
   }
@@ -88,7 +95,7 @@ export class CoordinatorProcess {
         break;
       }
       case 'dismiss':
-        world.assertHeldWithout(action.worker);
+        world.assertHeldWithout(action.worker, this.#before);
         redis.queues.delete(action.worker);
         break;
       case 'forget-worker':

@@ -166,19 +166,17 @@ export class World {
     }
   }
 
-  /** A worker may go: another member stays, or the state is on disk. */
-  assertHeldWithout(worker: string): void {
+  /** A member may go: another one stays, or the state is on disk. */
+  assertHeldWithout(worker: string, members: ReadonlySet<string>): void {
     const { run } = this.coordinator;
-    if (this.#scenario.batches !== undefined || run.workers.some(isMember)) return;
-    const leaving = this.workers.find(({ member }) => member.id === worker)?.member;
-    if (leaving?.step !== run.step || leaving.doing === 'loading') return;
+    if (this.#scenario.batches !== undefined || !members.has(worker) || run.workers.some(isMember)) return;
     assert.equal(this.disk.latest?.step ?? 0, run.step, 'a worker took the state along');
   }
 
   /** A run that was stopped: whoever held its state has kept it. */
   assertKept(): void {
     const { run } = this.coordinator;
-    const members = new Set(run.workers.filter(isMember).map(({ id }) => id));
+    const members = this.coordinator.members();
     const holder = this.workers.find(
       ({ alive, frozen, leaving, member }) =>
         alive && !frozen && !leaving && members.has(member.id) && member.step === run.step,
@@ -267,4 +265,5 @@ export class World {
   }
 }
 
-const isMember = ({ status }: { status: string }): boolean => status === 'member';
+/** As the coordinator counts them. */
+export const isMember = ({ status }: { status: string }): boolean => status === 'member';
