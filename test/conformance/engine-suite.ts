@@ -110,8 +110,9 @@ export function engineTests(backend: BackendName, precisions: readonly ('fp32' |
       const alive = engine.vitals().tensors;
       for (let i = 0; i < 2; i++) {
         step(engine, 1);
-        engine.evaluate(...shard(2));
         engine.probe();
+        engine.load(formulaSnapshot(model), 0);
+        engine.evaluate(...shard(2));
         engine.taps(shard(2)[0], ['decoder.avgpool']);
         engine.snapshot();
         t.is(engine.vitals().tensors, alive, model);
@@ -195,8 +196,10 @@ export function engineTests(backend: BackendName, precisions: readonly ('fp32' |
     const engine = loadedEngine('Z');
     const probe = engine.probe();
     t.regex(probe, /^[0-9a-f]{64}$/);
+    engine.load(formulaSnapshot('Z'), 0);
     step(engine, 1);
     t.is(engine.probe(), probe);
+    t.throws(() => engine.evaluate(...shard(2)), { message: /no snapshot has been loaded/ });
     t.not(loadedEngine('Z', { imageSize: 32 }).probe(), probe);
   });
 
