@@ -146,7 +146,7 @@ onHosts('workers move from host to host, at last to the coordinator, and no byte
   await site.further(2); // two hosts: through Redis
   first.signal('SIGTERM');
   t.is(await first.ended, 0, first.stderr);
-  t.is(site.printed('is dropped: it left (received SIGTERM)'), 1); // at once, and not by silence
+  t.is(site.printed('leaves, as it was asked to'), 1); // at once, and not by silence
   const third = await site.worker(head);
   await site.further(2); // one of them beside the coordinator
   second.signal('SIGKILL');
