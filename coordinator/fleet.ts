@@ -5,8 +5,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fleet as limits, timeouts } from '../shared/defaults.ts';
 import { packageRoot } from '../shared/package-root.ts';
-import type { NoteToParent } from '../shared/protocol.ts';
-import type { NoteToWorker } from '../worker/leave-requests.ts';
+import type { NoteToParent, NoteToWorker } from '../shared/protocol.ts';
 import { isChatter } from './library-chatter.ts';
 
 export interface FleetOptions {

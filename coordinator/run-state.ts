@@ -72,11 +72,6 @@ export class RunState {
     return this.plan.totalSteps === 0 || this.snapshots.savedStep === this.step;
   }
 
-  /** Has the run ended, or is only its last checkpoint to be written? */
-  get over(): boolean {
-    return this.phase === 'finished' || this.failure !== null;
-  }
-
   /** Is a round under way? */
   get inRound(): boolean {
     return this.phase === 'validating' || this.phase === 'extracting';
@@ -105,7 +100,7 @@ export class RunState {
 
   /** The first reason counts. The run ends with it once `Run` has tried to keep what its members hold. */
   fail(failure: Failure): void {
-    if (this.over) return;
+    if (this.phase === 'finished' || this.failure !== null) return;
     this.failure = failure;
     this.failedAt = this.heard;
     this.stopping ??= failure.message;

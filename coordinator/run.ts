@@ -437,6 +437,7 @@ export class Run {
       state.finish();
     }
   }
+
   /** The run fails. What its members hold is written first, if they hold it all at one step. */
   #endFailing(): void {
     const state = this.#state;

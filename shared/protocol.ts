@@ -246,3 +246,6 @@ export const names = {
 
 /** What a local worker tells the process that started it: the id by which it goes, and that it has loaded a snapshot. */
 export type NoteToParent = { worker: string } | { joined: true };
+
+/** What a parent process (a coordinator, or the command that started itself again) says to its worker. */
+export type NoteToWorker = { leave: 'wish' | 'order'; reason: string };

@@ -6,12 +6,13 @@ import { decimal, Exit, runCommand, wholeNumber } from '../shared/command-line.t
 import { splitNames } from '../shared/data/dataset-index.ts';
 import { http } from '../shared/defaults.ts';
 import { exitCodes } from '../shared/errors.ts';
+import type { NoteToWorker } from '../shared/protocol.ts';
 import { onStopSignals } from '../shared/stop-signals.ts';
 import { version } from '../shared/version.ts';
 import { backendEnvironment, hasWorkerEnvironment, workerEnvironment } from '../shared/worker-environment.ts';
 import type { CheckDataOptions } from './check-data.ts';
 import { EngineClient } from './engine/engine-client.ts';
-import { LeaveRequests, type NoteToWorker } from './leave-requests.ts';
+import { LeaveRequests } from './leave-requests.ts';
 import type { WorkerOptions } from './start.ts';
 
 const program = new Command('worker')

@@ -1,9 +1,7 @@
 /** Who asks a worker to leave, and how urgently. */
 import { exitCodes } from '../shared/errors.ts';
+import type { NoteToWorker } from '../shared/protocol.ts';
 import { onStopSignals } from '../shared/stop-signals.ts';
-
-/** What a parent process (a coordinator, or the command that started itself again) says to its worker. */
-export type NoteToWorker = { leave: 'wish' | 'order'; reason: string };
 
 /**
  * A signal, or a parent's note. A worker with a parent takes no signal: it reaches whole process groups, control groups

@@ -1,20 +1,28 @@
 import test from 'ava';
-import { World } from './world.ts';
+import { type Scenario, World } from './world.ts';
 
 const worlds = Number(process.env.CORNET_WORLDS ?? 10_000);
 
-test('ten thousand random interleavings of deaths, sick devices, zombies, joins, drained workers, wiped Redis and dead coordinators end in the undisturbed state', (t) => {
+const training = (seed: number): Scenario => ({
+  seed,
+  lanes: 1 + (seed % 4),
+  steps: 4 + (seed % 5),
+  fleet: 1 + (seed % 3),
+  faults: seed % 12,
+});
+
+// Seeds of faults that were mended. Draws change with the model: what each stood for then need not be what it is now.
+test('worlds in which something was lost once, or waited for ever, end in the undisturbed state', (t) => {
+  for (const seed of [11_530, 17_094, 527_950, 900_017_573])
+    t.notThrows(() => new World(training(seed)).play(), `world ${seed}`);
+});
+
+test('ten thousand random interleavings of deaths, sick devices, zombies, joins, drained workers, wiped Redis, failovers, stops and dead coordinators end in the undisturbed state', (t) => {
   const faults: Record<string, number> = {};
   let [moves, applies] = [0, 0];
   const first = Number(process.env.CORNET_WORLD ?? 0);
   for (let seed = first; seed < first + worlds; seed++) {
-    const scenario = {
-      seed,
-      lanes: 1 + (seed % 4),
-      steps: 4 + (seed % 5),
-      fleet: 1 + (seed % 3),
-      faults: seed % 12,
-    };
+    const scenario = training(seed);
     try {
       const played = new World(scenario).play();
       moves += played.moves;
@@ -37,6 +45,11 @@ test('ten thousand random interleavings of deaths, sick devices, zombies, joins,
     'drain',
     'sicken',
     'give-up',
+    'stop',
+    'wish',
+    'trim',
+    'forget',
+    'save',
   ]) {
     t.true(worlds < 1000 || faults[kind]! > 0, `no ${kind} happened`);
   }
@@ -58,7 +71,20 @@ test('two thousand random interleavings of read-outs store every row once and fo
     }
   }
   t.log(`faults: ${JSON.stringify(faults)}`);
-  for (const kind of ['kill', 'join', 'wipe', 'coordinator', 'lose', 'drain', 'sicken', 'give-up']) {
+  for (const kind of [
+    'kill',
+    'join',
+    'wipe',
+    'coordinator',
+    'lose',
+    'drain',
+    'sicken',
+    'give-up',
+    'stop',
+    'wish',
+    'trim',
+    'forget',
+  ]) {
     t.true(worlds < 1000 || faults[kind]! > 0, `no ${kind} happened`);
   }
 });
