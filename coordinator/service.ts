@@ -12,7 +12,9 @@ import { Faults, faultMarkerVariable } from '../shared/faults.ts';
 import type { HttpServer } from '../shared/http-server.ts';
 import { buildModel } from '../shared/models/family.ts';
 import { OutageLog } from '../shared/outages.ts';
+import type { PatientRedis } from '../shared/patient-redis.ts';
 import { names } from '../shared/protocol.ts';
+import { waitInQueues } from '../shared/queue-connections.ts';
 import { connectRedis, fromRedis, redactUrl, redisOptions } from '../shared/redis.ts';
 import { type AnyConfig, purposeOf } from '../shared/run-config.ts';
 import { BlobClient, BlobServer } from '../shared/socket-blobs.ts';
@@ -108,9 +110,9 @@ interface RunRedis {
 }
 
 interface Connections {
-  redis: Redis;
-  blobRedis: Redis;
-  readerRedis: Redis;
+  redis: PatientRedis;
+  blobRedis: PatientRedis;
+  readerRedis: PatientRedis;
 }
 
 interface Parts<R> {
@@ -187,6 +189,7 @@ async function conductRun<R>(
   server?.reportTo((sentence) => tell('warn', sentence));
   const outages = new OutageLog(url, tell, () => performance.now());
   for (const connection of Object.values(connections)) outages.watch(connection);
+  waitInQueues(outages);
   const token = await folder.token(nanoid);
 
   const run = new Run({

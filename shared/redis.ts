@@ -1,7 +1,8 @@
 /** Connections to Redis: made in bounded time, checked before a run relies on them, never loud during an outage. */
-import { Redis, type RedisOptions, ReplyError } from 'ioredis';
+import { type RedisOptions, ReplyError } from 'ioredis';
 import { timeouts } from './defaults.ts';
 import { CornetError } from './errors.ts';
+import { PatientRedis } from './patient-redis.ts';
 import { lastWords } from './redis-last-words.ts';
 import { errorOfReply } from './redis-replies.ts';
 import { checkServer } from './redis-server-check.ts';
@@ -23,17 +24,17 @@ export interface ConnectOptions {
 /**
  * Connects within `timeouts.redisConnect` and checks that the server is fit for a run. Later the connection comes
  * back by itself after an outage, and commands wait for that; those in flight are sent again, so a command may be
- * executed twice.
+ * executed twice. Once an `OutageLog` watches it, commands that are refused for a while wait, too.
  * @throws CornetError REDIS_URL_INVALID, REDIS_UNREACHABLE, REDIS_REFUSED, REDIS_UNSUITABLE
  */
 export async function connectRedis(
   url: string,
   { name, bytesNeeded, connectionsNeeded = 0 }: ConnectOptions,
-): Promise<Redis> {
+): Promise<PatientRedis> {
   const options = redisOptions(url);
   const { retryStrategy } = options;
   let established = false;
-  const redis = new Redis({
+  const redis = new PatientRedis({
     ...options,
     connectionName: name,
     lazyConnect: true,
@@ -69,7 +70,7 @@ export async function connectRedis(
 }
 
 /** ioredis asks again and again while Redis reads its data. */
-function silent(redis: Redis): string {
+function silent(redis: PatientRedis): string {
   const loading = (redis as unknown as { serverInfo?: { loading?: string } }).serverInfo?.loading;
   return loading === undefined || loading === '0' ? 'it does not answer' : 'it is still reading its data';
 }
