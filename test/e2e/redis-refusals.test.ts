@@ -127,6 +127,31 @@ test.serial('the end of a refusal is said once', async (t) => {
   t.is(count(run.stdout, /takes commands again/g), 1);
 });
 
+test.serial('with --wait a run begins when its Redis is the master, and takes commands', async (t) => {
+  const folder = temporaryFolder(t);
+  const server = await TestRedis.start(t, ['--replicaof', '127.0.0.1 1', '--min-replicas-to-write', '1']);
+  const redis = new Redis(server.socket);
+  t.teardown(() => redis.disconnect());
+  const env = { CORNET_REDIS_URL: server.url };
+  const output = join(folder, 'run');
+  const argv = [...tinyRun(shared.images), ...shape, '-o', output];
+  const atOnce = new Stage(t).start('coordinator', argv, env);
+  t.is(await atOnce.ended, 1);
+  t.regex(atOnce.stderr, /is a replica of 127\.0\.0\.1:1: .*\[REDIS_UNSUITABLE\]/);
+
+  const stat = async (section: string, what: RegExp) =>
+    Number(what.exec(await redis.info(section))?.[1] ?? 0);
+  const connections = () => stat('stats', /total_connections_received:(\d+)/);
+  const before = await connections();
+  const run = new Stage(t).start('coordinator', [...argv, '--wait', '100'], env);
+  await run.until('it has tried twice', async () => (await connections()) > before + 1);
+  await redis.replicaof('NO', 'ONE');
+  await run.until('it has tried again', async () => (await stat('errorstats', /NOREPLICAS:count=(\d+)/)) > 0);
+  await redis.config('SET', 'min-replicas-to-write', 0);
+  t.is(await run.ended, 0, run.stdout + run.stderr);
+  t.true(checkpoint(output, tinySteps).equals(shared.weights));
+});
+
 function count(text: string, what: RegExp): number {
   return text.match(what)?.length ?? 0;
 }
