@@ -46,9 +46,11 @@ export class PatientRedis extends Redis {
 
   #refused(error: Error, command: Command): void {
     if (this.status === 'connect') {
-      // A connection that begins with a refusal is made anew: otherwise ioredis gives up all that waits for it.
+      // A connection that begins with a refusal is made anew: otherwise ioredis gives up all that waits for it. The
+      // command waits for the next one, for it may be somebody's: ioredis sends some, as INFO, before it is ready.
       this.silentEmit('error', error);
       this.disconnect(true);
+      super.sendCommand(command);
       return;
     }
     if (!this.#known.has(command)) {

@@ -109,6 +109,30 @@ test('a blocked reader and a script go through a failover on new connections', a
   reader.close();
 });
 
+test('a connection that is lost and cannot be made anew, as Redis is busy, is made when it is not', async (t) => {
+  const { redis, other } = await place(t);
+  await other.config('SET', 'lua-time-limit', 10);
+  const busy = other.duplicate();
+  t.teardown(() => busy.disconnect());
+  const script = t.throwsAsync(busy.eval('while true do end', 0), { message: /killed/ });
+  const answer = () => other.get('key').catch(({ message }: Error) => message);
+  await until('it is busy', async () => /^BUSY/.test((await answer()) ?? ''));
+  let connections = 0;
+  const early: Promise<string>[] = [];
+  redis.on('connect', () => {
+    connections++;
+    early.push(redis.info('server'));
+  });
+  redis.disconnect(true);
+  const sent = append(redis, 'stream', 1_000, 1);
+  await until('it has tried twice', () => connections > 2);
+  await other.script('KILL');
+  await script;
+  await sent;
+  for (const info of await Promise.all(early)) t.regex(info, /run_id/);
+  t.deepEqual(await messages(other, 'stream'), [1]);
+});
+
 test('what waits for a connection is given up with it', async (t) => {
   const { redis, other } = await place(t);
   await other.config(...tooFew);
