@@ -9,6 +9,7 @@ import type { Carriers } from '../shared/carriers.ts';
 import { streamLength, timeouts } from '../shared/defaults.ts';
 import { CornetError, describeError } from '../shared/errors.ts';
 import type { Faults } from '../shared/faults.ts';
+import { HeardClock } from '../shared/heard-clock.ts';
 import { oneAtATime } from '../shared/one-at-a-time.ts';
 import type { OutageLog } from '../shared/outages.ts';
 import {
@@ -23,7 +24,6 @@ import {
 import { fromRedis } from '../shared/redis.ts';
 import type { AnyConfig } from '../shared/run-config.ts';
 import { append, StreamReader } from '../shared/streams.ts';
-import { HeardClock } from './membership.ts';
 import type { Run } from './run.ts';
 import type { RunAction, RunEvent } from './run-events.ts';
 import type { RunFolder } from './run-folder.ts';
@@ -151,9 +151,9 @@ export class Conductor {
   }
 
   async #close(): Promise<void> {
-    const { redis, blobs, log } = this.#parts;
+    const { redis, blobs, log, outages } = this.#parts;
     const tidied = (async () => {
-      if (this.#superseded || redis.status !== 'ready') return;
+      if (this.#superseded || outages.away || redis.status !== 'ready') return;
       await this.#everyoneGone();
       await this.#forgetting;
       await this.#keys.forget();
@@ -189,7 +189,7 @@ export class Conductor {
       if (heard.success) {
         if (compareEras(heard.data.echo, this.#parts.run.era) !== 0) continue;
         this.#echoPending = false;
-        this.tell({ type: 'tick', heard: this.#clock.echo(performance.now()) });
+        this.tell({ type: 'tick', heard: this.#clock.answer(performance.now()) });
         continue;
       }
       const parsed = upMessage.safeParse(entry);

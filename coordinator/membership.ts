@@ -1,33 +1,5 @@
 /** Who is alive: pure decisions that return the sentence saying why. */
 
-/**
- * Time in which the coordinator could hear. It runs only while the coordinator hears itself through the same Redis: an
- * echo adds the time since the echo before, but no more than two beats. So nobody is judged silent by a clock that
- * ran while Redis was away, or while the coordinator itself stood still.
- */
-export class HeardClock {
-  #heard = 0;
-  #last: number | null = null;
-  readonly #limit: number;
-
-  /** @param beat milliseconds between two echoes */
-  constructor(beat: number) {
-    this.#limit = 2 * beat;
-  }
-
-  /** An echo came back at `now` (milliseconds of a monotonic clock). */
-  echo(now: number): number {
-    if (this.#last !== null) this.#heard += Math.min(Math.max(now - this.#last, 0), this.#limit);
-    this.#last = now;
-    return this.#heard;
-  }
-
-  /** Milliseconds. */
-  get heard(): number {
-    return this.#heard;
-  }
-}
-
 export interface Heartbeat {
   id: string;
   /** Heard time of its last message. */

@@ -42,6 +42,7 @@ export interface StartOptions {
   backend?: BackendName;
   imageSize?: number;
   redis?: string;
+  wait?: number;
   resume: boolean;
   autoResume?: boolean;
   restorePath?: string;
@@ -60,6 +61,16 @@ export interface StartOptions {
   /** Lines of JSON instead of words for people. */
   json?: boolean;
 }
+
+/** Of every command that conducts a run. */
+export const redisOption = new Option(
+  '--redis <url>',
+  'use this Redis instead of a private one; better in CORNET_REDIS_URL, where no process list shows it',
+).env('CORNET_REDIS_URL');
+export const waitOption = new Option(
+  '--wait <s>',
+  'seconds to wait until that Redis is there and takes commands (default: 0)',
+).argParser(decimal(0, true));
 
 const recipeTable = modelNames
   .map((name) => `${name} ${recipes[name].learningRate}/${recipes[name].epochs}/${recipes[name].stepSize}`)
@@ -128,12 +139,8 @@ export function addStartOptions(command: Command): Command {
       `side of the square input (default: ${defaults.imageSize})`,
       wholeNumber(16),
     )
-    .addOption(
-      new Option(
-        '--redis <url>',
-        'use this Redis instead of a private one; better in CORNET_REDIS_URL, where no process list shows it',
-      ).env('CORNET_REDIS_URL'),
-    )
+    .addOption(redisOption)
+    .addOption(waitOption)
     .option('--resume', 'continue the run in --output-path', false)
     .option(
       '--auto-resume',

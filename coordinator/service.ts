@@ -12,8 +12,10 @@ import { Faults, faultMarkerVariable } from '../shared/faults.ts';
 import type { HttpServer } from '../shared/http-server.ts';
 import { buildModel } from '../shared/models/family.ts';
 import { OutageLog } from '../shared/outages.ts';
+import type { PatientRedis } from '../shared/patient-redis.ts';
 import { names } from '../shared/protocol.ts';
-import { connectRedis, fromRedis, redactUrl, redisOptions } from '../shared/redis.ts';
+import { waitInQueues } from '../shared/queue-connections.ts';
+import { awaitRedis, connectRedis, fromRedis, redactUrl, redisOptions } from '../shared/redis.ts';
 import { type AnyConfig, purposeOf } from '../shared/run-config.ts';
 import { BlobClient, BlobServer } from '../shared/socket-blobs.ts';
 import { stateLayout } from '../shared/state-layout.ts';
@@ -39,6 +41,8 @@ export interface Service {
   interruption: Interruption;
   /** The user's Redis; undefined: a private one. */
   redisUrl: string | undefined;
+  /** Milliseconds to wait until it is there. */
+  redisPatience: number;
   /** What Redis must have room for. */
   bytesNeeded: number;
   /** Opens the port of the live page and the metrics; null: the run has none. */
@@ -92,11 +96,11 @@ export async function serveRun<R>(
 ): Promise<R> {
   service.interruption.throwIfAsked();
   return withRedis(service, async (redis) => {
-    const connections = await connectAll(redis.url, service);
+    const connections = await awaitRedis(service.redisPatience, () => begin(redis, service));
     try {
       return await serveOnRedis(service, { redis, connections, prepare });
     } finally {
-      for (const connection of Object.values(connections)) connection.disconnect();
+      disconnectAll(connections);
     }
   });
 }
@@ -108,9 +112,9 @@ interface RunRedis {
 }
 
 interface Connections {
-  redis: Redis;
-  blobRedis: Redis;
-  readerRedis: Redis;
+  redis: PatientRedis;
+  blobRedis: PatientRedis;
+  readerRedis: PatientRedis;
 }
 
 interface Parts<R> {
@@ -133,19 +137,43 @@ async function withRedis<T>({ folder, redisUrl }: Service, use: (redis: RunRedis
   }
 }
 
+/** Connects and takes the run's next term. */
+async function begin({ url, server }: RunRedis, service: Service): Promise<Connections> {
+  const { config, interruption } = service;
+  interruption.throwIfAsked();
+  const connections = await connectAll(url, service);
+  try {
+    if (server === null) await refuseIfServed(connections.redis, config.run, redactUrl(url));
+    config.term = await takeTerm(connections.redis, config.run, config.term);
+    return connections;
+  } catch (error) {
+    disconnectAll(connections);
+    throw error;
+  }
+}
+
 async function connectAll(url: string, { bytesNeeded, devices }: Service): Promise<Connections> {
+  const made: Partial<Connections> = {};
   const connect = (purpose: string, connectionsNeeded = 0) =>
     connectRedis(url, { name: `cornet-coordinator-${purpose}`, bytesNeeded, connectionsNeeded });
   const local = devices.length * (redisConnections.worker + redisConnections.queue);
-  const redis = await connect('main', redisConnections.coordinator - 1 + local);
-  return { redis, blobRedis: await connect('blobs'), readerRedis: await connect('reader') };
+  try {
+    made.redis = await connect('main', redisConnections.coordinator - 1 + local);
+    made.blobRedis = await connect('blobs');
+    made.readerRedis = await connect('reader');
+    return made as Connections;
+  } catch (error) {
+    disconnectAll(made);
+    throw error;
+  }
+}
+
+function disconnectAll(connections: Partial<Connections>): void {
+  for (const connection of Object.values(connections)) connection.disconnect();
 }
 
 async function serveOnRedis<R>(service: Service, parts: Parts<R>): Promise<R> {
   const { config, folder, interruption } = service;
-  const { redis, connections } = parts;
-  if (redis.server === null) await refuseIfServed(connections.redis, config.run, redactUrl(redis.url));
-  config.term = await takeTerm(connections.redis, config.run, config.term);
   interruption.throwIfAsked();
   const http = (await service.openHttp?.()) ?? null;
   try {
@@ -187,6 +215,7 @@ async function conductRun<R>(
   server?.reportTo((sentence) => tell('warn', sentence));
   const outages = new OutageLog(url, tell, () => performance.now());
   for (const connection of Object.values(connections)) outages.watch(connection);
+  waitInQueues(outages);
   const token = await folder.token(nanoid);
 
   const run = new Run({

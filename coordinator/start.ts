@@ -74,6 +74,7 @@ async function startOrThrow(given: StartOptions): Promise<RunReport> {
       const service = {
         ...{ config, devices, folder, interruption },
         redisUrl: options.redis,
+        redisPatience: (options.wait ?? 0) * 1000,
         bytesNeeded: bytesNeeded(config),
         openHttp: () => openHttp(options),
         metricsHost: options.metricsHost,

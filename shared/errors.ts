@@ -145,7 +145,8 @@ export const errorTable = {
   REDIS_UNREACHABLE: {
     exit: exitCodes.error,
     meaning: 'No Redis answers at the given address.',
-    remedy: 'Check that the server runs and that host, port and firewall let this machine reach it.',
+    remedy:
+      'Check that the server runs and that host, port and firewall let this machine reach it; --wait 60 waits a minute for it.',
   },
   REDIS_REFUSED: {
     exit: exitCodes.error,

@@ -8,8 +8,10 @@ interface Meaning {
   readonly what: string;
   /** Undefined: that of the code. */
   readonly hint?: string;
-  /** It may pass by itself: the server starts up, fails over or is busy. */
+  /** It may pass: the server starts up, fails over, is busy or lacks what somebody can give it. */
   readonly passes?: true;
+  /** Another server may be in its place by now: it is worth a new connection. */
+  readonly hasMoved?: true;
 }
 
 const refused = 'Redis refuses a command';
@@ -18,16 +20,19 @@ const cluster: Meaning = {
   what: 'Redis is a node of a cluster, and a run needs all its keys in one place',
   hint: 'Give the URL of a Redis that is no cluster (cluster-enabled no); a run needs a single small one.',
 };
+const clusterAtWork: Meaning = { ...cluster, passes: true };
 const replica: Meaning = {
   code: 'REDIS_UNSUITABLE',
   what: 'Redis is a replica and takes no writes',
   hint: 'Give the URL of its master: the replica names it in INFO replication, as master_host and master_port.',
   passes: true,
+  hasMoved: true,
 };
 const saving: Meaning = {
   code: 'REDIS_UNSUITABLE',
   what: 'Redis takes no writes because it cannot save its data to disk',
   hint: 'A run needs nothing saved: CONFIG SET stop-writes-on-bgsave-error no, or CONFIG SET save "". Or mend its disk: its log says what fails.',
+  passes: true,
 };
 const unknownCommand: Meaning = {
   code: 'REDIS_UNSUITABLE',
@@ -38,7 +43,7 @@ const full: Meaning = { code: 'REDIS_FULL', what: 'Redis has no memory left' };
 const starting: Meaning = {
   code: 'REDIS_UNREACHABLE',
   what: 'Redis is there, but not ready',
-  hint: 'Wait until it has read its data, then give the same command again.',
+  hint: 'Wait until it has read its data; --wait 600 does that for you.',
   passes: true,
 };
 const tooManyClients: Meaning = {
@@ -69,12 +74,13 @@ const byPrefix: Record<string, Meaning> = {
     what: 'Redis takes no connection from another machine',
     hint: 'Give it a password (requirepass, or an ACL file as in docs/security.md) and put that into CORNET_REDIS_URL.',
   },
-  CLUSTERDOWN: cluster,
+  CLUSTERDOWN: clusterAtWork,
+  TRYAGAIN: clusterAtWork,
   CROSSSLOT: cluster,
   MOVED: cluster,
   ASK: cluster,
-  TRYAGAIN: cluster,
   READONLY: replica,
+  UNBLOCKED: replica,
   MASTERDOWN: replica,
   NOREPLICAS: {
     code: 'REDIS_UNSUITABLE',
@@ -120,9 +126,14 @@ export function isRefusal(error: Error): boolean {
   return error instanceof ReplyError && meaningOf(error.message)?.code === 'REDIS_REFUSED';
 }
 
-/** Whether a reply says that the server starts up, fails over or is busy: it may answer otherwise in a while. */
+/** Whether a reply says "not now": the server may answer otherwise in a while. During a run that is an outage. */
 export function isPassing(error: Error): boolean {
   return error instanceof ReplyError && meaningOf(error.message)?.passes === true;
+}
+
+/** Whether a reply says that the server is not the master, or not any more: a new connection may lead to another one. */
+export function hasMoved(error: Error): boolean {
+  return error instanceof ReplyError && meaningOf(error.message)?.hasMoved === true;
 }
 
 /**

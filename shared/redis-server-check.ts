@@ -1,4 +1,5 @@
 /** Whether a Redis is fit for a run, by what it says of itself. */
+import { ReplyError } from 'ioredis';
 import { CornetError } from './errors.ts';
 
 /** Oldest server a run works with (BullMQ's own recommendation). */
@@ -51,6 +52,7 @@ function checkKind(fields: ReadonlyMap<string, string>, there: string): void {
     throw unsuitable(
       `${there} is a replica of ${master}: what is written to it is refused or lost.`,
       `Give the URL of its master, ${master}.`,
+      new ReplyError("READONLY You can't write against a read only replica."), // as it would answer a write
     );
   }
 }
@@ -70,6 +72,6 @@ function fieldsOf(info: string): Map<string, string> {
   return new Map(lines.flatMap((found) => (found === null ? [] : [[found[1]!, found[2]!] as const])));
 }
 
-function unsuitable(message: string, hint?: string): CornetError {
-  return new CornetError('REDIS_UNSUITABLE', message, hint === undefined ? {} : { hint });
+function unsuitable(message: string, hint?: string, cause?: Error): CornetError {
+  return new CornetError('REDIS_UNSUITABLE', message, { cause, ...(hint === undefined ? {} : { hint }) });
 }

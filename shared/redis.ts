@@ -1,9 +1,11 @@
 /** Connections to Redis: made in bounded time, checked before a run relies on them, never loud during an outage. */
-import { Redis, type RedisOptions, ReplyError } from 'ioredis';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type RedisOptions, ReplyError } from 'ioredis';
 import { timeouts } from './defaults.ts';
-import { CornetError } from './errors.ts';
+import { CornetError, type ErrorCode } from './errors.ts';
+import { PatientRedis } from './patient-redis.ts';
 import { lastWords } from './redis-last-words.ts';
-import { errorOfReply } from './redis-replies.ts';
+import { errorOfReply, isPassing } from './redis-replies.ts';
 import { checkServer } from './redis-server-check.ts';
 import { redactUrl, redisOptions } from './redis-url.ts';
 
@@ -23,17 +25,17 @@ export interface ConnectOptions {
 /**
  * Connects within `timeouts.redisConnect` and checks that the server is fit for a run. Later the connection comes
  * back by itself after an outage, and commands wait for that; those in flight are sent again, so a command may be
- * executed twice.
+ * executed twice. Once an `OutageLog` watches it, commands that are refused for a while wait, too.
  * @throws CornetError REDIS_URL_INVALID, REDIS_UNREACHABLE, REDIS_REFUSED, REDIS_UNSUITABLE
  */
 export async function connectRedis(
   url: string,
   { name, bytesNeeded, connectionsNeeded = 0 }: ConnectOptions,
-): Promise<Redis> {
+): Promise<PatientRedis> {
   const options = redisOptions(url);
   const { retryStrategy } = options;
   let established = false;
-  const redis = new Redis({
+  const redis = new PatientRedis({
     ...options,
     connectionName: name,
     lazyConnect: true,
@@ -68,8 +70,34 @@ export async function connectRedis(
   }
 }
 
+/**
+ * Tries again and again while Redis is away or says "not now", and no longer than `patience` milliseconds.
+ * @param more codes of what else may come by itself
+ * @throws what the last attempt threw, or any that threw something else
+ */
+export async function awaitRedis<T>(
+  patience: number,
+  attempt: () => Promise<T>,
+  more: readonly ErrorCode[] = [],
+): Promise<T> {
+  for (const deadline = performance.now() + patience; ; await sleep(timeouts.beat)) {
+    try {
+      return await attempt();
+    } catch (error) {
+      const comes = mayCome(error) || (error instanceof CornetError && more.includes(error.code));
+      if (!comes || performance.now() >= deadline) throw error;
+    }
+  }
+}
+
+function mayCome(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  if (error instanceof CornetError && error.code === 'REDIS_UNREACHABLE') return true;
+  return isPassing(error) || (error.cause instanceof Error && isPassing(error.cause));
+}
+
 /** ioredis asks again and again while Redis reads its data. */
-function silent(redis: Redis): string {
+function silent(redis: PatientRedis): string {
   const loading = (redis as unknown as { serverInfo?: { loading?: string } }).serverInfo?.loading;
   return loading === undefined || loading === '0' ? 'it does not answer' : 'it is still reading its data';
 }

@@ -7,9 +7,21 @@ import { fromRedis } from './redis-replies.ts';
 /** Largest message accepted, in characters: a `reduce` takes about 200 for each lane. */
 const maxMessage = 1024 * 1024;
 
-/** @param kept entries that the stream holds (about); older ones go */
+/** The last message of each connection, taken or not. */
+const latest = new WeakMap<Redis, Promise<unknown>>();
+
+/**
+ * Each message is sent when Redis has taken the one before: of two that are under way at once, the first may be refused
+ * (as by a replica that becomes the master) and the second taken.
+ * @param kept entries that the stream holds (about); older ones go
+ */
 export function append(redis: Redis, key: string, kept: number, message: unknown): Promise<string | null> {
-  return redis.xadd(key, 'MAXLEN', '~', kept, '*', 'm', JSON.stringify(message));
+  const text = JSON.stringify(message);
+  const send = () => redis.xadd(key, 'MAXLEN', '~', kept, '*', 'm', text);
+  const former = latest.get(redis);
+  const sent = former === undefined ? send() : former.then(send, send);
+  latest.set(redis, sent);
+  return sent;
 }
 
 /** The id of a stream's last entry: what is appended from now on comes after it. */

@@ -1,9 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
-import { timeouts } from '../shared/defaults.ts';
 import { CornetError } from '../shared/errors.ts';
 import { names, parseJson } from '../shared/protocol.ts';
-import { connectRedis, redactUrl } from '../shared/redis.ts';
+import { awaitRedis, connectRedis, redactUrl } from '../shared/redis.ts';
 import { type AnyConfig, anyConfig } from '../shared/run-config.ts';
 import { version } from '../shared/version.ts';
 
@@ -12,16 +10,8 @@ import { version } from '../shared/version.ts';
  * @param patience milliseconds
  * @throws CornetError as `findRun`, when the time is over
  */
-export async function awaitRun(url: string, run: string | undefined, patience: number): Promise<AnyConfig> {
-  for (const deadline = performance.now() + patience; ; await sleep(timeouts.beat)) {
-    try {
-      return await findRun(url, run);
-    } catch (error) {
-      const absent =
-        error instanceof CornetError && (error.code === 'RUN_UNKNOWN' || error.code === 'REDIS_UNREACHABLE');
-      if (!absent || performance.now() >= deadline) throw error;
-    }
-  }
+export function awaitRun(url: string, run: string | undefined, patience: number): Promise<AnyConfig> {
+  return awaitRedis(patience, () => findRun(url, run), ['RUN_UNKNOWN']);
 }
 
 /**

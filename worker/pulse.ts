@@ -1,5 +1,7 @@
 import type { Redis } from 'ioredis';
+import { timeouts } from '../shared/defaults.ts';
 import { CornetError } from '../shared/errors.ts';
+import { HeardClock } from '../shared/heard-clock.ts';
 import { type Era, era, names, parseJson } from '../shared/protocol.ts';
 import type { AnyConfig } from '../shared/run-config.ts';
 import type { WorkerMetrics } from './metrics.ts';
@@ -10,8 +12,9 @@ export class Pulse {
   readonly #redis: Redis;
   readonly #metrics: Pick<WorkerMetrics, 'askingRedis'>;
   readonly #now: () => number;
-  /** When the coordinator's status was last there. */
-  #heardAt: number;
+  readonly #clock = new HeardClock(timeouts.beat);
+  /** Heard time at which the coordinator's status was last there. */
+  #heardAt = 0;
 
   /** @param now milliseconds, monotonic */
   constructor(
@@ -24,13 +27,12 @@ export class Pulse {
     this.#redis = redis;
     this.#metrics = metrics;
     this.#now = now;
-    this.#heardAt = now();
   }
 
-  /** Why this worker must leave, or null. */
+  /** Why this worker must leave, or null: a coordinator is missed only while Redis answers. */
   get end(): CornetError | null {
     const { run, options } = this.#config;
-    const silence = this.#now() - this.#heardAt;
+    const silence = this.#clock.heard - this.#heardAt;
     if (silence <= options.workerTimeout) return null;
     const message = `The coordinator of run ${run} has not been heard for ${Math.round(silence / 1000)} s.`;
     return new CornetError('COORDINATOR_GONE', message);
@@ -41,7 +43,8 @@ export class Pulse {
     const { run } = this.#config;
     const asking = this.#redis.mget(names.era(run), names.status(run));
     const [text, status] = await this.#metrics.askingRedis(asking);
-    if (status) this.#heardAt = this.#now();
+    const heard = this.#clock.answer(this.#now());
+    if (status) this.#heardAt = heard;
     // Anything else than an era was not written by the coordinator, which will notice and write it anew.
     return era.safeParse(parseJson(text ?? '')).data ?? null;
   }

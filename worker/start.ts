@@ -17,6 +17,7 @@ import { buildModel } from '../shared/models/family.ts';
 import { OutageLog } from '../shared/outages.ts';
 import { oneLine, quoteName } from '../shared/printable.ts';
 import { type Era, era as eraSchema, names, parseJson } from '../shared/protocol.ts';
+import { waitInQueues } from '../shared/queue-connections.ts';
 import { connectRedis, redisOptions } from '../shared/redis.ts';
 import { type AnyConfig, isReadout, purposeOf } from '../shared/run-config.ts';
 import { BlobClient, BlobServer } from '../shared/socket-blobs.ts';
@@ -87,6 +88,7 @@ export async function startWorker(
     (level, sentence) => log[level](sentence),
     () => performance.now(),
   );
+  waitInQueues(outages);
   const connect = async (purpose: string, connectionsNeeded = 0): Promise<Redis> => {
     const name = `cornet-worker-${purpose}`;
     const redis = await connectRedis(options.redis, { name, bytesNeeded: 0, connectionsNeeded });

@@ -4,6 +4,7 @@ import { wholeNumber } from '../../shared/command-line.ts';
 import { defaults } from '../../shared/defaults.ts';
 import { type ModelName, modelNames } from '../../shared/models/model.ts';
 import { type BackendName, backendNames, type Precision, precisions } from '../../shared/run-config.ts';
+import { redisOption, waitOption } from '../options.ts';
 import type { TimeStep } from './choose-taps.ts';
 
 export interface ReadoutOptions {
@@ -24,6 +25,7 @@ export interface ReadoutOptions {
   precision: Precision;
   backend: BackendName;
   redis?: string;
+  wait?: number;
   skipUnreadable: boolean;
 }
 
@@ -125,12 +127,8 @@ function addReadoutOptions(command: Command, { skip }: { skip: string }): Comman
     )
     .addOption(new Option('--backend <name>', 'tensor library').choices(backendNames).default('torch'))
     .option('--skip-unreadable', skip, false)
-    .addOption(
-      new Option(
-        '--redis <url>',
-        'use this Redis instead of a private one; better in CORNET_REDIS_URL, where no process list shows it',
-      ).env('CORNET_REDIS_URL'),
-    );
+    .addOption(redisOption)
+    .addOption(waitOption);
 }
 
 function timeStep(text: string): TimeStep {

@@ -96,6 +96,7 @@ async function serveInFolder(readout: Readout, held: Held): Promise<number> {
     ...held,
     devices,
     redisUrl: options.redis,
+    redisPatience: (options.wait ?? 0) * 1000,
     bytesNeeded: snapshotBytes + jobsPerMember * (devices.length + 1) * batchBytes,
     openHttp: null,
     metricsHost: undefined,

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { Redis, ReplyError } from 'ioredis';
 import { CornetError, type ErrorCode } from '../../shared/errors.ts';
-import { checkServer, connectRedis, fromRedis, isPassing } from '../../shared/redis.ts';
+import { awaitRedis, checkServer, connectRedis, fromRedis, isPassing } from '../../shared/redis.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import { until } from '../helpers/run.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
@@ -138,15 +138,22 @@ test('a server whose scripts are renamed away is unsuitable when one is needed',
 });
 
 const replies: [reply: string, code: ErrorCode, hint: RegExp, passes: boolean][] = [
-  ['CLUSTERDOWN Hash slot not served', 'REDIS_UNSUITABLE', /no cluster/, false],
+  ['CLUSTERDOWN Hash slot not served', 'REDIS_UNSUITABLE', /no cluster/, true],
+  ['TRYAGAIN Multiple keys request during rehashing of slot', 'REDIS_UNSUITABLE', /no cluster/, true],
   ["CROSSSLOT Keys in request don't hash to the same slot", 'REDIS_UNSUITABLE', /no cluster/, false],
   ['MOVED 3999 127.0.0.1:6381', 'REDIS_UNSUITABLE', /no cluster/, false],
   ['ASK 3999 127.0.0.1:6381', 'REDIS_UNSUITABLE', /no cluster/, false],
   ['ERR SELECT is not allowed in cluster mode', 'REDIS_UNSUITABLE', /no cluster/, false],
   ["READONLY You can't write against a read only replica.", 'REDIS_UNSUITABLE', /master/, true],
+  [
+    'UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)',
+    'REDIS_UNSUITABLE',
+    /master/,
+    true,
+  ],
   ['MASTERDOWN Link with MASTER is down', 'REDIS_UNSUITABLE', /master/, true],
   ['NOREPLICAS Not enough good replicas to write.', 'REDIS_UNSUITABLE', /min-replicas/, true],
-  ['MISCONF Redis is configured to save RDB snapshots', 'REDIS_UNSUITABLE', /stop-writes/, false],
+  ['MISCONF Redis is configured to save RDB snapshots', 'REDIS_UNSUITABLE', /stop-writes/, true],
   ['DENIED Redis is running in protected mode', 'REDIS_REFUSED', /password/, false],
   ['NOAUTH Authentication required.', 'REDIS_REFUSED', /CORNET_REDIS_URL/, false],
   ['WRONGPASS invalid username-password pair', 'REDIS_REFUSED', /CORNET_REDIS_URL/, false],
@@ -176,6 +183,33 @@ for (const [reply, code, hint, passes] of replies) {
     t.is(isPassing(new ReplyError(reply)), passes);
   });
 }
+
+test('whoever waits for Redis waits until it is there', async (t) => {
+  const server = await TestRedis.start(t);
+  await server.kill();
+  let attempts = 0;
+  const waiting = awaitRedis(60_000, () => {
+    attempts++;
+    return connectRedis(server.url, options);
+  });
+  await Promise.race([until('two attempts have failed', () => attempts > 2), waiting]);
+  await server.start();
+  const redis = await waiting;
+  t.is(await redis.ping(), 'PONG');
+  redis.disconnect();
+});
+
+test('nobody waits for a Redis that will not do, nor longer than asked', async (t) => {
+  for (const [code, server] of [
+    ['REDIS_REFUSED', await TestRedis.start(t, ['--requirepass', 'secret'])],
+    ['REDIS_UNREACHABLE', { url: 'unix:///nowhere' }],
+  ] as const) {
+    const patience = code === 'REDIS_REFUSED' ? 60_000 : 0;
+    const attempt = () => connectRedis(server.url, options);
+    const error = await t.throwsAsync(awaitRedis(patience, attempt), { instanceOf: CornetError });
+    t.is(error!.code, code);
+  }
+});
 
 test('a server that does not say how many connections it takes is not refused for it', (t) => {
   t.notThrows(() => checkServer('redis_version:7.0.0\r\nconnected_clients:3\r\n', 'x', 0, 100));
