@@ -14,6 +14,9 @@ const redisName = 'redis.json';
 const tokenName = 'token';
 const metricsName = 'metrics.jsonl';
 
+/** The log lies in a folder that is not held yet. */
+const sayOnTerminal = (sentence: string) => void process.stderr.write(`${sentence}\n`);
+
 /**
  *     config.json     the run's id, options and numerics; a folder that has it holds a run
  *     lock            names the coordinator at work (RunLock)
@@ -55,7 +58,7 @@ export class RunFolder {
       if (await RunFolder.holdsRun(folder)) {
         throw new CornetError('RUN_EXISTS', `The folder ${quoteName(folder)} already holds a run.`);
       }
-      return new RunFolder(folder, await RunLock.acquire(join(folder, lockName), host), made);
+      return new RunFolder(folder, await RunLock.acquire(join(folder, lockName), host, sayOnTerminal), made);
     } catch (error) {
       await removeEmpty(folder, made);
       throw error;
@@ -71,7 +74,7 @@ export class RunFolder {
     if (!(await RunFolder.holdsRun(folder))) {
       throw new CornetError('RUN_MISSING', `The folder ${quoteName(folder)} holds no run.`);
     }
-    return new RunFolder(folder, await RunLock.acquire(join(folder, lockName), host), null);
+    return new RunFolder(folder, await RunLock.acquire(join(folder, lockName), host, sayOnTerminal), null);
   }
 
   /** Looks into the folder of a run without taking it: what a reader may see while a coordinator is at work. */
