@@ -13,7 +13,14 @@ import {
   type SafetensorsFile,
   type TensorEntry,
 } from '../shared/safetensors.ts';
-import { fileError, partialSuffix, systemCode, writeDurably } from './durable-file.ts';
+import {
+  type Fence,
+  fileError,
+  noFence,
+  removePartialFiles,
+  systemCode,
+  writeDurably,
+} from './durable-file.ts';
 import { checkValues } from './weights/fill-state.ts';
 
 /** Version of what a checkpoint holds; a reader refuses one it does not know. */
@@ -85,6 +92,7 @@ export class Checkpoints {
   readonly #folder: string;
   readonly #layout: readonly TensorEntry[];
   readonly #keep: number;
+  readonly #fence: Fence;
   /** Oldest first; the last one is the latest. */
   #records: readonly CheckpointRecord[];
   #best: CheckpointRecord | null;
@@ -94,12 +102,14 @@ export class Checkpoints {
     folder: string,
     layout: readonly TensorEntry[],
     keep: number,
+    fence: Fence,
     records: readonly CheckpointRecord[],
     best: CheckpointRecord | null,
   ) {
     this.#folder = resolve(folder);
     this.#layout = layout;
     this.#keep = keep;
+    this.#fence = fence;
     this.#records = records;
     this.#best = best;
   }
@@ -108,23 +118,27 @@ export class Checkpoints {
    * Opens the folder, makes it if missing, and removes what a killed writer left unfinished.
    * @param layout what a snapshot of the run's model holds
    * @param keep how many of the newest stay, besides those kept for ever and the best; at least 1
+   * @param fence asked before anything in the folder is changed
    * @throws CornetError CHECKPOINT_DAMAGED, FOLDER_NOT_WRITABLE, DISK_FULL
    */
-  static async open(folder: string, layout: readonly TensorEntry[], keep: number): Promise<Checkpoints> {
+  static async open(
+    folder: string,
+    layout: readonly TensorEntry[],
+    keep: number,
+    fence: Fence = noFence,
+  ): Promise<Checkpoints> {
     assert(keep >= 1);
     try {
       await mkdir(folder, { recursive: true });
-      for (const name of await readdir(folder)) {
-        if (name.endsWith(partialSuffix)) await rm(join(folder, name));
-      }
+      await removePartialFiles(folder);
     } catch (error) {
       throw fileError(error, `use ${quoteName(folder)}`);
     }
     const latest = await readRecord(join(folder, 'latest.json'), latestSchema);
     const best = await readRecord(join(folder, 'best.json'), recordSchema);
-    if (latest === null) return new Checkpoints(folder, layout, keep, [], best);
+    if (latest === null) return new Checkpoints(folder, layout, keep, fence, [], best);
     const { earlier, ...newest } = latest;
-    return new Checkpoints(folder, layout, keep, [...earlier, newest], best);
+    return new Checkpoints(folder, layout, keep, fence, [...earlier, newest], best);
   }
 
   /** Oldest first. */
@@ -144,7 +158,7 @@ export class Checkpoints {
   /**
    * Writes a checkpoint and makes it the latest (and the best, if it is), then deletes those that need not stay.
    * Records of later steps are forgotten: a run that went back writes them again.
-   * @throws CornetError DISK_FULL, FOLDER_NOT_WRITABLE: the checkpoints that were there are untouched
+   * @throws CornetError DISK_FULL, FOLDER_NOT_WRITABLE, RUN_LOCKED: the checkpoints that were there are untouched
    */
   async write(checkpoint: CheckpointToWrite): Promise<CheckpointRecord> {
     assert(!this.#writing, 'one checkpoint at a time');
@@ -221,8 +235,9 @@ export class Checkpoints {
     );
     for (const name of await readdir(this.#folder)) {
       const match = filePattern.exec(name);
-      if (match !== null && Number(match[1]) <= step && !staying.has(name))
-        await rm(join(this.#folder, name));
+      if (match === null || Number(match[1]) > step || staying.has(name)) continue;
+      await this.#fence();
+      await rm(join(this.#folder, name), { force: true });
     }
   }
 
@@ -238,7 +253,8 @@ export class Checkpoints {
     });
     const file = `step-${String(step).padStart(8, '0')}.safetensors`;
     const hash = createHash('sha256');
-    await writeDurably(join(this.#folder, file), [header, body], (chunk) => hash.update(chunk));
+    const onChunk = (chunk: Uint8Array) => hash.update(chunk);
+    await writeDurably(join(this.#folder, file), [header, body], { onChunk, fence: this.#fence });
     // A step may be written again, after its validation for instance: what was known of it stays true.
     const before = this.#records.find((record) => record.step === step);
     return {
@@ -251,7 +267,8 @@ export class Checkpoints {
   }
 
   async #writeJson(name: string, value: unknown): Promise<void> {
-    await writeDurably(join(this.#folder, name), [Buffer.from(`${JSON.stringify(value, null, 2)}\n`)]);
+    const text = Buffer.from(`${JSON.stringify(value, null, 2)}\n`);
+    await writeDurably(join(this.#folder, name), [text], { fence: this.#fence });
   }
 }
 

@@ -1,10 +1,17 @@
 /** A run's output folder: what lies where, who may write there. */
-import { access, mkdir, readFile, rm, rmdir, stat } from 'node:fs/promises';
+import { mkdir, readFile, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { CornetError } from '../shared/errors.ts';
 import { quoteName } from '../shared/printable.ts';
 import { configFormat } from '../shared/run-config.ts';
-import { fileError, systemCode, writeDurably } from './durable-file.ts';
+import {
+  exists,
+  type Fence,
+  fileError,
+  removePartialFiles,
+  systemCode,
+  writeDurably,
+} from './durable-file.ts';
 import { MetricsFile } from './metrics-file.ts';
 import { RunLock } from './run-lock.ts';
 
@@ -74,7 +81,14 @@ export class RunFolder {
     if (!(await RunFolder.holdsRun(folder))) {
       throw new CornetError('RUN_MISSING', `The folder ${quoteName(folder)} holds no run.`);
     }
-    return new RunFolder(folder, await RunLock.acquire(join(folder, lockName), host, sayOnTerminal), null);
+    const lock = await RunLock.acquire(join(folder, lockName), host, sayOnTerminal);
+    try {
+      await removePartialFiles(folder);
+    } catch (error) {
+      await lock.release();
+      throw fileError(error, `use ${quoteName(folder)}`);
+    }
+    return new RunFolder(folder, lock, null);
   }
 
   /** Looks into the folder of a run without taking it: what a reader may see while a coordinator is at work. */
@@ -92,6 +106,9 @@ export class RunFolder {
   static holdsRun(path: string): Promise<boolean> {
     return exists(join(path, configName));
   }
+
+  /** Throws RUN_LOCKED when another coordinator has the folder by now, or its lock was deleted. */
+  readonly fence: Fence = () => this.#lock.check();
 
   get configPath(): string {
     return join(this.path, configName);
@@ -129,7 +146,7 @@ export class RunFolder {
   }
 
   async writeConfig(config: unknown): Promise<void> {
-    await writeJson(this.configPath, config);
+    await this.#writeJson(this.configPath, config);
   }
 
   /**
@@ -145,18 +162,21 @@ export class RunFolder {
       throw new CornetError('RUN_DAMAGED', `${quoteName(path)} holds no token.`);
     }
     const token = make();
-    await writeJson(path, token, 0o600);
+    await this.#writeJson(path, token, 0o600);
     return token;
   }
 
-  /** metrics.jsonl without its lines past `step` (0 for a new run). */
-  openMetrics(step: number): Promise<MetricsFile> {
-    return MetricsFile.open(this.metricsPath, step);
+  /**
+   * metrics.jsonl without its lines past `step` (0 for a new run).
+   * @param warn takes a sentence about what had to be mended
+   */
+  openMetrics(step: number, warn: (sentence: string) => void): Promise<MetricsFile> {
+    return MetricsFile.open(this.metricsPath, step, { fence: this.fence, warn });
   }
 
   /** Notes where the private Redis listens, so that a later coordinator can shut down one left over by a crash. */
   async rememberRedis(socket: string): Promise<void> {
-    await writeJson(this.#redisPath, { socket });
+    await this.#writeJson(this.#redisPath, { socket });
   }
 
   /** The socket of a private Redis that was never forgotten, or null. */
@@ -165,7 +185,7 @@ export class RunFolder {
   }
 
   async forgetRedis(): Promise<void> {
-    await rm(this.#redisPath, { force: true });
+    if (await this.#lock.isHeld()) await rm(this.#redisPath, { force: true });
   }
 
   /** Nothing in the folder is of use any more: it will be removed when it is given back. */
@@ -175,13 +195,20 @@ export class RunFolder {
 
   /** Gives the folder back. Nothing of a run that never began stays behind. */
   async release(): Promise<void> {
+    const held = await this.#lock.isHeld();
     await this.#lock.release();
+    if (!held) return;
     if (this.#discarded) await rm(this.path, { recursive: true });
     else await this.#removeIfUnused();
   }
 
   async #removeIfUnused(): Promise<void> {
     if (!(await exists(this.configPath))) await removeEmpty(this.path, this.#made);
+  }
+
+  async #writeJson(path: string, value: unknown, mode = 0o666): Promise<void> {
+    const text = Buffer.from(`${JSON.stringify(value, null, 2)}\n`);
+    await writeDurably(path, [text], { mode, fence: this.fence });
   }
 
   get #redisPath(): string {
@@ -229,10 +256,6 @@ async function readRedisNote(folder: string): Promise<string | null> {
   throw new CornetError('RUN_DAMAGED', `${quoteName(path)} names no socket.`);
 }
 
-async function writeJson(path: string, value: unknown, mode?: number): Promise<void> {
-  await writeDurably(path, [Buffer.from(`${JSON.stringify(value, null, 2)}\n`)], undefined, mode);
-}
-
 async function readJson(path: string): Promise<unknown> {
   let text: string;
   try {
@@ -244,15 +267,5 @@ async function readJson(path: string): Promise<unknown> {
     return JSON.parse(text);
   } catch (cause) {
     throw new CornetError('RUN_DAMAGED', `${quoteName(path)} is not JSON.`, { cause });
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await access(path);
-    return true;
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return false;
-    throw fileError(error, `read ${quoteName(path)}`);
   }
 }

@@ -1,11 +1,12 @@
 /** One coordinator per run folder: a lock file that names the process holding it, and that the kernel holds for it. */
 import { createHash } from 'node:crypto';
 import { type FileHandle, link, open, readFile, readlink, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { nanoid } from 'nanoid';
 import { z } from 'zod';
 import { CornetError } from '../shared/errors.ts';
 import { quoteName } from '../shared/printable.ts';
-import { fileError, systemCode } from './durable-file.ts';
+import { exists, fileError, systemCode } from './durable-file.ts';
 import { lockInKernel } from './kernel-lock.ts';
 
 const holderSchema = z.object({
@@ -60,9 +61,31 @@ export class RunLock {
     }
   }
 
+  /** Somebody may have deleted the file by hand and started another coordinator. */
+  async isHeld(): Promise<boolean> {
+    return (await readOrNull(this.#path)) === this.#text;
+  }
+
+  /** @throws CornetError RUN_LOCKED when the lock is not this one's any more; FOLDER_NOT_WRITABLE when all is gone */
+  async check(): Promise<void> {
+    const text = await readOrNull(this.#path);
+    if (text === this.#text) return;
+    const folder = dirname(this.#path);
+    if (text === null && !(await exists(folder))) {
+      throw new CornetError(
+        'FOLDER_NOT_WRITABLE',
+        `The run folder ${quoteName(folder)} was deleted during the run.`,
+      );
+    }
+    const now = text === null ? 'was deleted' : `now names ${describe(parse(text))}`;
+    throw locked(
+      `This coordinator has lost its run: the lock ${quoteName(this.#path)} ${now}. It writes nothing more there.`,
+      'Leave the run to the other coordinator; if none is at work on it, start again with --resume.',
+    );
+  }
+
   async release(): Promise<void> {
-    // Somebody may have deleted the file by hand and started another coordinator: that one's lock stays.
-    if ((await readOrNull(this.#path)) === this.#text) await rm(this.#path, { force: true });
+    if (await this.isHeld()) await rm(this.#path, { force: true });
     await this.#file.close();
   }
 }

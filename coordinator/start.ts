@@ -117,7 +117,12 @@ async function prepareTraining(
   const { model: name, times } = config.result;
   const model = buildModel(name, times);
   const keep = config.options.keepCheckpoints;
-  const checkpoints = await Checkpoints.open(folder.checkpointsPath, stateLayout(model).slots, keep);
+  const checkpoints = await Checkpoints.open(
+    folder.checkpointsPath,
+    stateLayout(model).slots,
+    keep,
+    folder.fence,
+  );
   const schedule = scheduleOf(config);
   const plan = planOf(config, schedule);
   const watch = new Watch({ config, now: () => performance.now(), clock: () => new Date() });
