@@ -4,6 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 import { CornetError } from '../shared/errors.ts';
 import { quoteName } from '../shared/printable.ts';
 import { configFormat } from '../shared/run-config.ts';
+import { isLater, version as ourVersion } from '../shared/version.ts';
 import {
   exists,
   type Fence,
@@ -137,7 +138,14 @@ export class RunFolder {
    */
   async readConfig(): Promise<unknown> {
     const config = await readJson(this.configPath);
-    const { format } = (config ?? {}) as { format?: unknown };
+    const { format, version } = (config ?? {}) as { format?: unknown; version?: unknown };
+    if (typeof version === 'string' && isLater(version, ourVersion)) {
+      throw new CornetError(
+        'RUN_FORMAT',
+        `${quoteName(this.configPath)} was written by cornet-ts ${version}, which is newer than this one (${ourVersion}).`,
+        { hint: 'Go on with that version, or a later one.' },
+      );
+    }
     if (typeof format !== 'number' || format === configFormat) return config;
     throw new CornetError(
       'RUN_FORMAT',

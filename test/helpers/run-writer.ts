@@ -11,7 +11,10 @@ const [path, host, elements] = process.argv.slice(2);
 const folder = await RunFolder.open(path!, host!);
 const count = Number(elements);
 try {
-  const checkpoints = await Checkpoints.open(folder.checkpointsPath, tinyLayout(count), 2, folder.fence);
+  const checkpoints = await Checkpoints.open(folder.checkpointsPath, tinyLayout(count), 2, {
+    fence: folder.fence,
+    checkIdentity: () => undefined,
+  });
   const first = (checkpoints.latest?.step ?? 0) + 1;
   const metrics = await folder.openMetrics(first - 1, () => {});
   for (let step = first; ; step++) {

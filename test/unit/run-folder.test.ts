@@ -14,6 +14,7 @@ import test, { type ExecutionContext } from 'ava';
 import { RunFolder } from '../../coordinator/run-folder.ts';
 import { RunLock } from '../../coordinator/run-lock.ts';
 import { CornetError } from '../../shared/errors.ts';
+import { version } from '../../shared/version.ts';
 import { possible } from '../helpers/possible.ts';
 import { canMount, smallDisk, temporaryFolder } from '../helpers/temporary.ts';
 
@@ -70,6 +71,21 @@ test('a folder that holds a run is refused without resume', async (t) => {
   const error = await t.throwsAsync(RunFolder.create(path, host), { instanceOf: CornetError });
   t.is(error?.code, 'RUN_EXISTS');
   t.true(error?.message.includes(path));
+});
+
+test('a run that a newer version went on with is refused with both versions', async (t) => {
+  const run = await RunFolder.create(temporaryFolder(t), host);
+  for (const later of ['99.0.0', '99.0.0-rc.1']) {
+    await run.writeConfig({ version: later });
+    const error = await t.throwsAsync(run.readConfig(), { instanceOf: CornetError });
+    t.is(error?.code, 'RUN_FORMAT');
+    t.true(error?.message.includes(`cornet-ts ${later}`) && error.message.includes(`(${version})`));
+  }
+  for (const earlier of [version, '0.0.9']) {
+    await run.writeConfig({ version: earlier });
+    t.deepEqual(await run.readConfig(), { version: earlier });
+  }
+  await run.release();
 });
 
 test('a folder that holds no run cannot be resumed', async (t) => {
