@@ -18,6 +18,7 @@ import {
   fileError,
   noFence,
   removePartialFiles,
+  syncFolder,
   systemCode,
   writeDurably,
 } from './durable-file.ts';
@@ -139,6 +140,7 @@ export class Checkpoints {
     assert(keep >= 1);
     try {
       await mkdir(folder, { recursive: true });
+      await syncFolder(dirname(resolve(folder)));
       await removePartialFiles(folder);
     } catch (error) {
       throw fileError(error, `use ${quoteName(folder)}`);

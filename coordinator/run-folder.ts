@@ -10,6 +10,7 @@ import {
   type Fence,
   fileError,
   removePartialFiles,
+  syncFolder,
   systemCode,
   writeDurably,
 } from './durable-file.ts';
@@ -193,7 +194,9 @@ export class RunFolder {
   }
 
   async forgetRedis(): Promise<void> {
-    if (await this.#lock.isHeld()) await rm(this.#redisPath, { force: true });
+    await tidyUp(async () => {
+      if (await this.#lock.isHeld()) await rm(this.#redisPath, { force: true });
+    });
   }
 
   /** Nothing in the folder is of use any more: it will be removed when it is given back. */
@@ -203,11 +206,13 @@ export class RunFolder {
 
   /** Gives the folder back. Nothing of a run that never began stays behind. */
   async release(): Promise<void> {
-    const held = await this.#lock.isHeld();
-    await this.#lock.release();
-    if (!held) return;
-    if (this.#discarded) await rm(this.path, { recursive: true });
-    else await this.#removeIfUnused();
+    let held = false;
+    await tidyUp(async () => {
+      held = await this.#lock.isHeld();
+      await this.#lock.release();
+      if (held && !this.#discarded) await this.#removeIfUnused();
+    });
+    if (held && this.#discarded) await rm(this.path, { recursive: true });
   }
 
   async #removeIfUnused(): Promise<void> {
@@ -224,13 +229,22 @@ export class RunFolder {
   }
 }
 
+/** A disk that fails while a run ends must not hide why it ends: what stays is known to be stale later. */
+async function tidyUp(work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (!(fileError(error, 'tidy up') instanceof CornetError)) throw error;
+  }
+}
+
 /**
  * Makes a folder and the parents it lacks; returns the first one made, or null. (Node's own recursive mkdir does not
  * return where the file system says ENOENT for ever, as /proc does.)
  */
 async function makeFolder(folder: string): Promise<string | null> {
   try {
-    await mkdir(folder);
+    await makeOne(folder);
     return folder;
   } catch (error) {
     const code = systemCode(error);
@@ -238,8 +252,17 @@ async function makeFolder(folder: string): Promise<string | null> {
     if (code !== 'ENOENT' || (await exists(dirname(folder)))) throw error;
   }
   const made = await makeFolder(dirname(folder));
-  await mkdir(folder);
+  await makeOne(folder);
   return made ?? folder;
+}
+
+/** Makes a folder whose name survives a power cut. */
+async function makeOne(folder: string): Promise<void> {
+  await mkdir(folder);
+  // A folder that may be entered and written, but not read, cannot be synced.
+  await syncFolder(dirname(folder)).catch((error) => {
+    if (systemCode(error) !== 'EACCES') throw error;
+  });
 }
 
 /** Removes a folder and its parents up to `top`, the first that was made; null: none was. Stops where something lies. */
