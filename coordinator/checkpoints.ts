@@ -13,7 +13,15 @@ import {
   type SafetensorsFile,
   type TensorEntry,
 } from '../shared/safetensors.ts';
-import { fileError, partialSuffix, systemCode, writeDurably } from './durable-file.ts';
+import {
+  type Fence,
+  fileError,
+  noFence,
+  removePartialFiles,
+  syncFolder,
+  systemCode,
+  writeDurably,
+} from './durable-file.ts';
 import { checkValues } from './weights/fill-state.ts';
 
 /** Version of what a checkpoint holds; a reader refuses one it does not know. */
@@ -75,6 +83,15 @@ export interface Checkpoint {
   readonly validation: ValidationResult | null;
 }
 
+/** What ties checkpoints to the run whose coordinator reads and writes them. */
+export interface OwnRun {
+  /** Asked before anything in the folder is changed. */
+  readonly fence: Fence;
+  /** Throws for a checkpoint that another run has written. */
+  readonly checkIdentity: (identity: string, path: string) => void;
+}
+const noRun: OwnRun = { fence: noFence, checkIdentity: () => undefined };
+
 /**
  * Files: `step-00000012.safetensors`, `latest.json` (the newest and those before it), `best.json`. A checkpoint counts
  * from the moment `latest.json` names it. Equal states of equal runs give equal files: no clock, host or path is in them.
@@ -85,6 +102,7 @@ export class Checkpoints {
   readonly #folder: string;
   readonly #layout: readonly TensorEntry[];
   readonly #keep: number;
+  readonly #run: OwnRun;
   /** Oldest first; the last one is the latest. */
   #records: readonly CheckpointRecord[];
   #best: CheckpointRecord | null;
@@ -94,12 +112,14 @@ export class Checkpoints {
     folder: string,
     layout: readonly TensorEntry[],
     keep: number,
+    run: OwnRun,
     records: readonly CheckpointRecord[],
     best: CheckpointRecord | null,
   ) {
     this.#folder = resolve(folder);
     this.#layout = layout;
     this.#keep = keep;
+    this.#run = run;
     this.#records = records;
     this.#best = best;
   }
@@ -108,23 +128,28 @@ export class Checkpoints {
    * Opens the folder, makes it if missing, and removes what a killed writer left unfinished.
    * @param layout what a snapshot of the run's model holds
    * @param keep how many of the newest stay, besides those kept for ever and the best; at least 1
+   * @param run whose checkpoints they are
    * @throws CornetError CHECKPOINT_DAMAGED, FOLDER_NOT_WRITABLE, DISK_FULL
    */
-  static async open(folder: string, layout: readonly TensorEntry[], keep: number): Promise<Checkpoints> {
+  static async open(
+    folder: string,
+    layout: readonly TensorEntry[],
+    keep: number,
+    run: OwnRun = noRun,
+  ): Promise<Checkpoints> {
     assert(keep >= 1);
     try {
       await mkdir(folder, { recursive: true });
-      for (const name of await readdir(folder)) {
-        if (name.endsWith(partialSuffix)) await rm(join(folder, name));
-      }
+      await syncFolder(dirname(resolve(folder)));
+      await removePartialFiles(folder);
     } catch (error) {
       throw fileError(error, `use ${quoteName(folder)}`);
     }
     const latest = await readRecord(join(folder, 'latest.json'), latestSchema);
     const best = await readRecord(join(folder, 'best.json'), recordSchema);
-    if (latest === null) return new Checkpoints(folder, layout, keep, [], best);
+    if (latest === null) return new Checkpoints(folder, layout, keep, run, [], best);
     const { earlier, ...newest } = latest;
-    return new Checkpoints(folder, layout, keep, [...earlier, newest], best);
+    return new Checkpoints(folder, layout, keep, run, [...earlier, newest], best);
   }
 
   /** Oldest first. */
@@ -144,7 +169,7 @@ export class Checkpoints {
   /**
    * Writes a checkpoint and makes it the latest (and the best, if it is), then deletes those that need not stay.
    * Records of later steps are forgotten: a run that went back writes them again.
-   * @throws CornetError DISK_FULL, FOLDER_NOT_WRITABLE: the checkpoints that were there are untouched
+   * @throws CornetError DISK_FULL, FOLDER_NOT_WRITABLE, RUN_LOCKED: the checkpoints that were there are untouched
    */
   async write(checkpoint: CheckpointToWrite): Promise<CheckpointRecord> {
     assert(!this.#writing, 'one checkpoint at a time');
@@ -179,7 +204,7 @@ export class Checkpoints {
   /**
    * Reads a checkpoint of this run's model, from this folder or elsewhere. One that a record names must have the
    * record's SHA-256.
-   * @throws CornetError CHECKPOINT_DAMAGED, WEIGHTS_NOT_FINITE
+   * @throws CornetError CHECKPOINT_DAMAGED, CHECKPOINT_DIFFERS, RUN_FORMAT, WEIGHTS_NOT_FINITE
    */
   async read(path: string): Promise<Checkpoint> {
     const full = resolve(path);
@@ -187,6 +212,9 @@ export class Checkpoints {
       return await this.#load(full);
     } catch (error) {
       if (!(error instanceof CornetError)) throw error;
+      if (error.code === 'RUN_FORMAT') throw error;
+      const known = this.#records.some(({ file }) => join(this.#folder, file) === full);
+      if (error.code === 'CHECKPOINT_DIFFERS' && !known) throw error;
       throw new CornetError(error.code, error.message, { hint: await this.#wayOut(full), cause: error });
     }
   }
@@ -194,7 +222,14 @@ export class Checkpoints {
   async #load(path: string): Promise<Checkpoint> {
     const known = this.#best === null ? this.#records : [...this.#records, this.#best];
     const record = known.find((one) => join(this.#folder, one.file) === path);
-    const checkpoint = await readCheckpoint(path, () => this.#layout, record ?? null);
+    const checkpoint = await readCheckpoint(
+      path,
+      (identity) => {
+        this.#run.checkIdentity(identity, path); // first: it says more than a layout that differs
+        return this.#layout;
+      },
+      record ?? null,
+    );
     checkValues(this.#layout, checkpoint.body, path);
     return checkpoint;
   }
@@ -221,8 +256,9 @@ export class Checkpoints {
     );
     for (const name of await readdir(this.#folder)) {
       const match = filePattern.exec(name);
-      if (match !== null && Number(match[1]) <= step && !staying.has(name))
-        await rm(join(this.#folder, name));
+      if (match === null || Number(match[1]) > step || staying.has(name)) continue;
+      await this.#run.fence();
+      await rm(join(this.#folder, name), { force: true });
     }
   }
 
@@ -238,7 +274,8 @@ export class Checkpoints {
     });
     const file = `step-${String(step).padStart(8, '0')}.safetensors`;
     const hash = createHash('sha256');
-    await writeDurably(join(this.#folder, file), [header, body], (chunk) => hash.update(chunk));
+    const onChunk = (chunk: Uint8Array) => hash.update(chunk);
+    await writeDurably(join(this.#folder, file), [header, body], { onChunk, fence: this.#run.fence });
     // A step may be written again, after its validation for instance: what was known of it stays true.
     const before = this.#records.find((record) => record.step === step);
     return {
@@ -251,7 +288,8 @@ export class Checkpoints {
   }
 
   async #writeJson(name: string, value: unknown): Promise<void> {
-    await writeDurably(join(this.#folder, name), [Buffer.from(`${JSON.stringify(value, null, 2)}\n`)]);
+    const text = Buffer.from(`${JSON.stringify(value, null, 2)}\n`);
+    await writeDurably(join(this.#folder, name), [text], { fence: this.#run.fence });
   }
 }
 
@@ -259,7 +297,7 @@ export class Checkpoints {
  * Reads a checkpoint, of whatever run.
  * @param layoutOf what a snapshot of the model in a checkpoint's identity holds
  * @param record what is noted of the file, if anything is
- * @throws CornetError CHECKPOINT_DAMAGED
+ * @throws CornetError CHECKPOINT_DAMAGED, RUN_FORMAT
  */
 export async function readCheckpoint(
   path: string,
@@ -270,6 +308,7 @@ export async function readCheckpoint(
   if (record !== null && sha256(file.header, file.body) !== record.sha256) {
     throw damaged(path, 'its SHA-256 is not the one that was noted when it was written');
   }
+  refuseLaterFormat(file.metadata.format_version, path);
   const metadata = metadataSchema.safeParse(file.metadata);
   if (!metadata.success) throw damaged(path, `it is not one of this program in format ${formatVersion}`);
   const { step, epoch, identity } = metadata.data;
@@ -345,6 +384,15 @@ async function readFileOf(path: string): Promise<SafetensorsFile> {
     if (error instanceof CornetError) throw damaged(path, error.message.replace(/\.$/, ''), error);
     throw fileError(error, `read ${quoteName(path)}`);
   }
+}
+
+function refuseLaterFormat(format: string | undefined, path: string): void {
+  if (format === undefined || !/^\d+$/.test(format) || Number(format) <= Number(formatVersion)) return;
+  throw new CornetError(
+    'RUN_FORMAT',
+    `The checkpoint ${quoteName(path)} is of format ${format}: a newer cornet-ts wrote it, and this one reads format ${formatVersion}.`,
+    { hint: 'Use the version of cornet-ts that wrote it, or a later one.' },
+  );
 }
 
 function checkLayout(found: readonly TensorEntry[], wanted: readonly TensorEntry[], path: string): void {

@@ -1,6 +1,7 @@
 /** Files that are either there whole or not there, whatever kills the process or the machine. */
-import { open, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { access, open, readdir, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { nanoid } from 'nanoid';
 import { fileChunk } from '../shared/defaults.ts';
 import { CornetError, type ErrorCode } from '../shared/errors.ts';
 import { quoteName } from '../shared/printable.ts';
@@ -8,24 +9,36 @@ import { quoteName } from '../shared/printable.ts';
 /** What a file is called while it is written; only a killed process leaves one behind. */
 export const partialSuffix = '.partial';
 
+/** Throws when what lies on disk is not this process's to change any more. */
+export type Fence = () => Promise<void>;
+export const noFence: Fence = async () => undefined;
+
+export interface DurableOptions {
+  /** Sees every chunk as it is written (to hash it without a second pass). */
+  onChunk?: (chunk: Uint8Array) => void;
+  /** Of a new file, as for open(2). */
+  mode?: number;
+  /** Asked before anything is written, and again right before the rename. */
+  fence?: Fence;
+}
+
 /**
  * Writes a file under a temporary name, syncs it, renames it and syncs its folder: the order in which a crash can
- * only leave the old content or the new. One writer per path at a time.
- * @param onChunk sees every chunk as it is written (to hash it without a second pass)
- * @param mode of a new file, as for open(2)
+ * only leave the old content or the new.
  * @throws CornetError DISK_FULL or FOLDER_NOT_WRITABLE; the old file is untouched and no partial one stays
  */
 export async function writeDurably(
   path: string,
-  parts: Iterable<Uint8Array>,
-  onChunk: (chunk: Uint8Array) => void = () => {},
-  mode = 0o666,
+  parts: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  { onChunk = () => {}, mode = 0o666, fence = noFence }: DurableOptions = {},
 ): Promise<void> {
-  const partial = path + partialSuffix;
+  // A name of its own: a writer that was fenced off must not touch what its successor is writing.
+  const partial = `${path}.${nanoid(8)}${partialSuffix}`;
   try {
+    await fence();
     const file = await open(partial, 'w', mode);
     try {
-      for (const part of parts) {
+      for await (const part of parts) {
         for (let begin = 0; begin < part.length; begin += fileChunk) {
           const chunk = part.subarray(begin, begin + fileChunk);
           onChunk(chunk);
@@ -36,11 +49,20 @@ export async function writeDurably(
     } finally {
       await file.close();
     }
+    await fence();
     await rename(partial, path);
     await syncFolder(dirname(path));
   } catch (error) {
     await rm(partial, { force: true }).catch(() => undefined); // the same trouble again
+    if (systemCode(error) === 'ENOENT') await fence(); // a successor tidied up between the question and the rename
     throw fileError(error, `write ${quoteName(path)}`);
+  }
+}
+
+/** Removes what killed writers left unfinished in a folder that is nobody else's now. */
+export async function removePartialFiles(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    if (name.endsWith(partialSuffix)) await rm(join(folder, name), { force: true });
   }
 }
 
@@ -51,6 +73,17 @@ export async function syncFolder(path: string): Promise<void> {
     await folder.sync();
   } finally {
     await folder.close();
+  }
+}
+
+/** Whether there is a file or folder of that name. */
+export async function exists(path: string): Promise<boolean> {
+  try {
+    await access(path);
+    return true;
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return false;
+    throw fileError(error, `read ${quoteName(path)}`);
   }
 }
 

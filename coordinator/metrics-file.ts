@@ -1,8 +1,9 @@
 /** `metrics.jsonl`: one JSON object per line, each with the step it belongs to. */
-import { type FileHandle, open, readFile } from 'node:fs/promises';
-import { CornetError } from '../shared/errors.ts';
+import { createReadStream } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { quoteName } from '../shared/printable.ts';
-import { fileError, systemCode, writeDurably } from './durable-file.ts';
+import { exists, type Fence, fileError, noFence, syncFolder, writeDurably } from './durable-file.ts';
 
 /** One line: `step` is the number of updates done when it was measured; the other keys are metrics. */
 export interface MetricsRecord {
@@ -10,28 +11,56 @@ export interface MetricsRecord {
   readonly [name: string]: number | string | null;
 }
 
+/** Bytes read at once, and more than a line has. */
+const pieceBytes = 1024 * 1024;
+
+export interface MetricsSurroundings {
+  /** Asked before each line. */
+  fence?: Fence;
+  /** Takes a sentence about what had to be mended. */
+  warn?: (sentence: string) => void;
+}
+
 export class MetricsFile {
   readonly #path: string;
   readonly #file: FileHandle;
+  readonly #fence: Fence;
   #length: number;
   #last: Promise<void> = Promise.resolve();
 
-  private constructor(path: string, file: FileHandle, length: number) {
+  private constructor(path: string, file: FileHandle, length: number, fence: Fence) {
     this.#path = path;
     this.#file = file;
     this.#length = length;
+    this.#fence = fence;
   }
 
   /**
    * Opens the file to append to it, without the lines past `step` (those of work that a resume does again) and
-   * without a last line that a killed process left unfinished.
-   * @throws CornetError RUN_DAMAGED when a whole line is not a record
+   * without those that a crash or a power cut has damaged. A file that is there is written anew: what a coordinator
+   * that was superseded still appends goes to the former one.
+   * @throws CornetError DISK_FULL, FOLDER_NOT_WRITABLE
    */
-  static async open(path: string, step: number): Promise<MetricsFile> {
-    await cutAfter(path, step);
+  static async open(
+    path: string,
+    step: number,
+    { fence = noFence, warn = () => undefined }: MetricsSurroundings = {},
+  ): Promise<MetricsFile> {
+    let lost = 0;
+    const lines = keptLines(path, step, (count) => {
+      lost += count;
+    });
+    if (await exists(path)) await writeDurably(path, lines, { fence });
+    if (lost > 0) {
+      const what = lost === 1 ? 'A damaged line was' : `${lost} damaged lines were`;
+      warn(
+        `${what} removed from ${quoteName(path)}, as a power cut may leave them. The training is not affected.`,
+      );
+    }
     try {
       const file = await open(path, 'a');
-      return new MetricsFile(path, file, (await file.stat()).size);
+      await syncFolder(dirname(path));
+      return new MetricsFile(path, file, (await file.stat()).size, fence);
     } catch (error) {
       throw fileError(error, `write ${quoteName(path)}`);
     }
@@ -48,12 +77,23 @@ export class MetricsFile {
     return write;
   }
 
+  /** From now on a power cut leaves the lines so far. */
+  async sync(): Promise<void> {
+    await this.#last;
+    try {
+      await this.#file.datasync();
+    } catch (error) {
+      throw fileError(error, `write ${quoteName(this.#path)}`);
+    }
+  }
+
   async close(): Promise<void> {
     await this.#last;
     await this.#file.close();
   }
 
   async #write(line: Buffer): Promise<void> {
+    await this.#fence();
     try {
       await this.#file.appendFile(line);
       this.#length += line.length;
@@ -64,27 +104,45 @@ export class MetricsFile {
   }
 }
 
-async function cutAfter(path: string, step: number): Promise<void> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return;
-    throw fileError(error, `read ${quoteName(path)}`);
+/** Lines of a metrics file in pieces: whole ones up to a step, without the zeros that a power cut may leave. */
+async function* keptLines(path: string, step: number, lost: (lines: number) => void): AsyncGenerator<Buffer> {
+  let rest = Buffer.alloc(0);
+  for await (const chunk of createReadStream(path, { highWaterMark: pieceBytes })) {
+    const data = Buffer.concat([rest, chunk as Buffer]);
+    const end = data.lastIndexOf('\n') + 1;
+    const lines = data.toString('utf8', 0, end).replaceAll('\0', '').split('\n').slice(0, -1);
+    const steps = lines.map(stepOf);
+    lost(steps.filter((found) => found === null).length);
+    const kept = lines.filter((_, i) => steps[i] !== null && steps[i]! <= step);
+    yield Buffer.from(kept.map((line) => `${line}\n`).join(''));
+    // No line is as long as that: it is damage, and must not pile up.
+    rest = Buffer.from(data.length - end > pieceBytes ? 'too long' : data.subarray(end));
   }
-  // What stands behind the last line break was never finished.
-  const lines = text.split('\n').slice(0, -1);
-  const kept = lines.filter((line, i) => stepOf(line, `${path}:${i + 1}`) <= step);
-  const keptText = kept.map((line) => `${line}\n`).join('');
-  if (keptText !== text) await writeDurably(path, [Buffer.from(keptText)]);
+  // What stands behind the last line break was never finished, as a killed process leaves it.
+  if (rest.includes(0)) lost(1);
 }
 
-function stepOf(line: string, where: string): number {
+/** The step that a line belongs to; null for what is no line of metrics. */
+function stepOf(line: string): number | null {
   try {
     const { step } = JSON.parse(line) as { step: unknown };
-    if (typeof step === 'number') return step;
-  } catch (cause) {
-    throw new CornetError('RUN_DAMAGED', `${where} is not a line of JSON.`, { cause });
+    return typeof step === 'number' ? step : null;
+  } catch {
+    return null;
   }
-  throw new CornetError('RUN_DAMAGED', `${where} does not say which step it belongs to.`);
+}
+
+/** The step of the last whole line, or 0. */
+export async function lastStep(path: string): Promise<number> {
+  const file = await open(path, 'r').catch(() => null);
+  if (file === null) return 0;
+  try {
+    const { size } = await file.stat();
+    const begin = Math.max(0, size - pieceBytes);
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(size - begin), 0, size - begin, begin);
+    const lines = buffer.toString('utf8', 0, bytesRead).split('\n').slice(0, -1);
+    return lines.map(stepOf).findLast((step) => step !== null) ?? 0;
+  } finally {
+    await file.close();
+  }
 }

@@ -177,6 +177,9 @@ function connect(socket: string): Promise<Redis> {
 const temporaryHint =
   'Set TMPDIR to a folder on a working disk that you may write to, or give --redis the URL of a running Redis.';
 
+const leftoverHint =
+  'If another user ran the coordinator before, go on as that user, or have that folder and redis.json of the run folder removed.';
+
 /** A new folder that only this user can enter (mkdtemp: mode 0700). */
 async function makeHome(given: string): Promise<string> {
   const folder = resolve(given); // TMPDIR may be relative, and the server has a working folder of its own
@@ -244,12 +247,13 @@ async function runs(program: string, args: readonly string[]): Promise<boolean> 
 
 async function removeHome(socket: string): Promise<void> {
   const home = dirname(socket);
-  await rm(socket, { force: true });
-  await rm(join(home, logName), { force: true });
   try {
+    await rm(socket, { force: true });
+    await rm(join(home, logName), { force: true });
     await rmdir(home);
   } catch (error) {
-    if (systemCode(error) !== 'ENOENT') throw error;
+    if (systemCode(error) === 'ENOENT') return;
+    throw fileError(error, `remove the private redis-server's folder ${quoteName(home)}`, leftoverHint);
   }
 }
 

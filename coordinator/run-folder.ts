@@ -1,10 +1,19 @@
 /** A run's output folder: what lies where, who may write there. */
-import { access, mkdir, readFile, rm, rmdir, stat } from 'node:fs/promises';
+import { mkdir, readFile, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { CornetError } from '../shared/errors.ts';
 import { quoteName } from '../shared/printable.ts';
 import { configFormat } from '../shared/run-config.ts';
-import { fileError, systemCode, writeDurably } from './durable-file.ts';
+import { isLater, version as ourVersion } from '../shared/version.ts';
+import {
+  exists,
+  type Fence,
+  fileError,
+  removePartialFiles,
+  syncFolder,
+  systemCode,
+  writeDurably,
+} from './durable-file.ts';
 import { MetricsFile } from './metrics-file.ts';
 import { RunLock } from './run-lock.ts';
 
@@ -13,6 +22,9 @@ const lockName = 'lock';
 const redisName = 'redis.json';
 const tokenName = 'token';
 const metricsName = 'metrics.jsonl';
+
+/** The log lies in a folder that is not held yet. */
+const sayOnTerminal = (sentence: string) => void process.stderr.write(`${sentence}\n`);
 
 /**
  *     config.json     the run's id, options and numerics; a folder that has it holds a run
@@ -55,7 +67,7 @@ export class RunFolder {
       if (await RunFolder.holdsRun(folder)) {
         throw new CornetError('RUN_EXISTS', `The folder ${quoteName(folder)} already holds a run.`);
       }
-      return new RunFolder(folder, await RunLock.acquire(join(folder, lockName), host), made);
+      return new RunFolder(folder, await RunLock.acquire(join(folder, lockName), host, sayOnTerminal), made);
     } catch (error) {
       await removeEmpty(folder, made);
       throw error;
@@ -71,7 +83,14 @@ export class RunFolder {
     if (!(await RunFolder.holdsRun(folder))) {
       throw new CornetError('RUN_MISSING', `The folder ${quoteName(folder)} holds no run.`);
     }
-    return new RunFolder(folder, await RunLock.acquire(join(folder, lockName), host), null);
+    const lock = await RunLock.acquire(join(folder, lockName), host, sayOnTerminal);
+    try {
+      await removePartialFiles(folder);
+    } catch (error) {
+      await lock.release();
+      throw fileError(error, `use ${quoteName(folder)}`);
+    }
+    return new RunFolder(folder, lock, null);
   }
 
   /** Looks into the folder of a run without taking it: what a reader may see while a coordinator is at work. */
@@ -89,6 +108,9 @@ export class RunFolder {
   static holdsRun(path: string): Promise<boolean> {
     return exists(join(path, configName));
   }
+
+  /** Throws RUN_LOCKED when another coordinator has the folder by now, or its lock was deleted. */
+  readonly fence: Fence = () => this.#lock.check();
 
   get configPath(): string {
     return join(this.path, configName);
@@ -117,7 +139,14 @@ export class RunFolder {
    */
   async readConfig(): Promise<unknown> {
     const config = await readJson(this.configPath);
-    const { format } = (config ?? {}) as { format?: unknown };
+    const { format, version } = (config ?? {}) as { format?: unknown; version?: unknown };
+    if (typeof version === 'string' && isLater(version, ourVersion)) {
+      throw new CornetError(
+        'RUN_FORMAT',
+        `${quoteName(this.configPath)} was written by cornet-ts ${version}, which is newer than this one (${ourVersion}).`,
+        { hint: 'Go on with that version, or a later one.' },
+      );
+    }
     if (typeof format !== 'number' || format === configFormat) return config;
     throw new CornetError(
       'RUN_FORMAT',
@@ -126,7 +155,7 @@ export class RunFolder {
   }
 
   async writeConfig(config: unknown): Promise<void> {
-    await writeJson(this.configPath, config);
+    await this.#writeJson(this.configPath, config);
   }
 
   /**
@@ -142,18 +171,21 @@ export class RunFolder {
       throw new CornetError('RUN_DAMAGED', `${quoteName(path)} holds no token.`);
     }
     const token = make();
-    await writeJson(path, token, 0o600);
+    await this.#writeJson(path, token, 0o600);
     return token;
   }
 
-  /** metrics.jsonl without its lines past `step` (0 for a new run). */
-  openMetrics(step: number): Promise<MetricsFile> {
-    return MetricsFile.open(this.metricsPath, step);
+  /**
+   * metrics.jsonl without its lines past `step` (0 for a new run).
+   * @param warn takes a sentence about what had to be mended
+   */
+  openMetrics(step: number, warn: (sentence: string) => void): Promise<MetricsFile> {
+    return MetricsFile.open(this.metricsPath, step, { fence: this.fence, warn });
   }
 
   /** Notes where the private Redis listens, so that a later coordinator can shut down one left over by a crash. */
   async rememberRedis(socket: string): Promise<void> {
-    await writeJson(this.#redisPath, { socket });
+    await this.#writeJson(this.#redisPath, { socket });
   }
 
   /** The socket of a private Redis that was never forgotten, or null. */
@@ -162,7 +194,9 @@ export class RunFolder {
   }
 
   async forgetRedis(): Promise<void> {
-    await rm(this.#redisPath, { force: true });
+    await tidyUp(async () => {
+      if (await this.#lock.isHeld()) await rm(this.#redisPath, { force: true });
+    });
   }
 
   /** Nothing in the folder is of use any more: it will be removed when it is given back. */
@@ -172,17 +206,35 @@ export class RunFolder {
 
   /** Gives the folder back. Nothing of a run that never began stays behind. */
   async release(): Promise<void> {
-    await this.#lock.release();
-    if (this.#discarded) await rm(this.path, { recursive: true });
-    else await this.#removeIfUnused();
+    let held = false;
+    await tidyUp(async () => {
+      held = await this.#lock.isHeld();
+      await this.#lock.release();
+      if (held && !this.#discarded) await this.#removeIfUnused();
+    });
+    if (held && this.#discarded) await rm(this.path, { recursive: true });
   }
 
   async #removeIfUnused(): Promise<void> {
     if (!(await exists(this.configPath))) await removeEmpty(this.path, this.#made);
   }
 
+  async #writeJson(path: string, value: unknown, mode = 0o666): Promise<void> {
+    const text = Buffer.from(`${JSON.stringify(value, null, 2)}\n`);
+    await writeDurably(path, [text], { mode, fence: this.fence });
+  }
+
   get #redisPath(): string {
     return join(this.path, redisName);
+  }
+}
+
+/** A disk that fails while a run ends must not hide why it ends: what stays is known to be stale later. */
+async function tidyUp(work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (!(fileError(error, 'tidy up') instanceof CornetError)) throw error;
   }
 }
 
@@ -192,7 +244,7 @@ export class RunFolder {
  */
 async function makeFolder(folder: string): Promise<string | null> {
   try {
-    await mkdir(folder);
+    await makeOne(folder);
     return folder;
   } catch (error) {
     const code = systemCode(error);
@@ -200,8 +252,17 @@ async function makeFolder(folder: string): Promise<string | null> {
     if (code !== 'ENOENT' || (await exists(dirname(folder)))) throw error;
   }
   const made = await makeFolder(dirname(folder));
-  await mkdir(folder);
+  await makeOne(folder);
   return made ?? folder;
+}
+
+/** Makes a folder whose name survives a power cut. */
+async function makeOne(folder: string): Promise<void> {
+  await mkdir(folder);
+  // A folder that may be entered and written, but not read, cannot be synced.
+  await syncFolder(dirname(folder)).catch((error) => {
+    if (systemCode(error) !== 'EACCES') throw error;
+  });
 }
 
 /** Removes a folder and its parents up to `top`, the first that was made; null: none was. Stops where something lies. */
@@ -226,10 +287,6 @@ async function readRedisNote(folder: string): Promise<string | null> {
   throw new CornetError('RUN_DAMAGED', `${quoteName(path)} names no socket.`);
 }
 
-async function writeJson(path: string, value: unknown, mode?: number): Promise<void> {
-  await writeDurably(path, [Buffer.from(`${JSON.stringify(value, null, 2)}\n`)], undefined, mode);
-}
-
 async function readJson(path: string): Promise<unknown> {
   let text: string;
   try {
@@ -241,15 +298,5 @@ async function readJson(path: string): Promise<unknown> {
     return JSON.parse(text);
   } catch (cause) {
     throw new CornetError('RUN_DAMAGED', `${quoteName(path)} is not JSON.`, { cause });
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await access(path);
-    return true;
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return false;
-    throw fileError(error, `read ${quoteName(path)}`);
   }
 }

@@ -1,105 +1,190 @@
-/** One coordinator per run folder: a lock file that names the process holding it. */
-import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
+/** One coordinator per run folder: a lock file that names the process holding it, and that the kernel holds for it. */
+import { createHash } from 'node:crypto';
+import { type FileHandle, link, open, readFile, readlink, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { nanoid } from 'nanoid';
 import { z } from 'zod';
 import { CornetError } from '../shared/errors.ts';
 import { quoteName } from '../shared/printable.ts';
-import { fileError, systemCode } from './durable-file.ts';
+import { exists, fileError, systemCode } from './durable-file.ts';
+import { lockInKernel } from './kernel-lock.ts';
 
 const holderSchema = z.object({
   host: z.string(),
   pid: z.int().positive(),
   /** When the process started, as the kernel counts: tells it from a later process of the same pid. */
   started: z.string().nullable(),
+  /** Where the pid means this process; containers have one each. */
+  pidNamespace: z.string().nullable().optional(),
+  /** Whether the kernel holds the lock, too. */
+  kernelLock: z.boolean().default(false),
 });
 type Holder = z.infer<typeof holderSchema>;
 
 export class RunLock {
   readonly #path: string;
   readonly #text: string;
+  /** While it is open, the kernel holds the lock. */
+  readonly #file: FileHandle;
 
-  private constructor(path: string, text: string) {
+  private constructor(path: string, text: string, file: FileHandle) {
     this.#path = path;
     this.#text = text;
+    this.#file = file;
   }
 
   /**
-   * Takes the lock, or takes it over from a process of this host that is dead.
+   * Takes the lock, or takes it over from a process that is certainly dead.
    * @param host this machine's name
+   * @param say takes a sentence about a lock that had to be mended
    * @throws CornetError RUN_LOCKED naming host and pid
    */
-  static async acquire(path: string, host: string): Promise<RunLock> {
-    const holder: Holder = { host, pid: process.pid, started: await startOf(process.pid) };
-    // The nonce makes every lock's text its own, so that one lock is never mistaken for another.
-    const text = `${JSON.stringify({ ...holder, nonce: nanoid() })}\n`;
-    for (;;) {
-      if (await create(path, text)) return new RunLock(path, text);
-      await removeIfStale(path, host);
+  static async acquire(path: string, host: string, say: (sentence: string) => void): Promise<RunLock> {
+    const temporary = `${path}.${nanoid()}`;
+    let file: FileHandle | null = null;
+    try {
+      file = await open(temporary, 'wx+');
+      // Locked before it has its name: whoever finds it finds it locked.
+      const kernelLock = (await lockInKernel(file, 'exclusive')) === 'taken';
+      const holder = { ...(await thisProcess(host)), kernelLock };
+      // The nonce makes every lock's text its own, so that one lock is never mistaken for another.
+      const text = `${JSON.stringify({ ...holder, nonce: nanoid() })}\n`;
+      await file.writeFile(text);
+      await file.sync();
+      await moveInto(path, { temporary, text, holder, say });
+      return new RunLock(path, text, file);
+    } catch (error) {
+      await file?.close();
+      throw fileError(error, `write ${quoteName(path)}`);
+    } finally {
+      await rm(temporary, { force: true }).catch(() => undefined); // the same trouble again
     }
   }
 
-  async release(): Promise<void> {
-    // Somebody may have deleted the file by hand and started another coordinator: that one's lock stays.
-    if ((await readOrNull(this.#path)) === this.#text) await rm(this.#path);
+  /** Somebody may have deleted the file by hand and started another coordinator. */
+  async isHeld(): Promise<boolean> {
+    return (await readOrNull(this.#path)) === this.#text;
   }
-}
 
-/** Creates the lock with its whole content at once: link() fails where a lock exists, on NFS too. */
-async function create(path: string, text: string): Promise<boolean> {
-  const temporary = `${path}.${nanoid()}`;
-  try {
-    await writeFile(temporary, text, { flag: 'wx' });
-    await link(temporary, path);
-    return true;
-  } catch (error) {
-    if (systemCode(error) === 'EEXIST') return false;
-    throw fileError(error, `write ${quoteName(path)}`);
-  } finally {
-    await rm(temporary, { force: true });
-  }
-}
-
-/** @throws CornetError RUN_LOCKED unless the lock is gone or its holder is certainly dead */
-async function removeIfStale(path: string, host: string): Promise<void> {
-  const text = await readOrNull(path);
-  if (text === null) return;
-  const holder = parse(text, path);
-  const who = `a coordinator on host ${holder.host} with process id ${holder.pid}`;
-  if (holder.host !== host) {
-    throw new CornetError(
-      'RUN_LOCKED',
-      `${quoteName(path)} says that ${who} works on this run; this is host ${host}.`,
-      {
-        hint: `If that process is certainly gone, delete ${quoteName(path)} and start again.`,
-      },
+  /** @throws CornetError RUN_LOCKED when the lock is not this one's any more; FOLDER_NOT_WRITABLE when all is gone */
+  async check(): Promise<void> {
+    const text = await readOrNull(this.#path);
+    if (text === this.#text) return;
+    const folder = dirname(this.#path);
+    if (text === null && !(await exists(folder))) {
+      throw new CornetError(
+        'FOLDER_NOT_WRITABLE',
+        `The run folder ${quoteName(folder)} was deleted during the run.`,
+      );
+    }
+    const now = text === null ? 'was deleted' : `now names ${describe(parse(text))}`;
+    throw locked(
+      `This coordinator has lost its run: the lock ${quoteName(this.#path)} ${now}. It writes nothing more there.`,
+      'Leave the run to the other coordinator; if none is at work on it, start again with --resume.',
     );
   }
-  if (await isAlive(holder)) {
-    throw new CornetError('RUN_LOCKED', `This run is served by ${who}, which is alive.`);
+
+  async release(): Promise<void> {
+    if (await this.isHeld()) await rm(this.#path, { force: true });
+    await this.#file.close();
   }
-  // Two coordinators may find the same dead lock: renaming shows which lock was really taken away.
-  const taken = `${path}.${nanoid()}`;
-  try {
-    await rename(path, taken);
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return;
-    throw fileError(error, `replace ${quoteName(path)}`);
-  }
-  const takenText = await readFile(taken, 'utf8');
-  if (takenText !== text) await create(path, takenText);
-  await rm(taken, { force: true });
 }
 
-function parse(text: string, path: string): Holder {
-  try {
-    return holderSchema.parse(JSON.parse(text));
-  } catch (cause) {
-    throw new CornetError('RUN_DAMAGED', `${quoteName(path)} is not the lock file of a coordinator.`, {
-      hint: `If no coordinator works on this run, delete ${quoteName(path)} and start again.`,
-      cause,
-    });
+interface Candidate {
+  temporary: string;
+  text: string;
+  holder: Holder;
+  say: (sentence: string) => void;
+}
+
+/** Gives the file its name, whole, where there is no lock (link() fails where one is, on NFS too) or a dead one's. */
+async function moveInto(path: string, candidate: Candidate): Promise<void> {
+  const { temporary, text, holder, say } = candidate;
+  for (;;) {
+    try {
+      return await link(temporary, path);
+    } catch (error) {
+      if (systemCode(error) !== 'EEXIST') throw error;
+    }
+    const found = await look(path);
+    if (found === null) continue;
+    if (found.text === text) return; // over NFS the answer to link() may be lost
+    const note = await refuseUnlessStale(path, found, holder);
+    // Several may have found the same dead lock. Who may replace it is decided by a lock on that lock.
+    const claim = await RunLock.acquire(`${path}.${digest(found.text)}`, holder.host, say);
+    try {
+      if ((await readOrNull(path)) !== found.text) continue;
+      await rename(temporary, path);
+      if (note !== null) say(note);
+      return;
+    } finally {
+      await claim.release();
+    }
   }
 }
+
+interface Found {
+  text: string;
+  /** Whether the kernel holds it for somebody; null: that cannot be seen here. */
+  held: boolean | null;
+}
+
+async function look(path: string): Promise<Found | null> {
+  let file: FileHandle;
+  try {
+    file = await open(path, 'r');
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return null;
+    throw fileError(error, `read ${quoteName(path)}`);
+  }
+  try {
+    const lock = await lockInKernel(file, 'shared'); // shared: two who look are not in each other's way
+    return { text: await file.readFile('utf8'), held: lock === 'unavailable' ? null : lock === 'busy' };
+  } finally {
+    await file.close();
+  }
+}
+
+/**
+ * @returns what is to be said of a lock that is taken over, or null
+ * @throws CornetError RUN_LOCKED unless its holder is certainly dead
+ */
+async function refuseUnlessStale(path: string, { text, held }: Found, self: Holder): Promise<string | null> {
+  const holder = parse(text);
+  if (held) throw locked(`This run is served by ${describe(holder)}, which is alive.`);
+  if (holder === null) {
+    return `warning: ${quoteName(path)} cannot be read, as after a power cut: it is taken over.`;
+  }
+  const wayOut = `If that process is certainly gone, delete ${quoteName(path)} and start again.`;
+  const says = `${quoteName(path)} says that ${describe(holder)} works on this run`;
+  if (holder.host !== self.host) throw locked(`${says}; this is host ${self.host}.`, wayOut);
+  if (bootOf(holder) !== bootOf(self)) return null;
+  if (holder.kernelLock && held === false) return null; // this kernel would still hold it
+  if (holder.pidNamespace !== self.pidNamespace) {
+    throw locked(`${says}, in another container, where this one cannot see whether it is alive.`, wayOut);
+  }
+  if (await isAlive(holder)) throw locked(`This run is served by ${describe(holder)}, which is alive.`);
+  return null;
+}
+
+function locked(message: string, hint?: string): CornetError {
+  return new CornetError('RUN_LOCKED', message, hint === undefined ? {} : { hint });
+}
+
+function parse(text: string): Holder | null {
+  try {
+    return holderSchema.parse(JSON.parse(text));
+  } catch {
+    return null;
+  }
+}
+
+function describe(holder: Holder | null): string {
+  if (holder === null) return 'another coordinator';
+  return `a coordinator on host ${holder.host} with process id ${holder.pid}`;
+}
+
+const digest = (text: string) => createHash('sha256').update(text).digest('hex').slice(0, 16);
 
 async function isAlive(holder: Holder): Promise<boolean> {
   try {
@@ -111,6 +196,11 @@ async function isAlive(holder: Holder): Promise<boolean> {
   return holder.started === null || (await startOf(holder.pid)) === holder.started;
 }
 
+async function thisProcess(host: string): Promise<Holder> {
+  const pidNamespace = await readlink('/proc/self/ns/pid').catch(() => null); // no /proc
+  return { host, pid: process.pid, started: await startOf(process.pid), pidNamespace, kernelLock: false };
+}
+
 /** Boot id and start time in clock ticks (proc(5), field 22 of stat); null where there is no /proc. */
 async function startOf(pid: number): Promise<string | null> {
   const stat = await readOrNull(`/proc/${pid}/stat`);
@@ -120,6 +210,8 @@ async function startOf(pid: number): Promise<string | null> {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return `${boot.trim()}/${fields[19]}`;
 }
+
+const bootOf = ({ started }: Holder) => started?.split('/')[0];
 
 async function readOrNull(path: string): Promise<string | null> {
   try {

@@ -15,6 +15,7 @@ import { newConfig, readConfig, resumedConfig } from './config.ts';
 import { Interruption } from './interruption.ts';
 import { observeTraining } from './observe-training.ts';
 import { asResume, chooseLocalWorkers, type StartOptions } from './options.ts';
+import { checkIdentity } from './own-run.ts';
 import { planOf, scheduleOf } from './plan.ts';
 import { RunFolder } from './run-folder.ts';
 import { type Course, type Surroundings, serveRun } from './service.ts';
@@ -118,7 +119,10 @@ async function prepareTraining(
   const { model: name, times } = config.result;
   const model = buildModel(name, times);
   const keep = config.options.keepCheckpoints;
-  const checkpoints = await Checkpoints.open(folder.checkpointsPath, stateLayout(model).slots, keep);
+  const checkpoints = await Checkpoints.open(folder.checkpointsPath, stateLayout(model).slots, keep, {
+    fence: folder.fence,
+    checkIdentity: (identity, path) => checkIdentity(config, identity, path),
+  });
   const schedule = scheduleOf(config);
   const plan = planOf(config, schedule);
   const watch = new Watch({ config, now: () => performance.now(), clock: () => new Date() });

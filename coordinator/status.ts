@@ -1,5 +1,4 @@
 /** `coordinator status`: one sentence on what a run is doing, what it waits for and since when. */
-import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
@@ -10,6 +9,7 @@ import { names, parseJson } from '../shared/protocol.ts';
 import { connectRedis, redactUrl, socketUrl } from '../shared/redis.ts';
 import { anyConfig, isReadout, totalSteps } from '../shared/run-config.ts';
 import { systemCode } from './durable-file.ts';
+import { lastStep } from './metrics-file.ts';
 import { RunFolder } from './run-folder.ts';
 import { followRun } from './watch/follow-run.ts';
 import type { RunView } from './watch/run-view.ts';
@@ -142,12 +142,6 @@ function isOfDeadProcess(status: string): boolean {
   } catch (error) {
     return systemCode(error) === 'ESRCH';
   }
-}
-
-async function lastStep(path: string): Promise<number> {
-  const text = await readFile(path, 'utf8').catch(() => '');
-  const line = text.trimEnd().split('\n').at(-1) ?? '';
-  return line === '' ? 0 : (JSON.parse(line) as { step: number }).step;
 }
 
 function printJson(view: RunView): void {

@@ -49,12 +49,15 @@ export class TrainingOutput implements RunOutput {
   }
 
   async restore(): Promise<{ step: number; body: Uint8Array; validated: boolean }> {
-    const { checkpoints, initialState, folder, watch } = this.#parts;
+    const { checkpoints, initialState, folder, log, watch } = this.#parts;
     const checkpoint =
       this.#restorePath === null ? await checkpoints.readLatest() : await checkpoints.read(this.#restorePath);
     const { step, body } = checkpoint ?? (await initialState());
     await this.#metrics?.close();
-    this.#metrics = await folder.openMetrics(step);
+    this.#metrics = await folder.openMetrics(step, (sentence) => {
+      log.warn(sentence);
+      watch.say(sentence, 'warn');
+    });
     await watch.restored(folder.metricsPath);
     const validation = checkpoint?.validation ?? null;
     this.#validation = validation === null ? null : { step, ...validation };
@@ -74,6 +77,7 @@ export class TrainingOutput implements RunOutput {
     faults.at('checkpoint-begun', step);
     faults.soon('checkpoint-writing', step, checkpointFault);
     try {
+      await this.#metrics?.sync(); // a resume from this checkpoint must find the lines before it
       const record = await checkpoints.write({
         step,
         epoch: Math.floor(step / schedule.stepsPerEpoch),

@@ -83,7 +83,8 @@ export const errorTable = {
   },
   RUN_FORMAT: {
     exit: exitCodes.error,
-    meaning: 'A run folder was written by another version of cornet-ts, whose results may have other bits.',
+    meaning:
+      'A run folder or a checkpoint was written by another version of cornet-ts, whose results may have other bits.',
     remedy:
       'Go on with the version that began the run, or begin a new one from its last checkpoint, with --restore-path and another folder.',
   },
@@ -91,6 +92,12 @@ export const errorTable = {
     exit: exitCodes.error,
     meaning: 'A checkpoint is missing, torn or altered, or belongs to another model.',
     remedy: 'Use an earlier checkpoint of the run with --resume --restore-path <file>.',
+  },
+  CHECKPOINT_DIFFERS: {
+    exit: exitCodes.error,
+    meaning: 'A run was to go on from a checkpoint that another run has written.',
+    remedy:
+      "Give --resume one of the run's own checkpoints. To go on from another run's, begin a new run: --restore-path without --resume, and another --output-path.",
   },
   SAFETENSORS_INVALID: {
     exit: exitCodes.error,

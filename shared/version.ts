@@ -7,3 +7,11 @@ import { packageRoot } from './package-root.ts';
 export const version: string = z
   .object({ version: z.string() })
   .parse(JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8'))).version;
+
+/** Whether a version is later than another by its three numbers; a pre-release counts as its release. */
+export function isLater(version: string, than: string): boolean {
+  const numbers = (text: string) => /^(\d+)\.(\d+)\.(\d+)/.exec(text)?.slice(1).map(Number) ?? [];
+  const [a, b] = [numbers(version), numbers(than)];
+  const first = a.findIndex((number, i) => number !== b[i]);
+  return first >= 0 && b.length > 0 && a[first]! > b[first]!;
+}

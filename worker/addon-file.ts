@@ -9,7 +9,8 @@ export type AddonName = 'torch' | 'images';
 
 /** What set-up calls its cache: the package's own, or the user's where it could not write to the package. */
 export function setUpCaches(): string[] {
-  return [join(packageRoot, '.cache'), join(cacheFolder(process.env), version)];
+  const users = cacheFolder(process.env);
+  return [join(packageRoot, '.cache'), ...(users === null ? [] : [join(users, version)])];
 }
 
 export function addonCaches(name: AddonName): string[] {

@@ -1,8 +1,9 @@
 /** The weights that the original publishes: downloaded once, kept under the user's cache folder. */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { cacheFolder } from '../../shared/cache-folder.ts';
+import { cacheFolder, cacheHint } from '../../shared/cache-folder.ts';
 import { download as limits } from '../../shared/defaults.ts';
+import { CornetError } from '../../shared/errors.ts';
 import type { ModelName } from '../../shared/models/model.ts';
 
 /** As PyTorch's model zoo does, the first digits of its SHA-256 are part of a file's name. */
@@ -29,7 +30,12 @@ export async function pretrainedWeights(
   say: (sentence: string) => void,
 ): Promise<string> {
   const { name, sha256Prefix } = published[model];
-  const path = join(cacheFolder(environment), name);
+  const cache = cacheFolder(environment);
+  if (cache === null) {
+    const message = `There is no folder to keep ${name} in: this user has no home.`;
+    throw new CornetError('FOLDER_NOT_WRITABLE', message, { hint: cacheHint });
+  }
+  const path = join(cache, name);
   const url = `${publisher}/${name}`;
   let said = -1;
   const onProgress = (received: number, total: number | null) => {

@@ -43,8 +43,8 @@ const headerSchema = z.strictObject({
 type Header = z.infer<typeof headerSchema>;
 
 export interface IndexCacheOptions {
-  /** Where indexes are kept; made when it is missing. */
-  readonly folder: string;
+  /** Where indexes are kept; made when it is missing. Null: nowhere. */
+  readonly folder: string | null;
   /** The fewest images that are worth a file. */
   readonly fewestImages: number;
   /** Milliseconds since the epoch. */
@@ -57,7 +57,8 @@ type Note = (sentence: string) => void;
 
 /** Indexes in the user's cache folder. */
 export function userIndexCache(environment: NodeJS.ProcessEnv, note: Note): IndexCacheOptions {
-  const folder = join(cacheFolder(environment), 'index');
+  const cache = cacheFolder(environment);
+  const folder = cache === null ? null : join(cache, 'index');
   return { folder, fewestImages: indexCache.fewestImages, now: Date.now, note };
 }
 
@@ -71,6 +72,7 @@ export async function cachedIndex<S extends SplitName>(
   options: IndexCacheOptions,
 ): Promise<DatasetIndex<S>> {
   const absolute = resolve(root);
+  if (options.folder === null) return indexDataset(absolute, needed);
   const file = join(options.folder, `${nameOf(absolute, needed)}.index`);
   const kept = await readKept(file, absolute, options.note);
   if (kept !== null) return kept as DatasetIndex<S>;

@@ -103,6 +103,28 @@ test.serial(
   },
 );
 
+test.serial('a checkpoint of another run is refused at a resume, and the run stays as it is', async (t) => {
+  const stage = new Stage(t);
+  const begin = async (name: string, seed: string) => {
+    const output = join(stage.folder, name);
+    const argv = [...tinyRun(shared.images), '--cpu-workers', '1', '--max-steps', '2', '--seed', seed];
+    const run = stage.start('coordinator', [...argv, '-o', output]);
+    t.is(await run.ended, 0, run.stderr);
+    return output;
+  };
+  const [ours, theirs] = [await begin('ours', '1'), await begin('theirs', '2')];
+  const before = checkpoint(ours, 2);
+  const other = join(theirs, 'checkpoints', 'step-00000002.safetensors');
+  const argv = ['start', '--resume', '--restore-path', other, '--max-steps', '4', '-o', ours];
+  const resumed = stage.start('coordinator', argv);
+  t.is(await resumed.ended, 1);
+  t.regex(
+    resumed.stderr,
+    /was written by another run, with seed 2 \(this run: 1\), startingWeights seed 2 .* \[CHECKPOINT_DIFFERS\]/,
+  );
+  t.true(checkpoint(ours, 2).equals(before));
+});
+
 test.serial('one worker, other decode threads and other save intervals change no byte', async (t) => {
   const stage = new Stage(t);
   const output = join(stage.folder, 'run');

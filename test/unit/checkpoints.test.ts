@@ -157,6 +157,18 @@ test('a checkpoint of another model is refused with the first difference', async
   t.is(error?.code, 'CHECKPOINT_DAMAGED');
 });
 
+test('a checkpoint of a later format is called that, not damaged', async (t) => {
+  const folder = temporaryFolder(t);
+  await (await Checkpoints.open(folder, layout, 3)).write(state(1));
+  const path = join(folder, name(1));
+  const later = readFileSync(path).toString('latin1').replace('"format_version":"1"', '"format_version":"2"');
+  writeFileSync(join(folder, 'later.safetensors'), later, 'latin1');
+  const reading = (await Checkpoints.open(folder, layout, 3)).read(join(folder, 'later.safetensors'));
+  const error = await t.throwsAsync(reading, { instanceOf: CornetError });
+  t.is(error?.code, 'RUN_FORMAT');
+  t.regex(error!.message, /of format 2: a newer cornet-ts wrote it/);
+});
+
 test('a latest.json that makes no sense is refused by name', async (t) => {
   const folder = temporaryFolder(t);
   writeFileSync(join(folder, 'latest.json'), '{"file":"../../etc/passwd"}');

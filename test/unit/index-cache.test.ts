@@ -159,5 +159,5 @@ test('a small data set leaves no file behind', async (t) => {
 
 test('indexes are kept in the cache folder of the XDG specification', (t) => {
   t.is(userIndexCache({ XDG_CACHE_HOME: '/some/cache' }, t.log).folder, '/some/cache/cornet-ts/index');
-  t.regex(userIndexCache({}, t.log).folder, /\/\.cache\/cornet-ts\/index$/);
+  t.regex(userIndexCache({}, t.log).folder!, /\/\.cache\/cornet-ts\/index$/);
 });

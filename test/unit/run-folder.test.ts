@@ -1,11 +1,20 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { RunFolder } from '../../coordinator/run-folder.ts';
 import { RunLock } from '../../coordinator/run-lock.ts';
 import { CornetError } from '../../shared/errors.ts';
+import { version } from '../../shared/version.ts';
 import { possible } from '../helpers/possible.ts';
 import { canMount, smallDisk, temporaryFolder } from '../helpers/temporary.ts';
 
@@ -62,6 +71,21 @@ test('a folder that holds a run is refused without resume', async (t) => {
   const error = await t.throwsAsync(RunFolder.create(path, host), { instanceOf: CornetError });
   t.is(error?.code, 'RUN_EXISTS');
   t.true(error?.message.includes(path));
+});
+
+test('a run that a newer version went on with is refused with both versions', async (t) => {
+  const run = await RunFolder.create(temporaryFolder(t), host);
+  for (const later of ['99.0.0', '99.0.0-rc.1']) {
+    await run.writeConfig({ version: later });
+    const error = await t.throwsAsync(run.readConfig(), { instanceOf: CornetError });
+    t.is(error?.code, 'RUN_FORMAT');
+    t.true(error?.message.includes(`cornet-ts ${later}`) && error.message.includes(`(${version})`));
+  }
+  for (const earlier of [version, '0.0.9']) {
+    await run.writeConfig({ version: earlier });
+    t.deepEqual(await run.readConfig(), { version: earlier });
+  }
+  await run.release();
 });
 
 test('a folder that holds no run cannot be resumed', async (t) => {
@@ -168,24 +192,46 @@ test('the lock of a coordinator on another host is refused with what to do', asy
 test('a lock whose process id now belongs to a later process is taken over', async (t) => {
   const path = join(temporaryFolder(t), 'lock');
   writeFileSync(path, JSON.stringify({ host, pid: process.pid, started: 'another boot/1' }));
-  const lock = await RunLock.acquire(path, host);
+  const lock = await RunLock.acquire(path, host, () => {});
   await lock.release();
   t.false(existsSync(path));
 });
 
 test('a lock that somebody else has taken meanwhile is not removed', async (t) => {
   const path = join(temporaryFolder(t), 'lock');
-  const lock = await RunLock.acquire(path, host);
+  const lock = await RunLock.acquire(path, host, () => {});
   writeFileSync(path, 'another');
   await lock.release();
   t.is(readFileSync(path, 'utf8'), 'another');
 });
 
-test('a lock file that makes no sense is refused with what to do', async (t) => {
+for (const [how, text] of [
+  ['empty', ''],
+  ['full of zeros', '\0'.repeat(150)],
+  ['torn', '{"host":"he'],
+] as const) {
+  test(`a lock file that a power cut left ${how} is taken over with a warning`, async (t) => {
+    const path = join(temporaryFolder(t), 'lock');
+    writeFileSync(path, text);
+    const said: string[] = [];
+    const lock = await RunLock.acquire(path, host, (sentence) => said.push(sentence));
+    t.is(said.length, 1);
+    t.true(said[0]?.includes(path), said[0]);
+    t.is(JSON.parse(readFileSync(path, 'utf8')).pid, process.pid);
+    await lock.release();
+  });
+}
+
+test('an empty lock file whose coordinator is alive is refused: the kernel knows', async (t) => {
   const path = join(temporaryFolder(t), 'lock');
-  writeFileSync(path, '');
-  const error = await t.throwsAsync(RunLock.acquire(path, host), { instanceOf: CornetError });
-  t.is(error?.code, 'RUN_DAMAGED');
+  const lock = await RunLock.acquire(path, host, () => {});
+  truncateSync(path);
+  const error = await t.throwsAsync(
+    RunLock.acquire(path, host, () => {}),
+    { instanceOf: CornetError },
+  );
+  t.is(error?.code, 'RUN_LOCKED');
+  await lock.release();
 });
 
 test('the private Redis of a killed coordinator is remembered until it is forgotten', async (t) => {
