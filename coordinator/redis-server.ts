@@ -3,7 +3,7 @@ import assert from 'node:assert';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
-import { mkdtemp, open, readFile, rm, rmdir } from 'node:fs/promises';
+import { open, readFile, rm, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -14,13 +14,12 @@ import { redisServer, timeouts } from '../shared/defaults.ts';
 import { CornetError } from '../shared/errors.ts';
 import { quoteName } from '../shared/printable.ts';
 import { connectRedis, socketUrl } from '../shared/redis.ts';
+import { makeSocketFolder, SocketPathTooLong } from '../shared/socket-folder.ts';
 import { fileError, systemCode } from './durable-file.ts';
 
 const folderPrefix = 'cornet-redis-';
 const socketName = 'redis.sock';
 const logName = 'redis.log';
-/** sun_path of unix(7) has 108 bytes, one of them for the final zero. */
-const longestSocketPath = 107;
 
 /**
  * A redis-server that dies with this process: `stop()` ends it, and so does the death of the main thread where
@@ -177,25 +176,16 @@ function connect(socket: string): Promise<Redis> {
 const temporaryHint =
   'Set TMPDIR to a folder on a working disk that you may write to, or give --redis the URL of a running Redis.';
 
-/** A new folder that only this user can enter (mkdtemp: mode 0700). */
-async function makeHome(given: string): Promise<string> {
-  const folder = resolve(given); // TMPDIR may be relative, and the server has a working folder of its own
-  let home: string;
+async function makeHome(folder: string): Promise<string> {
   try {
-    home = await mkdtemp(join(folder, folderPrefix));
+    return dirname(await makeSocketFolder(folderPrefix, socketName, folder));
   } catch (error) {
-    throw fileError(error, `make a temporary folder in ${quoteName(folder)}`, temporaryHint);
+    if (error instanceof SocketPathTooLong) {
+      const hint = 'Set TMPDIR to a folder with a shorter path.';
+      throw new CornetError('REDIS_SERVER_FAILED', error.message, { hint });
+    }
+    throw fileError(error, `make a temporary folder in ${quoteName(resolve(folder))}`, temporaryHint);
   }
-  const length = Buffer.byteLength(join(home, socketName));
-  if (length > longestSocketPath) {
-    await rmdir(home);
-    throw new CornetError(
-      'REDIS_SERVER_FAILED',
-      `The path of the temporary folder ${folder} is too long: a socket in it would have ${length} bytes, and ${longestSocketPath} are possible.`,
-      { hint: 'Set TMPDIR to a folder with a shorter path.' },
-    );
-  }
-  return home;
 }
 
 interface Server {
