@@ -148,7 +148,6 @@ async function prepareTraining(
       observeTraining(observed, {
         ...{ config, checkpoints, http, log, watch, controlToken },
         facts: factsOf(beginning),
-        metricsHost: options.metricsHost,
       }),
     report: async (outcome) => report({ outcome, config, folder, checkpoints, output, watch }),
   };
