@@ -10,11 +10,16 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { isMainThread } from 'node:worker_threads';
 import type { Redis } from 'ioredis';
-import { redisServer, timeouts } from '../shared/defaults.ts';
+import { redisServer, socketFolder, timeouts } from '../shared/defaults.ts';
 import { CornetError } from '../shared/errors.ts';
 import { quoteName } from '../shared/printable.ts';
 import { connectRedis, socketUrl } from '../shared/redis.ts';
-import { makeSocketFolder, SocketPathTooLong } from '../shared/socket-folder.ts';
+import {
+  keepSocketYoung,
+  makeSocketFolder,
+  remakeSocketFolder,
+  SocketPathTooLong,
+} from '../shared/socket-folder.ts';
 import { fileError, systemCode } from './durable-file.ts';
 
 const folderPrefix = 'cornet-redis-';
@@ -35,12 +40,19 @@ export class PrivateRedis {
   #say: (sentence: string) => void = () => undefined;
   readonly #stopping = new AbortController();
   readonly #guarding: Promise<CornetError | null>;
+  readonly #care: NodeJS.Timeout;
+  /** The last one whose socket was seen. */
+  #listening: ChildProcess;
+  readonly #onExit = () => this.kill();
 
-  private constructor(server: Server, command: string[], socket: string) {
+  private constructor(server: Server, command: string[], socket: string, care: number) {
     this.#server = server;
     this.#command = command;
     this.socket = socket;
+    this.#listening = server.child;
     this.#guarding = this.#guard();
+    this.#care = setInterval(() => void this.#lookAfterFolder(), care).unref();
+    process.once('exit', this.#onExit);
     this.failed = new Promise((resolve, reject) => {
       this.#guarding.then((error) => error !== null && resolve(error), reject);
     });
@@ -52,11 +64,12 @@ export class PrivateRedis {
 
   /**
    * Starts the server and waits until it answers.
+   * @param care milliseconds between two looks at its folder
    * @param folder under which its own folder is made; the system's temporary folder, because a run folder may be on
    * NFS and its path may be too long for a socket
    * @throws CornetError REDIS_SERVER_FAILED
    */
-  static async start(folder: string = tmpdir()): Promise<PrivateRedis> {
+  static async start(folder: string = tmpdir(), care: number = socketFolder.care): Promise<PrivateRedis> {
     // The parent-death signal is tied to the thread that forks, and only the main thread lives as long as the process.
     assert(isMainThread);
     const home = await makeHome(folder);
@@ -77,7 +90,7 @@ export class PrivateRedis {
       const message = `redis-server did not start: ${messageOf(error)}\n${said}`;
       throw new CornetError('REDIS_SERVER_FAILED', message, { cause: error });
     }
-    return new PrivateRedis(server, command, socket);
+    return new PrivateRedis(server, command, socket, care);
   }
 
   /** From now on `say` is told of every death. */
@@ -88,16 +101,19 @@ export class PrivateRedis {
   /** Ends the server (forcibly after `timeouts.stop`) and removes its folder. */
   async stop(): Promise<void> {
     this.#stopping.abort();
+    clearInterval(this.#care);
     this.#server.child.kill('SIGTERM');
     const forced = setTimeout(() => this.#server.child.kill('SIGKILL'), timeouts.stop);
     await this.#guarding;
     clearTimeout(forced);
     await removeHome(this.socket);
+    process.removeListener('exit', this.#onExit);
   }
 
   /** Ends the server at once, for a process that is about to exit. */
   kill(): void {
     this.#stopping.abort();
+    clearInterval(this.#care);
     this.#server.child.kill('SIGKILL');
     rmSync(dirname(this.socket), { recursive: true, force: true });
   }
@@ -118,9 +134,27 @@ export class PrivateRedis {
       const pause = redisServer.backOff * 2 ** (deaths - 1);
       await delay(pause, null, { signal }).catch(() => undefined); // stopped meanwhile
       if (signal.aborted) return null;
-      this.#server = await spawnServer(this.#command, dirname(this.socket));
+      this.#server = await this.#startAgain();
       if (signal.aborted) this.#server.child.kill('SIGKILL');
     }
+  }
+
+  /** A start that fails is a death like any other: what was in the way may be gone at the next one. */
+  async #startAgain(): Promise<Server> {
+    try {
+      await remakeSocketFolder(this.socket);
+      return await spawnServer(this.#command, dirname(this.socket));
+    } catch (error) {
+      const { child } = this.#server;
+      return { child, exited: Promise.resolve(`it could not be started again (${messageOf(error)})`) };
+    }
+  }
+
+  /** Without its socket it answers whoever is connected already, and no worker that comes later. */
+  async #lookAfterFolder(): Promise<void> {
+    const { child } = this.#server;
+    if (await keepSocketYoung(this.socket)) this.#listening = child;
+    else if (this.#listening === child) child.kill('SIGKILL');
   }
 }
 

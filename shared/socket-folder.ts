@@ -54,8 +54,8 @@ export async function keepSocketYoung(socket: string): Promise<boolean> {
     await utimes(socket, now, now);
     await utimes(dirname(socket), now, now);
     return true;
-  } catch {
-    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ENOENT';
   }
 }
 

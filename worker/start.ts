@@ -24,6 +24,7 @@ import { placeOfThisProcess } from '../shared/socket-folder.ts';
 import { stateLayout } from '../shared/state-layout.ts';
 import { onStopSignals } from '../shared/stop-signals.ts';
 import { lastEntry, StreamReader } from '../shared/streams.ts';
+import { onUnexpectedEnd } from '../shared/unexpected-end.ts';
 import { version } from '../shared/version.ts';
 import { Card } from './card.ts';
 import { openDecoder } from './data/decode.ts';
@@ -56,6 +57,7 @@ export interface WorkerOptions {
 export async function startWorker(options: WorkerOptions, engine: EngineClient): Promise<number> {
   const config = await findRun(options.redis, options.run);
   const log = openLog(options.device);
+  onUnexpectedEnd(({ code, message }) => log.fatal({ code }, message));
   const http = await openHttp(options, log);
   const dataPath = resolve(options.dataPath ?? config.options.dataPath);
   const images = await findImages(
