@@ -1,4 +1,5 @@
 /** `coordinator start`: from options to a run, and its end. */
+
 import { hostname } from 'node:os';
 import { http as httpDefaults } from '../shared/defaults.ts';
 import { CornetError, describeError, exitCodes } from '../shared/errors.ts';
@@ -6,6 +7,7 @@ import { HttpServer } from '../shared/http-server.ts';
 import { buildModel } from '../shared/models/family.ts';
 import { printableJson, quoteName } from '../shared/printable.ts';
 import { type RunConfig, totalSteps } from '../shared/run-config.ts';
+import { say } from '../shared/say.ts';
 import { stateLayout } from '../shared/state-layout.ts';
 import { vectorLayout } from '../shared/vector-layout.ts';
 import { chooseDevices } from './cards.ts';
@@ -66,7 +68,7 @@ async function startOrThrow(given: StartOptions): Promise<RunReport> {
       const former = options.resume ? await readConfig(folder) : null;
       const localWorkers = chooseLocalWorkers(options, former?.options.localWorkers ?? null);
       const { devices, notes } = await chooseDevices(localWorkers, process.env);
-      for (const note of notes) process.stderr.write(`${note}\n`);
+      for (const note of notes) say(note);
       const config =
         former === null
           ? await newConfig(options, localWorkers)
