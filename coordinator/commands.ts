@@ -4,6 +4,7 @@ import { Exit, runCommand, wholeNumber } from '../shared/command-line.ts';
 import { splitNames } from '../shared/data/dataset-index.ts';
 import { defaults } from '../shared/defaults.ts';
 import { modelNames } from '../shared/models/model.ts';
+import { quoteName } from '../shared/printable.ts';
 import { version } from '../shared/version.ts';
 import type { CheckDataOptions } from './check-data.ts';
 import type { DoctorOptions } from './doctor.ts';
@@ -113,7 +114,9 @@ program
   .argument('<file>', 'where to: OUT.pth.tar')
   .action(async (checkpoint: string, file: string) => {
     const { exportCheckpoint } = await import('./export.ts');
-    process.stdout.write(`Wrote ${file} from ${await exportCheckpoint(checkpoint, file)}.\n`);
+    process.stdout.write(
+      `Wrote ${quoteName(file)} from ${quoteName(await exportCheckpoint(checkpoint, file))}.\n`,
+    );
   });
 
 program

@@ -16,6 +16,7 @@ import {
   stepsPerEpoch,
   totalSteps,
 } from '../shared/run-config.ts';
+import { say } from '../shared/say.ts';
 import { version } from '../shared/version.ts';
 import {
   changedOptions,
@@ -38,7 +39,6 @@ export async function newConfig(options: StartOptions, localWorkers: LocalWorker
   const free = chooseFreeOptions(options, chosen.model, localWorkers, null);
   const index = await indexOf(free.dataPath);
   const model = buildModel(chosen.model, chosen.times);
-  const say = (sentence: string) => process.stderr.write(`${sentence}\n`);
   const start = await chooseStart(options, model, chosen.seed, { environment: process.env, say });
   const { startingWeights, startingFile, stepOf } = start;
   const config = checked({
@@ -140,7 +140,7 @@ function describeIssue({ issues }: ZodError): string {
 
 /** There is no log yet: what is to be said of the kept index goes to standard error. */
 function indexOf(dataPath: string): Promise<DatasetIndex> {
-  const cache = userIndexCache(process.env, (sentence) => process.stderr.write(`${sentence}\n`));
+  const cache = userIndexCache(process.env, say);
   return cachedIndex(dataPath, ['train', 'val'], cache);
 }
 

@@ -33,7 +33,7 @@ export interface Finding {
 
 /** Prints one line per finding; returns the exit code. */
 export async function runDoctor({ outputPath, redis }: DoctorOptions): Promise<number> {
-  process.stdout.write(`cornet-ts ${version} in ${packageRoot}\n`);
+  process.stdout.write(`cornet-ts ${version} in ${quoteName(packageRoot)}\n`);
   const checks = [
     checkNode,
     checkCompiler,

@@ -1,5 +1,4 @@
 /** Everything that shows a training over HTTP: metrics for Prometheus, and the live page. */
-import { hostname } from 'node:os';
 import type { Logger } from 'pino';
 import { describeError } from '../shared/errors.ts';
 import type { HttpServer } from '../shared/http-server.ts';
@@ -25,13 +24,11 @@ export interface TrainingObservation {
   facts: [string, string][];
   /** Opens the live page's orders; null: it takes none. */
   controlToken: string | null;
-  /** The name of this machine that the user gave, if any. */
-  metricsHost: string | undefined;
 }
 
 export function observeTraining(observed: Observed, training: TrainingObservation): RunObserver {
   const { run, redis, blobs, queues, tell } = observed;
-  const { config, checkpoints, http, log, watch, facts, controlToken, metricsHost } = training;
+  const { config, checkpoints, http, log, watch, facts, controlToken } = training;
   const metrics = new Metrics(() => performance.now());
   const runMetrics = new RunMetrics({
     ...{ metrics, config, run },
@@ -50,7 +47,6 @@ export function observeTraining(observed: Observed, training: TrainingObservatio
         batchSize: config.result.batchSize,
       },
       token: controlToken,
-      names: [hostname(), ...(metricsHost === undefined ? [] : [metricsHost])],
     });
     watch.add(page);
     const discovery = serviceDiscovery(http.address, config.run, () => run.workers);

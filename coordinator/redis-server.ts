@@ -3,24 +3,28 @@ import assert from 'node:assert';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
-import { mkdtemp, open, readFile, rm, rmdir } from 'node:fs/promises';
+import { open, readFile, rm, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { isMainThread } from 'node:worker_threads';
 import type { Redis } from 'ioredis';
-import { redisServer, timeouts } from '../shared/defaults.ts';
+import { redisServer, socketFolder, timeouts } from '../shared/defaults.ts';
 import { CornetError } from '../shared/errors.ts';
 import { quoteName } from '../shared/printable.ts';
 import { connectRedis, socketUrl } from '../shared/redis.ts';
+import {
+  keepSocketYoung,
+  makeSocketFolder,
+  remakeSocketFolder,
+  SocketPathTooLong,
+} from '../shared/socket-folder.ts';
 import { fileError, systemCode } from './durable-file.ts';
 
 const folderPrefix = 'cornet-redis-';
 const socketName = 'redis.sock';
 const logName = 'redis.log';
-/** sun_path of unix(7) has 108 bytes, one of them for the final zero. */
-const longestSocketPath = 107;
 
 /**
  * A redis-server that dies with this process: `stop()` ends it, and so does the death of the main thread where
@@ -36,12 +40,19 @@ export class PrivateRedis {
   #say: (sentence: string) => void = () => undefined;
   readonly #stopping = new AbortController();
   readonly #guarding: Promise<CornetError | null>;
+  readonly #care: NodeJS.Timeout;
+  /** The last one whose socket was seen. */
+  #listening: ChildProcess;
+  readonly #onExit = () => this.kill();
 
-  private constructor(server: Server, command: string[], socket: string) {
+  private constructor(server: Server, command: string[], socket: string, care: number) {
     this.#server = server;
     this.#command = command;
     this.socket = socket;
+    this.#listening = server.child;
     this.#guarding = this.#guard();
+    this.#care = setInterval(() => void this.#lookAfterFolder(), care).unref();
+    process.once('exit', this.#onExit);
     this.failed = new Promise((resolve, reject) => {
       this.#guarding.then((error) => error !== null && resolve(error), reject);
     });
@@ -53,11 +64,12 @@ export class PrivateRedis {
 
   /**
    * Starts the server and waits until it answers.
+   * @param care milliseconds between two looks at its folder
    * @param folder under which its own folder is made; the system's temporary folder, because a run folder may be on
    * NFS and its path may be too long for a socket
    * @throws CornetError REDIS_SERVER_FAILED
    */
-  static async start(folder: string = tmpdir()): Promise<PrivateRedis> {
+  static async start(folder: string = tmpdir(), care: number = socketFolder.care): Promise<PrivateRedis> {
     // The parent-death signal is tied to the thread that forks, and only the main thread lives as long as the process.
     assert(isMainThread);
     const home = await makeHome(folder);
@@ -78,7 +90,7 @@ export class PrivateRedis {
       const message = `redis-server did not start: ${messageOf(error)}\n${said}`;
       throw new CornetError('REDIS_SERVER_FAILED', message, { cause: error });
     }
-    return new PrivateRedis(server, command, socket);
+    return new PrivateRedis(server, command, socket, care);
   }
 
   /** From now on `say` is told of every death. */
@@ -89,16 +101,19 @@ export class PrivateRedis {
   /** Ends the server (forcibly after `timeouts.stop`) and removes its folder. */
   async stop(): Promise<void> {
     this.#stopping.abort();
+    clearInterval(this.#care);
     this.#server.child.kill('SIGTERM');
     const forced = setTimeout(() => this.#server.child.kill('SIGKILL'), timeouts.stop);
     await this.#guarding;
     clearTimeout(forced);
     await removeHome(this.socket);
+    process.removeListener('exit', this.#onExit);
   }
 
   /** Ends the server at once, for a process that is about to exit. */
   kill(): void {
     this.#stopping.abort();
+    clearInterval(this.#care);
     this.#server.child.kill('SIGKILL');
     rmSync(dirname(this.socket), { recursive: true, force: true });
   }
@@ -119,9 +134,27 @@ export class PrivateRedis {
       const pause = redisServer.backOff * 2 ** (deaths - 1);
       await delay(pause, null, { signal }).catch(() => undefined); // stopped meanwhile
       if (signal.aborted) return null;
-      this.#server = await spawnServer(this.#command, dirname(this.socket));
+      this.#server = await this.#startAgain();
       if (signal.aborted) this.#server.child.kill('SIGKILL');
     }
+  }
+
+  /** A start that fails is a death like any other: what was in the way may be gone at the next one. */
+  async #startAgain(): Promise<Server> {
+    try {
+      await remakeSocketFolder(this.socket);
+      return await spawnServer(this.#command, dirname(this.socket));
+    } catch (error) {
+      const { child } = this.#server;
+      return { child, exited: Promise.resolve(`it could not be started again (${messageOf(error)})`) };
+    }
+  }
+
+  /** Without its socket it answers whoever is connected already, and no worker that comes later. */
+  async #lookAfterFolder(): Promise<void> {
+    const { child } = this.#server;
+    if (await keepSocketYoung(this.socket)) this.#listening = child;
+    else if (this.#listening === child) child.kill('SIGKILL');
   }
 }
 
@@ -180,25 +213,16 @@ const temporaryHint =
 const leftoverHint =
   'If another user ran the coordinator before, go on as that user, or have that folder and redis.json of the run folder removed.';
 
-/** A new folder that only this user can enter (mkdtemp: mode 0700). */
-async function makeHome(given: string): Promise<string> {
-  const folder = resolve(given); // TMPDIR may be relative, and the server has a working folder of its own
-  let home: string;
+async function makeHome(folder: string): Promise<string> {
   try {
-    home = await mkdtemp(join(folder, folderPrefix));
+    return dirname(await makeSocketFolder(folderPrefix, socketName, folder));
   } catch (error) {
-    throw fileError(error, `make a temporary folder in ${quoteName(folder)}`, temporaryHint);
+    if (error instanceof SocketPathTooLong) {
+      const hint = 'Set TMPDIR to a folder with a shorter path.';
+      throw new CornetError('REDIS_SERVER_FAILED', error.message, { hint });
+    }
+    throw fileError(error, `make a temporary folder in ${quoteName(resolve(folder))}`, temporaryHint);
   }
-  const length = Buffer.byteLength(join(home, socketName));
-  if (length > longestSocketPath) {
-    await rmdir(home);
-    throw new CornetError(
-      'REDIS_SERVER_FAILED',
-      `The path of the temporary folder ${folder} is too long: a socket in it would have ${length} bytes, and ${longestSocketPath} are possible.`,
-      { hint: 'Set TMPDIR to a folder with a shorter path.' },
-    );
-  }
-  return home;
 }
 
 interface Server {

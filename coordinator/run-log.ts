@@ -2,6 +2,7 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { type Logger, pino } from 'pino';
 import { printableJson, quoteName } from '../shared/printable.ts';
+import { onUnexpectedEnd } from '../shared/unexpected-end.ts';
 import { fileError, isNoRoom } from './durable-file.ts';
 import { isChatter } from './library-chatter.ts';
 
@@ -9,6 +10,7 @@ export class RunLog {
   readonly main: Logger;
   readonly #workers: Logger;
   readonly #file: number;
+  readonly #forget: () => void;
   /** The last line could not be written whole. */
   #torn = false;
 
@@ -23,6 +25,7 @@ export class RunLog {
     const timestamp = pino.stdTimeFunctions.isoTime;
     this.main = pino({ base: { pid: process.pid }, timestamp }, destination);
     this.#workers = pino({ base: null, level: 'debug', timestamp }, destination); // its lines name the worker's process
+    this.#forget = onUnexpectedEnd(({ code, message }) => this.main.fatal({ code }, message));
   }
 
   /** A worker's line is JSON already, or the last words of a library. */
@@ -33,6 +36,7 @@ export class RunLog {
   };
 
   close(): void {
+    this.#forget();
     closeSync(this.#file);
   }
 

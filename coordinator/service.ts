@@ -5,7 +5,7 @@ import type { Redis } from 'ioredis';
 import { nanoid } from 'nanoid';
 import type { Logger } from 'pino';
 import { RedisBlobs } from '../shared/blobs.ts';
-import { Carriers, placeOfThisProcess } from '../shared/carriers.ts';
+import { Carriers } from '../shared/carriers.ts';
 import { redisConnections, timeouts } from '../shared/defaults.ts';
 import { CornetError, describeError } from '../shared/errors.ts';
 import { Faults, faultMarkerVariable } from '../shared/faults.ts';
@@ -17,7 +17,8 @@ import { names } from '../shared/protocol.ts';
 import { waitInQueues } from '../shared/queue-connections.ts';
 import { awaitRedis, connectRedis, fromRedis, redactUrl, redisOptions } from '../shared/redis.ts';
 import { type AnyConfig, purposeOf } from '../shared/run-config.ts';
-import { BlobClient, BlobServer } from '../shared/socket-blobs.ts';
+import { BlobClient, startBlobServer } from '../shared/socket-blobs.ts';
+import { placeOfThisProcess } from '../shared/socket-folder.ts';
 import { stateLayout } from '../shared/state-layout.ts';
 import { version } from '../shared/version.ts';
 import { backendEnvironment, workerEnvironment } from '../shared/worker-environment.ts';
@@ -241,7 +242,7 @@ async function conductRun<R>(
   const blobs = new Carriers(
     new RedisBlobs(blobRedis, names.blob(config.run)),
     new BlobClient(token),
-    server === null ? null : await BlobServer.start(token),
+    server === null ? null : await startBlobServer(token, (sentence) => tell('warn', sentence)),
   );
   const observer = course.observe({
     ...{ run, redis, blobs },

@@ -6,6 +6,7 @@ import { HttpServer } from '../shared/http-server.ts';
 import { buildModel } from '../shared/models/family.ts';
 import { printableJson, quoteName } from '../shared/printable.ts';
 import { type RunConfig, totalSteps } from '../shared/run-config.ts';
+import { say } from '../shared/say.ts';
 import { stateLayout } from '../shared/state-layout.ts';
 import { vectorLayout } from '../shared/vector-layout.ts';
 import { chooseDevices } from './cards.ts';
@@ -67,7 +68,7 @@ async function startOrThrow(given: StartOptions): Promise<RunReport> {
       const former = options.resume ? await readConfig(folder) : null;
       const localWorkers = chooseLocalWorkers(options, former?.options.localWorkers ?? null);
       const { devices, notes } = await chooseDevices(localWorkers, process.env);
-      for (const note of notes) process.stderr.write(`${note}\n`);
+      for (const note of notes) say(note);
       const config =
         former === null
           ? await newConfig(options, localWorkers)
@@ -153,7 +154,6 @@ async function prepareTraining(
       observeTraining(observed, {
         ...{ config, checkpoints, http, log, watch, controlToken },
         facts: factsOf(beginning),
-        metricsHost: options.metricsHost,
       }),
     report: async (outcome) => report({ outcome, config, folder, checkpoints, output, watch }),
   };

@@ -1,6 +1,4 @@
 import assert from 'node:assert';
-import { readFileSync, readlinkSync } from 'node:fs';
-import { hostname } from 'node:os';
 import type { Blobs, RedisBlobs } from './blobs.ts';
 import type { BlobRef, CarrierName } from './protocol.ts';
 import { type BlobClient, type BlobServer, isSocketRef } from './socket-blobs.ts';
@@ -54,15 +52,5 @@ export class Carriers {
   async close(): Promise<void> {
     this.#client.close();
     await this.#server?.close();
-  }
-}
-
-/** Names the machine and its network as this process sees it: processes of the same place reach each other's sockets. */
-export function placeOfThisProcess(): string {
-  try {
-    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-    return `${boot} ${readlinkSync('/proc/self/ns/net')}`;
-  } catch {
-    return `${hostname()} ${process.pid}`; // not Linux: reach nobody rather than the wrong one
   }
 }

@@ -3,6 +3,7 @@ import { type Command, CommanderError, InvalidArgumentError } from 'commander';
 import { CornetError, exitCodes } from './errors.ts';
 import { oneLine, printable, quoteName } from './printable.ts';
 import { fromRedis } from './redis-replies.ts';
+import { endUnexpectedly } from './unexpected-end.ts';
 
 /** The original's names (`--batch_size`) are ours with underscores. */
 export function kebabCase(argv: readonly string[]): string[] {
@@ -39,6 +40,7 @@ export function decimal(above: number, orEqual = false): (text: string) => numbe
 export async function runCommand(program: Command, argv: readonly string[]): Promise<number> {
   // Whoever watched has gone (`| head`): that is no reason to stop, and nobody is there to be told.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+  endUnexpectedly(tellError);
   // Process lists show arguments; this writes over them.
   if (argv.some((argument) => /^--redis\b|:\/\//.test(argument))) process.title = program.name();
   for (const command of [program, ...program.commands]) {
@@ -54,14 +56,19 @@ export async function runCommand(program: Command, argv: readonly string[]): Pro
     const error = fromRedis(thrown);
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.complete : exitCodes.usage;
     if (error instanceof Exit) return error.code;
-    if (error instanceof CornetError) {
-      process.stderr.write(`error: ${error.message} [${error.code}]\n${error.hint}\n`);
-      return error.exitCode;
-    }
-    const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    process.stderr.write(`error: ${printable(stack)} [INTERNAL]\n`);
-    return exitCodes.error;
+    return tellError(error);
   }
+}
+
+/** @returns the exit code */
+function tellError(error: unknown): number {
+  if (error instanceof CornetError) {
+    process.stderr.write(`error: ${error.message} [${error.code}]\n${error.hint}\n`);
+    return error.exitCode;
+  }
+  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  process.stderr.write(`error: ${printable(stack)} [INTERNAL]\n`);
+  return exitCodes.error;
 }
 
 /** What commander says of wrong arguments, without a URL that stands in them: it may hold a password. */

@@ -188,5 +188,17 @@ export const scraping = { answer: 250, lastWords: 30_000, cards: 5_000 } as cons
 /** Bytes that one read from a blob socket takes at most. */
 export const socketRead = 1024 * 1024;
 
+/**
+ * A blob socket: connections that one process serves, and that one makes to another at once; milliseconds until the first
+ * request with the run's token.
+ */
+export const blobSocket = { connections: 1_024, toOneServer: 8, proof: 1_000 } as const;
+
+/**
+ * Milliseconds: how often the folder of a socket is looked after, since what cleans temporary folders may take it; age
+ * below which a folder without a socket is left alone.
+ */
+export const socketFolder = { care: 10_000, young: 60_000 } as const;
+
 /** `coordinator doctor`: open files and bytes of memory that every run can do with; lines of a failed program shown. */
 export const doctor = { openFiles: 1_024, memory: 2 * 1024 ** 3, lastWords: 4 } as const;

@@ -1,5 +1,5 @@
 /** Every error a user can cause or meet: its sentence is written where it happens, its way out stands here. */
-import { oneLine, printable } from './printable.ts';
+import { oneLine, printable, shortened } from './printable.ts';
 
 /** Exit codes: 0 the run is complete, 1 an error, 2 wrong usage, 75 stopped but resumable (EX_TEMPFAIL). */
 export const exitCodes = { complete: 0, error: 1, usage: 2, resumable: 75 } as const;
@@ -323,6 +323,9 @@ export type ErrorCode = keyof typeof errorTable;
 
 export const errorCodes = Object.keys(errorTable) as ErrorCode[];
 
+/** Characters; a crafted file may have names of megabytes. */
+const longestMessage = 32_768;
+
 /** An error meant for the user: a code, one full sentence, and what to do next. */
 export class CornetError extends Error {
   override readonly name = 'CornetError';
@@ -331,10 +334,11 @@ export class CornetError extends Error {
 
   constructor(code: ErrorCode, message: string, options: { hint?: string; cause?: unknown } = {}) {
     // Names in it may come from outside. A decoder's sentence is a single one, with the path of the image as it is.
-    const harmless = code.startsWith('IMAGE_') ? oneLine(message) : printable(message);
+    const short = shortened(message, longestMessage);
+    const harmless = code.startsWith('IMAGE_') ? oneLine(short) : printable(short);
     super(harmless, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
-    this.hint = printable(options.hint ?? errorTable[code].remedy);
+    this.hint = printable(shortened(options.hint ?? errorTable[code].remedy, longestMessage));
   }
 
   get exitCode(): number {

@@ -1,8 +1,10 @@
 /** A small HTTP server over node:http: what the coordinator and every worker show of themselves goes through it. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
+import { hostname } from 'node:os';
 import { http as limits } from './defaults.ts';
 import { CornetError } from './errors.ts';
+import { whyNotOwnHost } from './own-host.ts';
 
 export interface HttpRequest {
   readonly message: IncomingMessage;
@@ -23,21 +25,27 @@ export interface Route {
 
 /**
  * Serves a table of exact paths; anything else gets 404 or 405. The port is taken first, so that a command can be
- * refused before it has done anything; until `serve` has said what there is, every answer is 503.
+ * refused before it has done anything; until `serve` has said what there is, every answer is 503. Everything but
+ * `/healthz`, which tells nothing, is for those who ask for this machine by a name that is its own.
  */
 export class HttpServer {
   readonly #server: Server;
   readonly #host: string;
+  readonly #names: readonly string[];
   #failed: (path: string, error: unknown) => void = () => undefined;
   #routes: readonly Route[] | null = null;
+  /** In the order in which they fell idle; `busy` are those with a request under way. */
+  readonly #connections = new Set<Socket>();
+  readonly #busy = new Set<Socket>();
 
   private constructor(host: string) {
     this.#host = host;
+    this.#names = [hostname(), host];
     this.#server = createServer(
       { headersTimeout: limits.request, requestTimeout: limits.request },
       (message, response) => void this.#answer(message, response),
     );
-    this.#server.maxConnections = limits.connections;
+    this.#server.on('connection', (socket: Socket) => this.#accept(socket));
   }
 
   /**
@@ -91,7 +99,26 @@ export class HttpServer {
     await closed;
   }
 
+  /** There is always a place for one more: who has been idle for longest loses his. */
+  #accept(socket: Socket): void {
+    this.#connections.add(socket);
+    socket.once('close', () => this.#connections.delete(socket));
+    if (this.#connections.size <= limits.connections) return;
+    const [oldest] = this.#connections;
+    const idle = [...this.#connections].find((one) => !this.#busy.has(one));
+    (idle ?? oldest)!.destroy();
+  }
+
+  #occupy(socket: Socket, response: ServerResponse): void {
+    this.#busy.add(socket);
+    response.once('close', () => {
+      this.#busy.delete(socket);
+      if (this.#connections.delete(socket)) this.#connections.add(socket);
+    });
+  }
+
   async #answer(message: IncomingMessage, response: ServerResponse): Promise<void> {
+    this.#occupy(message.socket, response);
     response.on('error', () => undefined); // the client went away
     if (this.#routes === null) return respond(response, 503, 'Starting.\n');
     const target = `http://host${message.url}`;
@@ -100,6 +127,8 @@ export class HttpServer {
     if (url === null || routes.length === 0) return respond(response, 404, 'Not found.\n');
     const method = message.method === 'HEAD' ? 'GET' : message.method;
     const handler = routes.find((route) => route.method === method)?.handler;
+    const refusal = handler === health.handler ? null : whyNotOwnHost(message.headers, this.#names);
+    if (refusal !== null) return respond(response, refusal.status, `${refusal.reason}\n`);
     if (handler === undefined) {
       response.setHeader('Allow', routes.map((route) => route.method).join(', '));
       return respond(response, 405, 'Method not allowed.\n');

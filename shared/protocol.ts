@@ -13,8 +13,8 @@ export const blobRef = z.strictObject({
   name: z.string().min(1).max(200),
   bytes: z.int().nonnegative(),
   digest: z.string().max(128),
-  /** In Redis, or in the memory of the process that serves this abstract socket, which is one of ours. */
-  at: z.string().regex(/^(redis|unix:@cornet-[\w-]{1,64})$/),
+  /** In Redis, or in the memory of the process with a socket in this folder, which is one of ours. */
+  at: z.string().regex(/^(redis|unix:cornet-blobs-[\w-]{1,64})$/),
 });
 export type BlobRef = z.infer<typeof blobRef>;
 

@@ -1,20 +1,35 @@
 /**
- * Blobs served straight from the memory of the process that made them, over a unix socket: nothing is copied until
- * somebody asks, and nothing is left behind when the process dies (what only it had is then computed again).
+ * Blobs served straight from the memory of the process that made them, over a unix socket in a folder that only its user
+ * can enter: nothing is copied until somebody asks. When the process dies, what only it had is computed again, and the
+ * next one to start removes its folder.
  *
  * A request is one line of JSON; the answer is a header of eight bytes (status, reserved; little endian), and for a
  * `get` that succeeds the bytes asked for. One request at a time per connection.
  */
+import { rmSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { createServer, connect as netConnect, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { nanoid } from 'nanoid';
 import { z } from 'zod';
-import { socketRead, timeouts } from './defaults.ts';
+import { blobSocket as limits, socketFolder, socketRead, timeouts } from './defaults.ts';
 import { CornetError } from './errors.ts';
 import type { BlobRef } from './protocol.ts';
+import { sameSecret } from './same-secret.ts';
+import {
+  folderOf,
+  keepSocketYoung,
+  makeSocketFolder,
+  remakeSocketFolder,
+  removeDeadSockets,
+} from './socket-folder.ts';
 
-const scheme = 'unix:@';
+const scheme = 'unix:';
+const folderPrefix = 'cornet-blobs-';
+const socketName = 'socket';
 const longestRequest = 4_096;
+const namesInRequest = 16; // of up to 200 characters
 const headerBytes = 8;
 const status = { ok: 0, missing: 1, refused: 2 } as const;
 
@@ -28,86 +43,154 @@ export function isSocketRef(ref: BlobRef): boolean {
   return ref.at.startsWith(scheme);
 }
 
+/** Where no socket can be made, blobs go through Redis, and `say` is told. */
+export async function startBlobServer(
+  token: string,
+  say: (sentence: string) => void,
+): Promise<BlobServer | null> {
+  try {
+    return await BlobServer.start(token);
+  } catch (error) {
+    const why = (error as Error).message;
+    say(`Vectors go through Redis, because no socket can be made in the temporary folder (TMPDIR): ${why}`);
+    return null;
+  }
+}
+
 /** Holds this process's blobs and serves them to whoever knows the run's token. */
 export class BlobServer {
-  readonly #server: Server;
-  readonly #name: string;
+  #server: Server;
+  readonly #path: string;
   readonly #token: string;
   readonly #blobs = new Map<string, Uint8Array>();
   readonly #connections = new Set<Socket>();
+  readonly #care: NodeJS.Timeout;
+  #closed = false;
+  readonly #onExit = () => rmSync(dirname(this.#path), { recursive: true, force: true });
 
-  private constructor(server: Server, name: string, token: string) {
-    this.#server = server;
-    this.#name = name;
+  private constructor(path: string, token: string, care: number) {
+    this.#path = path;
     this.#token = token;
+    this.#server = this.#newServer();
+    this.#care = setInterval(() => void this.#lookAfterFolder().catch(() => undefined), care).unref();
+    process.once('exit', this.#onExit);
   }
 
-  /** Listens on a name of Linux's abstract socket namespace: no file, so nothing stays when the process is killed. */
-  static async start(token: string): Promise<BlobServer> {
-    const server = createServer();
-    const blobs = new BlobServer(server, `cornet-${nanoid()}`, token);
-    server.on('connection', (socket) => blobs.#serve(socket));
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(abstractPath(blobs.#name), resolve);
-    });
+  /** @param care milliseconds between two looks at the socket's folder */
+  static async start(token: string, care: number = socketFolder.care): Promise<BlobServer> {
+    await removeDeadSockets(folderPrefix, socketName);
+    const blobs = new BlobServer(await makeSocketFolder(folderPrefix, socketName), token, care);
+    try {
+      await blobs.#listen();
+    } catch (error) {
+      await blobs.close();
+      throw error;
+    }
     return blobs;
   }
 
   /** The bytes must not change from now on. */
   put(name: string, bytes: Uint8Array): BlobRef {
     this.#blobs.set(name, bytes);
-    return { name, bytes: bytes.byteLength, digest: crc32(bytes).toString(16), at: `${scheme}${this.#name}` };
+    const at = `${scheme}${folderOf(this.#path)}`;
+    return { name, bytes: bytes.byteLength, digest: crc32(bytes).toString(16), at };
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
+    clearInterval(this.#care);
     for (const socket of this.#connections) socket.destroy();
     await new Promise((resolve) => this.#server.close(resolve));
+    process.removeListener('exit', this.#onExit);
+    await rm(dirname(this.#path), { recursive: true, force: true });
+  }
+
+  #newServer(): Server {
+    const server = createServer((socket) => this.#serve(socket));
+    server.maxConnections = limits.connections;
+    // A connection that cannot be accepted (too many open files) is missed by whoever made it.
+    server.on('error', () => undefined);
+    return server;
+  }
+
+  #listen(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen(this.#path, () => {
+        this.#server.removeListener('error', reject);
+        resolve();
+      });
+    });
+  }
+
+  /** Connections that are there go on without the folder, but there would be no new ones. */
+  async #lookAfterFolder(): Promise<void> {
+    if ((await keepSocketYoung(this.#path)) || this.#closed) return;
+    await remakeSocketFolder(this.#path);
+    this.#server.close(); // only listening ends
+    this.#server = this.#newServer();
+    await this.#listen();
   }
 
   #serve(socket: Socket): void {
     this.#connections.add(socket);
-    socket.on('close', () => this.#connections.delete(socket));
+    let proven = false;
+    // After a long pause of this process what was sent meanwhile is read before the verdict.
+    const late = setTimeout(() => setImmediate(() => proven || socket.destroy()), limits.proof);
+    socket.on('close', () => {
+      clearTimeout(late);
+      this.#connections.delete(socket);
+    });
     socket.on('error', () => socket.destroy()); // the reader went away; it will say what it misses
     let text = '';
     socket.setEncoding('latin1');
     socket.on('data', (chunk: string) => {
       text += chunk;
-      if (text.length > longestRequest && !text.includes('\n')) return socket.destroy();
       for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n')) {
-        this.#answer(socket, text.slice(0, end));
+        if (end > longestRequest || !this.#answer(socket, text.slice(0, end))) return socket.destroySoon();
+        proven = true;
         text = text.slice(end + 1);
       }
+      if (text.length > longestRequest) socket.destroy();
     });
   }
 
-  #answer(socket: Socket, line: string): void {
+  /** @returns whether it was asked by somebody who may */
+  #answer(socket: Socket, line: string): boolean {
     const asked = parseRequest(line);
-    if (asked === null || asked.token !== this.#token) {
-      socket.end(header(status.refused));
-      return;
+    if (asked === null || !sameSecret(asked.token, this.#token)) {
+      socket.write(header(status.refused));
+      return false;
     }
     if (asked.op === 'delete') {
       for (const name of asked.names) this.#blobs.delete(name);
       socket.write(header(status.ok));
-      return;
+      return true;
     }
     const blob = this.#blobs.get(asked.name);
     if (blob === undefined || asked.begin < 0 || asked.end > blob.byteLength || asked.begin > asked.end) {
       socket.write(header(status.missing));
-      return;
+      return true;
     }
     socket.cork();
     socket.write(header(status.ok));
     socket.write(blob.subarray(asked.begin, asked.end));
     socket.uncork();
+    return true;
   }
+}
+
+interface Peer {
+  readonly idle: Connection[];
+  /** Connections in use. */
+  busy: number;
+  readonly waiting: (() => void)[];
 }
 
 /** Reads blobs from other processes' servers; connections are kept. */
 export class BlobClient {
   readonly #token: string;
-  readonly #idle = new Map<string, Connection[]>();
+  readonly #peers = new Map<string, Peer>();
   #closed = false;
 
   constructor(token: string) {
@@ -132,29 +215,44 @@ export class BlobClient {
     const byServer = new Map<string, string[]>();
     for (const { at, name } of refs) byServer.set(at, [...(byServer.get(at) ?? []), name]);
     await Promise.all(
-      [...byServer].map(([at, names]) =>
-        this.#ask(at, { op: 'delete', token: this.#token, names }, new Uint8Array(0)),
+      [...byServer].flatMap(([at, names]) =>
+        inParts(names, namesInRequest).map((part) =>
+          this.#ask(at, { op: 'delete', token: this.#token, names: part }, new Uint8Array(0)),
+        ),
       ),
     );
   }
 
   close(): void {
     this.#closed = true;
-    for (const connections of this.#idle.values()) for (const connection of connections) connection.destroy();
-    this.#idle.clear();
+    for (const { idle } of this.#peers.values()) for (const connection of idle) connection.destroy();
+    this.#peers.clear();
   }
 
+  /** Asks when a connection is free: with a thousand lanes at once, each would have one. */
   async #ask(at: string, asked: Request, target: Uint8Array): Promise<boolean> {
-    const idle = this.#idle.get(at) ?? [];
-    this.#idle.set(at, idle);
+    const peer = this.#peers.get(at) ?? { idle: [], busy: 0, waiting: [] };
+    this.#peers.set(at, peer);
+    if (peer.busy < limits.toOneServer) peer.busy++;
+    else await new Promise<void>((resolve) => peer.waiting.push(resolve));
+    try {
+      return await this.#askOn(peer.idle, at, asked, target);
+    } finally {
+      const next = peer.waiting.shift();
+      if (next === undefined) peer.busy--;
+      else next();
+    }
+  }
+
+  async #askOn(idle: Connection[], at: string, asked: Request, target: Uint8Array): Promise<boolean> {
     const line = `${JSON.stringify(asked)}\n`;
     let kept = idle.pop();
     while (kept?.destroyed) kept = idle.pop();
-    let connection = kept ?? new Connection(abstractPath(at.slice(scheme.length)));
+    let connection = kept ?? new Connection(socketPath(at));
     let answer = await connection.ask(line, target);
     if (answer === null && kept !== undefined) {
       // The server may have closed a connection that was kept: a new one tells whether it is still there.
-      connection = new Connection(abstractPath(at.slice(scheme.length)));
+      connection = new Connection(socketPath(at));
       answer = await connection.ask(line, target);
     }
     if (answer === null || answer === status.refused || this.#closed) connection.destroy();
@@ -236,9 +334,14 @@ class Connection {
   }
 }
 
-/** unix(7): an abstract name begins with a zero byte. */
-function abstractPath(name: string): string {
-  return `\0${name}`;
+/** A reference names only the folder: all processes of a place have the same temporary one. */
+function socketPath(at: string): string {
+  return join(resolve(tmpdir()), at.slice(scheme.length), socketName);
+}
+
+function inParts<T>(items: readonly T[], most: number): T[][] {
+  const count = Math.ceil(items.length / most);
+  return Array.from({ length: count }, (_, i) => items.slice(i * most, (i + 1) * most));
 }
 
 function header(code: number): Uint8Array {

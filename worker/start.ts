@@ -6,7 +6,7 @@ import type { Redis } from 'ioredis';
 import { nanoid } from 'nanoid';
 import { type Logger, pino } from 'pino';
 import { RedisBlobs } from '../shared/blobs.ts';
-import { Carriers, placeOfThisProcess } from '../shared/carriers.ts';
+import { Carriers } from '../shared/carriers.ts';
 import { userIndexCache } from '../shared/data/index-cache.ts';
 import { http as httpDefaults, redisConnections, timeouts } from '../shared/defaults.ts';
 import { CornetError, describeError, exitCodes } from '../shared/errors.ts';
@@ -20,9 +20,11 @@ import { type Era, era as eraSchema, names, parseJson } from '../shared/protocol
 import { waitInQueues } from '../shared/queue-connections.ts';
 import { connectRedis, redisOptions } from '../shared/redis.ts';
 import { type AnyConfig, isReadout, purposeOf } from '../shared/run-config.ts';
-import { BlobClient, BlobServer } from '../shared/socket-blobs.ts';
+import { BlobClient, startBlobServer } from '../shared/socket-blobs.ts';
+import { placeOfThisProcess } from '../shared/socket-folder.ts';
 import { stateLayout } from '../shared/state-layout.ts';
 import { lastEntry, StreamReader } from '../shared/streams.ts';
+import { onUnexpectedEnd } from '../shared/unexpected-end.ts';
 import { version } from '../shared/version.ts';
 import { Card } from './card.ts';
 import { openDecoder } from './data/decode.ts';
@@ -60,6 +62,7 @@ export async function startWorker(
 ): Promise<number> {
   const config = await findRun(options.redis, options.run);
   const log = openLog(options.device);
+  onUnexpectedEnd(({ code, message }) => log.fatal({ code }, message));
   const http = await openHttp(options, log);
   const dataPath = resolve(options.dataPath ?? config.options.dataPath);
   const images = await findImages(
@@ -99,15 +102,16 @@ export async function startWorker(
   const [blobRedis, readerRedis] = await Promise.all([connect('blobs'), connect('reader')]);
   const from = await lastEntry(redis, names.down(config.run));
   const { era, token } = await waitForEra(redis, config.run);
+  const blobServer = await startBlobServer(token, (sentence) => log.warn(sentence));
   const blobs = new Carriers(
     new RedisBlobs(blobRedis, names.blob(config.run)),
     new BlobClient(token),
-    await BlobServer.start(token),
+    blobServer,
   );
   const member = new Member(() => nanoid(10), era, {
     host: hostname(),
     pid: process.pid,
-    place: placeOfThisProcess(),
+    place: placeOfThisProcess(blobServer !== null),
     version,
     fingerprint,
     numerics,

@@ -1,8 +1,8 @@
 /** `coordinator demo`: from nothing to a trained CORnet-Z, with what it did on one screen. */
-
 import { rm } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { exitCodes } from '../../shared/errors.ts';
+import { quoteName } from '../../shared/printable.ts';
 import { startRun } from '../start.ts';
 import { duration, percent } from '../watch/format.ts';
 import { makeDemoDataset } from './make-dataset.ts';
@@ -14,7 +14,7 @@ export async function runDemo(folder: string): Promise<number> {
   const began = performance.now();
   const images = join(folder, 'images');
   const run = join(folder, 'run');
-  process.stdout.write(`Data set of real JPEG files, ten classes of textures, in ${images}\n`);
+  process.stdout.write(`Data set of real JPEG files, ten classes of textures, in ${quoteName(images)}\n`);
   await makeDemoDataset(images, demoImages);
   await rm(run, { recursive: true, force: true });
   const report = await startRun({
@@ -46,6 +46,8 @@ export async function runDemo(folder: string): Promise<number> {
     ['images', relative('.', images)],
   ];
   const width = Math.max(...rows.map(([name]) => name.length));
-  process.stdout.write(`\n${rows.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`).join('\n')}\n`);
+  process.stdout.write(
+    `\n${rows.map(([name, value]) => `  ${name.padEnd(width)}  ${quoteName(value)}`).join('\n')}\n`,
+  );
   return exitCodes.complete;
 }

@@ -1,8 +1,8 @@
 /** `/service-discovery`: all that is to be scraped, for Prometheus' http_sd_config. */
 import { hostname } from 'node:os';
-import { placeOfThisProcess } from '../../shared/carriers.ts';
 import { type Route, respond } from '../../shared/http-server.ts';
 import type { Hello } from '../../shared/protocol.ts';
+import { placeOfThisProcess, shareNetwork } from '../../shared/socket-folder.ts';
 
 export interface TargetGroup {
   targets: string[];
@@ -25,7 +25,8 @@ export function targetGroups(
     labels: { role: 'coordinator', __meta_cornet_run: run, __meta_cornet_host: here.host },
   };
   const others = workers.flatMap(({ id, hello }) => {
-    if (hello.metrics === undefined || !isReachable(hello.metrics, hello.place === here.place)) return [];
+    const isHere = shareNetwork(hello.place, here.place);
+    if (hello.metrics === undefined || !isReachable(hello.metrics, isHere)) return [];
     const labels = {
       role: 'worker',
       __meta_cornet_run: run,

@@ -8,6 +8,7 @@ import { buildModel } from '../../shared/models/family.ts';
 import { elementCount } from '../../shared/models/model.ts';
 import { quoteName } from '../../shared/printable.ts';
 import type { FeaturesTask, ReadoutConfig, ReadoutResult } from '../../shared/run-config.ts';
+import { say } from '../../shared/say.ts';
 import { type ChosenTap, chooseTaps, type TapChoice } from './choose-taps.ts';
 import { FeatureFiles, type FeatureSpace, featureFileNames } from './feature-files.ts';
 import type { FeatureOptions } from './options.ts';
@@ -49,7 +50,9 @@ export async function extractFeatures(options: FeatureOptions): Promise<number> 
     results.map(({ data, description, settings }) => alreadyThere(data, description, settings)),
   );
   if (there.every(Boolean)) {
-    process.stdout.write(`Nothing to do: ${results.map(({ data }) => data).join(', ')} is there already.\n`);
+    process.stdout.write(
+      `Nothing to do: ${results.map(({ data }) => quoteName(data)).join(', ')} is there already.\n`,
+    );
     return exitCodes.complete;
   }
   remark(options, choice, folder.others);
@@ -154,7 +157,6 @@ function remark(
   { warnings, taps }: TapChoice,
   others: { count: number; examples: readonly string[] },
 ): void {
-  const say = (sentence: string) => process.stderr.write(`${sentence}\n`);
   for (const warning of warnings) say(`warning: ${warning}`);
   const [only] = taps;
   if (

@@ -2,6 +2,7 @@
 import { CornetError } from '../../shared/errors.ts';
 import { initialSnapshot } from '../../shared/models/initial-weights.ts';
 import type { Model } from '../../shared/models/model.ts';
+import { say } from '../../shared/say.ts';
 import { findWeights, readWeights } from '../weights/read-weights.ts';
 import type { ReadoutOptions } from './options.ts';
 
@@ -27,7 +28,6 @@ export async function findReadoutWeights(
     }
     return { identity: `seed ${seed}`, read: async () => initialSnapshot(model, seed, 'inference') };
   }
-  const say = (sentence: string) => void process.stderr.write(`${sentence}\n`);
   const found = await findWeights(weights, model, { environment: process.env, say }, key);
   const { path, sha256 } = found;
   let once: Uint8Array | null = found.body; // they are seldom asked for a second time

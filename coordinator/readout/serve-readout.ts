@@ -16,6 +16,7 @@ import {
   type ReadoutResult,
   readoutConfig,
 } from '../../shared/run-config.ts';
+import { say } from '../../shared/say.ts';
 import { stateLayout } from '../../shared/state-layout.ts';
 import { version } from '../../shared/version.ts';
 import { chooseDevices } from '../cards.ts';
@@ -90,7 +91,7 @@ async function serveInFolder(readout: Readout, held: Held): Promise<number> {
   const { config, folder } = held;
   const { options, result, batchBytes } = readout;
   const { devices, notes } = await chooseDevices(chooseLocalWorkers(options, null), process.env);
-  for (const note of notes) process.stderr.write(`${note}\n`);
+  for (const note of notes) say(note);
   const snapshotBytes = stateLayout(buildModel(result.model, result.times), 'inference').bytes;
   const service: Service = {
     ...held,

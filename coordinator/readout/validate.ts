@@ -6,6 +6,7 @@ import { defaults } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import type { ReadoutResult } from '../../shared/run-config.ts';
+import { say } from '../../shared/say.ts';
 import { writeDurably } from '../durable-file.ts';
 import type { ValidationSummary } from '../validation-summary.ts';
 import { percent } from '../watch/format.ts';
@@ -18,7 +19,6 @@ import { type Readout, serveReadout } from './serve-readout.ts';
 export async function validate(options: ReadoutOptions): Promise<number> {
   const { model: name, times, imageSize, outputPath } = options;
   const model = buildModel(name, times);
-  const say = (sentence: string) => void process.stderr.write(`${sentence}\n`);
   const index = await cachedIndex(options.dataPath, ['val'], userIndexCache(process.env, say));
   const weights = await findReadoutWeights(options, model);
   const result: ReadoutResult = {

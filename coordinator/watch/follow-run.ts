@@ -1,6 +1,7 @@
 /** `coordinator status --watch`: a run that another process conducts, shown until it ends. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { progressEvery, timeouts } from '../../shared/defaults.ts';
+import { oneLine, printableJson } from '../../shared/printable.ts';
 import { names } from '../../shared/protocol.ts';
 import { connectRedis } from '../../shared/redis.ts';
 import { chooseViewer } from './displays.ts';
@@ -45,13 +46,17 @@ function shower(json: boolean): { update: (view: RunView) => void; end: () => vo
   if (viewer instanceof TerminalDisplay) {
     return { update: (view) => viewer.tick(() => view), end: () => viewer.end() };
   }
-  if (json) return { update: (view) => void stdout.write(`${JSON.stringify(view)}\n`), end: () => undefined };
+  if (json)
+    return {
+      update: (view) => void stdout.write(printableJson(`${JSON.stringify(view)}\n`)),
+      end: () => undefined,
+    };
   let shown = Number.NEGATIVE_INFINITY;
   return {
     update: (view) => {
       if (performance.now() - shown < progressEvery.plain) return;
       shown = performance.now();
-      stdout.write(`${progressLine(view)}  ${view.sentence}\n`);
+      stdout.write(`${progressLine(view)}  ${oneLine(view.sentence)}\n`);
     },
     end: () => undefined,
   };

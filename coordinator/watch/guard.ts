@@ -1,34 +1,11 @@
-/** Who may see the page, and who may give orders. */
-import { createHash, timingSafeEqual } from 'node:crypto';
+/** Who may give orders. */
 import { readFile } from 'node:fs/promises';
 import type { IncomingHttpHeaders } from 'node:http';
-import { isIP } from 'node:net';
 import { controlToken } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
+import type { Refusal } from '../../shared/own-host.ts';
 import { quoteName } from '../../shared/printable.ts';
-
-export interface Refusal {
-  status: number;
-  /** For the user to read. */
-  reason: string;
-}
-
-/**
- * A web site can point a name of its own at this machine and so make a browser send it here (DNS rebinding); it cannot
- * do so with an address, and not with this machine's own names.
- * @param names of this machine besides localhost
- */
-export function whyNotShown({ host }: IncomingHttpHeaders, names: readonly string[]): Refusal | null {
-  const url = `http://${host}/`;
-  const name = host !== undefined && URL.canParse(url) ? new URL(url).hostname : null;
-  if (name !== null) {
-    const address = isIP(name.replace(/^\[(.*)\]$/, '$1')) !== 0;
-    if (address || name === 'localhost' || name.endsWith('.localhost')) return null;
-    if (names.some((own) => own.toLowerCase() === name)) return null;
-  }
-  const reason = 'Ask for this page by the address or the host name of its machine, or as localhost.';
-  return { status: 403, reason };
-}
+import { sameSecret } from '../../shared/same-secret.ts';
 
 /**
  * An order must carry the token in a header, which no form and no link of another site can, and where a browser says
@@ -48,13 +25,8 @@ export function whyNotObeyed(headers: IncomingHttpHeaders, token: string | null)
     return { status: 403, reason: 'Orders from pages of other sites are not taken.' };
   }
   const given = /^Bearer (.+)$/.exec(authorization ?? '')?.[1] ?? '';
-  if (timingSafeEqual(digest(given), digest(token))) return null;
+  if (sameSecret(given, token)) return null;
   return { status: 401, reason: 'The control token is missing or wrong.' };
-}
-
-/** Of equal length, whatever was given. */
-function digest(text: string): Buffer {
-  return createHash('sha256').update(text).digest();
 }
 
 /**

@@ -4,10 +4,11 @@ import type { ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { livePage as limits } from '../../shared/defaults.ts';
 import { type HttpHandler, type Route, respond } from '../../shared/http-server.ts';
+import type { Refusal } from '../../shared/own-host.ts';
 import { packageRoot } from '../../shared/package-root.ts';
 import type { Checkpoints } from '../checkpoints.ts';
 import type { RunEvent } from '../run-events.ts';
-import { type Refusal, whyNotObeyed, whyNotShown } from './guard.ts';
+import { whyNotObeyed } from './guard.ts';
 import type { News } from './news.ts';
 import type { CheckpointView, PageUpdate, RunFacts, RunView } from './run-view.ts';
 import type { Viewer, Watch } from './watch.ts';
@@ -42,8 +43,6 @@ export interface LivePageOptions {
   facts: RunFacts;
   /** Opens the orders; null: there are none. */
   token: string | null;
-  /** Names of this machine under which the page may be asked for. */
-  names: readonly string[];
   tell: (event: RunEvent) => void;
 }
 
@@ -173,11 +172,9 @@ export class LivePage implements Viewer {
     return { method: 'POST', path: `/control/${name}`, handler };
   }
 
-  /** Only for those who asked for this machine by a name that is its own. */
+  /** What a browser must know of the page. */
   #shown(handler: HttpHandler): HttpHandler {
     return (request, response) => {
-      const refusal = whyNotShown(request.message.headers, this.#options.names);
-      if (refusal !== null) return respond(response, refusal.status, `${refusal.reason}\n`);
       response.setHeader('Content-Security-Policy', policy);
       response.setHeader('Referrer-Policy', 'no-referrer');
       response.setHeader('Cross-Origin-Resource-Policy', 'same-origin');

@@ -55,6 +55,7 @@ export interface Unpickled {
 
 const mark = Symbol('mark');
 const highestProtocol = 5;
+const longestInteger = 8 * 1024; // bytes
 
 /**
  * Reads one pickle.
@@ -113,9 +114,9 @@ class Unpickler {
       case 'M':
         return this.#push(this.#uint(2));
       case '\x8a':
-        return this.#push(integer(this.#take(this.#uint(1))));
+        return this.#push(this.#integer(this.#uint(1)));
       case '\x8b':
-        return this.#push(integer(this.#take(this.#uint(4))));
+        return this.#push(this.#integer(this.#uint(4)));
       case 'G':
         return this.#push(this.#view.getFloat64(this.#advance(8), false));
 
@@ -303,6 +304,12 @@ class Unpickler {
     if (bytes === 2) return this.#view.getUint16(at, true);
     if (bytes === 4) return this.#view.getUint32(at, true);
     return Number(this.#view.getBigUint64(at, true)); // a length: whatever is not exact is past the end anyway
+  }
+
+  /** Arithmetic with numbers of megabytes takes minutes, and nobody's checkpoint has one. */
+  #integer(bytes: number): number | bigint {
+    if (bytes > longestInteger) throw malformed(`has a number of ${bytes} bytes`);
+    return integer(this.#take(bytes));
   }
 
   #text(bytes: number): string {

@@ -1,6 +1,7 @@
 /** Dicts of tensors in what a file holds, however deep, and the parts of them whose names end as a model's do. */
 import type { Model, StateEntry } from '../../shared/models/model.ts';
 import { elementCount } from '../../shared/models/model.ts';
+import { shortened } from '../../shared/printable.ts';
 import { Opaque } from './pickle.ts';
 import { isFloat, isInteger, isTensor, type StoredTensor } from './stored-tensor.ts';
 
@@ -186,7 +187,8 @@ const longestKey = 200;
 
 /** A key of a dict in words; what is neither text nor a number could have text that no memory holds. */
 export function keyText(key: unknown): string {
-  if (typeof key === 'number' || typeof key === 'bigint' || typeof key === 'boolean') return String(key);
+  if (typeof key === 'number' || typeof key === 'boolean') return String(key);
+  if (typeof key === 'bigint') return key === BigInt.asIntN(128, key) ? String(key) : '(a large number)';
   if (typeof key !== 'string') return '(no text)';
-  return key.length > longestKey ? `${key.slice(0, longestKey)}…` : key;
+  return shortened(key, longestKey);
 }

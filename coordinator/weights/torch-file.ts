@@ -6,8 +6,10 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { torchMetadataLimit } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { readExactly } from '../../shared/positioned-read.ts';
+import { shortened } from '../../shared/printable.ts';
 import { otherArchive, WrongKind } from './file-kinds.ts';
 import { Opaque, PickleError, type PickleVocabulary, unpickle } from './pickle.ts';
+import { keyText } from './state-dicts.ts';
 import { type Storage, type TorchTensor, torchVocabulary } from './torch-vocabulary.ts';
 import { locateEntry, readZipDirectory, verifyEntry, type ZipEntry, ZipError } from './zip-file.ts';
 
@@ -22,6 +24,8 @@ const legacyProtocol = 1001;
 const countBytes = 8;
 /** Characters of a name that an error quotes. */
 const longestName = 200;
+/** Characters of a reason, which may quote more of a file than a name. */
+const longestReason = 500;
 
 /** Whether the first bytes of a file are those of torch.save. */
 export function looksLikeTorch(head: Uint8Array): boolean {
@@ -147,7 +151,7 @@ async function readLegacyForm(file: FileHandle): Promise<unknown> {
   };
   const protocol = next(noWords);
   if (protocol !== legacyProtocol)
-    throw new PickleError(`its protocol is ${protocol}, not ${legacyProtocol}`);
+    throw new PickleError(`its protocol is ${keyText(protocol)}, not ${legacyProtocol}`);
   const machine = next(noWords);
   if (machine instanceof Map && machine.get('little_endian') === false) {
     throw new PickleError('it was written on a big-endian machine');
@@ -191,7 +195,11 @@ function checkSize(storage: Storage, bytes: number): void {
 function userError(error: unknown, path: string): unknown {
   if (error instanceof WrongKind) return error.asError(path);
   if (!(error instanceof PickleError || error instanceof ZipError)) return error;
-  return new CornetError('WEIGHTS_INVALID', `${path} cannot be used: ${error.message}.`, { cause: error });
+  return new CornetError(
+    'WEIGHTS_INVALID',
+    `${path} cannot be used: ${shortened(error.message, longestReason)}.`,
+    { cause: error },
+  );
 }
 
 /**
@@ -199,7 +207,7 @@ function userError(error: unknown, path: string): unknown {
  * @param what begins a sentence: `its epoch`
  */
 export function forbidden(path: string, what: string, { name }: Opaque): CornetError {
-  const shown = JSON.stringify(name.length > longestName ? `${name.slice(0, longestName)}…` : name);
+  const shown = JSON.stringify(shortened(name, longestName));
   return new CornetError(
     'WEIGHTS_FORBIDDEN',
     `${path} is refused: ${what} is an object that only Python could make, by running ${shown}; nothing that a file names is run here.`,

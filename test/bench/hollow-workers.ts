@@ -2,7 +2,7 @@
 import { hostname } from 'node:os';
 import { pino } from 'pino';
 import { RedisBlobs } from '../../shared/blobs.ts';
-import { Carriers, placeOfThisProcess } from '../../shared/carriers.ts';
+import { Carriers } from '../../shared/carriers.ts';
 import { indexDataset } from '../../shared/data/dataset-index.ts';
 import { Faults } from '../../shared/faults.ts';
 import { buildModel } from '../../shared/models/family.ts';
@@ -11,6 +11,7 @@ import { era, names } from '../../shared/protocol.ts';
 import { connectRedis, redisOptions } from '../../shared/redis.ts';
 import { purposeOf } from '../../shared/run-config.ts';
 import { BlobClient, BlobServer } from '../../shared/socket-blobs.ts';
+import { placeOfThisProcess } from '../../shared/socket-folder.ts';
 import { stateLayout } from '../../shared/state-layout.ts';
 import { lastEntry, StreamReader } from '../../shared/streams.ts';
 import { version } from '../../shared/version.ts';

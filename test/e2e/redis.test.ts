@@ -2,9 +2,11 @@ import { cpSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { Redis } from 'ioredis';
+import { possible } from '../helpers/possible.ts';
 import { processes } from '../helpers/processes.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import { checkpoint, Stage, tinyImages, tinyRun, trainedSteps } from '../helpers/run.ts';
+import { canMount } from '../helpers/temporary.ts';
 
 /** Everything below a folder, as one text. */
 function contentsOf(folder: string): string {
@@ -52,6 +54,41 @@ test.serial('remote workers serve a run over a Redis with a password, which show
   t.teardown(() => client.disconnect());
   t.deepEqual(await client.keys('*'), []);
 });
+
+(possible(canMount, 'file systems cannot be mounted here') ? test.serial : test.serial.skip)(
+  'a worker that cannot reach the sockets of the others gets everything through Redis: the same bytes',
+  async (t) => {
+    const stage = new Stage(t);
+    const images = await tinyImages(stage.folder);
+    const redis = await TestRedis.start(t);
+    const env = { CORNET_REDIS_URL: redis.url };
+    const mounted = ['unshare', '--mount', 'sh', '-c', `mount -t tmpfs none ${stage.temporary} && exec "$@"`];
+    const others: [string, NodeJS.ProcessEnv, string[]][] = [
+      ['mounted', {}, [...mounted, 'sh']],
+      ['missing', { TMPDIR: join(stage.folder, 'missing') }, []],
+    ];
+    for (const [name, other, enter] of others) {
+      const output = join(stage.folder, name);
+      const endless = [...tinyRun(images), '--epochs', '1000'];
+      const run = stage.start('coordinator', [...endless, '--cpu-workers', '0', '-o', output], env);
+      await run.until('it waits for workers', () => run.stdout.includes('no local workers'));
+      const first = stage.start('worker', ['start'], env);
+      const second = stage.start('worker', ['start'], { ...env, ...other }, enter);
+      await run.until('both workers are there', () => run.stdout.split(' is there.').length === 3);
+      await run.untilStep(output, trainedSteps(output).length + 3);
+      run.signal('SIGINT');
+      t.is(await run.ended, 75, run.stderr);
+      for (const worker of [first, second]) t.is(await worker.ended, 0, worker.stderr);
+
+      const steps = trainedSteps(output).length;
+      const alone = join(stage.folder, `${name} alone`);
+      const same = [...endless, '--max-steps', String(steps), '--cpu-workers', '2', '-o', alone];
+      const local = stage.start('coordinator', same);
+      t.is(await local.ended, 0, local.stderr);
+      t.true(checkpoint(output, steps).equals(checkpoint(alone, steps)), name);
+    }
+  },
+);
 
 test.serial('a second coordinator on a live run is refused: by the lock, and through Redis', async (t) => {
   const stage = new Stage(t);

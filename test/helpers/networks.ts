@@ -1,7 +1,7 @@
 /**
  * Several hosts on one machine: network namespaces on a switch of their own, so that nothing of the machine's network is
- * touched. A process in one of them has its own addresses, its own loopback and its own abstract unix sockets, as on
- * another host; disks are shared, so give each host its own folders. Needs root and iproute2.
+ * touched. A process in one of them has its own addresses and its own loopback, as on another host; disks are
+ * shared, so give each host its own folders. Needs root and iproute2.
  */
 import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';

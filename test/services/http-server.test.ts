@@ -1,6 +1,9 @@
 import { once } from 'node:events';
-import { connect } from 'node:net';
+import { get } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import { hostname } from 'node:os';
 import test from 'ava';
+import { http as limits } from '../../shared/defaults.ts';
 import { HttpServer, respond } from '../../shared/http-server.ts';
 
 async function serving(t: { teardown: (fn: () => Promise<void>) => void }, failed: string[] = []) {
@@ -91,4 +94,53 @@ test('closing ends open connections: an event stream, and a client that never as
   await t.throwsAsync(reader.read());
   await hungUp;
   await t.throwsAsync(fetch(`${base}/`));
+});
+
+async function statusFor(port: number, path: string, host: string): Promise<number> {
+  const [answer] = await once(get({ port, path, host: '127.0.0.1', headers: { Host: host } }), 'response');
+  answer.resume();
+  return answer.statusCode;
+}
+
+test('only who asks by a name of this machine is answered, except that it is healthy', async (t) => {
+  const { http } = await serving(t);
+  for (const host of ['127.0.0.1:9464', '192.0.2.7', 'localhost', hostname()])
+    t.is(await statusFor(http.port, '/', host), 200, host);
+  t.is(await statusFor(http.port, '/', 'rebound.example'), 403);
+  t.is(await statusFor(http.port, '/query?a=b', 'rebound.example'), 403);
+  t.is(await statusFor(http.port, '/healthz', 'rebound.example'), 200);
+});
+
+test('idle connections, however many, leave a place for who asks; a stream keeps its own', async (t) => {
+  const { http, base } = await serving(t);
+  const reader = (await fetch(`${base}/endless`)).body!.getReader();
+  await reader.read();
+  const idle: Socket[] = [];
+  t.teardown(() => {
+    for (const socket of idle) socket.destroy();
+  });
+  const open = async () => {
+    const socket = connect(http.port, '127.0.0.1');
+    socket.on('error', () => undefined);
+    idle.push(socket);
+    await once(socket, 'connect');
+  };
+  for (let i = 0; i < limits.connections + 40; i++) await open();
+  t.is((await fetch(`${base}/healthz`)).status, 200);
+  const closed = idle.map((socket) => socket.closed);
+  t.true(closed.slice(0, 40).every(Boolean), 'the oldest');
+  t.false(closed.slice(-limits.connections + 8).some(Boolean), 'and no other');
+  const next = reader.read();
+  t.is(
+    await Promise.race([
+      next.then(
+        () => 'cut off',
+        () => 'cut off',
+      ),
+      fetch(`${base}/`).then(() => 'open'),
+    ]),
+    'open',
+  );
+  await http.close();
+  await t.throwsAsync(next);
 });

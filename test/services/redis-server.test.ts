@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
@@ -9,6 +9,7 @@ import { redisServer } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { connectRedis } from '../../shared/redis.ts';
 import { possible } from '../helpers/possible.ts';
+import { until } from '../helpers/run.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
 const { failures } = redisServer;
@@ -76,6 +77,38 @@ test.serial(
     t.deepEqual(readdirSync(folder), []);
   },
 );
+
+test.serial(
+  'one whose folder something cleans away is started again in a new one at the same place',
+  async (t) => {
+    const folder = temporaryFolder(t);
+    const redis = await PrivateRedis.start(folder, 50);
+    t.teardown(() => redis.stop());
+    const home = dirname(redis.socket);
+    const { mtimeMs } = statSync(home);
+    await until('its time is kept young', () => statSync(home).mtimeMs > mtimeMs);
+    rmSync(home, { recursive: true });
+    await until('whoever comes is answered', () => answers(redis.socket));
+    t.is(statSync(home).mode & 0o777, 0o700);
+
+    const server = await connect(redis.socket);
+    const pid = Number(/process_id:(\d+)/.exec(await server.info('server'))?.[1]);
+    server.disconnect();
+    rmSync(home, { recursive: true });
+    process.kill(pid, 'SIGKILL');
+    await until('whoever comes is answered', () => answers(redis.socket));
+  },
+);
+
+test.serial('one whose folder cannot be made again is given up with the reason', async (t) => {
+  const folder = temporaryFolder(t);
+  const redis = await PrivateRedis.start(folder, 50);
+  rmSync(folder, { recursive: true });
+  const error = await redis.failed;
+  t.is(error.code, 'REDIS_SERVER_FAILED');
+  t.regex(error.message, /could not be started again \(ENOENT/);
+  await redis.stop();
+});
 
 /** A private Redis whose coordinator was killed; with `path` as its PATH. */
 async function orphan(t: ExecutionContext, path: string): Promise<string> {

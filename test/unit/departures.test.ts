@@ -128,7 +128,7 @@ test('newcomers whose snapshot died with its server are served again together', 
   const computing = new Computing(2);
   const [a, d] = computing.workers as [string, string];
   const { run } = computing;
-  const at = (worker: string) => ({ bytes: 1, digest: '1', at: `unix:@cornet-${worker}` });
+  const at = (worker: string) => ({ bytes: 1, digest: '1', at: `unix:cornet-blobs-${worker}` });
   for (const worker of ['b', 'c']) computing.say(worker, hello);
   for (const [lane, worker] of [a, d].entries()) {
     const vector = { type: 'vector', step: 0, lane, loss: 1, top1: 0, top5: 0, count: 1 } as const;

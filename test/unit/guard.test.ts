@@ -1,14 +1,15 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
-import { readControlToken, whyNotObeyed, whyNotShown } from '../../coordinator/watch/guard.ts';
+import { readControlToken, whyNotObeyed } from '../../coordinator/watch/guard.ts';
+import { whyNotOwnHost } from '../../shared/own-host.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
 const token = '0123456789abcdef';
 
 test('a page is shown by address, as localhost and by its own names, and by no other name', (t) => {
   const shown = (host: string | undefined) =>
-    whyNotShown(host === undefined ? {} : { host }, ['Node7', 'lab.example']) === null;
+    whyNotOwnHost(host === undefined ? {} : { host }, ['Node7', 'lab.example']) === null;
   for (const host of ['127.0.0.1:9464', '10.1.2.3', '[::1]:9464', 'localhost:1', 'a.localhost', 'node7:9464'])
     t.true(shown(host), host);
   t.true(shown('lab.example'));
