@@ -3,6 +3,7 @@ import { cards as limits, timeouts } from '../shared/defaults.ts';
 import { CornetError } from '../shared/errors.ts';
 import type { LocalWorkers } from '../shared/run-config.ts';
 import { type Answer, ask } from './ask.ts';
+import { gigabytes } from './watch/format.ts';
 
 export interface Card {
   /** Its place on the bus, by which nvidia-smi and, with CUDA_DEVICE_ORDER=PCI_BUS_ID, CUDA number the cards. */
@@ -121,8 +122,4 @@ export function describeCard({ device, card }: VisibleCard): string {
   const { name, total, free } = card;
   if (total === null || free === null) return `${device} (${name}) does not tell its memory`;
   return `${device} (${name}) has ${gigabytes(free).replace(' GB', '')} of ${gigabytes(total)} free`;
-}
-
-function gigabytes(bytes: number): string {
-  return `${(bytes / 1e9).toFixed(1)} GB`;
 }

@@ -24,6 +24,7 @@ import {
 import { fromRedis } from '../shared/redis.ts';
 import type { AnyConfig } from '../shared/run-config.ts';
 import { append, StreamReader } from '../shared/streams.ts';
+import type { PatientDisk } from './patient-disk.ts';
 import type { Run } from './run.ts';
 import type { RunAction, RunEvent } from './run-events.ts';
 import type { RunFolder } from './run-folder.ts';
@@ -37,6 +38,7 @@ export interface ConductorParts {
   config: AnyConfig;
   run: Run;
   folder: RunFolder;
+  disk: PatientDisk;
   output: RunOutput;
   display: Display;
   redis: Redis;
@@ -55,6 +57,10 @@ export interface ConductorParts {
   dismissed: (worker: string) => void;
 }
 
+type Restored = Awaited<ReturnType<RunOutput['restore']>>;
+
+const configName = 'config.json';
+
 export class Conductor {
   readonly #parts: ConductorParts;
   readonly #blobs: Carriers;
@@ -63,6 +69,8 @@ export class Conductor {
   readonly #queues = new Map<string, Queue>();
   readonly #clock = new HeardClock(timeouts.beat);
   #number = 0;
+  /** The state to begin with was read once. */
+  #hasBegun = false;
   #echoPending = false;
   /** The id of the Redis server, as it was at the last look. */
   #server: string | null = null;
@@ -146,6 +154,7 @@ export class Conductor {
       throw error;
     } finally {
       clearInterval(heart);
+      this.#parts.disk.close();
       await this.#close();
     }
   }
@@ -342,20 +351,39 @@ export class Conductor {
   }
 
   async #restore(): Promise<void> {
-    const { output, run, log } = this.#parts;
-    const { step, body, validated } = await output.restore();
+    const { run, log } = this.#parts;
+    const restored = await this.#readState();
+    if (restored === null) return; // the run has ended meanwhile
+    const { step, body, validated } = restored;
     const name = names.snapshot(run.era, step, `coordinator-${this.#number}`);
     const ref = await this.#blobs.put(name, body, this.#blobs.toAnybody);
     log.info({ step }, 'Published the state to start from.');
     this.tell({ type: 'restored', step, ref, validated });
   }
 
-  async #save({ step, ref }: RunAction & { type: 'save' }): Promise<void> {
-    expectBytes(ref, this.#parts.snapshotBytes);
+  /** At the beginning a disk that fails is refused; later, what was computed is worth waiting for it. */
+  async #readState(): Promise<Restored | null> {
+    const { disk, output } = this.#parts;
+    if (!this.#hasBegun) {
+      this.#hasBegun = true;
+      return output.restore();
+    }
+    let restored: Restored | null = null;
+    const read = async () => {
+      restored = await output.restore();
+    };
+    await disk.insist('the way back to the last checkpoint', read, Number.POSITIVE_INFINITY);
+    return restored;
+  }
+
+  async #save({ step, ref, last }: RunAction & { type: 'save' }): Promise<void> {
+    const { disk, output, snapshotBytes } = this.#parts;
+    expectBytes(ref, snapshotBytes);
     const body = await this.#blobs.get(ref);
     if (body === null) return this.tell({ type: 'saved', step, outcome: 'lost' });
-    await this.#rememberNumerics();
-    const written = await this.#parts.output.save(step, body);
+    const remember = () => this.#rememberNumerics();
+    const known = last ? await disk.insist(configName, remember) : await disk.try(configName, remember);
+    const written = known && (await output.save(step, body, last));
     this.tell({ type: 'saved', step, outcome: written ? 'written' : 'failed' });
   }
 
@@ -365,8 +393,11 @@ export class Conductor {
     if (result.type === 'features' && bytes === null) {
       return this.tell({ type: 'stored', step, batch, result, outcome: 'lost' });
     }
-    await this.#rememberNumerics();
-    await output.store(batch, result, bytes);
+    const kept = await this.#parts.disk.insist(`batch ${batch}`, async () => {
+      await this.#rememberNumerics();
+      await output.store(batch, result, bytes);
+    });
+    if (!kept) throw this.#parts.disk.trouble;
     faults.at('stored', step, batch);
     this.tell({ type: 'stored', step, batch, result, outcome: 'stored' });
   }
@@ -375,7 +406,8 @@ export class Conductor {
   async #rememberNumerics(): Promise<void> {
     const { config, folder, run } = this.#parts;
     if (config.numerics !== null || run.numerics === null) return;
-    config.numerics = run.numerics;
-    await folder.writeConfig(config);
+    const { numerics } = run;
+    await folder.writeConfig({ ...config, numerics });
+    config.numerics = numerics; // not before: a checkpoint names only what config.json has
   }
 }

@@ -18,6 +18,7 @@ import { ask } from './ask.ts';
 import { describeCard, listCards, type VisibleCard, visibleCards } from './cards.ts';
 import { fileError, systemCode } from './durable-file.ts';
 import { PrivateRedis } from './redis-server.ts';
+import { gigabytes } from './watch/format.ts';
 
 export interface DoctorOptions {
   outputPath?: string;
@@ -266,8 +267,4 @@ function checkMemory(): Finding[] {
   const text = `${gigabytes(available)} of ${gigabytes(totalmem())} available`;
   if (available >= limits.memory) return [ok('memory', text)];
   return [note('memory', `${text}: a small batch and one worker may be all that fits.`)];
-}
-
-function gigabytes(bytes: number): string {
-  return `${(bytes / 1e9).toFixed(1)} GB`;
 }

@@ -142,9 +142,22 @@ export function fileError(error: unknown, action: string, hint?: string): unknow
   });
 }
 
-/** Whether a write failed for want of room: what is written already stays, and there may be room later. */
-export function isNoRoom(error: unknown): boolean {
-  return troubles[systemCode(error) ?? '']?.code === 'DISK_FULL';
+/** Whether it is the disk, or the limits of the system, that would not do what was asked. */
+export function isDiskTrouble(error: unknown): boolean {
+  return (systemCode(error) ?? '') in troubles;
+}
+
+/**
+ * The user's error for a disk that would not take something; null: it is another error, that of a run folder that was
+ * deleted among them.
+ */
+export function diskTrouble(error: unknown): CornetError | null {
+  return error instanceof CornetError && isDiskTrouble(error.cause) ? error : null;
+}
+
+/** Whether the disk may take later, under the same limits of this process, what it would not take now. */
+export function canPass({ cause }: CornetError): boolean {
+  return systemCode(cause) !== 'EFBIG';
 }
 
 /** The code of a system error (`ENOENT`), or undefined. */

@@ -1,9 +1,12 @@
 /** `metrics.jsonl`: one JSON object per line, each with the step it belongs to. */
 import { createReadStream } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { metricsInWaiting } from '../shared/defaults.ts';
 import { quoteName } from '../shared/printable.ts';
 import { exists, type Fence, fileError, noFence, syncFolder, writeDurably } from './durable-file.ts';
+import { LineFile } from './line-file.ts';
+import { count } from './watch/format.ts';
 
 /** One line: `step` is the number of updates done when it was measured; the other keys are metrics. */
 export interface MetricsRecord {
@@ -22,16 +25,14 @@ export interface MetricsSurroundings {
 }
 
 export class MetricsFile {
-  readonly #path: string;
-  readonly #file: FileHandle;
+  readonly #file: LineFile;
   readonly #fence: Fence;
-  #length: number;
+  /** Lines that are still to be written. */
+  #waiting: Buffer[] = [];
   #last: Promise<void> = Promise.resolve();
 
-  private constructor(path: string, file: FileHandle, length: number, fence: Fence) {
-    this.#path = path;
+  private constructor(file: LineFile, fence: Fence) {
     this.#file = file;
-    this.#length = length;
     this.#fence = fence;
   }
 
@@ -52,54 +53,66 @@ export class MetricsFile {
     });
     if (await exists(path)) await writeDurably(path, lines, { fence });
     if (lost > 0) {
-      const what = lost === 1 ? 'A damaged line was' : `${lost} damaged lines were`;
+      const what = count(lost, 'damaged line was', 'damaged lines were');
       warn(
         `${what} removed from ${quoteName(path)}, as a power cut may leave them. The training is not affected.`,
       );
     }
+    const file = await LineFile.open(path);
     try {
-      const file = await open(path, 'a');
       await syncFolder(dirname(path));
-      return new MetricsFile(path, file, (await file.stat()).size, fence);
     } catch (error) {
+      await file.close();
       throw fileError(error, `write ${quoteName(path)}`);
     }
+    return new MetricsFile(file, fence);
   }
 
   /**
-   * Appends one line; calls are written in their order.
-   * @throws CornetError DISK_FULL; the file then ends with its last whole line
+   * Appends one line; calls are written in their order. A line that the disk would not take is written with the next one.
+   * @throws CornetError DISK_FULL, FOLDER_NOT_WRITABLE, OPEN_FILES_LIMIT; the file then ends with its last whole line
    */
   append(record: MetricsRecord): Promise<void> {
-    const write = this.#last.then(() => this.#write(Buffer.from(`${JSON.stringify(record)}\n`)));
-    // A failed line is its caller's error alone: the lines behind it are still tried.
-    this.#last = write.catch(() => {});
-    return write;
+    this.#waiting.push(Buffer.from(`${JSON.stringify(record)}\n`));
+    return this.#queue(() => this.#write());
   }
 
-  /** From now on a power cut leaves the lines so far. */
-  async sync(): Promise<void> {
-    await this.#last;
+  /**
+   * From now on a power cut leaves the lines so far.
+   * @throws CornetError as `append`
+   */
+  sync(): Promise<void> {
+    return this.#queue(async () => {
+      await this.#write();
+      await this.#file.sync();
+    });
+  }
+
+  /** @throws CornetError as `append`: lines were lost */
+  async close(): Promise<void> {
     try {
-      await this.#file.datasync();
-    } catch (error) {
-      throw fileError(error, `write ${quoteName(this.#path)}`);
+      await this.#queue(() => this.#write());
+    } finally {
+      await this.#file.close();
     }
   }
 
-  async close(): Promise<void> {
-    await this.#last;
-    await this.#file.close();
+  #queue(work: () => Promise<void>): Promise<void> {
+    const done = this.#last.then(work);
+    this.#last = done.catch(() => {}); // its caller's error alone
+    return done;
   }
 
-  async #write(line: Buffer): Promise<void> {
-    await this.#fence();
+  async #write(): Promise<void> {
+    const lines = this.#waiting;
+    if (lines.length === 0) return;
+    this.#waiting = [];
     try {
-      await this.#file.appendFile(line);
-      this.#length += line.length;
+      await this.#fence();
+      await this.#file.append(Buffer.concat(lines));
     } catch (error) {
-      await this.#file.truncate(this.#length);
-      throw fileError(error, `write ${quoteName(this.#path)}`);
+      this.#waiting = [...lines, ...this.#waiting].slice(-metricsInWaiting);
+      throw error;
     }
   }
 }

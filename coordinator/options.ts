@@ -43,6 +43,7 @@ export interface StartOptions {
   imageSize?: number;
   redis?: string;
   wait?: number;
+  waitForDisk?: number;
   resume: boolean;
   autoResume?: boolean;
   restorePath?: string;
@@ -70,6 +71,11 @@ export const redisOption = new Option(
 export const waitOption = new Option(
   '--wait <s>',
   'seconds to wait until that Redis is there and takes commands (default: 0)',
+).argParser(decimal(0, true));
+
+export const diskOption = new Option(
+  '--wait-for-disk <s>',
+  `seconds that a result waits for a disk that is full or fails (default: ${defaults.waitForDisk})`,
 ).argParser(decimal(0, true));
 
 const recipeTable = modelNames
@@ -141,6 +147,7 @@ export function addStartOptions(command: Command): Command {
     )
     .addOption(redisOption)
     .addOption(waitOption)
+    .addOption(diskOption)
     .option('--resume', 'continue the run in --output-path', false)
     .option(
       '--auto-resume',

@@ -76,7 +76,8 @@ export type RunAction =
   /** Publish the last checkpoint, answer with `restored`. */
   | { type: 'restore' }
   /** Write the snapshot of `step` to disk, answer with `saved`. */
-  | { type: 'save'; step: number; ref: BlobRef }
+  /** `last`: no other opportunity will come. */
+  | { type: 'save'; step: number; ref: BlobRef; last: boolean }
   | { type: 'delete'; refs: BlobRef[] }
   /** Announce a new era (set the key), before anything else is sent. */
   | { type: 'new-era'; era: Era }

@@ -1,23 +1,33 @@
-/** log.jsonl: pino's lines, the coordinator's own and those of its local workers. */
-import { closeSync, openSync, writeSync } from 'node:fs';
+/** log.jsonl, and log.1.jsonl before it: pino's lines, the coordinator's own and those of its local workers. */
+import { closeSync, fstatSync, openSync, renameSync, writeSync } from 'node:fs';
 import { type Logger, pino } from 'pino';
+import { logBytes } from '../shared/defaults.ts';
 import { printableJson, quoteName } from '../shared/printable.ts';
 import { onUnexpectedEnd } from '../shared/unexpected-end.ts';
-import { fileError, isNoRoom } from './durable-file.ts';
+import { fileError, isDiskTrouble } from './durable-file.ts';
 import { isChatter } from './library-chatter.ts';
 
 export class RunLog {
   readonly main: Logger;
   readonly #workers: Logger;
-  readonly #file: number;
+  readonly #path: string;
+  readonly #longest: number;
+  #file: number;
+  #length: number;
   readonly #forget: () => void;
   /** The last line could not be written whole. */
   #torn = false;
 
-  /** @throws CornetError FOLDER_NOT_WRITABLE, DISK_FULL */
-  constructor(path: string) {
+  /**
+   * @param longest bytes of one file
+   * @throws CornetError FOLDER_NOT_WRITABLE, DISK_FULL
+   */
+  constructor(path: string, longest: number = logBytes) {
+    this.#path = path;
+    this.#longest = longest;
     try {
       this.#file = openSync(path, 'a');
+      this.#length = fstatSync(this.#file).size;
     } catch (error) {
       throw fileError(error, `write ${quoteName(path)}`);
     }
@@ -44,13 +54,26 @@ export class RunLog {
   #write(given: string): void {
     const line = printableJson(given);
     try {
+      if (this.#length >= this.#longest) this.#rotate();
       const whole = Buffer.from(this.#torn ? `\n${line}` : line);
-      this.#torn = writeSync(this.#file, whole) < whole.length;
+      const written = writeSync(this.#file, whole);
+      this.#length += written;
+      this.#torn = written < whole.length;
     } catch (error) {
-      // A full disk does not stop a run; checkpoints and metrics say so, and a line that is lost here is only a line.
-      if (!isNoRoom(error)) throw error;
+      // A full or failing disk does not stop a run; checkpoints and metrics say so, and what is lost here is only a line.
+      if (!isDiskTrouble(error)) throw error;
       this.#torn = true;
     }
+  }
+
+  /** So that a line for each skipped image, epoch after epoch, does not fill a quota. */
+  #rotate(): void {
+    renameSync(this.#path, this.#path.replace(/\.jsonl$/, '.1.jsonl'));
+    const full = this.#file;
+    this.#file = openSync(this.#path, 'a');
+    this.#length = 0;
+    this.#torn = false;
+    closeSync(full);
   }
 }
 

@@ -10,9 +10,10 @@ export interface RunOutput {
   restore(): Promise<{ step: number; body: Uint8Array; validated: boolean }>;
   /**
    * Writes the state of a step.
+   * @param last no other opportunity will come: it is worth waiting for a disk that would not take it
    * @returns false: the disk would not take it, and the run goes on
    */
-  save(step: number, body: Uint8Array): Promise<boolean>;
+  save(step: number, body: Uint8Array, last: boolean): Promise<boolean>;
   stepDone(metrics: StepMetrics, learningRate: number, members: number): Promise<void>;
   validated(step: number, summary: ValidationSummary): Promise<void>;
   /**

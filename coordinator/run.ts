@@ -408,16 +408,19 @@ export class Run {
   #save(): void {
     const state = this.#state;
     if (state.snapshots.busy) return state.enter('finishing'); // one after the other
-    state.act({ type: 'save', ...state.snapshots.save() });
+    const last = state.stopping !== null || state.step >= state.plan.totalSteps;
+    state.act({ type: 'save', ...state.snapshots.save(last), last });
     this.#rest();
   }
 
   #saved(step: number, outcome: 'written' | 'lost' | 'failed'): void {
     const state = this.#state;
-    if (!state.snapshots.saved(step, outcome) || state.phase !== 'finishing') return;
+    const { snapshots } = state;
+    const { savingLast } = snapshots;
+    if (!snapshots.saved(step, outcome) || state.phase !== 'finishing') return;
     if (outcome === 'failed' && step === state.step) {
-      if (!this.#departures.everybodyLeaves) return state.finish();
-      this.#departures.letGo();
+      if (savingLast) return state.finish();
+      if (this.#departures.everybodyLeaves) this.#departures.letGo();
     }
     this.#rest();
   }

@@ -25,6 +25,7 @@ import { backendEnvironment, workerEnvironment } from '../shared/worker-environm
 import { Conductor, type Outcome } from './conductor.ts';
 import { Fleet } from './fleet.ts';
 import type { Interruption } from './interruption.ts';
+import { PatientDisk } from './patient-disk.ts';
 import { PrivateRedis, shutDownLeftover } from './redis-server.ts';
 import { Run } from './run.ts';
 import type { Plan, RunEvent } from './run-events.ts';
@@ -44,6 +45,8 @@ export interface Service {
   redisUrl: string | undefined;
   /** Milliseconds to wait until it is there. */
   redisPatience: number;
+  /** Milliseconds that the end of the run waits for a disk that would not take its result. */
+  diskPatience: number;
   /** What Redis must have room for. */
   bytesNeeded: number;
   /** Opens the port of the live page and the metrics; null: the run has none. */
@@ -57,6 +60,7 @@ export interface Surroundings {
   log: Logger;
   faults: Faults<'coordinator'>;
   http: HttpServer | null;
+  disk: PatientDisk;
   /** Where Redis is, for the user to read. */
   redisName: string;
 }
@@ -195,7 +199,7 @@ async function serveOnRedis<R>(service: Service, parts: Parts<R>): Promise<R> {
 }
 
 async function conductRun<R>(
-  { config, devices, folder, interruption, metricsHost }: Service,
+  { config, devices, folder, interruption, metricsHost, diskPatience }: Service,
   { redis: { url, server }, connections, prepare }: Parts<R>,
   { main: log, ofWorker }: RunLog,
   http: HttpServer | null,
@@ -207,9 +211,14 @@ async function conductRun<R>(
   });
   const redisName = server === null ? redactUrl(url) : 'a private redis-server';
   log.info({ config }, 'Starting.');
-  const course = await prepare({ log, faults, http, redisName });
+  const disk = new PatientDisk({
+    patience: diskPatience,
+    say: (level, sentence) => tell(level, sentence),
+    now: () => performance.now(),
+  });
+  const course = await prepare({ log, faults, http, disk, redisName });
   const { plan, output, display, describeShard, describeBatch } = course;
-  const tell = (level: 'info' | 'warn', sentence: string) => {
+  const tell = (level: 'info' | 'warn' | 'error', sentence: string) => {
     log[level](sentence);
     display.say(sentence, level);
   };
@@ -253,6 +262,7 @@ async function conductRun<R>(
     config,
     run,
     folder,
+    disk,
     output,
     display,
     redis,

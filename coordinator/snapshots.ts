@@ -15,6 +15,7 @@ export class Snapshots {
   #published: Snapshot | null = null;
   /** What is being written to disk. */
   #saving: Snapshot | null = null;
+  #savingLast = false;
   #savedStep = -1;
   #wanted = false;
 
@@ -79,10 +80,16 @@ export class Snapshots {
     return last || (!this.busy && (this.#wanted || kept));
   }
 
+  /** Is what is being written the run's last? Then the disk was given all the time that there is. */
+  get savingLast(): boolean {
+    return this.#savingLast;
+  }
+
   /** The published snapshot is being written from now on. */
-  save(): Snapshot {
+  save(last: boolean): Snapshot {
     assert(this.#published !== null && this.#saving === null);
     this.#saving = this.#published;
+    this.#savingLast = last;
     this.#wanted = false;
     return this.#saving;
   }

@@ -1,6 +1,6 @@
 /** `coordinator start`: from options to a run, and its end. */
 import { hostname } from 'node:os';
-import { http as httpDefaults } from '../shared/defaults.ts';
+import { defaults, http as httpDefaults } from '../shared/defaults.ts';
 import { CornetError, describeError, exitCodes } from '../shared/errors.ts';
 import { HttpServer } from '../shared/http-server.ts';
 import { buildModel } from '../shared/models/family.ts';
@@ -13,6 +13,7 @@ import { chooseDevices } from './cards.ts';
 import { Checkpoints } from './checkpoints.ts';
 import type { Outcome } from './conductor.ts';
 import { newConfig, readConfig, resumedConfig } from './config.ts';
+import { compareRoom } from './disk-need.ts';
 import { Interruption } from './interruption.ts';
 import { observeTraining } from './observe-training.ts';
 import { asResume, chooseLocalWorkers, type StartOptions } from './options.ts';
@@ -73,10 +74,13 @@ async function startOrThrow(given: StartOptions): Promise<RunReport> {
         former === null
           ? await newConfig(options, localWorkers)
           : await resumedConfig(options, former, localWorkers);
+      const warning = await compareRoom(folder, config);
+      if (warning !== null) say(warning);
       const service = {
         ...{ config, devices, folder, interruption },
         redisUrl: options.redis,
         redisPatience: (options.wait ?? 0) * 1000,
+        diskPatience: (options.waitForDisk ?? defaults.waitForDisk) * 1000,
         bytesNeeded: bytesNeeded(config),
         openHttp: () => openHttp(options),
         metricsHost: options.metricsHost,
@@ -115,7 +119,7 @@ interface TrainingParts {
 
 async function prepareTraining(
   { options, config, devices, folder, controlToken }: TrainingParts,
-  { log, faults, http, redisName }: Surroundings,
+  { log, faults, http, disk, redisName }: Surroundings,
 ): Promise<Course<RunReport>> {
   const { model: name, times } = config.result;
   const model = buildModel(name, times);
@@ -135,7 +139,7 @@ async function prepareTraining(
   };
   watch.begun(beginning);
   const output = new TrainingOutput({
-    ...{ config, schedule, folder, checkpoints, log, faults, watch },
+    ...{ config, schedule, folder, disk, checkpoints, log, faults, watch },
     initialState: () => startingState(config, model),
     restorePath: options.resume ? (options.restorePath ?? null) : null,
   });

@@ -1,16 +1,21 @@
 import type { Logger } from 'pino';
 import type { Schedule } from '../shared/data/schedule.ts';
-import { CornetError } from '../shared/errors.ts';
+import { diskPatience } from '../shared/defaults.ts';
+import type { CornetError } from '../shared/errors.ts';
 import type { Faults } from '../shared/faults.ts';
 import type { BatchResult } from '../shared/protocol.ts';
 import { identityOf, type RunConfig, stepsPerEpoch } from '../shared/run-config.ts';
 import type { Checkpoints } from './checkpoints.ts';
 import type { MetricsFile } from './metrics-file.ts';
+import type { PatientDisk } from './patient-disk.ts';
 import type { RunFolder } from './run-folder.ts';
 import type { RunOutput } from './run-output.ts';
 import type { StepMetrics } from './step.ts';
 import type { ValidationSummary } from './validation-summary.ts';
 import type { Watch } from './watch/watch.ts';
+
+const checkpointName = 'the checkpoint';
+const metricsName = 'the lines of metrics.jsonl';
 
 /** Milliseconds into the writing of a checkpoint at which `checkpoint-writing` strikes. */
 const checkpointFault = 5;
@@ -19,6 +24,7 @@ export interface TrainingOutputParts {
   config: RunConfig;
   schedule: Schedule;
   folder: RunFolder;
+  disk: PatientDisk;
   checkpoints: Checkpoints;
   /** The state that the run begins with when it has no checkpoint yet. */
   initialState: () => Promise<{ step: number; body: Uint8Array }>;
@@ -35,6 +41,8 @@ export class TrainingOutput implements RunOutput {
   #restorePath: string | null;
   #metrics: MetricsFile | null = null;
   #lastSave = performance.now();
+  /** Milliseconds until a checkpoint that failed is tried again; null: the last one did not fail. */
+  #tryAgainAfter: number | null = null;
   #validation: { step: number; top1: number; loss: number } | null = null;
   #diskError: CornetError | null = null;
 
@@ -53,7 +61,7 @@ export class TrainingOutput implements RunOutput {
     const checkpoint =
       this.#restorePath === null ? await checkpoints.readLatest() : await checkpoints.read(this.#restorePath);
     const { step, body } = checkpoint ?? (await initialState());
-    await this.#metrics?.close();
+    await this.close();
     this.#metrics = await folder.openMetrics(step, (sentence) => {
       log.warn(sentence);
       watch.say(sentence, 'warn');
@@ -65,38 +73,42 @@ export class TrainingOutput implements RunOutput {
   }
 
   saveDue(): boolean {
-    if (performance.now() - this.#lastSave <= this.#parts.config.options.saveModelSeconds * 1000)
+    const interval = this.#parts.config.options.saveModelSeconds * 1000;
+    if (performance.now() - this.#lastSave <= Math.min(this.#tryAgainAfter ?? interval, interval))
       return false;
     this.#lastSave = performance.now();
     return true;
   }
 
-  async save(step: number, body: Uint8Array): Promise<boolean> {
-    const { config, checkpoints, schedule, log, faults, watch } = this.#parts;
-    const validation = this.#validation?.step === step ? this.#validation : null;
+  async save(step: number, body: Uint8Array, last: boolean): Promise<boolean> {
+    const { disk, faults } = this.#parts;
     faults.at('checkpoint-begun', step);
     faults.soon('checkpoint-writing', step, checkpointFault);
-    try {
-      await this.#metrics?.sync(); // a resume from this checkpoint must find the lines before it
-      const record = await checkpoints.write({
-        step,
-        epoch: Math.floor(step / schedule.stepsPerEpoch),
-        body,
-        identity: identityOf(config),
-        keepForEver: step > 0 && schedule.isDue(step, config.options.saveModelEpochs),
-        validation: validation === null ? null : { top1: validation.top1, loss: validation.loss },
-      });
-      faults.at('checkpoint-written', step);
-      this.#diskError = null;
-      this.#restorePath = null; // from now on the latest checkpoint is one of the way that was chosen
-      this.#lastSave = performance.now();
-      log.info({ file: record.file, sha256: record.sha256 }, 'Wrote a checkpoint.');
-      watch.saved(record);
-      return true;
-    } catch (error) {
-      this.#diskFull(error);
-      return false;
-    }
+    const write = () => this.#write(step, body);
+    const written = last ? await disk.insist(checkpointName, write) : await disk.try(checkpointName, write);
+    this.#lastSave = performance.now();
+    this.#diskError = written ? null : disk.trouble;
+    if (written) this.#tryAgainAfter = null;
+    else this.#tryAgainAfter = this.#tryAgainAfter === null ? diskPatience.save : 2 * this.#tryAgainAfter;
+    return written;
+  }
+
+  async #write(step: number, body: Uint8Array): Promise<void> {
+    const { config, checkpoints, schedule, log, faults, watch } = this.#parts;
+    const validation = this.#validation?.step === step ? this.#validation : null;
+    await this.#metrics?.sync(); // a resume from this checkpoint must find the lines before it
+    const record = await checkpoints.write({
+      step,
+      epoch: Math.floor(step / schedule.stepsPerEpoch),
+      body,
+      identity: identityOf(config),
+      keepForEver: step > 0 && schedule.isDue(step, config.options.saveModelEpochs),
+      validation: validation === null ? null : { top1: validation.top1, loss: validation.loss },
+    });
+    faults.at('checkpoint-written', step);
+    this.#restorePath = null; // from now on the latest checkpoint is one of the way that was chosen
+    log.info({ file: record.file, sha256: record.sha256 }, 'Wrote a checkpoint.');
+    watch.saved(record);
   }
 
   stepDone(metrics: StepMetrics, learningRate: number, members: number): Promise<void> {
@@ -132,26 +144,15 @@ export class TrainingOutput implements RunOutput {
   }
 
   async close(): Promise<void> {
-    await this.#metrics?.close();
+    const metrics = this.#metrics;
+    this.#metrics = null;
+    if (metrics !== null) await this.#parts.disk.try(metricsName, () => metrics.close());
   }
 
   /** One line of metrics.jsonl, measured when `step` updates were done. */
   async #record(step: number, values: Record<string, number>): Promise<void> {
-    const { config } = this.#parts;
-    try {
-      await this.#metrics?.append({ step, epoch: step / stepsPerEpoch(config), ...values });
-    } catch (error) {
-      this.#diskFull(error);
-    }
-  }
-
-  /** A full disk does not stop a run: what was written before stays, and there may be room at the next checkpoint. */
-  #diskFull(error: unknown): void {
-    if (!(error instanceof CornetError) || error.code !== 'DISK_FULL') throw error;
-    const { log, watch } = this.#parts;
-    log.error({ code: error.code }, error.message);
-    if (this.#diskError === null)
-      watch.say(`${error.message} The run goes on; what was written before stays.`, 'error');
-    this.#diskError = error;
+    const { config, disk } = this.#parts;
+    const line = { step, epoch: step / stepsPerEpoch(config), ...values };
+    await disk.try(metricsName, async () => this.#metrics?.append(line));
   }
 }

@@ -13,6 +13,7 @@ export const defaults = {
   saveModelSeconds: 600,
   saveModelEpochs: 5, // checkpoints at these epochs are kept for ever
   saveValEpochs: 0.5,
+  waitForDisk: 600, // seconds that the end of a run waits for a disk that would not take its result
   keepCheckpoints: 3, // the newest ones, besides those kept for ever, the latest and the best
   validationBatch: 256, // images per validation job
   featureBatch: 32, // images per features job, fewer where their features take more than `featureBatchBytes`
@@ -56,6 +57,23 @@ export const timeouts = {
   program: 30_000, // a program that is asked for its version (nvidia-smi wakes the cards)
   blobRead: 20_000, // silence of a blob server in the middle of an answer
 } as const;
+
+/**
+ * A disk that would not take something, in milliseconds: pauses between two tries at the end of a run, time until it is
+ * said again, and (`save`) until a checkpoint that failed is tried again, doubled each time up to the usual interval.
+ */
+export const diskPatience = {
+  firstPause: 1_000,
+  longestPause: 30_000,
+  repeat: 600_000,
+  save: 30_000,
+} as const;
+
+/** Lines of metrics that wait in memory for a disk that would not take them; older ones are lost. */
+export const metricsInWaiting = 100_000;
+
+/** Bytes of log.jsonl, from which on it becomes log.1.jsonl and a new one begins. */
+export const logBytes = 64 * 1024 ** 2;
 
 /** Milliseconds that a run waits for something before it says so in its log, and again whenever that time has doubled. */
 export const longWait = 10_000;

@@ -15,6 +15,7 @@ import { crc32 } from 'node:zlib';
 import { z } from 'zod';
 import { blobSocket as limits, socketFolder, socketRead, timeouts } from './defaults.ts';
 import { CornetError } from './errors.ts';
+import { oneAtATime } from './one-at-a-time.ts';
 import type { BlobRef } from './protocol.ts';
 import { sameSecret } from './same-secret.ts';
 import {
@@ -72,7 +73,8 @@ export class BlobServer {
     this.#path = path;
     this.#token = token;
     this.#server = this.#newServer();
-    this.#care = setInterval(() => void this.#lookAfterFolder().catch(() => undefined), care).unref();
+    const look = oneAtATime(() => this.#lookAfterFolder());
+    this.#care = setInterval(() => void look().catch(() => undefined), care).unref();
     process.once('exit', this.#onExit);
   }
 

@@ -13,6 +13,7 @@ import { bytesPerValue, type FeatureType } from '../../shared/feature-rows.ts';
 import { readExactly } from '../../shared/positioned-read.ts';
 import { quoteName } from '../../shared/printable.ts';
 import { fileError, syncFolder, systemCode } from '../durable-file.ts';
+import { gigabytes } from '../watch/format.ts';
 import { npyHeader } from './npy.ts';
 import { centralDirectory, localHeader, localHeaderBytes, type NpzEntry } from './npz.ts';
 
@@ -231,7 +232,6 @@ async function checkRoom(folder: string, { files }: Layout): Promise<void> {
   for (const { name, bytes } of files) needed += bytes - (await bytesOnDisk(join(folder, name)));
   const { bavail, bsize } = await statfs(folder);
   if (bavail * bsize >= needed) return;
-  const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
   throw new CornetError(
     'DISK_FULL',
     `The features need ${gigabytes(needed)} in ${quoteName(folder)}, and ${gigabytes(bavail * bsize)} are free there.`,

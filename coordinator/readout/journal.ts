@@ -1,10 +1,11 @@
 /** Which batches of a read-out are on disk for good: one JSON line each, synced after the rows it speaks of. */
-import { type FileHandle, open, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
-import { CornetError } from '../../shared/errors.ts';
 import { quoteName } from '../../shared/printable.ts';
-import { type BatchResult, batchResult } from '../../shared/protocol.ts';
-import { fileError, systemCode } from '../durable-file.ts';
+import { type BatchResult, batchResult, parseJson } from '../../shared/protocol.ts';
+import { fileError, systemCode, writeDurably } from '../durable-file.ts';
+import { LineFile } from '../line-file.ts';
+import { count } from '../watch/format.ts';
 
 const line = z.object({ batch: z.int().nonnegative(), result: batchResult });
 
@@ -14,67 +15,53 @@ export interface FinishedBatch {
 }
 
 export class Journal {
-  readonly #path: string;
-  readonly #file: FileHandle;
-  #length: number;
+  readonly #file: LineFile;
 
-  private constructor(path: string, file: FileHandle, length: number) {
-    this.#path = path;
+  private constructor(file: LineFile) {
     this.#file = file;
-    this.#length = length;
   }
 
   /**
-   * Opens the journal to go on with it. A last line that a killed process left unfinished is cut off.
+   * Opens the journal to go on with it. A last line that a killed process left unfinished is cut off, and damaged ones
+   * are removed: their batches are computed again.
+   * @param warn takes a sentence about what had to be mended
    * @returns the journal, and what it says
-   * @throws CornetError RUN_DAMAGED, FOLDER_NOT_WRITABLE
+   * @throws CornetError FOLDER_NOT_WRITABLE, DISK_FULL
    */
-  static async open(path: string): Promise<{ journal: Journal; finished: Map<number, BatchResult> }> {
+  static async open(
+    path: string,
+    warn: (sentence: string) => void,
+  ): Promise<{ journal: Journal; finished: Map<number, BatchResult> }> {
     const text = await readFile(path, 'utf8').catch((error) => {
       if (systemCode(error) === 'ENOENT') return '';
       throw fileError(error, `read ${quoteName(path)}`);
     });
     const whole = text.slice(0, text.lastIndexOf('\n') + 1);
-    const finished = new Map<number, BatchResult>();
-    for (const [index, entry] of whole.split('\n').slice(0, -1).entries()) {
-      const { batch, result } = parse(entry, `${path}:${index + 1}`);
-      finished.set(batch, result);
+    const lines = whole.split('\n').slice(0, -1);
+    const entries = lines.map((entry) => line.safeParse(parseJson(entry)).data);
+    const finished = new Map(entries.flatMap((entry) => (entry ? [[entry.batch, entry.result]] : [])));
+    const damaged = entries.filter((entry) => entry === undefined).length;
+    if (damaged > 0) {
+      const kept = lines.filter((_, i) => entries[i] !== undefined);
+      await writeDurably(path, [Buffer.from(kept.map((entry) => `${entry}\n`).join(''))]);
+      warn(
+        `${count(damaged, 'damaged line was', 'damaged lines were')} removed from ${quoteName(path)}: what they spoke of is computed again.`,
+      );
     }
-    try {
-      const file = await open(path, 'a');
-      const length = Buffer.byteLength(whole);
-      await file.truncate(length);
-      return { journal: new Journal(path, file, length), finished };
-    } catch (error) {
-      throw fileError(error, `write ${quoteName(path)}`);
-    }
+    const length = damaged > 0 ? undefined : Buffer.byteLength(whole);
+    return { journal: new Journal(await LineFile.open(path, length)), finished };
   }
 
   /**
    * Appends lines and syncs them; one call at a time.
-   * @throws CornetError DISK_FULL; the file then ends with its last whole line
+   * @throws CornetError DISK_FULL, FOLDER_NOT_WRITABLE; the file then ends with a whole line
    */
   async append(batches: readonly FinishedBatch[]): Promise<void> {
-    const lines = Buffer.from(batches.map((one) => `${JSON.stringify(one)}\n`).join(''));
-    try {
-      await this.#file.appendFile(lines);
-      await this.#file.datasync();
-      this.#length += lines.length;
-    } catch (error) {
-      await this.#file.truncate(this.#length);
-      throw fileError(error, `write ${quoteName(this.#path)}`);
-    }
+    await this.#file.append(Buffer.from(batches.map((one) => `${JSON.stringify(one)}\n`).join('')));
+    await this.#file.sync();
   }
 
   async close(): Promise<void> {
     await this.#file.close();
-  }
-}
-
-function parse(text: string, where: string): FinishedBatch {
-  try {
-    return line.parse(JSON.parse(text));
-  } catch (cause) {
-    throw new CornetError('RUN_DAMAGED', `${where} is not a line of a read-out's journal.`, { cause });
   }
 }

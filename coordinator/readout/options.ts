@@ -4,7 +4,7 @@ import { wholeNumber } from '../../shared/command-line.ts';
 import { defaults } from '../../shared/defaults.ts';
 import { type ModelName, modelNames } from '../../shared/models/model.ts';
 import { type BackendName, backendNames, type Precision, precisions } from '../../shared/run-config.ts';
-import { redisOption, waitOption } from '../options.ts';
+import { diskOption, redisOption, waitOption } from '../options.ts';
 import type { TimeStep } from './choose-taps.ts';
 
 export interface ReadoutOptions {
@@ -26,6 +26,7 @@ export interface ReadoutOptions {
   backend: BackendName;
   redis?: string;
   wait?: number;
+  waitForDisk?: number;
   skipUnreadable: boolean;
 }
 
@@ -128,7 +129,8 @@ function addReadoutOptions(command: Command, { skip }: { skip: string }): Comman
     .addOption(new Option('--backend <name>', 'tensor library').choices(backendNames).default('torch'))
     .option('--skip-unreadable', skip, false)
     .addOption(redisOption)
-    .addOption(waitOption);
+    .addOption(waitOption)
+    .addOption(diskOption);
 }
 
 function timeStep(text: string): TimeStep {

@@ -32,8 +32,11 @@ export interface ReadoutOutputParts {
 }
 
 /** Opens the journal of the read-out in a run folder. */
-export function openJournal(folder: string): ReturnType<typeof Journal.open> {
-  return Journal.open(join(folder, 'journal.jsonl'));
+export function openJournal(
+  folder: string,
+  warn: (sentence: string) => void,
+): ReturnType<typeof Journal.open> {
+  return Journal.open(join(folder, 'journal.jsonl'), warn);
 }
 
 /**

@@ -98,6 +98,7 @@ async function serveInFolder(readout: Readout, held: Held): Promise<number> {
     devices,
     redisUrl: options.redis,
     redisPatience: (options.wait ?? 0) * 1000,
+    diskPatience: (options.waitForDisk ?? defaults.waitForDisk) * 1000,
     bytesNeeded: snapshotBytes + jobsPerMember * (devices.length + 1) * batchBytes,
     openHttp: null,
     metricsHost: undefined,
@@ -105,7 +106,10 @@ async function serveInFolder(readout: Readout, held: Held): Promise<number> {
   const opened: { close(): Promise<void> }[] = [];
   try {
     return await serveRun(service, async (surroundings) => {
-      const { journal, finished } = await openJournal(folder.path);
+      const { journal, finished } = await openJournal(folder.path, (sentence) => {
+        surroundings.log.warn(sentence);
+        say(sentence);
+      });
       opened.push(journal);
       const batches = Math.ceil(readout.files.size / result.batchSize);
       const state = finished.size === 0 ? 'new' : finished.size < batches ? 'begun' : 'full';

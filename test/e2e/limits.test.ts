@@ -24,7 +24,7 @@ test.after.always(() => rmSync(folder, { recursive: true }));
     const stage = new Stage(t);
     const disk = smallDisk(t, 24 * 1024 * 1024); // one checkpoint has 16.6 MB
     const output = join(disk, 'run');
-    const argv = [...tinyRun(images), '--keep-checkpoints', '2', '-o', output];
+    const argv = [...tinyRun(images), '--keep-checkpoints', '2', '--wait-for-disk', '0', '-o', output];
     const run = stage.start('coordinator', argv);
     await assertRefused(t, stage, run, { code: 'DISK_FULL', exit: 1, says: /no space is left/ });
     t.regex(run.stdout, /The run goes on; what was written before stays/);

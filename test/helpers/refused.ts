@@ -12,7 +12,8 @@ export async function assertRefused(
 ): Promise<void> {
   t.is(await command.ended, exit, command.stdout + command.stderr);
   t.regex(command.stderr, says);
-  const [first, second, ...rest] = command.stderr.trimEnd().split('\n');
+  const lines = command.stderr.trimEnd().split('\n');
+  const [first, second, ...rest] = lines.filter((line) => !line.startsWith('warning: '));
   t.true(first?.startsWith('error: ') && first.endsWith(` [${code}]`), command.stderr);
   t.notRegex(second ?? '', /^\s+at /);
   t.deepEqual(rest, []);

@@ -142,7 +142,9 @@ test('a journal says what was noted, without a last line that was cut off', asyn
     classes: [],
     unreadable: [],
   } as const;
-  const { journal, finished } = await Journal.open(path);
+  const said: string[] = [];
+  const warn = (sentence: string) => said.push(sentence);
+  const { journal, finished } = await Journal.open(path, warn);
   t.is(finished.size, 0);
   await journal.append([
     { batch: 4, result: { ...result, classes: [], unreadable: [] } },
@@ -152,11 +154,19 @@ test('a journal says what was noted, without a last line that was cut off', asyn
   const whole = readFileSync(path, 'utf8');
   for (const length of [whole.length, whole.length - 1, whole.indexOf('\n') + 5]) {
     writeFileSync(path, whole.slice(0, length));
-    const again = await Journal.open(path);
+    const again = await Journal.open(path, warn);
     await again.journal.close();
     t.deepEqual([...again.finished.keys()], length === whole.length ? [4, 1] : [4]);
     t.true(readFileSync(path, 'utf8').endsWith('\n'));
   }
-  writeFileSync(path, '{"batch":-1}\n');
-  await t.throwsAsync(Journal.open(path), { code: 'RUN_DAMAGED' });
+  t.deepEqual(said, []);
+  for (const damage of ['{"batch":-1}\n', `${'\0'.repeat(100)}\n`, '{"bat\n']) {
+    const [first, second] = whole.split('\n');
+    writeFileSync(path, `${first}\n${damage}${second}\n`);
+    const healed = await Journal.open(path, warn);
+    await healed.journal.close();
+    t.deepEqual([...healed.finished.keys()], [4, 1]);
+    t.is(readFileSync(path, 'utf8'), whole);
+    t.regex(said.pop()!, /^1 damaged line was removed from .*journal/);
+  }
 });

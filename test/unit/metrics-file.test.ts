@@ -53,7 +53,7 @@ for (const [how, broken] of [
     const { left, said } = await mended(t, line(1) + broken + line(2));
     t.is(left, line(1) + line(2));
     t.is(said.length, 1);
-    t.regex(said[0]!, /^A damaged line was removed from .*metrics\.jsonl/);
+    t.regex(said[0]!, /^1 damaged line was removed from .*metrics\.jsonl/);
   });
 }
 
@@ -105,7 +105,7 @@ test('what a coordinator that was superseded still appends does not reach the fi
       { instanceOf: CornetError },
     );
     t.is(error?.code, 'DISK_FULL');
-    await metrics.close();
+    await t.throwsAsync(metrics.close(), { code: 'DISK_FULL' }, 'a line is lost');
     const lines = readFileSync(path, 'utf8').split('\n');
     t.is(lines.pop(), '');
     t.true(lines.length > 5);

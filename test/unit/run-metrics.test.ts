@@ -92,12 +92,12 @@ test('workers that are let go at the end of the run are no departures', async (t
 test('a checkpoint counts when it is on disk', async (t) => {
   const { watch, after, value } = watched();
   const ref = { name: 's', bytes: 5_000, digest: '', at: 'redis' };
-  after(1_000, 'computing', { type: 'save', step: 0, ref });
+  after(1_000, 'computing', { type: 'save', step: 0, ref, last: false });
   after(2_000, 'computing');
   watch.saw({ type: 'saved', step: 0, outcome: 'failed' }, []);
   t.is(await value('checkpoint_timestamp_seconds'), 1_000);
   t.is(await value('checkpoint_failures_total'), 1);
-  after(0, 'computing', { type: 'save', step: 1, ref });
+  after(0, 'computing', { type: 'save', step: 1, ref, last: false });
   after(4_000, 'computing');
   watch.saw({ type: 'saved', step: 1, outcome: 'written' }, []);
   t.is(await value('checkpoint_timestamp_seconds'), 1_007);

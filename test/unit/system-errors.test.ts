@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
-import { fileError, isNoRoom, writeDurably } from '../../coordinator/durable-file.ts';
+import { fileError, isDiskTrouble, writeDurably } from '../../coordinator/durable-file.ts';
 import { download } from '../../coordinator/weights/download.ts';
 import { CornetError, type ErrorCode } from '../../shared/errors.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
@@ -30,7 +30,7 @@ for (const [system, code, says, hint] of table) {
     t.is(error.code, code);
     t.regex(error.message, says);
     t.regex(error.hint, hint);
-    t.is(isNoRoom(systemError(system)), code === 'DISK_FULL');
+    t.true(isDiskTrouble(systemError(system)));
   });
 }
 
@@ -44,6 +44,7 @@ test('the way out belongs to what the folder is for', (t) => {
 test('an error that nobody expects stays what it is', (t) => {
   const odd = systemError('EBADF');
   t.is(fileError(odd, 'write x'), odd);
+  t.false(isDiskTrouble(odd));
 });
 
 test('a name that is too long, or taken by a folder, is refused as that', async (t) => {

@@ -1,0 +1,158 @@
+/** A disk that fills up in the middle of a run, and is emptied again: nothing is lost but time. */
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'ava';
+import { possible } from '../helpers/possible.ts';
+import { checkpoint, metricsOf, Stage, tinyImages, tinyRun, trainedSteps } from '../helpers/run.ts';
+import { canMount, smallDisk } from '../helpers/temporary.ts';
+
+const onSmallDisk = possible(canMount, 'no file system can be mounted (that takes root)')
+  ? test.serial
+  : test.serial.skip;
+const size = 128 * 1024 ** 2;
+const endless = ['--epochs', '1000', '--cpu-workers', '1'];
+
+let folder: string;
+let images: string;
+
+test.before(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'cornet-test-'));
+  images = await tinyImages(folder);
+});
+
+test.after.always(() => rmSync(folder, { recursive: true }));
+
+/** @returns what makes room again */
+function fill(disk: string): () => void {
+  const filler = join(disk, 'filler');
+  try {
+    writeFileSync(filler, Buffer.alloc(size));
+  } catch {
+    // that is the purpose
+  }
+  return () => rmSync(filler);
+}
+
+/** The last checkpoint of a run of so many steps, on a disk that has room. */
+async function undisturbed(stage: Stage, steps: number): Promise<Buffer> {
+  const output = join(stage.folder, 'undisturbed');
+  const run = stage.start('coordinator', [
+    ...tinyRun(images),
+    ...endless,
+    ...['--max-steps', String(steps), '-o', output],
+  ]);
+  if ((await run.ended) !== 0) throw new Error(run.stderr);
+  return checkpoint(output, steps);
+}
+
+onSmallDisk(
+  'a disk that is full at the first checkpoint, which is the last one, is waited for (needs the right to mount)',
+  async (t) => {
+    const stage = new Stage(t);
+    const disk = smallDisk(t, size);
+    const output = join(disk, 'run');
+    const run = stage.start('coordinator', [...tinyRun(images), ...endless, '-o', output]);
+    await run.untilStep(output, 3);
+    const makeRoom = fill(disk);
+    run.signal('SIGINT');
+    await run.until('it waits', () => /Waiting until the disk takes .*, 600 s at most/.test(run.stdout));
+    makeRoom();
+    t.is(await run.ended, 75, run.stderr);
+    t.regex(run.stdout, /The disk takes all again\./);
+    const steps = trainedSteps(output).at(-1)!;
+    t.deepEqual(
+      metricsOf(output).map(({ step }) => step),
+      Array.from({ length: steps }, (_, i) => i + 1),
+    );
+    t.true(checkpoint(output, steps).equals(await undisturbed(stage, steps)));
+  },
+);
+
+onSmallDisk(
+  'a run goes on while its disk is full, tries the checkpoint again, and loses no line of its metrics',
+  async (t) => {
+    const stage = new Stage(t);
+    const disk = smallDisk(t, size);
+    const output = join(disk, 'run');
+    const options = [...endless, '--save-model-secs', '1', '--save-val-epochs', '1000', '--json'];
+    const run = stage.start('coordinator', [...tinyRun(images), ...options, '-o', output]);
+    const steps = () => run.stdout.match(/"type":"step"/g)?.length ?? 0;
+    await run.until('it works', () => steps() > 2);
+    const makeRoom = fill(disk);
+    await run.until('the disk would not take something', () => /The run goes on/.test(run.stdout));
+    const before = steps();
+    await run.until('it goes on', () => steps() > before + 10);
+    makeRoom();
+    await run.until('all is well', () => /The disk takes all again/.test(run.stdout));
+    const written = () => readdirSync(join(output, 'checkpoints')).includes('latest.json');
+    await run.until('a checkpoint is written', written);
+    run.signal('SIGINT');
+    t.is(await run.ended, 75, run.stderr);
+    const last = trainedSteps(output).at(-1)!;
+    t.deepEqual(
+      metricsOf(output).map(({ step }) => step),
+      Array.from({ length: last }, (_, i) => i + 1),
+    );
+    t.true(checkpoint(output, last).equals(await undisturbed(stage, last)));
+  },
+);
+
+onSmallDisk('a read-out waits for its disk and has the bytes that it would have had', async (t) => {
+  const stage = new Stage(t);
+  const disk = smallDisk(t, size);
+  const extract = (output: string) =>
+    stage.start('coordinator', [
+      ...[
+        'test',
+        '--model',
+        'Z',
+        '--imsize',
+        '64',
+        '--tap',
+        'all',
+        '--batch-size',
+        '1',
+        '--cpu-workers',
+        '1',
+      ],
+      ...['--threads', '1', '--data-path', join(images, 'val', readdirSync(join(images, 'val'))[0]!)],
+      ...['--weights', 'untrained', '-o', output],
+    ]);
+  const whole = join(stage.folder, 'whole');
+  const first = extract(whole);
+  t.is(await first.ended, 0, first.stderr);
+  const output = join(disk, 'features');
+  const run = extract(output);
+  const begun = () => readdirSync(disk, { recursive: true }).some((name) => String(name).includes('journal'));
+  await run.until('it has begun', begun);
+  const makeRoom = fill(disk);
+  await run.until('it waits', () => /Waiting until the disk takes/.test(run.stdout + run.stderr));
+  makeRoom();
+  t.is(await run.ended, 0, run.stderr);
+  for (const name of readdirSync(whole).filter((name) => /npy|npz/.test(name)))
+    t.true(readFileSync(join(whole, name)).equals(readFileSync(join(output, name))), name);
+});
+
+onSmallDisk('a disk that has no room for a checkpoint is refused before anything is computed', async (t) => {
+  const stage = new Stage(t);
+  const disk = smallDisk(t, 8 * 1024 ** 2); // a checkpoint has 16.6 MB
+  const run = stage.start('coordinator', [...tinyRun(images), ...endless, '-o', join(disk, 'run')]);
+  t.is(await run.ended, 1);
+  t.regex(
+    run.stderr,
+    /A checkpoint needs 0\.017 GB, and 0\.008\d? GB are free in .* \[DISK_FULL\]\nMake room/,
+  );
+  t.deepEqual(readdirSync(disk), []);
+});
+
+onSmallDisk('a disk that has no room for all that a run keeps is warned of', async (t) => {
+  const stage = new Stage(t);
+  const disk = smallDisk(t, size);
+  const options = [...endless, '-o', join(disk, 'run')];
+  const run = stage.start('coordinator', [...tinyRun(images), ...options]);
+  const says = /warning: The run will need \d\.\d GB more, and 0\.1 GB are free in /;
+  await run.until('it is warned', () => says.test(run.stderr));
+  run.signal('SIGINT');
+  t.is(await run.ended, 75, run.stderr);
+});
