@@ -35,6 +35,10 @@ const specs = {
   term: gauge('Goes up each time a coordinator starts on the run.'),
   generation: gauge('Goes up each time the set of members changes.'),
   members: gauge('Workers that the coordinator knows, by status.', 'status'),
+  given_up_workers: gauge(
+    '1 for each device whose local worker cannot start; the run goes on without it.',
+    'device',
+  ),
   lane_info: gauge('Always 1; which member serves which lane.', 'lane', 'worker', 'host'),
   joins_total: counter('Times that a worker became a member.'),
   departures_total: counter('Times that a worker was dropped, died or left.'),
@@ -132,6 +136,7 @@ export class RunMetrics {
   saw(event: RunEvent | null, actions: readonly RunAction[]): void {
     if (event?.type === 'message' && event.message.type === 'loaded') this.all.joins_total.inc();
     if (event?.type === 'saved') this.#saved(event);
+    if (event?.type === 'post-lost') this.all.given_up_workers.set({ device: event.device }, 1);
     const over = actions.some(({ type }) => type === 'finish');
     for (const action of actions) this.#decided(action, over);
     this.#account();

@@ -63,7 +63,7 @@ and Prometheus adds \`role\` and \`instance\`. A worker that listens on its own 
 left out. For more than one run, give one \`url\` each.
 
 \`dashboards/alerts.yml\` holds the rules of alerts: a run that stands still, a loss that is not finite, any other failure, workers
-that come and go, a checkpoint that is too old. A run that fails waits until it has been scraped once more (when something
+that come and go or cannot start, a checkpoint that fails or is too old. A run that fails waits until it has been scraped once more (when something
 scrapes it, and for 30 s at most), so that the alert is not lost with the process.
 
 ## Grafana

@@ -104,3 +104,9 @@ test('a checkpoint counts when it is on disk', async (t) => {
   t.is(await value('checkpoint_write_seconds_sum'), 4);
   t.is(await value('checkpoint_size_bytes'), 5_000);
 });
+
+test('a device whose worker cannot start is counted', async (t) => {
+  const { watch, value } = watched();
+  watch.saw({ type: 'post-lost', device: 'cuda:1', lastWords: 'no such card', left: 1 }, []);
+  t.is(await value('given_up_workers', { device: 'cuda:1' }), 1);
+});
