@@ -250,7 +250,7 @@ export class Conductor {
       case 'send':
         return this.#send(action.body);
       case 'job':
-        return this.#giveJob(action.worker, action.job);
+        return this.#giveJob(action);
       case 'forget-worker':
         this.#forgetting = Promise.all([this.#forgetting, this.#forgetWorker(action.worker)]);
         return void (await this.#forgetting);
@@ -300,8 +300,9 @@ export class Conductor {
     if (body.type === 'load') faults.at('load-sent', body.step);
   }
 
-  async #giveJob(worker: string, job: Job): Promise<void> {
-    this.#countRecomputation(job);
+  async #giveJob({ worker, job, audit }: RunAction & { type: 'job' }): Promise<void> {
+    if (!audit) this.#countRecomputation(job);
+    else this.#parts.log.info({ audited: 1, worker, job }, 'A shard is computed by a second worker, too.');
     const { config, queueConnection } = this.#parts;
     let queue = this.#queues.get(worker);
     if (queue === undefined) {

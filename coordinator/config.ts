@@ -109,6 +109,9 @@ export async function resumedConfig(
 function checked(config: RunConfig): RunConfig {
   const wrong = checkTimeouts(config.options);
   if (wrong !== null) throw new CornetError('OPTION_INVALID', wrong);
+  if (config.options.audit > 0 && !config.result.deterministic) {
+    throw new CornetError('OPTION_INVALID', '--audit compares bits, and --no-deterministic promises none.');
+  }
   const parsed = runConfig.safeParse(config);
   if (!parsed.success) {
     throw new CornetError('OPTION_INVALID', `These options make no run: ${describeIssue(parsed.error)}.`);

@@ -6,6 +6,7 @@
 import assert from 'node:assert';
 import type { BlobRef, CarrierName, DownBody, Era, Job, UpMessage } from '../shared/protocol.ts';
 import { isSocketRef } from '../shared/socket-blobs.ts';
+import { Audit, oddOneOut, type Verdict } from './audit.ts';
 import { type Death, deathsAtOneWork, poisoned } from './poison.ts';
 import type { Roster, WorkerRecord } from './roster.ts';
 import type { Debt, Failure, Plan } from './run-events.ts';
@@ -23,7 +24,7 @@ export interface ExchangeContext {
   readonly era: () => Era;
   readonly describeShard: (step: number, lane: number) => string;
   readonly send: (body: DownBody) => void;
-  readonly giveJob: (worker: string, job: Job) => void;
+  readonly giveJob: (worker: string, job: Job, why?: { audit: boolean }) => void;
   /** Announces a new generation. */
   readonly announce: () => void;
   readonly enter: (phase: 'computing' | 'reducing' | 'applying') => void;
@@ -43,6 +44,7 @@ export class Exchange {
   /** Who was asked for each lane's vector last, in the order of asking, and how it was to travel. */
   readonly #asked = new Map<number, { worker: string; publish: CarrierName | null }>();
   #metrics: StepMetrics | null = null;
+  readonly #audit: Audit;
   #missing = 0;
   /** The generation whose only member was told to reduce as soon as it has computed. */
   #toldAlone: number | null = null;
@@ -52,6 +54,7 @@ export class Exchange {
   constructor(step: number, context: ExchangeContext) {
     this.#context = context;
     this.#step = new Step(step, context.plan.shares(step));
+    this.#audit = new Audit(context.plan.audited(step).filter((lane) => this.#step.has(lane)));
   }
 
   /** Every blob that the step has brought about. */
@@ -95,14 +98,24 @@ export class Exchange {
     if (message.ref === null && roster.several) return; // nobody else could read it
     const { lane, ref, loss, top1, top5, count } = message;
     if (!this.#step.has(lane)) return;
+    const first = this.#step.vector(lane);
+    if (ref !== null && first?.ref) {
+      const opinions = [
+        { worker: first.worker, ref: first.ref },
+        { worker: worker.id, ref },
+      ] as const;
+      if (this.#audit.compare(lane, ...opinions, this.#behind())) {
+        if (!areSame(ref, first.ref)) deleteBlobs([ref]);
+        return this.#auditOrReduce();
+      }
+    }
     const earlier = this.#step.acceptVector(lane, { worker: worker.id, ref, loss, top1, top5, count });
-    if (earlier !== null && plan.deterministic) {
-      const digests = `${earlier.ref?.digest} and ${ref?.digest}`;
-      const who = `Workers ${earlier.worker} and ${worker.id}`;
-      return fail({
-        code: 'NOT_DETERMINISTIC',
-        message: `${who} computed different vectors for ${describeShard(message.step, lane)}: ${digests}.`,
-      });
+    if (earlier?.ref && ref !== null && plan.deterministic) {
+      const opinions = [
+        { worker: earlier.worker, ref: earlier.ref },
+        { worker: worker.id, ref },
+      ];
+      return fail(this.#differing({ lane, opinions }));
     }
     const kept = this.#step.vector(lane)?.ref ?? null;
     if (ref !== null && !areSame(ref, kept)) deleteBlobs([ref]); // two have computed it
@@ -110,7 +123,7 @@ export class Exchange {
       const shard = describeShard(message.step, lane);
       return fail({ code: 'NOT_FINITE', message: `The loss is not finite at ${shard}.` });
     }
-    if (this.#phase === 'computing' && this.#step.computed) this.#startReduce();
+    this.#auditOrReduce();
   }
 
   slice(worker: WorkerRecord, message: UpMessage & { type: 'slice' }): void {
@@ -189,10 +202,7 @@ export class Exchange {
       case 'ahead':
         return [];
       case 'computing':
-        return [...this.#owed()].map(([worker, lanes]) => ({
-          worker,
-          owes: `the ${lanes.length === 1 ? 'vector of lane' : 'vectors of lanes'} ${lanes.join(', ')}`,
-        }));
+        return this.#step.computed ? this.#auditDebts() : this.#vectorDebts();
       case 'reducing':
         return this.#step.participants
           .filter((worker) => !this.#step.hasSlice(worker))
@@ -200,6 +210,20 @@ export class Exchange {
       case 'applying':
         return behind.map((worker) => ({ worker, owes: 'the update' }));
     }
+  }
+
+  #vectorDebts(): Debt[] {
+    return [...this.#owed()].map(([worker, lanes]) => ({
+      worker,
+      owes: `the ${lanes.length === 1 ? 'vector of lane' : 'vectors of lanes'} ${lanes.join(', ')}`,
+    }));
+  }
+
+  #auditDebts(): Debt[] {
+    return this.#audit.debts.map(({ worker, lane }) => ({
+      worker,
+      owes: `the vector of lane ${lane}, once more`,
+    }));
   }
 
   /** Lanes whose vectors are not there, by the worker that was asked for them, in the order in which it computes. */
@@ -216,8 +240,10 @@ export class Exchange {
   }
 
   #compute(): void {
-    if (this.#step.computed) return this.#startReduce();
+    const audits = this.#phase === 'ahead' || this.#phase === 'computing';
+    if (this.#step.computed && !audits) return this.#startReduce();
     this.#enter('computing');
+    if (this.#step.computed) return this.#auditOrReduce();
     this.#giveJobs(this.#step.step);
     this.#tellAlone();
   }
@@ -255,6 +281,39 @@ export class Exchange {
         giveJob(worker, { type: 'shard', era: era(), step: this.#step.step, lane, publish });
       }
     }
+  }
+
+  /** All vectors are there, perhaps: those that are to be audited are computed once more, then all are summed. */
+  #auditOrReduce(): void {
+    if (this.#phase !== 'computing' || !this.#step.computed) return;
+    const { era, giveJob, roster, fail } = this.#context;
+    const publish = this.#carrier();
+    const { step } = this.#step;
+    const waits = this.#audit.advance({
+      able: publish === null ? [] : roster.membersAt(step),
+      vector: (lane) => this.#step.vector(lane),
+      ask: (worker, lane) =>
+        giveJob(worker, { type: 'shard', era: era(), step, lane, publish }, { audit: true }),
+    });
+    const { verdict } = this.#audit;
+    if (verdict !== null) fail(this.#differing(verdict));
+    else if (!waits) this.#startReduce();
+  }
+
+  #differing({ lane, opinions }: Verdict): Failure {
+    const { describeShard, roster } = this.#context;
+    const name = (id: string) => {
+      const hello = roster.get(id)?.hello;
+      return hello === undefined ? id : `${id} (${hello.host}, ${hello.numerics.device})`;
+    };
+    const shard = describeShard(this.#step.step, lane);
+    const digests = opinions.map(({ worker, ref }) => `${name(worker)} ${ref.digest}`).join(', ');
+    const odd = oddOneOut(opinions);
+    const who = odd === null ? '' : ` Two of three agree: ${name(odd)} is not to be trusted.`;
+    return {
+      code: 'NOT_DETERMINISTIC',
+      message: `Workers computed different vectors for ${shard}: ${digests}.${who}`,
+    };
   }
 
   /** Those that serve lanes sum a slice each; all that are at the step will apply. */

@@ -1,7 +1,7 @@
 /** The options of `coordinator start`, as commander reads them, and what they become. */
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { decimal, wholeNumber } from '../shared/command-line.ts';
 import { defaults, http, recipes, timeouts } from '../shared/defaults.ts';
 import { CornetError } from '../shared/errors.ts';
@@ -54,6 +54,7 @@ export interface StartOptions {
   saveModelEpochs?: number;
   saveValEpochs?: number;
   keepCheckpoints?: number;
+  audit?: number;
   joinTimeout?: number;
   workerTimeout?: number;
   metricsPort?: number;
@@ -72,6 +73,14 @@ export const waitOption = new Option(
   '--wait <s>',
   'seconds to wait until that Redis is there and takes commands (default: 0)',
 ).argParser(decimal(0, true));
+
+/** `1/1000`, or `0.001`. */
+function fraction(text: string): number {
+  const [, above, below] = /^(\d+)\/(\d+)$/.exec(text) ?? [];
+  const value = above === undefined ? decimal(0, true)(text) : Number(above) / Number(below);
+  if (value >= 0 && value <= 1) return value;
+  throw new InvalidArgumentError('It must be a part of the whole, as 1/1000 or 0.001.');
+}
 
 export const diskOption = new Option(
   '--wait-for-disk <s>',
@@ -185,6 +194,11 @@ export function addStartOptions(command: Command): Command {
       '--keep-checkpoints <n>',
       `newest checkpoints kept, besides the best and those kept for ever (default: ${defaults.keepCheckpoints})`,
       wholeNumber(1),
+    )
+    .option(
+      '--audit <part>',
+      'part of the shards that a second worker computes as well, to find a device that computes wrongly (default: 0)',
+      fraction,
     )
     .option(
       '--join-timeout <s>',
@@ -304,6 +318,7 @@ export function chooseFreeOptions(
     saveModelSeconds: options.saveModelSecs ?? former?.saveModelSeconds ?? defaults.saveModelSeconds,
     saveModelEpochs: options.saveModelEpochs ?? former?.saveModelEpochs ?? defaults.saveModelEpochs,
     saveValEpochs: options.saveValEpochs ?? former?.saveValEpochs ?? defaults.saveValEpochs,
+    audit: options.audit ?? former?.audit ?? 0,
     keepCheckpoints: options.keepCheckpoints ?? former?.keepCheckpoints ?? defaults.keepCheckpoints,
     joinTimeout: milliseconds(options.joinTimeout) ?? former?.joinTimeout ?? timeouts.join,
     workerTimeout: milliseconds(options.workerTimeout) ?? former?.workerTimeout ?? timeouts.worker,

@@ -1,6 +1,10 @@
 import { Schedule } from '../shared/data/schedule.ts';
+import { Draws } from '../shared/random.ts';
 import { type RunConfig, totalSteps } from '../shared/run-config.ts';
 import type { Plan } from './run-events.ts';
+
+/** Which shards are audited is drawn apart from all that the result depends on. */
+const auditStream = 0xa0d17;
 
 export function scheduleOf({ result }: RunConfig): Schedule {
   const { seed, trainImages, batchSize, lanes } = result;
@@ -27,6 +31,13 @@ export function planOf(config: RunConfig, schedule: Schedule): Plan {
       job: 'validate',
       batches: Math.ceil(result.valImages / result.validationBatch),
       finished: new Map(),
+    },
+    audited: (step) => {
+      if (options.audit === 0) return [];
+      const draws = new Draws(result.seed, auditStream, step);
+      return Array.from({ length: result.lanes }, (_, lane) => lane).filter(
+        () => draws.uniform() < options.audit,
+      );
     },
     checkpointDue: (step) => step > 0 && schedule.isDue(step, options.saveModelEpochs),
   };

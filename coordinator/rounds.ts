@@ -63,6 +63,7 @@ export class Rounds {
       const place = { era: state.era, step: round.step, batch };
       state.act({
         type: 'job',
+        audit: false,
         worker,
         job:
           job === 'validate'

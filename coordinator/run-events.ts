@@ -19,6 +19,8 @@ export interface Plan {
   round: RoundPlan;
   /** Is the state of step `step` kept for ever? */
   checkpointDue(step: number): boolean;
+  /** Lanes whose shard two members compute, to compare them. */
+  audited(step: number): readonly number[];
 }
 
 /** A pass over images in batches, each a job that any member takes: a validation, or a reading of features. */
@@ -69,7 +71,8 @@ export type RunEvent =
 
 export type RunAction =
   | { type: 'send'; body: DownBody }
-  | { type: 'job'; worker: string; job: Job }
+  /** `audit`: somebody has done it already, and the results are compared. */
+  | { type: 'job'; worker: string; job: Job; audit: boolean }
   | { type: 'forget-worker'; worker: string }
   /** The same, and it shall not come back: it leaves because it was asked to. */
   | { type: 'dismiss'; worker: string }

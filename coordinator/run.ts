@@ -56,7 +56,7 @@ export class Run {
       deathsAt: new Map(),
       era: () => state.era,
       send: (body) => state.send(body),
-      giveJob: (worker, job) => state.act({ type: 'job', worker, job }),
+      giveJob: (worker, job, { audit } = { audit: false }) => state.act({ type: 'job', worker, job, audit }),
       announce: () => state.announce(),
       enter: (phase) => state.enter(phase),
       warn: (sentence) => state.log('warn', sentence),

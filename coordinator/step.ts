@@ -31,7 +31,7 @@ export interface StepMetrics {
 }
 
 /** Each way to travel has a digest of its own: only what travels alike can be compared. */
-function areDifferent(a: BlobRef, b: BlobRef): boolean {
+export function areDifferent(a: BlobRef, b: BlobRef): boolean {
   return isSocketRef(a) === isSocketRef(b) && a.digest !== b.digest;
 }
 

@@ -274,7 +274,7 @@ export const errorTable = {
     exit: exitCodes.error,
     meaning: 'The same shard gave different bits when it was computed twice.',
     remedy:
-      'Check the memory of the machines named, and whether something else fills the memory of a card: cuDNN then computes another way. The last checkpoint is good: start again with --resume.',
+      'Check the memory of the machines named, and whether something else fills the memory of a card: cuDNN then computes another way. The last checkpoint is good unless the machine has computed wrongly before: start again with --resume (--audit compares more shards).',
   },
   NOT_FINITE: {
     exit: exitCodes.error,

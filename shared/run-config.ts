@@ -65,6 +65,8 @@ export const freeOptions = z.strictObject({
   saveModelEpochs: z.number().positive(),
   saveValEpochs: z.number().positive(),
   keepCheckpoints: z.int().positive(),
+  /** The part of the shards that a second worker computes as well, to compare them. Early runs had no audits. */
+  audit: z.number().min(0).max(1).default(0),
   /** Milliseconds. */
   joinTimeout: z.number().positive(),
   workerTimeout: z.number().positive(),

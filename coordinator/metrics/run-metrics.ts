@@ -46,6 +46,9 @@ const specs = {
     'From the loss of a worker or of Redis to the next update; its count is that of the recoveries.',
   ),
   recomputed_shards_total: counter('Shards that were given out again in the same step.'),
+  audited_shards_total: counter(
+    'Shards that were given to a second worker, to compare its vector with the first.',
+  ),
   checkpoint_timestamp_seconds: gauge('Unix time of the last checkpoint; before the first, of the start.'),
   checkpoint_interval_seconds: gauge('Time between two checkpoints, as the run was told.'),
   checkpoint_size_bytes: gauge('Size of the state in the last checkpoint.'),
@@ -168,6 +171,9 @@ export class RunMetrics {
         this.all.validation_top5_ratio.set(top5);
         return;
       }
+      case 'job':
+        if (action.audit) this.all.audited_shards_total.inc();
+        return;
       case 'forget-worker':
         if (over) return; // all are let go at the end
         this.all.departures_total.inc();

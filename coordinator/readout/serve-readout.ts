@@ -185,6 +185,7 @@ const noSteps = {
   deterministic: true,
   roundDue: () => true,
   checkpointDue: () => false,
+  audited: () => [],
 };
 
 /** Nobody counts. */

@@ -89,6 +89,7 @@ class Site {
         roundDue: () => false,
         round: { job: 'validate', batches: 1, finished: new Map() },
         checkpointDue: () => false,
+        audited: () => [],
       },
       limits: { ...timeouts },
       era,

@@ -39,10 +39,14 @@ interface Play {
 }
 
 /** Starts a run with so many local workers. */
-function play(t: ExecutionContext, workers: number, env: NodeJS.ProcessEnv = {}): Play {
+function play(
+  t: ExecutionContext,
+  workers: number,
+  { env = {}, more = [] }: { env?: NodeJS.ProcessEnv; more?: string[] } = {},
+): Play {
   const stage = new Stage(t);
   const output = join(stage.folder, 'run');
-  const argv = [...tinyRun(shared.images), ...lanes, '--cpu-workers', String(workers), '-o', output];
+  const argv = [...tinyRun(shared.images), ...lanes, '--cpu-workers', String(workers), ...more, '-o', output];
   return { stage, output, run: stage.start('coordinator', argv, env) };
 }
 
@@ -102,10 +106,21 @@ for (const [workers, how] of [
   });
 }
 
+test.serial('shards that a second worker computes, too, to be compared give the same bytes', async (t) => {
+  for (const workers of [2, 3]) {
+    const played = play(t, workers, { more: ['--audit', '1/2'] });
+    await assertSame(t, played);
+    const log = readFileSync(join(played.output, 'log.jsonl'), 'utf8');
+    const audited = log.split('"audited":1').length - 1;
+    t.true(audited > tinySteps && audited < 3 * tinySteps, `${audited} of ${4 * tinySteps}`);
+    t.false(log.includes('"recomputed"'));
+  }
+});
+
 test.serial('workers from elsewhere join in mid-run and leave again', async (t) => {
   const redis = await TestRedis.start(t);
   const env = { CORNET_REDIS_URL: redis.url };
-  const played = play(t, 1, env);
+  const played = play(t, 1, { env });
   const { stage, output, run } = played;
   await run.untilStep(output, 2);
   run.signal('SIGSTOP'); // so that the newcomers find it in mid-run, however long they take to start
@@ -127,7 +142,7 @@ test.serial(
   'a worker that stands still is replaced, and when it wakes up it joins under a new id',
   async (t) => {
     const redis = await TestRedis.start(t);
-    const played = play(t, 2, { CORNET_REDIS_URL: redis.url });
+    const played = play(t, 2, { env: { CORNET_REDIS_URL: redis.url } });
     const { stage, output, run } = played;
     await run.untilStep(output, 3);
     const sleeper = stage.processes('worker/main.js')[0]!;
@@ -175,7 +190,7 @@ test.serial('a private redis-server that dies is started again, and the run goes
 
 test.serial('a Redis that comes back with what it had saved a while ago stops nobody', async (t) => {
   const redis = await TestRedis.start(t, ['--save', '3600', '1', '--dir', temporaryFolder(t)]);
-  const played = play(t, 2, { CORNET_REDIS_URL: redis.url });
+  const played = play(t, 2, { env: { CORNET_REDIS_URL: redis.url } });
   const { output, run } = played;
   await run.untilStep(output, 3);
   const client = new Redis(redis.socket);
@@ -194,7 +209,7 @@ test.serial(
   'a local worker that dies while Redis is away for long is replaced when it is back',
   async (t) => {
     const redis = await TestRedis.start(t);
-    const played = play(t, 2, { CORNET_REDIS_URL: redis.url });
+    const played = play(t, 2, { env: { CORNET_REDIS_URL: redis.url } });
     const { stage, output, run } = played;
     await run.untilStep(output, 3);
     await redis.kill();
@@ -212,7 +227,7 @@ test.serial(
   'Redis is killed and comes back empty, then stands still for longer than the member timeout',
   async (t) => {
     const redis = await TestRedis.start(t);
-    const played = play(t, 2, { CORNET_REDIS_URL: redis.url });
+    const played = play(t, 2, { env: { CORNET_REDIS_URL: redis.url } });
     const { output, run } = played;
     await run.untilStep(output, 3);
     await redis.kill();
@@ -236,7 +251,7 @@ test.serial(
   async (t) => {
     const redis = await TestRedis.start(t);
     const env = { CORNET_REDIS_URL: redis.url };
-    const { stage, output, run } = play(t, 1, env);
+    const { stage, output, run } = play(t, 1, { env });
     await run.untilStep(output, 1);
     run.signal('SIGSTOP'); // so that the newcomer finds it in mid-run, however long it takes to start
     const guest = stage.start('worker', ['start'], env);
@@ -256,7 +271,7 @@ test.serial(
 );
 
 test.serial('a shard at which three workers die ends the run, and is named with its samples', async (t) => {
-  const { output, run } = play(t, 1, { CORNET_FAULT: 'computing@2:0' });
+  const { output, run } = play(t, 1, { env: { CORNET_FAULT: 'computing@2:0' } });
   const marker = join(output, 'fault');
   for (let death = 1; death < 3; death++) {
     await run.until(`worker ${death} has died`, () => existsSync(marker));

@@ -84,11 +84,12 @@ export class CoordinatorProcess {
         this.outbox.push({ era: this.run.era, n: this.number++, ...action.body });
         break;
       case 'job': {
-        const { worker, job } = action;
+        const { worker, job, audit } = action;
         const queue = redis.queues.get(worker) ?? [];
         queue.push(job);
         redis.queues.set(worker, queue);
-        if (job.type === 'shard') {
+        if (audit) world.audits++;
+        else if (job.type === 'shard') {
           const shard = `step ${job.step}, lane ${job.lane}`;
           world.given.set(shard, (world.given.get(shard) ?? 0) + 1);
         }

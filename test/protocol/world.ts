@@ -79,6 +79,8 @@ export class World {
   applies = 0;
   /** How often each shard was given to a worker, by step and lane. */
   readonly given = new Map<string, number>();
+  /** How many were computed once more to be compared. */
+  audits = 0;
   term = 1;
   readonly faults: Record<string, number> = {};
   readonly #scenario: Scenario;
@@ -108,6 +110,10 @@ export class World {
       roundDue: (step: number) => step === steps || (step > 0 && step % 3 === 0),
       round: this.#round(),
       checkpointDue: (step: number) => step % 2 === 0,
+      audited: (step: number) =>
+        Array.from({ length: lanes }, (_, lane) => lane).filter(
+          (lane) => (scenario.seed + step + lane) % 5 === 0,
+        ),
     };
     this.coordinator = new CoordinatorProcess(this, this.term);
     for (let i = 0; i < scenario.fleet; i++) this.workers.push(new WorkerProcess(this, true));

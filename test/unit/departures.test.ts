@@ -1,52 +1,8 @@
 import test from 'ava';
-import { Run } from '../../coordinator/run.ts';
 import type { RunAction } from '../../coordinator/run-events.ts';
 import { longWait, timeouts } from '../../shared/defaults.ts';
 import type { UpBody } from '../../shared/protocol.ts';
-
-const era = { term: 1, boot: 0 };
-const hello: UpBody = {
-  ...{ type: 'hello', host: 'host', pid: 1, place: 'there', version: '1', fingerprint: 'data', step: null },
-  numerics: { backend: 'torch', version: '2', device: 'cpu', processor: 'some', threads: 1 },
-  ...{ probe: 'probe', pixels: 'pixels', vectorLength: 16 },
-};
-
-/** A run whose members compute step 0, each its lane. */
-class Computing {
-  readonly run: Run;
-  readonly workers: string[];
-  readonly #said = new Map<string, number>();
-
-  /** @param loaded those of them that have loaded the snapshot, if not all */
-  constructor(lanes: number, workers = lanes, loaded?: readonly string[]) {
-    this.workers = Array.from({ length: workers }, (_, i) => `worker-${i}`);
-    const shares = Array.from({ length: lanes }, (_, lane) => ({ lane, weight: 1 / lanes, count: 1 }));
-    this.run = new Run({
-      plan: {
-        ...{ lanes, deterministic: true, totalSteps: 2, shares: () => shares, learningRate: () => 0.1 },
-        ...{ roundDue: () => false, checkpointDue: () => false },
-        round: { job: 'validate', batches: 1, finished: new Map() },
-      },
-      limits: timeouts,
-      era,
-      common: { version: '1', fingerprint: 'data', place: 'here', numerics: null },
-      fleetSize: workers,
-      describeShard: String,
-      describeBatch: String,
-    });
-    this.run.start();
-    const ref = { name: 'snapshot', bytes: 1, digest: '0', at: 'redis' };
-    this.run.handle({ type: 'restored', step: 0, ref, validated: true });
-    for (const worker of this.workers) this.say(worker, hello);
-    for (const worker of loaded ?? this.workers) this.say(worker, { type: 'loaded', step: 0 });
-  }
-
-  say(worker: string, body: UpBody): RunAction[] {
-    const n = this.#said.get(worker) ?? 0;
-    this.#said.set(worker, n + 1);
-    return this.run.handle({ type: 'message', message: { era, n, worker, ...body } });
-  }
-}
+import { Computing, hello } from '../helpers/computing.ts';
 
 test('workers that fall silent together make one new generation, and each of their lanes is given out once', (t) => {
   const lanes = 64;

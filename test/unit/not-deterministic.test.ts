@@ -22,7 +22,7 @@ function configOf(deterministic: boolean): RunConfig {
         decodeThreads: 1,
         skipUnreadable: false,
       },
-      ...{ saveModelSeconds: 1, saveModelEpochs: 1, saveValEpochs: 1, keepCheckpoints: 1 },
+      ...{ saveModelSeconds: 1, saveModelEpochs: 1, saveValEpochs: 1, keepCheckpoints: 1, audit: 0 },
       ...{ joinTimeout: 1, workerTimeout: 1 },
       localWorkers: { device: 'cpu', count: 1 },
     },
@@ -57,7 +57,7 @@ test('two vectors of one shard that differ end a run, unless it takes any kernel
     const run = new Run({
       plan: {
         ...{ lanes: 2, deterministic, totalSteps: 2, shares: () => shares, learningRate: () => 0.1 },
-        ...{ roundDue: () => false, checkpointDue: () => false },
+        ...{ roundDue: () => false, checkpointDue: () => false, audited: () => [] },
         round: { job: 'validate', batches: 1, finished: new Map() },
       },
       limits: timeouts,
