@@ -130,8 +130,6 @@ function sentinelOptions({ places, name, username, password }: Sentinels): Redis
     ...(username === undefined ? {} : { sentinelUsername: username }),
     ...(password === undefined ? {} : { sentinelPassword: password }),
     sentinelCommandTimeout: timeouts.sentinel,
-    // A master whose machine dies closes no connection: only the Sentinels say that there is another one.
-    failoverDetector: true,
     Connector: SentinelConnector as unknown as RedisOptions['Connector'],
   };
 }

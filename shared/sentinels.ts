@@ -8,11 +8,14 @@ interface Place {
 
 /** What ioredis keeps to itself. */
 interface Insides {
-  failoverDetector: { cleanup(): void } | null;
+  options: RedisOptions;
+  sentinelIterator: { next(): { done: boolean; value?: Place }; reset(currentToFirst: boolean): void };
   connect(emit: Emit): ReturnType<AbstractConnector['connect']>;
   connectToSentinel(place: Place, options?: RedisOptions): Redis;
   resolve(place: Place): Promise<Place | null>;
   check(info: { role?: string }): boolean;
+  disconnect(): void;
+  initFailoverDetector(): Promise<void>;
 }
 
 type Emit = (type: string, error: Error) => void;
@@ -32,10 +35,12 @@ export class SentinelConnector extends (Stock as unknown as new (options: RedisO
   /** The last error of a connection to each Sentinel: ioredis says no more than that it was closed. */
   readonly #errors = new Map<string, Error>();
 
+  /** Where the server is that this connects to. */
+  #master: Place | null = null;
+  readonly #watchers: Redis[] = [];
+
   override connect(emit: Emit): ReturnType<AbstractConnector['connect']> {
-    // The one of the former connection, which hears of the new master while it is searched, would break off the search,
-    // and ioredis then gives up the connection for good.
-    this.failoverDetector?.cleanup();
+    this.#stopWatching(); // who hears of a new master while it is searched would break off the search, and that for good
     this.unhelpful.length = 0;
     this.isReplica = false;
     return super.connect(emit);
@@ -54,6 +59,41 @@ export class SentinelConnector extends (Stock as unknown as new (options: RedisO
     return client;
   }
 
+  /**
+   * Called with each new connection: listens to all Sentinels, for a master whose machine dies closes no connection.
+   * Unlike the detector of ioredis this takes no notice of other masters, nor of a Sentinel that tells late what
+   * others have told before, which would end the connection to the new master once more.
+   */
+  override async initFailoverDetector(): Promise<void> {
+    this.#stopWatching();
+    const { sentinelIterator, options } = this;
+    sentinelIterator.reset(true); // who was of use is asked first the next time
+    for (let item = sentinelIterator.next(); !item.done; item = sentinelIterator.next()) {
+      const retryStrategy = options.sentinelReconnectStrategy;
+      const watcher = this.connectToSentinel(item.value!, { lazyConnect: true, retryStrategy });
+      watcher.on('message', (_, text) => this.#switched(text));
+      watcher.subscribe('+switch-master').catch(() => undefined);
+      this.#watchers.push(watcher);
+    }
+    sentinelIterator.reset(false);
+  }
+
+  /** @param text name, old host and port, new host and port */
+  #switched(text: string): void {
+    const [name, , , host, port] = text.split(' ');
+    if (name !== this.options.name || host === undefined) return;
+    if (!isSame(this.#master, { host, port: Number(port) })) this.disconnect();
+  }
+
+  #stopWatching(): void {
+    for (const watcher of this.#watchers.splice(0)) watcher.disconnect();
+  }
+
+  override disconnect(): void {
+    super.disconnect();
+    this.#stopWatching();
+  }
+
   override async resolve(place: Place): Promise<Place | null> {
     const sentinel = nameOf(place);
     this.#errors.delete(sentinel);
@@ -61,6 +101,7 @@ export class SentinelConnector extends (Stock as unknown as new (options: RedisO
       const master = await super.resolve(place);
       if (master === null) throw new Error('ERR No such master with that name');
       this.unhelpful.length = 0;
+      this.#master = master;
       return master;
     } catch (thrown) {
       const error = thrown as Error;
@@ -69,6 +110,10 @@ export class SentinelConnector extends (Stock as unknown as new (options: RedisO
       throw known ?? error;
     }
   }
+}
+
+function isSame(a: Place | null, b: Place): boolean {
+  return a !== null && a.host === b.host && a.port === b.port;
 }
 
 function nameOf({ host, port }: Place): string {
