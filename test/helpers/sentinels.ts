@@ -84,8 +84,13 @@ export class TestSentinels {
       clients.push(client);
     }
     const all = new TestSentinels(ports, [first, second], sentinels, clients);
-    for (const client of clients) await until('a Sentinel can order a failover', () => isReady(client));
+    await all.untilReady();
     return all;
+  }
+
+  /** Waits until each Sentinel sees both others, and a replica that is up to date. */
+  async untilReady(): Promise<void> {
+    for (const client of this.#clients) await until('a Sentinel can order a failover', () => isReady(client));
   }
 
   /** @param login `user:password@`, or nothing */
@@ -151,7 +156,6 @@ function startSentinel(
   return child;
 }
 
-/** Whether it sees both others and a replica that is up to date. */
 async function isReady(client: Redis): Promise<boolean> {
   const [others, replicas] = (await Promise.all([
     client.call('SENTINEL', 'SENTINELS', masterName),
