@@ -47,7 +47,7 @@ program
   .command('status')
   .description('What a run is doing, what it waits for, and since when.')
   .option('-o, --output-path <folder>', 'the run folder')
-  .addOption(new Option('--redis <url>', 'the Redis of the run').env('CORNET_REDIS_URL'))
+  .addOption(new Option('--redis <url>', 'the Redis of the run, as for start').env('CORNET_REDIS_URL'))
   .option('--run <id>', 'id of the run, with --redis (default: all)')
   .option('--watch', 'keep looking until the run ends', false)
   .option('--json', 'as JSON, one object per line', false)

@@ -72,7 +72,7 @@ export class Conductor {
   /** The state to begin with was read once. */
   #hasBegun = false;
   #echoPending = false;
-  /** The id of the Redis server, as it was at the last look. */
+  /** What names the Redis server and its history, as it was at the last look. */
   #server: string | null = null;
   readonly #outcome: Promise<Outcome>;
   #finish!: (outcome: Outcome) => void;
@@ -130,6 +130,7 @@ export class Conductor {
   /** Conducts the run to its end; then the workers have left, or had `timeouts.stop` to do so. */
   async conduct(): Promise<Outcome> {
     const { run, observer } = this.#parts;
+    this.#server = (await this.#keys.look()).server; // before anything is written that it could lose
     await this.#keys.clear();
     await this.#introduce(run.era);
     this.#send({ type: 'rollcall' });

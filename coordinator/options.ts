@@ -67,7 +67,7 @@ export interface StartOptions {
 /** Of every command that conducts a run. */
 export const redisOption = new Option(
   '--redis <url>',
-  'use this Redis instead of a private one; better in CORNET_REDIS_URL, where no process list shows it',
+  'use this Redis (redis://, rediss://, unix://; redis+sentinel://host,host/master-name) instead of a private one; better in CORNET_REDIS_URL, where no process list shows it',
 ).env('CORNET_REDIS_URL');
 export const waitOption = new Option(
   '--wait <s>',

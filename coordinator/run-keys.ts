@@ -52,20 +52,24 @@ export class RunKeys {
   }
 
   /**
-   * The term of the last coordinator (0: not known), the era that stands there (null: none), and the server's own id, which
-   * is another one after each of its starts (null: it does not tell).
+   * The term of the last coordinator (0: not known), the era that stands there (null: none), and what names the server and the
+   * history of its data: another one after each of its starts, and after each failover, even one that leads back to a
+   * server that was the master before (null: it does not tell).
    */
   async look(): Promise<{ term: number; era: Era | null; server: string | null }> {
     const { run } = this.#config;
-    const [[term, era], info] = await Promise.all([
+    const [[term, era], server, replication] = await Promise.all([
       this.#redis.mget(names.term(run), names.era(run)),
       this.#redis.info('server'),
+      this.#redis.info('replication'),
     ]);
+    const id = /^run_id:(\w+)/m.exec(server)?.[1];
+    const history = /^master_replid:(\w+)/m.exec(replication)?.[1] ?? '';
     const parsed = eraSchema.safeParse(parseJson(era ?? ''));
     return {
       term: Number(term ?? 0) || 0,
       era: parsed.success ? parsed.data : null,
-      server: /^run_id:(\w+)/m.exec(info)?.[1] ?? null,
+      server: id === undefined ? null : `${id} ${history}`,
     };
   }
 

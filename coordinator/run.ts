@@ -149,7 +149,9 @@ export class Run {
         this.#departures.drain(event.worker);
         break;
       case 'redis-replaced':
-        this.#rollCall.begin(event.empty ? 'Redis came back empty' : 'Redis was started again');
+        this.#rollCall.begin(
+          event.empty ? 'Redis came back empty' : 'Redis was started again or has failed over',
+        );
         break;
     }
     this.#endFailing();

@@ -73,7 +73,7 @@ function tellError(error: unknown): number {
 
 /** What commander says of wrong arguments, without a URL that stands in them: it may hold a password. */
 function shownUsage(text: string): string {
-  const lines = text.replace(/\n$/, '').replace(/\b(rediss?|unix):\/\/[^\n]*?(?='?\.?(\n|$))/gi, '$1://***');
+  const lines = text.replace(/\n$/, '').replace(/\b([a-z][\w+.-]*):\/\/[^\n]*?(?='?\.?(\n|$))/gi, '$1://***');
   return lines.split('\n').map(oneLine).join('\n');
 }
 

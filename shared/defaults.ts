@@ -50,6 +50,7 @@ export const timeouts = {
   step: 1_800_000, // how long a member may work at one duty
   worker: 3_600_000, // how long a run waits without any worker
   redisConnect: 5_000,
+  sentinel: 2_000, // for one Sentinel to be connected to and to answer; then the next one is asked
   redisSilence: 3_000, // without an answer, after which it is said that Redis stands still
   workerStart: 120_000, // from the process's start to its hello (a probe of CORnet-S takes a while on a CPU)
   stop: 10_000, // how long a worker may take to leave after it was asked to

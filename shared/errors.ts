@@ -147,11 +147,11 @@ export const errorTable = {
     exit: exitCodes.usage,
     meaning: 'The address of Redis cannot be understood.',
     remedy:
-      'Write redis://[user:password@]host[:port][/db], rediss://host[?ca=/path/ca.pem] for TLS, or unix:///path/to/redis.sock. In user and password write %23 for #, %3F for ?, %2F for /, %40 for @, %3A for : and %25 for %.',
+      'Write redis://[user:password@]host[:port][/db], rediss://host[?ca=/path/ca.pem] for TLS, unix:///path/to/redis.sock, or redis+sentinel://[user:password@]host1:26379,host2:26379/master-name[/db] for Sentinels (?sentinelPassword=… where they have one of their own). In user and password write %23 for #, %3F for ?, %2F for /, %40 for @, %3A for : and %25 for %.',
   },
   REDIS_UNREACHABLE: {
     exit: exitCodes.error,
-    meaning: 'No Redis answers at the given address.',
+    meaning: 'No Redis answers at the given address, or no Sentinel knows where the master is.',
     remedy:
       'Check that the server runs and that host, port and firewall let this machine reach it; --wait 60 waits a minute for it.',
   },

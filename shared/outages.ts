@@ -18,7 +18,7 @@ export function isOutage(error: Error & { code?: unknown }): boolean {
   return (
     outageCodes.has(String(code)) ||
     isPassing(error) ||
-    /^Connection is closed\.?$|^connect ETIMEDOUT/.test(message)
+    /^Connection is closed\.?$|^connect ETIMEDOUT|^All sentinels are unreachable/.test(message)
   );
 }
 

@@ -2,6 +2,7 @@
 import { type Command, Redis, type RedisOptions } from 'ioredis';
 import { redisRetry } from './defaults.ts';
 import { hasMoved, isPassing } from './redis-replies.ts';
+import { SentinelConnector } from './sentinels.ts';
 
 type Item = Parameters<Redis['handleReconnection']>[1];
 
@@ -26,6 +27,18 @@ export class PatientRedis extends Redis {
   constructor(options: RedisOptions) {
     super(options);
     this.on('end', () => this.#giveUp());
+  }
+
+  /** How the master is found through Sentinels; null: the URL names the server itself. */
+  get sentinels(): SentinelConnector | null {
+    const { connector } = this as unknown as { connector: unknown };
+    return connector instanceof SentinelConnector ? connector : null;
+  }
+
+  /** @param reconnect make the connection anew; one that is being made is left alone, for ioredis would give it up for good while it asks Sentinels (BullMQ does this whenever it has blocked for too long) */
+  override disconnect(reconnect = false): void {
+    if (reconnect && this.status === 'connecting') return;
+    super.disconnect(reconnect);
   }
 
   override sendCommand(command: Command, stream?: Item['stream']): unknown {

@@ -38,7 +38,7 @@ function checkKind(fields: ReadonlyMap<string, string>, there: string): void {
   if (fields.get('redis_mode') === 'sentinel') {
     throw unsuitable(
       `${there} is a Sentinel, which watches over other servers and holds no data.`,
-      'Ask it for the address of the master (SENTINEL get-master-addr-by-name NAME), and give that; its port is 6379 as a rule, a Sentinel has 26379.',
+      `Write its address as redis+sentinel://[user:password@]host:26379/${masterNameOf(fields)}, several Sentinels with commas between them: the run then finds the master through them, also after a failover. User and password are the master's; ?sentinelPassword=… is that of the Sentinels.`,
     );
   }
   if (fields.get('cluster_enabled') === '1' || fields.get('redis_mode') === 'cluster') {
@@ -55,6 +55,12 @@ function checkKind(fields: ReadonlyMap<string, string>, there: string): void {
       new ReplyError("READONLY You can't write against a read only replica."), // as it would answer a write
     );
   }
+}
+
+/** The only master that a Sentinel watches over, or a word for it. */
+function masterNameOf(fields: ReadonlyMap<string, string>): string {
+  const name = /^name=([\w.-]+),/.exec(fields.get('master0') ?? '')?.[1];
+  return name === undefined || fields.has('master1') ? 'master-name' : name;
 }
 
 function checkConnections(fields: ReadonlyMap<string, string>, there: string, needed: number): void {

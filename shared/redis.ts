@@ -8,6 +8,7 @@ import { lastWords } from './redis-last-words.ts';
 import { errorOfReply, isPassing } from './redis-replies.ts';
 import { checkServer } from './redis-server-check.ts';
 import { redactUrl, redisOptions } from './redis-url.ts';
+import { sentinelError } from './sentinel-error.ts';
 
 export { fromRedis, isPassing, isRefusal } from './redis-replies.ts';
 export { checkServer } from './redis-server-check.ts';
@@ -23,7 +24,7 @@ export interface ConnectOptions {
 }
 
 /**
- * Connects within `timeouts.redisConnect` and checks that the server is fit for a run. Later the connection comes
+ * Connects within `timeouts.redisConnect` (and `timeouts.sentinel` for each Sentinel) and checks that the server is fit for a run. Later the connection comes
  * back by itself after an outage, and commands wait for that; those in flight are sent again, so a command may be
  * executed twice. Once an `OutageLog` watches it, commands that are refused for a while wait, too.
  * @throws CornetError REDIS_URL_INVALID, REDIS_UNREACHABLE, REDIS_REFUSED, REDIS_UNSUITABLE
@@ -33,14 +34,16 @@ export async function connectRedis(
   { name, bytesNeeded, connectionsNeeded = 0 }: ConnectOptions,
 ): Promise<PatientRedis> {
   const options = redisOptions(url);
-  const { retryStrategy } = options;
+  const { retryStrategy, sentinels = null } = options;
+  const retry = (attempt: number) => (established ? retryStrategy?.(attempt) : null);
   let established = false;
   const redis = new PatientRedis({
     ...options,
     connectionName: name,
     lazyConnect: true,
     // Until the first success a failure is final.
-    retryStrategy: (attempt) => (established ? retryStrategy?.(attempt) : null),
+    retryStrategy: retry,
+    sentinelRetryStrategy: retry,
   });
   let lastError: Error | null = null;
   // Stays for good: without a listener ioredis prints every failed attempt of an outage.
@@ -57,14 +60,16 @@ export async function connectRedis(
   };
   try {
     const silence = new Promise<never>((_, reject) => {
-      late = setTimeout(() => reject(new Error(silent(redis))), timeouts.redisConnect);
+      const patience = timeouts.redisConnect + (sentinels?.length ?? 0) * timeouts.sentinel;
+      late = setTimeout(() => reject(new Error(silent(redis))), patience);
     });
     await Promise.race([look(), silence]);
     established = true;
     return redis;
   } catch (error) {
+    const unfound = sentinelError(redis, redactUrl(url));
     redis.disconnect();
-    throw await connectError(error, lastError, { url: redactUrl(url), options });
+    throw unfound ?? (await connectError(error, lastError, { url: redactUrl(url), options }));
   } finally {
     clearTimeout(late);
   }
@@ -125,10 +130,14 @@ async function connectError(
   const why = words === null ? plain(error.message) : `it says "${words}" and closes the connection`;
   const message = `The Redis ${where} cannot be used: ${why}.`;
   const distrusted = /\bcertificate\b|ALTNAME/i.test(error.message);
-  const hint =
-    'Name the file of the CA that signed its certificate: rediss://host?ca=/path/to/ca.pem (the host as in the certificate).';
-  return new CornetError('REDIS_UNREACHABLE', message, { cause: error, ...(distrusted ? { hint } : {}) });
+  const hint = distrusted ? hintOnTrust : options.sentinels == null ? null : hintOnMaster;
+  return new CornetError('REDIS_UNREACHABLE', message, { cause: error, ...(hint === null ? {} : { hint }) });
 }
+
+const hintOnTrust =
+  'Name the file of the CA that signed its certificate: rediss://host?ca=/path/to/ca.pem (the host as in the certificate).';
+const hintOnMaster =
+  'Its Sentinels answer, and the master that they name does not. Check that it runs, or wait for their failover (--wait 60); the address that they give (SENTINEL get-master-addr-by-name) must be one that this machine can reach (replica-announce-ip).';
 
 /** Did the server end a connection that it had taken? */
 function isClosing({ code, message }: Error & { code?: unknown }): boolean {

@@ -25,7 +25,7 @@ program
   .addOption(
     new Option(
       '--redis <url>',
-      'Redis of the run; better in CORNET_REDIS_URL, where no process list shows it',
+      'Redis of the run (redis://, rediss://, unix://; redis+sentinel://host,host/master-name); better in CORNET_REDIS_URL, where no process list shows it',
     )
       .env('CORNET_REDIS_URL')
       .makeOptionMandatory(),

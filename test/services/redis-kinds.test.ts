@@ -59,6 +59,7 @@ test('a Sentinel is refused as what it is', async (t) => {
   });
   t.is(error!.code, 'REDIS_UNSUITABLE');
   t.regex(error!.message, /Sentinel/);
+  t.regex(error!.hint, /redis\+sentinel:\/\/\[user:password@\]host:26379\/m,/);
 });
 
 test('a server that cannot save, and so takes no writes, is refused with what it says', async (t) => {

@@ -25,6 +25,23 @@ const misunderstood = {
   'a blank in the password': 'redis://:pass secret@host',
   'another protocol': 'https://user:secret@host',
   'a database that is no number': 'redis://:secret@host/main',
+  'Sentinels without the name of a master': 'redis+sentinel://:secret@one:26379,two:26379',
+  'an empty name of a master': 'redis+sentinel://:secret@one:26379,two:26379/',
+  'a name of a master with a blank in it': 'redis+sentinel://:secret@one/the%20master',
+  'no Sentinel': 'redis+sentinel://:secret@/master',
+  'an empty place among the Sentinels': 'redis+sentinel://:secret@one,,two/master',
+  'a Sentinel whose port is no number': 'redis+sentinel://user:secret,two/master',
+  'an unescaped / in the password for the master': 'redis+sentinel://user:12/34secret@one,two/master',
+  'an unescaped @ in the password for the Sentinels': 'redis+sentinel://one/master?sentinelPassword=p@secret',
+  'an unescaped & in the password for the Sentinels':
+    'redis+sentinel://one/master?sentinelPassword=12&secret',
+  'a bad % in the password for the Sentinels': 'redis+sentinel://one/master?sentinelPassword=secret%',
+  'a user for the Sentinels without a password': 'redis+sentinel://one/master?sentinelUsername=secret',
+  'two passwords for the Sentinels': 'redis+sentinel://h/m?sentinelPassword=12&sentinelPassword=secret',
+  'an empty password for the Sentinels': 'redis+sentinel://:secret@one/master?sentinelPassword=',
+  'a password for Sentinels where there are none': 'redis://host?sentinelPassword=secret',
+  'a ca without TLS': 'redis+sentinel://:secret@host/master?ca=/x.pem',
+  'a database behind the name that is no number': 'redis+sentinel://:secret@host/master/main',
 };
 
 for (const [what, url] of Object.entries(misunderstood)) {
@@ -49,6 +66,24 @@ test('a user without a password is not shown, for it may be a password', (t) => 
   t.is(redactUrl('redis://secret@host:1'), 'redis://***@host:1');
 });
 
+test('what is wrong with the URL of Sentinels is said', (t) => {
+  const saying = (url: string) => t.throws(() => redisOptions(url), { instanceOf: CornetError })!.message;
+  t.regex(
+    saying('redis+sentinel://one,two'),
+    /names no master, .*redis\+sentinel:\/\/host:26379\/master-name/,
+  );
+  t.regex(saying('redis+sentinel:///m'), /names no Sentinel/);
+  t.regex(
+    saying('redis+sentinel://one/m?sentinelUsername=me'),
+    /sentinelUsername without a sentinelPassword/,
+  );
+  t.regex(
+    saying('redis+sentinel://one/m?x=y'),
+    /something else than sentinelUsername, sentinelPassword or ca;/,
+  );
+  t.regex(saying('redis://one?sentinelPassword=x'), /a sentinelPassword, which is for redis\+sentinel:\/\//);
+});
+
 test('the path of a socket survives its URL, whatever it is made of', (t) => {
   for (const path of ['/tmp/a b/s', '/tmp/50%/s', '/tmp/a#b?c@d/s', '/tmp/é/s']) {
     t.like(redisOptions(socketUrl(path)), { path });
@@ -62,6 +97,7 @@ for (const [what, argv] of [
   ],
   ['in an option that is misspelt', ['status', '--rediss=redis://user:secret@host']],
   ['in the place of a command', ['redis://user:12#secret@host']],
+  ['in the place of a command, for Sentinels', ['redis+sentinel://user:secret@host/m']],
   ['behind a password', ['status', '--redis', misunderstood['a % that begins no code']]],
 ] as const) {
   test(`a command that is given a password ${what} does not print it`, (t) => {

@@ -40,6 +40,36 @@ test('a URL is shown without its password', (t) => {
   t.is(redactUrl('redis://host'), 'redis://host');
   t.is(redactUrl('/tmp/s'), '/tmp/s');
   t.is(redactUrl('me:secret@host'), '(not a URL)');
+  t.is(
+    redactUrl('redis+sentinel://me:secret@a,b:1/the-master/2?sentinelUsername=s&sentinelPassword=secret'),
+    'redis+sentinel://me:***@a,b:1/the-master/2?sentinelUsername=s&sentinelPassword=***',
+  );
+});
+
+test('the URL of Sentinels becomes options for them, and for the master that they name', (t) => {
+  const login = 'sentinelUsername=s%26&sentinelPassword=p%2Bq+r';
+  const options = redisOptions(`redis+sentinel://me:p%40ss@one,[::1]:7,three:26380/m%2D1?${login}`);
+  t.like(options, {
+    username: 'me',
+    password: 'p@ss',
+    name: 'm-1',
+    sentinelUsername: 's&',
+    sentinelPassword: 'p+q+r',
+  });
+  t.deepEqual(options.sentinels, [
+    { host: 'one', port: 26_379 },
+    { host: '::1', port: 7 },
+    { host: 'three', port: 26_380 },
+  ]);
+  t.is(options.host, undefined);
+  t.is(options.tls, undefined);
+  t.is(options.db, undefined);
+  t.is(redisOptions('redis+sentinel://host/m/3').db, 3);
+  t.like(redisOptions('rediss+sentinel://host/m'), {
+    tls: {},
+    sentinelTLS: {},
+    enableTLSForSentinelMode: true,
+  });
 });
 
 test('a good server is connected to under the given name', async (t) => {
