@@ -32,6 +32,8 @@ export interface ChaosOptions {
   longestPause: number;
   draws: Draws;
   say: (sentence: string) => void;
+  /** Ends it before its time. */
+  abort?: AbortSignal;
 }
 
 const pollMilliseconds = 20;
@@ -115,6 +117,8 @@ class Chaos {
   #cleanStop = false;
   /** After a clean stop: where the next coordinator must begin at the latest, by its log from there on. */
   #owed: { step: number; logged: number } | null = null;
+  /** Bytes of the log when the coordinator was started. */
+  #loggedBefore = 0;
   #error: unknown = null;
 
   constructor(options: ChaosOptions) {
@@ -141,6 +145,7 @@ class Chaos {
     for (;;) {
       await sleep(pollMilliseconds);
       if (this.#error !== null) throw this.#error;
+      this.#options.abort?.throwIfAborted();
       const now = performance.now();
       const metrics = this.#sizeOf('metrics.jsonl');
       if (metrics !== size) {
@@ -267,6 +272,7 @@ class Chaos {
       ? ['start', '--resume']
       : ['start', ...runOptions, '--max-steps', String(steps), '--data-path', data];
     this.#updates = 0;
+    this.#loggedBefore = this.#sizeOf('log.jsonl');
     this.#asked = false;
     this.#cleanStop = false;
     this.#suffered = new Set(this.#underWay.keys());
@@ -278,6 +284,8 @@ class Chaos {
     const { exitCode, signal, code, how, stderr } = this.#coordinator;
     count(this.report.ends, `coordinator ${how}`);
     assertSpoken('the coordinator', this.#coordinator);
+    // Node has no ears before it has loaded the program.
+    if (signal === 'SIGTERM' && this.#sizeOf('log.jsonl') === this.#loggedBefore) return;
     if (signal === 'SIGKILL' || exitCode === exitCodes.complete || exitCode === exitCodes.resumable) return;
     if (code !== null) {
       if (mayResume.includes(code)) return;

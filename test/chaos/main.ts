@@ -38,6 +38,9 @@ const began = performance.now();
 const clock = () => `${((performance.now() - began) / 1000).toFixed(0).padStart(5)} s`;
 const say = (sentence: string) => console.log(`${clock()}  ${sentence}`);
 const total = emptyReport();
+const interrupted = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => interrupted.abort(new Error(`received ${signal}`)));
 let rounds = 0;
 let seed = seeds[0]!;
 let disk: ChaosOptions['disk'] = null;
@@ -56,6 +59,7 @@ try {
     mtbf: Number(values.mtbf),
     longestPause: 12_000, // some are shorter than the member timeout, some longer
     say,
+    abort: interrupted.signal,
   };
   const missing = missingNemeses(options);
   for (const [kind, why] of missing) console.log(`Skipped: ${kind}, because ${why}.`);
