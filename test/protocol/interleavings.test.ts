@@ -14,7 +14,7 @@ const keptReadOuts: number[] = [];
 
 const everyKind: readonly FaultKind[] = [
   ...(['kill', 'join', 'wipe', 'coordinator', 'lose', 'drain', 'sicken'] as const),
-  ...(['give-up', 'stop', 'wish', 'trim', 'forget'] as const),
+  ...(['give-up', 'stop', 'wish', 'trim', 'forget', 'doze', 'usurp'] as const),
 ];
 const trainingKinds: readonly FaultKind[] = [...everyKind, 'freeze', 'suspect', 'save'];
 
@@ -29,7 +29,7 @@ for (const [which, seed] of first === null
       ['fresh', fresh],
     ] as const)
   : ([['chosen', first]] as const)) {
-  test(`ten thousand random interleavings (${which} ones) of deaths, sick devices, zombies, joins, drained workers, wiped Redis, failovers, stops and dead coordinators end in the undisturbed state`, (t) => {
+  test(`ten thousand random interleavings (${which} ones) of deaths, sick devices, zombies, joins, drained workers, wiped Redis, failovers, stops, and dead, sleeping and superseded coordinators end in the undisturbed state`, (t) => {
     t.log(`seeds from ${seed}`);
     const { moves, applies, faults } = playWorlds(training, seed, worlds);
     t.log(`${worlds} worlds, ${moves} moves, ${applies} updates compared, faults: ${JSON.stringify(faults)}`);
