@@ -54,7 +54,7 @@ const mayResumeAfter: Partial<Record<ErrorCode, string>> = {
 
 const runOptions = [
   ...['--model', 'Z', '--image-size', '64', '--batch-size', '32', '--lanes', '4', '--threads', '1'],
-  ...['--seed', '5', '--save-model-secs', '3', '--save-val-epochs', '0.4', '--epochs', '1000'],
+  ...['--seed', '5', '--save-model-secs', '3', '--save-val-epochs', '1', '--epochs', '1000'],
 ];
 
 /** The SHA-256 of the last checkpoint of a run that nothing disturbs. */
