@@ -46,10 +46,14 @@ const settled = 2;
 
 /** Ends that a user answers with a resume: random kills can look like a poisonous shard, or like a sick machine. */
 const mayResume: readonly ErrorCode[] = ['POISON_SHARD', 'WORKER_FAILED'];
-/** The same, where this happened while the coordinator lived. */
-const mayResumeAfter: Partial<Record<ErrorCode, string>> = {
-  DISK_FULL: 'full-disk',
-  OPEN_FILES_LIMIT: 'descriptors-coordinator',
+/**
+ * The same, where one of these happened while the coordinator lived. A worker that can open no socket reads and serves
+ * no blobs, which looks as if they vanished.
+ */
+const mayResumeAfter: Partial<Record<ErrorCode, readonly string[]>> = {
+  DISK_FULL: ['full-disk'],
+  OPEN_FILES_LIMIT: ['descriptors-coordinator'],
+  BLOB_LOST: ['descriptors-worker', 'descriptors-coordinator'],
 };
 
 const runOptions = [
@@ -290,7 +294,7 @@ class Chaos {
     if (code !== null) {
       if (mayResume.includes(code)) return;
       const after = mayResumeAfter[code];
-      if (after !== undefined && this.#suffered.has(after)) return;
+      if (after?.some((kind) => this.#suffered.has(kind))) return;
     }
     throw new Error(`the coordinator ${how}: ${stderr}`);
   }
