@@ -1,290 +1,352 @@
 /**
- * A run among deaths: workers, the coordinator and Redis are killed, stopped and started at random (seeded) times, and
- * at the end the bytes of the last checkpoint are compared with those of an undisturbed run.
+ * A run among deaths: its processes, its Redis, its disk and its clocks suffer at random (seeded) times, and at the end
+ * the bytes of the last checkpoint are compared with those of an undisturbed run.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { exitCodes } from '../../shared/errors.ts';
-import { packageRoot } from '../../shared/package-root.ts';
+import { Redis } from 'ioredis';
+import { lastStep } from '../../coordinator/metrics-file.ts';
+import { type ErrorCode, exitCodes } from '../../shared/errors.ts';
 import type { Draws } from '../../shared/random.ts';
 import { processes } from '../helpers/processes.ts';
 import type { TestRedis } from '../helpers/redis.ts';
+import { type Blow, type NemesisName, nemeses, nemesisNames, send, type Target } from './nemeses.ts';
+import { Program } from './program.ts';
+import { add, type ChaosReport, count, emptyReport } from './report.ts';
+import { WallClock } from './wall-clock.ts';
 
 export interface ChaosOptions {
   /** A data set. */
   data: string;
-  /** Gets the run folders. */
+  /** Gets what the run needs besides, and the run folders that lie on no disk of their own. */
   folder: string;
+  /** A file system of this many bytes for the run folder, or null. */
+  disk: { folder: string; bytes: number } | null;
   redis: TestRedis;
   steps: number;
   /** Mean seconds between two faults. */
   mtbf: number;
-  /** Milliseconds that Redis, or a worker, stands still at most. */
+  /** Milliseconds that Redis, or a process, stands still at most. */
   longestPause: number;
   draws: Draws;
   say: (sentence: string) => void;
+  /** Ends it before its time. */
+  abort?: AbortSignal;
 }
 
-/** From a fault to the next update, by the metrics. */
-export interface Recovery {
-  kind: string;
-  milliseconds: number;
-}
-
-export interface ChaosReport {
-  faults: Record<string, number>;
-  recoveries: Recovery[];
-  recomputed: number;
-  sha256: string;
-}
-
-const remoteWorkers = 2;
 const pollMilliseconds = 20;
+/** Without an update, after which a run counts as hung. */
+const hungMilliseconds = 180_000;
 /** Faults in a row that no update has followed: more would only keep a slow machine from ever starting. */
 const unanswered = 4;
+/** Updates after which nothing that happened before can have taken the state along. */
+const settled = 2;
+
+/** Ends that a user answers with a resume: random kills can look like a poisonous shard, or like a sick machine. */
+const mayResume: readonly ErrorCode[] = ['POISON_SHARD', 'WORKER_FAILED'];
+/**
+ * The same, where one of these happened while the coordinator lived. A worker that can open no socket reads and serves
+ * no blobs, which looks as if they vanished.
+ */
+const mayResumeAfter: Partial<Record<ErrorCode, readonly string[]>> = {
+  DISK_FULL: ['full-disk'],
+  OPEN_FILES_LIMIT: ['descriptors-coordinator'],
+  BLOB_LOST: ['descriptors-worker', 'descriptors-coordinator'],
+};
 
 const runOptions = [
   ...['--model', 'Z', '--image-size', '64', '--batch-size', '32', '--lanes', '4', '--threads', '1'],
-  ...['--seed', '5', '--save-model-secs', '3', '--save-val-epochs', '0.4', '--epochs', '1000'],
+  ...['--seed', '5', '--save-model-secs', '3', '--save-val-epochs', '1', '--epochs', '1000'],
 ];
 
 /** The SHA-256 of the last checkpoint of a run that nothing disturbs. */
 export async function undisturbed({ data, folder, steps }: ChaosOptions): Promise<string> {
   const output = join(folder, 'undisturbed');
-  const argv = [
-    'start',
-    ...runOptions,
-    '--cpu-workers',
-    '1',
-    '--max-steps',
-    String(steps),
-    '--data-path',
-    data,
-  ];
-  const child = command('coordinator', [...argv, '-o', output], process.env);
-  const code = await ended(child);
-  if (code !== exitCodes.complete) throw new Error(`the undisturbed run ended with ${code}`);
+  const argv = ['start', ...runOptions, '--cpu-workers', '1', '--max-steps', String(steps)];
+  const run = new Program('coordinator', [...argv, '--data-path', data, '-o', output], process.env);
+  await run.closed;
+  if (run.exitCode !== exitCodes.complete) throw new Error(`the undisturbed run ${run.how}: ${run.stderr}`);
   return lastCheckpoint(output, steps);
 }
 
-/** One run to its end, whatever happens to it. */
-export async function runAmongFaults(options: ChaosOptions): Promise<ChaosReport> {
+/** Why a kind of fault cannot be had here, by kind. */
+export function missingNemeses(options: Pick<ChaosOptions, 'disk'>): Map<NemesisName, string> {
+  const missing = new Map<NemesisName, string>();
+  for (const name of nemesisNames) {
+    const nemesis = nemeses[name];
+    const why = 'missing' in nemesis ? nemesis.missing(options) : null;
+    if (why !== null) missing.set(name, why);
+  }
+  return missing;
+}
+
+/**
+ * One run to its end, whatever happens to it.
+ * @param total what happened is added to it, also when this throws
+ * @returns the SHA-256 of its last checkpoint
+ * @throws Error if it hangs, ends as no run should, or has lost what it must not lose
+ */
+export async function runAmongFaults(options: ChaosOptions, total: ChaosReport): Promise<string> {
   const chaos = new Chaos(options);
   try {
     return await chaos.play();
   } finally {
-    chaos.end();
+    add(total, chaos.report);
+    await chaos.end();
   }
 }
 
 class Chaos {
+  readonly report = emptyReport();
   readonly #options: ChaosOptions;
   readonly #output: string;
   readonly #environment: NodeJS.ProcessEnv;
-  readonly #report: ChaosReport = { faults: {}, recoveries: [], recomputed: 0, sha256: '' };
-  #coordinator: ChildProcess;
-  /** What the coordinator has printed as an error. */
-  #lastWords = '';
-  #remote: ChildProcess[] = [];
-  /** Process ids of workers that stand still. */
-  readonly #stopped = new Set<number>();
-  /** When faults happened that no update has followed yet. */
+  readonly #administrator: Redis;
+  readonly #clock: WallClock;
+  readonly #hat: NemesisName[];
+  #coordinator: Program;
+  #remote: Program[] = [];
+  /** Faults that last. */
+  readonly #underWay = new Map<string, { end: () => Promise<void>; timer: NodeJS.Timeout }>();
+  /** When faults happened, or were over, that no update has followed yet. */
   #pending: { kind: string; at: number }[] = [];
+  /** Kinds of faults that happened while this coordinator lived. */
+  #suffered = new Set<string>();
+  /** Updates since the last fault was over, or since the coordinator was started. */
+  #updates = 0;
+  #asked = false;
+  /** Nothing but this stop has happened: what the run has done is on disk when the coordinator ends with 75. */
+  #cleanStop = false;
+  /** After a clean stop: where the next coordinator must begin at the latest, by its log from there on. */
+  #owed: { step: number; logged: number } | null = null;
+  /** Bytes of the log when the coordinator was started. */
+  #loggedBefore = 0;
+  #error: unknown = null;
 
   constructor(options: ChaosOptions) {
     this.#options = options;
-    this.#output = join(options.folder, 'chaos');
+    const { folder, disk, redis } = options;
+    this.#output = join(disk?.folder ?? folder, 'chaos');
     rmSync(this.#output, { recursive: true, force: true });
-    this.#environment = { ...process.env, CORNET_REDIS_URL: options.redis.url };
-    this.#coordinator = this.#startCoordinator(false);
+    const missing = missingNemeses(options);
+    this.#hat = nemesisNames.flatMap((name) =>
+      missing.has(name) ? [] : Array<NemesisName>(nemeses[name].weight).fill(name),
+    );
+    this.#clock = new WallClock(join(folder, 'wall-clock'));
+    this.#environment = { ...process.env, ...this.#clock.environment, CORNET_REDIS_URL: redis.url };
+    this.#administrator = new Redis(redis.socket, { maxRetriesPerRequest: null, retryStrategy: () => 100 });
+    this.#administrator.on('error', () => undefined); // it is away now and then
+    this.#coordinator = this.#startCoordinator();
   }
 
-  async play(): Promise<ChaosReport> {
+  async play(): Promise<string> {
     const { steps, draws, mtbf } = this.#options;
     let next = Number.POSITIVE_INFINITY; // the first fault follows the first update
     let size = 0;
     let moved = performance.now();
     for (;;) {
       await sleep(pollMilliseconds);
+      if (this.#error !== null) throw this.#error;
+      this.#options.abort?.throwIfAborted();
       const now = performance.now();
-      const metrics = this.#metricsSize();
+      const metrics = this.#sizeOf('metrics.jsonl');
       if (metrics !== size) {
         moved = now;
-        if (metrics > size) {
-          for (const { kind, at } of this.#pending.splice(0))
-            this.#report.recoveries.push({ kind, milliseconds: now - at });
-        }
+        if (metrics > size) this.#updated(now);
         if (next === Number.POSITIVE_INFINITY) next = now;
         size = metrics;
       }
-      if (now - moved > 180_000) throw new Error(`no update for three minutes: ${this.#status()}`);
-      if (this.#coordinator.exitCode === exitCodes.complete) break;
-      if (this.#coordinator.exitCode !== null || this.#coordinator.signalCode !== null) {
-        this.#mayResume();
-        this.#coordinator = this.#startCoordinator(true);
+      if (now - moved > hungMilliseconds)
+        throw new Error(`no update for three minutes: ${this.#lastLines()}`);
+      this.#lookWhereItBegins();
+      this.#remote = this.#remote.filter((worker) => worker.running || this.#workerEnded(worker));
+      if (!this.#coordinator.running) {
+        await this.#coordinator.closed;
+        this.#coordinatorEnded();
+        if (this.#coordinator.exitCode === exitCodes.complete) break;
+        this.#owed = await this.#debt();
+        size = this.#sizeOf('metrics.jsonl');
+        this.#coordinator = this.#startCoordinator();
       }
-      if (now > next && this.#pending.length < unanswered) {
+      if (now > next && this.#pending.length + this.#underWay.size < unanswered) {
         await this.#fault();
         next = performance.now() - Math.log(1 - draws.uniform()) * mtbf * 1000;
       }
     }
-    this.#report.recomputed += this.#recomputed();
-    this.#report.sha256 = lastCheckpoint(this.#output, steps);
-    return this.#report;
+    this.#lookWhereItBegins();
+    this.#lookIntoTheLog();
+    return lastCheckpoint(this.#output, steps);
   }
 
-  /** Random kills can look like a poisonous shard, or like a worker that cannot start: then the user resumes, too. */
-  #mayResume(): void {
-    const { exitCode } = this.#coordinator;
-    if (exitCode === null || exitCode === exitCodes.resumable) return;
-    const [, code] = /\[([A-Z_]+)\]/.exec(this.#lastWords) ?? [];
-    if (code !== 'POISON_SHARD' && code !== 'WORKER_FAILED') {
-      throw new Error(`the coordinator ended with ${exitCode}: ${this.#lastWords}`);
+  async end(): Promise<void> {
+    for (const { pid } of [this.#coordinator, ...this.#remote]) {
+      send(pid, 'SIGCONT');
+      send(pid, 'SIGKILL');
     }
-    this.#report.faults[code] = (this.#report.faults[code] ?? 0) + 1;
+    // Also those that stand still, so that they notice that all is over.
+    await Promise.all([...this.#underWay.values()].map(({ end }) => end()));
+    this.#administrator.disconnect();
+    await Promise.all([this.#coordinator, ...this.#remote].map(({ closed }) => closed));
   }
 
-  end(): void {
-    for (const pid of this.#stopped) this.#wake(pid); // so that they notice that all is over
-    for (const child of [this.#coordinator, ...this.#remote]) {
-      child.kill('SIGCONT');
-      child.kill('SIGKILL');
-    }
+  #updated(now: number): void {
+    for (const { kind, at } of this.#pending.splice(0))
+      this.report.recoveries.push({ kind, milliseconds: now - at });
+    this.#updates++;
   }
 
   async #fault(): Promise<void> {
-    const { draws, redis, say, longestPause } = this.#options;
-    const kinds = [
-      'worker',
-      'worker',
-      'worker',
-      'stop',
-      'remote',
-      'remote',
-      'coordinator',
-      'interrupt',
-      'redis',
-      'pause',
-    ] as const;
-    const kind = kinds[draws.integer(kinds.length)]!;
-    const workers = this.#localWorkers();
-    const worker = workers[draws.integer(Math.max(1, workers.length))];
-    say(`${kind}${kind === 'worker' || kind === 'stop' ? ` ${worker ?? '(none)'}` : ''}`);
-    switch (kind) {
-      case 'worker':
-        if (worker === undefined) return;
-        process.kill(worker, 'SIGKILL');
-        break;
-      case 'stop': {
-        if (worker === undefined) return;
-        process.kill(worker, 'SIGSTOP');
-        this.#stopped.add(worker);
-        setTimeout(() => this.#wake(worker), draws.between(0.1, 0.75) * longestPause).unref();
-        break;
-      }
-      case 'remote':
-        await this.#changeRemote();
-        return; // not a loss
-      case 'coordinator':
-        this.#coordinator.kill('SIGKILL');
-        break;
-      case 'interrupt':
-        this.#coordinator.kill('SIGTERM');
-        break;
-      case 'redis':
-        await redis.kill();
-        await sleep(draws.between(0, 1_500));
-        await redis.start();
-        break;
-      case 'pause':
-        redis.pause();
-        await sleep(draws.between(0.05, 1) * longestPause);
-        redis.resume();
-        break;
-    }
-    this.#happened(kind);
+    const { draws, say } = this.#options;
+    const name = this.#hat[draws.integer(this.#hat.length)]!;
+    // What lasts already is not begun once more.
+    if ([...this.#underWay.keys()].some((kind) => kind.startsWith(name))) return;
+    const quiet = this.#updates >= settled && this.#pending.length === 0 && this.#underWay.size === 0;
+    this.#cleanStop = false;
+    const asked = this.#asked;
+    const blow: Blow | null = await nemeses[name].strike(this.#target());
+    if (blow === null) return;
+    this.#cleanStop = quiet && this.#asked && !asked;
+    const kind = blow.name ?? name;
+    const seconds = blow.lasts === undefined ? '' : ` for ${(blow.lasts / 1000).toFixed(1)} s`;
+    say(`${kind}${blow.whom === undefined ? '' : ` ${blow.whom}`}${seconds}`);
+    count(this.report.faults, kind);
+    if (blow.harmless) return;
+    this.#updates = 0;
+    this.#suffered.add(kind);
+    if (blow.end === undefined) return this.#over(kind);
+    const end = async () => {
+      const lasting = this.#underWay.get(kind);
+      if (lasting === undefined) return;
+      this.#underWay.delete(kind);
+      clearTimeout(lasting.timer);
+      await blow.end?.();
+      this.#over(kind);
+    };
+    const timer = setTimeout(() => end().catch((error) => this.#fail(error)), blow.lasts);
+    this.#underWay.set(kind, { end, timer });
   }
 
-  /** A worker from elsewhere comes, or one leaves without a word. */
-  async #changeRemote(): Promise<void> {
-    const { data, draws } = this.#options;
-    this.#remote = this.#remote.filter((child) => child.exitCode === null && child.signalCode === null);
-    if (this.#remote.length >= remoteWorkers || (this.#remote.length > 0 && draws.integer(2) === 0)) {
-      this.#remote.pop()?.kill('SIGKILL');
-      this.#happened('remote');
-    } else {
-      this.#remote.push(command('worker', ['start', '--data-path', data], this.#environment));
-      this.#report.faults.join = (this.#report.faults.join ?? 0) + 1;
-    }
+  #fail(error: unknown): void {
+    this.#error ??= error;
   }
 
-  /** Counted from its end where it takes time (Redis is away). */
-  #happened(kind: string): void {
-    this.#report.faults[kind] = (this.#report.faults[kind] ?? 0) + 1;
+  #over(kind: string): void {
     this.#pending.push({ kind, at: performance.now() });
+    this.#updates = 0;
   }
 
-  #startCoordinator(resume: boolean): ChildProcess {
-    const { data, steps } = this.#options;
-    const again = resume && existsSync(join(this.#output, 'config.json'));
-    const argv = again
-      ? ['start', '--resume', '--cpu-workers', '2', '-o', this.#output]
-      : [
-          'start',
-          ...runOptions,
-          '--cpu-workers',
-          '2',
-          '--max-steps',
-          String(steps),
-          '--data-path',
-          data,
-          '-o',
-          this.#output,
-        ];
-    const child = command('coordinator', argv, this.#environment);
-    this.#lastWords = '';
-    child.stderr?.on('data', (text) => {
-      this.#lastWords += text;
-    });
-    return child;
+  #target(): Target {
+    const localWorkers = () => this.#childrenOf([this.#coordinator.pid]);
+    const remoteWorkers = () => this.#remote.filter(({ running }) => running).map(({ pid }) => pid);
+    return {
+      ...this.#options,
+      administrator: this.#administrator,
+      clock: this.#clock,
+      coordinator: this.#coordinator.pid,
+      localWorkers,
+      remoteWorkers,
+      everybody: () => {
+        const remote = remoteWorkers();
+        return [this.#coordinator.pid, ...localWorkers(), ...remote, ...this.#childrenOf(remote)];
+      },
+      terminate: (pid) => {
+        if (pid === this.#coordinator.pid) this.#asked = true;
+        send(pid, 'SIGTERM');
+      },
+      join: () => {
+        const { data } = this.#options;
+        this.#remote.push(
+          new Program('worker', ['start', '--wait', '60', '--data-path', data], this.#environment),
+        );
+      },
+    };
   }
 
-  /** Process ids of the coordinator's local workers. */
-  #localWorkers(): number[] {
-    const { pid } = this.#coordinator;
+  #childrenOf(parents: readonly number[]): number[] {
     return processes()
-      .filter(({ parent, args }) => parent === pid && args.includes('worker'))
-      .map((child) => child.pid);
+      .filter(({ parent, args }) => parents.includes(parent) && args.includes('worker/main.js'))
+      .map(({ pid }) => pid);
   }
 
-  #wake(pid: number): void {
-    this.#stopped.delete(pid);
-    try {
-      process.kill(pid, 'SIGCONT');
-    } catch {
-      // it is dead already
+  #startCoordinator(): Program {
+    const { data, steps } = this.#options;
+    const argv = existsSync(join(this.#output, 'config.json'))
+      ? ['start', '--resume']
+      : ['start', ...runOptions, '--max-steps', String(steps), '--data-path', data];
+    this.#updates = 0;
+    this.#loggedBefore = this.#sizeOf('log.jsonl');
+    this.#asked = false;
+    this.#cleanStop = false;
+    this.#suffered = new Set(this.#underWay.keys());
+    const always = ['--wait', '120', '--cpu-workers', '2', '-o', this.#output];
+    return new Program('coordinator', [...argv, ...always], this.#environment);
+  }
+
+  #coordinatorEnded(): void {
+    const { exitCode, signal, code, how, stderr } = this.#coordinator;
+    count(this.report.ends, `coordinator ${how}`);
+    assertSpoken('the coordinator', this.#coordinator);
+    // Node has no ears before it has loaded the program.
+    if (signal === 'SIGTERM' && this.#sizeOf('log.jsonl') === this.#loggedBefore) return;
+    if (signal === 'SIGKILL' || exitCode === exitCodes.complete || exitCode === exitCodes.resumable) return;
+    if (code !== null) {
+      if (mayResume.includes(code)) return;
+      const after = mayResumeAfter[code];
+      if (after?.some((kind) => this.#suffered.has(kind))) return;
+    }
+    throw new Error(`the coordinator ${how}: ${stderr}`);
+  }
+
+  #workerEnded(worker: Program): false {
+    count(this.report.ends, `worker ${worker.how}`);
+    assertSpoken('a worker from elsewhere', worker);
+    if (worker.signal !== null && worker.signal !== 'SIGKILL' && worker.signal !== 'SIGTERM')
+      throw new Error(`a worker from elsewhere ${worker.how}: ${worker.stderr}`);
+    return false;
+  }
+
+  /** A stop loses the step under way at most. */
+  async #debt(): Promise<{ step: number; logged: number } | null> {
+    if (!this.#cleanStop || this.#coordinator.exitCode !== exitCodes.resumable) return this.#owed;
+    const last = await lastStep(join(this.#output, 'metrics.jsonl'));
+    return { step: last - 1, logged: this.#sizeOf('log.jsonl') };
+  }
+
+  #lookWhereItBegins(): void {
+    if (this.#owed === null) return;
+    const log = readFileSync(join(this.#output, 'log.jsonl')).toString('utf8', this.#owed.logged);
+    const begun = /"step":(\d+),"msg":"Published the state to start from\."/.exec(log);
+    if (begun === null) return;
+    const [step, owed] = [Number(begun[1]), this.#owed.step];
+    this.#owed = null;
+    this.report.stopsChecked++;
+    if (step < owed) {
+      throw new Error(
+        `After a stop the run begins at step ${step}, although metrics.jsonl went to step ${owed + 1}: more than the step under way was lost.`,
+      );
     }
   }
 
-  #metricsSize(): number {
+  /** The words of local workers stand in the log. */
+  #lookIntoTheLog(): void {
+    for (const line of readFileSync(join(this.#output, 'log.jsonl'), 'utf8').split('\n')) {
+      if (line.includes('"recomputed"'))
+        this.report.recomputed += (JSON.parse(line) as { recomputed: number }).recomputed;
+      if (/\[INTERNAL\]|\(killed by SIG(?!KILL)/.test(line)) throw new Error(`the log says: ${line}`);
+    }
+  }
+
+  #sizeOf(file: string): number {
     try {
-      return readFileSync(join(this.#output, 'metrics.jsonl')).length;
+      return readFileSync(join(this.#output, file)).length;
     } catch {
       return 0;
     }
   }
 
-  #recomputed(): number {
-    return readFileSync(join(this.#output, 'log.jsonl'), 'utf8')
-      .split('\n')
-      .filter((line) => line.includes('"recomputed"'))
-      .reduce((sum, line) => sum + (JSON.parse(line) as { recomputed: number }).recomputed, 0);
-  }
-
-  #status(): string {
+  #lastLines(): string {
     try {
       return readFileSync(join(this.#output, 'log.jsonl'), 'utf8').trimEnd().split('\n').slice(-3).join(' ');
     } catch {
@@ -293,20 +355,9 @@ class Chaos {
   }
 }
 
-function command(name: 'coordinator' | 'worker', argv: string[], env: NodeJS.ProcessEnv): ChildProcess {
-  const child = spawn(process.execPath, [join(packageRoot, 'dist', name, 'main.js'), ...argv], {
-    env,
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  child.stderr.resume(); // whoever wants its last words listens, too
-  return child;
-}
-
-function ended(child: ChildProcess): Promise<number | null> {
-  return new Promise((resolve, reject) => {
-    child.on('error', reject);
-    child.on('exit', (code) => resolve(code));
-  });
+/** Every failure is named. */
+function assertSpoken(who: string, { how, stderr }: Program): void {
+  if (/\[INTERNAL\]|^\s+at .*:\d+:\d+\)?$/m.test(stderr)) throw new Error(`${who} ${how}: ${stderr}`);
 }
 
 function lastCheckpoint(folder: string, step: number): string {

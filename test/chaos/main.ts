@@ -1,85 +1,97 @@
 /**
  * `npm run chaos -- --minutes 10 --mtbf 8 --seed 1`: runs among faults until the time is over, each compared with the
- * undisturbed run.
+ * undisturbed run. Several `--seed`, or `--seeds 5` for fresh ones, share the minutes.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { randomInt } from 'node:crypto';
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { makeDemoDataset } from '../../coordinator/demo/make-dataset.ts';
 import { Draws } from '../../shared/random.ts';
 import { TestRedis } from '../helpers/redis.ts';
-import { type ChaosOptions, type Recovery, runAmongFaults, undisturbed } from './chaos.ts';
+import { canMount, smallDisk } from '../helpers/temporary.ts';
+import { type ChaosOptions, missingNemeses, runAmongFaults, undisturbed } from './chaos.ts';
+import { add, emptyReport, table } from './report.ts';
+
+/** More than a run keeps: about 20 checkpoints. It takes memory for what lies on it. */
+const diskBytes = 512 * 1024 * 1024;
 
 const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '10' },
     mtbf: { type: 'string', default: '8' },
-    seed: { type: 'string', default: String(Date.now() % 100_000) },
+    seed: { type: 'string', multiple: true, default: [] },
+    seeds: { type: 'string', default: '1' },
     steps: { type: 'string', default: '400' },
   },
 });
 const minutes = Number(values.minutes);
-const seed = Number(values.seed);
+const seeds =
+  values.seed.length > 0
+    ? values.seed.map(Number)
+    : Array.from({ length: Number(values.seeds) }, () => randomInt(1_000_000));
 const folder = mkdtempSync(join(tmpdir(), 'cornet-chaos-'));
 const teardowns: (() => unknown)[] = [];
 const owner = { teardown: (undo: () => unknown) => void teardowns.push(undo) };
 const began = performance.now();
 const clock = () => `${((performance.now() - began) / 1000).toFixed(0).padStart(5)} s`;
 const say = (sentence: string) => console.log(`${clock()}  ${sentence}`);
+const total = emptyReport();
+const interrupted = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => interrupted.abort(new Error(`received ${signal}`)));
+let rounds = 0;
+let seed = seeds[0]!;
+let disk: ChaosOptions['disk'] = null;
 
 try {
-  console.log(`seed ${seed}, ${minutes} minutes, a fault every ${values.mtbf} s in the mean`);
+  console.log(`seeds ${seeds.join(', ')}; ${minutes} minutes, a fault every ${values.mtbf} s in the mean`);
   const data = join(folder, 'images');
   await makeDemoDataset(data, { seed: 1, trainPerClass: 40, valPerClass: 4 });
-  const redis = await TestRedis.start(owner);
-  const options: ChaosOptions = {
+  disk = canMount ? { folder: smallDisk(owner, diskBytes), bytes: diskBytes } : null;
+  const options: Omit<ChaosOptions, 'draws'> = {
     data,
     folder,
-    redis,
+    disk,
+    redis: await TestRedis.start(owner),
     steps: Number(values.steps),
     mtbf: Number(values.mtbf),
     longestPause: 12_000, // some are shorter than the member timeout, some longer
-    draws: new Draws(seed, 666),
     say,
+    abort: interrupted.signal,
   };
-  const expected = await undisturbed(options);
+  const missing = missingNemeses(options);
+  for (const [kind, why] of missing) console.log(`Skipped: ${kind}, because ${why}.`);
+  const expected = await undisturbed({ ...options, draws: new Draws(0, 0) });
   say(`undisturbed: ${expected}`);
-  const faults: Record<string, number> = {};
-  const recoveries: Recovery[] = [];
-  let recomputed = 0;
-  let rounds = 0;
-  const deadline = performance.now() + minutes * 60_000;
-  while (performance.now() < deadline) {
-    const report = await runAmongFaults(options);
-    rounds++;
-    if (report.sha256 !== expected) throw new Error(`other bytes: ${report.sha256} instead of ${expected}`);
-    for (const [kind, count] of Object.entries(report.faults)) faults[kind] = (faults[kind] ?? 0) + count;
-    recoveries.push(...report.recoveries);
-    recomputed += report.recomputed;
-    say(`run ${rounds} ended with the same bytes after ${JSON.stringify(report.faults)}`);
+  for (seed of seeds) {
+    const ofSeed = emptyReport();
+    const draws = new Draws(seed, 666);
+    const deadline = performance.now() + (minutes * 60_000) / seeds.length;
+    say(`seed ${seed}`);
+    try {
+      for (let round = 1; performance.now() < deadline; round++) {
+        const sha256 = await runAmongFaults({ ...options, draws }, ofSeed);
+        rounds++;
+        if (sha256 !== expected) throw new Error(`other bytes: ${sha256} instead of ${expected}`);
+        say(`run ${round} of seed ${seed} ended with the same bytes`);
+      }
+    } finally {
+      add(total, ofSeed);
+      console.log(`\nseed ${seed}\n${table(ofSeed)}\n`);
+    }
   }
-  console.log(
-    `\n${rounds} runs of ${options.steps} steps, all with the bytes ${expected}\n` +
-      `faults ${JSON.stringify(faults)}\n` +
-      `recovery ${describe(recoveries)}\n` +
-      `shards recomputed ${recomputed}`,
-  );
-  for (const kind of new Set(recoveries.map((recovery) => recovery.kind)))
-    console.log(`  ${kind.padEnd(12)} ${describe(recoveries.filter((recovery) => recovery.kind === kind))}`);
+  console.log(`${rounds} runs of ${options.steps} steps, all with the bytes ${expected}`);
+  for (const [kind, why] of missing) console.log(`Skipped: ${kind}, because ${why}.`);
   rmSync(folder, { recursive: true, force: true });
 } catch (error) {
-  say(`${(error as Error).message}\nEverything is kept in ${folder}.`);
+  if (disk !== null) cpSync(disk.folder, join(folder, 'disk'), { recursive: true });
+  const again = `npm run chaos -- --minutes ${minutes} --mtbf ${values.mtbf} --steps ${values.steps} --seed ${seed}`;
+  say(`${(error as Error).message}\nEverything is kept in ${folder}. Again: ${again}`);
   process.exitCode = 1;
 } finally {
+  if (seeds.length > 1) console.log(`\nall seeds\n${table(total)}`);
   for (const undo of teardowns.reverse()) await undo();
 }
 process.exit();
-
-function describe(recoveries: Recovery[]): string {
-  const sorted = recoveries.map(({ milliseconds }) => milliseconds).sort((a, b) => a - b);
-  const [p50, max] = [sorted[Math.floor(sorted.length / 2)], sorted.at(-1)].map(
-    (milliseconds) => `${((milliseconds ?? 0) / 1000).toFixed(1)} s`,
-  );
-  return `p50 ${p50}, max ${max} (${sorted.length} times)`;
-}

@@ -15,6 +15,11 @@ export class CoordinatorProcess {
   number = 0;
   heard = 0;
   io: (() => void)[] = [];
+  /** Jobs that a connection which broke before the reply will add once more. */
+  again: (() => void)[] = [];
+  /** It takes no event; what happens meanwhile waits for it. */
+  asleep = false;
+  alive = true;
   outcome: string | null = null;
   /** Members when the last event came. */
   #before = new Set<string>();
@@ -47,10 +52,16 @@ export class CoordinatorProcess {
     return new Set(this.run.workers.filter(isMember).map(({ id }) => id));
   }
 
+  /** Another coordinator has taken the run over, which this one need not know yet. */
+  get superseded(): boolean {
+    return this.world.coordinator !== this;
+  }
+
   event(event: RunEvent): void {
+    if (this.asleep) return void this.io.push(() => this.event(event));
     this.#before = this.members();
     this.perform(this.run.handle(event));
-    if (this.world.coordinator === this) this.#assertAwaited();
+    if (!this.superseded) this.#assertAwaited();
   }
 
   /** Some worker, timer or piece of work can end the phase: it never waits for nobody. */
@@ -79,15 +90,20 @@ export class CoordinatorProcess {
   act(action: RunAction): void {
     const { world } = this;
     const { redis, disk, carriers } = world;
+    if (this.superseded && isFenced(action)) return this.#takenOver();
     switch (action.type) {
       case 'send':
         this.outbox.push({ era: this.run.era, n: this.number++, ...action.body });
         break;
       case 'job': {
         const { worker, job, audit } = action;
-        const queue = redis.queues.get(worker) ?? [];
-        queue.push(job);
-        redis.queues.set(worker, queue);
+        const give = () => {
+          const queue = redis.queues.get(worker) ?? [];
+          queue.push(job);
+          redis.queues.set(worker, queue);
+        };
+        give();
+        if (world.draws.integer(50) === 0) this.again.push(give);
         if (audit) world.audits++;
         else if (job.type === 'shard') {
           const shard = `step ${job.step}, lane ${job.lane}`;
@@ -96,14 +112,15 @@ export class CoordinatorProcess {
         break;
       }
       case 'dismiss':
-        world.assertHeldWithout(action.worker, this.#before);
+        if (!this.superseded) world.assertHeldWithout(action.worker, this.#before);
         redis.queues.delete(action.worker);
         break;
       case 'forget-worker':
+        if (this.run.phase !== 'finished') world.dropped++;
         redis.queues.delete(action.worker);
         break;
       case 'restore':
-        this.io.push(() => {
+        this.#fenced(() => {
           const { step, state, validated } = disk.latest ?? {
             step: 0,
             state: world.truth[0]!,
@@ -114,10 +131,14 @@ export class CoordinatorProcess {
         });
         break;
       case 'save':
-        this.io.push(() => {
+        this.#fenced(() => {
           const state = carriers.get(action.ref);
           if (state !== undefined) {
             world.compare(action.step, state);
+            assert(
+              action.step >= (disk.latest?.step ?? 0),
+              'the last checkpoint is older than the one before',
+            );
             disk.latest = { step: action.step, state, validated: world.validated.has(action.step) };
           }
           this.event({ type: 'saved', step: action.step, outcome: state === undefined ? 'lost' : 'written' });
@@ -139,7 +160,7 @@ export class CoordinatorProcess {
       }
       case 'store': {
         const { step, batch, result } = action;
-        this.io.push(() => {
+        this.#fenced(() => {
           const rows = result.type === 'features' ? carriers.get(result.ref) : undefined;
           if (result.type === 'features' && rows === undefined) {
             return this.event({ type: 'stored', step, batch, result, outcome: 'lost' });
@@ -173,6 +194,17 @@ export class CoordinatorProcess {
     }
   }
 
+  /** What it reads and writes on the disk of the run, while the run is its own. */
+  #fenced(work: () => void): void {
+    this.io.push(() => (this.superseded ? this.#takenOver() : work()));
+  }
+
+  /** It learns that it is not the coordinator any more, and ends with its local workers. */
+  #takenOver(): void {
+    this.alive = false;
+    for (const worker of this.world.workers) if (worker.parent === this) worker.alive = false;
+  }
+
   /** A second passes, for everybody who is awake. */
   second(): void {
     const { redis, workers } = this.world;
@@ -180,30 +212,40 @@ export class CoordinatorProcess {
       if (worker.alive && !worker.frozen && !worker.leaving && worker.incarnation === redis.incarnation)
         worker.beat();
     }
-    if (this.incarnation === redis.incarnation) redis.up.push('echo');
+    if (!this.asleep && this.incarnation === redis.incarnation) redis.up.push('echo');
   }
 
   moves(): (() => void)[] {
+    if (this.asleep || !this.alive) return [];
     const { redis } = this.world;
     const moves: (() => void)[] = [];
+    // At a heartbeat, between which it does much.
+    if (this.superseded && this.world.draws.integer(40) === 0) moves.push(() => this.#takenOver());
     if (this.incarnation !== redis.incarnation) {
       moves.push(() => {
         this.incarnation = redis.incarnation;
         this.position = 0;
-        redis.up = [];
+        if (!this.superseded) redis.up = [];
         this.event({ type: 'redis-replaced', empty: true });
       });
     } else if (this.position < redis.up.length) {
       moves.push(() => {
         const message = redis.up[this.position++]!;
         if (message === 'echo') {
+          if (this.superseded) return; // of another era
           this.heard += beat;
           this.event({ type: 'tick', heard: this.heard });
         } else this.event({ type: 'message', message });
       });
     }
+    if (this.again.length > 0) moves.push(() => this.again.shift()!());
     if (this.io.length > 0) moves.push(() => this.io.shift()!());
     if (this.outbox.length > 0) moves.push(() => flush(this.outbox, redis.down, this.world.draws));
     return moves;
   }
+}
+
+/** What the run folder or Redis refuses to a coordinator whose run was taken over. */
+function isFenced({ type }: RunAction): boolean {
+  return type === 'new-era' || type === 'step-done' || type === 'validated' || type === 'finish';
 }

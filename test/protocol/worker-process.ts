@@ -3,6 +3,7 @@ import type { BatchResult, BlobRef, UpMessage } from '../../shared/protocol.ts';
 import { compareEras, sliceRange } from '../../shared/protocol.ts';
 import { Member } from '../../worker/member.ts';
 import type { MemberAction, MemberEvent, Ticket } from '../../worker/member-events.ts';
+import type { CoordinatorProcess } from './coordinator-process.ts';
 import { featuresOf, flush, length, type Numbers, sum, update, vectorOf } from './model.ts';
 import type { World } from './world.ts';
 
@@ -10,7 +11,8 @@ import type { World } from './world.ts';
 export class WorkerProcess {
   readonly world: World;
   readonly member: Member;
-  readonly local: boolean;
+  /** Whose local worker it is, or null. */
+  readonly parent: CoordinatorProcess | null;
   readonly serial: number;
   alive = true;
   frozen = false;
@@ -32,7 +34,7 @@ export class WorkerProcess {
 
   constructor(world: World, local: boolean) {
     this.world = world;
-    this.local = local;
+    this.parent = local ? world.coordinator : null;
     this.serial = world.ids++;
     this.position = world.redis.down.length;
     this.incarnation = world.redis.incarnation;
@@ -233,8 +235,8 @@ export class WorkerProcess {
 
   #end(): void {
     this.alive = false;
-    if (this.local)
-      this.world.coordinator.event({ type: 'exited', worker: this.member.id, reason: 'exit code 1' });
+    if (this.parent?.alive)
+      this.parent.event({ type: 'exited', worker: this.member.id, reason: 'exit code 1' });
   }
 
   /** What this process could do now. */

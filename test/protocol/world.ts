@@ -60,6 +60,9 @@ const faultKinds = [
   'trim',
   'forget',
   'save',
+  'doze',
+  'doze',
+  'usurp',
 ] as const;
 
 export type FaultKind = (typeof faultKinds)[number];
@@ -75,12 +78,16 @@ export class World {
   readonly fleet: number;
   readonly plan;
   coordinator: CoordinatorProcess;
+  /** Coordinators whose run was taken over, and who go on with what they had until they notice. */
+  usurped: CoordinatorProcess[] = [];
   ids = 0;
   applies = 0;
   /** How often each shard was given to a worker, by step and lane. */
   readonly given = new Map<string, number>();
   /** How many were computed once more to be compared. */
   audits = 0;
+  /** Workers that died, or whose turn came so seldom that they were thought dead. */
+  dropped = 0;
   term = 1;
   readonly faults: Record<string, number> = {};
   readonly #scenario: Scenario;
@@ -130,7 +137,7 @@ export class World {
   }
 
   /** Runs to the end; returns what happened. Throws on a wrong state and on a deadlock. */
-  play(): { applies: number; faults: Record<string, number>; moves: number } {
+  play(): { applies: number; audits: number; faults: Record<string, number>; moves: number } {
     let moves = 0;
     let idle = 0;
     let left = this.#scenario.faults;
@@ -139,7 +146,9 @@ export class World {
         left--;
         this.fault();
       }
-      const possible = [...this.coordinator.moves(), ...this.workers.flatMap((worker) => worker.moves())];
+      const processes = [this.coordinator, ...this.usurped, ...this.workers];
+      const possible = processes.flatMap((process) => process.moves());
+      this.#rouse(possible.length === 0 ? 10 : 200);
       if (possible.length === 0 || this.draws.integer(60) === 0) this.coordinator.second();
       if (possible.length === 0) {
         if (left === 0) this.peace();
@@ -156,16 +165,23 @@ export class World {
       for (const [batch, rows] of this.disk.rows) {
         assert.equal(digest(rows), digest(featuresOf(this.truth[0]!, batch)), `wrong rows of batch ${batch}`);
       }
-      return { applies: 0, faults: this.faults, moves };
+      return { applies: 0, audits: 0, faults: this.faults, moves };
     }
     assert.equal(this.disk.latest?.step, this.plan.totalSteps);
     this.compare(this.plan.totalSteps, this.disk.latest!.state);
     assert.equal(this.disk.metrics.size, this.plan.totalSteps);
-    return { applies: this.applies, faults: this.faults, moves };
+    return { applies: this.applies, audits: this.audits, faults: this.faults, moves };
+  }
+
+  /** A coordinator that sleeps wakes at one of so many moves. */
+  #rouse(rarely: number): void {
+    for (const coordinator of [this.coordinator, ...this.usurped])
+      if (coordinator.asleep && this.draws.integer(rarely) === 0) coordinator.asleep = false;
   }
 
   /** After the last fault: everybody wakes up, and there is at least one worker. */
   peace(): void {
+    this.#rouse(1);
     for (const worker of this.workers) worker.frozen = false;
     if (!this.workers.some((worker) => worker.alive && !worker.leaving) && this.redis.era !== null) {
       this.workers.push(new WorkerProcess(this, true));
@@ -193,7 +209,12 @@ export class World {
 
   /** Another coordinator on the same run: the old one's local workers die with it, remote ones stay. */
   restart(): void {
-    for (const worker of this.workers) if (worker.local) worker.alive = false;
+    for (const worker of this.workers) if (worker.parent === this.coordinator) worker.alive = false;
+    this.coordinator.alive = false;
+    this.#takeOver();
+  }
+
+  #takeOver(): void {
     this.coordinator = new CoordinatorProcess(this, ++this.term);
     for (let i = 0; i < this.fleet; i++) this.workers.push(new WorkerProcess(this, true));
   }
@@ -220,6 +241,7 @@ export class World {
         if (pick !== undefined) pick.frozen = true;
         return;
       case 'wake':
+        this.#rouse(1);
         for (const worker of living) worker.frozen = false;
         return;
       case 'suspect': {
@@ -261,6 +283,14 @@ export class World {
         return;
       case 'coordinator':
         return this.restart();
+      case 'doze':
+        this.coordinator.asleep = true;
+        return;
+      case 'usurp':
+        // On a file system without locks, or from another host: the old one, and its local workers, live on.
+        this.usurped.push(this.coordinator);
+        this.coordinator.position = 0; // of the stream that begins anew
+        return this.#takeOver();
       case 'lose': {
         const blobs = [...this.redis.blobs.keys()];
         const name = blobs[this.draws.integer(Math.max(1, blobs.length))];
