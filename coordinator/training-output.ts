@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { Schedule } from '../shared/data/schedule.ts';
-import { CornetError } from '../shared/errors.ts';
+import { CornetError, type ErrorCode } from '../shared/errors.ts';
 import type { Faults } from '../shared/faults.ts';
 import type { BatchResult } from '../shared/protocol.ts';
 import { identityOf, type RunConfig, stepsPerEpoch } from '../shared/run-config.ts';
@@ -14,6 +14,8 @@ import type { Watch } from './watch/watch.ts';
 
 /** Milliseconds into the writing of a checkpoint at which `checkpoint-writing` strikes. */
 const checkpointFault = 5;
+
+const survivable: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['DISK_FULL', 'READ_BACK_DIFFERS']);
 
 export interface TrainingOutputParts {
   config: RunConfig;
@@ -94,7 +96,7 @@ export class TrainingOutput implements RunOutput {
       watch.saved(record);
       return true;
     } catch (error) {
-      this.#diskFull(error);
+      this.#survive(error);
       return false;
     }
   }
@@ -141,13 +143,13 @@ export class TrainingOutput implements RunOutput {
     try {
       await this.#metrics?.append({ step, epoch: step / stepsPerEpoch(config), ...values });
     } catch (error) {
-      this.#diskFull(error);
+      this.#survive(error);
     }
   }
 
-  /** A full disk does not stop a run: what was written before stays, and there may be room at the next checkpoint. */
-  #diskFull(error: unknown): void {
-    if (!(error instanceof CornetError) || error.code !== 'DISK_FULL') throw error;
+  /** A disk that is full, or spoils a file, does not stop a run: what was written before stays, and the next may succeed. */
+  #survive(error: unknown): void {
+    if (!(error instanceof CornetError) || !survivable.has(error.code)) throw error;
     const { log, watch } = this.#parts;
     log.error({ code: error.code }, error.message);
     if (this.#diskError === null)

@@ -8,6 +8,7 @@ import test, { type ExecutionContext } from 'ava';
 import { Checkpoints, type CheckpointToWrite } from '../../coordinator/checkpoints.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { Draws } from '../../shared/random.ts';
+import { alterSynced } from '../helpers/altering-disk.ts';
 import { possible } from '../helpers/possible.ts';
 import { canMount, smallDisk, temporaryFolder } from '../helpers/temporary.ts';
 import { tinyLayout, tinyState } from '../helpers/tiny-state.ts';
@@ -195,6 +196,30 @@ test('a latest.json that makes no sense is refused by name', async (t) => {
     t.is((await write(3)).step, 3, 'with room again the run can go on');
   },
 );
+
+test('a checkpoint that the disk alters is removed, and the older ones stay', async (t) => {
+  const folder = temporaryFolder(t);
+  const elements = 3 * 1024 * 1024 + 5; // more than is read at once, and no whole number of blocks
+  const checkpoints = await Checkpoints.open(folder, tinyLayout(elements), 1);
+  const write = (step: number) => checkpoints.write(state(step, { body: tinyState(elements, step) }));
+  await write(1);
+  const mend = await alterSynced(new RegExp(`^${folder}/step-.*partial$`));
+  t.teardown(mend);
+  for (const step of [1, 2]) {
+    const error = await t.throwsAsync(write(step), {
+      instanceOf: CornetError,
+      message: /cannot be read back/,
+    });
+    t.is(error?.code, 'READ_BACK_DIFFERS');
+    t.true(error?.message.includes(join(folder, name(step))));
+    t.deepEqual(readdirSync(folder).sort(), ['latest.json', name(1)]);
+    t.is((await checkpoints.readLatest())?.step, 1);
+  }
+
+  mend();
+  t.is((await write(2)).step, 2, 'the run can go on');
+  t.deepEqual(stepsIn(folder), [2]);
+});
 
 test('a writer killed at any moment leaves a whole latest checkpoint and nothing unfinished', async (t) => {
   const folder = temporaryFolder(t);
