@@ -30,19 +30,9 @@ export class Journal {
    * @throws CornetError RUN_DAMAGED, FOLDER_NOT_WRITABLE
    */
   static async open(path: string): Promise<{ journal: Journal; finished: Map<number, BatchResult> }> {
-    const text = await readFile(path, 'utf8').catch((error) => {
-      if (systemCode(error) === 'ENOENT') return '';
-      throw fileError(error, `read ${quoteName(path)}`);
-    });
-    const whole = text.slice(0, text.lastIndexOf('\n') + 1);
-    const finished = new Map<number, BatchResult>();
-    for (const [index, entry] of whole.split('\n').slice(0, -1).entries()) {
-      const { batch, result } = parse(entry, `${path}:${index + 1}`);
-      finished.set(batch, result);
-    }
+    const { finished, length } = await readJournal(path);
     try {
       const file = await open(path, 'a');
-      const length = Buffer.byteLength(whole);
       await file.truncate(length);
       return { journal: new Journal(path, file, length), finished };
     } catch (error) {
@@ -69,6 +59,26 @@ export class Journal {
   async close(): Promise<void> {
     await this.#file.close();
   }
+}
+
+/**
+ * What a journal says, of its whole lines; nothing where there is none.
+ * @throws CornetError RUN_DAMAGED, FOLDER_NOT_WRITABLE
+ */
+export async function readJournal(
+  path: string,
+): Promise<{ finished: Map<number, BatchResult>; length: number; unfinishedLine: boolean }> {
+  const text = await readFile(path, 'utf8').catch((error) => {
+    if (systemCode(error) === 'ENOENT') return '';
+    throw fileError(error, `read ${quoteName(path)}`);
+  });
+  const whole = text.slice(0, text.lastIndexOf('\n') + 1);
+  const finished = new Map<number, BatchResult>();
+  for (const [index, entry] of whole.split('\n').slice(0, -1).entries()) {
+    const { batch, result } = parse(entry, `${path}:${index + 1}`);
+    finished.set(batch, result);
+  }
+  return { finished, length: Buffer.byteLength(whole), unfinishedLine: whole.length < text.length };
 }
 
 function parse(text: string, where: string): FinishedBatch {
