@@ -5,6 +5,7 @@ import { mkdir, readdir, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { CornetError } from '../shared/errors.ts';
 import { quoteName } from '../shared/printable.ts';
+import { parseJson } from '../shared/protocol.ts';
 import type { TensorEntry } from '../shared/safetensors.ts';
 import { type Checkpoint, checkpointHeader, readCheckpoint } from './checkpoint-file.ts';
 import {
@@ -149,6 +150,23 @@ export class Checkpoints {
       return record;
     } finally {
       this.#writing = false;
+    }
+  }
+
+  /**
+   * Makes a checkpoint that was read the latest, when a run goes back to it: before anything else of the way that is
+   * left, lines of metrics for instance, is given up.
+   * @throws CornetError as `write`
+   */
+  async goBack(checkpoint: Checkpoint): Promise<void> {
+    const { path, step, epoch, body, identity, validation } = checkpoint;
+    const record = this.#records.find(({ file }) => join(this.#folder, file) === path);
+    if (record === undefined) {
+      await this.write({ step, epoch, body, identity: parseJson(identity), keepForEver: false, validation });
+    } else if (record !== this.latest) {
+      const earlier = this.#records.filter((other) => other.step < step);
+      await this.#writeJson('latest.json', { ...record, earlier });
+      this.#records = [...earlier, record];
     }
   }
 
