@@ -14,7 +14,7 @@ import { temporaryFolder } from '../helpers/temporary.ts';
 import { tinyLayout, tinyState } from '../helpers/tiny-state.ts';
 
 /** Power cuts that are drawn at each moment, besides those that keep everything and nothing. */
-const draws = 8;
+const draws = 6;
 const atOnce = 4;
 
 function recordRun(folder: string): { top: string; operations: DiskOperation[] } {
