@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import test, { type ExecutionContext } from 'ava';
@@ -116,6 +116,27 @@ test('a run that went back forgets the later checkpoints, and replaces them as i
   t.is((await Checkpoints.open(folder, layout, 2)).latest?.step, 3);
   await checkpoints.write(state(6));
   t.deepEqual(stepsIn(folder), [3, 6]);
+});
+
+test('a run that goes back to a checkpoint has it as its latest at once, wherever the file is', async (t) => {
+  const folder = temporaryFolder(t);
+  const checkpoints = await Checkpoints.open(folder, layout, 3);
+  for (const step of [1, 2, 3]) await checkpoints.write(state(step));
+  const elsewhere = join(temporaryFolder(t), 'copy.safetensors');
+  cpSync(join(folder, name(1)), elsewhere);
+
+  await checkpoints.goBack(await checkpoints.read(join(folder, name(2))));
+  const later = await Checkpoints.open(folder, layout, 3);
+  t.deepEqual(
+    later.records.map(({ step }) => step),
+    [1, 2],
+  );
+  t.deepEqual(stepsIn(folder), [1, 2, 3], 'the run has not passed the later one yet');
+
+  await later.goBack(await later.read(elsewhere));
+  const latest = await (await Checkpoints.open(folder, layout, 3)).readLatest();
+  t.is(latest?.step, 1);
+  t.deepEqual(readFileSync(join(folder, name(1))), readFileSync(elsewhere));
 });
 
 const damages: [string, (path: string) => void, RegExp][] = [
