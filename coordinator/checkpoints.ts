@@ -1,60 +1,32 @@
 /** The checkpoints of one run: written whole or not at all, checked when read, thinned out by a fixed rule. */
 import assert from 'node:assert';
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
-import { z } from 'zod';
-import { canonicalJson } from '../shared/canonical-json.ts';
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { CornetError } from '../shared/errors.ts';
 import { quoteName } from '../shared/printable.ts';
+import { parseJson } from '../shared/protocol.ts';
+import type { TensorEntry } from '../shared/safetensors.ts';
+import { type Checkpoint, checkpointHeader, readCheckpoint } from './checkpoint-file.ts';
 import {
-  encodeHeader,
-  readSafetensors,
-  type SafetensorsFile,
-  type TensorEntry,
-} from '../shared/safetensors.ts';
+  type CheckpointRecord,
+  fileNameOf,
+  filePattern,
+  latestSchema,
+  readRecord,
+  recordSchema,
+  type ValidationResult,
+} from './checkpoint-records.ts';
 import {
   type Fence,
   fileError,
   noFence,
   removePartialFiles,
   syncFolder,
-  systemCode,
   writeDurably,
 } from './durable-file.ts';
+import { checkReadBack } from './read-back.ts';
 import { checkValues } from './weights/fill-state.ts';
-
-/** Version of what a checkpoint holds; a reader refuses one it does not know. */
-const formatVersion = '1';
-
-const filePattern = /^step-(\d{8,})\.safetensors$/;
-
-const metadataSchema = z.object({
-  format_version: z.literal(formatVersion),
-  step: z.string().regex(/^\d+$/).transform(Number),
-  epoch: z.string().regex(/^\d+$/).transform(Number),
-  identity: z.string(),
-});
-
-const validationSchema = z.strictObject({ top1: z.number(), loss: z.number() });
-/** Result of a validation: share of right answers (0 to 1) and mean loss over the validation images. */
-export type ValidationResult = z.infer<typeof validationSchema>;
-
-const recordSchema = z.strictObject({
-  file: z.string().regex(filePattern),
-  sha256: z.string().regex(/^[0-9a-f]{64}$/),
-  step: z.int().nonnegative(),
-  /** Kept for ever. */
-  kept: z.boolean(),
-  validation: validationSchema.nullable(),
-});
-/** What `latest.json` and `best.json` say about a checkpoint. */
-export type CheckpointRecord = z.infer<typeof recordSchema>;
-
-const latestSchema = recordSchema.extend({
-  /** The checkpoints before it that are still there, oldest first. */
-  earlier: z.array(recordSchema),
-});
 
 export interface CheckpointToWrite {
   /** Updates done: the state is that before step `step`. */
@@ -68,18 +40,6 @@ export interface CheckpointToWrite {
   /** Exempt from thinning out. */
   readonly keepForEver: boolean;
   /** How this very state did in validation, if it was validated. */
-  readonly validation: ValidationResult | null;
-}
-
-export interface Checkpoint {
-  readonly path: string;
-  readonly step: number;
-  readonly epoch: number;
-  /** In an ArrayBuffer of its own. */
-  readonly body: Uint8Array<ArrayBuffer>;
-  /** The identity it was written with, as canonical JSON. */
-  readonly identity: string;
-  /** From the record; null for a file that no record names. */
   readonly validation: ValidationResult | null;
 }
 
@@ -169,7 +129,8 @@ export class Checkpoints {
   /**
    * Writes a checkpoint and makes it the latest (and the best, if it is), then deletes those that need not stay.
    * Records of later steps are forgotten: a run that went back writes them again.
-   * @throws CornetError DISK_FULL, FOLDER_NOT_WRITABLE, RUN_LOCKED: the checkpoints that were there are untouched
+   * It is read back before it has its name: nothing older goes for one that the disk has not kept.
+   * @throws CornetError DISK_FULL, FOLDER_NOT_WRITABLE, READ_BACK_DIFFERS, RUN_LOCKED: the checkpoints that were there are untouched
    */
   async write(checkpoint: CheckpointToWrite): Promise<CheckpointRecord> {
     assert(!this.#writing, 'one checkpoint at a time');
@@ -189,6 +150,23 @@ export class Checkpoints {
       return record;
     } finally {
       this.#writing = false;
+    }
+  }
+
+  /**
+   * Makes a checkpoint that was read the latest, when a run goes back to it: before anything else of the way that is
+   * left, lines of metrics for instance, is given up.
+   * @throws CornetError as `write`
+   */
+  async goBack(checkpoint: Checkpoint): Promise<void> {
+    const { path, step, epoch, body, identity, validation } = checkpoint;
+    const record = this.#records.find(({ file }) => join(this.#folder, file) === path);
+    if (record === undefined) {
+      await this.write({ step, epoch, body, identity: parseJson(identity), keepForEver: false, validation });
+    } else if (record !== this.latest) {
+      const earlier = this.#records.filter((other) => other.step < step);
+      await this.#writeJson('latest.json', { ...record, earlier });
+      this.#records = [...earlier, record];
     }
   }
 
@@ -266,21 +244,24 @@ export class Checkpoints {
     const { step, epoch, body, identity } = checkpoint;
     const last = this.#layout.at(-1);
     assert(last !== undefined && body.length === last.offset + last.bytes, 'a snapshot of another model');
-    const header = encodeHeader(this.#layout, {
-      format_version: formatVersion,
-      step: String(step),
-      epoch: String(epoch),
-      identity: canonicalJson(identity),
-    });
-    const file = `step-${String(step).padStart(8, '0')}.safetensors`;
+    const header = checkpointHeader(this.#layout, { step, epoch, identity });
+    const file = fileNameOf(step);
+    const path = join(this.#folder, file);
     const hash = createHash('sha256');
-    const onChunk = (chunk: Uint8Array) => hash.update(chunk);
-    await writeDurably(join(this.#folder, file), [header, body], { onChunk, fence: this.#run.fence });
+    let sha256 = '';
+    await writeDurably(path, [header, body], {
+      onChunk: (chunk) => hash.update(chunk),
+      check: (partial) => {
+        sha256 = hash.digest('hex');
+        return checkReadBack(partial, path, sha256);
+      },
+      fence: this.#run.fence,
+    });
     // A step may be written again, after its validation for instance: what was known of it stays true.
     const before = this.#records.find((record) => record.step === step);
     return {
       file,
-      sha256: hash.digest('hex'),
+      sha256,
       step,
       kept: checkpoint.keepForEver || (before?.kept ?? false),
       validation: checkpoint.validation ?? before?.validation ?? null,
@@ -293,125 +274,10 @@ export class Checkpoints {
   }
 }
 
-/**
- * Reads a checkpoint, of whatever run.
- * @param layoutOf what a snapshot of the model in a checkpoint's identity holds
- * @param record what is noted of the file, if anything is
- * @throws CornetError CHECKPOINT_DAMAGED, RUN_FORMAT
- */
-export async function readCheckpoint(
-  path: string,
-  layoutOf: (identity: string) => readonly TensorEntry[],
-  record: CheckpointRecord | null,
-): Promise<Checkpoint> {
-  const file = await readFileOf(path);
-  if (record !== null && sha256(file.header, file.body) !== record.sha256) {
-    throw damaged(path, 'its SHA-256 is not the one that was noted when it was written');
-  }
-  refuseLaterFormat(file.metadata.format_version, path);
-  const metadata = metadataSchema.safeParse(file.metadata);
-  if (!metadata.success) throw damaged(path, `it is not one of this program in format ${formatVersion}`);
-  const { step, epoch, identity } = metadata.data;
-  checkLayout(file.entries, layoutOf(identity), path);
-  return { path, step, epoch, identity, body: file.body, validation: record?.validation ?? null };
-}
-
-/**
- * What the records in its folder say of a checkpoint, or null.
- * @throws CornetError CHECKPOINT_DAMAGED, FOLDER_NOT_WRITABLE
- */
-export async function recordBeside(path: string): Promise<CheckpointRecord | null> {
-  const folder = dirname(path);
-  const latest = await readRecord(join(folder, 'latest.json'), latestSchema);
-  const best = await readRecord(join(folder, 'best.json'), recordSchema);
-  const records = [...(latest === null ? [] : [latest, ...latest.earlier]), ...(best === null ? [] : [best])];
-  return records.find(({ file }) => file === basename(path)) ?? null;
-}
-
-/**
- * The newest checkpoint of a run that another coordinator may be at work on; null when `path` is not a folder.
- * @param path the run's folder
- * @throws CornetError WEIGHTS_MISSING when the folder holds no checkpoint of a run; CHECKPOINT_DAMAGED, FOLDER_NOT_WRITABLE
- */
-export async function latestOfRun(path: string): Promise<{ path: string; record: CheckpointRecord } | null> {
-  if (!(await isFolder(path))) return null;
-  const folder = join(path, 'checkpoints');
-  const latest = await readRecord(join(folder, 'latest.json'), latestSchema);
-  if (latest !== null) return { path: join(folder, latest.file), record: latest };
-  throw new CornetError('WEIGHTS_MISSING', `The folder ${quoteName(path)} holds no run with a checkpoint.`);
-}
-
-async function isFolder(path: string): Promise<boolean> {
-  try {
-    return (await stat(path)).isDirectory();
-  } catch (error) {
-    if (systemCode(error) === undefined) throw error;
-    return false; // reading it as a file will say what is wrong
-  }
-}
-
 /** Higher top-1, then lower loss. */
 function isBetter({ validation }: CheckpointRecord, best: CheckpointRecord | null): boolean {
   if (validation === null) return false;
   if (best === null || best.validation === null) return true;
   if (validation.top1 !== best.validation.top1) return validation.top1 > best.validation.top1;
   return validation.loss < best.validation.loss;
-}
-
-async function readRecord<T extends CheckpointRecord>(path: string, schema: z.ZodType<T>): Promise<T | null> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return null;
-    throw fileError(error, `read ${quoteName(path)}`);
-  }
-  try {
-    return schema.parse(JSON.parse(text));
-  } catch (cause) {
-    throw new CornetError('CHECKPOINT_DAMAGED', `${quoteName(path)} is not the record of a checkpoint.`, {
-      hint: `Delete ${quoteName(path)}, then name the checkpoint to go on from: --resume --restore-path <file>`,
-      cause,
-    });
-  }
-}
-
-async function readFileOf(path: string): Promise<SafetensorsFile> {
-  try {
-    return await readSafetensors(path);
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') throw damaged(path, 'it does not exist', error);
-    if (error instanceof CornetError) throw damaged(path, error.message.replace(/\.$/, ''), error);
-    throw fileError(error, `read ${quoteName(path)}`);
-  }
-}
-
-function refuseLaterFormat(format: string | undefined, path: string): void {
-  if (format === undefined || !/^\d+$/.test(format) || Number(format) <= Number(formatVersion)) return;
-  throw new CornetError(
-    'RUN_FORMAT',
-    `The checkpoint ${quoteName(path)} is of format ${format}: a newer cornet-ts wrote it, and this one reads format ${formatVersion}.`,
-    { hint: 'Use the version of cornet-ts that wrote it, or a later one.' },
-  );
-}
-
-function checkLayout(found: readonly TensorEntry[], wanted: readonly TensorEntry[], path: string): void {
-  const describe = (entry: TensorEntry | undefined) =>
-    entry === undefined ? 'nothing' : `${entry.name}: ${entry.dtype} [${entry.shape}]`;
-  for (let i = 0; i < Math.max(found.length, wanted.length); i++) {
-    const [has, needs] = [describe(found[i]), describe(wanted[i])];
-    if (has !== needs) throw damaged(path, `it holds ${has} where the model has ${needs}`);
-  }
-}
-
-function sha256(...parts: readonly Uint8Array[]): string {
-  const hash = createHash('sha256');
-  for (const part of parts) hash.update(part);
-  return hash.digest('hex');
-}
-
-function damaged(path: string, why: string, cause?: unknown): CornetError {
-  return new CornetError('CHECKPOINT_DAMAGED', `The checkpoint ${quoteName(path)} cannot be used: ${why}.`, {
-    cause,
-  });
 }

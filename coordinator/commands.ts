@@ -17,6 +17,7 @@ import {
   type ReadoutOptions,
 } from './readout/options.ts';
 import type { StatusOptions } from './status.ts';
+import type { VerifyOptions } from './verify/verify.ts';
 
 const program = new Command('coordinator')
   .description('Train the CORnet family on many devices: same run, same bits.')
@@ -54,6 +55,16 @@ program
   .action(async (options: StatusOptions) => {
     const { printStatus } = await import('./status.ts');
     await printStatus(options);
+  });
+
+program
+  .command('verify')
+  .description('Look at every file of a run, also while it is at work; exit code 1 when one is damaged.')
+  .argument('<run>', 'the run folder')
+  .option('--json', 'as JSON, one object per file', false)
+  .action(async (run: string, options: VerifyOptions) => {
+    const { verify } = await import('./verify/verify.ts');
+    await verify(run, options);
   });
 
 program

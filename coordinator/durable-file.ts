@@ -16,6 +16,8 @@ export const noFence: Fence = async () => undefined;
 export interface DurableOptions {
   /** Sees every chunk as it is written (to hash it without a second pass). */
   onChunk?: (chunk: Uint8Array) => void;
+  /** Looks at the file once it is synced, by its temporary name; what it throws, the file is removed for. */
+  check?: (partial: string) => Promise<void>;
   /** Of a new file, as for open(2). */
   mode?: number;
   /** Asked before anything is written, and again right before the rename. */
@@ -23,14 +25,14 @@ export interface DurableOptions {
 }
 
 /**
- * Writes a file under a temporary name, syncs it, renames it and syncs its folder: the order in which a crash can
+ * Writes a file under a temporary name, syncs it, looks at it, renames it and syncs its folder: the order in which a crash can
  * only leave the old content or the new.
  * @throws CornetError DISK_FULL or FOLDER_NOT_WRITABLE; the old file is untouched and no partial one stays
  */
 export async function writeDurably(
   path: string,
   parts: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-  { onChunk = () => {}, mode = 0o666, fence = noFence }: DurableOptions = {},
+  { onChunk = () => {}, check = async () => {}, mode = 0o666, fence = noFence }: DurableOptions = {},
 ): Promise<void> {
   // A name of its own: a writer that was fenced off must not touch what its successor is writing.
   const partial = `${path}.${nanoid(8)}${partialSuffix}`;
@@ -49,6 +51,7 @@ export async function writeDurably(
     } finally {
       await file.close();
     }
+    await check(partial);
     await fence();
     await rename(partial, path);
     await syncFolder(dirname(path));
@@ -152,7 +155,8 @@ export function isDiskTrouble(error: unknown): boolean {
  * deleted among them.
  */
 export function diskTrouble(error: unknown): CornetError | null {
-  return error instanceof CornetError && isDiskTrouble(error.cause) ? error : null;
+  if (!(error instanceof CornetError)) return null;
+  return error.code === 'READ_BACK_DIFFERS' || isDiskTrouble(error.cause) ? error : null;
 }
 
 /** Whether the disk may take later, under the same limits of this process, what it would not take now. */

@@ -6,7 +6,8 @@ import { buildModel } from '../shared/models/family.ts';
 import type { Model } from '../shared/models/model.ts';
 import { type ResultOptions, resultOptions } from '../shared/run-config.ts';
 import { momentumName, type StateSlot, stateLayout } from '../shared/state-layout.ts';
-import { type Checkpoint, latestOfRun, readCheckpoint, recordBeside } from './checkpoints.ts';
+import { type Checkpoint, readCheckpoint } from './checkpoint-file.ts';
+import { latestOfRun, recordBeside } from './checkpoint-records.ts';
 import { writeDurably } from './durable-file.ts';
 import {
   OrderedDict,

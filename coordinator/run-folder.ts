@@ -17,11 +17,16 @@ import {
 import { MetricsFile } from './metrics-file.ts';
 import { RunLock } from './run-lock.ts';
 
-const configName = 'config.json';
-const lockName = 'lock';
-const redisName = 'redis.json';
-const tokenName = 'token';
-const metricsName = 'metrics.jsonl';
+/** What lies in the folder of a run. */
+export const runFiles = {
+  config: 'config.json',
+  lock: 'lock',
+  token: 'token',
+  redis: 'redis.json',
+  log: 'log.jsonl',
+  metrics: 'metrics.jsonl',
+  checkpoints: 'checkpoints',
+} as const;
 
 /** The log lies in a folder that is not held yet. */
 const sayOnTerminal = (sentence: string) => void process.stderr.write(`${sentence}\n`);
@@ -67,7 +72,11 @@ export class RunFolder {
       if (await RunFolder.holdsRun(folder)) {
         throw new CornetError('RUN_EXISTS', `The folder ${quoteName(folder)} already holds a run.`);
       }
-      return new RunFolder(folder, await RunLock.acquire(join(folder, lockName), host, sayOnTerminal), made);
+      return new RunFolder(
+        folder,
+        await RunLock.acquire(join(folder, runFiles.lock), host, sayOnTerminal),
+        made,
+      );
     } catch (error) {
       await removeEmpty(folder, made);
       throw error;
@@ -83,7 +92,7 @@ export class RunFolder {
     if (!(await RunFolder.holdsRun(folder))) {
       throw new CornetError('RUN_MISSING', `The folder ${quoteName(folder)} holds no run.`);
     }
-    const lock = await RunLock.acquire(join(folder, lockName), host, sayOnTerminal);
+    const lock = await RunLock.acquire(join(folder, runFiles.lock), host, sayOnTerminal);
     try {
       await removePartialFiles(folder);
     } catch (error) {
@@ -100,28 +109,28 @@ export class RunFolder {
     if (!(await RunFolder.holdsRun(path))) {
       throw new CornetError('RUN_MISSING', `The folder ${quoteName(path)} holds no run.`);
     }
-    const config = await readJson(join(path, configName));
-    return { config, redisSocket: await readRedisNote(path), metricsPath: join(path, metricsName) };
+    const config = await readJson(join(path, runFiles.config));
+    return { config, redisSocket: await readRedisNote(path), metricsPath: join(path, runFiles.metrics) };
   }
 
   /** Whether a folder holds a run. */
   static holdsRun(path: string): Promise<boolean> {
-    return exists(join(path, configName));
+    return exists(join(path, runFiles.config));
   }
 
   /** Throws RUN_LOCKED when another coordinator has the folder by now, or its lock was deleted. */
   readonly fence: Fence = () => this.#lock.check();
 
   get configPath(): string {
-    return join(this.path, configName);
+    return join(this.path, runFiles.config);
   }
 
   get logPath(): string {
-    return join(this.path, 'log.jsonl');
+    return join(this.path, runFiles.log);
   }
 
   get metricsPath(): string {
-    return join(this.path, metricsName);
+    return join(this.path, runFiles.metrics);
   }
 
   /** Made by the process that dies at a fault point (tests), so that it happens once. */
@@ -130,28 +139,15 @@ export class RunFolder {
   }
 
   get checkpointsPath(): string {
-    return join(this.path, 'checkpoints');
+    return join(this.path, runFiles.checkpoints);
   }
 
   /**
    * The content of config.json, not yet checked against its schema.
    * @throws CornetError RUN_DAMAGED, RUN_FORMAT
    */
-  async readConfig(): Promise<unknown> {
-    const config = await readJson(this.configPath);
-    const { format, version } = (config ?? {}) as { format?: unknown; version?: unknown };
-    if (typeof version === 'string' && isLater(version, ourVersion)) {
-      throw new CornetError(
-        'RUN_FORMAT',
-        `${quoteName(this.configPath)} was written by cornet-ts ${version}, which is newer than this one (${ourVersion}).`,
-        { hint: 'Go on with that version, or a later one.' },
-      );
-    }
-    if (typeof format !== 'number' || format === configFormat) return config;
-    throw new CornetError(
-      'RUN_FORMAT',
-      `${quoteName(this.configPath)} is of format ${format}, and this version of cornet-ts reads format ${configFormat}.`,
-    );
+  readConfig(): Promise<unknown> {
+    return readConfigFile(this.configPath);
   }
 
   async writeConfig(config: unknown): Promise<void> {
@@ -164,12 +160,8 @@ export class RunFolder {
    * @param make gives the one of a new run
    */
   async token(make: () => string): Promise<string> {
-    const path = join(this.path, tokenName);
-    if (await exists(path)) {
-      const kept = await readJson(path);
-      if (typeof kept === 'string') return kept;
-      throw new CornetError('RUN_DAMAGED', `${quoteName(path)} holds no token.`);
-    }
+    const path = join(this.path, runFiles.token);
+    if (await exists(path)) return readToken(path);
     const token = make();
     await this.#writeJson(path, token, 0o600);
     return token;
@@ -225,7 +217,7 @@ export class RunFolder {
   }
 
   get #redisPath(): string {
-    return join(this.path, redisName);
+    return join(this.path, runFiles.redis);
   }
 }
 
@@ -278,9 +270,37 @@ async function removeEmpty(folder: string, top: string | null): Promise<void> {
   }
 }
 
-/** The socket that a run folder's note names, or null without a note. */
-async function readRedisNote(folder: string): Promise<string | null> {
-  const path = join(folder, redisName);
+/**
+ * The content of a config.json, not yet checked against its schema.
+ * @throws CornetError RUN_DAMAGED, RUN_FORMAT
+ */
+export async function readConfigFile(path: string): Promise<unknown> {
+  const config = await readJson(path);
+  const { format, version } = (config ?? {}) as { format?: unknown; version?: unknown };
+  if (typeof version === 'string' && isLater(version, ourVersion)) {
+    throw new CornetError(
+      'RUN_FORMAT',
+      `${quoteName(path)} was written by cornet-ts ${version}, which is newer than this one (${ourVersion}).`,
+      { hint: 'Go on with that version, or a later one.' },
+    );
+  }
+  if (typeof format !== 'number' || format === configFormat) return config;
+  throw new CornetError(
+    'RUN_FORMAT',
+    `${quoteName(path)} is of format ${format}, and this version of cornet-ts reads format ${configFormat}.`,
+  );
+}
+
+/** @throws CornetError RUN_DAMAGED */
+export async function readToken(path: string): Promise<string> {
+  const token = await readJson(path);
+  if (typeof token === 'string') return token;
+  throw new CornetError('RUN_DAMAGED', `${quoteName(path)} holds no token.`);
+}
+
+/** The socket that a run folder's note names, or null without a note. @throws CornetError RUN_DAMAGED */
+export async function readRedisNote(folder: string): Promise<string | null> {
+  const path = join(folder, runFiles.redis);
   if (!(await exists(path))) return null;
   const { socket } = (await readJson(path)) as { socket?: unknown };
   if (typeof socket === 'string') return socket;

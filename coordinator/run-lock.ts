@@ -61,6 +61,26 @@ export class RunLock {
     }
   }
 
+  /**
+   * Who holds a lock, without touching it; null where there is none.
+   * @param host this machine's name
+   * @returns `alive`: or not certainly dead
+   */
+  static async holder(path: string, host: string): Promise<{ alive: boolean; sentence: string } | null> {
+    const found = await look(path);
+    if (found === null) return null;
+    try {
+      const note = await refuseUnlessStale(path, found, await thisProcess(host));
+      return {
+        alive: false,
+        sentence: note ?? `It is left over by ${describe(parse(found.text))}, which is gone.`,
+      };
+    } catch (error) {
+      if (!(error instanceof CornetError) || error.code !== 'RUN_LOCKED') throw error;
+      return { alive: true, sentence: error.message };
+    }
+  }
+
   /** Somebody may have deleted the file by hand and started another coordinator. */
   async isHeld(): Promise<boolean> {
     return (await readOrNull(this.#path)) === this.#text;

@@ -8,7 +8,7 @@ import { quoteName } from '../shared/printable.ts';
 import { parseJson } from '../shared/protocol.ts';
 import { type RunConfig, resultOptions, stepsPerEpoch } from '../shared/run-config.ts';
 import { stateLayout } from '../shared/state-layout.ts';
-import { readCheckpoint } from './checkpoints.ts';
+import { readCheckpoint } from './checkpoint-file.ts';
 import type { StartOptions } from './options.ts';
 import { fileSha256 } from './weights/file-hash.ts';
 import { checkValues } from './weights/fill-state.ts';

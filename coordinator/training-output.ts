@@ -58,8 +58,11 @@ export class TrainingOutput implements RunOutput {
 
   async restore(): Promise<{ step: number; body: Uint8Array; validated: boolean }> {
     const { checkpoints, initialState, folder, log, watch } = this.#parts;
-    const checkpoint =
-      this.#restorePath === null ? await checkpoints.readLatest() : await checkpoints.read(this.#restorePath);
+    if (this.#restorePath !== null) {
+      await checkpoints.goBack(await checkpoints.read(this.#restorePath));
+      this.#restorePath = null;
+    }
+    const checkpoint = await checkpoints.readLatest();
     const { step, body } = checkpoint ?? (await initialState());
     await this.close();
     this.#metrics = await folder.openMetrics(step, (sentence) => {
@@ -106,7 +109,6 @@ export class TrainingOutput implements RunOutput {
       validation: validation === null ? null : { top1: validation.top1, loss: validation.loss },
     });
     faults.at('checkpoint-written', step);
-    this.#restorePath = null; // from now on the latest checkpoint is one of the way that was chosen
     log.info({ file: record.file, sha256: record.sha256 }, 'Wrote a checkpoint.');
     watch.saved(record);
   }

@@ -40,6 +40,12 @@ export const errorTable = {
     meaning: 'The disk, the quota or the largest size of a file is used up where the run writes.',
     remedy: 'Make room and start again with --resume: the last checkpoint is untouched.',
   },
+  READ_BACK_DIFFERS: {
+    exit: exitCodes.error,
+    meaning: 'A checkpoint was written, and the disk gives back something else.',
+    remedy:
+      'Look at the disk and the memory of this machine (dmesg, smartctl), or use another disk; then start again with --resume: the last checkpoint is untouched.',
+  },
   OPEN_FILES_LIMIT: {
     exit: exitCodes.error,
     meaning: 'The system lets a process, or all of them together, have too few files open.',

@@ -10,10 +10,13 @@ import { mapBounded } from '../../shared/bounded.ts';
 import { featureFilesAtOnce, fileChunk } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { bytesPerValue, type FeatureType } from '../../shared/feature-rows.ts';
+import { elementCount } from '../../shared/models/model.ts';
 import { readExactly } from '../../shared/positioned-read.ts';
 import { quoteName } from '../../shared/printable.ts';
+import type { FeaturesTask, ReadoutResult } from '../../shared/run-config.ts';
 import { fileError, syncFolder, systemCode } from '../durable-file.ts';
 import { gigabytes } from '../watch/format.ts';
+import type { ChosenTap } from './choose-taps.ts';
 import { npyHeader } from './npy.ts';
 import { centralDirectory, localHeader, localHeaderBytes, type NpzEntry } from './npz.ts';
 
@@ -44,9 +47,25 @@ interface Place {
   readonly rowBytes: number;
 }
 
-interface Layout {
+/** What lies where in the files of features. */
+export interface FeatureLayout {
   readonly files: readonly { readonly name: string; readonly bytes: number }[];
   readonly places: readonly Place[];
+}
+
+/** The features of a read-out. */
+export function featureSpace(
+  { model, images }: ReadoutResult,
+  { dtype, format }: FeaturesTask,
+  taps: readonly ChosenTap[],
+): FeatureSpace {
+  return {
+    model: `CORnet-${model}`,
+    rows: images,
+    type: dtype,
+    format,
+    arrays: taps.map(({ fileName, shape }) => ({ name: fileName, width: elementCount(shape) })),
+  };
 }
 
 /** Names of the files that the features will be in, without folder. */
@@ -57,14 +76,14 @@ export function featureFileNames(space: FeatureSpace): string[] {
 export class FeatureFiles {
   readonly #folder: string;
   readonly #space: FeatureSpace;
-  readonly #layout: Layout;
+  readonly #layout: FeatureLayout;
   /** Null: the file has been moved to where it belongs already. */
   readonly #handles: readonly (FileHandle | null)[];
 
   private constructor(
     folder: string,
     space: FeatureSpace,
-    layout: Layout,
+    layout: FeatureLayout,
     handles: readonly (FileHandle | null)[],
   ) {
     this.#folder = folder;
@@ -192,7 +211,8 @@ export class FeatureFiles {
   }
 }
 
-function layoutOf({ model, rows, type, format, arrays }: FeatureSpace): Layout {
+/** What files the features are in, and where in them. */
+export function layoutOf({ model, rows, type, format, arrays }: FeatureSpace): FeatureLayout {
   const fileName = (middle: string) => `${model}${middle}_feats.${format}`;
   const sized = arrays.map((array) => {
     const header = npyHeader(rows, array.width, type);
@@ -227,7 +247,7 @@ async function openFile(path: string, state: 'new' | 'begun' | 'full'): Promise<
   });
 }
 
-async function checkRoom(folder: string, { files }: Layout): Promise<void> {
+async function checkRoom(folder: string, { files }: FeatureLayout): Promise<void> {
   let needed = 0;
   for (const { name, bytes } of files) needed += bytes - (await bytesOnDisk(join(folder, name)));
   const { bavail, bsize } = await statfs(folder);

@@ -10,7 +10,7 @@ import { quoteName } from '../../shared/printable.ts';
 import type { FeaturesTask, ReadoutConfig, ReadoutResult } from '../../shared/run-config.ts';
 import { say } from '../../shared/say.ts';
 import { type ChosenTap, chooseTaps, type TapChoice } from './choose-taps.ts';
-import { FeatureFiles, type FeatureSpace, featureFileNames } from './feature-files.ts';
+import { FeatureFiles, type FeatureSpace, featureFileNames, featureSpace } from './feature-files.ts';
 import type { FeatureOptions } from './options.ts';
 import { findReadoutWeights } from './readout-weights.ts';
 import { alreadyThere, writeDescription } from './results.ts';
@@ -27,6 +27,7 @@ export async function extractFeatures(options: FeatureOptions): Promise<number> 
   const batchSize = chooseBatchSize(options.batchSize, rowBytes);
   const weights = await findReadoutWeights(options, model);
   const taps = choice.taps.map(({ tap }) => tap);
+  const task: FeaturesTask = { type: 'features', taps, dtype, format, recursive };
   const result: ReadoutResult = {
     model: name,
     times,
@@ -36,15 +37,9 @@ export async function extractFeatures(options: FeatureOptions): Promise<number> 
     fingerprint: folder.fingerprint,
     images: files.size,
     batchSize,
-    task: { type: 'features', taps, dtype, format, recursive },
+    task,
   };
-  const space: FeatureSpace = {
-    model: `CORnet-${name}`,
-    rows: files.size,
-    type: dtype,
-    format,
-    arrays: choice.taps.map(({ fileName, shape }) => ({ name: fileName, width: elementCount(shape) })),
-  };
+  const space = featureSpace(result, task, choice.taps);
   const results = resultsOf(options, result, choice, space);
   const there = await Promise.all(
     results.map(({ data, description, settings }) => alreadyThere(data, description, settings)),

@@ -32,24 +32,14 @@ export class Journal {
     path: string,
     warn: (sentence: string) => void,
   ): Promise<{ journal: Journal; finished: Map<number, BatchResult> }> {
-    const text = await readFile(path, 'utf8').catch((error) => {
-      if (systemCode(error) === 'ENOENT') return '';
-      throw fileError(error, `read ${quoteName(path)}`);
-    });
-    const whole = text.slice(0, text.lastIndexOf('\n') + 1);
-    const lines = whole.split('\n').slice(0, -1);
-    const entries = lines.map((entry) => line.safeParse(parseJson(entry)).data);
-    const finished = new Map(entries.flatMap((entry) => (entry ? [[entry.batch, entry.result]] : [])));
-    const damaged = entries.filter((entry) => entry === undefined).length;
+    const { finished, whole, damaged } = await readJournal(path);
     if (damaged > 0) {
-      const kept = lines.filter((_, i) => entries[i] !== undefined);
-      await writeDurably(path, [Buffer.from(kept.map((entry) => `${entry}\n`).join(''))]);
+      await writeDurably(path, [Buffer.from(whole)]);
       warn(
         `${count(damaged, 'damaged line was', 'damaged lines were')} removed from ${quoteName(path)}: what they spoke of is computed again.`,
       );
     }
-    const length = damaged > 0 ? undefined : Buffer.byteLength(whole);
-    return { journal: new Journal(await LineFile.open(path, length)), finished };
+    return { journal: new Journal(await LineFile.open(path, Buffer.byteLength(whole))), finished };
   }
 
   /**
@@ -64,4 +54,28 @@ export class Journal {
   async close(): Promise<void> {
     await this.#file.close();
   }
+}
+
+/**
+ * What a journal says; nothing where there is none.
+ * @returns `whole`: its good lines; how many others are damaged; whether it ends with an unfinished one
+ * @throws CornetError FOLDER_NOT_WRITABLE
+ */
+export async function readJournal(
+  path: string,
+): Promise<{ finished: Map<number, BatchResult>; whole: string; damaged: number; unfinishedLine: boolean }> {
+  const text = await readFile(path, 'utf8').catch((error) => {
+    if (systemCode(error) === 'ENOENT') return '';
+    throw fileError(error, `read ${quoteName(path)}`);
+  });
+  const lines = text.split('\n');
+  const unfinishedLine = lines.pop() !== '';
+  const entries = lines.map((entry) => ({ entry, content: line.safeParse(parseJson(entry)).data }));
+  const good = entries.filter(({ content }) => content !== undefined);
+  return {
+    finished: new Map(good.map(({ content }) => [content!.batch, content!.result])),
+    whole: good.map(({ entry }) => `${entry}\n`).join(''),
+    damaged: entries.length - good.length,
+    unfinishedLine,
+  };
 }

@@ -6,7 +6,7 @@ import { open } from 'node:fs/promises';
 import { sparklinePoints, watchMemory } from '../../shared/defaults.ts';
 import { oneLine } from '../../shared/printable.ts';
 import { type RunConfig, stepsPerEpoch, totalSteps } from '../../shared/run-config.ts';
-import type { CheckpointRecord } from '../checkpoints.ts';
+import type { CheckpointRecord } from '../checkpoint-records.ts';
 import type { Run } from '../run.ts';
 import type { Display } from '../run-output.ts';
 import type { StepMetrics } from '../step.ts';

@@ -2,7 +2,7 @@
 import { CornetError } from '../../shared/errors.ts';
 import type { Model } from '../../shared/models/model.ts';
 import { type Purpose, stateLayout } from '../../shared/state-layout.ts';
-import { latestOfRun } from '../checkpoints.ts';
+import { latestOfRun } from '../checkpoint-records.ts';
 import { fileSha256 } from './file-hash.ts';
 import { fillState } from './fill-state.ts';
 import { pretrainedWeights } from './pretrained.ts';

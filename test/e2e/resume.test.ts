@@ -103,6 +103,29 @@ test.serial(
   },
 );
 
+test.serial(
+  'a run that went back and was killed before its next checkpoint goes on from where it went',
+  async (t) => {
+    const stage = new Stage(t);
+    const output = join(stage.folder, 'run');
+    const often = ['--save-model-epochs', '0.5', '--cpu-workers', '1'];
+    const whole = stage.start('coordinator', [...tinyRun(shared.images), ...often, '-o', output]);
+    t.is(await whole.ended, 0, whole.stderr);
+
+    const earlier = join(output, 'checkpoints', 'step-00000004.safetensors');
+    const seldom = ['--save-model-epochs', '100', '--save-val-epochs', '100', '--save-model-secs', '3600'];
+    const back = ['start', '--resume', '--restore-path', earlier, ...seldom, '-o', output];
+    const killed = stage.start('coordinator', back, { CORNET_FAULT: 'committed@6' });
+    t.is(await killed.ended, 'SIGKILL');
+    await stage.empty();
+    t.true(trainedSteps(output).length < tinySteps);
+    const resumed = stage.start('coordinator', ['start', '--resume', '-o', output]);
+    t.is(await resumed.ended, 0, resumed.stderr);
+    t.deepEqual(trainedSteps(output), everyStep);
+    t.true(checkpoint(output, tinySteps).equals(shared.expected.weights));
+  },
+);
+
 test.serial('a checkpoint of another run is refused at a resume, and the run stays as it is', async (t) => {
   const stage = new Stage(t);
   const begin = async (name: string, seed: string) => {

@@ -1,13 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import test, { type ExecutionContext } from 'ava';
 import { Checkpoints, type CheckpointToWrite } from '../../coordinator/checkpoints.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { Draws } from '../../shared/random.ts';
+import { alterSynced } from '../helpers/altering-disk.ts';
 import { possible } from '../helpers/possible.ts';
 import { canMount, smallDisk, temporaryFolder } from '../helpers/temporary.ts';
 import { tinyLayout, tinyState } from '../helpers/tiny-state.ts';
@@ -117,6 +118,27 @@ test('a run that went back forgets the later checkpoints, and replaces them as i
   t.deepEqual(stepsIn(folder), [3, 6]);
 });
 
+test('a run that goes back to a checkpoint has it as its latest at once, wherever the file is', async (t) => {
+  const folder = temporaryFolder(t);
+  const checkpoints = await Checkpoints.open(folder, layout, 3);
+  for (const step of [1, 2, 3]) await checkpoints.write(state(step));
+  const elsewhere = join(temporaryFolder(t), 'copy.safetensors');
+  cpSync(join(folder, name(1)), elsewhere);
+
+  await checkpoints.goBack(await checkpoints.read(join(folder, name(2))));
+  const later = await Checkpoints.open(folder, layout, 3);
+  t.deepEqual(
+    later.records.map(({ step }) => step),
+    [1, 2],
+  );
+  t.deepEqual(stepsIn(folder), [1, 2, 3], 'the run has not passed the later one yet');
+
+  await later.goBack(await later.read(elsewhere));
+  const latest = await (await Checkpoints.open(folder, layout, 3)).readLatest();
+  t.is(latest?.step, 1);
+  t.deepEqual(readFileSync(join(folder, name(1))), readFileSync(elsewhere));
+});
+
 const damages: [string, (path: string) => void, RegExp][] = [
   ['torn', (path) => truncateSync(path, 100), /header is cut off/],
   [
@@ -195,6 +217,30 @@ test('a latest.json that makes no sense is refused by name', async (t) => {
     t.is((await write(3)).step, 3, 'with room again the run can go on');
   },
 );
+
+test('a checkpoint that the disk alters is removed, and the older ones stay', async (t) => {
+  const folder = temporaryFolder(t);
+  const elements = 3 * 1024 * 1024 + 5; // more than is read at once, and no whole number of blocks
+  const checkpoints = await Checkpoints.open(folder, tinyLayout(elements), 1);
+  const write = (step: number) => checkpoints.write(state(step, { body: tinyState(elements, step) }));
+  await write(1);
+  const mend = await alterSynced(new RegExp(`^${folder}/step-.*partial$`));
+  t.teardown(mend);
+  for (const step of [1, 2]) {
+    const error = await t.throwsAsync(write(step), {
+      instanceOf: CornetError,
+      message: /cannot be read back/,
+    });
+    t.is(error?.code, 'READ_BACK_DIFFERS');
+    t.true(error?.message.includes(join(folder, name(step))));
+    t.deepEqual(readdirSync(folder).sort(), ['latest.json', name(1)]);
+    t.is((await checkpoints.readLatest())?.step, 1);
+  }
+
+  mend();
+  t.is((await write(2)).step, 2, 'the run can go on');
+  t.deepEqual(stepsIn(folder), [2]);
+});
 
 test('a writer killed at any moment leaves a whole latest checkpoint and nothing unfinished', async (t) => {
   const folder = temporaryFolder(t);
