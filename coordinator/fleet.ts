@@ -108,7 +108,8 @@ export class Fleet {
     post.worker = null;
     post.joined = false;
     post.lastWords = [];
-    for (const stream of [child.stdout!, child.stderr!]) {
+    for (const stream of [child.stdout, child.stderr]) {
+      if (!stream) continue; // where no file can be opened, there are no pipes, and the process ends at once
       createInterface({ input: stream }).on('line', (text) => {
         if (stream === child.stderr && !isChatter(text))
           post.lastWords = [...post.lastWords, text].slice(-limits.lastWords);
