@@ -71,15 +71,18 @@ export class SentinelConnector extends (Stock as unknown as new (options: RedisO
     for (let item = sentinelIterator.next(); !item.done; item = sentinelIterator.next()) {
       const retryStrategy = options.sentinelReconnectStrategy;
       const watcher = this.connectToSentinel(item.value!, { lazyConnect: true, retryStrategy });
-      watcher.on('message', (_, text) => this.#switched(text));
+      watcher.on('message', (_, text) => this.switched(text));
       watcher.subscribe('+switch-master').catch(() => undefined);
       this.#watchers.push(watcher);
     }
     sentinelIterator.reset(false);
   }
 
-  /** @param text name, old host and port, new host and port */
-  #switched(text: string): void {
+  /**
+   * A Sentinel tells that some master is another server: the connection to a former one ends, and is made anew.
+   * @param text name, old host and port, new host and port
+   */
+  switched(text: string): void {
     const [name, , , host, port] = text.split(' ');
     if (name !== this.options.name || host === undefined) return;
     if (!isSame(this.#master, { host, port: Number(port) })) this.disconnect();
