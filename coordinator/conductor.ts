@@ -381,25 +381,29 @@ export class Conductor {
   async #save({ step, ref, last }: RunAction & { type: 'save' }): Promise<void> {
     const { disk, output, snapshotBytes } = this.#parts;
     expectBytes(ref, snapshotBytes);
-    const body = await this.#blobs.get(ref);
-    if (body === null) return this.tell({ type: 'saved', step, outcome: 'lost' });
-    const remember = () => this.#rememberNumerics();
-    const known = last ? await disk.insist(configName, remember) : await disk.try(configName, remember);
-    const written = known && (await output.save(step, body, last));
+    let body: Uint8Array | null = null;
+    const prepare = async () => {
+      body ??= await this.#blobs.get(ref); // which may lack a file descriptor
+      if (body !== null) await this.#rememberNumerics();
+    };
+    const prepared = last ? await disk.insist(configName, prepare) : await disk.try(configName, prepare);
+    if (prepared && body === null) return this.tell({ type: 'saved', step, outcome: 'lost' });
+    const written = prepared && (await output.save(step, body!, last));
     this.tell({ type: 'saved', step, outcome: written ? 'written' : 'failed' });
   }
 
   async #store({ step, batch, result }: RunAction & { type: 'store' }): Promise<void> {
     const { output, faults } = this.#parts;
-    const bytes = result.type === 'features' ? await this.#blobs.get(result.ref) : null;
-    if (result.type === 'features' && bytes === null) {
-      return this.tell({ type: 'stored', step, batch, result, outcome: 'lost' });
-    }
+    let lost = false;
     const kept = await this.#parts.disk.insist(`batch ${batch}`, async () => {
+      const bytes = result.type === 'features' ? await this.#blobs.get(result.ref) : null;
+      lost = result.type === 'features' && bytes === null;
+      if (lost) return;
       await this.#rememberNumerics();
       await output.store(batch, result, bytes);
     });
     if (!kept) throw this.#parts.disk.trouble;
+    if (lost) return this.tell({ type: 'stored', step, batch, result, outcome: 'lost' });
     faults.at('stored', step, batch);
     this.tell({ type: 'stored', step, batch, result, outcome: 'stored' });
   }

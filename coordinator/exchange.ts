@@ -12,8 +12,9 @@ import type { Roster, WorkerRecord } from './roster.ts';
 import type { Debt, Failure, Plan } from './run-events.ts';
 import { Step, type StepMetrics } from './step.ts';
 
-/** How often a step's blobs may vanish before the run gives up on the carrier. */
+/** How often a step's blobs may vanish before the run gives up on the carrier, and those of one worker before it does on that one. */
 const missingLimit = 10;
+const missingLimitOfOne = 4;
 
 /** What an exchange needs of the run it is part of. */
 export interface ExchangeContext {
@@ -28,6 +29,8 @@ export interface ExchangeContext {
   /** Announces a new generation. */
   readonly announce: () => void;
   readonly enter: (phase: 'computing' | 'reducing' | 'applying') => void;
+  /** The worker is no member any more. */
+  readonly drop: (worker: string, reason: string) => void;
   readonly warn: (sentence: string) => void;
   readonly fail: (failure: Failure) => void;
   readonly deleteBlobs: (refs: BlobRef[]) => void;
@@ -46,6 +49,8 @@ export class Exchange {
   #metrics: StepMetrics | null = null;
   readonly #audit: Audit;
   #missing = 0;
+  /** By whose vectors could not be read. */
+  readonly #missingOf = new Map<string, number>();
   /** The generation whose only member was told to reduce as soon as it has computed. */
   #toldAlone: number | null = null;
   /** Its slice, if that came before it had said again what vectors it holds. */
@@ -162,6 +167,7 @@ export class Exchange {
   missing(message: UpMessage & { type: 'missing' }): void {
     const { step, generation, what, lane } = message;
     if (step !== this.#step.step || generation !== this.#context.roster.generation) return;
+    if (what === 'vector' && lane !== null && this.#cannotServe(lane)) return;
     if (++this.#missing > missingLimit) {
       const text = `Blobs of step ${step} vanished ${missingLimit} times before they could be read.`;
       return this.#context.fail({ code: 'BLOB_LOST', message: text });
@@ -172,6 +178,19 @@ export class Exchange {
       this.#asked.delete(lane);
     }
     this.replan();
+  }
+
+  /** Whoever is there, and whose vectors nobody can read, does without: too many open files on its side, perhaps. */
+  #cannotServe(lane: number): boolean {
+    const { roster, drop } = this.#context;
+    const worker = this.#step.vector(lane)?.worker;
+    if (worker === undefined || roster.members.length < 2 || !roster.members.includes(worker)) return false;
+    const times = (this.#missingOf.get(worker) ?? 0) + 1;
+    this.#missingOf.set(worker, times);
+    if (times < missingLimitOfOne) return false;
+    this.#missing = 0;
+    drop(worker, `its vectors could not be read, ${times} times in one step`);
+    return true;
   }
 
   /** A worker is no member any more; `death`: its process ended, or something failed on its host. */

@@ -59,6 +59,7 @@ export class Run {
       giveJob: (worker, job, { audit } = { audit: false }) => state.act({ type: 'job', worker, job, audit }),
       announce: () => state.announce(),
       enter: (phase) => state.enter(phase),
+      drop: (id, reason) => this.#departures.drop([{ id, reason, death: null }]),
       warn: (sentence) => state.log('warn', sentence),
       fail: (failure) => state.fail(failure),
       deleteBlobs: (refs) => state.deleteBlobs(refs),

@@ -11,6 +11,7 @@ import { rm } from 'node:fs/promises';
 import { createServer, connect as netConnect, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import { z } from 'zod';
 import { blobSocket as limits, socketFolder, socketRead, timeouts } from './defaults.ts';
@@ -201,7 +202,7 @@ export class BlobClient {
 
   /**
    * The bytes [begin, end) of a blob; null when it, or the process that has it, is not there any more.
-   * @throws CornetError BLOB_DAMAGED when the server does not know the token
+   * @throws CornetError BLOB_DAMAGED when the server does not know the token, OPEN_FILES_LIMIT
    */
   async get(ref: BlobRef, begin = 0, end = ref.bytes): Promise<Uint8Array<ArrayBuffer> | null> {
     const target = new Uint8Array(Buffer.allocUnsafeSlow(end - begin).buffer); // every byte of it is written, or it is not given out
@@ -219,10 +220,22 @@ export class BlobClient {
     await Promise.all(
       [...byServer].flatMap(([at, names]) =>
         inParts(names, namesInRequest).map((part) =>
-          this.#ask(at, { op: 'delete', token: this.#token, names: part }, new Uint8Array(0)),
+          this.#delete(at, { op: 'delete', token: this.#token, names: part }),
         ),
       ),
     );
+  }
+
+  /** Vectors have hundreds of megabytes: they must not stay because a descriptor is lacking for a while. */
+  async #delete(at: string, asked: Request): Promise<void> {
+    while (!this.#closed) {
+      try {
+        return void (await this.#ask(at, asked, new Uint8Array(0)));
+      } catch (error) {
+        if (!(error instanceof CornetError) || error.code !== 'OPEN_FILES_LIMIT') throw error;
+        await sleep(timeouts.beat, undefined, { ref: false });
+      }
+    }
   }
 
   close(): void {
@@ -257,6 +270,7 @@ export class BlobClient {
       connection = new Connection(socketPath(at));
       answer = await connection.ask(line, target);
     }
+    if (connection.lacksFiles !== null) throw connection.lacksFiles;
     if (answer === null || answer === status.refused || this.#closed) connection.destroy();
     else idle.push(connection);
     if (answer === status.refused) {
@@ -273,6 +287,7 @@ class Connection {
   #received = 0;
   #target: Uint8Array = new Uint8Array(0);
   #settle: ((answer: number | null) => void) | null = null;
+  #lacksFiles: CornetError | null = null;
 
   constructor(path: string) {
     this.#socket = netConnect({
@@ -286,7 +301,10 @@ class Connection {
       },
     });
     this.#socket.setTimeout(timeouts.blobRead, () => this.#socket.destroy());
-    this.#socket.on('error', () => this.#end(null));
+    this.#socket.on('error', (error: NodeJS.ErrnoException) => {
+      this.#lacksFiles = noFileLeft(error);
+      this.#end(null);
+    });
     this.#socket.on('close', () => this.#end(null));
     this.#socket.unref();
   }
@@ -300,6 +318,11 @@ class Connection {
       if (this.#socket.destroyed) return this.#end(null);
       this.#socket.write(line);
     });
+  }
+
+  /** It could not be made, and the server has no part in that. */
+  get lacksFiles(): CornetError | null {
+    return this.#lacksFiles;
   }
 
   get destroyed(): boolean {
@@ -339,6 +362,13 @@ class Connection {
 /** A reference names only the folder: all processes of a place have the same temporary one. */
 function socketPath(at: string): string {
   return join(resolve(tmpdir()), at.slice(scheme.length), socketName);
+}
+
+function noFileLeft(cause: NodeJS.ErrnoException): CornetError | null {
+  if (cause.code !== 'EMFILE' && cause.code !== 'ENFILE') return null;
+  const whose = cause.code === 'EMFILE' ? 'this process has' : 'the system has';
+  const message = `Cannot connect to another process of this machine: ${whose} too many files open.`;
+  return new CornetError('OPEN_FILES_LIMIT', message, { cause });
 }
 
 function inParts<T>(items: readonly T[], most: number): T[][] {

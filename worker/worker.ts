@@ -425,6 +425,7 @@ const hostTroubles: ReadonlySet<ErrorCode> = new Set([
   'DEVICE_MEMORY',
   'IMAGE_UNREACHABLE',
   'INTERNAL',
+  'OPEN_FILES_LIMIT',
 ]);
 
 const noResult: ShardResult = { loss: null, top1: 0, top5: 0, count: 0 };

@@ -46,14 +46,9 @@ const settled = 2;
 
 /** Ends that a user answers with a resume: random kills can look like a poisonous shard, or like a sick machine. */
 const mayResume: readonly ErrorCode[] = ['POISON_SHARD', 'WORKER_FAILED'];
-/**
- * The same, where one of these happened while the coordinator lived. A worker that can open no socket reads and serves
- * no blobs, which looks as if they vanished.
- */
+/** The same, where one of these happened while the coordinator lived. */
 const mayResumeAfter: Partial<Record<ErrorCode, readonly string[]>> = {
-  DISK_FULL: ['full-disk'],
   OPEN_FILES_LIMIT: ['descriptors-coordinator'],
-  BLOB_LOST: ['descriptors-worker', 'descriptors-coordinator'],
 };
 
 const runOptions = [

@@ -1,10 +1,11 @@
-import { execFileSync, fork } from 'node:child_process';
+import { execFile, execFileSync, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
 import { blobSocket, socketFolder } from '../../shared/defaults.ts';
 import { packageRoot } from '../../shared/package-root.ts';
@@ -229,4 +230,12 @@ test('a server that is closed leaves nothing', async (t) => {
   t.true(existsSync(path));
   await server.close();
   t.false(existsSync(dirname(path)));
+});
+
+test('a reader that can open no file says so, reads when it can, and deletes in the end', async (t) => {
+  const { ref } = await serving(t);
+  const reader = join(packageRoot, 'dist', 'test', 'helpers', 'blob-reader.js');
+  const limited = ['-c', 'ulimit -n 200; exec "$0" "$@"', process.execPath, reader, token];
+  const { stdout } = await promisify(execFile)('bash', [...limited, JSON.stringify(ref)]);
+  t.deepEqual(stdout.split('\n'), ['OPEN_FILES_LIMIT', String(bytes.length), 'missing', '']);
 });

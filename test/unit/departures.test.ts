@@ -217,3 +217,27 @@ test('a worker that was asked to leave does not count as a death', (t) => {
   const bye: UpBody = { type: 'bye', reason: 'received SIGTERM', error: null };
   for (const worker of computing.workers) t.is(endOf(computing.say(worker, bye)), undefined);
 });
+
+test('a worker whose vectors nobody can read is dropped, and the others go on without it', (t) => {
+  const computing = new Computing(2);
+  const [a, b] = computing.workers as [string, string];
+  const { run } = computing;
+  const vector = (worker: string, lane: number) => {
+    const ref = { name: `vector-${lane}`, bytes: 64, digest: '1', at: 'unix:cornet-blobs-x' };
+    const scores = { loss: 1, top1: 0, top5: 0, count: 1 };
+    computing.say(worker, { type: 'vector', step: 0, lane, ref, ...scores });
+  };
+  vector(a, 0);
+  vector(b, 1);
+  while (run.workers.length === 2 && run.generation < 20) {
+    const { generation } = run;
+    computing.say(b, { type: 'missing', step: 0, generation, what: 'vector', lane: 0 });
+    vector(a, 0);
+  }
+  t.deepEqual(
+    run.workers.map(({ id }) => id),
+    [b],
+  );
+  t.is(run.phase, 'computing');
+  t.is(run.stopping, null);
+});
