@@ -122,8 +122,9 @@ export const torchMetadataLimit = 16 * 1024 * 1024;
 /**
  * Download of the published weights. An attempt without a byte for `stall` ms is over; after `attempts` in a row that
  * brought nothing new the download is, with `backOff` ms, doubled each time, between them. No file is longer than `limit` bytes.
+ * `redirects` are followed.
  */
-export const download = { stall: 30_000, attempts: 5, backOff: 500, limit: 2 ** 30 } as const;
+export const download = { stall: 30_000, attempts: 5, backOff: 500, limit: 2 ** 30, redirects: 5 } as const;
 
 /** The models' output layers have this many units, as ImageNet has classes. */
 export const maxClasses = 1000;

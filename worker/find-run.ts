@@ -29,7 +29,10 @@ export async function findRun(url: string, run: string | undefined): Promise<Any
 }
 
 async function onlyRun(redis: Redis, url: string): Promise<string> {
-  const runs = (await redis.smembers(names.runs)).sort();
+  const all = (await redis.smembers(names.runs)).sort();
+  const statuses = all.length > 1 ? await redis.mget(all.map(names.status)) : [];
+  const alive = all.filter((_, i) => statuses[i]);
+  const runs = alive.length > 0 ? alive : all; // a coordinator that was killed leaves its run in the list
   const [run] = runs;
   if (run !== undefined && runs.length === 1) return run;
   const found = runs.length === 0 ? 'no run' : `${runs.length} runs (${runs.join(', ')})`;

@@ -2,7 +2,7 @@
 import { constants } from 'node:fs';
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { type Dispatcher, EnvHttpProxyAgent, fetch, type Response } from 'undici';
+import { type Dispatcher, EnvHttpProxyAgent, fetch, type RequestInit, type Response } from 'undici';
 import { cacheHint } from '../../shared/cache-folder.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { quoteName } from '../../shared/printable.ts';
@@ -26,6 +26,8 @@ export interface DownloadOptions {
     readonly backOff: number;
     /** Bytes that no file exceeds. */
     readonly limit: number;
+    /** Redirections that are followed. */
+    readonly redirects: number;
   };
   readonly sleep: (milliseconds: number) => Promise<void>;
   /** Bytes that are there, and of how many (null: the server does not say). */
@@ -101,6 +103,31 @@ export async function download(options: DownloadOptions): Promise<string> {
 }
 
 /**
+ * @param redirects how many are followed
+ * @throws AttemptFailed
+ */
+async function request(url: URL, init: RequestInit, redirects: number): Promise<Response> {
+  const response = await fetch(url, { ...init, redirect: 'manual' }).catch((error) => {
+    throw new AttemptFailed(reason(error));
+  });
+  const location = response.headers.get('location');
+  if (response.status < 300 || response.status > 399 || location === null) return response;
+  await response.body?.cancel();
+  if (redirects === 0) throw new AttemptFailed('the server redirects again and again', true);
+  const next = redirection(url, location);
+  if (next === null) throw new AttemptFailed(`the server redirects to ${quoteName(location)}`, true);
+  return request(next, init, redirects - 1);
+}
+
+/** Where a redirection leads; null: to no address, or out of TLS, though but 32 bits of the file's SHA-256 may be known. */
+export function redirection(from: URL, location: string): URL | null {
+  if (!URL.canParse(location, from.href)) return null;
+  const to = new URL(location, from);
+  if (to.protocol === 'https:') return to;
+  return to.protocol === 'http:' && from.protocol === 'http:' ? to : null;
+}
+
+/**
  * Adds to `part`, which has `have` bytes, what the server sends from there on; all of it where it knows no ranges.
  * @returns the first byte that came
  * @throws AttemptFailed; errors of the disk as they are
@@ -113,9 +140,7 @@ async function fetchRest(
 ): Promise<number> {
   // Positions are those of the file only if nothing is compressed on the way.
   const headers = { 'accept-encoding': 'identity', ...(have > 0 && { range: `bytes=${have}-` }) };
-  const response = await fetch(url, { dispatcher, headers }).catch((error) => {
-    throw new AttemptFailed(reason(error));
-  });
+  const response = await request(new URL(url), { dispatcher, headers }, limits.redirects);
   if (response.status === 416) return have; // nothing more
   const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers.get('content-range') ?? '');
   const begin = response.status === 206 ? Number(range?.[1]) : 0;

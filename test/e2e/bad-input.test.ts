@@ -309,6 +309,13 @@ test.serial('a worker is refused by a run of another version, and by a Redis wit
     exit: 1,
     says: /of cornet-ts 0\.0\.1, this worker of/,
   });
+  // The coordinator of another was killed: only that which is alive can be meant.
+  await client.sadd(names.runs, 'dead');
+  const many = stage.start('worker', ['start'], env);
+  await assertRefused(t, stage, many, { code: 'RUN_UNKNOWN', exit: 1, says: /knows 2 runs \(dead, old\)/ });
+  await client.set(names.status('old'), '{}');
+  const meant = stage.start('worker', ['start'], env);
+  await assertRefused(t, stage, meant, { code: 'WORKER_VERSION', exit: 1, says: /of cornet-ts 0\.0\.1/ });
 });
 
 test.serial(

@@ -5,7 +5,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { type DownloadOptions, download } from '../../coordinator/weights/download.ts';
+import { type DownloadOptions, download, redirection } from '../../coordinator/weights/download.ts';
 import { pretrainedWeights } from '../../coordinator/weights/pretrained.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
@@ -100,7 +100,7 @@ function attempt(
     path: join(temporaryFolder(t), 'cache', 'cornet.pth'),
     sha256Prefix: sha256.slice(0, 8),
     environment: {},
-    limits: { stall: 20_000, attempts: 3, backOff: 100, limit: 1_000_000 },
+    limits: { stall: 20_000, attempts: 3, backOff: 100, limit: 1_000_000, redirects: 2 },
     sleep: async (milliseconds) => void slept.push(milliseconds),
     onProgress: (received, total) => {
       progress.push([received, total]);
@@ -234,7 +234,7 @@ test('a server that falls silent is given up', async (t) => {
     if (from === 0)
       response.writeHead(200, { 'content-length': content.length }).write(content.subarray(0, 1000));
   };
-  const limits = { stall: 300, attempts: 2, backOff: 100, limit: 1_000_000 };
+  const limits = { stall: 300, attempts: 2, backOff: 100, limit: 1_000_000, redirects: 2 };
   const one = attempt(t, await serve(t, silent), { limits });
   await refusal(t, one, /[Tt]imeout/);
   t.is((await stat(`${one.options.path}.part`)).size, 1000);
@@ -316,4 +316,30 @@ test('published weights that lie in the cache altered are not used', async (t) =
   );
   t.is(error?.code, 'DOWNLOAD_FAILED');
   t.true((error as CornetError).hint.includes(path));
+});
+
+const leadsTo =
+  (location: string): Answer =>
+  (_request, response) =>
+    response.writeHead(302, { location }).end();
+
+test('redirections are followed, and the range with them, but not for ever', async (t) => {
+  const server = await serve(t, leadsTo('/a'), leadsTo('/b'), sends(content));
+  const { options } = attempt(t, server);
+  t.is(await download(options), sha256);
+  await arrived(t, options);
+  const circle = await serve(t, leadsTo('/again'));
+  await refusal(t, attempt(t, circle), /redirects again and again/);
+  t.is(circle.ranges.length, 3);
+});
+
+test('no redirection leads out of TLS, nor to what is no address of the web', (t) => {
+  const [secure, plain] = [new URL('https://a.example/x'), new URL('http://127.0.0.1/x')];
+  t.is(redirection(secure, 'https://b.example/y')?.href, 'https://b.example/y');
+  t.is(redirection(secure, '/y')?.href, 'https://a.example/y');
+  t.is(redirection(secure, 'http://a.example/x'), null);
+  t.is(redirection(secure, 'file:///etc/passwd'), null);
+  t.is(redirection(secure, 'https://'), null);
+  t.is(redirection(plain, '/y')?.href, 'http://127.0.0.1/y');
+  t.is(redirection(plain, 'https://a.example/y')?.protocol, 'https:');
 });
