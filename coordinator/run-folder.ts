@@ -4,6 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 import { CornetError } from '../shared/errors.ts';
 import { quoteName } from '../shared/printable.ts';
 import { configFormat } from '../shared/run-config.ts';
+import { say } from '../shared/say.ts';
 import { isLater, version as ourVersion } from '../shared/version.ts';
 import {
   exists,
@@ -24,19 +25,17 @@ export const runFiles = {
   token: 'token',
   redis: 'redis.json',
   log: 'log.jsonl',
+  formerLog: 'log.1.jsonl',
   metrics: 'metrics.jsonl',
   checkpoints: 'checkpoints',
 } as const;
-
-/** The log lies in a folder that is not held yet. */
-const sayOnTerminal = (sentence: string) => void process.stderr.write(`${sentence}\n`);
 
 /**
  *     config.json     the run's id, options and numerics; a folder that has it holds a run
  *     lock            names the coordinator at work (RunLock)
  *     token           what the run's processes know each other by; for this user alone
  *     redis.json      where the private Redis listens, while there is one
- *     log.jsonl       pino's lines
+ *     log.jsonl       pino's lines; log.1.jsonl: those before them
  *     metrics.jsonl   one line per measurement (MetricsFile)
  *     checkpoints/    (Checkpoints)
  *
@@ -72,11 +71,7 @@ export class RunFolder {
       if (await RunFolder.holdsRun(folder)) {
         throw new CornetError('RUN_EXISTS', `The folder ${quoteName(folder)} already holds a run.`);
       }
-      return new RunFolder(
-        folder,
-        await RunLock.acquire(join(folder, runFiles.lock), host, sayOnTerminal),
-        made,
-      );
+      return new RunFolder(folder, await RunLock.acquire(join(folder, runFiles.lock), host, say), made);
     } catch (error) {
       await removeEmpty(folder, made);
       throw error;
@@ -92,7 +87,7 @@ export class RunFolder {
     if (!(await RunFolder.holdsRun(folder))) {
       throw new CornetError('RUN_MISSING', `The folder ${quoteName(folder)} holds no run.`);
     }
-    const lock = await RunLock.acquire(join(folder, runFiles.lock), host, sayOnTerminal);
+    const lock = await RunLock.acquire(join(folder, runFiles.lock), host, say);
     try {
       await removePartialFiles(folder);
     } catch (error) {

@@ -69,7 +69,7 @@ test('a cache that cannot be written names what chooses it', async (t) => {
         path: join(folder, 'file', 'cornet-ts', 'x.pth'),
         sha256Prefix: '00',
       },
-      ...{ environment: {}, limits: { stall: 1_000, attempts: 1, backOff: 1, limit: 10 } },
+      ...{ environment: {}, limits: { stall: 1_000, attempts: 1, backOff: 1, limit: 10, redirects: 2 } },
       ...{ sleep: async () => undefined, onProgress: () => undefined },
     }),
     { instanceOf: CornetError },
