@@ -274,6 +274,6 @@ test.serial(
     t.regex((await verify(stage, run)).stderr, /the header of .* is not its own/);
     alter(first, (text) => text.replace('NUMPI', 'NUMPY'));
     appendFileSync(journal, '{}\n');
-    t.regex((await verify(stage, run)).stderr, /is not a line of a read-out's journal/);
+    t.regex((await verify(stage, run)).stderr, /has 1 damaged line\./);
   },
 );
