@@ -2,13 +2,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ConnectionOptions, Queue } from 'bullmq';
 import type { Redis, RedisOptions } from 'ioredis';
-import type { Logger } from 'pino';
 import { allConnected } from '../shared/all-connected.ts';
-import { expectBytes } from '../shared/blobs.ts';
 import type { Carriers } from '../shared/carriers.ts';
 import { streamLength, timeouts } from '../shared/defaults.ts';
 import { CornetError, describeError } from '../shared/errors.ts';
-import type { Faults } from '../shared/faults.ts';
 import { HeardClock } from '../shared/heard-clock.ts';
 import { oneAtATime } from '../shared/one-at-a-time.ts';
 import type { OutageLog } from '../shared/outages.ts';
@@ -22,55 +19,37 @@ import {
   upMessage,
 } from '../shared/protocol.ts';
 import { fromRedis } from '../shared/redis.ts';
-import type { AnyConfig } from '../shared/run-config.ts';
 import { append, StreamReader } from '../shared/streams.ts';
-import type { PatientDisk } from './patient-disk.ts';
-import type { Run } from './run.ts';
+import { DiskActions, type DiskParts } from './disk-actions.ts';
 import type { RunAction, RunEvent } from './run-events.ts';
-import type { RunFolder } from './run-folder.ts';
 import { RunKeys } from './run-keys.ts';
-import type { Display, RunObserver, RunOutput } from './run-output.ts';
+import type { Display, RunObserver } from './run-output.ts';
 import { viewOf } from './watch/view-of.ts';
 
 export type Outcome = RunAction & { type: 'finish' };
 
-export interface ConductorParts {
-  config: AnyConfig;
-  run: Run;
-  folder: RunFolder;
-  disk: PatientDisk;
-  output: RunOutput;
+export interface ConductorParts extends DiskParts {
   display: Display;
   redis: Redis;
-  blobs: Carriers;
   /** Opens the workers' blob sockets. */
   token: string;
-  /** Bytes of a snapshot. */
-  snapshotBytes: number;
   readerRedis: Redis;
   queueConnection: RedisOptions;
   outages: OutageLog;
-  log: Logger;
-  faults: Faults<'coordinator'>;
   observer: RunObserver;
   /** A worker leaves because it was asked to. */
   dismissed: (worker: string) => void;
 }
 
-type Restored = Awaited<ReturnType<RunOutput['restore']>>;
-
-const configName = 'config.json';
-
 export class Conductor {
   readonly #parts: ConductorParts;
   readonly #blobs: Carriers;
+  readonly #disk: DiskActions;
   readonly #keys: RunKeys;
   readonly #reader: StreamReader;
   readonly #queues = new Map<string, Queue>();
   readonly #clock = new HeardClock(timeouts.beat);
   #number = 0;
-  /** The state to begin with was read once. */
-  #hasBegun = false;
   #echoPending = false;
   /** What names the Redis server and its history, as it was at the last look. */
   #server: string | null = null;
@@ -91,6 +70,7 @@ export class Conductor {
   constructor(parts: ConductorParts) {
     this.#parts = parts;
     this.#blobs = parts.blobs;
+    this.#disk = new DiskActions(parts, (event) => this.tell(event));
     this.#keys = new RunKeys(parts.redis, parts.config, parts.token);
     this.#reader = new StreamReader(parts.readerRedis, names.up(parts.config.run), '0-0');
     this.#outcome = new Promise<Outcome>((resolve, reject) => {
@@ -260,9 +240,9 @@ export class Conductor {
         this.#forgetting = Promise.all([this.#forgetting, this.#forgetWorker(action.worker)]);
         return void (await this.#forgetting);
       case 'restore':
-        return this.#restore();
+        return this.#disk.restore(`coordinator-${this.#number}`);
       case 'save':
-        return this.#save(action);
+        return this.#disk.save(action);
       case 'delete':
         return this.#blobs.delete(action.refs);
       case 'new-era':
@@ -272,7 +252,7 @@ export class Conductor {
         this.#reader.rewind();
         return this.#introduce(action.era);
       case 'store':
-        return this.#store(action);
+        return this.#disk.store(action);
       case 'step-done':
         return output.stepDone(action.metrics, action.learningRate, action.members);
       case 'validated':
@@ -350,70 +330,5 @@ export class Conductor {
     this.#queues.delete(worker);
     await queue.obliterate({ force: true });
     await queue.close();
-  }
-
-  async #restore(): Promise<void> {
-    const { run, log } = this.#parts;
-    const restored = await this.#readState();
-    if (restored === null) return; // the run has ended meanwhile
-    const { step, body, validated } = restored;
-    const name = names.snapshot(run.era, step, `coordinator-${this.#number}`);
-    const ref = await this.#blobs.put(name, body, this.#blobs.toAnybody);
-    log.info({ step }, 'Published the state to start from.');
-    this.tell({ type: 'restored', step, ref, validated });
-  }
-
-  /** At the beginning a disk that fails is refused; later, what was computed is worth waiting for it. */
-  async #readState(): Promise<Restored | null> {
-    const { disk, output } = this.#parts;
-    if (!this.#hasBegun) {
-      this.#hasBegun = true;
-      return output.restore();
-    }
-    let restored: Restored | null = null;
-    const read = async () => {
-      restored = await output.restore();
-    };
-    await disk.insist('the way back to the last checkpoint', read, Number.POSITIVE_INFINITY);
-    return restored;
-  }
-
-  async #save({ step, ref, last }: RunAction & { type: 'save' }): Promise<void> {
-    const { disk, output, snapshotBytes } = this.#parts;
-    expectBytes(ref, snapshotBytes);
-    let body: Uint8Array | null = null;
-    const prepare = async () => {
-      body ??= await this.#blobs.get(ref); // which may lack a file descriptor
-      if (body !== null) await this.#rememberNumerics();
-    };
-    const prepared = last ? await disk.insist(configName, prepare) : await disk.try(configName, prepare);
-    if (prepared && body === null) return this.tell({ type: 'saved', step, outcome: 'lost' });
-    const written = prepared && (await output.save(step, body!, last));
-    this.tell({ type: 'saved', step, outcome: written ? 'written' : 'failed' });
-  }
-
-  async #store({ step, batch, result }: RunAction & { type: 'store' }): Promise<void> {
-    const { output, faults } = this.#parts;
-    let lost = false;
-    const kept = await this.#parts.disk.insist(`batch ${batch}`, async () => {
-      const bytes = result.type === 'features' ? await this.#blobs.get(result.ref) : null;
-      lost = result.type === 'features' && bytes === null;
-      if (lost) return;
-      await this.#rememberNumerics();
-      await output.store(batch, result, bytes);
-    });
-    if (!kept) throw this.#parts.disk.trouble;
-    if (lost) return this.tell({ type: 'stored', step, batch, result, outcome: 'lost' });
-    faults.at('stored', step, batch);
-    this.tell({ type: 'stored', step, batch, result, outcome: 'stored' });
-  }
-
-  /** The first probe defines the run's numerics; from then on they stand in config.json and in every checkpoint. */
-  async #rememberNumerics(): Promise<void> {
-    const { config, folder, run } = this.#parts;
-    if (config.numerics !== null || run.numerics === null) return;
-    const { numerics } = run;
-    await folder.writeConfig({ ...config, numerics });
-    config.numerics = numerics; // not before: a checkpoint names only what config.json has
   }
 }

@@ -287,6 +287,12 @@ export const errorTable = {
     meaning: 'A loss or a gradient is not a finite number.',
     remedy: 'Start a new run from the last good checkpoint (--restore-path) with a lower --lr.',
   },
+  WORKER_KILLED: {
+    exit: exitCodes.error,
+    meaning: 'The process of a worker was killed from outside.',
+    remedy:
+      'See who did it: the system, for want of memory (dmesg), a batch system, or a user. The run goes on with the others; start the worker again.',
+  },
   POISON_SHARD: {
     exit: exitCodes.error,
     meaning: 'Workers died, or something failed on their hosts, one after the other, at the same shard.',

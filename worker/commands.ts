@@ -5,7 +5,7 @@ import { Command, Option } from 'commander';
 import { decimal, Exit, runCommand, wholeNumber } from '../shared/command-line.ts';
 import { splitNames } from '../shared/data/dataset-index.ts';
 import { http } from '../shared/defaults.ts';
-import { exitCodes } from '../shared/errors.ts';
+import { CornetError, exitCodes } from '../shared/errors.ts';
 import type { NoteToWorker } from '../shared/protocol.ts';
 import { onStopSignals } from '../shared/stop-signals.ts';
 import { version } from '../shared/version.ts';
@@ -48,7 +48,7 @@ program
     '--metrics-host <address>',
     `address to serve them on (default: ${http.host}, where only this machine can read them)`,
   )
-  .action(async (options: WorkerOptions & { wait: number }) => {
+  .action(async (options: WorkerOptions) => {
     // A local worker dies with its coordinator.
     process.on('disconnect', () => process.exit(exitCodes.error));
     if (!hasWorkerEnvironment(process.env)) throw new Exit(await startAgain(options));
@@ -79,7 +79,7 @@ program
   });
 
 /** Starts this command again in the environment that the libraries need; returns its exit code. */
-async function startAgain(options: WorkerOptions & { wait: number }): Promise<number> {
+async function startAgain(options: WorkerOptions): Promise<number> {
   const { redis, run, device, dataPath, workers, metricsPort, metricsHost, wait } = options;
   let child: ChildProcess | null = null;
   // From the very start: in a container this is process 1, which a signal that nobody handles does not end.
@@ -101,7 +101,7 @@ async function startAgain(options: WorkerOptions & { wait: number }): Promise<nu
     }),
     ...backendEnvironment(process.env, { backend, device, threads }),
   };
-  const argv = [process.argv[1]!, 'start', '--run', config.run, '--device', device];
+  const argv = [process.argv[1]!, 'start', '--run', config.run, '--device', device, '--wait', String(wait)];
   if (dataPath !== undefined) argv.push('--data-path', dataPath);
   if (workers !== undefined) argv.push('--workers', String(workers));
   if (options.threads !== undefined) argv.push('--threads', String(threads));
@@ -116,7 +116,10 @@ async function startAgain(options: WorkerOptions & { wait: number }): Promise<nu
   child = started;
   return new Promise((resolve, reject) => {
     started.on('error', reject);
-    started.on('exit', (code) => resolve(code ?? exitCodes.error));
+    started.on('exit', (code, signal) => {
+      if (code !== null) return resolve(code);
+      reject(new CornetError('WORKER_KILLED', `The process of this worker was killed by ${signal}.`));
+    });
   });
 }
 

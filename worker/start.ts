@@ -18,7 +18,7 @@ import { OutageLog } from '../shared/outages.ts';
 import { oneLine, quoteName } from '../shared/printable.ts';
 import { type Era, era as eraSchema, names, parseJson } from '../shared/protocol.ts';
 import { waitInQueues } from '../shared/queue-connections.ts';
-import { connectRedis, redisOptions } from '../shared/redis.ts';
+import { awaitRedis, connectRedis, redisOptions } from '../shared/redis.ts';
 import { type AnyConfig, isReadout, purposeOf } from '../shared/run-config.ts';
 import { BlobClient, startBlobServer } from '../shared/socket-blobs.ts';
 import { placeOfThisProcess } from '../shared/socket-folder.ts';
@@ -32,7 +32,7 @@ import { findImages, openLoader } from './data/open-data.ts';
 import { pixelProbe } from './data/pixel-probe.ts';
 import type { EngineOptions } from './engine/engine.ts';
 import type { EngineClient } from './engine/engine-client.ts';
-import { findRun } from './find-run.ts';
+import { awaitRun } from './find-run.ts';
 import type { LeaveRequests } from './leave-requests.ts';
 import { Member } from './member.ts';
 import { WorkerMetrics } from './metrics.ts';
@@ -40,6 +40,8 @@ import { Pulse } from './pulse.ts';
 import { WorkerShell } from './worker.ts';
 
 export interface WorkerOptions {
+  /** Seconds that it waits for Redis and the run. */
+  wait: number;
   redis: string;
   run?: string;
   device: string;
@@ -60,7 +62,8 @@ export async function startWorker(
   engine: EngineClient,
   requests: LeaveRequests,
 ): Promise<number> {
-  const config = await findRun(options.redis, options.run);
+  const patience = options.wait * 1000;
+  const config = await awaitRun(options.redis, options.run, patience);
   const log = openLog(options.device);
   onUnexpectedEnd(({ code, message }) => log.fatal({ code }, message));
   const http = await openHttp(options, log);
@@ -94,7 +97,8 @@ export async function startWorker(
   waitInQueues(outages);
   const connect = async (purpose: string, connectionsNeeded = 0): Promise<Redis> => {
     const name = `cornet-worker-${purpose}`;
-    const redis = await connectRedis(options.redis, { name, bytesNeeded: 0, connectionsNeeded });
+    const wanted = { name, bytesNeeded: 0, connectionsNeeded };
+    const redis = await awaitRedis(patience, () => connectRedis(options.redis, wanted));
     outages.watch(redis);
     return redis;
   };

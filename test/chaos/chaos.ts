@@ -288,6 +288,8 @@ class Chaos {
     if (signal === 'SIGKILL' || exitCode === exitCodes.complete || exitCode === exitCodes.resumable) return;
     if (code !== null) {
       if (mayResume.includes(code)) return;
+      // At its start a coordinator waits for no disk.
+      if (code === 'DISK_FULL' && this.#suffered.has('full-disk') && !this.#hasBegun()) return;
       const after = mayResumeAfter[code];
       if (after?.some((kind) => this.#suffered.has(kind))) return;
     }
@@ -307,6 +309,12 @@ class Chaos {
     if (!this.#cleanStop || this.#coordinator.exitCode !== exitCodes.resumable) return this.#owed;
     const last = await lastStep(join(this.#output, 'metrics.jsonl'));
     return { step: last - 1, logged: this.#sizeOf('log.jsonl') };
+  }
+
+  /** Has this coordinator read the state that it begins with? */
+  #hasBegun(): boolean {
+    const log = readFileSync(join(this.#output, 'log.jsonl')).toString('utf8', this.#loggedBefore);
+    return log.includes('Published the state to start from.');
   }
 
   #lookWhereItBegins(): void {

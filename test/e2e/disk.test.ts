@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { possible } from '../helpers/possible.ts';
-import { checkpoint, metricsOf, Stage, tinyImages, tinyRun, trainedSteps } from '../helpers/run.ts';
+import { checkpoint, Stage, tinyImages, tinyRun, trainedSteps } from '../helpers/run.ts';
 import { canMount, smallDisk } from '../helpers/temporary.ts';
 
 const onSmallDisk = possible(canMount, 'no file system can be mounted (that takes root)')
@@ -62,7 +62,7 @@ onSmallDisk(
     t.regex(run.stdout, /The disk takes all again\./);
     const steps = trainedSteps(output).at(-1)!;
     t.deepEqual(
-      metricsOf(output).map(({ step }) => step),
+      trainedSteps(output),
       Array.from({ length: steps }, (_, i) => i + 1),
     );
     t.true(checkpoint(output, steps).equals(await undisturbed(stage, steps)));
@@ -91,7 +91,7 @@ onSmallDisk(
     t.is(await run.ended, 75, run.stderr);
     const last = trainedSteps(output).at(-1)!;
     t.deepEqual(
-      metricsOf(output).map(({ step }) => step),
+      trainedSteps(output),
       Array.from({ length: last }, (_, i) => i + 1),
     );
     t.true(checkpoint(output, last).equals(await undisturbed(stage, last)));

@@ -7,6 +7,7 @@ import test, { type ExecutionContext } from 'ava';
 import { Redis } from 'ioredis';
 import { fleet, timeouts } from '../../shared/defaults.ts';
 import { downMessage, names, upMessage } from '../../shared/protocol.ts';
+import { processes } from '../helpers/processes.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import {
   type Command,
@@ -283,4 +284,21 @@ test.serial('a shard at which three workers die ends the run, and is named with 
     run.stderr,
     /^error: 3 workers died, or something failed on their hosts, one after the other, at step 2, lane 0 \(epoch 0, samples \d+, \d+\)\. The last one: its process ended \(killed by SIGKILL\)\. \[POISON_SHARD\]\n/,
   );
+});
+
+test.serial('a worker from elsewhere whose process is killed says so, and the run goes on', async (t) => {
+  const redis = await TestRedis.start(t);
+  const env = { CORNET_REDIS_URL: redis.url };
+  const played = play(t, 1, { env });
+  const { stage, output, run } = played;
+  await run.untilStep(output, 1);
+  run.signal('SIGSTOP'); // so that the newcomer finds it in mid-run
+  const guest = stage.start('worker', ['start'], env);
+  await until('it has said hello', async () => (await greetings(redis.url, output)).length === 2);
+  run.signal('SIGCONT');
+  const own = processes().find(({ parent }) => parent === guest.child.pid)!;
+  process.kill(own.pid, 'SIGKILL');
+  t.is(await guest.ended, 1);
+  t.regex(guest.stderr, /^error: The process of this worker was killed by SIGKILL\. \[WORKER_KILLED\]\n/m);
+  await assertSame(t, played);
 });
