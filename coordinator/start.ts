@@ -18,6 +18,7 @@ import { Interruption } from './interruption.ts';
 import { observeTraining } from './observe-training.ts';
 import { asResume, chooseLocalWorkers, type StartOptions } from './options.ts';
 import { checkIdentity } from './own-run.ts';
+import type { PatientDisk } from './patient-disk.ts';
 import { planOf, scheduleOf } from './plan.ts';
 import { RunFolder } from './run-folder.ts';
 import { type Course, type Surroundings, serveRun } from './service.ts';
@@ -159,7 +160,7 @@ async function prepareTraining(
         ...{ config, checkpoints, http, log, watch, controlToken },
         facts: factsOf(beginning),
       }),
-    report: async (outcome) => report({ outcome, config, folder, checkpoints, output, watch }),
+    report: async (outcome) => report({ outcome, config, folder, checkpoints, disk, watch }),
   };
 }
 
@@ -169,21 +170,21 @@ function report({
   config,
   folder,
   checkpoints,
-  output,
+  disk,
   watch,
 }: {
   outcome: Outcome;
   config: RunConfig;
   folder: RunFolder;
   checkpoints: Checkpoints;
-  output: TrainingOutput;
+  disk: PatientDisk;
   watch: Watch;
 }): RunReport {
   if (outcome.outcome === 'failed') throw CornetError.fromJSON(outcome.failure);
-  if (output.diskError !== null) throw output.diskError;
   const { latest } = checkpoints;
   const { images, seconds } = watch.totals;
   const complete = outcome.outcome === 'complete';
+  if (!complete && disk.trouble !== null) throw disk.trouble;
   const exitCode = complete ? exitCodes.complete : exitCodes.resumable;
   const steps = totalSteps(config);
   const at = latest === null ? 'before its first checkpoint' : `at step ${latest.step} of ${steps}`;

@@ -1,7 +1,6 @@
 import type { Logger } from 'pino';
 import type { Schedule } from '../shared/data/schedule.ts';
 import { diskPatience } from '../shared/defaults.ts';
-import type { CornetError } from '../shared/errors.ts';
 import type { Faults } from '../shared/faults.ts';
 import type { BatchResult } from '../shared/protocol.ts';
 import { identityOf, type RunConfig, stepsPerEpoch } from '../shared/run-config.ts';
@@ -44,16 +43,10 @@ export class TrainingOutput implements RunOutput {
   /** Milliseconds until a checkpoint that failed is tried again; null: the last one did not fail. */
   #tryAgainAfter: number | null = null;
   #validation: { step: number; top1: number; loss: number } | null = null;
-  #diskError: CornetError | null = null;
 
   constructor(parts: TrainingOutputParts) {
     this.#parts = parts;
     this.#restorePath = parts.restorePath;
-  }
-
-  /** The last checkpoint could not be written for this reason, or null. */
-  get diskError(): CornetError | null {
-    return this.#diskError;
   }
 
   async restore(): Promise<{ step: number; body: Uint8Array; validated: boolean }> {
@@ -90,7 +83,6 @@ export class TrainingOutput implements RunOutput {
     const write = () => this.#write(step, body);
     const written = last ? await disk.insist(checkpointName, write) : await disk.try(checkpointName, write);
     this.#lastSave = performance.now();
-    this.#diskError = written ? null : disk.trouble;
     if (written) this.#tryAgainAfter = null;
     else this.#tryAgainAfter = this.#tryAgainAfter === null ? diskPatience.save : 2 * this.#tryAgainAfter;
     return written;

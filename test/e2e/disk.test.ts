@@ -69,6 +69,19 @@ onSmallDisk(
   },
 );
 
+onSmallDisk('a disk that stays full ends a run that was stopped with that reason', async (t) => {
+  const stage = new Stage(t);
+  const disk = smallDisk(t, size);
+  const output = join(disk, 'run');
+  const options = [...endless, '--wait-for-disk', '1', '-o', output];
+  const run = stage.start('coordinator', [...tinyRun(images), ...options]);
+  await run.untilStep(output, 3);
+  fill(disk);
+  run.signal('SIGINT');
+  t.is(await run.ended, 1);
+  t.regex(run.stderr, /^error: Cannot write .*: no space is left on the device\. \[DISK_FULL\]$/m);
+});
+
 onSmallDisk(
   'a run goes on while its disk is full, tries the checkpoint again, and loses no line of its metrics',
   async (t) => {
