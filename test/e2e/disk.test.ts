@@ -1,11 +1,11 @@
 /** A disk that fills up in the middle of a run, and is emptied again: nothing is lost but time. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { possible } from '../helpers/possible.ts';
 import { checkpoint, Stage, tinyImages, tinyRun, trainedSteps } from '../helpers/run.ts';
-import { canMount, smallDisk } from '../helpers/temporary.ts';
+import { canMount, fillDisk, smallDisk } from '../helpers/temporary.ts';
 
 const onSmallDisk = possible(canMount, 'no file system can be mounted (that takes root)')
   ? test.serial
@@ -22,17 +22,6 @@ test.before(async () => {
 });
 
 test.after.always(() => rmSync(folder, { recursive: true }));
-
-/** @returns what makes room again */
-function fill(disk: string): () => void {
-  const filler = join(disk, 'filler');
-  try {
-    writeFileSync(filler, Buffer.alloc(size));
-  } catch {
-    // that is the purpose
-  }
-  return () => rmSync(filler);
-}
 
 /** The last checkpoint of a run of so many steps, on a disk that has room. */
 async function undisturbed(stage: Stage, steps: number): Promise<Buffer> {
@@ -54,7 +43,7 @@ onSmallDisk(
     const output = join(disk, 'run');
     const run = stage.start('coordinator', [...tinyRun(images), ...endless, '-o', output]);
     await run.untilStep(output, 3);
-    const makeRoom = fill(disk);
+    const makeRoom = fillDisk(disk);
     run.signal('SIGINT');
     await run.until('it waits', () => /Waiting until the disk takes .*, 600 s at most/.test(run.stdout));
     makeRoom();
@@ -76,7 +65,7 @@ onSmallDisk('a disk that stays full ends a run that was stopped with that reason
   const options = [...endless, '--wait-for-disk', '1', '-o', output];
   const run = stage.start('coordinator', [...tinyRun(images), ...options]);
   await run.untilStep(output, 3);
-  fill(disk);
+  fillDisk(disk);
   run.signal('SIGINT');
   t.is(await run.ended, 1);
   t.regex(run.stderr, /^error: Cannot write .*: no space is left on the device\. \[DISK_FULL\]$/m);
@@ -92,7 +81,7 @@ onSmallDisk(
     const run = stage.start('coordinator', [...tinyRun(images), ...options, '-o', output]);
     const steps = () => run.stdout.match(/"type":"step"/g)?.length ?? 0;
     await run.until('it works', () => steps() > 2);
-    const makeRoom = fill(disk);
+    const makeRoom = fillDisk(disk);
     await run.until('the disk would not take something', () => /The run goes on/.test(run.stdout));
     const before = steps();
     await run.until('it goes on', () => steps() > before + 10);
@@ -139,7 +128,7 @@ onSmallDisk('a read-out waits for its disk and has the bytes that it would have 
   const run = extract(output);
   const begun = () => readdirSync(disk, { recursive: true }).some((name) => String(name).includes('journal'));
   await run.until('it has begun', begun);
-  const makeRoom = fill(disk);
+  const makeRoom = fillDisk(disk);
   await run.until('it waits', () => /Waiting until the disk takes/.test(run.stdout + run.stderr));
   makeRoom();
   t.is(await run.ended, 0, run.stderr);

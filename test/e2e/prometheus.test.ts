@@ -9,6 +9,7 @@ import { possible } from '../helpers/possible.ts';
 import { Prometheus, prometheus } from '../helpers/prometheus.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import { type Command, Stage, tinyImages, tinyRun, until } from '../helpers/run.ts';
+import { canMount, fillDisk, smallDisk } from '../helpers/temporary.ts';
 
 const test = possible(prometheus !== null, 'Prometheus is missing') ? ava.serial : ava.serial.skip;
 
@@ -49,16 +50,17 @@ async function workerOnCard(
   return http.address;
 }
 
-test('every panel shows data of a run of two workers, and every alert fires where it should', async (t) => {
+test('every panel shows data of a run of two workers, and alerts fire where they should', async (t) => {
   const stage = new Stage(t);
   const images = await tinyImages(stage.folder);
   const copy = join(stage.folder, 'copy');
   cpSync(images, copy, { recursive: true });
   const shape = (data: string) => [...tinyRun(data), '--epochs', '1000', '--metrics-port', '0'];
   const often = ['--save-model-secs', '1'];
+  const disk = canMount ? smallDisk(t, 256 * 1024 ** 2) : null;
   const local = stage.start('coordinator', [
     ...[...shape(images), ...often, '--cpu-workers', '2'],
-    ...['-o', join(stage.folder, 'local')],
+    ...['-o', join(disk ?? stage.folder, 'local')],
   ]);
   // Another run, with a learning rate that nothing survives, waits for its worker until Prometheus knows it.
   const redis = await TestRedis.start(t);
@@ -107,6 +109,11 @@ test('every panel shows data of a run of two workers, and every alert fires wher
 
   const fires = (alert: string, run: string) => async () =>
     (await server.firing()).some((firing) => firing.alert === alert && firing.run === run);
+  if (disk !== null) {
+    const makeRoom = fillDisk(disk);
+    await until('a checkpoint that fails is an alert', fires('CornetCheckpointFails', first.run));
+    makeRoom();
+  }
   // Its workers stand still: no update, no checkpoint, and after a while both are dropped.
   const workers = stage.processes(`--run ${first.run}`);
   for (const pid of workers) process.kill(pid, 'SIGSTOP');

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { appendFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
@@ -18,6 +18,20 @@ export function smallDisk(t: Pick<ExecutionContext, 'teardown'>, bytes: number):
   execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes}`, 'cornet-test', folder]);
   t.teardown(() => execFileSync('umount', [folder]));
   return folder;
+}
+
+/**
+ * Leaves no room on a small disk.
+ * @returns what makes room again
+ */
+export function fillDisk(disk: string): () => void {
+  const filler = join(disk, 'filler');
+  try {
+    for (;;) appendFileSync(filler, Buffer.alloc(1024 ** 2));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+  }
+  return () => rmSync(filler);
 }
 
 /** Whether this process may mount file systems: root with the capability, which containers often lack. */
