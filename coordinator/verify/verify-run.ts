@@ -21,7 +21,9 @@ import { readoutFiles, verifyReadout } from './verify-readout.ts';
  */
 export async function* verifyRun(folder: string): AsyncGenerator<Finding> {
   if (!(await exists(join(folder, runFiles.config)))) {
-    throw new CornetError('RUN_MISSING', `The folder ${quoteName(folder)} holds no run.`);
+    throw new CornetError('RUN_MISSING', `The folder ${quoteName(folder)} holds no run.`, {
+      hint: 'Give the folder that was the --output-path of a run. A read-out that is finished has no run any more.',
+    });
   }
   const names = await readdir(folder);
   const { finding, config } = await verifyConfig(folder);
