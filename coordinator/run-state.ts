@@ -67,6 +67,11 @@ export class RunState {
     return this.plan.roundDue(this.step) && this.finishedRound !== this.step;
   }
 
+  /** Does no step follow? */
+  get atEnd(): boolean {
+    return this.stopping !== null || this.step >= this.plan.totalSteps;
+  }
+
   /** Is the state of the step on disk, so that nothing is lost without its members? A read-out has none. */
   get saved(): boolean {
     return this.plan.totalSteps === 0 || this.snapshots.savedStep === this.step;

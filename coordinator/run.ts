@@ -11,16 +11,16 @@
  *     rollcall (Redis was lost) ─┘      ^             ^            │
  *                                       └─────────────┴────────────┘  a new generation repeats the phase
  */
-import type { BlobRef, Era, Hello, UpMessage } from '../shared/protocol.ts';
+import type { Era, Hello, UpMessage } from '../shared/protocol.ts';
 import { compareEras } from '../shared/protocol.ts';
 import { Departures } from './departures.ts';
 import { Exchange, type ExchangeContext } from './exchange.ts';
 import { RollCall } from './roll-call.ts';
-import type { Roster, RunNumerics, WorkerRecord } from './roster.ts';
+import type { Roster, RunNumerics } from './roster.ts';
 import { Rounds } from './rounds.ts';
 import type { Failure, PhaseName, RunAction, RunEvent } from './run-events.ts';
 import { type RunOptions, RunState } from './run-state.ts';
-import type { Snapshot } from './snapshots.ts';
+import { StateTransfer } from './state-transfer.ts';
 import type { StepMetrics } from './step.ts';
 import { type SeenWorker, sentenceOf, workersOf } from './waiting.ts';
 
@@ -30,6 +30,7 @@ export class Run {
   readonly #rollCall: RollCall;
   readonly #departures: Departures;
   readonly #rounds: Rounds;
+  readonly #transfer: StateTransfer;
   /** Local workers that are there, or will be. */
   #fleetSize: number;
   readonly #exchangeContext: ExchangeContext;
@@ -40,7 +41,7 @@ export class Run {
     this.#roster = state.roster;
     this.#fleetSize = options.fleetSize;
     this.#rollCall = new RollCall(state, {
-      restore: () => this.#restore(),
+      restore: () => this.#transfer.restore(),
       commit: (metrics) => this.#commit(metrics),
       rest: () => this.#rest(),
     });
@@ -49,6 +50,7 @@ export class Run {
       rest: () => this.#rest(),
       continueRound: () => this.#rounds.continue(),
     });
+    this.#transfer = new StateTransfer(state, this.#departures, () => this.#rest());
     this.#exchangeContext = {
       plan: options.plan,
       roster: state.roster,
@@ -109,7 +111,7 @@ export class Run {
 
   /** Publishes the state to start from. */
   start(): RunAction[] {
-    this.#restore();
+    this.#transfer.restore();
     return this.#state.flush();
   }
 
@@ -129,10 +131,10 @@ export class Run {
         this.#departures.tick(event.heard);
         break;
       case 'restored':
-        this.#restored(event);
+        this.#transfer.restored(event);
         break;
       case 'saved':
-        this.#saved(event.step, event.outcome);
+        this.#transfer.saved(event.step, event.outcome);
         break;
       case 'stored':
         this.#rounds.stored(event);
@@ -182,12 +184,12 @@ export class Run {
         return state.exchange?.applied(worker, message.step);
       case 'missing':
         return message.what === 'snapshot'
-          ? this.#snapshotMissing(worker, message.step)
+          ? this.#transfer.missing(worker, message.step)
           : state.exchange?.missing(message);
       case 'served':
-        return this.#served(worker, message.step, message.ref);
+        return this.#transfer.served(worker, message.step, message.ref);
       case 'loaded':
-        return this.#loaded(worker, message.step);
+        return this.#transfer.loaded(worker, message.step);
       case 'result':
         return this.#rounds.result(message);
       case 'failed':
@@ -260,12 +262,13 @@ export class Run {
     const snapshot = state.snapshots.published;
     const leaving = this.#departures.everybodyLeaves;
     const newcomers = state.stopping === null ? this.#roster.with('newcomer') : [];
-    if (newcomers.length > 0) return snapshot === null ? this.#serve() : this.#load(snapshot, newcomers);
+    if (newcomers.length > 0)
+      return snapshot === null ? this.#transfer.serve() : this.#transfer.load(snapshot, newcomers);
     if (this.#roster.with('loading').length > 0) return state.enter('loading');
     if (state.stopping === null && !leaving && state.roundDue) return this.#rounds.begin();
-    if (this.#saveDue()) return snapshot === null ? this.#serve() : this.#save();
+    if (this.#transfer.saveDue) return snapshot === null ? this.#transfer.serve() : this.#transfer.save();
     if (leaving) return state.enter('finishing'); // it is being written
-    if (state.stopping !== null || state.step >= state.plan.totalSteps) return state.finish();
+    if (state.atEnd) return state.finish();
     this.#nextStep();
   }
 
@@ -278,14 +281,14 @@ export class Run {
     if (snapshot === null || snapshot.step !== state.step) {
       if (state.phase === 'restoring') return;
       state.log('warn', 'No worker is left: going back to the last checkpoint.');
-      return this.#restore();
+      return this.#transfer.restore();
     }
     if (this.#roster.with('loading').length > 0) return state.enter('loading');
     if (state.phase !== 'waiting') state.enter('waiting');
     const newcomers = this.#roster.with('newcomer');
     if (newcomers.length === 0) return;
     const patient = state.heard - state.phaseSince <= state.limits.join;
-    if (newcomers.length >= this.#fleetSize || !patient) this.#load(snapshot, newcomers);
+    if (newcomers.length >= this.#fleetSize || !patient) this.#transfer.load(snapshot, newcomers);
   }
 
   #nextStep(): void {
@@ -325,106 +328,6 @@ export class Run {
       members: this.#roster.members.length,
     });
     state.step = metrics.step + 1;
-    this.#rest();
-  }
-
-  // ---- snapshots: restored, served, loaded, saved -----------------------------------------------------------------
-
-  #restore(): void {
-    const state = this.#state;
-    state.enter('restoring');
-    state.act({ type: 'restore' });
-  }
-
-  #restored(event: { step: number; ref: BlobRef; validated: boolean }): void {
-    const state = this.#state;
-    if (state.phase !== 'restoring') return state.deleteBlobs([event.ref]);
-    state.step = event.step;
-    state.finishedRound = event.validated ? event.step : -1;
-    if (state.round?.step !== event.step) state.round = null;
-    state.snapshots.restored({ step: event.step, ref: event.ref });
-    for (const worker of this.#roster.all) worker.status = 'newcomer';
-    this.#rest();
-  }
-
-  /** One member publishes the snapshot. */
-  #serve(): void {
-    const state = this.#state;
-    if (this.#roster.stale) state.announce();
-    state.server = this.#roster.members[0]!;
-    state.enter('serving');
-    state.send({
-      type: 'serve',
-      step: state.step,
-      worker: state.server,
-      carrier: this.#roster.carrier,
-    });
-  }
-
-  #served(worker: WorkerRecord, step: number, ref: BlobRef): void {
-    const state = this.#state;
-    const asked = state.phase === 'serving' && worker.id === state.server && step === state.step;
-    if (!asked) return state.deleteBlobs([ref]);
-    state.server = null;
-    state.snapshots.publish({ step, ref });
-    this.#rest();
-  }
-
-  #load({ step, ref }: Snapshot, newcomers: WorkerRecord[]): void {
-    const state = this.#state;
-    for (const worker of newcomers) {
-      worker.status = 'loading';
-      worker.deliveredAt = state.heard;
-    }
-    state.enter('loading');
-    state.send({ type: 'load', step, workers: newcomers.map((worker) => worker.id), ref });
-  }
-
-  #loaded(worker: WorkerRecord, step: number): void {
-    const state = this.#state;
-    if (worker.status !== 'loading' || step !== state.step) return;
-    if (state.phase !== 'loading' && state.phase !== 'serving') return;
-    worker.status = 'member';
-    worker.step = step;
-    if (state.phase === 'loading' && this.#roster.with('loading').length === 0) this.#rest();
-  }
-
-  #snapshotMissing(worker: WorkerRecord, step: number): void {
-    const state = this.#state;
-    if (worker.status !== 'loading' || step !== state.step) return;
-    worker.status = 'newcomer';
-    if (state.snapshots.published !== null) state.snapshots.vanished();
-    else if (state.phase !== 'loading') return; // told by several, when their server died: it is served again once
-    this.#rest();
-  }
-
-  #saveDue(): boolean {
-    const state = this.#state;
-    const atEnd = state.stopping !== null || state.step >= state.plan.totalSteps;
-    const last = atEnd || this.#departures.everybodyLeaves;
-    return state.snapshots.isDue(state.step, {
-      last,
-      kept: state.plan.checkpointDue(state.step),
-    });
-  }
-
-  #save(): void {
-    const state = this.#state;
-    if (state.snapshots.busy) return state.enter('finishing'); // one after the other
-    const last = state.stopping !== null || state.step >= state.plan.totalSteps;
-    state.act({ type: 'save', ...state.snapshots.save(last), last });
-    this.#rest();
-  }
-
-  #saved(step: number, outcome: 'written' | 'lost' | 'failed'): void {
-    const state = this.#state;
-    const { snapshots } = state;
-    const { savingLast } = snapshots;
-    if (!snapshots.saved(step, outcome) || state.phase !== 'finishing') return;
-    if (outcome === 'failed' && step === state.step) {
-      if (savingLast) return state.finish();
-      if (this.#departures.everybodyLeaves) this.#departures.letGo();
-    }
     this.#rest();
   }
 

@@ -61,7 +61,7 @@ export async function connectRedis(
   try {
     const silence = new Promise<never>((_, reject) => {
       const patience = timeouts.redisConnect + (sentinels?.length ?? 0) * timeouts.sentinel;
-      late = setTimeout(() => reject(new Error(silent(redis))), patience);
+      late = setTimeout(() => reject(new Error('it does not answer')), patience);
     });
     await Promise.race([look(), silence]);
     established = true;
@@ -99,12 +99,6 @@ function mayCome(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   if (error instanceof CornetError && error.code === 'REDIS_UNREACHABLE') return true;
   return isPassing(error) || (error.cause instanceof Error && isPassing(error.cause));
-}
-
-/** ioredis asks again and again while Redis reads its data. */
-function silent(redis: PatientRedis): string {
-  const loading = (redis as unknown as { serverInfo?: { loading?: string } }).serverInfo?.loading;
-  return loading === undefined || loading === '0' ? 'it does not answer' : 'it is still reading its data';
 }
 
 async function connectError(

@@ -7,7 +7,7 @@ import test from 'ava';
 import { Redis } from 'ioredis';
 import { timeouts } from '../../shared/defaults.ts';
 import { TestRedis } from '../helpers/redis.ts';
-import { checkpoint, metricsOf, Stage, tinyImages, tinyRun, tinySteps } from '../helpers/run.ts';
+import { checkpoint, metricsOf, Stage, timesOf, tinyImages, tinyRun, tinySteps } from '../helpers/run.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
 const shape = ['--image-size', '64', '--cpu-workers', '2'];
@@ -95,7 +95,7 @@ for (const { what, options, begin, end, reply, lasts } of refusals) {
     await run.untilStep(output, 3);
     await begin(redis, folder);
     const log = () => readFileSync(join(output, 'log.jsonl'), 'utf8');
-    const said = () => count(log(), /Waiting until it takes commands/g);
+    const said = () => timesOf(log(), /Waiting until it takes commands/g);
     await run.until('the coordinator and both workers are refused', () => said() === 3);
     await sleep(lasts); // anybody who was judged by a clock that ran meanwhile would be dropped
     await end(redis, folder);
@@ -123,8 +123,8 @@ test.serial('the end of a refusal is said once', async (t) => {
   await run.until('its end is said', () => /takes commands again after \d+\.\d s\./.test(run.stdout));
   run.signal('SIGINT');
   t.is(await run.ended, 75, run.stderr);
-  t.is(count(run.stdout, /Waiting until it takes commands/g), 1);
-  t.is(count(run.stdout, /takes commands again/g), 1);
+  t.is(timesOf(run.stdout, /Waiting until it takes commands/g), 1);
+  t.is(timesOf(run.stdout, /takes commands again/g), 1);
 });
 
 test.serial('with --wait a run begins when its Redis is the master, and takes commands', async (t) => {
@@ -151,7 +151,3 @@ test.serial('with --wait a run begins when its Redis is the master, and takes co
   t.is(await run.ended, 0, run.stdout + run.stderr);
   t.true(checkpoint(output, tinySteps).equals(shared.weights));
 });
-
-function count(text: string, what: RegExp): number {
-  return text.match(what)?.length ?? 0;
-}

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { checkpoint, metricsOf, Stage, tinyImages, tinyRun, trainedSteps } from '../helpers/run.ts';
+import { checkpoint, metricsOf, Stage, timesOf, tinyImages, tinyRun, trainedSteps } from '../helpers/run.ts';
 import { TestSentinels } from '../helpers/sentinels.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
@@ -72,7 +72,7 @@ for (const { what, happens, afterwards } of failovers) {
     const argv = [...tinyRun(shared.images), ...shape, '--cpu-workers', '1', '-o', output];
     const remote = stage.start('worker', ['start', '--wait', '100'], env);
     const run = stage.start('coordinator', argv, env);
-    await run.until('both workers are there', () => count(run.stdout, / is there\./g) === 2);
+    await run.until('both workers are there', () => timesOf(run.stdout, / is there\./g) === 2);
     const trained = () => trainedSteps(output).length;
     const untilMoreSteps = () => {
       const before = trained();
@@ -87,13 +87,9 @@ for (const { what, happens, afterwards } of failovers) {
     t.is(await remote.ended, 0, remote.stdout + remote.stderr);
     t.deepEqual(metricsOf(output), shared.metrics);
     t.true(checkpoint(output, steps).equals(shared.weights));
-    t.is(count(run.stdout, /is away \(/g), 1, run.stdout);
-    t.is(count(run.stdout, /is back after/g), 1, run.stdout);
+    t.is(timesOf(run.stdout, /is away \(/g), 1, run.stdout);
+    t.is(timesOf(run.stdout, /is back after/g), 1, run.stdout);
     t.regex(run.stdout, /has failed over: everybody reports the step it holds/);
     t.notRegex(readFileSync(join(output, 'log.jsonl'), 'utf8'), /is dropped/);
   });
-}
-
-function count(text: string, what: RegExp): number {
-  return text.match(what)?.length ?? 0;
 }

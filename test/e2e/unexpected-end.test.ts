@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import test from 'ava';
-import { Stage, tinyImages, tinyRun, until } from '../helpers/run.ts';
+import { Stage, tinyImages, tinyRun, trainedSteps, until } from '../helpers/run.ts';
 
 /** Makes every process that is started with it reject a promise, or throw, when it is told to by a signal. */
 const accidents = encodeURIComponent(`
@@ -23,6 +23,11 @@ function fatalLines(output: string): Line[] {
   return lines.map((line) => JSON.parse(line) as Line).filter(({ level }) => level === 60);
 }
 
+/** A run that does not end by itself. */
+async function endless(stage: Stage): Promise<string[]> {
+  return [...tinyRun(await tinyImages(stage.folder)), '--epochs', '1000'];
+}
+
 for (const [signal, words] of [
   ['SIGUSR2', 'an accident'],
   ['SIGALRM', 'a mishap'],
@@ -32,15 +37,7 @@ for (const [signal, words] of [
     async (t) => {
       const stage = new Stage(t);
       const output = join(stage.folder, 'run');
-      const argv = [
-        ...tinyRun(await tinyImages(stage.folder)),
-        '--epochs',
-        '1000',
-        '--cpu-workers',
-        '1',
-        '-o',
-        output,
-      ];
+      const argv = [...(await endless(stage)), '--cpu-workers', '1', '-o', output];
       const run = stage.start('coordinator', argv, env);
       await run.untilStep(output, 2);
       run.signal(signal);
@@ -59,15 +56,7 @@ for (const [signal, words] of [
 test.serial('an accident in a worker is told by its code in the log of the run, which goes on', async (t) => {
   const stage = new Stage(t);
   const output = join(stage.folder, 'run');
-  const argv = [
-    ...tinyRun(await tinyImages(stage.folder)),
-    '--epochs',
-    '1000',
-    '--cpu-workers',
-    '2',
-    '-o',
-    output,
-  ];
+  const argv = [...(await endless(stage)), '--cpu-workers', '2', '-o', output];
   const run = stage.start('coordinator', argv, env);
   await run.untilStep(output, 2);
   const [worker] = stage.processes('worker/main.js');
@@ -82,23 +71,14 @@ test.serial('an accident in a worker is told by its code in the log of the run, 
 test.serial('a run goes on when its private Redis has lost folder and process', async (t) => {
   const stage = new Stage(t);
   const output = join(stage.folder, 'run');
-  const argv = [
-    ...tinyRun(await tinyImages(stage.folder)),
-    '--epochs',
-    '1000',
-    '--cpu-workers',
-    '1',
-    '-o',
-    output,
-  ];
+  const argv = [...(await endless(stage)), '--cpu-workers', '1', '-o', output];
   const run = stage.start('coordinator', argv);
   await run.untilStep(output, 2);
   const { socket } = JSON.parse(readFileSync(join(output, 'redis.json'), 'utf8')) as { socket: string };
   rmSync(dirname(socket), { recursive: true });
   stage.kill(socket);
   await run.until('it is back', () => /is back after/.test(run.stdout));
-  const steps = run.stdout.length;
-  await run.until('it goes on', () => run.stdout.length > steps);
+  await run.untilStep(output, trainedSteps(output).length + 2);
   run.signal('SIGINT');
   t.is(await run.ended, 75, run.stderr);
 });

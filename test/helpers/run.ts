@@ -169,6 +169,11 @@ export class Command {
   }
 }
 
+/** How often something stands in a text; the expression is a global one. */
+export function timesOf(text: string, what: RegExp): number {
+  return text.match(what)?.length ?? 0;
+}
+
 /** The whole lines of metrics.jsonl. */
 export function metricsOf(folder: string): Record<string, number>[] {
   const lines = read(join(folder, 'metrics.jsonl')).split('\n').slice(0, -1);
