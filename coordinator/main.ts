@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The `coordinator` command. It looks first whether Node can open as many files as the rest consists of. */
-import { endIfTooFewFiles } from '../shared/open-files.ts';
+import { endIfTooFewFiles } from '../shared/process/open-files.ts';
 
 endIfTooFewFiles();
-await import('./commands.ts');
+await import('./cli.ts');

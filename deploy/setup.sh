@@ -14,7 +14,7 @@ readonly lock_wait=3600 # seconds to wait for another set-up of the same package
 readonly apt_wait=300   # seconds to wait for another apt-get of the same machine
 
 # A clone has what the npm package has not. Where the package's folder belongs to somebody else, what is built goes to
-# the user's cache, as worker/addon-file.ts expects it.
+# the user's cache, as shared/process/addon-file.ts expects it.
 is_clone() { [[ -e tsconfig.json ]]; }
 user_cache() {
   [[ ${XDG_CACHE_HOME:-} == /* ]] && echo "$XDG_CACHE_HOME/cornet-ts" || echo "$HOME/.cache/cornet-ts"
@@ -112,12 +112,12 @@ install_packages() {
   step "Installing $*" "${apt[@]}" install --no-install-recommends "$@"
 }
 
-# shellcheck source=deploy/torch.sh
-source deploy/torch.sh
-# shellcheck source=deploy/tensorflow.sh
-source deploy/tensorflow.sh
-# shellcheck source=deploy/python.sh
-source deploy/python.sh
+# shellcheck source=deploy/setup/torch.sh
+source deploy/setup/torch.sh
+# shellcheck source=deploy/setup/tensorflow.sh
+source deploy/setup/tensorflow.sh
+# shellcheck source=deploy/setup/python.sh
+source deploy/setup/python.sh
 
 # --- The image addon ----------------------------------------------------------------------------------------------------
 
@@ -126,7 +126,7 @@ source deploy/python.sh
 image_addon() {
   local start=$EPOCHREALTIME libjpeg
   echo "Building the image addon ..."
-  if find_libjpeg && quietly deploy/build-addon.sh images "$libjpeg" "$cache/images-addon"; then
+  if find_libjpeg && quietly deploy/setup/build-addon.sh images "$libjpeg" "$cache/images-addon"; then
     echo "  done in $(since "$start")"
     return
   fi
@@ -140,7 +140,7 @@ find_libjpeg() {
   libjpeg=$(compgen -G "$folder/pillow.libs/libjpeg-*" | head -n 1) && return
   get_pip || return 1
   rm -rf "$folder"
-  quietly "$python" -E deploy/wheels.py "$folder" "pillow==$pillow_version" || return 1
+  quietly "$python" -E deploy/setup/wheels.py "$folder" "pillow==$pillow_version" || return 1
   libjpeg=$(compgen -G "$folder/pillow.libs/libjpeg-*" | head -n 1)
 }
 

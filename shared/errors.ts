@@ -1,5 +1,5 @@
 /** Every error a user can cause or meet: its sentence is written where it happens, its way out stands here. */
-import { oneLine, printable, shortened } from './printable.ts';
+import { oneLine, printable, shortened } from './util/printable.ts';
 
 /** Exit codes: 0 the run is complete, 1 an error, 2 wrong usage, 75 stopped but resumable (EX_TEMPFAIL). */
 export const exitCodes = { complete: 0, error: 1, usage: 2, resumable: 75 } as const;

@@ -1,9 +1,9 @@
 /** A run's configuration: one object, written to config.json and published to the workers. */
 import { z } from 'zod';
 import { timeouts } from './defaults.ts';
+import type { Purpose } from './formats/state-layout.ts';
 import { modelNames } from './models/model.ts';
-import { numerics } from './protocol.ts';
-import type { Purpose } from './state-layout.ts';
+import { numerics } from './wire/protocol.ts';
 
 export const backendNames = ['torch', 'tensorflow'] as const;
 export type BackendName = (typeof backendNames)[number];

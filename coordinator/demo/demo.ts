@@ -2,9 +2,9 @@
 import { rm } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { exitCodes } from '../../shared/errors.ts';
-import { quoteName } from '../../shared/printable.ts';
-import { startRun } from '../start.ts';
-import { duration, percent } from '../watch/format.ts';
+import { quoteName } from '../../shared/util/printable.ts';
+import { startRun } from '../training/start.ts';
+import { duration, percent } from '../view/format.ts';
 import { makeDemoDataset } from './make-dataset.ts';
 import { demoImages, demoRecipe } from './recipe.ts';
 import { writeDemoReport } from './report.ts';

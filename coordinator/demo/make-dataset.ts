@@ -2,11 +2,11 @@
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
-import { mapBounded } from '../../shared/bounded.ts';
 import { CornetError } from '../../shared/errors.ts';
-import { quoteName } from '../../shared/printable.ts';
 import { Draws, streams } from '../../shared/random.ts';
-import { fileError, partialSuffix } from '../durable-file.ts';
+import { mapBounded } from '../../shared/util/bounded.ts';
+import { quoteName } from '../../shared/util/printable.ts';
+import { fileError, partialSuffix } from '../disk/durable-file.ts';
 import { drawPattern, patternNames } from './patterns.ts';
 
 export interface DemoDatasetOptions {

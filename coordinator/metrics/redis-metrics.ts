@@ -1,7 +1,7 @@
 /** What only Redis can say: its memory, and how many jobs lie in the workers' queues. */
 import type { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { askInTime, type Metrics } from '../../shared/metrics.ts';
+import { askInTime, type Metrics } from '../../shared/process/metrics.ts';
 import type { RunMetrics } from './run-metrics.ts';
 
 const jobStates = ['waiting', 'active', 'delayed', 'prioritized', 'completed', 'failed'] as const;

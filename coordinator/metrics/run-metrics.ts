@@ -3,10 +3,10 @@
  * that the rest of the coordinator need not know that anybody counts.
  */
 
-import { counter, defineMetrics, duration, gauge, type Metrics } from '../../shared/metrics.ts';
+import { counter, defineMetrics, duration, gauge, type Metrics } from '../../shared/process/metrics.ts';
 import { type RunConfig, stepsPerEpoch, totalSteps } from '../../shared/run-config.ts';
-import type { Run } from '../run.ts';
-import type { PhaseName, RunAction, RunEvent } from '../run-events.ts';
+import type { Run } from '../protocol/run.ts';
+import type { PhaseName, RunAction, RunEvent } from '../protocol/run-events.ts';
 
 const specs = {
   run_info: gauge(

@@ -1,8 +1,8 @@
 /** `/service-discovery`: all that is to be scraped, for Prometheus' http_sd_config. */
 import { hostname } from 'node:os';
-import { type Route, respond } from '../../shared/http-server.ts';
-import type { Hello } from '../../shared/protocol.ts';
-import { placeOfThisProcess, shareNetwork } from '../../shared/socket-folder.ts';
+import { type Route, respond } from '../../shared/process/http-server.ts';
+import type { Hello } from '../../shared/wire/protocol.ts';
+import { placeOfThisProcess, shareNetwork } from '../../shared/wire/socket-folder.ts';
 
 export interface TargetGroup {
   targets: string[];

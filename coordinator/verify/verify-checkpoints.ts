@@ -2,20 +2,20 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CornetError } from '../../shared/errors.ts';
+import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
-import { quoteName } from '../../shared/printable.ts';
 import type { RunConfig } from '../../shared/run-config.ts';
-import { stateLayout } from '../../shared/state-layout.ts';
-import { readCheckpoint } from '../checkpoint-file.ts';
+import { quoteName } from '../../shared/util/printable.ts';
+import { readCheckpoint } from '../checkpoints/checkpoint-file.ts';
 import {
   type CheckpointRecord,
   filePattern,
   latestSchema,
   readRecord,
   recordSchema,
-} from '../checkpoint-records.ts';
-import { exists, partialSuffix } from '../durable-file.ts';
-import { checkIdentity } from '../own-run.ts';
+} from '../checkpoints/checkpoint-records.ts';
+import { checkIdentity } from '../checkpoints/own-run.ts';
+import { exists, partialSuffix } from '../disk/durable-file.ts';
 import { checkValues } from '../weights/fill-state.ts';
 import { bad, type Finding, note, ok } from './finding.ts';
 

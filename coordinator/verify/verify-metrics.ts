@@ -2,10 +2,10 @@
 import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
 import { CornetError } from '../../shared/errors.ts';
-import { quoteName } from '../../shared/printable.ts';
 import type { RunConfig } from '../../shared/run-config.ts';
-import type { CheckpointRecord } from '../checkpoint-records.ts';
-import { exists, fileError } from '../durable-file.ts';
+import { quoteName } from '../../shared/util/printable.ts';
+import type { CheckpointRecord } from '../checkpoints/checkpoint-records.ts';
+import { exists, fileError } from '../disk/durable-file.ts';
 import { bad, type Finding, note, ok } from './finding.ts';
 
 /** What is told of the lines that are wrong. */

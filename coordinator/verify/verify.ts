@@ -1,7 +1,7 @@
 /** `coordinator verify`: whether the files of a run are what they should be. */
 import { resolve } from 'node:path';
 import { CornetError } from '../../shared/errors.ts';
-import { oneLine, printableJson, quoteName } from '../../shared/printable.ts';
+import { oneLine, printableJson, quoteName } from '../../shared/util/printable.ts';
 import type { Finding } from './finding.ts';
 import { verifyRun } from './verify-run.ts';
 

@@ -1,7 +1,7 @@
 /** The course of a run in a bounded number of points, however long it becomes. */
 import assert from 'node:assert';
 import { curvePoints } from '../../shared/defaults.ts';
-import type { CurvePoint } from './run-view.ts';
+import type { CurvePoint } from '../view/run-view.ts';
 
 export interface CurveSample {
   /** Updates done. */

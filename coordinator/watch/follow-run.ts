@@ -1,12 +1,12 @@
 /** `coordinator status --watch`: a run that another process conducts, shown until it ends. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { progressEvery, timeouts } from '../../shared/defaults.ts';
-import { oneLine, printableJson } from '../../shared/printable.ts';
-import { names } from '../../shared/protocol.ts';
-import { connectRedis } from '../../shared/redis.ts';
-import { chooseViewer } from './displays.ts';
+import { connectRedis } from '../../shared/redis/redis.ts';
+import { oneLine, printableJson } from '../../shared/util/printable.ts';
+import { names } from '../../shared/wire/protocol.ts';
+import type { RunView } from '../view/run-view.ts';
+import { chooseViewer } from './choose-viewer.ts';
 import { progressLine } from './plain-display.ts';
-import type { RunView } from './run-view.ts';
 import { TerminalDisplay } from './terminal-display.ts';
 
 export interface FollowOptions {

@@ -3,9 +3,9 @@ import { readFile } from 'node:fs/promises';
 import type { IncomingHttpHeaders } from 'node:http';
 import { controlToken } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
-import type { Refusal } from '../../shared/own-host.ts';
-import { quoteName } from '../../shared/printable.ts';
-import { sameSecret } from '../../shared/same-secret.ts';
+import type { Refusal } from '../../shared/process/own-host.ts';
+import { quoteName } from '../../shared/util/printable.ts';
+import { sameSecret } from '../../shared/wire/same-secret.ts';
 
 /**
  * An order must carry the token in a header, which no form and no link of another site can, and where a browser says

@@ -1,5 +1,5 @@
 /** A run for machines: one JSON object per line (docs/watch.md). */
-import { printableJson } from '../../shared/printable.ts';
+import { printableJson } from '../../shared/util/printable.ts';
 import type { News } from './news.ts';
 import type { Viewer } from './watch.ts';
 

@@ -3,14 +3,14 @@ import { readFileSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { livePage as limits } from '../../shared/defaults.ts';
-import { type HttpHandler, type Route, respond } from '../../shared/http-server.ts';
-import type { Refusal } from '../../shared/own-host.ts';
-import { packageRoot } from '../../shared/package-root.ts';
-import type { Checkpoints } from '../checkpoints.ts';
-import type { RunEvent } from '../run-events.ts';
+import { type HttpHandler, type Route, respond } from '../../shared/process/http-server.ts';
+import type { Refusal } from '../../shared/process/own-host.ts';
+import { packageRoot } from '../../shared/process/package-root.ts';
+import type { Checkpoints } from '../checkpoints/checkpoints.ts';
+import type { RunEvent } from '../protocol/run-events.ts';
+import type { CheckpointView, PageUpdate, RunFacts, RunView } from '../view/run-view.ts';
 import { whyNotObeyed } from './guard.ts';
 import type { News } from './news.ts';
-import type { CheckpointView, PageUpdate, RunFacts, RunView } from './run-view.ts';
 import type { Viewer, Watch } from './watch.ts';
 
 /** Nothing from anywhere else, no script or style inside the page, in nobody's frame. */
@@ -28,13 +28,13 @@ const policy = [
 /** Where each file is served, and where it lies: sources, or what was compiled for the browser. */
 const files: [path: string, type: string, ...file: string[]][] = [
   ['/', 'text/html', 'coordinator', 'watch', 'page', 'index.html'],
-  ['/page/page.css', 'text/css', 'coordinator', 'watch', 'page', 'page.css'],
+  ['/watch/page/page.css', 'text/css', 'coordinator', 'watch', 'page', 'page.css'],
   ...['page', 'chart', 'curves', 'parts', 'dom', 'control'].map((name): [string, string, ...string[]] => [
-    `/page/${name}.js`,
+    `/watch/page/${name}.js`,
     'text/javascript',
     ...['dist', 'coordinator', 'watch', 'page', `${name}.js`],
   ]),
-  ['/format.js', 'text/javascript', 'dist', 'coordinator', 'watch', 'format.js'],
+  ['/view/format.js', 'text/javascript', 'dist', 'coordinator', 'view', 'format.js'],
 ];
 
 export interface LivePageOptions {

@@ -1,9 +1,9 @@
 /** A run in lines, for logs and pipes: one every few seconds, and one for each event. */
 
-import { announcement } from './facts.ts';
-import { duration, percent, speed } from './format.ts';
+import { duration, percent, speed } from '../view/format.ts';
+import type { RunView } from '../view/run-view.ts';
 import type { News, Scores } from './news.ts';
-import type { RunView } from './run-view.ts';
+import { announcement } from './run-summary.ts';
 import type { Viewer } from './watch.ts';
 
 export interface PlainOptions {

@@ -1,9 +1,10 @@
 /** A run on a terminal: a few lines at the bottom that are redrawn in place, what happens scrolls away above them. */
-import { announcement } from './facts.ts';
+
+import type { RunView } from '../view/run-view.ts';
 import type { News } from './news.ts';
-import { type Canvas, escapes, picture } from './picture.ts';
 import { validationLine } from './plain-display.ts';
-import type { RunView } from './run-view.ts';
+import { announcement } from './run-summary.ts';
+import { type Canvas, escapes, picture } from './terminal-layout.ts';
 import type { Viewer } from './watch.ts';
 
 export interface Terminal {

@@ -4,18 +4,18 @@
  */
 import { open } from 'node:fs/promises';
 import { sparklinePoints, watchMemory } from '../../shared/defaults.ts';
-import { oneLine } from '../../shared/printable.ts';
 import { type RunConfig, stepsPerEpoch, totalSteps } from '../../shared/run-config.ts';
-import type { CheckpointRecord } from '../checkpoint-records.ts';
-import type { Run } from '../run.ts';
-import type { Display } from '../run-output.ts';
-import type { StepMetrics } from '../step.ts';
+import { oneLine } from '../../shared/util/printable.ts';
+import type { CheckpointRecord } from '../checkpoints/checkpoint-records.ts';
+import type { Display } from '../conduct/ports.ts';
+import type { Run } from '../protocol/run.ts';
+import type { StepMetrics } from '../protocol/step.ts';
+import type { EventView, RunView, ValidationPoint } from '../view/run-view.ts';
+import { viewOf } from '../view/view-of.ts';
 import { Curve } from './curve.ts';
 import type { Beginning, Ending, Happening, News } from './news.ts';
 import { Pace } from './pace.ts';
 import { PhaseTimes } from './phase-times.ts';
-import type { EventView, RunView, ValidationPoint } from './run-view.ts';
-import { viewOf } from './view-of.ts';
 
 /** A way to show a run. */
 export interface Viewer {

@@ -3,10 +3,10 @@ import { constants } from 'node:fs';
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type Dispatcher, EnvHttpProxyAgent, fetch, type RequestInit, type Response } from 'undici';
-import { cacheHint } from '../../shared/cache-folder.ts';
 import { CornetError } from '../../shared/errors.ts';
-import { quoteName } from '../../shared/printable.ts';
-import { fileError, syncFolder, systemCode } from '../durable-file.ts';
+import { cacheHint } from '../../shared/process/cache-folder.ts';
+import { quoteName } from '../../shared/util/printable.ts';
+import { fileError, syncFolder, systemCode } from '../disk/durable-file.ts';
 import { fileSha256 } from './file-hash.ts';
 
 export interface DownloadOptions {

@@ -1,8 +1,8 @@
 /** From a file's entries to a snapshot, and what no weights may be: not a number, infinite, a negative variance. */
 import { CornetError } from '../../shared/errors.ts';
+import type { TensorEntry } from '../../shared/formats/safetensors.ts';
+import { momentumName, type StateLayout } from '../../shared/formats/state-layout.ts';
 import { elementCount } from '../../shared/models/model.ts';
-import type { TensorEntry } from '../../shared/safetensors.ts';
-import { momentumName, type StateLayout } from '../../shared/state-layout.ts';
 import type { StoredTensor } from './stored-tensor.ts';
 import type { WeightsFile } from './weights-file.ts';
 

@@ -3,8 +3,8 @@
  * that have an epoch and one SGD optimizer beside their state dict.
  */
 import { CornetError } from '../../shared/errors.ts';
+import { stateLayout } from '../../shared/formats/state-layout.ts';
 import type { Model } from '../../shared/models/model.ts';
-import { stateLayout } from '../../shared/state-layout.ts';
 import { fillState } from './fill-state.ts';
 import { Opaque } from './pickle.ts';
 import { keyText, sameShape } from './state-dicts.ts';

@@ -1,10 +1,10 @@
 /** The weights that the original publishes: downloaded once, kept under the user's cache folder. */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { cacheFolder, cacheHint } from '../../shared/cache-folder.ts';
 import { download as limits } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import type { ModelName } from '../../shared/models/model.ts';
+import { cacheFolder, cacheHint } from '../../shared/process/cache-folder.ts';
 
 /** As PyTorch's model zoo does, the first digits of its SHA-256 are part of a file's name. */
 const published: Readonly<Record<ModelName, { name: string; sha256Prefix: string }>> = {

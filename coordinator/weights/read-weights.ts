@@ -1,8 +1,8 @@
 /** `--weights FILE|pretrained|RUN_FOLDER`: the file that it comes to, and the snapshot that the file gives. */
 import { CornetError } from '../../shared/errors.ts';
+import { type Purpose, stateLayout } from '../../shared/formats/state-layout.ts';
 import type { Model } from '../../shared/models/model.ts';
-import { type Purpose, stateLayout } from '../../shared/state-layout.ts';
-import { latestOfRun } from '../checkpoint-records.ts';
+import { latestOfRun } from '../checkpoints/checkpoint-records.ts';
 import { fileSha256 } from './file-hash.ts';
 import { fillState } from './fill-state.ts';
 import { pretrainedWeights } from './pretrained.ts';

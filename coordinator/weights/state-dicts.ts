@@ -1,7 +1,7 @@
 /** Dicts of tensors in what a file holds, however deep, and the parts of them whose names end as a model's do. */
 import type { Model, StateEntry } from '../../shared/models/model.ts';
 import { elementCount } from '../../shared/models/model.ts';
-import { shortened } from '../../shared/printable.ts';
+import { shortened } from '../../shared/util/printable.ts';
 import { Opaque } from './pickle.ts';
 import { isFloat, isInteger, isTensor, type StoredTensor } from './stored-tensor.ts';
 

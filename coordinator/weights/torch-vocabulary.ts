@@ -2,7 +2,7 @@
  * What the pickle of torch.save means: storages, tensors that are views of them, and the few names that make them. Every
  * other name stays an `Opaque`.
  */
-import type { DType } from '../../shared/safetensors.ts';
+import type { DType } from '../../shared/formats/safetensors.ts';
 import { Opaque, PickleError, PickleGlobal, type PickleVocabulary } from './pickle.ts';
 import { type StoredTensor, span } from './stored-tensor.ts';
 import type { ZipEntry } from './zip-file.ts';

@@ -1,9 +1,9 @@
 /** A file of weights of any kind that can be read, as one thing: names, tensors in the file, and their values. */
 import { type FileHandle, open } from 'node:fs/promises';
 import { CornetError } from '../../shared/errors.ts';
+import { readHeader } from '../../shared/formats/safetensors.ts';
 import type { Model } from '../../shared/models/model.ts';
-import { readHeader } from '../../shared/safetensors.ts';
-import { systemCode } from '../durable-file.ts';
+import { systemCode } from '../disk/durable-file.ts';
 import { otherKind, WrongKind } from './file-kinds.ts';
 import { findStateDict } from './find-state-dict.ts';
 import { contiguousStrides, readFloats, readInteger, type StoredTensor } from './stored-tensor.ts';

@@ -2,10 +2,10 @@
 import { createHash } from 'node:crypto';
 import { realpath } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { mapBounded } from '../bounded.ts';
 import { indexing } from '../defaults.ts';
 import { CornetError } from '../errors.ts';
-import { quoteName } from '../printable.ts';
+import { mapBounded } from '../util/bounded.ts';
+import { quoteName } from '../util/printable.ts';
 import { compareCodePoints, imageExtensions, leadsBack } from './dataset-index.ts';
 import { FileList } from './file-list.ts';
 import { fileSize, isFolder, listFolder, realFolder, refuseForeignNames } from './listing.ts';

@@ -11,11 +11,11 @@ import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { nanoid } from 'nanoid';
 import { z } from 'zod';
-import { mapBounded } from '../bounded.ts';
-import { cacheFolder } from '../cache-folder.ts';
 import { indexCache, indexing } from '../defaults.ts';
 import { CornetError } from '../errors.ts';
-import { quoteName } from '../printable.ts';
+import { cacheFolder } from '../process/cache-folder.ts';
+import { mapBounded } from '../util/bounded.ts';
+import { quoteName } from '../util/printable.ts';
 import {
   type DatasetIndex,
   fingerprintOf,

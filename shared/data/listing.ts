@@ -7,7 +7,7 @@ import { readdir, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { CornetError } from '../errors.ts';
-import { quoteName } from '../printable.ts';
+import { quoteName } from '../util/printable.ts';
 
 /** @throws CornetError DATA_MISSING */
 export async function listFolder(path: string, what: string): Promise<Dirent[]> {

@@ -2,7 +2,7 @@
 import { readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { CornetError } from '../errors.ts';
-import { quoteName } from '../printable.ts';
+import { quoteName } from '../util/printable.ts';
 
 /** How deep below a data folder its splits are looked for, and in how many folders at most. ImageNet's archive has three. */
 const deepest = 3;

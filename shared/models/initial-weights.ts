@@ -2,8 +2,9 @@
  * The weights that training starts from, drawn as each model's own recipe says (`Init`) from the run's seed. Every entry
  * has draws of its own, so no entry's values depend on another's size or order of evaluation.
  */
+
+import { type Purpose, stateLayout } from '../formats/state-layout.ts';
 import { Draws, streams } from '../random.ts';
-import { type Purpose, stateLayout } from '../state-layout.ts';
 import type { Init } from './layers.ts';
 import { elementCount, type Model } from './model.ts';
 

@@ -1,9 +1,9 @@
 /** Bare training steps: computeShard, reduce and apply on synthetic images that are in memory already. */
 import { defaults } from '../../shared/defaults.ts';
+import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { formulaEntry, formulaLabels } from '../../shared/models/closed-formula.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import type { ModelName } from '../../shared/models/model.ts';
-import { stateLayout } from '../../shared/state-layout.ts';
 import { Engine, type EngineOptions } from '../../worker/engine/engine.ts';
 import { median } from './measure.ts';
 

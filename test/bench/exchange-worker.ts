@@ -1,10 +1,11 @@
 /** One worker of the exchange benchmark: holds a vector, fetches its slice of the others', then the others' slices. */
-import { RedisBlobs } from '../../shared/blobs.ts';
-import { Carriers } from '../../shared/carriers.ts';
-import { type BlobRef, type CarrierName, sliceRange } from '../../shared/protocol.ts';
-import { connectRedis } from '../../shared/redis.ts';
-import { BlobClient, BlobServer } from '../../shared/socket-blobs.ts';
-import { fetchSlices, fetchVectors } from '../../worker/exchange/vectors.ts';
+
+import { connectRedis } from '../../shared/redis/redis.ts';
+import { RedisBlobs } from '../../shared/wire/blobs.ts';
+import { Carriers } from '../../shared/wire/carriers.ts';
+import { type BlobRef, type CarrierName, sliceRange } from '../../shared/wire/protocol.ts';
+import { BlobClient, BlobServer } from '../../shared/wire/socket-blobs.ts';
+import { fetchSlices, fetchVectors } from '../../worker/perform/vectors.ts';
 
 const [url, index, workers, length, carrier] = process.argv.slice(2) as [
   string,

@@ -2,11 +2,11 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { PrivateRedis } from '../../coordinator/redis-server.ts';
+import { PrivateRedis } from '../../coordinator/host/redis-server.ts';
+import { vectorLayout } from '../../shared/formats/vector-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
-import { packageRoot } from '../../shared/package-root.ts';
-import type { BlobRef, CarrierName } from '../../shared/protocol.ts';
-import { vectorLayout } from '../../shared/vector-layout.ts';
+import { packageRoot } from '../../shared/process/package-root.ts';
+import type { BlobRef, CarrierName } from '../../shared/wire/protocol.ts';
 import { median, type Row, ratioOfPairs } from './measure.ts';
 
 const rounds = 5;

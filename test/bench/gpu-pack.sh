@@ -14,7 +14,7 @@ trap 'rm -rf "$stage"' EXIT
 mkdir -p "$stage/bundle/bin" "$stage/bundle/lib" "$stage/bundle/redis" "$stage/.cache"
 
 # The project: compiled, with what the addon is built from and what the benchmark reads.
-cp --parents -r package.json ava.config.js deploy/build-addon.sh worker/backend/torch/addon test/fixtures/golden coordinator/watch/page "$stage"
+cp --parents -r package.json ava.config.js deploy/setup/build-addon.sh worker/backend/torch/addon test/fixtures/golden coordinator/watch/page "$stage"
 cp --parents test/bench/*.py test/bench/gpu/*.py test/bench/gpu.sh test/fixtures/images/{landscape,portrait,grey}.jpg "$stage"
 (cd dist && find coordinator worker shared test/{bench,conformance,helpers,parity} -name '*.js') |
   sed 's|^|dist/|' | xargs cp --parents -t "$stage"

@@ -108,7 +108,7 @@ if [[ $parts == *steps-* ]]; then
 fi
 
 if [[ -d bundle ]]; then
-  deploy/build-addon.sh torch "$libtorch" >>"$log" 2>&1
+  deploy/setup/build-addon.sh torch "$libtorch" >>"$log" 2>&1
 else
   deploy/setup.sh --libtorch "$libtorch" >>"$log" 2>&1
 fi || { tail -n 40 "$log" | tee -a "$report"; say "The torch addon cannot be built against $libtorch."; exit 1; }

@@ -1,25 +1,25 @@
 /** Workers that compute nothing, several in one process: everything of a worker but images and engine. */
 import { hostname } from 'node:os';
 import { pino } from 'pino';
-import { RedisBlobs } from '../../shared/blobs.ts';
-import { Carriers } from '../../shared/carriers.ts';
 import { indexDataset } from '../../shared/data/dataset-index.ts';
-import { Faults } from '../../shared/faults.ts';
+import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
-import { OutageLog } from '../../shared/outages.ts';
-import { era, names } from '../../shared/protocol.ts';
-import { connectRedis, redisOptions } from '../../shared/redis.ts';
+import { Faults } from '../../shared/process/faults.ts';
+import { version } from '../../shared/process/version.ts';
+import { OutageLog } from '../../shared/redis/outages.ts';
+import { connectRedis, redisOptions } from '../../shared/redis/redis.ts';
 import { purposeOf } from '../../shared/run-config.ts';
-import { BlobClient, BlobServer } from '../../shared/socket-blobs.ts';
-import { placeOfThisProcess } from '../../shared/socket-folder.ts';
-import { stateLayout } from '../../shared/state-layout.ts';
-import { lastEntry, StreamReader } from '../../shared/streams.ts';
-import { version } from '../../shared/version.ts';
+import { RedisBlobs } from '../../shared/wire/blobs.ts';
+import { Carriers } from '../../shared/wire/carriers.ts';
+import { era, names } from '../../shared/wire/protocol.ts';
+import { BlobClient, BlobServer } from '../../shared/wire/socket-blobs.ts';
+import { placeOfThisProcess } from '../../shared/wire/socket-folder.ts';
+import { lastEntry, StreamReader } from '../../shared/wire/streams.ts';
+import { findRun } from '../../worker/commands/find-run.ts';
 import type { EngineMethods } from '../../worker/engine/engine-client.ts';
-import { findRun } from '../../worker/find-run.ts';
-import { Member } from '../../worker/member.ts';
-import { Pulse } from '../../worker/pulse.ts';
-import { type EngineCalls, WorkerShell } from '../../worker/worker.ts';
+import { Pulse } from '../../worker/perform/heartbeat.ts';
+import { type EngineCalls, WorkerShell } from '../../worker/perform/worker-shell.ts';
+import { Member } from '../../worker/protocol/member.ts';
 
 const [url, count] = process.argv.slice(2) as [string, string];
 /** Elements: a vector so small that only the protocol is left. */

@@ -2,8 +2,8 @@
 import { spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { packageRoot } from '../../shared/package-root.ts';
-import { workerEnvironment } from '../../shared/worker-environment.ts';
+import { packageRoot } from '../../shared/process/package-root.ts';
+import { workerEnvironment } from '../../shared/process/worker-environment.ts';
 
 /** One line of the table. */
 export interface Row {

@@ -1,10 +1,10 @@
 /** What metrics cost: what a step spends on counting, and what a reading takes. */
 import { RunMetrics } from '../../coordinator/metrics/run-metrics.ts';
-import type { Run } from '../../coordinator/run.ts';
-import type { RunAction, RunEvent } from '../../coordinator/run-events.ts';
-import { Metrics } from '../../shared/metrics.ts';
+import type { Run } from '../../coordinator/protocol/run.ts';
+import type { RunAction, RunEvent } from '../../coordinator/protocol/run-events.ts';
+import { Metrics } from '../../shared/process/metrics.ts';
 import type { RunConfig } from '../../shared/run-config.ts';
-import { type StepPhase, WorkerMetrics } from '../../worker/metrics.ts';
+import { type StepPhase, WorkerMetrics } from '../../worker/perform/metrics.ts';
 import { median, type Row } from './measure.ts';
 
 const rounds = 7;

@@ -4,11 +4,11 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { PrivateRedis } from '../../coordinator/redis-server.ts';
-import { startRun } from '../../coordinator/start.ts';
-import { packageRoot } from '../../shared/package-root.ts';
-import { names } from '../../shared/protocol.ts';
-import { connectRedis } from '../../shared/redis.ts';
+import { PrivateRedis } from '../../coordinator/host/redis-server.ts';
+import { startRun } from '../../coordinator/training/start.ts';
+import { packageRoot } from '../../shared/process/package-root.ts';
+import { connectRedis } from '../../shared/redis/redis.ts';
+import { names } from '../../shared/wire/protocol.ts';
 import type { Row } from './measure.ts';
 import { makePhotographs } from './whole-run.ts';
 

@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { makeDemoDataset } from '../../coordinator/demo/make-dataset.ts';
 import type { News } from '../../coordinator/watch/news.ts';
 import { timeouts } from '../../shared/defaults.ts';
-import { packageRoot } from '../../shared/package-root.ts';
+import { packageRoot } from '../../shared/process/package-root.ts';
 import { processes } from '../helpers/processes.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import { median } from './measure.ts';

@@ -2,8 +2,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { blobChunk } from '../../shared/defaults.ts';
-import { packageRoot } from '../../shared/package-root.ts';
-import { sliceRange } from '../../shared/protocol.ts';
+import { packageRoot } from '../../shared/process/package-root.ts';
+import { sliceRange } from '../../shared/wire/protocol.ts';
 import { type Simulated, simulate, vectorLength } from './simulated-run.ts';
 
 const sizes = [

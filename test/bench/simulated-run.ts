@@ -4,8 +4,8 @@
  * coordinator and one worker have to think and read per step: not what it costs them to give and take jobs with BullMQ.
  */
 import assert from 'node:assert';
-import { Run } from '../../coordinator/run.ts';
-import type { RunAction } from '../../coordinator/run-events.ts';
+import { Run } from '../../coordinator/protocol/run.ts';
+import type { RunAction } from '../../coordinator/protocol/run-events.ts';
 import { timeouts } from '../../shared/defaults.ts';
 import {
   type BlobRef,
@@ -15,9 +15,9 @@ import {
   type Job,
   names,
   upMessage,
-} from '../../shared/protocol.ts';
-import { Member } from '../../worker/member.ts';
-import type { MemberAction, MemberEvent } from '../../worker/member-events.ts';
+} from '../../shared/wire/protocol.ts';
+import { Member } from '../../worker/protocol/member.ts';
+import type { MemberAction, MemberEvent } from '../../worker/protocol/member-events.ts';
 
 /** Per step. */
 export interface Simulated {

@@ -7,7 +7,7 @@ import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { lastStep } from '../../coordinator/metrics-file.ts';
+import { lastStep } from '../../coordinator/run-folder/metrics-file.ts';
 import { type ErrorCode, exitCodes } from '../../shared/errors.ts';
 import type { Draws } from '../../shared/random.ts';
 import { processes } from '../helpers/processes.ts';

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { type ErrorCode, errorCodes } from '../../shared/errors.ts';
-import { packageRoot } from '../../shared/package-root.ts';
+import { packageRoot } from '../../shared/process/package-root.ts';
 
 /** Characters of standard error that are kept. */
 const longestWords = 65_536;

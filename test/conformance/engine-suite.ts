@@ -4,11 +4,11 @@
  */
 import test from 'ava';
 import { CornetError } from '../../shared/errors.ts';
+import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { formulaEntry, formulaImages, formulaLabels } from '../../shared/models/closed-formula.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import { type ModelName, modelNames } from '../../shared/models/model.ts';
 import type { BackendName } from '../../shared/run-config.ts';
-import { stateLayout } from '../../shared/state-layout.ts';
 import { Engine, type EngineOptions } from '../../worker/engine/engine.ts';
 import { testDevice } from '../helpers/device.ts';
 

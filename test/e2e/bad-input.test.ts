@@ -14,7 +14,7 @@ import { dirname, join } from 'node:path';
 import test from 'ava';
 import { Redis } from 'ioredis';
 import type { ErrorCode } from '../../shared/errors.ts';
-import { names } from '../../shared/protocol.ts';
+import { names } from '../../shared/wire/protocol.ts';
 import { imaginaryCard, listing } from '../helpers/cards.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import { assertRefused } from '../helpers/refused.ts';

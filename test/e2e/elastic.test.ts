@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { Redis } from 'ioredis';
 import { fleet, timeouts } from '../../shared/defaults.ts';
-import { downMessage, names, upMessage } from '../../shared/protocol.ts';
+import { downMessage, names, upMessage } from '../../shared/wire/protocol.ts';
 import { processes } from '../helpers/processes.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import {

@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { faultPoints } from '../../shared/faults.ts';
+import { faultPoints } from '../../shared/process/faults.ts';
 import { checkpoint, Stage, tinyImages, tinyRun, trainedSteps } from '../helpers/run.ts';
 
 const steps = 8;

@@ -1,9 +1,9 @@
 import { cpSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import ava from 'ava';
-import { HttpServer } from '../../shared/http-server.ts';
-import { Metrics } from '../../shared/metrics.ts';
-import { WorkerMetrics } from '../../worker/metrics.ts';
+import { HttpServer } from '../../shared/process/http-server.ts';
+import { Metrics } from '../../shared/process/metrics.ts';
+import { WorkerMetrics } from '../../worker/perform/metrics.ts';
 import { expressions } from '../helpers/dashboards.ts';
 import { possible } from '../helpers/possible.ts';
 import { Prometheus, prometheus } from '../helpers/prometheus.ts';

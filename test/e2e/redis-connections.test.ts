@@ -3,10 +3,10 @@
 import { join } from 'node:path';
 import test from 'ava';
 import { Redis } from 'ioredis';
-import { allConnected } from '../../shared/all-connected.ts';
 import { redisConnections } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
-import { names } from '../../shared/protocol.ts';
+import { allConnected } from '../../shared/redis/all-connected.ts';
+import { names } from '../../shared/wire/protocol.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import { Stage, tinyImages, tinyRun, until } from '../helpers/run.ts';
 

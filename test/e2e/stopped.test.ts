@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { Redis } from 'ioredis';
-import { names } from '../../shared/protocol.ts';
+import { names } from '../../shared/wire/protocol.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import {
   checkpoint,

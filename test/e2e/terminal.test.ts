@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
+import type { RunView } from '../../coordinator/view/run-view.ts';
 import type { News } from '../../coordinator/watch/news.ts';
-import type { RunView } from '../../coordinator/watch/run-view.ts';
 import { type Command, Stage, tinyImages, tinyRun, tinySteps } from '../helpers/run.ts';
 import { screenOf } from '../helpers/screen.ts';
 

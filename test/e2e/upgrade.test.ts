@@ -1,4 +1,4 @@
-/** Runs that earlier releases have begun (test/helpers/keep-run.ts made them), in the hands of this one. */
+/** Runs that earlier releases have begun (tools/keep-run.ts made them), in the hands of this one. */
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { readSafetensors } from '../../shared/safetensors.ts';
+import { readSafetensors } from '../../shared/formats/safetensors.ts';
 import { checkpoint, Stage, tinyImages, tinyRun, tinySteps, trainedSteps } from '../helpers/run.ts';
 
 /** A run of 16 steps that nothing happened to, and the checkpoint of one that was ended after its first epoch. */

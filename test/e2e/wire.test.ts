@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
-import { names, upMessage } from '../../shared/protocol.ts';
+import { names, upMessage } from '../../shared/wire/protocol.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import { checkpoint, Stage, tinyImages, tinyRun } from '../helpers/run.ts';
 

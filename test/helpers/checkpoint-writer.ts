@@ -1,5 +1,5 @@
 /** Writes checkpoints as fast as it can until it is killed: `checkpoint-writer.js FOLDER ELEMENTS FIRST_STEP`. */
-import { Checkpoints } from '../../coordinator/checkpoints.ts';
+import { Checkpoints } from '../../coordinator/checkpoints/checkpoints.ts';
 import { tinyLayout, tinyState } from './tiny-state.ts';
 
 const [folder, elements, first] = process.argv.slice(2);

@@ -1,7 +1,7 @@
-import { Run } from '../../coordinator/run.ts';
-import type { Plan, RunAction } from '../../coordinator/run-events.ts';
+import { Run } from '../../coordinator/protocol/run.ts';
+import type { Plan, RunAction } from '../../coordinator/protocol/run-events.ts';
 import { timeouts } from '../../shared/defaults.ts';
-import type { UpBody } from '../../shared/protocol.ts';
+import type { UpBody } from '../../shared/wire/protocol.ts';
 
 const era = { term: 1, boot: 0 };
 export const hello: UpBody = {

@@ -2,9 +2,9 @@
  * What a coordinator does to its disk in a run's life, with notes of what a power cut at each moment may leave:
  * `disk-side.js FOLDER`, under disk-recorder.js.
  */
-import { Checkpoints } from '../../coordinator/checkpoints.ts';
-import type { MetricsFile } from '../../coordinator/metrics-file.ts';
-import { RunFolder } from '../../coordinator/run-folder.ts';
+import { Checkpoints } from '../../coordinator/checkpoints/checkpoints.ts';
+import type { MetricsFile } from '../../coordinator/run-folder/metrics-file.ts';
+import { RunFolder } from '../../coordinator/run-folder/run-folder.ts';
 import { expectOnDisk } from './disk-recorder.ts';
 import { tinyLayout, tinyState } from './tiny-state.ts';
 

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
+import { encodeHeader, type TensorEntry } from '../../shared/formats/safetensors.ts';
 import { formulaEntry } from '../../shared/models/closed-formula.ts';
 import type { Model } from '../../shared/models/model.ts';
-import { encodeHeader, type TensorEntry } from '../../shared/safetensors.ts';
 
 /** The weights of the golden fixtures as a safetensors file; the counters of the norms are left away. */
 export function writeFormulaWeights(path: string, model: Model): void {

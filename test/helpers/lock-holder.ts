@@ -1,6 +1,6 @@
 /** Takes the run folder's lock at each path that it reads, a line each, and keeps it until it is killed. */
 import { createInterface } from 'node:readline';
-import { RunLock } from '../../coordinator/run-lock.ts';
+import { RunLock } from '../../coordinator/run-folder/run-lock.ts';
 import { CornetError } from '../../shared/errors.ts';
 
 const host = process.argv[2]!;

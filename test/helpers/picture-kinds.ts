@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { CornetError } from '../../shared/errors.ts';
-import { decodePicture } from '../../worker/data/picture.ts';
+import { decodePicture } from '../../worker/data/image.ts';
 import { squash } from '../../worker/data/transform.ts';
 import { decodeAlone, decoders } from './decoders.ts';
 

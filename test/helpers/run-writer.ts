@@ -2,8 +2,8 @@
  * A coordinator's disk side: takes a run folder, writes checkpoints and metrics as fast as it can, and says why it ends:
  * `run-writer.js FOLDER HOST ELEMENTS`.
  */
-import { Checkpoints } from '../../coordinator/checkpoints.ts';
-import { RunFolder } from '../../coordinator/run-folder.ts';
+import { Checkpoints } from '../../coordinator/checkpoints/checkpoints.ts';
+import { RunFolder } from '../../coordinator/run-folder/run-folder.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { tinyLayout, tinyState } from './tiny-state.ts';
 

@@ -8,8 +8,8 @@ import {
   pickle,
   TensorReference,
 } from '../../coordinator/weights/pickle-writer.ts';
+import { momentumName, stateLayout } from '../../shared/formats/state-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
-import { momentumName, stateLayout } from '../../shared/state-layout.ts';
 import { patternedState } from './state.ts';
 import { temporaryFolder } from './temporary.ts';
 

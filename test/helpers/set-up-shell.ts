@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { temporaryFolder } from './temporary.ts';
 
-/** Runs lines of shell with what deploy/setup.sh defines for deploy/torch.sh. */
+/** Runs lines of shell with what deploy/setup.sh defines for deploy/setup/torch.sh. */
 export function shell(env: NodeJS.ProcessEnv, lines: string) {
   const script = `set -euo pipefail
 choice=\${choice:-auto} torch_version=2.13.0 pillow_version=12.3.0 torch_index=https://example.org/whl python=python3
 fail() { echo "$*"; exit 1; }
-source deploy/torch.sh
+source deploy/setup/torch.sh
 ${lines}`;
   const { status, stdout, stderr } = spawnSync('bash', ['-c', script], { env, encoding: 'utf8' });
   return { status, stdout: stdout.trim(), all: stdout + stderr };

@@ -1,6 +1,6 @@
+import { stateLayout } from '../../shared/formats/state-layout.ts';
 import type { Model } from '../../shared/models/model.ts';
 import type { ResultOptions } from '../../shared/run-config.ts';
-import { stateLayout } from '../../shared/state-layout.ts';
 
 /** A snapshot in which no two neighbours are equal, momentum and counters included. */
 export function patternedState(model: Model): Uint8Array<ArrayBuffer> {

@@ -1,4 +1,4 @@
-import type { TensorEntry } from '../../shared/safetensors.ts';
+import type { TensorEntry } from '../../shared/formats/safetensors.ts';
 
 /** A snapshot of a counter and one vector of `elements` float32. */
 export function tinyLayout(elements = 16): TensorEntry[] {

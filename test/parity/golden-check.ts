@@ -3,12 +3,12 @@
  * steps. Whoever calls judges.
  */
 import { readFileSync } from 'node:fs';
+import { stateLayout } from '../../shared/formats/state-layout.ts';
+import { vectorLayout } from '../../shared/formats/vector-layout.ts';
 import { closedFormula, formulaEntry, formulaLabels } from '../../shared/models/closed-formula.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import { elementCount, type ModelName } from '../../shared/models/model.ts';
 import { tapName, traceModel } from '../../shared/models/trace.ts';
-import { stateLayout } from '../../shared/state-layout.ts';
-import { vectorLayout } from '../../shared/vector-layout.ts';
 import { Engine, type EngineOptions, type TapValue } from '../../worker/engine/engine.ts';
 
 interface Summary {

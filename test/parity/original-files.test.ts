@@ -1,14 +1,14 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import test from 'ava';
-import { Checkpoints } from '../../coordinator/checkpoints.ts';
-import { exportCheckpoint } from '../../coordinator/export.ts';
+import { Checkpoints } from '../../coordinator/checkpoints/checkpoints.ts';
+import { exportCheckpoint } from '../../coordinator/commands/export.ts';
 import { readOriginal } from '../../coordinator/weights/original-checkpoint.ts';
 import { readWeights } from '../../coordinator/weights/read-weights.ts';
 import { CornetError } from '../../shared/errors.ts';
+import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import type { Model, ModelName } from '../../shared/models/model.ts';
-import { stateLayout } from '../../shared/state-layout.ts';
 import { possible } from '../helpers/possible.ts';
 import { pythonWith, torchModules } from '../helpers/python.ts';
 import { patternedState, resultOf } from '../helpers/state.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert';
-import { Run } from '../../coordinator/run.ts';
-import type { RunAction, RunEvent } from '../../coordinator/run-events.ts';
-import type { DownMessage } from '../../shared/protocol.ts';
+import { Run } from '../../coordinator/protocol/run.ts';
+import type { RunAction, RunEvent } from '../../coordinator/protocol/run-events.ts';
+import type { DownMessage } from '../../shared/wire/protocol.ts';
 import { beat, flush } from './model.ts';
 import { isMember, type World } from './world.ts';
 

@@ -1,4 +1,6 @@
 /** What the processes of the model share: an engine whose "weights" are a few integers, Redis, blobs and a disk. */
+
+import type { Draws } from '../../shared/random.ts';
 import type {
   BatchResult,
   BlobRef,
@@ -7,8 +9,7 @@ import type {
   Era,
   Job,
   UpMessage,
-} from '../../shared/protocol.ts';
-import type { Draws } from '../../shared/random.ts';
+} from '../../shared/wire/protocol.ts';
 import type { WorkerProcess } from './worker-process.ts';
 
 export const length = 40;

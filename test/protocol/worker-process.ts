@@ -1,8 +1,8 @@
 import assert from 'node:assert';
-import type { BatchResult, BlobRef, UpMessage } from '../../shared/protocol.ts';
-import { compareEras, sliceRange } from '../../shared/protocol.ts';
-import { Member } from '../../worker/member.ts';
-import type { MemberAction, MemberEvent, Ticket } from '../../worker/member-events.ts';
+import type { BatchResult, BlobRef, UpMessage } from '../../shared/wire/protocol.ts';
+import { compareEras, sliceRange } from '../../shared/wire/protocol.ts';
+import { Member } from '../../worker/protocol/member.ts';
+import type { MemberAction, MemberEvent, Ticket } from '../../worker/protocol/member-events.ts';
 import type { CoordinatorProcess } from './coordinator-process.ts';
 import { featuresOf, flush, length, type Numbers, sum, update, vectorOf } from './model.ts';
 import type { World } from './world.ts';

@@ -4,7 +4,7 @@
  * Every update is compared with the undisturbed trajectory; a wrong state throws at once.
  */
 import assert from 'node:assert';
-import type { RoundPlan } from '../../coordinator/run-events.ts';
+import type { RoundPlan } from '../../coordinator/protocol/run-events.ts';
 import { Draws } from '../../shared/random.ts';
 import { CoordinatorProcess } from './coordinator-process.ts';
 import {

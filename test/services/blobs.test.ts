@@ -1,9 +1,9 @@
 import test, { type ExecutionContext } from 'ava';
 import type { Redis } from 'ioredis';
-import { RedisBlobs } from '../../shared/blobs.ts';
 import { blobChunk, blobTimeToLive } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
-import { connectRedis } from '../../shared/redis.ts';
+import { connectRedis } from '../../shared/redis/redis.ts';
+import { RedisBlobs } from '../../shared/wire/blobs.ts';
 import { TestRedis } from '../helpers/redis.ts';
 
 async function start(t: ExecutionContext): Promise<{ redis: Redis; blobs: RedisBlobs }> {

@@ -1,7 +1,11 @@
 import test from 'ava';
-import { chooseDevices, listCards } from '../../coordinator/cards.ts';
+import { chooseDevices, listCards } from '../../coordinator/host/gpus.ts';
 import { CornetError } from '../../shared/errors.ts';
-import { backendEnvironment, deviceHere, workerEnvironment } from '../../shared/worker-environment.ts';
+import {
+  backendEnvironment,
+  deviceHere,
+  workerEnvironment,
+} from '../../shared/process/worker-environment.ts';
 import { imaginaryCard, listing, nvidiaSmi } from '../helpers/cards.ts';
 
 /** What `nvidia-smi --query-gpu=… --format=csv,noheader,nounits` writes on a machine with four cards. */

@@ -4,7 +4,7 @@ import { connect, type Socket } from 'node:net';
 import { hostname } from 'node:os';
 import test from 'ava';
 import { http as limits } from '../../shared/defaults.ts';
-import { HttpServer, respond } from '../../shared/http-server.ts';
+import { HttpServer, respond } from '../../shared/process/http-server.ts';
 
 async function serving(t: { teardown: (fn: () => Promise<void>) => void }, failed: string[] = []) {
   const http = await HttpServer.listen('127.0.0.1', 0);

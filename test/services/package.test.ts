@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { version } from '../../shared/version.ts';
+import { version } from '../../shared/process/version.ts';
 import { Command, checkpoint, Stage, tinyImages, tinyRun } from '../helpers/run.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
@@ -43,16 +43,16 @@ test('the package holds the compiled rooms, the sources of the addons, and no te
   const needed = [
     ...['coordinator', 'shared', 'worker'].flatMap(compiled),
     ...['worker/backend/torch/addon', 'worker/data/addon'].flatMap(sources),
-    ...readdirSync('worker/data/probe-pictures').map((name) => `worker/data/probe-pictures/${name}`),
+    ...readdirSync('worker/data/probe-images').map((name) => `worker/data/probe-images/${name}`),
     ...['index.html', 'page.css'].map((name) => `coordinator/watch/page/${name}`),
-    ...['deploy/setup.sh', 'deploy/build-addon.sh', 'package.json', 'README.md', 'LICENSE'],
+    ...['deploy/setup.sh', 'deploy/setup/build-addon.sh', 'package.json', 'README.md', 'LICENSE'],
   ];
   t.deepEqual(
     needed.filter((path) => !files.includes(path)),
     [],
   );
   const known =
-    /^(dist\/(coordinator|shared|worker)|coordinator\/watch\/page|deploy|dashboards|worker\/.*\/addon|worker\/data\/probe-pictures)\//;
+    /^(dist\/(coordinator|shared|worker)|coordinator\/watch\/page|deploy|dashboards|worker\/.*\/addon|worker\/data\/probe-images)\//;
   t.deepEqual(
     files.filter((path) => !known.test(path)),
     ['LICENSE', 'README.md', 'package.json'],

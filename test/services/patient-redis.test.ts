@@ -1,14 +1,14 @@
 /** What becomes of commands that Redis refuses for a while. */
 import test, { type ExecutionContext } from 'ava';
 import { Redis } from 'ioredis';
-import { RedisBlobs } from '../../shared/blobs.ts';
 import { timeouts } from '../../shared/defaults.ts';
-import { OutageLog } from '../../shared/outages.ts';
-import type { PatientRedis } from '../../shared/patient-redis.ts';
-import { names } from '../../shared/protocol.ts';
-import { connectRedis } from '../../shared/redis.ts';
-import { append, StreamReader } from '../../shared/streams.ts';
-import { Pulse } from '../../worker/pulse.ts';
+import { OutageLog } from '../../shared/redis/outages.ts';
+import type { PatientRedis } from '../../shared/redis/patient-redis.ts';
+import { connectRedis } from '../../shared/redis/redis.ts';
+import { RedisBlobs } from '../../shared/wire/blobs.ts';
+import { names } from '../../shared/wire/protocol.ts';
+import { append, StreamReader } from '../../shared/wire/streams.ts';
+import { Pulse } from '../../worker/perform/heartbeat.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import { until } from '../helpers/run.ts';
 

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { Redis, ReplyError } from 'ioredis';
 import { CornetError, type ErrorCode } from '../../shared/errors.ts';
-import { awaitRedis, checkServer, connectRedis, fromRedis, isPassing } from '../../shared/redis.ts';
+import { awaitRedis, checkServer, connectRedis, fromRedis, isPassing } from '../../shared/redis/redis.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import { until } from '../helpers/run.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
@@ -108,7 +108,10 @@ test('a server with room for some connections, but not for all, is refused with 
 
 test('protected mode is refused in its own words', async (t) => {
   const [address] = execFileSync('hostname', ['-I'], { encoding: 'utf8' }).split(' ');
-  if (!/^\d+(\.\d+){3}$/.test(address ?? '')) return t.pass('this machine has no address but loopback');
+  if (!/^\d+(\.\d+){3}$/.test(address ?? '')) {
+    t.pass('this machine has no address but loopback');
+    return;
+  }
   const port = await freePort();
   await TestRedis.start(t, ['--port', String(port), '--bind', address!]);
   const error = await refused(t, `redis://${address}:${port}`);

@@ -4,10 +4,10 @@ import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } f
 import { delimiter, dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
-import { PrivateRedis, shutDownLeftover } from '../../coordinator/redis-server.ts';
+import { PrivateRedis, shutDownLeftover } from '../../coordinator/host/redis-server.ts';
 import { redisServer } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
-import { connectRedis } from '../../shared/redis.ts';
+import { connectRedis } from '../../shared/redis/redis.ts';
 import { possible } from '../helpers/possible.ts';
 import { until } from '../helpers/run.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
@@ -113,7 +113,7 @@ test.serial('one whose folder cannot be made again is given up with the reason',
 /** A private Redis whose coordinator was killed; with `path` as its PATH. */
 async function orphan(t: ExecutionContext, path: string): Promise<string> {
   const script = `
-    import { PrivateRedis } from './dist/coordinator/redis-server.js';
+    import { PrivateRedis } from './dist/coordinator/host/redis-server.js';
     const redis = await PrivateRedis.start(${JSON.stringify(temporaryFolder(t))});
     console.log(redis.socket);
     setInterval(() => {}, 1000);`;

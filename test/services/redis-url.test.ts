@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import test from 'ava';
 import { CornetError } from '../../shared/errors.ts';
-import { redactUrl, redisOptions, socketUrl } from '../../shared/redis.ts';
+import { redactUrl, redisOptions, socketUrl } from '../../shared/redis/redis.ts';
 
 /** Each holds `secret`, as a password or a part of one. */
 const misunderstood = {

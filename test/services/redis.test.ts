@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import test from 'ava';
 import { Redis } from 'ioredis';
 import { CornetError } from '../../shared/errors.ts';
-import { OutageLog } from '../../shared/outages.ts';
-import { checkServer, connectRedis, redactUrl, redisOptions } from '../../shared/redis.ts';
+import { OutageLog } from '../../shared/redis/outages.ts';
+import { checkServer, connectRedis, redactUrl, redisOptions } from '../../shared/redis/redis.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 

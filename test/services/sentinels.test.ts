@@ -1,11 +1,11 @@
 /** What a connection through Sentinels does, and what is said where they lead to no master. */
 import { spawnSync } from 'node:child_process';
 import test, { type ExecutionContext } from 'ava';
-import { RunKeys } from '../../coordinator/run-keys.ts';
+import { RunKeys } from '../../coordinator/conduct/run-keys.ts';
 import { CornetError } from '../../shared/errors.ts';
-import { OutageLog } from '../../shared/outages.ts';
-import type { PatientRedis } from '../../shared/patient-redis.ts';
-import { awaitRedis, connectRedis } from '../../shared/redis.ts';
+import { OutageLog } from '../../shared/redis/outages.ts';
+import type { PatientRedis } from '../../shared/redis/patient-redis.ts';
+import { awaitRedis, connectRedis } from '../../shared/redis/redis.ts';
 import type { AnyConfig } from '../../shared/run-config.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import { until } from '../helpers/run.ts';

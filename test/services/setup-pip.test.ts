@@ -83,7 +83,7 @@ test('where packages come from and how they are reached is handed on to pip, and
     'import json, os; print(json.dumps({n: v for n, v in os.environ.items() if n.startswith(("PIP_", "PYTHON"))}))',
   );
   // -m finds what lies in the current folder first
-  const script = `cd '${folder}' && python3 -E '${resolve('deploy/clean_pip.py')}' download x`;
+  const script = `cd '${folder}' && python3 -E '${resolve('deploy/setup/clean_pip.py')}' download x`;
   const { status, stdout, stderr } = spawnSync('bash', ['-c', script], {
     env: { ...env, PYTHONUNBUFFERED: '1', PYTHONPATH: '/nowhere' },
     encoding: 'utf8',
@@ -166,7 +166,7 @@ function pythonForTests(cache: string, pip: 'works' | 'fails', env: NodeJS.Proce
 since() { echo '1 s'; }
 quietly() { "$@"; }
 get_pip() { echo 'pip is looked for'; }
-source deploy/python.sh
+source deploy/setup/python.sh
 clean_pip() {
   echo "pip: $*"
   ${pip === 'fails' ? 'return 1' : ''}

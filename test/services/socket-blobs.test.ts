@@ -8,9 +8,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
 import { blobSocket, socketFolder } from '../../shared/defaults.ts';
-import { packageRoot } from '../../shared/package-root.ts';
-import type { BlobRef } from '../../shared/protocol.ts';
-import { BlobClient, BlobServer } from '../../shared/socket-blobs.ts';
+import { packageRoot } from '../../shared/process/package-root.ts';
+import type { BlobRef } from '../../shared/wire/protocol.ts';
+import { BlobClient, BlobServer } from '../../shared/wire/socket-blobs.ts';
 import { possible } from '../helpers/possible.ts';
 import { until } from '../helpers/run.ts';
 

@@ -1,10 +1,10 @@
 /** What other workers say of their vectors and slices is compared with the run's sizes before anything is read. */
 import test from 'ava';
-import { RedisBlobs } from '../../shared/blobs.ts';
-import { Carriers } from '../../shared/carriers.ts';
-import { connectRedis } from '../../shared/redis.ts';
-import { BlobClient } from '../../shared/socket-blobs.ts';
-import { fetchSlices, fetchVectors } from '../../worker/exchange/vectors.ts';
+import { connectRedis } from '../../shared/redis/redis.ts';
+import { RedisBlobs } from '../../shared/wire/blobs.ts';
+import { Carriers } from '../../shared/wire/carriers.ts';
+import { BlobClient } from '../../shared/wire/socket-blobs.ts';
+import { fetchSlices, fetchVectors } from '../../worker/perform/vectors.ts';
 import { TestRedis } from '../helpers/redis.ts';
 
 test('a vector or a slice of another size than the run has is refused, and not read', async (t) => {

@@ -13,13 +13,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 choice=${1:-cuda}
 [[ $choice =~ ^(cuda|cu126)$ ]] || { sed -n '6s/^# *//p' "$0" >&2; exit 2; }
 
-# --- What deploy/setup.sh defines for deploy/torch.sh ---------------------------------------------------------------------
+# --- What deploy/setup.sh defines for deploy/setup/torch.sh ---------------------------------------------------------------------
 
 setting() { sed -nE "s/^readonly $1=([^ ]*).*/\1/p" deploy/setup.sh; }
 torch_version=${CORNET_TORCH_VERSION:-$(setting torch_version)}
 torch_index=$(setting torch_index)
 cache=$PWD/.cache/cuda-build
-# shellcheck disable=SC2034 # read by deploy/torch.sh
+# shellcheck disable=SC2034 # read by deploy/setup/torch.sh
 downloads=$cache me=$0
 log=$cache/log
 mkdir -p "$cache/libtorch" "$cache/torch-addon"
@@ -33,8 +33,8 @@ fail() {
   printf 'Failed: %s\n' "$*" >&2
   exit 1
 }
-# shellcheck source=deploy/torch.sh
-source deploy/torch.sh
+# shellcheck source=deploy/setup/torch.sh
+source deploy/setup/torch.sh
 
 # --- The build ------------------------------------------------------------------------------------------------------------
 

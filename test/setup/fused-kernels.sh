@@ -34,7 +34,7 @@ if [[ -n ${2:-} ]]; then
   cp -r "$addon" "$work/tree/worker/backend/torch/addon"
   ln -s "$root/node_modules" "$work/tree/node_modules"
   sed -i 's/c10::kCUDA/c10::kCPU/' "$work/tree/worker/backend/torch/addon/fused.cc"
-  "$work/tree/deploy/build-addon.sh" torch "$2"
+  "$work/tree/deploy/setup/build-addon.sh" torch "$2"
   LD_LIBRARY_PATH=$work node "$work/tree/dist/test/bench/gpu/fused-check.js" cpu 2
 fi
 

@@ -14,7 +14,7 @@ libjpeg=$(compgen -G "$PWD/.cache/pillow/*/pillow.libs/libjpeg-*" | tail -n 1)
 cd "$scratch"
 
 CXXFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined' \
-  deploy/build-addon.sh images "$libjpeg"
+  deploy/setup/build-addon.sh images "$libjpeg"
 
 # Node itself is not built with the sanitizers: their runtime has to come first, and Node leaks at its end by design.
 runtime=$("${CXX:-g++}" -print-file-name=libasan.so):$("${CXX:-g++}" -print-file-name=libubsan.so)

@@ -1,5 +1,5 @@
 import test from 'ava';
-import type { RunAction } from '../../coordinator/run-events.ts';
+import type { RunAction } from '../../coordinator/protocol/run-events.ts';
 import { Computing } from '../helpers/computing.ts';
 
 const scores = { loss: 1, top1: 0, top5: 0, count: 1 };

@@ -1,5 +1,5 @@
 import test from 'ava';
-import { mapBounded } from '../../shared/bounded.ts';
+import { mapBounded } from '../../shared/util/bounded.ts';
 
 test('results come in the order of the items, with no more calls under way than allowed', async (t) => {
   let [under, most] = [0, 0];

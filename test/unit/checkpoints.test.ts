@@ -5,7 +5,7 @@ import { cpSync, existsSync, readdirSync, readFileSync, rmSync, truncateSync, wr
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import test, { type ExecutionContext } from 'ava';
-import { Checkpoints, type CheckpointToWrite } from '../../coordinator/checkpoints.ts';
+import { Checkpoints, type CheckpointToWrite } from '../../coordinator/checkpoints/checkpoints.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { Draws } from '../../shared/random.ts';
 import { alterSynced } from '../helpers/altering-disk.ts';

@@ -1,5 +1,5 @@
 import test from 'ava';
-import { chooseTaps, type TapRequest } from '../../coordinator/readout/choose-taps.ts';
+import { chooseTaps, type TapRequest } from '../../coordinator/inference/choose-taps.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import type { ModelName } from '../../shared/models/model.ts';

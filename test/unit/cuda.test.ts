@@ -1,8 +1,8 @@
 /** What is said of a libtorch and its cards, with libtorch's words as a stand-in says them. */
 import test from 'ava';
-import { describedFindings } from '../../coordinator/doctor.ts';
+import { describedFindings } from '../../coordinator/commands/doctor.ts';
 import { CornetError } from '../../shared/errors.ts';
-import type { WorkerDescription } from '../../shared/worker-description.ts';
+import type { WorkerDescription } from '../../shared/process/worker-description.ts';
 import type { TorchAddon } from '../../worker/backend/torch/addon.ts';
 import { cardsProblem, cudaVersion, firstTensorFailed } from '../../worker/backend/torch/cuda.ts';
 

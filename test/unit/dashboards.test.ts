@@ -2,10 +2,10 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import test from 'ava';
 import { defineRunMetrics } from '../../coordinator/metrics/run-metrics.ts';
-import { Metrics } from '../../shared/metrics.ts';
-import { defineWorkerMetrics } from '../../worker/metrics.ts';
+import { Metrics } from '../../shared/process/metrics.ts';
+import { coordinatorMetrics, metricsPage, metricsPagePath, workerMetrics } from '../../tools/metrics-page.ts';
+import { defineWorkerMetrics } from '../../worker/perform/metrics.ts';
 import { dashboards, expressions } from '../helpers/dashboards.ts';
-import { coordinatorMetrics, metricsPage, metricsPagePath, workerMetrics } from '../helpers/metrics-page.ts';
 import { possible } from '../helpers/possible.ts';
 import { promtool } from '../helpers/prometheus.ts';
 

@@ -1,7 +1,7 @@
 import test from 'ava';
-import type { RunAction } from '../../coordinator/run-events.ts';
+import type { RunAction } from '../../coordinator/protocol/run-events.ts';
 import { longWait, timeouts } from '../../shared/defaults.ts';
-import type { UpBody } from '../../shared/protocol.ts';
+import type { UpBody } from '../../shared/wire/protocol.ts';
 import { Computing, hello } from '../helpers/computing.ts';
 
 test('workers that fall silent together make one new generation, and each of their lanes is given out once', (t) => {

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
+import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { formulaImages, formulaLabels } from '../../shared/models/closed-formula.ts';
 import { buildModel } from '../../shared/models/family.ts';
-import { stateLayout } from '../../shared/state-layout.ts';
 import type { EngineOptions } from '../../worker/engine/engine.ts';
 import { EngineClient } from '../../worker/engine/engine-client.ts';
 

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { CornetError, describeError, errorCodes, errorTable, exitCodes } from '../../shared/errors.ts';
-import { errorsPage, errorsPagePath } from '../helpers/errors-page.ts';
+import { errorsPage, errorsPagePath } from '../../tools/errors-page.ts';
 
 /** Every TypeScript source of the product, with its text; the table itself left out. */
 const sources = ['coordinator', 'worker', 'shared'].flatMap((room) =>

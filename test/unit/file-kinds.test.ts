@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { deflateRawSync, gzipSync } from 'node:zlib';
 import test from 'ava';
-import { exportCheckpoint } from '../../coordinator/export.ts';
-import type { StartOptions } from '../../coordinator/options.ts';
-import { chooseStart } from '../../coordinator/starting-point.ts';
+import { exportCheckpoint } from '../../coordinator/commands/export.ts';
+import type { StartOptions } from '../../coordinator/training/options.ts';
+import { chooseStart } from '../../coordinator/training/starting-point.ts';
 import { readWeights } from '../../coordinator/weights/read-weights.ts';
 import { zipPieces } from '../../coordinator/weights/zip-writer.ts';
 import { CornetError } from '../../shared/errors.ts';

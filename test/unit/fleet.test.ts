@@ -2,7 +2,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import test from 'ava';
-import { Fleet } from '../../coordinator/fleet.ts';
+import { Fleet } from '../../coordinator/host/fleet.ts';
 
 test('a post whose process cannot be started for want of open files is given up with the reason', async (t) => {
   const prlimit = (files: number | string) => ['prlimit', '--pid', `${process.pid}`, `--nofile=${files}:`];

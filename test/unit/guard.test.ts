@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { readControlToken, whyNotObeyed } from '../../coordinator/watch/guard.ts';
-import { whyNotOwnHost } from '../../shared/own-host.ts';
+import { whyNotOwnHost } from '../../shared/process/own-host.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
 const token = '0123456789abcdef';

@@ -1,5 +1,5 @@
 import test from 'ava';
-import { toHalf } from '../../shared/half.ts';
+import { toHalf } from '../../shared/formats/half.ts';
 
 /** What 16 bits stand for. */
 function fromHalf(bits: number): number {

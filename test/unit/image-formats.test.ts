@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import test from 'ava';
 import { Draws } from '../../shared/random.ts';
-import { decodePicture } from '../../worker/data/picture.ts';
+import { decodePicture } from '../../worker/data/image.ts';
 import { type Picture, Resampler } from '../../worker/data/resample.ts';
 import type { Geometry } from '../../worker/data/transform.ts';
 import { addonDecoders, decodeAlone, decoders, largestDifference } from '../helpers/decoders.ts';

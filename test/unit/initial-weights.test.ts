@@ -1,9 +1,9 @@
 /** The starting weights: the published recipes, drawn from the seed alone. */
 import test from 'ava';
+import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import { initialSnapshot } from '../../shared/models/initial-weights.ts';
 import { elementCount, type Model } from '../../shared/models/model.ts';
-import { stateLayout } from '../../shared/state-layout.ts';
 
 function entryOf(model: Model, body: Uint8Array, name: string): Float32Array {
   const { offset, bytes } = stateLayout(model).slots.find((slot) => slot.name === name)!;

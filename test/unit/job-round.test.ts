@@ -1,7 +1,7 @@
 import test from 'ava';
-import { JobRound, jobsPerMember } from '../../coordinator/job-round.ts';
-import { summarize } from '../../coordinator/validation-summary.ts';
-import type { BatchResult } from '../../shared/protocol.ts';
+import { JobRound, jobsPerMember } from '../../coordinator/protocol/job-round.ts';
+import { summarize } from '../../coordinator/protocol/validation-summary.ts';
+import type { BatchResult } from '../../shared/wire/protocol.ts';
 
 const result = (loss: number, label = 0): BatchResult => ({
   type: 'scores',

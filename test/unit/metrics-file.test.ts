@@ -1,7 +1,7 @@
 import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { lastStep, MetricsFile } from '../../coordinator/metrics-file.ts';
+import { lastStep, MetricsFile } from '../../coordinator/run-folder/metrics-file.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { possible } from '../helpers/possible.ts';
 import { canMount, smallDisk, temporaryFolder } from '../helpers/temporary.ts';

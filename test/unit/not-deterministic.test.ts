@@ -1,12 +1,12 @@
 /** What --no-deterministic changes outside of the cards. */
 import test from 'ava';
-import { changedOptions } from '../../coordinator/options.ts';
-import { Run } from '../../coordinator/run.ts';
-import { factsOf } from '../../coordinator/watch/facts.ts';
+import { Run } from '../../coordinator/protocol/run.ts';
+import { changedOptions } from '../../coordinator/training/options.ts';
+import { factsOf } from '../../coordinator/watch/run-summary.ts';
 import { timeouts } from '../../shared/defaults.ts';
 import { buildModel } from '../../shared/models/family.ts';
-import type { UpBody } from '../../shared/protocol.ts';
 import type { RunConfig } from '../../shared/run-config.ts';
+import type { UpBody } from '../../shared/wire/protocol.ts';
 import { resultOf } from '../helpers/state.ts';
 
 function configOf(deterministic: boolean): RunConfig {

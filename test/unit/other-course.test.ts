@@ -1,5 +1,5 @@
 import test from 'ava';
-import { otherCourse } from '../../coordinator/starting-point.ts';
+import { otherCourse } from '../../coordinator/training/starting-point.ts';
 import type { RunConfig } from '../../shared/run-config.ts';
 
 const result = {

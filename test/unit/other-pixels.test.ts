@@ -1,6 +1,6 @@
 import test from 'ava';
-import { type Common, Roster } from '../../coordinator/roster.ts';
-import type { Hello } from '../../shared/protocol.ts';
+import { type Common, Roster } from '../../coordinator/protocol/roster.ts';
+import type { Hello } from '../../shared/wire/protocol.ts';
 
 const hello: Hello = {
   ...{

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import test from 'ava';
-import { Checkpoints } from '../../coordinator/checkpoints.ts';
-import { checkIdentity } from '../../coordinator/own-run.ts';
+import { Checkpoints } from '../../coordinator/checkpoints/checkpoints.ts';
+import { checkIdentity } from '../../coordinator/checkpoints/own-run.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { identityOf, type RunConfig } from '../../shared/run-config.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';

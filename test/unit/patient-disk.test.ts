@@ -1,11 +1,11 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { writeDurably } from '../../coordinator/durable-file.ts';
-import { LineFile } from '../../coordinator/line-file.ts';
-import { MetricsFile } from '../../coordinator/metrics-file.ts';
-import { PatientDisk } from '../../coordinator/patient-disk.ts';
-import { RunLog } from '../../coordinator/run-log.ts';
+import { writeDurably } from '../../coordinator/disk/durable-file.ts';
+import { LineFile } from '../../coordinator/disk/line-file.ts';
+import { PatientDisk } from '../../coordinator/disk/patient-disk.ts';
+import { MetricsFile } from '../../coordinator/run-folder/metrics-file.ts';
+import { RunLog } from '../../coordinator/run-folder/run-log.ts';
 import { diskPatience } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { possible } from '../helpers/possible.ts';

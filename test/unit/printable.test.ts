@@ -1,6 +1,6 @@
 import test from 'ava';
 import { CornetError } from '../../shared/errors.ts';
-import { oneLine, printable, printableJson, quoteName } from '../../shared/printable.ts';
+import { oneLine, printable, printableJson, quoteName } from '../../shared/util/printable.ts';
 
 test('a name that nobody can misread stays as it is', (t) => {
   for (const name of ['/data/a b/é.jpg', 'n01440764', "it's.jpg", '日本.png', '\u{1F600}.jpg', 'a$b;c'])

@@ -11,10 +11,10 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { RunFolder } from '../../coordinator/run-folder.ts';
-import { RunLock } from '../../coordinator/run-lock.ts';
+import { RunFolder } from '../../coordinator/run-folder/run-folder.ts';
+import { RunLock } from '../../coordinator/run-folder/run-lock.ts';
 import { CornetError } from '../../shared/errors.ts';
-import { version } from '../../shared/version.ts';
+import { version } from '../../shared/process/version.ts';
 import { possible } from '../helpers/possible.ts';
 import { canMount, smallDisk, temporaryFolder } from '../helpers/temporary.ts';
 
@@ -24,7 +24,7 @@ const host = 'here';
 async function killedRun(t: ExecutionContext): Promise<string> {
   const path = join(temporaryFolder(t), 'run');
   const script = `
-    import { RunFolder } from './dist/coordinator/run-folder.js';
+    import { RunFolder } from './dist/coordinator/run-folder/run-folder.js';
     const run = await RunFolder.create(${JSON.stringify(path)}, '${host}');
     await run.writeConfig({ id: 'abc' });
     console.log('ready');

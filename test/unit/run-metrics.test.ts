@@ -1,8 +1,8 @@
 import test from 'ava';
 import { RunMetrics } from '../../coordinator/metrics/run-metrics.ts';
-import type { Run } from '../../coordinator/run.ts';
-import type { PhaseName, RunAction } from '../../coordinator/run-events.ts';
-import { Metrics } from '../../shared/metrics.ts';
+import type { Run } from '../../coordinator/protocol/run.ts';
+import type { PhaseName, RunAction } from '../../coordinator/protocol/run-events.ts';
+import { Metrics } from '../../shared/process/metrics.ts';
 import type { RunConfig } from '../../shared/run-config.ts';
 
 const config = {

@@ -8,7 +8,7 @@ import {
   readSafetensors,
   type TensorEntry,
   tensorView,
-} from '../../shared/safetensors.ts';
+} from '../../shared/formats/safetensors.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
 const entries = [

@@ -1,5 +1,5 @@
 import test from 'ava';
-import { Snapshots } from '../../coordinator/snapshots.ts';
+import { Snapshots } from '../../coordinator/protocol/snapshots.ts';
 
 const ref = { name: 'snapshot', bytes: 1, digest: '0', at: 'redis' };
 const between = { last: false, kept: false };

@@ -1,8 +1,8 @@
 /** Shards that go up while another is computed: with a real loader, and an engine that keeps account of what it is sent. */
 import test from 'ava';
 import type { ShardLoader } from '../../worker/data/prefetch.ts';
-import { type StagedShard, StagedShards } from '../../worker/staged-shards.ts';
-import type { EngineCalls } from '../../worker/worker.ts';
+import { type StagedShard, StagedShards } from '../../worker/perform/staged-shards.ts';
+import type { EngineCalls } from '../../worker/perform/worker-shell.ts';
 import { dataset, loaderOf } from '../helpers/tiny-loader.ts';
 
 /** What lies on the device, by name. */

@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
-import { fileError, isDiskTrouble, writeDurably } from '../../coordinator/durable-file.ts';
+import { fileError, isDiskTrouble, writeDurably } from '../../coordinator/disk/durable-file.ts';
 import { download } from '../../coordinator/weights/download.ts';
 import { CornetError, type ErrorCode } from '../../shared/errors.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';

@@ -1,8 +1,8 @@
 import { EventEmitter } from 'node:events';
 import test from 'ava';
-import { picture } from '../../coordinator/watch/picture.ts';
-import type { RunView } from '../../coordinator/watch/run-view.ts';
+import type { RunView } from '../../coordinator/view/run-view.ts';
 import { TerminalDisplay } from '../../coordinator/watch/terminal-display.ts';
+import { picture } from '../../coordinator/watch/terminal-layout.ts';
 import { screenOf } from '../helpers/screen.ts';
 
 const view: RunView = {

@@ -1,14 +1,14 @@
 import { join } from 'node:path';
 import test from 'ava';
-import { Checkpoints } from '../../coordinator/checkpoints.ts';
-import type { StartOptions } from '../../coordinator/options.ts';
-import { chooseStart, startingState } from '../../coordinator/starting-point.ts';
+import { Checkpoints } from '../../coordinator/checkpoints/checkpoints.ts';
+import type { StartOptions } from '../../coordinator/training/options.ts';
+import { chooseStart, startingState } from '../../coordinator/training/starting-point.ts';
 import { checkValues } from '../../coordinator/weights/fill-state.ts';
 import { readOriginal } from '../../coordinator/weights/original-checkpoint.ts';
 import { readWeights } from '../../coordinator/weights/read-weights.ts';
 import { CornetError } from '../../shared/errors.ts';
+import { stateLayout } from '../../shared/formats/state-layout.ts';
 import type { RunConfig } from '../../shared/run-config.ts';
-import { stateLayout } from '../../shared/state-layout.ts';
 import {
   average,
   averageStorages,

@@ -3,7 +3,7 @@ import { readOriginal } from '../../coordinator/weights/original-checkpoint.ts';
 import { OrderedDict, type PythonValue, TensorReference } from '../../coordinator/weights/pickle-writer.ts';
 import { readWeights } from '../../coordinator/weights/read-weights.ts';
 import { CornetError } from '../../shared/errors.ts';
-import { encodeHeader } from '../../shared/safetensors.ts';
+import { encodeHeader } from '../../shared/formats/safetensors.ts';
 import {
   average,
   averageStorages,

@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { mkdir, open, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { Checkpoints } from '../../coordinator/checkpoints.ts';
-import { exportCheckpoint } from '../../coordinator/export.ts';
+import { Checkpoints } from '../../coordinator/checkpoints/checkpoints.ts';
+import { exportCheckpoint } from '../../coordinator/commands/export.ts';
 import { readOriginal } from '../../coordinator/weights/original-checkpoint.ts';
 import {
   OrderedDict,
@@ -15,10 +15,10 @@ import { findWeights, readWeights } from '../../coordinator/weights/read-weights
 import { TorchFile } from '../../coordinator/weights/torch-file.ts';
 import type { TorchTensor } from '../../coordinator/weights/torch-vocabulary.ts';
 import { CornetError } from '../../shared/errors.ts';
+import { encodeHeader, type TensorEntry } from '../../shared/formats/safetensors.ts';
+import { momentumName, stateLayout } from '../../shared/formats/state-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import { elementCount, type Model } from '../../shared/models/model.ts';
-import { encodeHeader, type TensorEntry } from '../../shared/safetensors.ts';
-import { momentumName, stateLayout } from '../../shared/state-layout.ts';
 import { patternedState, resultOf } from '../helpers/state.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { legacyForm, zipForm } from '../helpers/torch-files.ts';

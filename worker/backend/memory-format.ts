@@ -1,6 +1,6 @@
+import type { Purpose } from '../../shared/formats/state-layout.ts';
 import type { ModelName } from '../../shared/models/model.ts';
 import type { Precision } from '../../shared/run-config.ts';
-import type { Purpose } from '../../shared/state-layout.ts';
 import type { MemoryFormat } from './backend.ts';
 
 interface Kind {

@@ -1,6 +1,6 @@
 /** The native image addon as TypeScript sees it: where it is found and what it offers. */
 import { createRequire } from 'node:module';
-import { addonCaches, findAddon } from '../addon-file.ts';
+import { addonCaches, findAddon } from '../../shared/process/addon-file.ts';
 
 /** A `Geometry` as plain data: box.left, .top, .width, .height, width, height, left, top, flip (0 or 1). */
 export type PlainGeometry = Int32Array;

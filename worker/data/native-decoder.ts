@@ -1,8 +1,8 @@
 /** The fast decoder: JPEG files go through the addon from the disk to the batch, other pictures are decoded whole before. */
 import { imageLimits, readThreads } from '../../shared/defaults.ts';
 import type { ImageDecoder } from './decode.ts';
+import { decodePicture, unreadable } from './image.ts';
 import type { ImageAddon, ImagePool, PlainGeometry } from './image-addon.ts';
-import { decodePicture, unreadable } from './picture.ts';
 import type { Geometry, Transform } from './transform.ts';
 
 /**

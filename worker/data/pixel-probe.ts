@@ -6,13 +6,13 @@ import { createHash } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { CornetError } from '../../shared/errors.ts';
-import { packageRoot } from '../../shared/package-root.ts';
+import { packageRoot } from '../../shared/process/package-root.ts';
 import type { ImageDecoder } from './decode.ts';
 import { pillowVersion } from './formats/decode-file.ts';
 import { squash } from './transform.ts';
 
 /** An incomplete progressive JPEG, one that is cut off, one without Huffman tables, CMYK, TIFF, WebP and others. */
-const folder = join(packageRoot, 'worker/data/probe-pictures');
+const folder = join(packageRoot, 'worker/data/probe-images');
 /** Pixels of an image's side: the pictures are both shrunk and enlarged. */
 const side = 32;
 const digits = 16;

@@ -1,7 +1,7 @@
 /** The decoder that needs no addon. */
 import sharp from 'sharp';
 import type { ImageDecoder } from './decode.ts';
-import { decodePicture } from './picture.ts';
+import { decodePicture } from './image.ts';
 import { Resampler } from './resample.ts';
 import type { Transform } from './transform.ts';
 

@@ -1,7 +1,7 @@
 /** The engine as the worker's main thread sees it: calls answered by another thread, one at a time, in order. */
 import { Worker } from 'node:worker_threads';
 import { CornetError } from '../../shared/errors.ts';
-import type { Numerics } from '../../shared/protocol.ts';
+import type { Numerics } from '../../shared/wire/protocol.ts';
 import type { Engine, EngineOptions, ShardSeconds } from './engine.ts';
 import type { Scores } from './scores.ts';
 

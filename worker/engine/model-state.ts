@@ -4,10 +4,10 @@
  * parameters first, so that gradients and parameters lie side by side.
  */
 import assert from 'node:assert/strict';
+import { momentumName, type Purpose } from '../../shared/formats/state-layout.ts';
+import type { VectorLayout } from '../../shared/formats/vector-layout.ts';
 import { elementCount, type Model } from '../../shared/models/model.ts';
 import type { Tensor } from '../../shared/models/ops.ts';
-import { momentumName, type Purpose } from '../../shared/state-layout.ts';
-import type { VectorLayout } from '../../shared/vector-layout.ts';
 import type { Backend } from '../backend/backend.ts';
 
 export class ModelState<T extends Tensor> {

@@ -1,7 +1,7 @@
 /** The vectors of a step on the device: those of the lanes that were computed here, and the sum of all lanes. */
 import assert from 'node:assert/strict';
+import type { VectorLayout } from '../../shared/formats/vector-layout.ts';
 import type { Tensor } from '../../shared/models/ops.ts';
-import type { VectorLayout } from '../../shared/vector-layout.ts';
 import type { Backend } from '../backend/backend.ts';
 
 /** One lane's contribution to a slice. */

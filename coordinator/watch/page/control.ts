@@ -1,5 +1,5 @@
 /** Orders to the coordinator, for those who have its control token. */
-import type { WorkerView } from '../run-view.ts';
+import type { WorkerView } from '../../view/run-view.ts';
 import { byId, element, setText } from './dom.ts';
 
 const stored = 'cornet control token';

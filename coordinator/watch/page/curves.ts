@@ -1,5 +1,5 @@
 /** The three curves of a run: how it learns, and how fast. */
-import type { CurvePoint, ValidationPoint } from '../run-view.ts';
+import type { CurvePoint, ValidationPoint } from '../../view/run-view.ts';
 import { Chart, type Point } from './chart.ts';
 import { byId } from './dom.ts';
 

@@ -7,7 +7,7 @@ import type {
   RunFacts,
   RunView,
   ValidationPoint,
-} from '../run-view.ts';
+} from '../../view/run-view.ts';
 import { Control } from './control.ts';
 import { Curves } from './curves.ts';
 import {

@@ -1,6 +1,6 @@
 /** Everything on the page that is not a curve: each function shows one part of what is known. */
-import { count, duration, grouped, percent, speed } from '../format.ts';
-import type { CheckpointView, EventView, RunFacts, RunView, WorkerView } from '../run-view.ts';
+import { count, duration, grouped, percent, speed } from '../../view/format.ts';
+import type { CheckpointView, EventView, RunFacts, RunView, WorkerView } from '../../view/run-view.ts';
 import { byId, element, fill, setText } from './dom.ts';
 
 /** What a phase is called, and the colour it has. */

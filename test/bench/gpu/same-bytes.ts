@@ -11,9 +11,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { makeDemoDataset } from '../../../coordinator/demo/make-dataset.ts';
-import { PrivateRedis } from '../../../coordinator/redis-server.ts';
+import { PrivateRedis } from '../../../coordinator/host/redis-server.ts';
 import type { News } from '../../../coordinator/watch/news.ts';
-import { packageRoot } from '../../../shared/package-root.ts';
+import { packageRoot } from '../../../shared/process/package-root.ts';
 import { fixed, Table, type Target } from './table.ts';
 
 const lanes = 2;

@@ -2,9 +2,9 @@
 import { spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { createInterface } from 'node:readline';
-import { packageRoot } from '../../../shared/package-root.ts';
+import { packageRoot } from '../../../shared/process/package-root.ts';
+import { workerEnvironment } from '../../../shared/process/worker-environment.ts';
 import type { Precision } from '../../../shared/run-config.ts';
-import { workerEnvironment } from '../../../shared/worker-environment.ts';
 
 export interface Target {
   /** `cuda:0`, or `cpu` for a rehearsal. */

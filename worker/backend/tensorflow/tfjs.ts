@@ -4,8 +4,8 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
 import { CornetError } from '../../../shared/errors.ts';
-import { tensorflowEnvironment } from '../../../shared/worker-environment.ts';
-import { setUpCaches } from '../../addon-file.ts';
+import { setUpCaches } from '../../../shared/process/addon-file.ts';
+import { tensorflowEnvironment } from '../../../shared/process/worker-environment.ts';
 
 /** A tensor of TensorFlow.js: never changes, and lives until it is disposed of. Shape and order are TensorFlow's. */
 export interface Native {

@@ -1,7 +1,7 @@
 /** The native addon as TypeScript sees it: where it is found, what it offers, and how its errors become classes. */
 import { createRequire } from 'node:module';
 import { CornetError } from '../../../shared/errors.ts';
-import { addonCaches, findAddon } from '../../addon-file.ts';
+import { addonCaches, findAddon } from '../../../shared/process/addon-file.ts';
 import { type CardState, toCornetError } from './native-error.ts';
 
 /** c10::ScalarType: the codes by which dtypes cross the border. */

@@ -1,0 +1,37 @@
+/** `coordinator check-data`: has the worker command decode every image, because images are the worker's. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { exitCodes } from '../../shared/errors.ts';
+import { packageRoot } from '../../shared/process/package-root.ts';
+import { workerEnvironment } from '../../shared/process/worker-environment.ts';
+
+export interface CheckDataOptions {
+  dataPath: string;
+  splits: readonly string[];
+  /** Images decoded at once; without it, as many as there are cores. */
+  workers?: number;
+}
+
+/** Returns the exit code: 1 when a file is bad. */
+export async function checkData({ dataPath, splits, workers }: CheckDataOptions): Promise<number> {
+  const cores = availableParallelism();
+  const decodeThreads = workers ?? cores;
+  const script = join(packageRoot, 'dist', 'worker', 'main.js');
+  const argv = [
+    'check-data',
+    '--data-path',
+    dataPath,
+    '--workers',
+    String(decodeThreads),
+    '--splits',
+    ...splits,
+  ];
+  const child = spawn(process.execPath, [script, ...argv], {
+    stdio: 'inherit',
+    env: workerEnvironment(process.env, { threads: 1, workers: 1, cores, decodeThreads }),
+  });
+  const [code] = (await once(child, 'exit')) as [number | null];
+  return code ?? exitCodes.error;
+}

@@ -1,0 +1,270 @@
+/** `coordinator doctor`: looks for everything that training needs on this machine, by using it where that is possible. */
+import { constants } from 'node:fs';
+import { access, stat, statfs } from 'node:fs/promises';
+import { availableParallelism, tmpdir, totalmem } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { defaults, doctor as limits, timeouts } from '../../shared/defaults.ts';
+import { describeError, errorTable, exitCodes } from '../../shared/errors.ts';
+import { stateLayout } from '../../shared/formats/state-layout.ts';
+import { buildModel } from '../../shared/models/family.ts';
+import { modelNames } from '../../shared/models/model.ts';
+import { packageRoot } from '../../shared/process/package-root.ts';
+import { version } from '../../shared/process/version.ts';
+import { type WorkerDescription, workerDescription } from '../../shared/process/worker-description.ts';
+import { workerEnvironment } from '../../shared/process/worker-environment.ts';
+import { connectRedis, redactUrl } from '../../shared/redis/redis.ts';
+import { oneLine, quoteName } from '../../shared/util/printable.ts';
+import { fileError, systemCode } from '../disk/durable-file.ts';
+import { describeCard, listCards, type VisibleCard, visibleCards } from '../host/gpus.ts';
+import { PrivateRedis } from '../host/redis-server.ts';
+import { ask } from '../host/run-program.ts';
+import { gigabytes } from '../view/format.ts';
+
+export interface DoctorOptions {
+  outputPath?: string;
+  redis?: string;
+}
+
+/** `note`: training can start, but not everything is as it could be. `missing`: it cannot. */
+export interface Finding {
+  readonly verdict: 'ok' | 'note' | 'missing';
+  readonly subject: string;
+  readonly text: string;
+}
+
+/** Prints one line per finding; returns the exit code. */
+export async function runDoctor({ outputPath, redis }: DoctorOptions): Promise<number> {
+  process.stdout.write(`cornet-ts ${version} in ${quoteName(packageRoot)}\n`);
+  const checks = [
+    checkNode,
+    checkCompiler,
+    checkWorker,
+    () => (redis === undefined ? checkPrivateRedis() : checkRedis(redis, 'Redis')),
+    () => checkOutputFolder(outputPath),
+    () => checkTemporaryFolder(redis !== undefined),
+    checkOpenFiles,
+    checkMemory,
+  ];
+  let missing = 0;
+  for (const check of checks) {
+    for (const { verdict, subject, text } of await check()) {
+      if (verdict === 'missing') missing++;
+      process.stdout.write(
+        `${verdict.padEnd(7)}  ${subject.padEnd(16)}  ${oneLine(text.replaceAll('\n', ' '))}\n`,
+      );
+    }
+  }
+  process.stdout.write(
+    missing === 0 ? 'Training can start.\n' : 'Training cannot start before what is missing is there.\n',
+  );
+  return missing === 0 ? exitCodes.complete : exitCodes.error;
+}
+
+const setUpForCards = {
+  torch: 'coordinator setup --libtorch wheel',
+  tensorflow: 'coordinator setup --backend tensorflow --libtensorflow wheel',
+};
+
+const ok = (subject: string, text: string): Finding => ({ verdict: 'ok', subject, text });
+const note = (subject: string, text: string): Finding => ({ verdict: 'note', subject, text });
+const missing = (subject: string, text: string): Finding => ({ verdict: 'missing', subject, text });
+
+/** What went wrong and what to do, in one line. */
+function missingFor(subject: string, error: unknown): Finding {
+  const { message, hint } = describeError(error);
+  return missing(subject, `${message} ${hint}`);
+}
+
+function checkNode(): Finding[] {
+  return [ok('Node.js', `${process.version}, ${process.platform} ${process.arch}`)];
+}
+
+async function checkCompiler(): Promise<Finding[]> {
+  const name = process.env.CXX || 'g++';
+  const answer = await ask(name, ['--version']);
+  if ('output' in answer) return [ok('compiler', answer.output.split('\n', 1)[0]!)];
+  return [
+    note('compiler', `${name}: ${answer.problem}. Only set-up needs it: apt-get install g++, or set CXX.`),
+  ];
+}
+
+async function checkWorker(): Promise<Finding[]> {
+  const found = await listCards(process.env);
+  const cards = 'cards' in found ? visibleCards(found.cards, process.env.CUDA_VISIBLE_DEVICES) : [];
+  const described = await describeLocalWorker(cards.map(({ device }) => device));
+  const findings = [cardsFinding(found, cards)];
+  if ('problem' in described) return [...findings, missing('worker', described.problem)];
+  return [...findings, ...describedFindings(described, cards.length > 0)];
+}
+
+function cardsFinding(found: Awaited<ReturnType<typeof listCards>>, cards: readonly VisibleCard[]): Finding {
+  const subject = 'nvidia-smi';
+  if ('problem' in found) return note(subject, `${found.problem}: workers compute on the CPU.`);
+  if (cards.length > 0) {
+    const drivers = [...new Set(found.cards.map(({ driver }) => driver))];
+    return ok(subject, `driver ${drivers.join(', ')}: ${cards.map(describeCard).join('; ')}`);
+  }
+  const hidden = found.cards.length === 0 ? 'It lists no card' : 'CUDA_VISIBLE_DEVICES hides every card';
+  return note(subject, `${hidden}: workers compute on the CPU.`);
+}
+
+/** @param hasCards nvidia-smi lists cards that a run may take */
+export function describedFindings(
+  { backends, devices, decoder }: WorkerDescription,
+  hasCards: boolean,
+): Finding[] {
+  const findings: Finding[] = [];
+  const usable = backends.filter(({ problem }) => problem === null);
+  for (const { name, version, accelerator, acceleratorProblem, problem } of backends) {
+    const subject = `${name} backend`;
+    if (problem !== null) {
+      const say = usable.length === 0 ? missing : note;
+      findings.push(say(subject, `${problem.message} ${problem.hint}`));
+    } else if (accelerator === null && hasCards) {
+      const way = `run ${setUpForCards[name]} to train on the cards.`;
+      findings.push(note(subject, `${version} without CUDA: ${way}`));
+    } else if (acceleratorProblem !== null && hasCards) {
+      const { message, hint } = acceleratorProblem;
+      findings.push(note(subject, `${version}, ${accelerator}, cannot use the cards: ${message} ${hint}`));
+    } else findings.push(ok(subject, `${version}, ${accelerator ?? 'without CUDA'}`));
+  }
+  for (const { device, backend, processor, problem } of devices) {
+    const subject = `device ${device}`;
+    if (problem === null) {
+      const cores = device === 'cpu' ? `, ${availableParallelism()} cores` : '';
+      findings.push(ok(subject, `${processor}${cores} (${backend})`));
+    } else if (device === 'cpu') findings.push(missing(subject, `${problem.message} ${problem.hint}`));
+    else findings.push(note(subject, `${problem.message} ${problem.hint}`));
+  }
+  const { description, addonProblem } = decoder;
+  if (addonProblem === null) findings.push(ok('image decoder', description));
+  else findings.push(note('image decoder', `${description}. Run coordinator setup for the fast one.`));
+  return findings;
+}
+
+/** A child process, because a tensor library may take the process that loads it down with it. */
+async function describeLocalWorker(
+  cards: readonly string[],
+): Promise<WorkerDescription | { problem: string }> {
+  const cores = availableParallelism();
+  const { decodeThreads } = defaults;
+  const answer = await ask(
+    process.execPath,
+    [join(packageRoot, 'dist', 'worker', 'main.js'), 'describe', 'cpu', ...cards],
+    {
+      timeout: timeouts.workerStart,
+      env: workerEnvironment(process.env, { threads: cores, workers: 1, cores, decodeThreads }),
+    },
+  );
+  if ('problem' in answer) return { problem: `The worker command does not run: ${answer.problem}.` };
+  return workerDescription.parse(JSON.parse(answer.output));
+}
+
+async function checkPrivateRedis(): Promise<Finding[]> {
+  let server: PrivateRedis;
+  try {
+    server = await PrivateRedis.start();
+  } catch (error) {
+    return [missingFor('redis-server', error)];
+  }
+  const findings = await checkRedis(server.url, 'redis-server').finally(() => server.stop());
+  const guard = await ask('setpriv', ['--pdeathsig', 'TERM', 'true']);
+  if ('problem' in guard) {
+    const danger = 'a redis-server would outlive a coordinator that is killed';
+    findings.push(note('setpriv', `${guard.problem}: ${danger}. apt-get install util-linux`));
+  }
+  return findings;
+}
+
+async function checkRedis(url: string, subject: string): Promise<Finding[]> {
+  try {
+    const redis = await connectRedis(url, { name: 'cornet-doctor', bytesNeeded: 0 });
+    const server = /redis_version:(\S+)/.exec(await redis.info('server'))?.[1];
+    redis.disconnect();
+    return [ok(subject, `${server} answers at ${redactUrl(url)}`)];
+  } catch (error) {
+    return [missingFor(subject, error)];
+  }
+}
+
+/** Without a name it is only a guess that the run folder would be here. */
+async function checkOutputFolder(path: string | undefined): Promise<Finding[]> {
+  const subject = 'output folder';
+  const { remedy } = errorTable.FOLDER_NOT_WRITABLE;
+  const folder = resolve(path ?? '.');
+  const findings = await checkFolder(subject, await nearestExisting(folder).catch(() => folder), {
+    needed: largestCheckpoint(),
+    remedy,
+  });
+  if (path !== undefined) return findings;
+  return findings.map((finding) =>
+    finding.verdict === 'missing' ? { ...finding, verdict: 'note' } : finding,
+  );
+}
+
+/** @param isSpare only a private redis-server needs it */
+async function checkTemporaryFolder(isSpare: boolean): Promise<Finding[]> {
+  const remedy = 'Set TMPDIR to a folder on a working disk that you may write to.';
+  const findings = await checkFolder('temporary folder', resolve(tmpdir()), { needed: 0, remedy });
+  return isSpare
+    ? findings.map((finding) => (finding.verdict === 'missing' ? { ...finding, verdict: 'note' } : finding))
+    : findings;
+}
+
+/** @param needed bytes; with less a run would fail */
+async function checkFolder(
+  subject: string,
+  there: string,
+  { needed, remedy }: { needed: number; remedy: string },
+): Promise<Finding[]> {
+  try {
+    if (!(await stat(there)).isDirectory()) {
+      return [missing(subject, `${quoteName(there)} is not a folder. ${remedy}`)];
+    }
+    await access(there, constants.W_OK | constants.X_OK);
+    const { bavail, bsize } = await statfs(there);
+    const free = bavail * bsize;
+    const room = `${gigabytes(free)} free in ${quoteName(there)}`;
+    if (free < needed) {
+      return [missing(subject, `${room}; a checkpoint of the largest model takes ${gigabytes(needed)}.`)];
+    }
+    // The newest ones, the best, and the one that is being written.
+    const all = needed * (defaults.keepCheckpoints + 2);
+    if (free < all) return [note(subject, `${room}; the checkpoints of a run take up to ${gigabytes(all)}.`)];
+    return [ok(subject, room)];
+  } catch (error) {
+    const why = describeError(fileError(error, `write in ${quoteName(there)}`)).message;
+    return [missing(subject, `${why} ${remedy}`)];
+  }
+}
+
+async function nearestExisting(path: string): Promise<string> {
+  const found = await stat(path).catch((error: unknown) => {
+    if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') return null;
+    throw error;
+  });
+  return found !== null || dirname(path) === path ? path : nearestExisting(dirname(path));
+}
+
+function largestCheckpoint(): number {
+  return Math.max(...modelNames.map((name) => stateLayout(buildModel(name, defaults.times)).bytes));
+}
+
+/** Node raises the soft limit to the hard one by itself, and its children inherit that. */
+function checkOpenFiles(): Finding[] {
+  const subject = 'open files';
+  const { userLimits } = process.report.getReport() as unknown as {
+    userLimits?: { open_files: { hard: number | 'unlimited' } };
+  };
+  const limit = userLimits?.open_files.hard;
+  if (limit === undefined) return [note(subject, 'This system does not tell its limit.')];
+  if (limit === 'unlimited' || limit >= limits.openFiles) return [ok(subject, `up to ${limit}`)];
+  return [note(subject, `up to ${limit}: ulimit -Hn ${limits.openFiles} would be on the safe side.`)];
+}
+
+function checkMemory(): Finding[] {
+  const available = process.availableMemory();
+  const text = `${gigabytes(available)} of ${gigabytes(totalmem())} available`;
+  if (available >= limits.memory) return [ok('memory', text)];
+  return [note('memory', `${text}: a small batch and one worker may be all that fits.`)];
+}

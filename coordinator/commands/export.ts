@@ -1,0 +1,134 @@
+/** `coordinator export`: a checkpoint of ours as the original's run.py would have saved it. */
+import { z } from 'zod';
+import { Schedule } from '../../shared/data/schedule.ts';
+import { CornetError } from '../../shared/errors.ts';
+import { momentumName, type StateSlot, stateLayout } from '../../shared/formats/state-layout.ts';
+import { buildModel } from '../../shared/models/family.ts';
+import type { Model } from '../../shared/models/model.ts';
+import { type ResultOptions, resultOptions } from '../../shared/run-config.ts';
+import { type Checkpoint, readCheckpoint } from '../checkpoints/checkpoint-file.ts';
+import { latestOfRun, recordBeside } from '../checkpoints/checkpoint-records.ts';
+import { writeDurably } from '../disk/durable-file.ts';
+import {
+  OrderedDict,
+  PythonFloat,
+  type PythonValue,
+  pickle,
+  TensorReference,
+} from '../weights/pickle-writer.ts';
+import { type ZipPart, zipPieces } from '../weights/zip-writer.ts';
+
+/** The folder inside the archive; torch.save takes the file's name, so that a renamed file has any. */
+const archive = 'archive';
+
+/**
+ * Writes `{flags, epoch, state_dict, optimizer}` so that torch.load (PyTorch 1.6 or later) and the original read it:
+ * names with `module.`, the state of torch.optim.SGD. Equal checkpoints give equal files.
+ * @param source a checkpoint, or a run's folder: its latest one
+ * @param target is replaced if it exists
+ * @returns the checkpoint's path
+ * @throws CornetError WEIGHTS_MISSING, CHECKPOINT_DAMAGED; DISK_FULL, FOLDER_NOT_WRITABLE: nothing is left behind
+ */
+export async function exportCheckpoint(source: string, target: string): Promise<string> {
+  const path = (await latestOfRun(source))?.path ?? source;
+  const checkpoint = await readCheckpoint(
+    path,
+    (identity) => stateLayout(modelOf(resultOf(identity, path))).slots,
+    await recordBeside(path),
+  );
+  try {
+    await writeDurably(target, zipPieces(originalEntries(checkpoint)));
+  } catch (error) {
+    if (!(error instanceof CornetError) || error.code !== 'FOLDER_NOT_WRITABLE') throw error;
+    throw new CornetError(error.code, error.message, {
+      hint: 'Give as the last argument a file in a folder that you may write to.',
+      cause: error,
+    });
+  }
+  return path;
+}
+
+function originalEntries({ path, step, epoch, identity, body }: Checkpoint): ZipPart[] {
+  const result = resultOf(identity, path);
+  const model = modelOf(result);
+  const slots = new Map(stateLayout(model).slots.map((slot) => [slot.name, slot]));
+  const storages: ZipPart[] = [];
+  const tensor = (name: string): TensorReference => {
+    const { dtype, shape, offset, bytes } = slots.get(name) as StateSlot;
+    const key = String(storages.length);
+    storages.push({ name: `${archive}/data/${key}`, bytes: body.subarray(offset, offset + bytes) });
+    return new TensorReference(key, dtype === 'I64' ? 'LongStorage' : 'FloatStorage', shape);
+  };
+  const stateDict = model.entries.map(({ name }) => [`module.${name}`, tensor(name)] as const);
+  const parameters = model.entries.filter(({ kind }) => kind === 'parameter');
+  const momentum = parameters.map(
+    ({ name }, i) => [i, dict({ momentum_buffer: tensor(momentumName(name)) })] as const,
+  );
+  const saved = dict({
+    flags: flags(result),
+    epoch,
+    state_dict: new OrderedDict(stateDict),
+    optimizer: dict({
+      state: new Map(momentum),
+      param_groups: [parameterGroup(result, step, parameters.length)],
+    }),
+  });
+  return [
+    { name: `${archive}/data.pkl`, bytes: pickle(saved) },
+    { name: `${archive}/byteorder`, bytes: Buffer.from('little') },
+    ...storages,
+    { name: `${archive}/version`, bytes: Buffer.from('3\n') },
+  ];
+}
+
+/** run.py's options; null where a checkpoint does not depend on them and so does not know. */
+function flags(result: ResultOptions): PythonValue {
+  return dict({
+    data_path: null,
+    output_path: null,
+    model: result.model,
+    times: result.times,
+    ngpus: result.lanes,
+    workers: null,
+    epochs: null,
+    batch_size: result.batchSize,
+    lr: new PythonFloat(result.learningRate),
+    step_size: result.stepSize,
+    momentum: new PythonFloat(result.momentum),
+    weight_decay: new PythonFloat(result.weightDecay),
+  });
+}
+
+/** As torch.optim.SGD and the learning rate schedule leave it after the last step that was done. */
+function parameterGroup(result: ResultOptions, step: number, parameters: number): PythonValue {
+  const { learningRate: initial, stepSize, momentum, weightDecay } = result;
+  const schedule = new Schedule({ ...result, trainSize: result.trainImages });
+  return dict({
+    lr: new PythonFloat(schedule.learningRate(Math.max(0, step - 1), { initial, stepSize })),
+    momentum: new PythonFloat(momentum),
+    dampening: 0,
+    weight_decay: new PythonFloat(weightDecay),
+    nesterov: false,
+    initial_lr: new PythonFloat(initial),
+    params: Array.from({ length: parameters }, (_, i) => i),
+  });
+}
+
+function dict(entries: Record<string, PythonValue>): ReadonlyMap<string, PythonValue> {
+  return new Map(Object.entries(entries));
+}
+
+const identitySchema = z.object({ result: resultOptions });
+
+function resultOf(identity: string, path: string): ResultOptions {
+  const parsed = identitySchema.safeParse(JSON.parse(identity));
+  if (parsed.success) return parsed.data.result;
+  throw new CornetError(
+    'CHECKPOINT_DAMAGED',
+    `The checkpoint ${path} cannot be used: it does not say which run it is of.`,
+  );
+}
+
+function modelOf({ model, times }: ResultOptions): Model {
+  return buildModel(model, times);
+}

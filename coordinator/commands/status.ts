@@ -1,0 +1,160 @@
+/** `coordinator status`: one sentence on what a run is doing, what it waits for and since when. */
+import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
+import { timeouts } from '../../shared/defaults.ts';
+import { CornetError } from '../../shared/errors.ts';
+import { connectRedis, redactUrl, socketUrl } from '../../shared/redis/redis.ts';
+import { anyConfig, isReadout, totalSteps } from '../../shared/run-config.ts';
+import { oneLine, printableJson, quoteName } from '../../shared/util/printable.ts';
+import { names, parseJson } from '../../shared/wire/protocol.ts';
+import { systemCode } from '../disk/durable-file.ts';
+import { lastStep } from '../run-folder/metrics-file.ts';
+import { RunFolder } from '../run-folder/run-folder.ts';
+import type { RunView } from '../view/run-view.ts';
+import { followRun } from '../watch/follow-run.ts';
+
+export interface StatusOptions {
+  outputPath?: string;
+  redis?: string;
+  run?: string;
+  /** Again and again, until the run ends. */
+  watch: boolean;
+  json: boolean;
+}
+
+/** Where a run is to be looked for. */
+interface Place {
+  redis: string | null;
+  /** Null: whatever is alive there. */
+  run: string | null;
+}
+
+export async function printStatus(options: StatusOptions): Promise<void> {
+  const place = await placeOf(options);
+  const print = options.json ? printJson : printText;
+  const statuses = await readStatuses(place);
+  if (statuses.length === 0) return options.json ? undefined : printAbsence(options);
+  if (!options.watch) return statuses.forEach(print);
+  const [first, ...others] = statuses;
+  if (others.length > 0) {
+    const runs = statuses.map(({ run }) => run).join(', ');
+    throw new CornetError(
+      'OPTION_INVALID',
+      `Several runs are alive there: ${runs}. Give one of them as --run.`,
+    );
+  }
+  await followRun({ redis: place.redis!, first: first!, json: options.json });
+  if (!options.json) await printAbsence(options);
+}
+
+async function placeOf({ outputPath, redis, run }: StatusOptions): Promise<Place> {
+  if (outputPath === undefined) {
+    if (redis !== undefined) return { redis, run: run ?? null };
+    throw new CornetError('OPTION_INVALID', 'Which run is meant? Give --output-path, or --redis.');
+  }
+  const peek = await RunFolder.peek(outputPath);
+  const socket = peek.redisSocket === null ? null : socketUrl(peek.redisSocket);
+  return { redis: redis ?? socket, run: anyConfig.parse(peek.config).run };
+}
+
+/** No coordinator is at work: what is left of the run. */
+async function printAbsence({ outputPath, redis, run }: StatusOptions): Promise<void> {
+  if (outputPath === undefined) {
+    const which = run === undefined ? 'No run' : `Run ${run}, or its coordinator,`;
+    const not = run === undefined ? 'is alive' : 'is not alive';
+    return void process.stdout.write(`${which} ${not} on the Redis at ${redactUrl(redis!)}.\n`);
+  }
+  const peek = await RunFolder.peek(outputPath);
+  const config = anyConfig.parse(peek.config);
+  const nobody = `Run ${config.run} (CORnet-${config.result.model}): no coordinator is at work on it on ${hostname()}`;
+  if (isReadout(config)) {
+    return void process.stdout.write(`${nobody}. Go on with the command that it was begun with.\n`);
+  }
+  const last = await lastStep(peek.metricsPath);
+  process.stdout.write(
+    `${nobody}; its metrics end at step ${last} of ${totalSteps(config)}.\n` +
+      (last < totalSteps(config)
+        ? `Continue with: coordinator start --resume --output-path ${quoteName(outputPath)}\n`
+        : ''),
+  );
+}
+
+/**
+ * A coordinator writes its status at every beat, and one that was killed leaves it for a while: the status of a live
+ * one changes. Nobody waits for that where it was a process of this machine that is gone.
+ * @param url already redacted
+ * @throws CornetError RUN_LOCKED when another coordinator is at work on the run on this Redis
+ */
+export async function refuseIfServed(redis: Redis, run: string, url: string): Promise<void> {
+  const first = await redis.get(names.status(run));
+  if (first !== null && isOfDeadProcess(first)) return;
+  const deadline = performance.now() + timeouts.member;
+  for (
+    let now = first;
+    now !== null && performance.now() < deadline;
+    now = await redis.get(names.status(run))
+  ) {
+    if (now !== first) {
+      const view = parseJson(now);
+      const { host, pid } = isView(view) ? view.coordinator : { host: 'unknown', pid: 0 };
+      const who = `a coordinator on host ${host} with process id ${pid}`;
+      throw new CornetError(
+        'RUN_LOCKED',
+        `Run ${run} on the Redis at ${url} is served by ${who}, which is alive.`,
+      );
+    }
+    await sleep(timeouts.beat);
+  }
+}
+
+/** What the coordinators at a place wrote at their last heartbeat; nothing where a run folder's Redis is gone. */
+async function readStatuses({ redis: url, run }: Place): Promise<RunView[]> {
+  if (url === null) return [];
+  const redis = await connectRedis(url, { name: 'cornet-status', bytesNeeded: 0 }).catch((error) => {
+    if (url.startsWith('unix:') && run !== null) return null; // left over by a coordinator that was killed
+    throw error;
+  });
+  if (redis === null) return [];
+  try {
+    const runs = run === null ? (await redis.smembers(names.runs)).sort() : [run];
+    const texts = await Promise.all(runs.map((id) => redis.get(names.status(id))));
+    return texts.map((text) => parseJson(text ?? '')).filter(isView);
+  } finally {
+    redis.disconnect();
+  }
+}
+
+/** Whoever can write to Redis can write anything there. */
+function isView(found: unknown): found is RunView {
+  const view = found as Partial<RunView> | null;
+  const { host, pid } = view?.coordinator ?? {};
+  const known = typeof host === 'string' && typeof pid === 'number' && typeof view?.step === 'number';
+  return known && typeof view.sentence === 'string' && Array.isArray(view.workers);
+}
+
+function isOfDeadProcess(status: string): boolean {
+  const view = parseJson(status);
+  if (!isView(view) || view.coordinator.host !== hostname()) return false;
+  try {
+    process.kill(view.coordinator.pid, 0);
+    return false;
+  } catch (error) {
+    return systemCode(error) === 'ESRCH';
+  }
+}
+
+function printJson(view: RunView): void {
+  process.stdout.write(printableJson(`${JSON.stringify(view)}\n`));
+}
+
+function printText(view: RunView): void {
+  const speed = view.imagesPerSecond === null ? '' : `, ${view.imagesPerSecond.toFixed(1)} images/s`;
+  const loss = view.loss === null ? '' : `, loss ${view.loss.toFixed(4)}`;
+  const where = view.images === null ? `step ${view.step} of ${view.steps}` : `${view.images} images done`;
+  process.stdout.write(`Run ${oneLine(view.run)}, ${where}${loss}${speed}.\n${oneLine(view.sentence)}\n`);
+  for (const { id, status: state, lanes, host, pid } of view.workers) {
+    const line = `  ${id}  ${state}  lanes ${lanes.join(', ') || '-'}  process ${pid} on ${host}`;
+    process.stdout.write(`${oneLine(line)}\n`);
+  }
+}

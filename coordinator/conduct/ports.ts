@@ -1,0 +1,49 @@
+import type { BatchResult } from '../../shared/wire/protocol.ts';
+import type { RunAction, RunEvent } from '../protocol/run-events.ts';
+import type { StepMetrics } from '../protocol/step.ts';
+import type { ValidationSummary } from '../protocol/validation-summary.ts';
+import type { RunView } from '../view/run-view.ts';
+
+/** What a run begins with, and what it leaves on disk. */
+export interface RunOutput {
+  /** The state to begin with, and to go back to when no worker is left. */
+  restore(): Promise<{ step: number; body: Uint8Array; validated: boolean }>;
+  /**
+   * Writes the state of a step.
+   * @param last no other opportunity will come: it is worth waiting for a disk that would not take it
+   * @returns false: the disk would not take it, and the run goes on
+   */
+  save(step: number, body: Uint8Array, last: boolean): Promise<boolean>;
+  stepDone(metrics: StepMetrics, learningRate: number, members: number): Promise<void>;
+  validated(step: number, summary: ValidationSummary): Promise<void>;
+  /**
+   * Keeps what a member made of a batch: from now on it need not be computed again.
+   * @param bytes of `features`: the rows of each tap, one tap after the other
+   */
+  store(batch: number, result: BatchResult, bytes: Uint8Array | null): Promise<void>;
+  /** Is it time for a checkpoint? Asked at every heartbeat. */
+  saveDue(): boolean;
+  close(): Promise<void>;
+}
+
+/** Is told what happens, so that it can be counted. */
+export interface RunObserver {
+  /** The run was told of an event (null: of its start), and decided this. */
+  saw(event: RunEvent | null, actions: readonly RunAction[]): void;
+  /** Another shard of the same step is computed for the second time. */
+  recomputed(): void;
+  redisAnswered(seconds: number): void;
+  /** The run ended with an error. The command ends when this returns, after bounded time. */
+  failed(error: { code: string; message: string }): Promise<void>;
+}
+
+/** What the conductor shows of the run while it works. */
+export interface Display {
+  say(sentence: string, level?: 'info' | 'warn' | 'error'): void;
+  /** A second has passed; this is what the run waits for. */
+  waiting(sentence: string): void;
+  /** What it measures, for `coordinator status`. */
+  readonly latest: Partial<RunView>;
+  /** Nothing more will be shown. */
+  end(): void;
+}

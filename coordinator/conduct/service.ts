@@ -1,0 +1,332 @@
+/** A run in service: Redis, local workers, log and signals, from the first look to the end. Whatever the run is for. */
+import { availableParallelism } from 'node:os';
+import type { Queue } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { nanoid } from 'nanoid';
+import type { Logger } from 'pino';
+import { redisConnections, timeouts } from '../../shared/defaults.ts';
+import { CornetError, describeError } from '../../shared/errors.ts';
+import { stateLayout } from '../../shared/formats/state-layout.ts';
+import { buildModel } from '../../shared/models/family.ts';
+import { Faults, faultMarkerVariable } from '../../shared/process/faults.ts';
+import type { HttpServer } from '../../shared/process/http-server.ts';
+import { version } from '../../shared/process/version.ts';
+import { backendEnvironment, workerEnvironment } from '../../shared/process/worker-environment.ts';
+import { OutageLog } from '../../shared/redis/outages.ts';
+import type { PatientRedis } from '../../shared/redis/patient-redis.ts';
+import { waitInQueues } from '../../shared/redis/queue-connections.ts';
+import { awaitRedis, connectRedis, fromRedis, redactUrl, redisOptions } from '../../shared/redis/redis.ts';
+import { type AnyConfig, purposeOf } from '../../shared/run-config.ts';
+import { RedisBlobs } from '../../shared/wire/blobs.ts';
+import { Carriers } from '../../shared/wire/carriers.ts';
+import { names } from '../../shared/wire/protocol.ts';
+import { BlobClient, startBlobServer } from '../../shared/wire/socket-blobs.ts';
+import { placeOfThisProcess } from '../../shared/wire/socket-folder.ts';
+import { refuseIfServed } from '../commands/status.ts';
+import { PatientDisk } from '../disk/patient-disk.ts';
+import { Fleet } from '../host/fleet.ts';
+import { PrivateRedis, shutDownLeftover } from '../host/redis-server.ts';
+import { Run } from '../protocol/run.ts';
+import type { Plan, RunEvent } from '../protocol/run-events.ts';
+import type { RunFolder } from '../run-folder/run-folder.ts';
+import { RunLog } from '../run-folder/run-log.ts';
+import { Conductor, type Outcome } from './conductor.ts';
+import type { Interruption } from './interruption.ts';
+import type { Display, RunObserver, RunOutput } from './ports.ts';
+import { takeTerm } from './run-keys.ts';
+
+export interface Service {
+  config: AnyConfig;
+  /** Local workers, one each: `cpu`, `cuda:0`, … */
+  devices: string[];
+  folder: RunFolder;
+  interruption: Interruption;
+  /** The user's Redis; undefined: a private one. */
+  redisUrl: string | undefined;
+  /** Milliseconds to wait until it is there. */
+  redisPatience: number;
+  /** Milliseconds that the end of the run waits for a disk that would not take its result. */
+  diskPatience: number;
+  /** What Redis must have room for. */
+  bytesNeeded: number;
+  /** Opens the port of the live page and the metrics; null: the run has none. */
+  openHttp: (() => Promise<HttpServer>) | null;
+  /** Where local workers serve their metrics; undefined: for this machine only. */
+  metricsHost: string | undefined;
+}
+
+/** What the course of a run is made with. */
+export interface Surroundings {
+  log: Logger;
+  faults: Faults<'coordinator'>;
+  http: HttpServer | null;
+  disk: PatientDisk;
+  /** Where Redis is, for the user to read. */
+  redisName: string;
+}
+
+/** What makes one kind of run differ from another. */
+export interface Course<R> {
+  plan: Plan;
+  output: RunOutput;
+  display: Display;
+  describeShard: (step: number, lane: number) => string;
+  describeBatch: (batch: number) => string;
+  /** What a first signal brings about, as a sentence without its end. */
+  whenStopped: string;
+  /** How to go on after the run was cut off. */
+  howToGoOn: string;
+  observe: (observed: Observed) => RunObserver;
+  /** What the end of the run means for the user. */
+  report: (outcome: Outcome) => Promise<R>;
+}
+
+/** What can be counted of a run. */
+export interface Observed {
+  run: Run;
+  redis: Redis;
+  blobs: Carriers;
+  queues: () => Iterable<Queue>;
+  /** Tells the run something from outside. */
+  tell: (event: RunEvent) => void;
+}
+
+/**
+ * Conducts a run to its end. Everything that can be refused is looked at before the folder holds a run.
+ * @throws CornetError that ended the run
+ */
+export async function serveRun<R>(
+  service: Service,
+  prepare: (surroundings: Surroundings) => Promise<Course<R>>,
+): Promise<R> {
+  service.interruption.throwIfAsked();
+  return withRedis(service, async (redis) => {
+    const connections = await awaitRedis(service.redisPatience, () => begin(redis, service));
+    try {
+      return await serveOnRedis(service, { redis, connections, prepare });
+    } finally {
+      disconnectAll(connections);
+    }
+  });
+}
+
+interface RunRedis {
+  url: string;
+  /** Null: the user's own. */
+  server: PrivateRedis | null;
+}
+
+interface Connections {
+  redis: PatientRedis;
+  blobRedis: PatientRedis;
+  readerRedis: PatientRedis;
+}
+
+interface Parts<R> {
+  redis: RunRedis;
+  connections: Connections;
+  prepare: (surroundings: Surroundings) => Promise<Course<R>>;
+}
+
+async function withRedis<T>({ folder, redisUrl }: Service, use: (redis: RunRedis) => Promise<T>): Promise<T> {
+  const leftover = await folder.rememberedRedis();
+  if (leftover !== null) await shutDownLeftover(leftover);
+  if (redisUrl !== undefined) return use({ url: redisUrl, server: null });
+  const server = await PrivateRedis.start();
+  try {
+    await folder.rememberRedis(server.socket);
+    return await use({ url: server.url, server });
+  } finally {
+    await server.stop();
+    await folder.forgetRedis();
+  }
+}
+
+/** Connects and takes the run's next term. */
+async function begin({ url, server }: RunRedis, service: Service): Promise<Connections> {
+  const { config, interruption } = service;
+  interruption.throwIfAsked();
+  const connections = await connectAll(url, service);
+  try {
+    if (server === null) await refuseIfServed(connections.redis, config.run, redactUrl(url));
+    config.term = await takeTerm(connections.redis, config.run, config.term);
+    return connections;
+  } catch (error) {
+    disconnectAll(connections);
+    throw error;
+  }
+}
+
+async function connectAll(url: string, { bytesNeeded, devices }: Service): Promise<Connections> {
+  const made: Partial<Connections> = {};
+  const connect = (purpose: string, connectionsNeeded = 0) =>
+    connectRedis(url, { name: `cornet-coordinator-${purpose}`, bytesNeeded, connectionsNeeded });
+  const local = devices.length * (redisConnections.worker + redisConnections.queue);
+  try {
+    made.redis = await connect('main', redisConnections.coordinator - 1 + local);
+    made.blobRedis = await connect('blobs');
+    made.readerRedis = await connect('reader');
+    return made as Connections;
+  } catch (error) {
+    disconnectAll(made);
+    throw error;
+  }
+}
+
+function disconnectAll(connections: Partial<Connections>): void {
+  for (const connection of Object.values(connections)) connection.disconnect();
+}
+
+async function serveOnRedis<R>(service: Service, parts: Parts<R>): Promise<R> {
+  const { config, folder, interruption } = service;
+  interruption.throwIfAsked();
+  const http = (await service.openHttp?.()) ?? null;
+  try {
+    await folder.writeConfig(config);
+    const log = new RunLog(folder.logPath);
+    try {
+      return await conductRun(service, parts, log, http);
+    } catch (error) {
+      const { code, message } = describeError(fromRedis(error));
+      log.main.fatal({ code }, message);
+      throw error;
+    } finally {
+      log.close();
+    }
+  } finally {
+    await http?.close();
+  }
+}
+
+async function conductRun<R>(
+  { config, devices, folder, interruption, metricsHost, diskPatience }: Service,
+  { redis: { url, server }, connections, prepare }: Parts<R>,
+  { main: log, ofWorker }: RunLog,
+  http: HttpServer | null,
+): Promise<R> {
+  const { redis, blobRedis, readerRedis } = connections;
+  const faults = new Faults<'coordinator'>({
+    ...process.env,
+    [faultMarkerVariable]: folder.faultMarkerPath,
+  });
+  const redisName = server === null ? redactUrl(url) : 'a private redis-server';
+  log.info({ config }, 'Starting.');
+  const disk = new PatientDisk({
+    patience: diskPatience,
+    say: (level, sentence) => tell(level, sentence),
+    now: () => performance.now(),
+  });
+  const course = await prepare({ log, faults, http, disk, redisName });
+  const { plan, output, display, describeShard, describeBatch } = course;
+  const tell = (level: 'info' | 'warn' | 'error', sentence: string) => {
+    log[level](sentence);
+    display.say(sentence, level);
+  };
+  server?.reportTo((sentence) => tell('warn', sentence));
+  const outages = new OutageLog(url, tell, () => performance.now());
+  for (const connection of Object.values(connections)) outages.watch(connection);
+  waitInQueues(outages);
+  const token = await folder.token(nanoid);
+
+  const run = new Run({
+    plan,
+    limits: {
+      member: timeouts.member,
+      step: timeouts.step,
+      lastCheckpoint: timeouts.lastCheckpoint,
+      join: config.options.joinTimeout,
+      worker: config.options.workerTimeout,
+    },
+    era: { term: config.term, boot: 0 },
+    common: {
+      version,
+      fingerprint: config.result.fingerprint,
+      place: placeOfThisProcess(),
+      numerics: config.numerics,
+    },
+    fleetSize: devices.length,
+    describeShard,
+    describeBatch,
+  });
+  const blobs = new Carriers(
+    new RedisBlobs(blobRedis, names.blob(config.run)),
+    new BlobClient(token),
+    server === null ? null : await startBlobServer(token, (sentence) => tell('warn', sentence)),
+  );
+  const observer = course.observe({
+    ...{ run, redis, blobs },
+    queues: () => conductor.queues,
+    tell: (event) => conductor.tell(event),
+  });
+  const conductor: Conductor = new Conductor({
+    config,
+    run,
+    folder,
+    disk,
+    output,
+    display,
+    redis,
+    blobs,
+    token,
+    snapshotBytes: stateLayout(buildModel(config.result.model, config.result.times), purposeOf(config)).bytes,
+    readerRedis,
+    queueConnection: redisOptions(url),
+    outages,
+    faults,
+    log,
+    observer,
+    dismissed: (worker) => fleet.retire(worker),
+  });
+  const fleet: Fleet = new Fleet({
+    run: config.run,
+    devices,
+    dataPath: config.options.dataPath,
+    metricsHost,
+    environment: (device) => ({
+      ...workerEnvironment(process.env, {
+        threads: config.threads,
+        workers: devices.length,
+        cores: availableParallelism(),
+        decodeThreads: config.options.decodeThreads,
+      }),
+      CORNET_REDIS_URL: url,
+      ...backendEnvironment(process.env, { ...config, device }),
+      CORNET_CONTROL_TOKEN: undefined, // workers take no orders
+      [faultMarkerVariable]: folder.faultMarkerPath,
+    }),
+    line: ofWorker,
+    nobodyCanJoin: () => outages.sentence !== null,
+    exited: (worker, reason) => {
+      if (worker !== null) conductor.tell({ type: 'exited', worker, reason });
+    },
+    endedEarly: (device, lastWords) =>
+      tell('warn', `The worker on ${device} ended before it could join: ${lastWords}`),
+    hopeless: (post) => conductor.tell({ type: 'post-lost', ...post }),
+  });
+  server?.failed.then(({ message }) =>
+    conductor.abort(new CornetError('REDIS_SERVER_FAILED', message, { hint: course.howToGoOn })),
+  );
+  interruption.onAsked((signal) => {
+    display.say(`${signal}: ${course.whenStopped}; a second signal stops at once.`);
+    conductor.tell({ type: 'stop', reason: `received ${signal}` });
+  });
+  interruption.onEnd(() => {
+    fleet.kill();
+    server?.kill();
+  });
+  try {
+    const conducting = conductor.conduct();
+    fleet.start();
+    const outcome = await conducting;
+    display.end();
+    log.info({ outcome: outcome.outcome }, 'Finished.');
+    return await course.report(outcome);
+  } catch (error) {
+    await fleet.stop();
+    await observer.failed(describeError(error));
+    throw error;
+  } finally {
+    display.end();
+    await fleet.stop();
+  }
+}

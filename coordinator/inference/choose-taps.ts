@@ -1,0 +1,133 @@
+/** Which outputs of a model are meant by `--layer/--sublayer`, `--tap` and `--time-step`. */
+import { CornetError } from '../../shared/errors.ts';
+import { tapsOf } from '../../shared/formats/feature-rows.ts';
+import type { Model } from '../../shared/models/model.ts';
+import { type Tap, tapName } from '../../shared/models/trace.ts';
+import { nearestNames } from './nearest-names.ts';
+
+/** `last` and `all`, or the number of a module's call, as the original counts. */
+export type TimeStep = 'last' | 'all' | number;
+
+export interface TapRequest {
+  layer?: string;
+  sublayer?: string;
+  /** `all`, `everything`, or names with commas between, each with or without its time step. */
+  tap?: string;
+  timeStep?: TimeStep;
+}
+
+export interface ChosenTap {
+  /** `V4.output-t3`. */
+  readonly tap: string;
+  /** The number of the module's call, from 0, as the original's --time-step counts. */
+  readonly call: number;
+  /** What files are called after: `V4_output`, or `V4_output_t3` where several steps of it are wanted. */
+  readonly fileName: string;
+  /** Of one image. */
+  readonly shape: readonly number[];
+}
+
+export interface TapChoice {
+  /** In the order in which they fire. */
+  readonly taps: readonly ChosenTap[];
+  /** Sentences about what the user may not expect. */
+  readonly warnings: readonly string[];
+}
+
+/** As the original's. */
+const defaultLayer = 'decoder';
+const defaultSublayer = (layer: string) => (layer === defaultLayer ? 'avgpool' : 'output');
+const stepSuffix = /-t\d+$/;
+
+/** @throws CornetError OPTION_INVALID, with the nearest names */
+export function chooseTaps(model: Model, imageSize: number, request: TapRequest): TapChoice {
+  const known = tapsOf(model, imageSize);
+  const chosen = new Set(requested(model, known, request));
+  const taps = known.filter((tap) => chosen.has(tap));
+  if (taps.length === 0) {
+    throw new CornetError(
+      'OPTION_INVALID',
+      `No output of CORnet-${model.name} is computed ${Number(request.timeStep) + 1} times or more (--time-step ${request.timeStep}).`,
+      { hint: 'Steps are counted from 0; leave --time-step away to have all of them.' },
+    );
+  }
+  const severalSteps = (name: string) => taps.filter((tap) => tap.name === name).length > 1;
+  return {
+    taps: taps.map((tap) => ({
+      tap: tapName(tap),
+      call: known.filter(({ name }) => name === tap.name).indexOf(tap),
+      fileName: tap.name.replace('.', '_') + (severalSteps(tap.name) ? `_t${tap.timeStep}` : ''),
+      shape: tap.shape,
+    })),
+    warnings: taps.filter(({ seesImage }) => !seesImage).map((tap) => blindness(model, known, tap)),
+  };
+}
+
+function requested(model: Model, known: readonly Tap[], request: TapRequest): Tap[] {
+  const { layer, sublayer, tap, timeStep } = request;
+  if (tap !== undefined && (layer !== undefined || sublayer !== undefined)) {
+    throw new CornetError(
+      'OPTION_INVALID',
+      'What is to be read is named by --layer and --sublayer, or by --tap, not by both.',
+    );
+  }
+  if (tap === 'everything' || tap === 'all') {
+    const names = new Set(known.map(({ name }) => name));
+    const wanted = [...names].filter((name) => tap === 'everything' || isMain(name));
+    return wanted.flatMap((name) => {
+      const calls = known.filter((other) => other.name === name);
+      return typeof timeStep === 'number' && timeStep >= calls.length
+        ? []
+        : callsAt(model, calls, timeStep ?? 'all');
+    });
+  }
+  const area = layer ?? defaultLayer;
+  const names = tap?.split(',').map((name) => name.trim()) ?? [
+    `${area}.${sublayer ?? defaultSublayer(area)}`,
+  ];
+  return names.flatMap((name) => named(model, known, { name, timeStep }));
+}
+
+/** The outputs of the areas, and what the decoder reads of the last one. */
+function isMain(name: string): boolean {
+  const [area, sublayer] = name.split('.');
+  return area === defaultLayer ? sublayer === 'avgpool' : sublayer === 'output';
+}
+
+function named(
+  model: Model,
+  known: readonly Tap[],
+  { name, timeStep }: { name: string; timeStep: TimeStep | undefined },
+): Tap[] {
+  const calls = known.filter((tap) => tap.name === name);
+  if (calls.length > 0) return callsAt(model, calls, timeStep ?? 'last');
+  const exact = known.find((tap) => tapName(tap) === name);
+  if (exact !== undefined && timeStep !== undefined) {
+    throw new CornetError('OPTION_INVALID', `${name} names its time step, and so does --time-step.`);
+  }
+  if (exact !== undefined) return [exact];
+  const others = known.filter((tap) => tap.name === name.replace(stepSuffix, ''));
+  const candidates = others.length > 0 ? others.map(tapName) : [...new Set(known.map((tap) => tap.name))];
+  throw new CornetError('OPTION_INVALID', `CORnet-${model.name} has no output ${name}.`, {
+    hint: `Nearest names: ${nearestNames(name, candidates).join(', ')}. All: coordinator layers --model ${model.name}`,
+  });
+}
+
+function callsAt(model: Model, calls: readonly Tap[], timeStep: TimeStep): Tap[] {
+  if (timeStep === 'all') return [...calls];
+  const call = timeStep === 'last' ? calls.at(-1) : calls[timeStep];
+  if (call !== undefined) return [call];
+  const often = calls.length === 1 ? 'once' : `${calls.length} times`;
+  throw new CornetError(
+    'OPTION_INVALID',
+    `CORnet-${model.name} computes ${calls[0]!.name} ${often} for an image: there is no --time-step ${timeStep}.`,
+    { hint: `Steps are counted from 0: give last, all, or a number up to ${calls.length - 1}.` },
+  );
+}
+
+function blindness(model: Model, known: readonly Tap[], tap: Tap): string {
+  const first = known.find(({ name, seesImage }) => name === tap.name && seesImage);
+  const when =
+    first === undefined ? 'with so few --times it never does' : `it does from ${tapName(first)} on`;
+  return `The image has not reached ${tapName(tap)} of CORnet-${model.name}: its features are the same for every image (${when}).`;
+}

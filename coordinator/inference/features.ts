@@ -1,0 +1,177 @@
+/** `coordinator test`: what the original's `run.py test` does, for any number of images. */
+import { join, resolve } from 'node:path';
+import { listImageFolder } from '../../shared/data/image-folder.ts';
+import { defaults, featureBatchBytes } from '../../shared/defaults.ts';
+import { CornetError, exitCodes } from '../../shared/errors.ts';
+import { bytesPerValue } from '../../shared/formats/feature-rows.ts';
+import { buildModel } from '../../shared/models/family.ts';
+import { elementCount } from '../../shared/models/model.ts';
+import { say } from '../../shared/process/say.ts';
+import type { FeaturesTask, ReadoutConfig, ReadoutResult } from '../../shared/run-config.ts';
+import { quoteName } from '../../shared/util/printable.ts';
+import { type ChosenTap, chooseTaps, type TapChoice } from './choose-taps.ts';
+import { FeatureFiles, type FeatureSpace, featureFileNames, featureSpace } from './feature-files.ts';
+import type { FeatureOptions } from './options.ts';
+import { findReadoutWeights } from './readout-weights.ts';
+import { alreadyThere, writeDescription } from './results.ts';
+import { type Readout, serveReadout } from './serve-readout.ts';
+
+/** Returns the exit code. */
+export async function extractFeatures(options: FeatureOptions): Promise<number> {
+  const { model: name, times, imageSize, recursive, dtype, format } = options;
+  const model = buildModel(name, times);
+  const choice = chooseTaps(model, imageSize, options);
+  const folder = await listImageFolder(options.dataPath, recursive);
+  const { files } = folder;
+  const rowBytes = bytesPerValue[dtype] * sum(choice.taps.map(({ shape }) => elementCount(shape)));
+  const batchSize = chooseBatchSize(options.batchSize, rowBytes);
+  const weights = await findReadoutWeights(options, model);
+  const taps = choice.taps.map(({ tap }) => tap);
+  const task: FeaturesTask = { type: 'features', taps, dtype, format, recursive };
+  const result: ReadoutResult = {
+    model: name,
+    times,
+    imageSize,
+    precision: options.precision,
+    weights: weights.identity,
+    fingerprint: folder.fingerprint,
+    images: files.size,
+    batchSize,
+    task,
+  };
+  const space = featureSpace(result, task, choice.taps);
+  const results = resultsOf(options, result, choice, space);
+  const there = await Promise.all(
+    results.map(({ data, description, settings }) => alreadyThere(data, description, settings)),
+  );
+  if (there.every(Boolean)) {
+    process.stdout.write(
+      `Nothing to do: ${results.map(({ data }) => quoteName(data)).join(', ')} is there already.\n`,
+    );
+    return exitCodes.complete;
+  }
+  remark(options, choice, folder.others);
+  const readout: Readout = {
+    options,
+    result,
+    weights,
+    files,
+    name: `CORnet-${name}_features`,
+    title: `features of ${taps.length === 1 ? taps[0] : `${taps.length} outputs`}`,
+    batchBytes: batchSize * rowBytes,
+    openFeatures: (path, state) => FeatureFiles.open(path, space, state),
+    complete: async ({ config, unreadable, features }) => {
+      for (const { description, settings, arrays } of results) {
+        const head = { settings, arrays, ...origin(config), unreadable };
+        await writeDescription(description, head, files);
+      }
+      await features?.finish(resolve(options.outputPath));
+      return results.map(({ data }) => `Wrote ${data}`);
+    },
+  };
+  return serveReadout(readout);
+}
+
+interface ResultFile {
+  data: string;
+  description: string;
+  settings: object;
+  arrays: object[];
+}
+
+/** The files to be written, each with what is said about it. */
+function resultsOf(
+  options: FeatureOptions,
+  result: ReadoutResult,
+  { taps }: TapChoice,
+  space: FeatureSpace,
+): ResultFile[] {
+  const { task, ...common } = result;
+  const { dtype, recursive } = task as FeaturesTask;
+  const transform = {
+    resize: [result.imageSize, result.imageSize],
+    interpolation: 'bilinear, antialiased, as Pillow',
+    mean: [0.485, 0.456, 0.406],
+    std: [0.229, 0.224, 0.225],
+  };
+  return featureFileNames(space).map((file, index) => {
+    const mine = space.format === 'npz' ? taps : [taps[index]!];
+    const data = join(options.outputPath, file);
+    return {
+      data,
+      description: data.replace(/\.np[yz]$/, '.json'),
+      settings: { ...common, taps: mine.map(({ tap }) => tap), dtype, recursive, transform },
+      arrays: mine.map((tap) => describeArray(tap, result)),
+    };
+  });
+}
+
+function describeArray({ tap, call, fileName, shape }: ChosenTap, { images }: ReadoutResult): object {
+  const [, layer, sublayer, timeStep] = /^(\w+)\.(\w+?)(?:-t(\d+))?$/.exec(tap)!;
+  return {
+    name: fileName,
+    tap,
+    layer,
+    sublayer,
+    time_step: timeStep === undefined ? null : Number(timeStep),
+    call,
+    array_shape: [images, elementCount(shape)],
+    image_shape: shape,
+  };
+}
+
+/** What computed the features. */
+function origin({ version, threads, numerics }: ReadoutConfig): object {
+  return {
+    version,
+    threads,
+    numerics: numerics?.description ?? null,
+    probe: numerics?.probe ?? null,
+    pixels: numerics?.pixels ?? null,
+  };
+}
+
+/** @throws CornetError OPTION_INVALID when a job would yield too much */
+function chooseBatchSize(given: number | undefined, rowBytes: number): number {
+  if (given === undefined) {
+    const fitting = Math.floor(featureBatchBytes.default / rowBytes);
+    return Math.max(1, Math.min(defaults.featureBatch, fitting));
+  }
+  if (given * rowBytes <= featureBatchBytes.most) return given;
+  const most = Math.floor(featureBatchBytes.most / rowBytes);
+  throw new CornetError(
+    'OPTION_INVALID',
+    `--batch-size ${given} would make jobs of ${Math.round((given * rowBytes) / 1e6)} MB of features.`,
+    { hint: `Give at most ${most}, or leave it away.` },
+  );
+}
+
+/** What the user may not expect. */
+function remark(
+  options: FeatureOptions,
+  { warnings, taps }: TapChoice,
+  others: { count: number; examples: readonly string[] },
+): void {
+  for (const warning of warnings) say(`warning: ${warning}`);
+  const [only] = taps;
+  if (
+    options.timeStep === undefined &&
+    taps.length === 1 &&
+    only!.tap !== options.tap &&
+    /-t\d+$/.test(only!.tap)
+  ) {
+    say(
+      `Reading the last time step, ${only!.tap} (the original's default is the first; --time-step chooses).`,
+    );
+  }
+  if (others.count > 0) {
+    const more = others.count > others.examples.length ? ', …' : '';
+    say(
+      `Left out: ${others.count} files that are no images by their name (${others.examples.map(quoteName).join(', ')}${more}).`,
+    );
+  }
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}

@@ -1,0 +1,138 @@
+import assert from 'node:assert';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import type { FileList } from '../../shared/data/file-list.ts';
+import type { ReadoutConfig } from '../../shared/run-config.ts';
+import type { BatchResult } from '../../shared/wire/protocol.ts';
+import type { RunOutput } from '../conduct/ports.ts';
+import type { ValidationSummary } from '../protocol/validation-summary.ts';
+import type { FeatureFiles } from './feature-files.ts';
+import { type FinishedBatch, Journal } from './journal.ts';
+import type { ReadoutProgress } from './readout-progress.ts';
+import type { ReadoutWeights } from './readout-weights.ts';
+
+/** A picture without features. */
+export interface UnreadablePicture {
+  readonly row: number;
+  readonly file: string;
+  readonly reason: string;
+}
+
+export interface ReadoutOutputParts {
+  config: ReadoutConfig;
+  weights: ReadoutWeights;
+  files: FileList;
+  journal: Journal;
+  /** What is stored: by earlier terms, and from now on by this one. */
+  finished: Map<number, BatchResult>;
+  /** Null: scores only. */
+  features: FeatureFiles | null;
+  progress: ReadoutProgress;
+  log: Logger;
+}
+
+/** Opens the journal of the read-out in a run folder. */
+export function openJournal(
+  folder: string,
+  warn: (sentence: string) => void,
+): ReturnType<typeof Journal.open> {
+  return Journal.open(join(folder, 'journal.jsonl'), warn);
+}
+
+/**
+ * The disk side of a read-out: rows are written where they belong, then synced, then noted in the journal. Batches that
+ * come while others are being synced share the next sync.
+ */
+export class ReadoutOutput implements RunOutput {
+  readonly #parts: ReadoutOutputParts;
+  #waiting: FinishedBatch[] = [];
+  #running: Promise<void> = Promise.resolve();
+  #coming: Promise<void> | null = null;
+  #summary: ValidationSummary | null = null;
+
+  constructor(parts: ReadoutOutputParts) {
+    this.#parts = parts;
+  }
+
+  /** Once the round of a validation is done. */
+  get summary(): ValidationSummary | null {
+    return this.#summary;
+  }
+
+  async restore(): Promise<{ step: number; body: Uint8Array; validated: boolean }> {
+    return { step: 0, body: await this.#parts.weights.read(), validated: false };
+  }
+
+  async store(batch: number, result: BatchResult, bytes: Uint8Array | null): Promise<void> {
+    const { config, files, finished, features, progress, log } = this.#parts;
+    const first = batch * config.result.batchSize;
+    const count = Math.min(config.result.batchSize, files.size - first);
+    if (features !== null) {
+      assert(bytes !== null);
+      await features.write(first, count, bytes);
+    }
+    this.#waiting.push({ batch, result });
+    await this.#commit();
+    finished.set(batch, result);
+    for (const { position, reason } of result.unreadable) {
+      log.warn({ row: first + position }, reason);
+      progress.say(`Skipped: ${reason}`);
+    }
+    progress.done(count);
+  }
+
+  async validated(_step: number, summary: ValidationSummary): Promise<void> {
+    this.#summary = summary;
+  }
+
+  saveDue(): boolean {
+    return false;
+  }
+
+  save(): never {
+    assert.fail('a read-out changes no state');
+  }
+
+  stepDone(): never {
+    assert.fail('a read-out has no steps');
+  }
+
+  /** The files stay open: their owner closes them. */
+  async close(): Promise<void> {
+    await this.#running;
+  }
+
+  /** Returns when everything that waits is safe. */
+  #commit(): Promise<void> {
+    if (this.#coming !== null) return this.#coming;
+    const coming = this.#running.then(() => {
+      this.#coming = null;
+      return this.#sync();
+    });
+    this.#coming = coming;
+    this.#running = coming.catch(() => undefined); // whoever waits for it has the error
+    return coming;
+  }
+
+  async #sync(): Promise<void> {
+    const batches = this.#waiting;
+    this.#waiting = [];
+    await this.#parts.features?.sync();
+    await this.#parts.journal.append(batches);
+  }
+}
+
+/** In row order, over all batches. */
+export function unreadablePictures(
+  finished: ReadonlyMap<number, BatchResult>,
+  files: FileList,
+  batchSize: number,
+): UnreadablePicture[] {
+  const pictures = [...finished].flatMap(([batch, { unreadable }]) =>
+    unreadable.map(({ position, reason }) => {
+      const row = batch * batchSize + position;
+      return { row, file: files.path(row), reason };
+    }),
+  );
+  return pictures.sort((a, b) => a.row - b.row);
+}

@@ -1,0 +1,78 @@
+/** What a read-out shows while it works: one line on how far it is, rewritten on a terminal. */
+
+import type { Display } from '../conduct/ports.ts';
+import { duration } from '../view/format.ts';
+
+export interface ReadoutProgressOptions {
+  out: NodeJS.WriteStream;
+  images: number;
+  /** Images that an earlier term has done. */
+  before: number;
+  /** Milliseconds, monotonic. */
+  now: () => number;
+  /** Milliseconds between two lines, on a terminal and elsewhere. */
+  every: { terminal: number; plain: number };
+}
+
+export class ReadoutProgress implements Display {
+  readonly #options: ReadoutProgressOptions;
+  #images: number;
+  /** When the first result came, and how many images were done then: before, workers were starting. */
+  #first: { at: number; images: number } | null = null;
+  #activity: number;
+  #shown = Number.NEGATIVE_INFINITY;
+  #rewritable = false;
+  latest: { images: number; imagesPerSecond: number | null } = { images: 0, imagesPerSecond: null };
+
+  constructor(options: ReadoutProgressOptions) {
+    this.#options = options;
+    this.#images = options.before;
+    this.#activity = options.now();
+  }
+
+  /** So many more images are done. */
+  done(images: number): void {
+    const { now, images: all, every, out } = this.#options;
+    const at = now();
+    this.#activity = at;
+    this.#images += images;
+    this.#first ??= { at, images: this.#images };
+    const seconds = (at - this.#first.at) / 1000;
+    const speed = seconds > 0 ? (this.#images - this.#first.images) / seconds : 0;
+    this.latest = { images: this.#images, imagesPerSecond: speed > 0 ? speed : null };
+    const interval = out.isTTY ? every.terminal : every.plain;
+    if (this.#images < all && at - this.#shown < interval) return;
+    this.#shown = at;
+    const parts = [`${this.#images}/${all} images`];
+    if (speed > 0) parts.push(`${speed.toFixed(speed < 10 ? 2 : 0)} images/s`);
+    if (speed > 0 && this.#images < all) parts.push(`${duration((all - this.#images) / speed)} left`);
+    this.#write(parts.join('  '), true);
+  }
+
+  waiting(sentence: string): void {
+    const { now, every } = this.#options;
+    if (now() - this.#activity < 2 * every.plain || now() - this.#shown < 2 * every.plain) return;
+    this.#shown = now();
+    this.#write(sentence, true);
+  }
+
+  say(sentence: string): void {
+    this.#write(sentence, false);
+  }
+
+  end(): void {
+    if (this.#rewritable) this.#options.out.write('\n');
+    this.#rewritable = false;
+  }
+
+  #write(line: string, rewritable: boolean): void {
+    const { out } = this.#options;
+    if (!out.isTTY) {
+      out.write(`${line}\n`);
+      return;
+    }
+    out.write(this.#rewritable ? `\r\x1b[2K${line}` : line);
+    this.#rewritable = rewritable;
+    if (!rewritable) out.write('\n');
+  }
+}

@@ -1,0 +1,40 @@
+/** The weights that a read-out looks at. */
+import { CornetError } from '../../shared/errors.ts';
+import { initialSnapshot } from '../../shared/models/initial-weights.ts';
+import type { Model } from '../../shared/models/model.ts';
+import { say } from '../../shared/process/say.ts';
+import { findWeights, readWeights } from '../weights/read-weights.ts';
+import type { ReadoutOptions } from './options.ts';
+
+export interface ReadoutWeights {
+  /** The SHA-256 of their file, with the key in it if one was given; or `seed <n>` of those that are drawn. */
+  readonly identity: string;
+  /** A snapshot body for inference (`stateLayout`). */
+  readonly read: () => Promise<Uint8Array>;
+}
+
+/**
+ * `untrained`: those that a training with this seed begins with. Everything else is a source of `findWeights`.
+ * @throws CornetError as `findWeights`
+ */
+export async function findReadoutWeights(
+  { weights, weightsKey, seed }: Pick<ReadoutOptions, 'weights' | 'weightsKey' | 'seed'>,
+  model: Model,
+): Promise<ReadoutWeights> {
+  const key = weightsKey ?? null;
+  if (weights === 'untrained') {
+    if (key !== null) {
+      throw new CornetError('OPTION_INVALID', 'Untrained weights are in no file: leave --weights-key out.');
+    }
+    return { identity: `seed ${seed}`, read: async () => initialSnapshot(model, seed, 'inference') };
+  }
+  const found = await findWeights(weights, model, { environment: process.env, say }, key);
+  const { path, sha256 } = found;
+  let once: Uint8Array | null = found.body; // they are seldom asked for a second time
+  const read = async () => {
+    const body = once ?? (await readWeights(path, model, key, 'inference'));
+    once = null;
+    return body;
+  };
+  return { identity: key === null ? sha256 : `${sha256} key ${key}`, read };
+}

@@ -1,0 +1,58 @@
+/** The JSON beside the results of a read-out, and whether results that lie there already are the same. */
+import { access, readFile } from 'node:fs/promises';
+import type { FileList } from '../../shared/data/file-list.ts';
+import { CornetError } from '../../shared/errors.ts';
+import { canonicalJson } from '../../shared/util/canonical-json.ts';
+import { quoteName } from '../../shared/util/printable.ts';
+import { fileError, systemCode, writeDurably } from '../disk/durable-file.ts';
+
+/** Names per piece, so that a million of them are never one string. */
+const namesPerPiece = 10_000;
+
+/**
+ * Writes `head`, which begins with `settings`, and behind it the files in row order. No clock, host or folder stands in
+ * it: equal read-outs give equal bytes.
+ */
+export function writeDescription(path: string, head: object, files: FileList): Promise<void> {
+  return writeDurably(path, descriptionPieces(head, files));
+}
+
+function* descriptionPieces(head: object, files: FileList): Generator<Buffer> {
+  const text = JSON.stringify(head, null, 2);
+  yield Buffer.from(`${text.slice(0, -2)},\n  "files": [`);
+  for (let begin = 0; begin < files.size; begin += namesPerPiece) {
+    const count = Math.min(namesPerPiece, files.size - begin);
+    const names = Array.from({ length: count }, (_, i) => JSON.stringify(files.path(begin + i)));
+    yield Buffer.from(`${begin === 0 ? '' : ','}\n    ${names.join(',\n    ')}`);
+  }
+  yield Buffer.from('\n  ]\n}\n');
+}
+
+/**
+ * Looks at results of the names that are to be written.
+ * @returns whether they are there, made with these settings
+ * @throws CornetError OUTPUT_EXISTS when they were made with others
+ */
+export async function alreadyThere(data: string, description: string, settings: object): Promise<boolean> {
+  if (!(await exists(data))) return false;
+  const former = await readSettings(description);
+  if (former !== null && canonicalJson(former) === canonicalJson(settings)) return true;
+  const why = former === null ? 'nothing beside it says how it was made' : 'it was made with other settings';
+  throw new CornetError('OUTPUT_EXISTS', `${quoteName(data)} is there already, and ${why}.`);
+}
+
+async function readSettings(path: string): Promise<unknown> {
+  try {
+    return (JSON.parse(await readFile(path, 'utf8')) as { settings?: unknown }).settings ?? null;
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT' || error instanceof SyntaxError) return null;
+    throw fileError(error, `read ${quoteName(path)}`);
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,81 @@
+/** `coordinator validate`: how right a model is on ImageNet's validation images, by the code that training validates with. */
+import { join } from 'node:path';
+import type { DatasetIndex } from '../../shared/data/dataset-index.ts';
+import { cachedIndex, userIndexCache } from '../../shared/data/index-cache.ts';
+import { defaults } from '../../shared/defaults.ts';
+import { CornetError } from '../../shared/errors.ts';
+import { buildModel } from '../../shared/models/family.ts';
+import { say } from '../../shared/process/say.ts';
+import type { ReadoutResult } from '../../shared/run-config.ts';
+import { writeDurably } from '../disk/durable-file.ts';
+import type { ValidationSummary } from '../protocol/validation-summary.ts';
+import { percent } from '../view/format.ts';
+import type { ReadoutOptions } from './options.ts';
+import { findReadoutWeights } from './readout-weights.ts';
+import { alreadyThere } from './results.ts';
+import { type Readout, serveReadout } from './serve-readout.ts';
+
+/** Returns the exit code. */
+export async function validate(options: ReadoutOptions): Promise<number> {
+  const { model: name, times, imageSize, outputPath } = options;
+  const model = buildModel(name, times);
+  const index = await cachedIndex(options.dataPath, ['val'], userIndexCache(process.env, say));
+  const weights = await findReadoutWeights(options, model);
+  const result: ReadoutResult = {
+    model: name,
+    times,
+    imageSize,
+    precision: options.precision,
+    weights: weights.identity,
+    fingerprint: index.fingerprint,
+    images: index.val.size,
+    batchSize: options.batchSize ?? defaults.validationBatch,
+    task: { type: 'validation' },
+  };
+  const prefix = join(outputPath, `CORnet-${name}_validation`);
+  const [table, description] = [`${prefix}_classes.csv`, `${prefix}.json`];
+  const { task: _, ...settings } = result;
+  await alreadyThere(table, description, settings); // what was made with these settings is replaced
+  const readout: Readout = {
+    options,
+    result,
+    weights,
+    files: index.val,
+    name: `CORnet-${name}_validation`,
+    title: `validation, ${index.classes.length} classes`,
+    batchBytes: 0,
+    openFeatures: null,
+    complete: async ({ config, summary, unreadable }) => {
+      const { loss, top1, top5, count, classes } = summary!;
+      if (count === 0) throw new CornetError('DATA_INVALID', 'None of the images can be read.');
+      const { version, threads, numerics } = config;
+      const described = { settings, top1, top5, loss, images: count, unreadable, version, threads, numerics };
+      await writeDurably(table, [Buffer.from(classesCsv(index, classes))]);
+      await writeDurably(description, [Buffer.from(`${JSON.stringify(described, null, 2)}\n`)]);
+      return [
+        `top-1 ${percent(top1)}  top-5 ${percent(top5)}  loss ${loss.toFixed(4)}  (${count} images)`,
+        `Wrote ${description} and ${table}`,
+      ];
+    },
+  };
+  return serveReadout(readout);
+}
+
+/** One line for each class, in the order of their labels. */
+function classesCsv(
+  { classes }: Pick<DatasetIndex, 'classes'>,
+  scores: ValidationSummary['classes'],
+): string {
+  const byLabel = new Map(scores.map((score) => [score.label, score]));
+  const lines = classes.map((name, label) => {
+    const { top1, top5, count } = byLabel.get(label) ?? { top1: 0, top5: 0, count: 0 };
+    const share = (right: number) => (count === 0 ? '' : String(right / count));
+    return [label, quoted(name), count, top1, top5, share(top1), share(top5)].join(',');
+  });
+  return ['label,class,images,top1_right,top5_right,top1,top5', ...lines, ''].join('\n');
+}
+
+/** As RFC 4180 has it. */
+function quoted(text: string): string {
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}

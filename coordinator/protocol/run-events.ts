@@ -1,0 +1,113 @@
+/** What goes into the coordinator's state machine, and what comes out of it. */
+import type { ErrorCode } from '../../shared/errors.ts';
+import type { BatchResult, BlobRef, DownBody, Era, Job, UpMessage } from '../../shared/wire/protocol.ts';
+import type { Limits } from './membership.ts';
+import type { LaneShare, StepMetrics } from './step.ts';
+import type { ValidationSummary } from './validation-summary.ts';
+
+/** The run's course: pure functions of its configuration. */
+export interface Plan {
+  lanes: number;
+  /** Steps of the whole run. */
+  totalSteps: number;
+  /** Whether a shard that is computed twice must have the same bytes. */
+  deterministic: boolean;
+  shares(step: number): LaneShare[];
+  learningRate(step: number): number;
+  /** Is there a round of jobs before step `step`? */
+  roundDue(step: number): boolean;
+  round: RoundPlan;
+  /** Is the state of step `step` kept for ever? */
+  checkpointDue(step: number): boolean;
+  /** Lanes whose shard two members compute, to compare them. */
+  audited(step: number): readonly number[];
+}
+
+/** A pass over images in batches, each a job that any member takes: a validation, or a reading of features. */
+export interface RoundPlan {
+  job: 'validate' | 'features';
+  batches: number;
+  /** What was stored by an earlier term. */
+  finished: ReadonlyMap<number, BatchResult>;
+}
+
+export interface RunLimits extends Limits {
+  /** Milliseconds of heard time that a run that fails waits for a last checkpoint. */
+  lastCheckpoint: number;
+  /** Milliseconds that a step boundary waits for newcomers. */
+  join: number;
+  /** Milliseconds of heard time that a run waits without any worker. */
+  worker: number;
+}
+
+export interface Failure {
+  code: ErrorCode;
+  message: string;
+  hint?: string | undefined;
+}
+
+export type RunEvent =
+  | { type: 'message'; message: UpMessage }
+  /** A local worker's process ended. */
+  | { type: 'exited'; worker: string; reason: string }
+  /** No local worker is started on this device any more; `left`: so many others are, or will be. */
+  | { type: 'post-lost'; device: string; lastWords: string; left: number }
+  | { type: 'tick'; heard: number }
+  /** The last checkpoint (or the initial state) has been published. */
+  | { type: 'restored'; step: number; ref: BlobRef; validated: boolean }
+  /** `lost`: the blob had vanished; `failed`: the disk would not take it (the run goes on). */
+  | { type: 'saved'; step: number; outcome: 'written' | 'lost' | 'failed' }
+  /** A batch's result is stored; `lost`: its blob had vanished. */
+  | { type: 'stored'; step: number; batch: number; result: BatchResult; outcome: 'stored' | 'lost' }
+  /** `--save-model-secs` have passed. */
+  | { type: 'save-due' }
+  | { type: 'stop'; reason: string }
+  /** Something failed outside: the run ends, after a last checkpoint if one can be had. */
+  | { type: 'abort'; failure: Failure }
+  /** A worker is to leave when the state lies still next. */
+  | { type: 'drain'; worker: string }
+  /** Redis is not the one it was: it holds nothing, or what it had saved a while ago. */
+  | { type: 'redis-replaced'; empty: boolean };
+
+export type RunAction =
+  | { type: 'send'; body: DownBody }
+  /** `audit`: somebody has done it already, and the results are compared. */
+  | { type: 'job'; worker: string; job: Job; audit: boolean }
+  | { type: 'forget-worker'; worker: string }
+  /** The same, and it shall not come back: it leaves because it was asked to. */
+  | { type: 'dismiss'; worker: string }
+  /** Publish the last checkpoint, answer with `restored`. */
+  | { type: 'restore' }
+  /** Write the snapshot of `step` to disk, answer with `saved`. */
+  /** `last`: no other opportunity will come. */
+  | { type: 'save'; step: number; ref: BlobRef; last: boolean }
+  | { type: 'delete'; refs: BlobRef[] }
+  /** Announce a new era (set the key), before anything else is sent. */
+  | { type: 'new-era'; era: Era }
+  | { type: 'step-done'; metrics: StepMetrics; learningRate: number; members: number }
+  /** Keep what a member made of a batch, answer with `stored`. */
+  | { type: 'store'; step: number; batch: number; result: BatchResult }
+  | { type: 'validated'; step: number; summary: ValidationSummary }
+  | { type: 'log'; level: 'info' | 'warn'; message: string }
+  | { type: 'finish'; outcome: 'complete' | 'interrupted' }
+  | { type: 'finish'; outcome: 'failed'; failure: Failure };
+
+export type PhaseName =
+  | 'restoring'
+  | 'waiting'
+  | 'rollcall'
+  | 'loading'
+  | 'serving'
+  | 'validating'
+  | 'extracting'
+  | 'computing'
+  | 'reducing'
+  | 'applying'
+  | 'finishing'
+  | 'finished';
+
+/** Who keeps the run waiting, and with what. */
+export interface Debt {
+  worker: string;
+  owes: string;
+}

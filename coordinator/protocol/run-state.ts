@@ -1,0 +1,157 @@
+import type { BlobRef, DownBody, Era } from '../../shared/wire/protocol.ts';
+import type { JobRound } from './job-round.ts';
+import { type Common, Roster } from './roster.ts';
+import type { Failure, PhaseName, Plan, RunAction, RunLimits } from './run-events.ts';
+import { Snapshots } from './snapshots.ts';
+import type { Exchange } from './step-exchange.ts';
+
+export interface RunOptions {
+  plan: Plan;
+  limits: RunLimits;
+  era: Era;
+  common: Common;
+  /** Workers that the run waits for (bounded) when it starts without any. */
+  fleetSize: number;
+  /** The sentence that names a shard's samples, for error messages. */
+  describeShard: (step: number, lane: number) => string;
+  /** The same of a batch of a round. */
+  describeBatch: (batch: number) => string;
+}
+
+/** What the coordinator knows of the run, and its means to act: shared by the parts of the state machine `Run`. */
+export class RunState {
+  readonly plan: Plan;
+  readonly limits: RunLimits;
+  readonly roster: Roster;
+  readonly snapshots: Snapshots;
+  readonly describeBatch: (batch: number) => string;
+  era: Era;
+  phase: PhaseName = 'restoring';
+  /** Heard time, now and when the phase began. */
+  heard = 0;
+  phaseSince = 0;
+  /** Heard time of the last commit. */
+  committedAt = 0;
+  step = 0;
+  exchange: Exchange | null = null;
+  /** The step after, when its jobs were given ahead. */
+  ahead: Exchange | null = null;
+  round: JobRound | null = null;
+  /** The step whose round was finished last. */
+  finishedRound = -1;
+  /** The member that was asked for the snapshot. */
+  server: string | null = null;
+  /** What has disturbed the run since the last update, as part of a sentence, or null. */
+  disturbance: string | null = null;
+  /** Why no local worker can come any more, or null. */
+  fleetLost: string | null = null;
+  /** Why the run is to stop, or null. */
+  stopping: string | null = null;
+  /** Why it fails, as soon as a last checkpoint is written or cannot be had; or null. */
+  failure: Failure | null = null;
+  /** Heard time of the failure. */
+  failedAt = 0;
+  #actions: RunAction[] = [];
+
+  constructor({ plan, limits, era, common, describeBatch }: RunOptions) {
+    this.plan = plan;
+    this.limits = limits;
+    this.describeBatch = describeBatch;
+    this.era = era;
+    this.roster = new Roster(plan.lanes, common);
+    this.snapshots = new Snapshots((ref) => this.deleteBlobs([ref]));
+  }
+
+  /** Is there still a round of jobs before the next step, or before the end? */
+  get roundDue(): boolean {
+    return this.plan.roundDue(this.step) && this.finishedRound !== this.step;
+  }
+
+  /** Does no step follow? */
+  get atEnd(): boolean {
+    return this.stopping !== null || this.step >= this.plan.totalSteps;
+  }
+
+  /** Is the state of the step on disk, so that nothing is lost without its members? A read-out has none. */
+  get saved(): boolean {
+    return this.plan.totalSteps === 0 || this.snapshots.savedStep === this.step;
+  }
+
+  /** Is a round under way? */
+  get inRound(): boolean {
+    return this.phase === 'validating' || this.phase === 'extracting';
+  }
+
+  enter(phase: PhaseName): void {
+    this.phase = phase;
+    this.phaseSince = this.heard;
+  }
+
+  /** A new generation. */
+  announce(): void {
+    this.send(this.roster.announcement(this.step));
+  }
+
+  /** Ends the run as soon as nothing is being written to disk any more. */
+  finish(): void {
+    if (this.snapshots.busy) return this.enter('finishing');
+    if (this.failure !== null) return this.endFailed(this.failure);
+    const complete = this.step >= this.plan.totalSteps && !this.roundDue && this.saved;
+    this.#end(
+      { type: 'finish', outcome: complete ? 'complete' : 'interrupted' },
+      this.stopping ?? 'complete',
+    );
+  }
+
+  /** The first reason counts. The run ends with it once `Run` has tried to keep what its members hold. */
+  fail(failure: Failure): void {
+    if (this.phase === 'finished' || this.failure !== null) return;
+    this.failure = failure;
+    this.failedAt = this.heard;
+    this.stopping ??= failure.message;
+  }
+
+  /** At once. */
+  endFailed(failure: Failure): void {
+    this.#end({ type: 'finish', outcome: 'failed', failure }, failure.message);
+  }
+
+  #end(action: RunAction, reason: string): void {
+    this.abandonSteps();
+    this.snapshots.retire();
+    this.enter('finished');
+    this.send({ type: 'stop', reason });
+    for (const { id } of this.roster.all) this.act({ type: 'forget-worker', worker: id });
+    this.act(action);
+  }
+
+  /** The step under way, and the one that is ahead, come to nothing. */
+  abandonSteps(): void {
+    this.deleteBlobs([...(this.exchange?.blobs ?? []), ...(this.ahead?.blobs ?? [])]);
+    this.exchange = null;
+    this.ahead = null;
+  }
+
+  deleteBlobs(refs: BlobRef[]): void {
+    if (refs.length > 0) this.act({ type: 'delete', refs });
+  }
+
+  log(level: 'info' | 'warn', message: string): void {
+    this.act({ type: 'log', level, message });
+  }
+
+  send(body: DownBody): void {
+    this.act({ type: 'send', body });
+  }
+
+  act(action: RunAction): void {
+    this.#actions.push(action);
+  }
+
+  /** The actions since the last call. */
+  flush(): RunAction[] {
+    const actions = this.#actions;
+    this.#actions = [];
+    return actions;
+  }
+}

@@ -1,0 +1,101 @@
+/** Who keeps the run waiting, with what, and since when. */
+import { longWait, namesInSentence } from '../../shared/defaults.ts';
+import { seconds } from './membership.ts';
+import type { WorkerRecord } from './roster.ts';
+import type { Debt } from './run-events.ts';
+import type { RunState } from './run-state.ts';
+
+export function debtsOf(state: RunState): Debt[] {
+  const { roster } = state;
+  switch (state.phase) {
+    case 'computing':
+    case 'reducing':
+    case 'applying':
+      return state.exchange!.debts();
+    case 'serving':
+      return [{ worker: state.server!, owes: 'the snapshot' }];
+    case 'loading':
+      return roster.with('loading').map(({ id }) => ({ worker: id, owes: 'loading the snapshot' }));
+    case 'validating':
+    case 'extracting':
+      return roster.members
+        .filter((worker) => state.round!.load(worker) > 0)
+        .map((worker) => ({
+          worker,
+          owes: state.phase === 'validating' ? 'a validation batch' : 'a batch of features',
+        }));
+    default:
+      return [];
+  }
+}
+
+/** A worker with its lanes, and what it keeps the run waiting for, or null. */
+export type SeenWorker = Readonly<WorkerRecord> & { lanes: number[]; owes: string | null };
+
+export function workersOf(state: RunState): SeenWorker[] {
+  const lanes = state.roster.lanesAt(state.step);
+  const debts = new Map(debtsOf(state).map(({ worker, owes }) => [worker, owes]));
+  return state.roster.all.map((worker) => ({
+    ...worker,
+    lanes: lanes.get(worker.id) ?? [],
+    owes: debts.get(worker.id) ?? null,
+  }));
+}
+
+/**
+ * One sentence: what the run is doing, what it waits for, since when (heard time), and what brought it there.
+ * @param unanswered workers that have not answered the roll call
+ */
+export function sentenceOf(state: RunState, unanswered: readonly string[]): string {
+  if (state.phase === 'finished') return 'Finished.';
+  const cause = state.disturbance === null ? '' : `, after ${state.disturbance}`;
+  return `${waitOf(state, unanswered)} for ${seconds(state.heard - state.phaseSince)}${cause}.`;
+}
+
+function waitOf(state: RunState, unanswered: readonly string[]): string {
+  const at = `at step ${state.step}`;
+  switch (state.phase) {
+    case 'restoring':
+      return 'Publishing the state to start from';
+    case 'waiting':
+      return `Waiting ${at} for a worker to join`;
+    case 'rollcall':
+      return `Redis is another one than before: waiting ${at} for ${someOf(unanswered)} to report`;
+    case 'finishing':
+      return `Writing the last checkpoint ${at}`;
+    default: {
+      const who = debtsOf(state).map((debt) => `${debt.worker} (${debt.owes})`);
+      const phase = `${state.phase[0]!.toUpperCase()}${state.phase.slice(1)}`;
+      return `${phase} ${at}: waiting for ${someOf(who) || 'nobody'}`;
+    }
+  }
+}
+
+/** A thousand workers are not named one by one. */
+function someOf(names: readonly string[]): string {
+  const others = names.length - namesInSentence;
+  if (others <= 0) return names.join(', ');
+  return `${names.slice(0, namesInSentence).join(', ')} and ${others} more`;
+}
+
+/** Puts into the log what the run waits for, when that takes much longer than the last step did. */
+export class WaitLog {
+  #phaseSince = -1;
+  #committedAt = 0;
+  #lastStep = 0;
+  #limit = 0;
+
+  look(state: RunState, unanswered: readonly string[]): void {
+    if (state.committedAt !== this.#committedAt) {
+      this.#lastStep = state.committedAt - this.#committedAt;
+      this.#committedAt = state.committedAt;
+    }
+    if (state.phaseSince !== this.#phaseSince) {
+      this.#phaseSince = state.phaseSince;
+      this.#limit = Math.max(longWait, 2 * this.#lastStep);
+    }
+    if (state.heard - state.phaseSince < this.#limit) return;
+    this.#limit *= 2;
+    state.log('info', sentenceOf(state, unanswered));
+  }
+}

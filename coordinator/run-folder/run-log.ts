@@ -1,0 +1,89 @@
+/** log.jsonl, and log.1.jsonl before it: pino's lines, the coordinator's own and those of its local workers. */
+import { closeSync, fstatSync, openSync, renameSync, writeSync } from 'node:fs';
+import { type Logger, pino } from 'pino';
+import { logBytes } from '../../shared/defaults.ts';
+import { onUnexpectedEnd } from '../../shared/process/unexpected-end.ts';
+import { printableJson, quoteName } from '../../shared/util/printable.ts';
+import { fileError, isDiskTrouble } from '../disk/durable-file.ts';
+import { isChatter } from './tensorflow-noise.ts';
+
+export class RunLog {
+  readonly main: Logger;
+  readonly #workers: Logger;
+  readonly #path: string;
+  readonly #longest: number;
+  #file: number;
+  #length: number;
+  readonly #forget: () => void;
+  /** The last line could not be written whole. */
+  #torn = false;
+
+  /**
+   * @param longest bytes of one file
+   * @throws CornetError FOLDER_NOT_WRITABLE, DISK_FULL
+   */
+  constructor(path: string, longest: number = logBytes) {
+    this.#path = path;
+    this.#longest = longest;
+    try {
+      this.#file = openSync(path, 'a');
+      this.#length = fstatSync(this.#file).size;
+    } catch (error) {
+      throw fileError(error, `write ${quoteName(path)}`);
+    }
+    const destination = { write: (line: string) => this.#write(line) };
+    const timestamp = pino.stdTimeFunctions.isoTime;
+    this.main = pino({ base: { pid: process.pid }, timestamp }, destination);
+    this.#workers = pino({ base: null, level: 'debug', timestamp }, destination); // its lines name the worker's process
+    this.#forget = onUnexpectedEnd(({ code, message }) => this.main.fatal({ code }, message));
+  }
+
+  /** A worker's line is JSON already, or the last words of a library. */
+  readonly ofWorker = (text: string): void => {
+    const { level, msg, time, ...rest } = parseLine(text);
+    const name = pino.levels.labels[level] ?? 'info';
+    this.#workers[name as 'info'](rest, msg);
+  };
+
+  close(): void {
+    this.#forget();
+    closeSync(this.#file);
+  }
+
+  /** Written at once, so that the last words before a crash are there. */
+  #write(given: string): void {
+    const line = printableJson(given);
+    try {
+      if (this.#length >= this.#longest) this.#rotate();
+      const whole = Buffer.from(this.#torn ? `\n${line}` : line);
+      const written = writeSync(this.#file, whole);
+      this.#length += written;
+      this.#torn = written < whole.length;
+    } catch (error) {
+      // A full or failing disk does not stop a run; checkpoints and metrics say so, and what is lost here is only a line.
+      if (!isDiskTrouble(error)) throw error;
+      this.#torn = true;
+    }
+  }
+
+  /** So that a line for each skipped image, epoch after epoch, does not fill a quota. */
+  #rotate(): void {
+    renameSync(this.#path, this.#path.replace(/\.jsonl$/, '.1.jsonl'));
+    const full = this.#file;
+    this.#file = openSync(this.#path, 'a');
+    this.#length = 0;
+    this.#torn = false;
+    closeSync(full);
+  }
+}
+
+function parseLine(text: string): { level: number; msg: string; time?: number } {
+  const level = isChatter(text) ? 'debug' : 'info';
+  const plain = { level: pino.levels.values[level]!, msg: text, worker: 'output' };
+  try {
+    const parsed = JSON.parse(text);
+    return typeof parsed?.level === 'number' ? parsed : plain;
+  } catch {
+    return plain;
+  }
+}

@@ -1,0 +1,157 @@
+/** From the options of `coordinator start` to the run's configuration: new, or that of the run to resume. */
+import { nanoid } from 'nanoid';
+import type { ZodError } from 'zod';
+import type { DatasetIndex } from '../../shared/data/dataset-index.ts';
+import { cachedIndex, userIndexCache } from '../../shared/data/index-cache.ts';
+import { CornetError } from '../../shared/errors.ts';
+import { buildModel } from '../../shared/models/family.ts';
+import { traceModel } from '../../shared/models/trace.ts';
+import { say } from '../../shared/process/say.ts';
+import { version } from '../../shared/process/version.ts';
+import {
+  checkTimeouts,
+  configFormat,
+  type LocalWorkers,
+  type RunConfig,
+  runConfig,
+  stepsPerEpoch,
+  totalSteps,
+} from '../../shared/run-config.ts';
+import { quoteName } from '../../shared/util/printable.ts';
+import type { RunFolder } from '../run-folder/run-folder.ts';
+import {
+  changedOptions,
+  chooseBackend,
+  chooseFreeOptions,
+  chooseOptions,
+  chooseThreads,
+  type StartOptions,
+} from './options.ts';
+import { planOf, scheduleOf } from './plan.ts';
+import { chooseStart, otherCourse } from './starting-point.ts';
+
+/**
+ * The configuration of a new run.
+ * @throws CornetError OPTION_INVALID, NORM_ONE_VALUE, DATA_MISSING, DATA_INVALID, and what `chooseStart` throws
+ */
+export async function newConfig(options: StartOptions, localWorkers: LocalWorkers): Promise<RunConfig> {
+  const chosen = chooseOptions(options, localWorkers);
+  const free = chooseFreeOptions(options, chosen.model, localWorkers, null);
+  const index = await indexOf(free.dataPath);
+  const model = buildModel(chosen.model, chosen.times);
+  const start = await chooseStart(options, model, chosen.seed, { environment: process.env, say });
+  const { startingWeights, startingFile, stepOf } = start;
+  const config = checked({
+    format: configFormat,
+    run: nanoid(10),
+    version,
+    term: 1,
+    result: {
+      ...chosen,
+      startingWeights,
+      ...describeData(index),
+    },
+    backend: chooseBackend(options.backend, chosen.precision),
+    threads: chooseThreads(options, localWorkers),
+    numerics: null,
+    options: { ...free, startingFile },
+  });
+  const other = otherCourse(start.identity, config);
+  if (other !== null) say(`warning: ${other}`);
+  const [first, end] = [stepOf(stepsPerEpoch(config)), totalSteps(config)];
+  if (startingFile === null || first < end) return config;
+  throw new CornetError(
+    'OPTION_INVALID',
+    `${quoteName(startingFile)} is at step ${first}, and this run would end at step ${end}: nothing is left to do.`,
+    { hint: 'Give more --epochs (or --max-steps): they count from the beginning of the training.' },
+  );
+}
+
+/**
+ * The configuration that the folder's run has.
+ * @throws CornetError RUN_DAMAGED, RUN_FORMAT
+ */
+export async function readConfig(folder: RunFolder): Promise<RunConfig> {
+  const parsed = runConfig.safeParse(await folder.readConfig());
+  if (!parsed.success) {
+    throw new CornetError(
+      'RUN_DAMAGED',
+      `${quoteName(folder.configPath)} is not a run's configuration: ${describeIssue(parsed.error)}.`,
+    );
+  }
+  return parsed.data;
+}
+
+/**
+ * The configuration of a run that is resumed, with the options that may change from resume to resume.
+ * @throws CornetError RESULT_OPTION_CHANGED, DATA_DIFFERS, and what `newConfig` throws
+ */
+export async function resumedConfig(
+  options: StartOptions,
+  former: RunConfig,
+  localWorkers: LocalWorkers,
+): Promise<RunConfig> {
+  const changed = changedOptions(options, former);
+  if (changed.length > 0) {
+    throw new CornetError('RESULT_OPTION_CHANGED', `A resume cannot change ${changed.join(', ')}.`);
+  }
+  const free = chooseFreeOptions(options, former.result.model, localWorkers, former.options);
+  const { fingerprint } = describeData(await indexOf(free.dataPath));
+  if (fingerprint !== former.result.fingerprint) {
+    throw new CornetError(
+      'DATA_DIFFERS',
+      `The data set at ${quoteName(free.dataPath)} has the fingerprint ${fingerprint}, the run's is ${former.result.fingerprint}.`,
+    );
+  }
+  return checked({ ...former, version, term: former.term + 1, options: free });
+}
+
+function checked(config: RunConfig): RunConfig {
+  const wrong = checkTimeouts(config.options);
+  if (wrong !== null) throw new CornetError('OPTION_INVALID', wrong);
+  if (config.options.audit > 0 && !config.result.deterministic) {
+    throw new CornetError('OPTION_INVALID', '--audit compares bits, and --no-deterministic promises none.');
+  }
+  const parsed = runConfig.safeParse(config);
+  if (!parsed.success) {
+    throw new CornetError('OPTION_INVALID', `These options make no run: ${describeIssue(parsed.error)}.`);
+  }
+  if (totalSteps(config) === 0) {
+    throw new CornetError('OPTION_INVALID', `--epochs ${config.options.epochs} is less than one step.`);
+  }
+  traceModel(
+    buildModel(config.result.model, config.result.times),
+    smallestShard(config),
+    config.result.imageSize,
+  );
+  return parsed.data;
+}
+
+/** Images of the smallest shard that the run will compute: in the first step, or in an epoch's short last one. */
+function smallestShard(config: RunConfig): number {
+  const schedule = scheduleOf(config);
+  const last = Math.min(schedule.stepsPerEpoch, totalSteps(config)) - 1;
+  const { shares } = planOf(config, schedule);
+  return Math.min(...[...shares(0), ...shares(last)].map(({ count }) => count));
+}
+
+/** The first thing wrong with a configuration, with the name of what it is about. */
+function describeIssue({ issues }: ZodError): string {
+  const [issue] = issues;
+  return `${issue?.path.join('.')}: ${issue?.message}`;
+}
+
+/** There is no log yet: what is to be said of the kept index goes to standard error. */
+function indexOf(dataPath: string): Promise<DatasetIndex> {
+  const cache = userIndexCache(process.env, say);
+  return cachedIndex(dataPath, ['train', 'val'], cache);
+}
+
+function describeData(index: DatasetIndex) {
+  return {
+    fingerprint: index.fingerprint,
+    trainImages: index.train.size,
+    valImages: index.val.size,
+    classes: index.classes.length,
+  };
+}

@@ -1,0 +1,44 @@
+import { Schedule } from '../../shared/data/schedule.ts';
+import { Draws } from '../../shared/random.ts';
+import { type RunConfig, totalSteps } from '../../shared/run-config.ts';
+import type { Plan } from '../protocol/run-events.ts';
+
+/** Which shards are audited is drawn apart from all that the result depends on. */
+const auditStream = 0xa0d17;
+
+export function scheduleOf({ result }: RunConfig): Schedule {
+  const { seed, trainImages, batchSize, lanes } = result;
+  return new Schedule({ seed, trainSize: trainImages, batchSize, lanes });
+}
+
+/** The course of a run, as its configuration sets it. */
+export function planOf(config: RunConfig, schedule: Schedule): Plan {
+  const { result, options } = config;
+  const total = totalSteps(config);
+  return {
+    lanes: result.lanes,
+    totalSteps: total,
+    deterministic: result.deterministic,
+    shares: (step) =>
+      Array.from({ length: result.lanes }, (_, lane) => {
+        const { samples, weight } = schedule.shard(step, lane);
+        return { lane, weight, count: samples.length };
+      }).filter(({ count }) => count > 0),
+    learningRate: (step) =>
+      schedule.learningRate(step, { initial: result.learningRate, stepSize: result.stepSize }),
+    roundDue: (step) => step === total || (step > 0 && schedule.isDue(step, options.saveValEpochs)),
+    round: {
+      job: 'validate',
+      batches: Math.ceil(result.valImages / result.validationBatch),
+      finished: new Map(),
+    },
+    audited: (step) => {
+      if (options.audit === 0) return [];
+      const draws = new Draws(result.seed, auditStream, step);
+      return Array.from({ length: result.lanes }, (_, lane) => lane).filter(
+        () => draws.uniform() < options.audit,
+      );
+    },
+    checkpointDue: (step) => step > 0 && schedule.isDue(step, options.saveModelEpochs),
+  };
+}

@@ -1,0 +1,214 @@
+/** `coordinator start`: from options to a run, and its end. */
+import { hostname } from 'node:os';
+import { defaults, http as httpDefaults } from '../../shared/defaults.ts';
+import { CornetError, describeError, exitCodes } from '../../shared/errors.ts';
+import { stateLayout } from '../../shared/formats/state-layout.ts';
+import { vectorLayout } from '../../shared/formats/vector-layout.ts';
+import { buildModel } from '../../shared/models/family.ts';
+import { HttpServer } from '../../shared/process/http-server.ts';
+import { say } from '../../shared/process/say.ts';
+import { type RunConfig, totalSteps } from '../../shared/run-config.ts';
+import { printableJson, quoteName } from '../../shared/util/printable.ts';
+import { Checkpoints } from '../checkpoints/checkpoints.ts';
+import { checkIdentity } from '../checkpoints/own-run.ts';
+import type { Outcome } from '../conduct/conductor.ts';
+import { Interruption } from '../conduct/interruption.ts';
+import { type Course, type Surroundings, serveRun } from '../conduct/service.ts';
+import type { PatientDisk } from '../disk/patient-disk.ts';
+import { chooseDevices } from '../host/gpus.ts';
+import { compareRoom } from '../run-folder/disk-need.ts';
+import { RunFolder } from '../run-folder/run-folder.ts';
+import { duration } from '../view/format.ts';
+import { chooseViewer } from '../watch/choose-viewer.ts';
+import { readControlToken } from '../watch/guard.ts';
+import type { Beginning, News } from '../watch/news.ts';
+import { factsOf } from '../watch/run-summary.ts';
+import { Watch } from '../watch/watch.ts';
+import { newConfig, readConfig, resumedConfig } from './config.ts';
+import { observeTraining } from './observe-training.ts';
+import { asResume, chooseLocalWorkers, type StartOptions } from './options.ts';
+import { planOf, scheduleOf } from './plan.ts';
+import { startingState } from './starting-point.ts';
+import { TrainingOutput } from './training-output.ts';
+
+export interface RunReport {
+  exitCode: number;
+  config: RunConfig;
+  folder: string;
+  checkpoint: string | null;
+  validation: { loss: number; top1: number; top5: number } | null;
+  imagesPerSecond: number | null;
+}
+
+/** Starts or resumes a run and conducts it to its end. */
+export async function startRun(options: StartOptions): Promise<RunReport> {
+  try {
+    return await startOrThrow(options);
+  } catch (error) {
+    if (options.json === true) printError(error);
+    throw error;
+  }
+}
+
+/** With `--json` the last line says why the command fails. */
+function printError(error: unknown): void {
+  const { code, message, hint, exitCode } = CornetError.fromJSON(describeError(error));
+  const news: News = { at: new Date().toISOString(), type: 'error', code, message, hint, exitCode };
+  process.stdout.write(printableJson(`${JSON.stringify(news)}\n`));
+}
+
+async function startOrThrow(given: StartOptions): Promise<RunReport> {
+  const goesOn = given.autoResume === true && !given.resume && (await RunFolder.holdsRun(given.outputPath));
+  const options = goesOn ? asResume(given) : given;
+  const controlToken = await readControlToken(options.controlTokenFile, process.env);
+  const interruption = new Interruption();
+  try {
+    const folder = options.resume
+      ? await RunFolder.open(options.outputPath, hostname())
+      : await RunFolder.create(options.outputPath, hostname());
+    try {
+      const former = options.resume ? await readConfig(folder) : null;
+      const localWorkers = chooseLocalWorkers(options, former?.options.localWorkers ?? null);
+      const { devices, notes } = await chooseDevices(localWorkers, process.env);
+      for (const note of notes) say(note);
+      const config =
+        former === null
+          ? await newConfig(options, localWorkers)
+          : await resumedConfig(options, former, localWorkers);
+      const warning = await compareRoom(folder, config);
+      if (warning !== null) say(warning);
+      const service = {
+        ...{ config, devices, folder, interruption },
+        redisUrl: options.redis,
+        redisPatience: (options.wait ?? 0) * 1000,
+        diskPatience: (options.waitForDisk ?? defaults.waitForDisk) * 1000,
+        bytesNeeded: bytesNeeded(config),
+        openHttp: () => openHttp(options),
+        metricsHost: options.metricsHost,
+      };
+      return await serveRun(service, (surroundings) =>
+        prepareTraining({ options, config, devices, folder, controlToken }, surroundings),
+      );
+    } finally {
+      await folder.release();
+    }
+  } finally {
+    interruption.release();
+  }
+}
+
+function bytesNeeded({ result }: RunConfig): number {
+  const model = buildModel(result.model, result.times);
+  const vectorBytes = 4 * vectorLayout(model, result.imageSize).length;
+  return 2 * (result.lanes + 1) * vectorBytes + 2 * stateLayout(model).bytes;
+}
+
+/** Without --metrics-port a second run on this machine takes whatever port is free. */
+async function openHttp({ metricsHost, metricsPort }: StartOptions): Promise<HttpServer> {
+  const host = metricsHost ?? httpDefaults.host;
+  if (metricsPort !== undefined) return HttpServer.listen(host, metricsPort);
+  return HttpServer.listen(host, httpDefaults.port).catch(() => HttpServer.listen(host, 0));
+}
+
+interface TrainingParts {
+  options: StartOptions;
+  config: RunConfig;
+  devices: string[];
+  folder: RunFolder;
+  controlToken: string | null;
+}
+
+async function prepareTraining(
+  { options, config, devices, folder, controlToken }: TrainingParts,
+  { log, faults, http, disk, redisName }: Surroundings,
+): Promise<Course<RunReport>> {
+  const { model: name, times } = config.result;
+  const model = buildModel(name, times);
+  const keep = config.options.keepCheckpoints;
+  const checkpoints = await Checkpoints.open(folder.checkpointsPath, stateLayout(model).slots, keep, {
+    fence: folder.fence,
+    checkIdentity: (identity, path) => checkIdentity(config, identity, path),
+  });
+  const schedule = scheduleOf(config);
+  const plan = planOf(config, schedule);
+  const watch = new Watch({ config, now: () => performance.now(), clock: () => new Date() });
+  watch.add(chooseViewer(process.stdout, process.env, options.json ?? false));
+  const beginning: Beginning = {
+    ...{ run: config.run, folder: folder.path, devices, config },
+    page: http === null ? null : `http://${http.address}/`,
+    redis: redisName,
+  };
+  watch.begun(beginning);
+  const output = new TrainingOutput({
+    ...{ config, schedule, folder, disk, checkpoints, log, faults, watch },
+    initialState: () => startingState(config, model),
+    restorePath: options.resume ? (options.restorePath ?? null) : null,
+  });
+  return {
+    plan,
+    output,
+    display: watch,
+    describeShard: (step, lane) => {
+      const { epoch, samples } = schedule.shard(step, lane);
+      return `step ${step}, lane ${lane} (epoch ${epoch}, samples ${describeSamples(samples)})`;
+    },
+    describeBatch: (batch) => `batch ${batch} of the validation`,
+    whenStopped: 'stopping after a checkpoint',
+    howToGoOn: 'Start again with --resume: the last checkpoint is untouched.',
+    observe: (observed) =>
+      observeTraining(observed, {
+        ...{ config, checkpoints, http, log, watch, controlToken },
+        facts: factsOf(beginning),
+      }),
+    report: async (outcome) => report({ outcome, config, folder, checkpoints, disk, watch }),
+  };
+}
+
+/** What the end of a run means for the user. */
+function report({
+  outcome,
+  config,
+  folder,
+  checkpoints,
+  disk,
+  watch,
+}: {
+  outcome: Outcome;
+  config: RunConfig;
+  folder: RunFolder;
+  checkpoints: Checkpoints;
+  disk: PatientDisk;
+  watch: Watch;
+}): RunReport {
+  if (outcome.outcome === 'failed') throw CornetError.fromJSON(outcome.failure);
+  const { latest } = checkpoints;
+  const { images, seconds } = watch.totals;
+  const complete = outcome.outcome === 'complete';
+  if (!complete && disk.trouble !== null) throw disk.trouble;
+  const exitCode = complete ? exitCodes.complete : exitCodes.resumable;
+  const steps = totalSteps(config);
+  const at = latest === null ? 'before its first checkpoint' : `at step ${latest.step} of ${steps}`;
+  const file = latest === null ? null : `${folder.checkpointsPath}/${latest.file}`;
+  watch.ended({
+    outcome: outcome.outcome,
+    exitCode,
+    step: latest?.step ?? null,
+    checkpoint: file,
+    message: complete
+      ? `Done: ${steps} steps, last checkpoint ${file} (${duration(seconds)} in steps).`
+      : `Stopped ${at}. Continue with: coordinator start --resume --output-path ${quoteName(folder.path)}`,
+  });
+  return {
+    exitCode,
+    config,
+    folder: folder.path,
+    checkpoint: latest?.file ?? null,
+    validation: watch.validation,
+    imagesPerSecond: seconds > 0 ? images / seconds : null,
+  };
+}
+
+function describeSamples(samples: ArrayLike<number>): string {
+  const shown = Array.from(samples).slice(0, 8).join(', ');
+  return samples.length > 8 ? `${shown}, … (${samples.length} in all)` : shown;
+}

@@ -1,0 +1,160 @@
+/** What a new run begins with: drawn weights, a file of weights, or a checkpoint (of ours, or of the original). */
+import { resolve } from 'node:path';
+import { z } from 'zod';
+import { CornetError } from '../../shared/errors.ts';
+import { stateLayout } from '../../shared/formats/state-layout.ts';
+import { initialSnapshot } from '../../shared/models/initial-weights.ts';
+import type { Model } from '../../shared/models/model.ts';
+import { type RunConfig, resultOptions, stepsPerEpoch } from '../../shared/run-config.ts';
+import { quoteName } from '../../shared/util/printable.ts';
+import { parseJson } from '../../shared/wire/protocol.ts';
+import { readCheckpoint } from '../checkpoints/checkpoint-file.ts';
+import { fileSha256 } from '../weights/file-hash.ts';
+import { checkValues } from '../weights/fill-state.ts';
+import { readOriginal } from '../weights/original-checkpoint.ts';
+import { findWeights, readWeights, type WeightsSurroundings } from '../weights/read-weights.ts';
+import { kindOf, unreadable } from '../weights/weights-file.ts';
+import type { StartOptions } from './options.ts';
+
+interface Choice {
+  startingWeights: RunConfig['result']['startingWeights'];
+  startingFile: RunConfig['options']['startingFile'];
+  /** The step that the run begins at, given the number of steps of an epoch. */
+  stepOf: (stepsPerEpoch: number) => number;
+  /** `identityOf` the run that wrote the checkpoint; null: the file does not tell, or holds weights alone. */
+  identity: string | null;
+}
+
+const weights = 'weights sha256 ';
+const checkpoint = 'checkpoint sha256 ';
+/** Which weights of a file they are is as much a part of what a run begins with as the file. */
+const keySuffix = (key: string | null) => (key === null ? '' : ` key ${key}`);
+
+/**
+ * Chooses and checks what a new run begins with; nothing of it is kept in memory.
+ * @throws CornetError OPTION_INVALID, CHECKPOINT_DAMAGED, and what `findWeights` and `readOriginal` throw
+ */
+export async function chooseStart(
+  options: StartOptions,
+  model: Model,
+  seed: number,
+  surroundings: WeightsSurroundings,
+): Promise<Choice> {
+  const key = options.weightsKey ?? null;
+  if (options.weights !== undefined) {
+    if (options.restorePath !== undefined) {
+      throw new CornetError(
+        'OPTION_INVALID',
+        'A run begins with --weights or with --restore-path, not with both.',
+      );
+    }
+    const { path, sha256 } = await findWeights(options.weights, model, surroundings, key);
+    return {
+      startingWeights: weights + sha256 + keySuffix(key),
+      startingFile: resolve(path),
+      stepOf: () => 0,
+      identity: null,
+    };
+  }
+  if (options.restorePath === undefined) {
+    if (key !== null) {
+      throw new CornetError(
+        'OPTION_INVALID',
+        '--weights-key says where weights are in a file: give it with --weights or --restore-path.',
+      );
+    }
+    return { startingWeights: `seed ${seed}`, startingFile: null, stepOf: () => 0, identity: null };
+  }
+  const path = resolve(options.restorePath);
+  try {
+    const course = await courseOfCheckpoint(path, model, key);
+    const startingWeights = checkpoint + (await fileSha256(path)) + keySuffix(key);
+    return { startingWeights, startingFile: path, ...course };
+  } catch (error) {
+    throw unreadable(error, path);
+  }
+}
+
+/** Checks a checkpoint on the way. The original counts only epochs. */
+async function courseOfCheckpoint(
+  path: string,
+  model: Model,
+  key: string | null,
+): Promise<Pick<Choice, 'stepOf' | 'identity'>> {
+  if ((await kindOf(path)) === 'torch') {
+    const { epoch } = await readOriginal(path, model, key);
+    return { stepOf: (stepsPerEpoch) => epoch * stepsPerEpoch, identity: null };
+  }
+  if (key !== null) {
+    throw new CornetError(
+      'OPTION_INVALID',
+      `${path} is a safetensors file, and a checkpoint of that kind has its weights at one place: leave --weights-key out.`,
+    );
+  }
+  const { slots } = stateLayout(model);
+  const { step, identity, body } = await readCheckpoint(path, () => slots, null);
+  checkValues(slots, body, path);
+  return { stepOf: () => step, identity };
+}
+
+/** By what a schedule goes on from a step: options, as a user spells them. */
+const courseOptions = {
+  batchSize: '--batch-size',
+  learningRate: '--lr',
+  stepSize: '--step-size',
+  momentum: '--momentum',
+  weightDecay: '--weight-decay',
+  trainImages: 'training images',
+} as const;
+
+const formerCourse = z.object({
+  result: resultOptions.pick({
+    ...{ batchSize: true, learningRate: true, stepSize: true },
+    ...{ momentum: true, weightDecay: true, trainImages: true },
+  }),
+});
+
+/**
+ * A sentence when a run that goes on from a checkpoint takes another course than the one that wrote it; otherwise null.
+ * @param identity the checkpoint's
+ */
+export function otherCourse(identity: string | null, config: RunConfig): string | null {
+  const former = formerCourse.safeParse(identity === null ? null : parseJson(identity));
+  if (!former.success) return null;
+  const names = Object.keys(courseOptions) as (keyof typeof courseOptions)[];
+  const others = names.filter((name) => former.data.result[name] !== config.result[name]);
+  if (others.length === 0) return null;
+  const list = others.map(
+    (name) => `${courseOptions[name]} ${former.data.result[name]} (now ${config.result[name]})`,
+  );
+  return `The checkpoint was made with ${list.join(', ')}: its step is kept, epoch and learning rate follow this run's options.`;
+}
+
+/**
+ * The state that a run begins with.
+ * @returns the step it is at, and a snapshot body (`stateLayout`)
+ * @throws CornetError CHECKPOINT_DAMAGED when the file is not the one that the run began with, and as `chooseStart`
+ */
+export async function startingState(
+  config: RunConfig,
+  model: Model,
+): Promise<{ step: number; body: Uint8Array }> {
+  const { startingWeights, seed } = config.result;
+  const path = config.options.startingFile;
+  if (path === null) return { step: 0, body: initialSnapshot(model, seed) };
+  const sha256 = await fileSha256(path).catch((error) => {
+    throw unreadable(error, path);
+  });
+  const [, , noted, , key = null] = /^(\S+ \S+) (\S+)( key (.*))?$/.exec(startingWeights) ?? [];
+  if (noted !== sha256) {
+    throw new CornetError(
+      'CHECKPOINT_DAMAGED',
+      `${quoteName(path)} is not the file any more that the run began with.`,
+      { hint: `Put the file with the SHA-256 ${noted} there again.` },
+    );
+  }
+  if (startingWeights.startsWith(weights)) return { step: 0, body: await readWeights(path, model, key) };
+  if ((await kindOf(path)) !== 'torch') return readCheckpoint(path, () => stateLayout(model).slots, null);
+  const { epoch, body } = await readOriginal(path, model, key);
+  return { step: epoch * stepsPerEpoch(config), body };
+}

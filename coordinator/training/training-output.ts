@@ -1,0 +1,152 @@
+import type { Logger } from 'pino';
+import type { Schedule } from '../../shared/data/schedule.ts';
+import { diskPatience } from '../../shared/defaults.ts';
+import type { Faults } from '../../shared/process/faults.ts';
+import { identityOf, type RunConfig, stepsPerEpoch } from '../../shared/run-config.ts';
+import type { BatchResult } from '../../shared/wire/protocol.ts';
+import type { Checkpoints } from '../checkpoints/checkpoints.ts';
+import type { RunOutput } from '../conduct/ports.ts';
+import type { PatientDisk } from '../disk/patient-disk.ts';
+import type { StepMetrics } from '../protocol/step.ts';
+import type { ValidationSummary } from '../protocol/validation-summary.ts';
+import type { MetricsFile } from '../run-folder/metrics-file.ts';
+import type { RunFolder } from '../run-folder/run-folder.ts';
+import type { Watch } from '../watch/watch.ts';
+
+const checkpointName = 'the checkpoint';
+const metricsName = 'the lines of metrics.jsonl';
+
+/** Milliseconds into the writing of a checkpoint at which `checkpoint-writing` strikes. */
+const checkpointFault = 5;
+
+export interface TrainingOutputParts {
+  config: RunConfig;
+  schedule: Schedule;
+  folder: RunFolder;
+  disk: PatientDisk;
+  checkpoints: Checkpoints;
+  /** The state that the run begins with when it has no checkpoint yet. */
+  initialState: () => Promise<{ step: number; body: Uint8Array }>;
+  /** The checkpoint to begin with instead of the latest one, or null. */
+  restorePath: string | null;
+  log: Logger;
+  faults: Faults<'coordinator'>;
+  watch: Watch;
+}
+
+/** The disk side of a training: checkpoints and metrics.jsonl. */
+export class TrainingOutput implements RunOutput {
+  readonly #parts: TrainingOutputParts;
+  #restorePath: string | null;
+  #metrics: MetricsFile | null = null;
+  #lastSave = performance.now();
+  /** Milliseconds until a checkpoint that failed is tried again; null: the last one did not fail. */
+  #tryAgainAfter: number | null = null;
+  #validation: { step: number; top1: number; loss: number } | null = null;
+
+  constructor(parts: TrainingOutputParts) {
+    this.#parts = parts;
+    this.#restorePath = parts.restorePath;
+  }
+
+  async restore(): Promise<{ step: number; body: Uint8Array; validated: boolean }> {
+    const { checkpoints, initialState, folder, log, watch } = this.#parts;
+    if (this.#restorePath !== null) {
+      await checkpoints.goBack(await checkpoints.read(this.#restorePath));
+      this.#restorePath = null;
+    }
+    const checkpoint = await checkpoints.readLatest();
+    const { step, body } = checkpoint ?? (await initialState());
+    await this.close();
+    this.#metrics = await folder.openMetrics(step, (sentence) => {
+      log.warn(sentence);
+      watch.say(sentence, 'warn');
+    });
+    await watch.restored(folder.metricsPath);
+    const validation = checkpoint?.validation ?? null;
+    this.#validation = validation === null ? null : { step, ...validation };
+    return { step, body, validated: validation !== null };
+  }
+
+  saveDue(): boolean {
+    const interval = this.#parts.config.options.saveModelSeconds * 1000;
+    if (performance.now() - this.#lastSave <= Math.min(this.#tryAgainAfter ?? interval, interval))
+      return false;
+    this.#lastSave = performance.now();
+    return true;
+  }
+
+  async save(step: number, body: Uint8Array, last: boolean): Promise<boolean> {
+    const { disk, faults } = this.#parts;
+    faults.at('checkpoint-begun', step);
+    faults.soon('checkpoint-writing', step, checkpointFault);
+    const write = () => this.#write(step, body);
+    const written = last ? await disk.insist(checkpointName, write) : await disk.try(checkpointName, write);
+    this.#lastSave = performance.now();
+    if (written) this.#tryAgainAfter = null;
+    else this.#tryAgainAfter = this.#tryAgainAfter === null ? diskPatience.save : 2 * this.#tryAgainAfter;
+    return written;
+  }
+
+  async #write(step: number, body: Uint8Array): Promise<void> {
+    const { config, checkpoints, schedule, log, faults, watch } = this.#parts;
+    const validation = this.#validation?.step === step ? this.#validation : null;
+    await this.#metrics?.sync(); // a resume from this checkpoint must find the lines before it
+    const record = await checkpoints.write({
+      step,
+      epoch: Math.floor(step / schedule.stepsPerEpoch),
+      body,
+      identity: identityOf(config),
+      keepForEver: step > 0 && schedule.isDue(step, config.options.saveModelEpochs),
+      validation: validation === null ? null : { top1: validation.top1, loss: validation.loss },
+    });
+    faults.at('checkpoint-written', step);
+    log.info({ file: record.file, sha256: record.sha256 }, 'Wrote a checkpoint.');
+    watch.saved(record);
+  }
+
+  stepDone(metrics: StepMetrics, learningRate: number, members: number): Promise<void> {
+    const { faults, watch } = this.#parts;
+    const { step, loss, top1, top5, count } = metrics;
+    faults.at('committed', step);
+    watch.step(metrics, learningRate, members);
+    return this.#record(step + 1, {
+      'train/loss': loss,
+      'train/top1': top1,
+      'train/top5': top5,
+      'train/learning_rate': learningRate,
+      'train/images': count,
+    });
+  }
+
+  validated(step: number, summary: ValidationSummary): Promise<void> {
+    const { faults, watch } = this.#parts;
+    const { loss, top1, top5, count } = summary;
+    faults.at('validated', step);
+    this.#validation = { step, top1, loss };
+    watch.validated(step, summary);
+    return this.#record(step, { 'val/loss': loss, 'val/top1': top1, 'val/top5': top5, 'val/images': count });
+  }
+
+  /** A validation that is interrupted is done again: nothing is kept of its batches. */
+  async store(_batch: number, { unreadable }: BatchResult): Promise<void> {
+    const { log, watch } = this.#parts;
+    for (const { reason } of unreadable) {
+      log.warn(`Skipped: ${reason}`);
+      watch.say(`Skipped: ${reason}`, 'warn');
+    }
+  }
+
+  async close(): Promise<void> {
+    const metrics = this.#metrics;
+    this.#metrics = null;
+    if (metrics !== null) await this.#parts.disk.try(metricsName, () => metrics.close());
+  }
+
+  /** One line of metrics.jsonl, measured when `step` updates were done. */
+  async #record(step: number, values: Record<string, number>): Promise<void> {
+    const { config, disk } = this.#parts;
+    const line = { step, epoch: step / stepsPerEpoch(config), ...values };
+    await disk.try(metricsName, async () => this.#metrics?.append(line));
+  }
+}

@@ -1,0 +1,49 @@
+import { hostname } from 'node:os';
+import type { AnyConfig } from '../../shared/run-config.ts';
+import type { Run } from '../protocol/run.ts';
+import type { RunView } from './run-view.ts';
+
+/** How a run stands. What is not `measured` is null. */
+export function viewOf(
+  run: Pick<Run, 'phase' | 'sentence' | 'step' | 'totalSteps' | 'generation' | 'workers' | 'stopping'>,
+  config: AnyConfig,
+  measured: Partial<RunView>,
+  at: Date,
+): RunView {
+  return {
+    run: config.run,
+    model: `CORnet-${config.result.model}`,
+    coordinator: { host: hostname(), pid: process.pid },
+    at: at.toISOString(),
+    phase: run.phase,
+    phaseSeconds: null,
+    sentence: run.sentence,
+    stopping: run.stopping,
+    step: run.step,
+    steps: run.totalSteps,
+    epoch: null,
+    epochs: null,
+    images: null,
+    generation: run.generation,
+    workers: run.workers.map(({ id, status, lanes, owes, draining, hello }) => ({
+      id,
+      status,
+      lanes,
+      host: hello.host,
+      pid: hello.pid,
+      device: hello.numerics.device,
+      processor: hello.numerics.processor,
+      owes,
+      draining,
+    })),
+    loss: null,
+    top1: null,
+    learningRate: null,
+    imagesPerSecond: null,
+    secondsLeft: null,
+    validation: null,
+    shares: [],
+    sparkline: [],
+    ...measured,
+  };
+}

@@ -1,0 +1,36 @@
+import { totalSteps } from '../../shared/run-config.ts';
+import { quoteName } from '../../shared/util/printable.ts';
+import type { Beginning } from './news.ts';
+
+/** What a run is, as names and sentences. */
+export function factsOf({ config, redis, devices, page }: Beginning): [string, string][] {
+  const { result, options } = config;
+  const workers =
+    devices.length === 0 ? 'no local workers' : `${devices.length} × ${devices[0]?.split(':')[0]}`;
+  return [
+    [
+      'data',
+      `${quoteName(options.dataPath)}: ${result.trainImages} training and ${result.valImages} validation images, ${result.classes} classes`,
+    ],
+    [
+      'schedule',
+      `${totalSteps(config)} steps of ${result.batchSize} images (${options.epochs} epochs), lr ${result.learningRate}, step size ${result.stepSize}, momentum ${result.momentum}, weight decay ${result.weightDecay}`,
+    ],
+    [
+      'result',
+      `${result.lanes} lanes, ${config.threads} threads each, seed ${result.seed}, ${result.precision}, ${result.imageSize} px`,
+    ],
+    ...(result.deterministic
+      ? []
+      : ([['bits', 'NOT the same when repeated: --no-deterministic']] satisfies [string, string][])),
+    ['workers', `${workers} over ${redis}`],
+    ...(page === null ? [] : ([['page', page]] satisfies [string, string][])),
+  ];
+}
+
+/** The same as lines, below a title. */
+export function announcement(beginning: Beginning): string[] {
+  const { config, folder } = beginning;
+  const facts = factsOf(beginning).map(([name, text]) => `  ${name.padEnd(9)} ${text}`);
+  return [`CORnet-${config.result.model} run ${config.run} in ${quoteName(folder)}`, ...facts];
+}

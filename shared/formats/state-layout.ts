@@ -1,0 +1,47 @@
+/**
+ * Where everything lies in a snapshot: the data section of a safetensors checkpoint. Integer counters come first, then
+ * the float32 entries of the state dict in its order, then one momentum buffer per parameter; no gaps, little endian,
+ * PyTorch's shapes in row-major order.
+ */
+import { elementCount, type Model } from '../models/model.ts';
+
+export interface StateSlot {
+  /** State dict name, or `optimizer.momentum_buffer.<parameter>`. */
+  readonly name: string;
+  readonly dtype: 'I64' | 'F32';
+  readonly shape: readonly number[];
+  /** Bytes from the start of the body. */
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+export interface StateLayout {
+  readonly slots: readonly StateSlot[];
+  /** Length of the whole body. */
+  readonly bytes: number;
+}
+
+/** Training goes on from a state, with its momentum; inference only looks at it. */
+export type Purpose = 'training' | 'inference';
+
+export const momentumName = (parameter: string): string => `optimizer.momentum_buffer.${parameter}`;
+
+/** @param purpose inference: a state without momentum buffers, half as large */
+export function stateLayout(model: Model, purpose: Purpose = 'training'): StateLayout {
+  const slots: StateSlot[] = [];
+  let offset = 0;
+  const place = (name: string, dtype: StateSlot['dtype'], shape: readonly number[]): void => {
+    const bytes = elementCount(shape) * (dtype === 'I64' ? 8 : 4);
+    slots.push({ name, dtype, shape, offset, bytes });
+    offset += bytes;
+  };
+  const counters = model.entries.filter(({ kind }) => kind === 'numBatchesTracked');
+  const floats = model.entries.filter(({ kind }) => kind !== 'numBatchesTracked');
+  const parameters = model.entries.filter(({ kind }) => kind === 'parameter');
+  for (const { name, shape } of counters) place(name, 'I64', shape);
+  for (const { name, shape } of floats) place(name, 'F32', shape);
+  if (purpose === 'training') {
+    for (const { name, shape } of parameters) place(momentumName(name), 'F32', shape);
+  }
+  return { slots, bytes: offset };
+}

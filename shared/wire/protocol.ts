@@ -1,0 +1,251 @@
+/**
+ * Everything that passes between coordinator and workers: two Redis streams, one BullMQ queue per worker, blobs.
+ *
+ * `down` (coordinator → all) and `up` (workers → coordinator) carry JSON messages, `era` and number first. An era is
+ * one coordinator on one Redis: it changes when a coordinator starts (`term`) and when Redis turns out to be another
+ * one than before (`boot`). Messages of an older era are ignored on both sides; numbers are gapless within an era.
+ */
+import { z } from 'zod';
+import { errorCodes } from '../errors.ts';
+
+/** Where a blob lies. Only names travel through streams and jobs, never the bytes. */
+export const blobRef = z.strictObject({
+  name: z.string().min(1).max(200),
+  bytes: z.int().nonnegative(),
+  digest: z.string().max(128),
+  /** In Redis, or in the memory of the process with a socket in this folder, which is one of ours. */
+  at: z.string().regex(/^(redis|unix:cornet-blobs-[\w-]{1,64})$/),
+});
+export type BlobRef = z.infer<typeof blobRef>;
+
+const id = z.string().min(1).max(64);
+const count = z.int().nonnegative();
+const workerError = z.object({
+  code: z.enum(errorCodes).catch('INTERNAL'), // a worker of another version may know others
+  message: z.string().max(16_384),
+  hint: z.string().max(4_096).optional(),
+});
+
+/**
+ * How a blob travels: out of its maker's memory over a socket on this host, or through Redis, which always works and
+ * keeps the blob when its maker dies.
+ */
+export const carrierName = z.enum(['local', 'redis']);
+export type CarrierName = z.infer<typeof carrierName>;
+
+export const era = z.strictObject({ term: count, boot: count });
+export type Era = z.infer<typeof era>;
+
+/** Negative, zero or positive as `a` is older than, equal to or newer than `b`. */
+export function compareEras(a: Era, b: Era): number {
+  return a.term - b.term || a.boot - b.boot;
+}
+
+/** What a worker's numbers depend on besides the run's options (DESIGN "What the bits depend on"). */
+export const numerics = z.object({
+  backend: z.string(),
+  version: z.string(),
+  device: z.string(),
+  processor: z.string(),
+  threads: z.int().positive(),
+});
+export type Numerics = z.infer<typeof numerics>;
+
+const classScore = z.object({ label: count, top1: count, top5: count, count });
+
+/** A picture that could not be decoded, by its position in the batch. */
+const unreadable = z.object({ position: count, reason: z.string().max(4_096) });
+export type Unreadable = z.infer<typeof unreadable>;
+
+/** What a member made of one batch of a round of jobs. */
+export const batchResult = z.discriminatedUnion('type', [
+  /** Of a `validate` job: sums over the batch. */
+  z.object({
+    type: z.literal('scores'),
+    /** null where it is not a finite number (JSON has none). */
+    loss: z.number().nullable(),
+    top1: count,
+    top5: count,
+    count,
+    /** The same by class, those of the batch only. */
+    classes: z.array(classScore),
+    unreadable: z.array(unreadable),
+  }),
+  /** Of a `features` job: the rows of each tap, one tap after the other. */
+  z.object({ type: z.literal('features'), ref: blobRef, unreadable: z.array(unreadable) }),
+]);
+export type BatchResult = z.infer<typeof batchResult>;
+
+export const downBody = z.discriminatedUnion('type', [
+  /** First message of an era: everybody says `hello` with the step it holds. */
+  z.object({ type: z.literal('rollcall') }),
+  /** A new generation: who counts, who serves which lanes, who was dropped and why. */
+  z.object({
+    type: z.literal('members'),
+    generation: count,
+    step: count,
+    members: z.array(z.object({ worker: id, lanes: z.array(count) })),
+    dropped: z.array(z.object({ worker: id, reason: z.string() })),
+  }),
+  /** All vectors of the step are there: participant i sums slice i over the lanes, in lane order. */
+  z.object({
+    type: z.literal('reduce'),
+    generation: count,
+    step: count,
+    participants: z.array(id).min(1),
+    /** How the slices are published; null: one member alone needs none. */
+    carrier: carrierName.nullable(),
+    vectors: z
+      .array(z.object({ lane: count, weight: z.number(), worker: id, ref: blobRef.nullable() }))
+      .min(1),
+  }),
+  /** The commit of the step: members of this generation that are at it collect the slices and update. */
+  z.object({
+    type: z.literal('apply'),
+    generation: count,
+    step: count,
+    learningRate: z.number(),
+    slices: z.array(z.object({ worker: id, ref: blobRef.nullable() })).min(1),
+  }),
+  /** One member is asked to publish the snapshot of the step. */
+  z.object({ type: z.literal('serve'), step: count, worker: id, carrier: carrierName }),
+  /** Newcomers are asked to load the snapshot of the step. */
+  z.object({ type: z.literal('load'), step: count, workers: z.array(id), ref: blobRef }),
+  /** This worker can never serve the run: it leaves with the error. */
+  z.object({ type: z.literal('refuse'), worker: id, error: workerError }),
+  /** This worker is not needed any more: it leaves. It is no member from the next generation on. */
+  z.object({ type: z.literal('leave'), worker: id, reason: z.string() }),
+  /** Whoever speaks and is not known is told so: it comes again as somebody else. */
+  z.object({ type: z.literal('unknown'), worker: id }),
+  z.object({ type: z.literal('stop'), reason: z.string() }),
+]);
+export type DownBody = z.infer<typeof downBody>;
+
+export const hello = z.object({
+  type: z.literal('hello'),
+  host: z.string().max(256),
+  pid: count,
+  /** Processes of the same place can reach each other's sockets. */
+  place: z.string().max(256),
+  version: z.string().max(64),
+  fingerprint: z.string().max(128),
+  numerics,
+  probe: z.string().max(128),
+  /** What its images are made of: `pixelProbe`. */
+  pixels: z.string().max(128),
+  vectorLength: z.int().positive(),
+  /** `host:port` of its metrics, as it listens; absent: it has none. */
+  metrics: z
+    .string()
+    .max(300)
+    .regex(/^(\[[\da-fA-F:.]+\]|[\w.-]+):\d{1,5}$/)
+    .optional(),
+  /** The step whose state this worker holds, or null. */
+  step: count.nullable(),
+});
+export type Hello = z.infer<typeof hello>;
+
+export const upBody = z.discriminatedUnion('type', [
+  hello,
+  z.object({ type: z.literal('beat'), doing: z.string().max(200) }),
+  z.object({
+    type: z.literal('vector'),
+    step: count,
+    lane: count,
+    /** null: kept by this worker alone, which is the only member. */
+    ref: blobRef.nullable(),
+    /** Mean loss over the shard; null where it is not a finite number (JSON has none). */
+    loss: z.number().nullable(),
+    top1: count,
+    top5: count,
+    count,
+  }),
+  z.object({
+    type: z.literal('slice'),
+    step: count,
+    generation: count,
+    ref: blobRef.nullable(),
+    /** Name of the first entry that is not finite, or null. */
+    bad: z.string().max(200).nullable(),
+  }),
+  z.object({ type: z.literal('applied'), step: count }),
+  z.object({ type: z.literal('served'), step: count, ref: blobRef }),
+  z.object({ type: z.literal('loaded'), step: count }),
+  /** A blob that a message named is not there any more. */
+  z.object({
+    type: z.literal('missing'),
+    step: count,
+    generation: count,
+    what: z.enum(['vector', 'slice', 'snapshot']),
+    lane: count.nullable(),
+  }),
+  /** What came of a `validate` or `features` job. */
+  z.object({ type: z.literal('result'), step: count, batch: count, result: batchResult }),
+  /** Something no other worker would do better: the run ends with this error. */
+  z.object({ type: z.literal('failed'), step: count.nullable(), lane: count.nullable(), error: workerError }),
+  /** A gap in the numbers of `down`: messages were lost. */
+  z.object({ type: z.literal('gap') }),
+  /** This worker is asked to leave, and stays until the state that it holds is needed no more: `leave` answers. */
+  z.object({ type: z.literal('wish'), reason: z.string().max(1_000) }),
+  /** `error`: what failed on its host alone, perhaps because of what it was given; null: it was asked to leave. */
+  z.object({ type: z.literal('bye'), reason: z.string().max(1_000), error: workerError.nullable() }),
+]);
+export type UpBody = z.infer<typeof upBody>;
+
+const envelope = z.object({ era, n: count });
+export const downMessage = envelope.and(downBody);
+export type DownMessage = { era: Era; n: number } & DownBody;
+/** The coordinator hears itself: no more than a heartbeat, in `up`. */
+export const echo = z.strictObject({ echo: era });
+export const upMessage = envelope.extend({ worker: id }).and(upBody);
+export type UpMessage = { era: Era; n: number; worker: string } & UpBody;
+
+export const job = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('shard'), era, step: count, lane: count, publish: carrierName.nullable() }),
+  z.object({ type: z.literal('validate'), era, step: count, batch: count }),
+  z.object({ type: z.literal('features'), era, step: count, batch: count, publish: carrierName }),
+]);
+export type Job = z.infer<typeof job>;
+
+/** What somebody else wrote: null where it is not JSON. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+/** Element range [begin, end) of slice `index` of `slices`; cut at multiples of 16 elements (one cache line). */
+export function sliceRange(index: number, slices: number, length: number): { begin: number; end: number } {
+  const cut = (i: number) => (i === slices ? length : Math.floor((length * i) / slices / 16) * 16);
+  return { begin: cut(index), end: cut(index + 1) };
+}
+
+/** Names in Redis: everything of a run stands under one prefix. */
+export const names = {
+  prefix: (run: string) => `cornet:${run}`,
+  term: (run: string) => `cornet:${run}:term`,
+  era: (run: string) => `cornet:${run}:era`,
+  config: (run: string) => `cornet:${run}:config`,
+  token: (run: string) => `cornet:${run}:token`,
+  status: (run: string) => `cornet:${run}:status`,
+  runs: 'cornet:runs',
+  down: (run: string) => `cornet:${run}:down`,
+  up: (run: string) => `cornet:${run}:up`,
+  queue: (run: string, worker: string) => `${run}-${worker}`,
+  queuePrefix: (run: string) => `cornet:${run}:queue`,
+  blob: (run: string) => `cornet:${run}:blob`,
+  vector: (era: Era, step: number, lane: number, worker: string) =>
+    `vector:${era.term}:${step}:${lane}:${worker}`,
+  slice: (era: Era, step: number, generation: number, worker: string) =>
+    `slice:${era.term}:${step}:${generation}:${worker}`,
+  features: (era: Era, batch: number, worker: string) => `features:${era.term}:${batch}:${worker}`,
+  snapshot: (era: Era, step: number, by: string) => `snapshot:${era.term}:${step}:${by}`,
+} as const;
+
+/** What a local worker tells the process that started it: the id by which it goes, and that it has loaded a snapshot. */
+export type NoteToParent = { worker: string } | { joined: true };
+
+/** What a parent process (a coordinator, or the command that started itself again) says to its worker. */
+export type NoteToWorker = { leave: 'wish' | 'order'; reason: string };

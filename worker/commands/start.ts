@@ -1,0 +1,231 @@
+/** From the command's options to a worker at work. */
+import type { Socket } from 'node:net';
+import { hostname } from 'node:os';
+import { resolve } from 'node:path';
+import type { Redis } from 'ioredis';
+import { nanoid } from 'nanoid';
+import { type Logger, pino } from 'pino';
+import { userIndexCache } from '../../shared/data/index-cache.ts';
+import { http as httpDefaults, redisConnections, timeouts } from '../../shared/defaults.ts';
+import { CornetError, describeError, exitCodes } from '../../shared/errors.ts';
+import { stateLayout } from '../../shared/formats/state-layout.ts';
+import { buildModel } from '../../shared/models/family.ts';
+import { Faults } from '../../shared/process/faults.ts';
+import { HttpServer } from '../../shared/process/http-server.ts';
+import { Metrics } from '../../shared/process/metrics.ts';
+import { onUnexpectedEnd } from '../../shared/process/unexpected-end.ts';
+import { version } from '../../shared/process/version.ts';
+import { OutageLog } from '../../shared/redis/outages.ts';
+import { waitInQueues } from '../../shared/redis/queue-connections.ts';
+import { awaitRedis, connectRedis, redisOptions } from '../../shared/redis/redis.ts';
+import { type AnyConfig, isReadout, purposeOf } from '../../shared/run-config.ts';
+import { oneLine, quoteName } from '../../shared/util/printable.ts';
+import { RedisBlobs } from '../../shared/wire/blobs.ts';
+import { Carriers } from '../../shared/wire/carriers.ts';
+import { type Era, era as eraSchema, names, parseJson } from '../../shared/wire/protocol.ts';
+import { BlobClient, startBlobServer } from '../../shared/wire/socket-blobs.ts';
+import { placeOfThisProcess } from '../../shared/wire/socket-folder.ts';
+import { lastEntry, StreamReader } from '../../shared/wire/streams.ts';
+import { openDecoder } from '../data/decode.ts';
+import { findImages, openLoader } from '../data/open-data.ts';
+import { pixelProbe } from '../data/pixel-probe.ts';
+import type { EngineOptions } from '../engine/engine.ts';
+import type { EngineClient } from '../engine/engine-client.ts';
+import { Card } from '../perform/gpu-utilization.ts';
+import { Pulse } from '../perform/heartbeat.ts';
+import type { LeaveRequests } from '../perform/leave-requests.ts';
+import { WorkerMetrics } from '../perform/metrics.ts';
+import { WorkerShell } from '../perform/worker-shell.ts';
+import { Member } from '../protocol/member.ts';
+import { awaitRun } from './find-run.ts';
+
+export interface WorkerOptions {
+  /** Seconds that it waits for Redis and the run. */
+  wait: number;
+  redis: string;
+  run?: string;
+  device: string;
+  dataPath?: string;
+  workers?: number;
+  threads?: number;
+  metricsPort?: number;
+  metricsHost?: string;
+}
+
+/**
+ * Serves a run to its end.
+ * @param engine not opened yet
+ * @returns the exit code
+ */
+export async function startWorker(
+  options: WorkerOptions,
+  engine: EngineClient,
+  requests: LeaveRequests,
+): Promise<number> {
+  const patience = options.wait * 1000;
+  const config = await awaitRun(options.redis, options.run, patience);
+  const log = openLog(options.device);
+  onUnexpectedEnd(({ code, message }) => log.fatal({ code }, message));
+  const http = await openHttp(options, log);
+  const dataPath = resolve(options.dataPath ?? config.options.dataPath);
+  const images = await findImages(
+    config,
+    dataPath,
+    userIndexCache(process.env, (sentence) => log.info(sentence)),
+  );
+  const { fingerprint } = images;
+  if (fingerprint !== config.result.fingerprint) {
+    throw new CornetError(
+      'DATA_DIFFERS',
+      `The data set at ${quoteName(images.index.root)} has the fingerprint ${fingerprint}, the run's is ${config.result.fingerprint}.`,
+    );
+  }
+  const engineOptions = engineOptionsOf(config, options.device, options.threads ?? config.threads);
+  const opened = await engine.call('open', [engineOptions, warmUpImages(config, options.device)]);
+  const { numerics, vectorLength, probe } = opened;
+  for (const note of opened.notes) log.warn(note);
+  const decodeThreads = options.workers ?? config.options.decodeThreads;
+  const decoder = openDecoder(decodeThreads);
+  log.info({ decodeThreads }, `Images are decoded by ${decoder.description}.`);
+  const pixels = await pixelProbe(decoder);
+
+  const outages = new OutageLog(
+    options.redis,
+    (level, sentence) => log[level](sentence),
+    () => performance.now(),
+  );
+  waitInQueues(outages);
+  const connect = async (purpose: string, connectionsNeeded = 0): Promise<Redis> => {
+    const name = `cornet-worker-${purpose}`;
+    const wanted = { name, bytesNeeded: 0, connectionsNeeded };
+    const redis = await awaitRedis(patience, () => connectRedis(options.redis, wanted));
+    outages.watch(redis);
+    return redis;
+  };
+  const redis = await connect('main', redisConnections.worker - 1 + redisConnections.queue);
+  const [blobRedis, readerRedis] = await Promise.all([connect('blobs'), connect('reader')]);
+  const from = await lastEntry(redis, names.down(config.run));
+  const { era, token } = await waitForEra(redis, config.run);
+  const blobServer = await startBlobServer(token, (sentence) => log.warn(sentence));
+  const blobs = new Carriers(
+    new RedisBlobs(blobRedis, names.blob(config.run)),
+    new BlobClient(token),
+    blobServer,
+  );
+  const member = new Member(() => nanoid(10), era, {
+    host: hostname(),
+    pid: process.pid,
+    place: placeOfThisProcess(blobServer !== null),
+    version,
+    fingerprint,
+    numerics,
+    probe,
+    pixels,
+    vectorLength,
+    ...(http === null ? {} : { metrics: http.addressFor(seenAs(redis)) }),
+  });
+  const now = () => performance.now();
+  const metrics = new Metrics(now);
+  const { run } = config;
+  const { device } = options;
+  const workerMetrics = new WorkerMetrics({ metrics, run, host: hostname(), device, numerics, now });
+  const card = new Card(device, process.env);
+  const { loader, loadBatch } = openLoader(images, decoder, config.result.imageSize);
+  const shell = new WorkerShell({
+    config,
+    member,
+    engine,
+    vectorLength,
+    snapshotBytes: stateLayout(buildModel(config.result.model, config.result.times), purposeOf(config)).bytes,
+    batches: Math.ceil(images.round.files.size / images.round.batchSize),
+    pulse: new Pulse(config, redis, workerMetrics, now),
+    loader,
+    loadBatch,
+    redis,
+    blobs,
+    reader: new StreamReader(readerRedis, names.down(config.run), from),
+    queueConnection: redisOptions(options.redis),
+    outages,
+    log,
+    faults: new Faults(process.env),
+    metrics: workerMetrics,
+    tellParent: (note) => process.send?.(note),
+  });
+  workerMetrics.readFrom({
+    ...{ blobs, loader },
+    step: () => member.step,
+    vitals: () => engine.call('vitals', []),
+    utilization: () => card.utilization,
+  });
+  http?.serve([metrics.route], (path, error) =>
+    log.warn({ path, error: describeError(error).message }, 'A request over HTTP failed.'),
+  );
+  const { error } = await shell.work(requests);
+  card.close();
+  await Promise.allSettled([loader.close(), engine.close(), blobs.close(), http?.close()]);
+  for (const connection of [redis, blobRedis, readerRedis]) connection.disconnect();
+  if (error !== null) throw error;
+  return exitCodes.complete;
+}
+
+/** The address by which this machine reaches Redis; others are likely to reach it by the same. */
+function seenAs(redis: Redis): string {
+  const { localAddress } = redis.stream as Socket;
+  const address = localAddress?.replace(/^::ffff:/, '');
+  return address === undefined || /^(127\.|::1$)/.test(address) ? hostname() : address;
+}
+
+/** Metrics are no reason not to work, unless somebody asked where they are to be. */
+async function openHttp(
+  { metricsHost, metricsPort }: WorkerOptions,
+  log: Logger,
+): Promise<HttpServer | null> {
+  const listening = HttpServer.listen(metricsHost ?? httpDefaults.host, metricsPort ?? 0);
+  if (metricsPort !== undefined || metricsHost !== undefined) return listening;
+  return listening.catch((error: Error) => {
+    log.warn(`There are no metrics of this worker: ${error.message}`);
+    return null;
+  });
+}
+
+function engineOptionsOf(config: AnyConfig, device: string, threads: number): EngineOptions {
+  const { backend } = config;
+  const { model, times, imageSize, precision } = config.result;
+  const deterministic = isReadout(config) || config.result.deterministic;
+  const { momentum, weightDecay } = isReadout(config) ? { momentum: 0, weightDecay: 0 } : config.result;
+  const purpose = purposeOf(config);
+  return {
+    ...{ backend, device, threads, purpose, model, times, imageSize, precision },
+    ...{ deterministic, momentum, weightDecay },
+  };
+}
+
+/** A CPU has its memory when it needs it, and takes seconds for what a card does at once. */
+function warmUpImages(config: AnyConfig, device: string): number | null {
+  if (device === 'cpu' || isReadout(config)) return null;
+  return Math.ceil(config.result.batchSize / config.result.lanes);
+}
+
+/** On a terminal somebody reads sentences; a coordinator, or whatever collects logs, gets JSON lines. */
+function openLog(device: string): Logger {
+  if (!process.stdout.isTTY) return pino({ base: { pid: process.pid, device } });
+  const write = (line: string) => {
+    const { msg, reason } = JSON.parse(line) as { msg: string; reason?: string };
+    process.stdout.write(`${oneLine(msg)}${reason === undefined ? '' : ` (${oneLine(reason)})`}\n`);
+  };
+  return pino({ base: null }, { write });
+}
+
+/** The era, and the token that the coordinator wrote with it. */
+async function waitForEra(redis: Redis, run: string): Promise<{ era: Era; token: string }> {
+  const deadline = performance.now() + timeouts.workerStart;
+  for (;;) {
+    const [text, token] = await redis.mget(names.era(run), names.token(run));
+    const era = eraSchema.safeParse(parseJson(text ?? ''));
+    if (era.success && token) return { era: era.data, token };
+    if (performance.now() > deadline) {
+      throw new CornetError('COORDINATOR_GONE', `No coordinator works on run ${run}.`);
+    }
+    await new Promise((wake) => setTimeout(wake, timeouts.beat));
+  }
+}

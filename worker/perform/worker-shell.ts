@@ -1,0 +1,444 @@
+/** A worker at work: performs what `Member` decides, on Redis, the image loader and the engine. */
+import assert from 'node:assert';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Redis, RedisOptions } from 'ioredis';
+import type { Logger } from 'pino';
+import { streamLength, timeouts } from '../../shared/defaults.ts';
+import { CornetError, describeError, type ErrorCode } from '../../shared/errors.ts';
+import type { Faults } from '../../shared/process/faults.ts';
+import { allConnected } from '../../shared/redis/all-connected.ts';
+import type { OutageLog } from '../../shared/redis/outages.ts';
+import { fromRedis, isRefusal } from '../../shared/redis/redis.ts';
+import type { AnyConfig } from '../../shared/run-config.ts';
+import { oneAtATime } from '../../shared/util/one-at-a-time.ts';
+import { expectBytes } from '../../shared/wire/blobs.ts';
+import type { Carriers } from '../../shared/wire/carriers.ts';
+import type { BlobRef, CarrierName, NoteToParent } from '../../shared/wire/protocol.ts';
+import { compareEras, downMessage, names } from '../../shared/wire/protocol.ts';
+import { append, type StreamReader } from '../../shared/wire/streams.ts';
+import type { Batch, ShardLoader } from '../data/prefetch.ts';
+import type { EngineClient } from '../engine/engine-client.ts';
+import type { LanePart, ReducedSlice } from '../engine/reduction.ts';
+import { whyForeign } from '../protocol/check-job.ts';
+import type { Member } from '../protocol/member.ts';
+import type { MemberAction, MemberEvent, ShardResult, Ticket } from '../protocol/member-events.ts';
+import { BatchWork, finite } from './batch-work.ts';
+import type { Pulse } from './heartbeat.ts';
+import { JobQueue } from './job-queue.ts';
+import type { LeaveRequests } from './leave-requests.ts';
+import type { WorkerMetrics } from './metrics.ts';
+import { StagedShards } from './staged-shards.ts';
+import { fetchSlices, fetchVectors } from './vectors.ts';
+
+type Action<T extends MemberAction['type']> = MemberAction & { type: T };
+
+/** What the worker asks of the thread that the engine lives in. */
+export type EngineCalls = Pick<EngineClient, 'call' | 'exclusively'>;
+
+export interface WorkerParts {
+  config: AnyConfig;
+  member: Member;
+  engine: EngineCalls;
+  vectorLength: number;
+  /** Bytes of a snapshot. */
+  snapshotBytes: number;
+  /** Batches of one round over the images. */
+  batches: number;
+  loader: Pick<ShardLoader, 'serve' | 'get' | 'next' | 'reuse'>;
+  /** The images of a batch of a round. */
+  loadBatch: (batch: number) => Promise<Batch>;
+  /** Messages and keys. Blobs and the stream `down` have connections of their own: none waits behind another. */
+  redis: Redis;
+  blobs: Carriers;
+  reader: StreamReader;
+  pulse: Pulse;
+  queueConnection: RedisOptions;
+  outages: OutageLog;
+  log: Logger;
+  faults: Faults<'worker'>;
+  metrics: Pick<WorkerMetrics, 'timing' | 'askingRedis' | 'computed' | 'tried' | 'named'>;
+  /** Tells the parent process, if there is one. */
+  tellParent: (note: NoteToParent) => void;
+}
+
+export class WorkerShell {
+  readonly #parts: WorkerParts;
+  readonly #blobs: Carriers;
+  readonly #batches: BatchWork;
+  readonly #shards: StagedShards;
+  #queue: JobQueue | null = null;
+  /** All connections work: nothing is said before, least of all hello. */
+  #connected: Promise<void> = Promise.resolve();
+  #tokens = 0;
+  readonly #jobs = new Map<string, () => void>();
+  /** Vectors that the engine holds, by lane, for the state named by `ticketOf`. */
+  #vectors = new Map<number, { of: string; result: ShardResult; ref: BlobRef | null }>();
+  readonly #parted = new Map<string, { begin: number; end: number; parts: LanePart[] }>();
+  readonly #gathered = new Map<string, ReducedSlice[]>();
+  #crashed = false;
+  #leave: (outcome: { error: CornetError | null; reason: string }) => void = () => undefined;
+
+  constructor(parts: WorkerParts) {
+    this.#parts = parts;
+    this.#blobs = parts.blobs;
+    this.#shards = new StagedShards(parts.loader, parts.engine);
+    this.#batches = new BatchWork(parts, (ticket, work) => this.#onEngine(ticket, work));
+  }
+
+  /** Works until the run is over, the coordinator refuses this worker, or it is asked to leave. */
+  async work(
+    requests: Pick<LeaveRequests, 'onWish' | 'onOrder'>,
+  ): Promise<{ error: CornetError | null; reason: string }> {
+    const { member, reader, log } = this.#parts;
+    const left = new Promise<{ error: CornetError | null; reason: string }>((resolve) => {
+      this.#leave = resolve;
+    });
+    const leave = (reason: string) => this.#leave({ error: null, reason });
+    requests.onOrder(leave);
+    requests.onWish((reason) => {
+      log.info({ reason }, 'Asked to leave: once what only this worker holds is safe.');
+      this.#perform(member.say({ type: 'wish', reason: reason.slice(0, 1_000) }));
+      setTimeout(() => leave(reason), timeouts.stop).unref();
+    });
+    const listening = this.#listen();
+    listening.catch((error) => this.#crash(error));
+    this.#perform(member.start());
+    const beat = oneAtATime(() => this.#beat()); // Redis may be away, and the last one still waits for it
+    const heart = setInterval(() => {
+      const { end } = this.#parts.pulse;
+      if (end !== null) this.#leave({ error: end, reason: end.message });
+      else beat().catch((error) => this.#crash(error));
+    }, timeouts.beat);
+    const outcome = await left;
+    this.#crashed = true; // what is given up now fails, and that is nobody's fault
+    clearInterval(heart);
+    reader.close();
+    // Redis may be away for good.
+    await Promise.race([this.#sayGoodbye(outcome), sleep(timeouts.redisConnect)]);
+    log.info({ reason: outcome.reason }, 'Leaving.');
+    return outcome;
+  }
+
+  /** The last message: from here on this worker touches nothing of the run. */
+  async #sayGoodbye({ error, reason }: { error: CornetError | null; reason: string }): Promise<void> {
+    await this.#queue?.close();
+    const own = error !== null && hostTroubles.has(error.code) ? error.toJSON() : null;
+    const bye = this.#parts.member.say({ type: 'bye', reason: reason.slice(0, 1_000), error: own });
+    await Promise.allSettled(bye.map((action) => this.#start(action)));
+  }
+
+  async #listen(): Promise<void> {
+    for await (const entry of this.#parts.reader) {
+      const parsed = downMessage.safeParse(entry);
+      if (!parsed.success) {
+        this.#parts.log.warn({ issue: parsed.error.issues[0] }, 'A malformed message was refused.');
+        continue;
+      }
+      this.#event({ type: 'message', message: parsed.data });
+    }
+  }
+
+  /** What is due at every heartbeat. */
+  async #beat(): Promise<void> {
+    const { member, pulse, reader, log } = this.#parts;
+    const era = await pulse.look();
+    if (era !== null) {
+      if (compareEras(era, member.era) !== 0) {
+        reader.rewind();
+        this.#event({ type: 'era', era });
+      }
+      this.#perform(member.beat());
+    }
+    if (await this.#queue?.watch())
+      log.warn('The queue took no jobs although some waited; it was opened anew.');
+  }
+
+  #event(event: MemberEvent): void {
+    this.#perform(this.#parts.member.handle(event));
+  }
+
+  #perform(actions: MemberAction[]): void {
+    for (const action of actions) this.#start(action).catch((error) => this.#crash(error));
+  }
+
+  async #start(action: MemberAction): Promise<void> {
+    const { member, redis, config, log } = this.#parts;
+    switch (action.type) {
+      case 'send': {
+        const { era, n, worker, body } = action;
+        await this.#connected;
+        await append(redis, names.up(config.run), streamLength.up, { era, n, worker, ...body });
+        return;
+      }
+      case 'compute':
+        return this.#compute(action);
+      case 'fetch-vectors':
+        return this.#fetchVectors(action);
+      case 'reduce':
+        return this.#reduce(action);
+      case 'fetch-slices':
+        return this.#fetchSlices(action);
+      case 'apply':
+        return this.#apply(action);
+      case 'serve':
+        return this.#serve(action);
+      case 'load':
+        return this.#load(action);
+      case 'evaluate':
+      case 'extract': {
+        const result = await this.#batches.work(action);
+        const { ticket, batch, token } = action;
+        return this.#event({ type: 'batch-done', ticket, batch, result, token });
+      }
+      case 'prefetch':
+        return this.#shards.serve(action.lanes, action.step);
+      case 'answer':
+        this.#jobs.get(action.token)?.();
+        this.#jobs.delete(action.token);
+        return;
+      case 'renamed':
+        if (action.reason !== null)
+          log.warn({ reason: action.reason }, 'Dropped from the run; joining again.');
+        return this.#openQueue(member.id);
+      case 'leave':
+        return this.#leave({
+          error: action.error && CornetError.fromJSON(action.error),
+          reason: action.reason,
+        });
+    }
+  }
+
+  async #openQueue(worker: string): Promise<void> {
+    const { config, batches, redis, queueConnection, outages, log, tellParent, metrics } = this.#parts;
+    const former = this.#queue;
+    this.#queue = new JobQueue(
+      { run: config.run, worker, connection: queueConnection },
+      ({ job, done }) => {
+        const foreign = whyForeign(job, config, batches);
+        if (foreign !== null) {
+          log.warn(`A job was refused: ${foreign}.`);
+          return done();
+        }
+        const token = String(this.#tokens++);
+        this.#jobs.set(token, done);
+        this.#event({ type: 'job', job, token });
+      },
+      (sentence) => log.warn(sentence),
+      (error) => (isRefusal(error) ? this.#crash(error) : outages.error(error)),
+    );
+    this.#connected = allConnected(this.#queue.connected(), redis, queueConnection);
+    this.#connected.catch((error) => this.#cutOff(error));
+    tellParent({ worker });
+    metrics.named(worker);
+    await former?.close();
+  }
+
+  /** Runs on the engine when its turn has come and the ticket is still valid; otherwise `null`. */
+  #onEngine<T>(ticket: Ticket, work: (engine: EngineCalls) => Promise<T>): Promise<T | null> {
+    const { engine, member } = this.#parts;
+    return engine.exclusively(async () => (member.valid(ticket) ? work(engine) : null));
+  }
+
+  async #compute({ ticket, lane, publish, token }: Action<'compute'>): Promise<void> {
+    const { faults, metrics, log } = this.#parts;
+    faults.at('computing', ticket.step, lane);
+    let held = this.#held(ticket, lane);
+    if (held === null) {
+      const shard = this.#shards.take(ticket.step, lane);
+      const { labels, unreadable, taken } = await metrics.timing('data', shard.loaded);
+      for (const { reason } of unreadable) log.warn({ step: ticket.step, lane }, `Skipped: ${reason}`);
+      const computing = this.#onEngine(ticket, (engine) => {
+        const report = engine.call('computeShard', [lane, shard.name, labels], [labels.buffer]);
+        this.#shards.stageAhead();
+        return report;
+      });
+      const [, report] = await Promise.all([taken, computing]);
+      if (report === null) {
+        this.#shards.giveUp(shard);
+        return this.#event({ type: 'computed', ticket, lane, result: noResult, ref: null, token });
+      }
+      metrics.computed(lane, report);
+      held = { of: ticketOf(ticket), result: finite(report), ref: null };
+      this.#vectors.set(lane, held);
+    }
+    faults.at('computed', ticket.step, lane);
+    if (publish !== null)
+      held.ref = (await metrics.timing('publish', this.#publish(ticket, lane, publish))) ?? held.ref;
+    faults.at('published', ticket.step, lane);
+    this.#event({
+      type: 'computed',
+      ticket,
+      lane,
+      result: held.result,
+      ref: publish === null ? null : held.ref,
+      token,
+    });
+  }
+
+  async #publish(ticket: Ticket, lane: number, carrier: CarrierName): Promise<BlobRef | null> {
+    const bytes = await this.#onEngine(ticket, (engine) => engine.call('vectorBytes', [lane]));
+    if (bytes === null) return null;
+    const { era, id } = this.#parts.member;
+    return this.#blobs.put(names.vector(era, ticket.step, lane, id), bytes, carrier);
+  }
+
+  /** The vector of a lane, if the engine has computed it for this very state. */
+  #held(ticket: Ticket, lane: number) {
+    const held = this.#vectors.get(lane);
+    return held?.of === ticketOf(ticket) ? held : null;
+  }
+
+  async #fetchVectors({ ticket, begin, end, vectors }: Action<'fetch-vectors'>): Promise<void> {
+    const own = (lane: number) => this.#held(ticket, lane) !== null;
+    const fetching = fetchVectors(this.#blobs, {
+      begin,
+      end,
+      vectors,
+      own,
+      length: this.#parts.vectorLength,
+    });
+    const fetched = await this.#parts.metrics.timing('fetch_vectors', fetching);
+    if ('missing' in fetched)
+      return this.#event({ type: 'vectors-fetched', ticket, missing: fetched.missing });
+    this.#parted.clear();
+    this.#parted.set(exchangeOf(ticket), { begin, end, parts: fetched.parts });
+    this.#event({ type: 'vectors-fetched', ticket, missing: null });
+  }
+
+  async #reduce({ ticket, publish }: Action<'reduce'>): Promise<void> {
+    const { faults, metrics } = this.#parts;
+    const fetched = this.#parted.get(exchangeOf(ticket));
+    if (fetched === undefined) return; // a newer exchange has begun
+    const { begin, end, parts } = fetched;
+    faults.at('reducing', ticket.step);
+    this.#parted.clear(); // the engine takes what was fetched
+    const reducing = this.#onEngine(ticket, (engine) =>
+      engine.call('reduce', [begin, end, parts], buffersOf(parts)),
+    );
+    const reduced = await metrics.timing('reduce', reducing);
+    if (reduced === null) return;
+    const ref =
+      publish !== null && reduced.firstBad === null
+        ? await metrics.timing('publish', this.#publishSlice(ticket, begin, end, publish))
+        : null;
+    faults.at('reduced', ticket.step);
+    this.#event({ type: 'reduced', ticket, ref, bad: reduced.firstBad });
+  }
+
+  async #publishSlice(
+    ticket: Ticket,
+    begin: number,
+    end: number,
+    carrier: CarrierName,
+  ): Promise<BlobRef | null> {
+    const { member } = this.#parts;
+    const bytes = await this.#onEngine(ticket, (engine) => engine.call('sliceBytes', [begin, end]));
+    if (bytes === null) return null;
+    const name = names.slice(member.era, ticket.step, ticket.generation!, member.id);
+    return this.#blobs.put(name, bytes, carrier);
+  }
+
+  async #fetchSlices({ ticket, slices }: Action<'fetch-slices'>): Promise<void> {
+    const { member, vectorLength, metrics } = this.#parts;
+    const fetching = fetchSlices(this.#blobs, slices, { vectorLength, worker: member.id });
+    const gathered = await metrics.timing('fetch_slices', fetching);
+    this.#gathered.clear();
+    if (gathered !== null) this.#gathered.set(exchangeOf(ticket), gathered);
+    this.#event({ type: 'slices-fetched', ticket, complete: gathered !== null });
+  }
+
+  async #apply({ ticket, learningRate }: Action<'apply'>): Promise<void> {
+    // The member decided in the very call that said the slices are here: these are the ones.
+    const [slices] = this.#gathered.values();
+    assert(slices !== undefined);
+    const updated = ticket.step - 1; // the ticket is of the state to come
+    const { faults, metrics } = this.#parts;
+    faults.at('applying', updated);
+    this.#gathered.clear();
+    const applying = this.#onEngine(ticket, (engine) =>
+      engine.call('apply', [learningRate, slices], buffersOf(slices)),
+    );
+    await metrics.timing('apply', applying);
+    faults.at('applied', updated);
+    this.#event({ type: 'applied', ticket });
+  }
+
+  async #serve({ ticket, carrier }: Action<'serve'>): Promise<void> {
+    const { member, faults } = this.#parts;
+    faults.at('serving', ticket.step);
+    const body = await this.#onEngine(ticket, (engine) => engine.call('snapshot', []));
+    if (body === null) return;
+    const ref = await this.#blobs.put(names.snapshot(member.era, ticket.step, member.id), body, carrier);
+    faults.at('served', ticket.step);
+    this.#event({ type: 'served', ticket, ref });
+  }
+
+  async #load({ ticket, ref }: Action<'load'>): Promise<void> {
+    expectBytes(ref, this.#parts.snapshotBytes);
+    const body = await this.#blobs.get(ref);
+    if (body === null) return this.#event({ type: 'loaded', ticket, ok: false });
+    this.#parts.faults.at('loading', ticket.step);
+    const loaded = await this.#onEngine(ticket, async (engine) => {
+      await engine.call('load', [body, ticket.step], [body.buffer]);
+      return true;
+    });
+    this.#parts.faults.at('loaded', ticket.step);
+    if (!loaded) return;
+    this.#event({ type: 'loaded', ticket, ok: true });
+    this.#parts.tellParent({ joined: true });
+  }
+
+  /** Redis takes some of its connections and not all: nobody else's trouble. */
+  #cutOff(error: Error): void {
+    if (this.#crashed) return;
+    const known = fromRedis(error);
+    if (!(known instanceof CornetError) || isRefusal(error)) return this.#crash(error);
+    this.#crashed = true;
+    this.#parts.log.error({ code: known.code }, known.message);
+    this.#leave({ error: known, reason: known.message });
+  }
+
+  /**
+   * Something failed that another worker would not do better: the coordinator ends the run with this error. Trouble of
+   * this host is this worker's alone: it leaves, and another computes its shards.
+   */
+  #crash(error: unknown): void {
+    if (this.#crashed) return; // the first reason counts; reporting it may fail, too
+    this.#crashed = true;
+    const { member, log } = this.#parts;
+    const described = describeError(fromRedis(error));
+    log.error({ code: described.code }, described.message);
+    if (hostTroubles.has(described.code)) {
+      return this.#leave({ error: CornetError.fromJSON(described), reason: described.message });
+    }
+    this.#perform(member.say({ type: 'failed', step: member.step, lane: null, error: described }));
+    setTimeout(
+      () => this.#leave({ error: CornetError.fromJSON(described), reason: described.message }),
+      timeouts.stop,
+    ).unref();
+  }
+}
+
+/** What may fail on one host and not on the next. Where it fails everywhere, the rule of poisonous shards ends the run. */
+const hostTroubles: ReadonlySet<ErrorCode> = new Set([
+  'DEVICE_FAILED',
+  'DEVICE_MEMORY',
+  'IMAGE_UNREACHABLE',
+  'INTERNAL',
+  'OPEN_FILES_LIMIT',
+]);
+
+const noResult: ShardResult = { loss: null, top1: 0, top5: 0, count: 0 };
+
+function ticketOf({ life, step }: Ticket): string {
+  return `${life}:${step}`;
+}
+
+function exchangeOf({ life, step, generation }: Ticket): string {
+  return `${life}:${step}:${generation}`;
+}
+
+/** What was fetched for the engine is given to it, not copied. */
+function buffersOf(parts: readonly (LanePart | ReducedSlice)[]): ArrayBuffer[] {
+  return parts.flatMap(({ bytes }) => (bytes === null ? [] : [bytes.buffer as ArrayBuffer]));
+}
