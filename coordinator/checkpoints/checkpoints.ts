@@ -16,7 +16,7 @@ import {
   writeDurably,
 } from '../disk/durable-file.ts';
 import { checkReadBack } from '../disk/read-back.ts';
-import { checkValues } from '../weights/fill-state.ts';
+import { checkValues } from './check-values.ts';
 import { type Checkpoint, checkpointHeader, readCheckpoint } from './checkpoint-file.ts';
 import {
   type CheckpointRecord,

@@ -2,10 +2,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
 import { exitCodes } from '../../shared/errors.ts';
-import { packageRoot } from '../../shared/process/package-root.ts';
 import { workerEnvironment } from '../../shared/process/worker-environment.ts';
+import { workerScript } from '../host/worker-command.ts';
 
 export interface CheckDataOptions {
   dataPath: string;
@@ -18,7 +17,6 @@ export interface CheckDataOptions {
 export async function checkData({ dataPath, splits, workers }: CheckDataOptions): Promise<number> {
   const cores = availableParallelism();
   const decodeThreads = workers ?? cores;
-  const script = join(packageRoot, 'dist', 'worker', 'main.js');
   const argv = [
     'check-data',
     '--data-path',
@@ -28,7 +26,7 @@ export async function checkData({ dataPath, splits, workers }: CheckDataOptions)
     '--splits',
     ...splits,
   ];
-  const child = spawn(process.execPath, [script, ...argv], {
+  const child = spawn(process.execPath, [workerScript, ...argv], {
     stdio: 'inherit',
     env: workerEnvironment(process.env, { threads: 1, workers: 1, cores, decodeThreads }),
   });

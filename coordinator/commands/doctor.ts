@@ -2,7 +2,7 @@
 import { constants } from 'node:fs';
 import { access, stat, statfs } from 'node:fs/promises';
 import { availableParallelism, tmpdir, totalmem } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { defaults, doctor as limits, timeouts } from '../../shared/defaults.ts';
 import { describeError, errorTable, exitCodes } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
@@ -18,6 +18,7 @@ import { fileError, systemCode } from '../disk/durable-file.ts';
 import { describeCard, listCards, type VisibleCard, visibleCards } from '../host/gpus.ts';
 import { PrivateRedis } from '../host/redis-server.ts';
 import { ask } from '../host/run-program.ts';
+import { workerScript } from '../host/worker-command.ts';
 import { gigabytes } from '../view/format.ts';
 
 export interface DoctorOptions {
@@ -148,14 +149,10 @@ async function describeLocalWorker(
 ): Promise<WorkerDescription | { problem: string }> {
   const cores = availableParallelism();
   const { decodeThreads } = defaults;
-  const answer = await ask(
-    process.execPath,
-    [join(packageRoot, 'dist', 'worker', 'main.js'), 'describe', 'cpu', ...cards],
-    {
-      timeout: timeouts.workerStart,
-      env: workerEnvironment(process.env, { threads: cores, workers: 1, cores, decodeThreads }),
-    },
-  );
+  const answer = await ask(process.execPath, [workerScript, 'describe', 'cpu', ...cards], {
+    timeout: timeouts.workerStart,
+    env: workerEnvironment(process.env, { threads: cores, workers: 1, cores, decodeThreads }),
+  });
   if ('problem' in answer) return { problem: `The worker command does not run: ${answer.problem}.` };
   return workerDescription.parse(JSON.parse(answer.output));
 }

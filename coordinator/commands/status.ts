@@ -1,17 +1,14 @@
 /** `coordinator status`: one sentence on what a run is doing, what it waits for and since when. */
 import { hostname } from 'node:os';
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { Redis } from 'ioredis';
-import { timeouts } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { connectRedis, redactUrl, socketUrl } from '../../shared/redis/redis.ts';
 import { anyConfig, isReadout, totalSteps } from '../../shared/run-config.ts';
 import { oneLine, printableJson, quoteName } from '../../shared/util/printable.ts';
 import { names, parseJson } from '../../shared/wire/protocol.ts';
-import { systemCode } from '../disk/durable-file.ts';
 import { lastStep } from '../run-folder/metrics-file.ts';
 import { RunFolder } from '../run-folder/run-folder.ts';
 import type { RunView } from '../view/run-view.ts';
+import { isView } from '../view/run-view.ts';
 import { followRun } from '../watch/follow-run.ts';
 
 export interface StatusOptions {
@@ -80,34 +77,6 @@ async function printAbsence({ outputPath, redis, run }: StatusOptions): Promise<
   );
 }
 
-/**
- * A coordinator writes its status at every beat, and one that was killed leaves it for a while: the status of a live
- * one changes. Nobody waits for that where it was a process of this machine that is gone.
- * @param url already redacted
- * @throws CornetError RUN_LOCKED when another coordinator is at work on the run on this Redis
- */
-export async function refuseIfServed(redis: Redis, run: string, url: string): Promise<void> {
-  const first = await redis.get(names.status(run));
-  if (first !== null && isOfDeadProcess(first)) return;
-  const deadline = performance.now() + timeouts.member;
-  for (
-    let now = first;
-    now !== null && performance.now() < deadline;
-    now = await redis.get(names.status(run))
-  ) {
-    if (now !== first) {
-      const view = parseJson(now);
-      const { host, pid } = isView(view) ? view.coordinator : { host: 'unknown', pid: 0 };
-      const who = `a coordinator on host ${host} with process id ${pid}`;
-      throw new CornetError(
-        'RUN_LOCKED',
-        `Run ${run} on the Redis at ${url} is served by ${who}, which is alive.`,
-      );
-    }
-    await sleep(timeouts.beat);
-  }
-}
-
 /** What the coordinators at a place wrote at their last heartbeat; nothing where a run folder's Redis is gone. */
 async function readStatuses({ redis: url, run }: Place): Promise<RunView[]> {
   if (url === null) return [];
@@ -122,25 +91,6 @@ async function readStatuses({ redis: url, run }: Place): Promise<RunView[]> {
     return texts.map((text) => parseJson(text ?? '')).filter(isView);
   } finally {
     redis.disconnect();
-  }
-}
-
-/** Whoever can write to Redis can write anything there. */
-function isView(found: unknown): found is RunView {
-  const view = found as Partial<RunView> | null;
-  const { host, pid } = view?.coordinator ?? {};
-  const known = typeof host === 'string' && typeof pid === 'number' && typeof view?.step === 'number';
-  return known && typeof view.sentence === 'string' && Array.isArray(view.workers);
-}
-
-function isOfDeadProcess(status: string): boolean {
-  const view = parseJson(status);
-  if (!isView(view) || view.coordinator.host !== hostname()) return false;
-  try {
-    process.kill(view.coordinator.pid, 0);
-    return false;
-  } catch (error) {
-    return systemCode(error) === 'ESRCH';
   }
 }
 

@@ -22,7 +22,6 @@ import { Carriers } from '../../shared/wire/carriers.ts';
 import { names } from '../../shared/wire/protocol.ts';
 import { BlobClient, startBlobServer } from '../../shared/wire/socket-blobs.ts';
 import { placeOfThisProcess } from '../../shared/wire/socket-folder.ts';
-import { refuseIfServed } from '../commands/status.ts';
 import { PatientDisk } from '../disk/patient-disk.ts';
 import { Fleet } from '../host/fleet.ts';
 import { PrivateRedis, shutDownLeftover } from '../host/redis-server.ts';
@@ -33,6 +32,7 @@ import { RunLog } from '../run-folder/run-log.ts';
 import { Conductor, type Outcome } from './conductor.ts';
 import type { Interruption } from './interruption.ts';
 import type { Display, RunObserver, RunOutput } from './ports.ts';
+import { refuseIfServed } from './refuse-if-served.ts';
 import { takeTerm } from './run-keys.ts';
 
 export interface Service {

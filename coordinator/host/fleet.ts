@@ -1,12 +1,11 @@
 /** The local workers: one process per device, started again with back-off when one dies. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fleet as limits, timeouts } from '../../shared/defaults.ts';
-import { packageRoot } from '../../shared/process/package-root.ts';
 import type { NoteToParent, NoteToWorker } from '../../shared/wire/protocol.ts';
-import { isChatter } from '../run-folder/tensorflow-noise.ts';
+import { isNoise } from '../run-folder/tensorflow-noise.ts';
+import { workerScript } from './worker-command.ts';
 
 export interface FleetOptions {
   run: string;
@@ -95,8 +94,7 @@ export class Fleet {
   #spawn(post: Post): void {
     if (this.#stopping) return;
     const { run, dataPath, metricsHost, environment } = this.#options;
-    const script = join(packageRoot, 'dist', 'worker', 'main.js');
-    const argv = [script, 'start', '--run', run, '--device', post.device, '--data-path', dataPath];
+    const argv = [workerScript, 'start', '--run', run, '--device', post.device, '--data-path', dataPath];
     if (metricsHost !== undefined) argv.push('--metrics-host', metricsHost);
     // Detached: Ctrl-C in the terminal reaches only the coordinator. When that dies, the IPC channel closes.
     const child = spawn(process.execPath, argv, {
@@ -111,7 +109,7 @@ export class Fleet {
     for (const stream of [child.stdout, child.stderr]) {
       if (!stream) continue; // where no file can be opened, there are no pipes, and the process ends at once
       createInterface({ input: stream }).on('line', (text) => {
-        if (stream === child.stderr && !isChatter(text))
+        if (stream === child.stderr && !isNoise(text))
           post.lastWords = [...post.lastWords, text].slice(-limits.lastWords);
         this.#options.line(text);
       });

@@ -4,7 +4,7 @@ import { defaults } from '../../shared/defaults.ts';
 import { type ModelName, modelNames } from '../../shared/models/model.ts';
 import { wholeNumber } from '../../shared/process/command-line.ts';
 import { type BackendName, backendNames, type Precision, precisions } from '../../shared/run-config.ts';
-import { diskOption, redisOption, waitOption } from '../training/options.ts';
+import { diskOption, redisOption, waitOption } from '../conduct/command-options.ts';
 import type { TimeStep } from './choose-taps.ts';
 
 export interface ReadoutOptions {

@@ -5,7 +5,7 @@ import { logBytes } from '../../shared/defaults.ts';
 import { onUnexpectedEnd } from '../../shared/process/unexpected-end.ts';
 import { printableJson, quoteName } from '../../shared/util/printable.ts';
 import { fileError, isDiskTrouble } from '../disk/durable-file.ts';
-import { isChatter } from './tensorflow-noise.ts';
+import { isNoise } from './tensorflow-noise.ts';
 
 export class RunLog {
   readonly main: Logger;
@@ -78,7 +78,7 @@ export class RunLog {
 }
 
 function parseLine(text: string): { level: number; msg: string; time?: number } {
-  const level = isChatter(text) ? 'debug' : 'info';
+  const level = isNoise(text) ? 'debug' : 'info';
   const plain = { level: pino.levels.values[level]!, msg: text, worker: 'output' };
   try {
     const parsed = JSON.parse(text);

@@ -18,15 +18,9 @@ import {
   totalSteps,
 } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
+import { chooseBackend, chooseThreads } from '../conduct/local-options.ts';
 import type { RunFolder } from '../run-folder/run-folder.ts';
-import {
-  changedOptions,
-  chooseBackend,
-  chooseFreeOptions,
-  chooseOptions,
-  chooseThreads,
-  type StartOptions,
-} from './options.ts';
+import { changedOptions, chooseFreeOptions, chooseOptions, type StartOptions } from './options.ts';
 import { planOf, scheduleOf } from './plan.ts';
 import { chooseStart, otherCourse } from './starting-point.ts';
 

@@ -1,5 +1,4 @@
 /** The options of `coordinator start`, as commander reads them, and what they become. */
-import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { defaults, http, recipes, timeouts } from '../../shared/defaults.ts';
@@ -16,6 +15,7 @@ import {
   type ResultOptions,
   type RunConfig,
 } from '../../shared/run-config.ts';
+import { diskOption, redisOption, waitOption } from '../conduct/command-options.ts';
 
 /** Undefined: not given, so the default holds, or what a resumed run was started with. */
 export interface StartOptions {
@@ -64,16 +64,6 @@ export interface StartOptions {
   json?: boolean;
 }
 
-/** Of every command that conducts a run. */
-export const redisOption = new Option(
-  '--redis <url>',
-  'use this Redis (redis://, rediss://, unix://; redis+sentinel://host,host/master-name) instead of a private one; better in CORNET_REDIS_URL, where no process list shows it',
-).env('CORNET_REDIS_URL');
-export const waitOption = new Option(
-  '--wait <s>',
-  'seconds to wait until that Redis is there and takes commands (default: 0)',
-).argParser(decimal(0, true));
-
 /** `1/1000`, or `0.001`. */
 function fraction(text: string): number {
   const [, above, below] = /^(\d+)\/(\d+)$/.exec(text) ?? [];
@@ -81,11 +71,6 @@ function fraction(text: string): number {
   if (value >= 0 && value <= 1) return value;
   throw new InvalidArgumentError('It must be a part of the whole, as 1/1000 or 0.001.');
 }
-
-export const diskOption = new Option(
-  '--wait-for-disk <s>',
-  `seconds that a result waits for a disk that is full or fails (default: ${defaults.waitForDisk})`,
-).argParser(decimal(0, true));
 
 const recipeTable = modelNames
   .map((name) => `${name} ${recipes[name].learningRate}/${recipes[name].epochs}/${recipes[name].stepSize}`)
@@ -233,25 +218,6 @@ export function asResume({
   return { ...options, resume: true };
 }
 
-/**
- * The workers that the run is started with on this host. As with the original, --ngpus 0 computes on the CPU.
- * @param former those that a resumed run was started with
- */
-export function chooseLocalWorkers(
-  { ngpus, cpuWorkers }: Pick<StartOptions, 'ngpus' | 'cpuWorkers'>,
-  former: LocalWorkers | null,
-): LocalWorkers {
-  if (ngpus && cpuWorkers !== undefined) {
-    throw new CornetError(
-      'OPTION_INVALID',
-      '--ngpus and --cpu-workers cannot be given together: a run has one kind of device.',
-    );
-  }
-  if (ngpus) return { device: 'cuda', count: ngpus };
-  if (cpuWorkers !== undefined) return { device: 'cpu', count: cpuWorkers };
-  return (ngpus === undefined ? former : null) ?? { device: 'cpu', count: 1 };
-}
-
 /** The result options, without what only the data set and the weights tell. */
 export type ChosenOptions = Omit<
   ResultOptions,
@@ -329,28 +295,6 @@ export function chooseFreeOptions(
 
 function milliseconds(seconds: number | undefined): number | undefined {
   return seconds === undefined ? undefined : seconds * 1000;
-}
-
-/**
- * What computes the run's bits.
- * @throws CornetError OPTION_INVALID when that library cannot compute in the precision
- */
-export function chooseBackend(backend: BackendName | undefined, precision: Precision): BackendName {
-  const chosen = backend ?? 'torch';
-  if (chosen === 'tensorflow' && precision !== 'fp32') {
-    throw new CornetError(
-      'OPTION_INVALID',
-      `--backend tensorflow computes in fp32 only, not in ${precision}.`,
-      {
-        hint: 'Leave --precision out, or use --backend torch.',
-      },
-    );
-  }
-  return chosen;
-}
-
-export function chooseThreads(options: Pick<StartOptions, 'threads'>, { count }: LocalWorkers): number {
-  return options.threads ?? Math.max(1, Math.floor(availableParallelism() / Math.max(1, count)));
 }
 
 const kernels = (deterministic: boolean): string =>

@@ -8,9 +8,9 @@ import type { Model } from '../../shared/models/model.ts';
 import { type RunConfig, resultOptions, stepsPerEpoch } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { parseJson } from '../../shared/wire/protocol.ts';
+import { checkValues } from '../checkpoints/check-values.ts';
 import { readCheckpoint } from '../checkpoints/checkpoint-file.ts';
 import { fileSha256 } from '../weights/file-hash.ts';
-import { checkValues } from '../weights/fill-state.ts';
 import { readOriginal } from '../weights/original-checkpoint.ts';
 import { findWeights, readWeights, type WeightsSurroundings } from '../weights/read-weights.ts';
 import { kindOf, unreadable } from '../weights/weights-file.ts';
@@ -145,7 +145,7 @@ export async function startingState(
   const sha256 = await fileSha256(path).catch((error) => {
     throw unreadable(error, path);
   });
-  const [, , noted, , key = null] = /^(\S+ \S+) (\S+)( key (.*))?$/.exec(startingWeights) ?? [];
+  const [, noted, key = null] = /^(\S+ \S+) (\S+)( key (.*))?$/.exec(startingWeights) ?? [];
   if (noted !== sha256) {
     throw new CornetError(
       'CHECKPOINT_DAMAGED',

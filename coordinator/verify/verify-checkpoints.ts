@@ -6,6 +6,7 @@ import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import type { RunConfig } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
+import { checkValues } from '../checkpoints/check-values.ts';
 import { readCheckpoint } from '../checkpoints/checkpoint-file.ts';
 import {
   type CheckpointRecord,
@@ -16,7 +17,6 @@ import {
 } from '../checkpoints/checkpoint-records.ts';
 import { checkIdentity } from '../checkpoints/own-run.ts';
 import { exists, partialSuffix } from '../disk/durable-file.ts';
-import { checkValues } from '../weights/fill-state.ts';
 import { bad, type Finding, note, ok } from './finding.ts';
 
 const place = 'checkpoints';

@@ -114,3 +114,11 @@ export interface PageUpdate {
   /** The coordinator's last words. */
   ended?: string;
 }
+
+/** Whether what was found as a status in Redis is one: anyone who can write there can write anything. */
+export function isView(found: unknown): found is RunView {
+  const view = found as Partial<RunView> | null;
+  const { host, pid } = view?.coordinator ?? {};
+  const known = typeof host === 'string' && typeof pid === 'number' && typeof view?.step === 'number';
+  return known && typeof view.sentence === 'string' && Array.isArray(view.workers);
+}

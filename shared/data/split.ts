@@ -1,5 +1,8 @@
 import { FileList } from './file-list.ts';
 
+/** The label of an image that is not scored: it has no class that is known. */
+export const noLabel = -1;
+
 /** One split of a data set: its files, sorted by class and then by path. Its manifest names them `<class>/<path below the class>`. */
 export class Split extends FileList {
   /** The folder below the root: `train`, `val` or `val_in_folders`. */

@@ -1,5 +1,5 @@
 import test from 'ava';
-import { chooseLocalWorkers } from '../../coordinator/training/options.ts';
+import { chooseLocalWorkers } from '../../coordinator/conduct/local-options.ts';
 
 const cards = { device: 'cuda', count: 3 } as const;
 

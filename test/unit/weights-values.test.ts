@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import test from 'ava';
+import { checkValues } from '../../coordinator/checkpoints/check-values.ts';
 import { Checkpoints } from '../../coordinator/checkpoints/checkpoints.ts';
 import type { StartOptions } from '../../coordinator/training/options.ts';
 import { chooseStart, startingState } from '../../coordinator/training/starting-point.ts';
-import { checkValues } from '../../coordinator/weights/fill-state.ts';
 import { readOriginal } from '../../coordinator/weights/original-checkpoint.ts';
 import { readWeights } from '../../coordinator/weights/read-weights.ts';
 import { CornetError } from '../../shared/errors.ts';

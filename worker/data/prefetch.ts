@@ -6,10 +6,10 @@ import type { DatasetIndex } from '../../shared/data/dataset-index.ts';
 import type { FileList } from '../../shared/data/file-list.ts';
 import { checkSize } from '../../shared/data/index-cache.ts';
 import type { Schedule } from '../../shared/data/schedule.ts';
+import { noLabel } from '../../shared/data/split.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { Draws, streams } from '../../shared/random.ts';
 import type { Unreadable } from '../../shared/wire/protocol.ts';
-import { noLabel } from '../engine/scores.ts';
 import type { ImageDecoder } from './decode.ts';
 import { randomResizedCrop, resizeAndCentreCrop, squash, type Transform } from './transform.ts';
 

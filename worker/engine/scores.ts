@@ -1,5 +1,6 @@
 /** What the logits of a batch are worth. In TypeScript, so that every backend counts alike. */
 import assert from 'node:assert/strict';
+import { noLabel } from '../../shared/data/split.ts';
 
 export interface Scores {
   /** Sum over the images of the cross entropy, in float64. */
@@ -18,9 +19,6 @@ export interface ClassScore {
   readonly top5: number;
   readonly count: number;
 }
-
-/** The label of an image that is not to be scored. */
-export const noLabel = -1;
 
 /**
  * Before they go up to a card: there, a label out of range breaks whatever else is computed.
