@@ -8,10 +8,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { makeDemoDataset } from '../coordinator/demo/make-dataset.ts';
+import { initialSnapshot } from '../coordinator/weights/initial-weights.ts';
 import { encodeHeader, type TensorEntry } from '../shared/formats/safetensors.ts';
 import { stateLayout } from '../shared/formats/state-layout.ts';
 import { buildModel } from '../shared/models/family.ts';
-import { initialSnapshot } from '../shared/models/initial-weights.ts';
 
 /** The first channels of each layer alone have weights: those of the others stay zero, and can be packed. */
 const channels = 4;

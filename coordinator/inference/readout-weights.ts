@@ -1,8 +1,8 @@
 /** The weights that a read-out looks at. */
 import { CornetError } from '../../shared/errors.ts';
-import { initialSnapshot } from '../../shared/models/initial-weights.ts';
 import type { Model } from '../../shared/models/model.ts';
 import { say } from '../../shared/process/say.ts';
+import { initialSnapshot } from '../weights/initial-weights.ts';
 import { findWeights, readWeights } from '../weights/read-weights.ts';
 import type { ReadoutOptions } from './options.ts';
 

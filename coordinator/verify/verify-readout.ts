@@ -2,9 +2,9 @@
 import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CornetError } from '../../shared/errors.ts';
+import { readExactly } from '../../shared/formats/positioned-read.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import type { ReadoutConfig } from '../../shared/run-config.ts';
-import { readExactly } from '../../shared/util/positioned-read.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { exists } from '../disk/durable-file.ts';
 import { chooseTaps } from '../inference/choose-taps.ts';

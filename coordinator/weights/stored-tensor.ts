@@ -3,9 +3,9 @@ import assert from 'node:assert';
 import type { FileHandle } from 'node:fs/promises';
 import { fileChunk } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
+import { readExactly } from '../../shared/formats/positioned-read.ts';
 import type { DType } from '../../shared/formats/safetensors.ts';
 import { elementCount } from '../../shared/models/model.ts';
-import { readExactly } from '../../shared/util/positioned-read.ts';
 
 export interface StoredTensor {
   readonly dtype: DType;

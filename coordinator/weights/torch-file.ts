@@ -5,7 +5,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { torchMetadataLimit } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
-import { readExactly } from '../../shared/util/positioned-read.ts';
+import { readExactly } from '../../shared/formats/positioned-read.ts';
 import { shortened } from '../../shared/util/printable.ts';
 import { otherArchive, WrongKind } from './file-kinds.ts';
 import { Opaque, PickleError, type PickleVocabulary, unpickle } from './pickle.ts';

@@ -5,7 +5,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import { fileChunk, torchMetadataLimit } from '../../shared/defaults.ts';
-import { readExactly } from '../../shared/util/positioned-read.ts';
+import { readExactly } from '../../shared/formats/positioned-read.ts';
 
 /** What is wrong with an archive, as the end of a sentence that begins with the file's name. */
 export class ZipError extends Error {

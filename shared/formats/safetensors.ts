@@ -7,7 +7,7 @@ import assert from 'node:assert';
 import { type FileHandle, open } from 'node:fs/promises';
 import { z } from 'zod';
 import { CornetError } from '../errors.ts';
-import { readExactly } from '../util/positioned-read.ts';
+import { readExactly } from './positioned-read.ts';
 
 /** Bytes per element. */
 const elementBytes = {

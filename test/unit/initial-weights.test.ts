@@ -1,8 +1,8 @@
 /** The starting weights: the published recipes, drawn from the seed alone. */
 import test from 'ava';
+import { initialSnapshot } from '../../coordinator/weights/initial-weights.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
-import { initialSnapshot } from '../../shared/models/initial-weights.ts';
 import { elementCount, type Model } from '../../shared/models/model.ts';
 
 function entryOf(model: Model, body: Uint8Array, name: string): Float32Array {

@@ -3,10 +3,10 @@
  * has draws of its own, so no entry's values depend on another's size or order of evaluation.
  */
 
-import { type Purpose, stateLayout } from '../formats/state-layout.ts';
-import { Draws, streams } from '../random.ts';
-import type { Init } from './layers.ts';
-import { elementCount, type Model } from './model.ts';
+import { type Purpose, stateLayout } from '../../shared/formats/state-layout.ts';
+import type { Init } from '../../shared/models/layers.ts';
+import { elementCount, type Model } from '../../shared/models/model.ts';
+import { Draws, streams } from '../../shared/random.ts';
 
 /**
  * A snapshot body (`stateLayout`) at step 0: fresh weights, running statistics at rest, no momentum.
