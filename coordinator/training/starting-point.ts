@@ -145,7 +145,7 @@ export async function startingState(
   const sha256 = await fileSha256(path).catch((error) => {
     throw unreadable(error, path);
   });
-  const [, noted, key = null] = /^(\S+ \S+) (\S+)( key (.*))?$/.exec(startingWeights) ?? [];
+  const [, , noted, , key = null] = /^(\S+ \S+) (\S+)( key (.*))?$/.exec(startingWeights) ?? [];
   if (noted !== sha256) {
     throw new CornetError(
       'CHECKPOINT_DAMAGED',
