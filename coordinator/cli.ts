@@ -14,7 +14,7 @@ import {
   addFeatureOptions,
   addValidateOptions,
   type FeatureOptions,
-  type ReadoutOptions,
+  type InferenceOptions,
 } from './inference/options.ts';
 import { addStartOptions, type StartOptions } from './training/options.ts';
 import type { VerifyOptions } from './verify/verify.ts';
@@ -113,7 +113,7 @@ addFeatureOptions(
 
 addValidateOptions(
   program.command('validate').description('Validate weights: top-1, top-5, loss, and accuracy by class.'),
-).action(async (options: ReadoutOptions) => {
+).action(async (options: InferenceOptions) => {
   const { validate } = await import('./inference/validate.ts');
   throw new Exit(await validate(options));
 });

@@ -11,10 +11,10 @@ export const defaults = {
   decodeThreads: 4, // images decoded at once by one worker
   prefetchShards: 2, // shards whose images are loaded ahead, per worker
   saveModelSeconds: 600,
-  saveModelEpochs: 5, // checkpoints at these epochs are kept for ever
+  saveModelEpochs: 5, // checkpoints at these epochs are kept forever
   saveValEpochs: 0.5,
   waitForDisk: 600, // seconds that the end of a run waits for a disk that would not take its result
-  keepCheckpoints: 3, // the newest ones, besides those kept for ever, the latest and the best
+  keepCheckpoints: 3, // the newest ones, besides those kept forever, the latest and the best
   validationBatch: 256, // images per validation job
   featureBatch: 32, // images per features job, fewer where their features take more than `featureBatchBytes`
 } as const;
@@ -31,7 +31,7 @@ export const recipes: Record<ModelName, { learningRate: number; epochs: number; 
 export const featureBatchBytes = { default: 32 * 1024 ** 2, most: 1024 ** 3 } as const;
 export const featureFilesAtOnce = 8;
 
-/** What one picture may cost at most, so that a bad file exhausts neither memory nor time. */
+/** What one image may cost at most, so that a bad file exhausts neither memory nor time. */
 export const imageLimits = {
   pixels: 178_956_970, // as in Pillow, which calls more a decompression bomb
   fileBytes: 256 * 1024 * 1024,
@@ -55,7 +55,7 @@ export const timeouts = {
   workerStart: 120_000, // from the process's start to its hello (a probe of CORnet-S takes a while on a CPU)
   stop: 10_000, // how long a worker may take to leave after it was asked to
   lastCheckpoint: 60_000, // how long a run that fails waits until what its workers hold is written
-  program: 30_000, // a program that is asked for its version (nvidia-smi wakes the cards)
+  program: 30_000, // a program that is asked for its version (nvidia-smi wakes the GPUs)
   blobRead: 20_000, // silence of a blob server in the middle of an answer
 } as const;
 
@@ -168,10 +168,10 @@ export const paceWindow = 20;
 /** Milliseconds in which a moment's weight falls to 1/e, where the share of each phase is measured. */
 export const phaseMemory = 60_000;
 
-/** Bytes free on a card; where it has less, a run says so. */
-export const cards = { plenty: 10e9 } as const;
+/** Bytes free on a GPU; where it has less, a run says so. */
+export const gpus = { plenty: 10e9 } as const;
 
-/** Where less is free on a card, in bytes or in parts of the whole, a library that finds no way to compute has no memory. */
+/** Where less is free on a GPU, in bytes or in parts of the whole, a library that finds no way to compute has no memory. */
 export const deviceMemory = { little: 2 ** 30, littlePart: 0.05 } as const;
 
 /** Points that the curves of a run have (up to twice as many), and those of the smallest one. */
@@ -201,9 +201,9 @@ export const durationBuckets = { first: 0.001, factor: 2, count: 19 } as const;
 
 /**
  * Milliseconds: how long the answer to a reading of the metrics waits for Redis; how long a run that has failed waits at
- * most for its metrics to be read once more; how often the cards are looked at.
+ * most for its metrics to be read once more; how often the GPUs are looked at.
  */
-export const scraping = { answer: 250, lastWords: 30_000, cards: 5_000 } as const;
+export const scraping = { answer: 250, lastWords: 30_000, gpus: 5_000 } as const;
 
 /** Bytes that one read from a blob socket takes at most. */
 export const socketRead = 1024 * 1024;

@@ -15,7 +15,7 @@ export const errorTable = {
     exit: exitCodes.error,
     meaning: 'The data folder, or a part of it that is needed, does not exist or holds no images.',
     remedy:
-      'Give --data-path a folder with train/<class>/*.JPEG and val/<class>/*.JPEG (ImageNet as torchvision reads it); for coordinator test, any folder of pictures.',
+      'Give --data-path a folder with train/<class>/*.JPEG and val/<class>/*.JPEG (ImageNet as torchvision reads it); for coordinator test, any folder of images.',
   },
   DATA_INVALID: {
     exit: exitCodes.error,
@@ -67,9 +67,9 @@ export const errorTable = {
     meaning: 'A file that would be written is there already, and was made with other settings.',
     remedy: 'Move or remove the named file, or give another --output-path.',
   },
-  READOUT_UNFINISHED: {
+  INFERENCE_UNFINISHED: {
     exit: exitCodes.usage,
-    meaning: 'The output folder holds an unfinished read-out that was begun with other settings.',
+    meaning: 'The output folder holds an unfinished inference run that was begun with other settings.',
     remedy: 'Finish it with its own settings, remove the named folder, or give another --output-path.',
   },
   RUN_MISSING: {
@@ -211,14 +211,14 @@ export const errorTable = {
     exit: exitCodes.error,
     meaning: 'A batch does not fit into the memory of the device.',
     remedy:
-      'Use more --lanes (they run one after another on one card), a smaller --batch-size, or --precision bf16.',
+      'Use more --lanes (they run one after another on one GPU), a smaller --batch-size, or --precision bf16.',
   },
   DEVICE_FAILED: {
     exit: exitCodes.error,
     meaning:
-      'A card stopped computing: its driver or a library reports a fault of the device, not of the work. Its worker ends and is started again; the run goes on with the others.',
+      'A GPU stopped computing: its driver or a library reports a fault of the device, not of the work. Its worker ends and is started again; the run goes on with the others.',
     remedy:
-      'Look at `nvidia-smi -q` and at the Xid lines of `dmesg` on that host. If it happens again, reset or leave out the card.',
+      'Look at `nvidia-smi -q` and at the Xid lines of `dmesg` on that host. If it happens again, reset or leave out the GPU.',
   },
   NORM_ONE_VALUE: {
     exit: exitCodes.usage,
@@ -267,20 +267,20 @@ export const errorTable = {
   NUMERICS_DIFFER: {
     exit: exitCodes.error,
     meaning:
-      'A worker computes other bits than the run: another library, processor, card or number of threads.',
+      'A worker computes other bits than the run: another library, processor, GPU or number of threads.',
     remedy: 'Use workers of one kind, with the backend, its library and the --threads of the run.',
   },
   PIXELS_DIFFER: {
     exit: exitCodes.error,
     meaning:
-      'A worker decodes pictures to other pixels than the run: with another library, or another version of it.',
+      'A worker decodes images to other pixels than the run: with another library, or another version of it.',
     remedy: 'Run coordinator setup on every host, from the same version of cornet-ts.',
   },
   NOT_DETERMINISTIC: {
     exit: exitCodes.error,
     meaning: 'The same shard gave different bits when it was computed twice.',
     remedy:
-      'Check the memory of the machines named, and whether something else fills the memory of a card: cuDNN then computes another way. The last checkpoint is good unless the machine has computed wrongly before: start again with --resume (--audit compares more shards).',
+      'Check the memory of the machines named, and whether something else fills the memory of a GPU: cuDNN then computes another way. The last checkpoint is good unless the machine has computed wrongly before: start again with --resume (--audit compares more shards).',
   },
   NOT_FINITE: {
     exit: exitCodes.error,

@@ -10,7 +10,7 @@ export type BackendName = (typeof backendNames)[number];
 
 const count = z.int().nonnegative();
 
-/** fp32; fp32 with products of TensorFloat-32, on cards that have it; mixed precision with bfloat16. */
+/** fp32; fp32 with products of TensorFloat-32, on GPUs that have it; mixed precision with bfloat16. */
 export const precisions = ['fp32', 'tf32', 'bf16'] as const;
 export type Precision = (typeof precisions)[number];
 
@@ -59,7 +59,7 @@ export const freeOptions = z.strictObject({
   /** Where the file of `startingWeights` was, for a run that is resumed before its first checkpoint. */
   startingFile: z.string().nullable(),
   decodeThreads: z.int().positive(),
-  /** Go on without pictures that cannot be decoded, instead of ending the run. */
+  /** Go on without images that cannot be decoded, instead of ending the run. */
   skipUnreadable: z.boolean(),
   saveModelSeconds: z.number().positive(),
   saveModelEpochs: z.number().positive(),
@@ -94,8 +94,8 @@ const head = {
 export const runConfig = z.strictObject({ ...head, result: resultOptions, options: freeOptions });
 export type RunConfig = z.infer<typeof runConfig>;
 
-/** What the rows of a read-out depend on, besides the numerics. */
-export const readoutResult = z.strictObject({
+/** What the rows of an inference run depend on, besides the numerics. */
+export const inferenceResult = z.strictObject({
   model: z.enum(modelNames),
   times: z.int().positive(),
   imageSize: z.int().positive(),
@@ -118,13 +118,13 @@ export const readoutResult = z.strictObject({
     }),
   ]),
 });
-export type ReadoutResult = z.infer<typeof readoutResult>;
-export type FeaturesTask = ReadoutResult['task'] & { type: 'features' };
+export type InferenceResult = z.infer<typeof inferenceResult>;
+export type FeaturesTask = InferenceResult['task'] & { type: 'features' };
 
 /** A run without training steps: one round of jobs over a set of images, with weights that stay as they are. */
-export const readoutConfig = z.strictObject({
+export const inferenceConfig = z.strictObject({
   ...head,
-  result: readoutResult,
+  result: inferenceResult,
   options: freeOptions.pick({
     dataPath: true,
     decodeThreads: true,
@@ -133,17 +133,17 @@ export const readoutConfig = z.strictObject({
     workerTimeout: true,
   }),
 });
-export type ReadoutConfig = z.infer<typeof readoutConfig>;
+export type InferenceConfig = z.infer<typeof inferenceConfig>;
 
-export const anyConfig = z.union([runConfig, readoutConfig]);
-export type AnyConfig = RunConfig | ReadoutConfig;
+export const anyConfig = z.union([runConfig, inferenceConfig]);
+export type AnyConfig = RunConfig | InferenceConfig;
 
-export function isReadout(config: AnyConfig): config is ReadoutConfig {
+export function isInference(config: AnyConfig): config is InferenceConfig {
   return 'task' in config.result;
 }
 
 export function purposeOf(config: AnyConfig): Purpose {
-  return isReadout(config) ? 'inference' : 'training';
+  return isInference(config) ? 'inference' : 'training';
 }
 
 /** Identity of a checkpoint: everything its bytes depend on, and nothing else. */

@@ -85,7 +85,7 @@ Grafana draws them as it should has not been tested: only their structure is che
 ## What they mean
 
 Times are in seconds, sizes in bytes, ratios from 0 to 1. Histograms of times have the bounds 1 ms, 2 ms, 4 ms, … 262 s.
-Counters begin at 0 with the process. What is not known is absent. On a card, operators run on while the next ones are queued: the
+Counters begin at 0 with the process. What is not known is absent. On a GPU, operators run on while the next ones are queued: the
 time that \`upload\` or \`forward\` leave undone is counted to \`backward\`.
 
 ### Coordinator

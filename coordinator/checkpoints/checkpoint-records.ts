@@ -20,7 +20,7 @@ export const recordSchema = z.strictObject({
   file: z.string().regex(filePattern),
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
   step: z.int().nonnegative(),
-  /** Kept for ever. */
+  /** Kept forever. */
   kept: z.boolean(),
   validation: validationSchema.nullable(),
 });

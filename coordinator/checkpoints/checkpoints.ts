@@ -87,7 +87,7 @@ export class Checkpoints {
   /**
    * Opens the folder, makes it if missing, and removes what a killed writer left unfinished.
    * @param layout what a snapshot of the run's model holds
-   * @param keep how many of the newest stay, besides those kept for ever and the best; at least 1
+   * @param keep how many of the newest stay, besides those kept forever and the best; at least 1
    * @param run whose checkpoints they are
    * @throws CornetError CHECKPOINT_DAMAGED, FOLDER_NOT_WRITABLE, DISK_FULL
    */

@@ -15,7 +15,7 @@ import { workerEnvironment } from '../../shared/process/worker-environment.ts';
 import { connectRedis, redactUrl } from '../../shared/redis/redis.ts';
 import { oneLine, quoteName } from '../../shared/util/printable.ts';
 import { fileError, systemCode } from '../disk/durable-file.ts';
-import { describeCard, listCards, type VisibleCard, visibleCards } from '../host/gpus.ts';
+import { describeGpu, listGpus, type VisibleGpu, visibleGpus } from '../host/gpus.ts';
 import { PrivateRedis } from '../host/redis-server.ts';
 import { ask } from '../host/run-program.ts';
 import { workerScript } from '../host/worker-command.ts';
@@ -61,7 +61,7 @@ export async function runDoctor({ outputPath, redis }: DoctorOptions): Promise<n
   return missing === 0 ? exitCodes.complete : exitCodes.error;
 }
 
-const setUpForCards = {
+const setUpForGpus = {
   torch: 'coordinator setup --libtorch wheel',
   tensorflow: 'coordinator setup --backend tensorflow --libtensorflow wheel',
 };
@@ -90,29 +90,29 @@ async function checkCompiler(): Promise<Finding[]> {
 }
 
 async function checkWorker(): Promise<Finding[]> {
-  const found = await listCards(process.env);
-  const cards = 'cards' in found ? visibleCards(found.cards, process.env.CUDA_VISIBLE_DEVICES) : [];
-  const described = await describeLocalWorker(cards.map(({ device }) => device));
-  const findings = [cardsFinding(found, cards)];
+  const found = await listGpus(process.env);
+  const gpus = 'gpus' in found ? visibleGpus(found.gpus, process.env.CUDA_VISIBLE_DEVICES) : [];
+  const described = await describeLocalWorker(gpus.map(({ device }) => device));
+  const findings = [gpusFinding(found, gpus)];
   if ('problem' in described) return [...findings, missing('worker', described.problem)];
-  return [...findings, ...describedFindings(described, cards.length > 0)];
+  return [...findings, ...describedFindings(described, gpus.length > 0)];
 }
 
-function cardsFinding(found: Awaited<ReturnType<typeof listCards>>, cards: readonly VisibleCard[]): Finding {
+function gpusFinding(found: Awaited<ReturnType<typeof listGpus>>, gpus: readonly VisibleGpu[]): Finding {
   const subject = 'nvidia-smi';
   if ('problem' in found) return note(subject, `${found.problem}: workers compute on the CPU.`);
-  if (cards.length > 0) {
-    const drivers = [...new Set(found.cards.map(({ driver }) => driver))];
-    return ok(subject, `driver ${drivers.join(', ')}: ${cards.map(describeCard).join('; ')}`);
+  if (gpus.length > 0) {
+    const drivers = [...new Set(found.gpus.map(({ driver }) => driver))];
+    return ok(subject, `driver ${drivers.join(', ')}: ${gpus.map(describeGpu).join('; ')}`);
   }
-  const hidden = found.cards.length === 0 ? 'It lists no card' : 'CUDA_VISIBLE_DEVICES hides every card';
+  const hidden = found.gpus.length === 0 ? 'It lists no GPU' : 'CUDA_VISIBLE_DEVICES hides every GPU';
   return note(subject, `${hidden}: workers compute on the CPU.`);
 }
 
-/** @param hasCards nvidia-smi lists cards that a run may take */
+/** @param hasCards nvidia-smi lists GPUs that a run may take */
 export function describedFindings(
   { backends, devices, decoder }: WorkerDescription,
-  hasCards: boolean,
+  hasGpus: boolean,
 ): Finding[] {
   const findings: Finding[] = [];
   const usable = backends.filter(({ problem }) => problem === null);
@@ -121,12 +121,12 @@ export function describedFindings(
     if (problem !== null) {
       const say = usable.length === 0 ? missing : note;
       findings.push(say(subject, `${problem.message} ${problem.hint}`));
-    } else if (accelerator === null && hasCards) {
-      const way = `run ${setUpForCards[name]} to train on the cards.`;
+    } else if (accelerator === null && hasGpus) {
+      const way = `run ${setUpForGpus[name]} to train on the GPUs.`;
       findings.push(note(subject, `${version} without CUDA: ${way}`));
-    } else if (acceleratorProblem !== null && hasCards) {
+    } else if (acceleratorProblem !== null && hasGpus) {
       const { message, hint } = acceleratorProblem;
-      findings.push(note(subject, `${version}, ${accelerator}, cannot use the cards: ${message} ${hint}`));
+      findings.push(note(subject, `${version}, ${accelerator}, cannot use the GPUs: ${message} ${hint}`));
     } else findings.push(ok(subject, `${version}, ${accelerator ?? 'without CUDA'}`));
   }
   for (const { device, backend, processor, problem } of devices) {
@@ -145,11 +145,11 @@ export function describedFindings(
 
 /** A child process, because a tensor library may take the process that loads it down with it. */
 async function describeLocalWorker(
-  cards: readonly string[],
+  gpus: readonly string[],
 ): Promise<WorkerDescription | { problem: string }> {
   const cores = availableParallelism();
   const { decodeThreads } = defaults;
-  const answer = await ask(process.execPath, [workerScript, 'describe', 'cpu', ...cards], {
+  const answer = await ask(process.execPath, [workerScript, 'describe', 'cpu', ...gpus], {
     timeout: timeouts.workerStart,
     env: workerEnvironment(process.env, { threads: cores, workers: 1, cores, decodeThreads }),
   });

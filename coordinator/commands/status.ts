@@ -2,7 +2,7 @@
 import { hostname } from 'node:os';
 import { CornetError } from '../../shared/errors.ts';
 import { connectRedis, redactUrl, socketUrl } from '../../shared/redis/redis.ts';
-import { anyConfig, isReadout, totalSteps } from '../../shared/run-config.ts';
+import { anyConfig, isInference, totalSteps } from '../../shared/run-config.ts';
 import { oneLine, printableJson, quoteName } from '../../shared/util/printable.ts';
 import { names, parseJson } from '../../shared/wire/protocol.ts';
 import { lastStep } from '../run-folder/metrics-file.ts';
@@ -65,7 +65,7 @@ async function printAbsence({ outputPath, redis, run }: StatusOptions): Promise<
   const peek = await RunFolder.peek(outputPath);
   const config = anyConfig.parse(peek.config);
   const nobody = `Run ${config.run} (CORnet-${config.result.model}): no coordinator is at work on it on ${hostname()}`;
-  if (isReadout(config)) {
+  if (isInference(config)) {
     return void process.stdout.write(`${nobody}. Go on with the command that it was begun with.\n`);
   }
   const last = await lastStep(peek.metricsPath);

@@ -23,13 +23,13 @@ import { append, StreamReader } from '../../shared/wire/streams.ts';
 import type { RunAction, RunEvent } from '../protocol/run-events.ts';
 import { viewOf } from '../view/view-of.ts';
 import { DiskActions, type DiskParts } from './disk-actions.ts';
-import type { Display, RunObserver } from './ports.ts';
+import type { RunObserver, RunReporter } from './ports.ts';
 import { RunKeys } from './run-keys.ts';
 
 export type Outcome = RunAction & { type: 'finish' };
 
 export interface ConductorParts extends DiskParts {
-  display: Display;
+  display: RunReporter;
   redis: Redis;
   /** Opens the workers' blob sockets. */
   token: string;
@@ -300,7 +300,7 @@ export class Conductor {
     if (job.type === 'shard') this.#parts.faults.at('jobs-given', job.step, job.lane);
   }
 
-  /** BullMQ tries for ever to connect. The run waits with it, but not in silence. */
+  /** BullMQ tries forever to connect. The run waits with it, but not in silence. */
   #sayIfCutOff(queue: Queue): void {
     const { redis, queueConnection, log, display } = this.#parts;
     allConnected(queue.waitUntilReady(), redis, queueConnection).catch((error) => {

@@ -38,7 +38,7 @@ export interface RunObserver {
 }
 
 /** What the conductor shows of the run while it works. */
-export interface Display {
+export interface RunReporter {
   say(sentence: string, level?: 'info' | 'warn' | 'error'): void;
   /** A second has passed; this is what the run waits for. */
   waiting(sentence: string): void;

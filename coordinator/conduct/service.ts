@@ -21,7 +21,7 @@ import { RedisBlobs } from '../../shared/wire/blobs.ts';
 import { Carriers } from '../../shared/wire/carriers.ts';
 import { names } from '../../shared/wire/protocol.ts';
 import { BlobClient, startBlobServer } from '../../shared/wire/socket-blobs.ts';
-import { placeOfThisProcess } from '../../shared/wire/socket-folder.ts';
+import { socketNamespace } from '../../shared/wire/socket-folder.ts';
 import { PatientDisk } from '../disk/patient-disk.ts';
 import { Fleet } from '../host/fleet.ts';
 import { PrivateRedis, shutDownLeftover } from '../host/redis-server.ts';
@@ -31,8 +31,8 @@ import type { RunFolder } from '../run-folder/run-folder.ts';
 import { RunLog } from '../run-folder/run-log.ts';
 import { Conductor, type Outcome } from './conductor.ts';
 import type { Interruption } from './interruption.ts';
-import type { Display, RunObserver, RunOutput } from './ports.ts';
-import { refuseIfServed } from './refuse-if-served.ts';
+import type { RunObserver, RunOutput, RunReporter } from './ports.ts';
+import { refuseIfRunning } from './refuse-if-running.ts';
 import { takeTerm } from './run-keys.ts';
 
 export interface Service {
@@ -56,7 +56,7 @@ export interface Service {
 }
 
 /** What the course of a run is made with. */
-export interface Surroundings {
+export interface RunContext {
   log: Logger;
   faults: Faults<'coordinator'>;
   http: HttpServer | null;
@@ -66,10 +66,10 @@ export interface Surroundings {
 }
 
 /** What makes one kind of run differ from another. */
-export interface Course<R> {
+export interface RunKind<R> {
   plan: Plan;
   output: RunOutput;
-  display: Display;
+  display: RunReporter;
   describeShard: (step: number, lane: number) => string;
   describeBatch: (batch: number) => string;
   /** What a first signal brings about, as a sentence without its end. */
@@ -95,15 +95,15 @@ export interface Observed {
  * Conducts a run to its end. Everything that can be refused is looked at before the folder holds a run.
  * @throws CornetError that ended the run
  */
-export async function serveRun<R>(
+export async function conductRun<R>(
   service: Service,
-  prepare: (surroundings: Surroundings) => Promise<Course<R>>,
+  prepare: (context: RunContext) => Promise<RunKind<R>>,
 ): Promise<R> {
   service.interruption.throwIfAsked();
   return withRedis(service, async (redis) => {
     const connections = await awaitRedis(service.redisPatience, () => begin(redis, service));
     try {
-      return await serveOnRedis(service, { redis, connections, prepare });
+      return await conductOnRedis(service, { redis, connections, prepare });
     } finally {
       disconnectAll(connections);
     }
@@ -125,7 +125,7 @@ interface Connections {
 interface Parts<R> {
   redis: RunRedis;
   connections: Connections;
-  prepare: (surroundings: Surroundings) => Promise<Course<R>>;
+  prepare: (context: RunContext) => Promise<RunKind<R>>;
 }
 
 async function withRedis<T>({ folder, redisUrl }: Service, use: (redis: RunRedis) => Promise<T>): Promise<T> {
@@ -148,7 +148,7 @@ async function begin({ url, server }: RunRedis, service: Service): Promise<Conne
   interruption.throwIfAsked();
   const connections = await connectAll(url, service);
   try {
-    if (server === null) await refuseIfServed(connections.redis, config.run, redactUrl(url));
+    if (server === null) await refuseIfRunning(connections.redis, config.run, redactUrl(url));
     config.term = await takeTerm(connections.redis, config.run, config.term);
     return connections;
   } catch (error) {
@@ -177,7 +177,7 @@ function disconnectAll(connections: Partial<Connections>): void {
   for (const connection of Object.values(connections)) connection.disconnect();
 }
 
-async function serveOnRedis<R>(service: Service, parts: Parts<R>): Promise<R> {
+async function conductOnRedis<R>(service: Service, parts: Parts<R>): Promise<R> {
   const { config, folder, interruption } = service;
   interruption.throwIfAsked();
   const http = (await service.openHttp?.()) ?? null;
@@ -185,7 +185,7 @@ async function serveOnRedis<R>(service: Service, parts: Parts<R>): Promise<R> {
     await folder.writeConfig(config);
     const log = new RunLog(folder.logPath);
     try {
-      return await conductRun(service, parts, log, http);
+      return await runToItsEnd(service, parts, log, http);
     } catch (error) {
       const { code, message } = describeError(fromRedis(error));
       log.main.fatal({ code }, message);
@@ -198,7 +198,7 @@ async function serveOnRedis<R>(service: Service, parts: Parts<R>): Promise<R> {
   }
 }
 
-async function conductRun<R>(
+async function runToItsEnd<R>(
   { config, devices, folder, interruption, metricsHost, diskPatience }: Service,
   { redis: { url, server }, connections, prepare }: Parts<R>,
   { main: log, ofWorker }: RunLog,
@@ -241,7 +241,7 @@ async function conductRun<R>(
     common: {
       version,
       fingerprint: config.result.fingerprint,
-      place: placeOfThisProcess(),
+      place: socketNamespace(),
       numerics: config.numerics,
     },
     fleetSize: devices.length,

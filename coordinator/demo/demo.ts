@@ -26,8 +26,8 @@ export async function runDemo(folder: string): Promise<number> {
   });
   if (report.exitCode !== exitCodes.complete) return report.exitCode;
   const { validation, imagesPerSecond, checkpoint } = report;
-  const picture = join(folder, 'report.svg');
-  await writeDemoReport(picture, join(run, 'metrics.jsonl'), images);
+  const chart = join(folder, 'report.svg');
+  await writeDemoReport(chart, join(run, 'metrics.jsonl'), images);
   const rows: [string, string][] = [
     [
       'model',
@@ -39,7 +39,7 @@ export async function runDemo(folder: string): Promise<number> {
     ['validation loss', validation === null ? '-' : validation.loss.toFixed(4)],
     ['training speed', imagesPerSecond === null ? '-' : `${imagesPerSecond.toFixed(0)} images/s`],
     ['time', duration((performance.now() - began) / 1000)],
-    ['picture', relative('.', picture)],
+    ['chart', relative('.', chart)],
     ['checkpoint', relative('.', join(run, 'checkpoints', checkpoint ?? ''))],
     ['metrics', relative('.', join(run, 'metrics.jsonl'))],
     ['log', relative('.', join(run, 'log.jsonl'))],

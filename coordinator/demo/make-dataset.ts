@@ -10,19 +10,19 @@ import { fileError, partialSuffix } from '../disk/durable-file.ts';
 import { drawPattern, patternNames } from './patterns.ts';
 
 export interface DemoDatasetOptions {
-  /** An unsigned 32-bit integer: the same seed gives the same pictures. */
+  /** An unsigned 32-bit integer: the same seed gives the same images. */
   readonly seed: number;
   readonly trainPerClass: number;
   readonly valPerClass: number;
 }
 
-/** Pictures are between these many pixels wide and high. */
+/** Images are between these many pixels wide and high. */
 const side = { min: 96, max: 160 };
 const jpegQuality = 88;
-/** One picture waits for its encoder while another is painted. */
-const picturesAtOnce = 3;
+/** One image waits for its encoder while another is painted. */
+const imagesAtOnce = 3;
 
-/** What a finished folder was made with; a change of the pictures is a new version. */
+/** What a finished folder was made with; a change of the images is a new version. */
 const recordName = 'demo-dataset.json';
 const version = 1;
 
@@ -65,16 +65,16 @@ async function paintDataset(root: string, options: DemoDatasetOptions): Promise<
       await mkdir(folder, { recursive: true });
       const [start, count] = split === 'train' ? [0, trainPerClass] : [trainPerClass, valPerClass];
       const numbers = Array.from({ length: count }, (_, i) => start + i);
-      await mapBounded(numbers, picturesAtOnce, async (number) => {
-        const picture = await paintPicture(name, new Draws(seed, streams.data, label, number));
-        await writeFile(join(folder, `${name}_${String(number).padStart(5, '0')}.JPEG`), picture);
+      await mapBounded(numbers, imagesAtOnce, async (number) => {
+        const image = await paintImage(name, new Draws(seed, streams.data, label, number));
+        await writeFile(join(folder, `${name}_${String(number).padStart(5, '0')}.JPEG`), image);
       });
     }
   }
 }
 
-/** One picture of a class, as a JPEG file. Colours, light and size say nothing about the class. */
-async function paintPicture(name: string, draws: Draws): Promise<Buffer> {
+/** One image of a class, as a JPEG file. Colours, light and size say nothing about the class. */
+async function paintImage(name: string, draws: Draws): Promise<Buffer> {
   const width = side.min + draws.integer(side.max - side.min + 1);
   const height = side.min + draws.integer(side.max - side.min + 1);
   const [figure, ground] = drawColours(draws);

@@ -1,13 +1,13 @@
 /**
  * The demo's ten classes: textures that are told apart by shape alone. Each looks the same mirrored, and each can be
- * told from a small part of the picture, because training cuts and mirrors the pictures at random.
+ * told from a small part of the image, because training cuts and mirrors the images at random.
  */
 import type { Draws } from '../../shared/random.ts';
 
 /** How far inside the figure the point (x, y) lies, in pixels; negative outside. An edge is drawn one pixel soft. */
 export type Pattern = (x: number, y: number) => number;
 
-/** Draws a pattern's variations for a picture whose figures are about `period` pixels apart. */
+/** Draws a pattern's variations for an image whose figures are about `period` pixels apart. */
 type PatternFamily = (period: number, draws: Draws) => Pattern;
 
 /** The distance from the middle of a period: 0 in the middle, half a period at its ends. */
@@ -96,13 +96,13 @@ const patternFamilies: Record<string, PatternFamily> = {
 /** The names of the classes, sorted: the label is the position. */
 export const patternNames: readonly string[] = Object.keys(patternFamilies).sort();
 
-/** A variation of the pattern, turned and moved a little, for a picture with its middle at (0, 0). */
+/** A variation of the pattern, turned and moved a little, for an image with its middle at (0, 0). */
 export function drawPattern(name: string, draws: Draws): Pattern {
   const period = draws.between(11, 20);
   const angle = draws.between(-0.12, 0.12);
   const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
   const [dx, dy] = [draws.between(0, 4 * period), draws.between(0, 4 * period)];
   const pattern = patternFamilies[name]!(period, draws);
-  const centred = name === 'rings'; // their centre must stay in the picture
+  const centred = name === 'rings'; // their centre must stay in the image
   return (x, y) => pattern(x * cos - y * sin + (centred ? 0 : dx), x * sin + y * cos + (centred ? 0 : dy));
 }

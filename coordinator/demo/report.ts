@@ -1,4 +1,4 @@
-/** The demo on one picture: how the loss fell and the accuracy rose, and what the classes look like. */
+/** The demo on one image: how the loss fell and the accuracy rose, and what the classes look like. */
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 

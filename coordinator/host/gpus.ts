@@ -1,28 +1,28 @@
-/** The NVIDIA cards of this machine, as nvidia-smi tells of them, and which of them a run takes. */
-import { cards as limits, timeouts } from '../../shared/defaults.ts';
+/** The NVIDIA GPUs of this machine, as nvidia-smi tells of them, and which of them a run takes. */
+import { gpus as limits, timeouts } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import type { LocalWorkers } from '../../shared/run-config.ts';
 import { gigabytes } from '../view/format.ts';
 import { type Answer, ask } from './run-program.ts';
 
-export interface Card {
-  /** Its place on the bus, by which nvidia-smi and, with CUDA_DEVICE_ORDER=PCI_BUS_ID, CUDA number the cards. */
+export interface Gpu {
+  /** Its place on the bus, by which nvidia-smi and, with CUDA_DEVICE_ORDER=PCI_BUS_ID, CUDA number the GPUs. */
   readonly index: number;
   /** `GPU-…` */
   readonly uuid: string;
   readonly name: string;
-  /** Bytes; null: the card does not tell. */
+  /** Bytes; null: the GPU does not tell. */
   readonly total: number | null;
   readonly free: number | null;
   readonly driver: string;
 }
 
-/** A card as CUDA numbers those that it may use. */
-export interface VisibleCard {
+/** A GPU as CUDA numbers those that it may use. */
+export interface VisibleGpu {
   /** `cuda:0`, … */
   readonly device: string;
-  /** Null: nvidia-smi does not list it, as it does not list a part of a card (MIG). */
-  readonly card: Card | null;
+  /** Null: nvidia-smi does not list it, as it does not list a part of a GPU (MIG). */
+  readonly gpu: Gpu | null;
 }
 
 const mebibyte = 2 ** 20;
@@ -30,18 +30,18 @@ const mebibyte = 2 ** 20;
 const query = ['index', 'uuid', 'memory.total', 'memory.free', 'driver_version', 'name'];
 
 /** Asks nvidia-smi; the problem is why it does not answer, in a few words. */
-export async function listCards(
+export async function listGpus(
   environment: NodeJS.ProcessEnv,
   timeout: number = timeouts.program,
-): Promise<{ cards: Card[] } | { problem: string }> {
+): Promise<{ gpus: Gpu[] } | { problem: string }> {
   const argv = [`--query-gpu=${query.join()}`, '--format=csv,noheader,nounits'];
   const answer: Answer = await ask('nvidia-smi', argv, { env: environment, timeout });
   if ('problem' in answer) return answer;
-  // It also writes sentences, on a card that has fallen off the bus for one.
-  return { cards: answer.output.split('\n').flatMap((line) => parseCard(line) ?? []) };
+  // It also writes sentences, on a GPU that has fallen off the bus for one.
+  return { gpus: answer.output.split('\n').flatMap((line) => parseGpu(line) ?? []) };
 }
 
-function parseCard(line: string): Card | null {
+function parseGpu(line: string): Gpu | null {
   const [index = '', uuid = '', total = '', free = '', driver = '', ...name] = line.trim().split(/, */);
   if (!/^\d+$/.test(index) || !uuid.startsWith('GPU-')) return null;
   const memory = (text: string) => (/^\d+$/.test(text) ? Number(text) * mebibyte : null); // some say [N/A]
@@ -52,74 +52,74 @@ function parseCard(line: string): Card | null {
 }
 
 /**
- * The cards that CUDA may use, in its order.
+ * The GPUs that CUDA may use, in its order.
  * @param visible CUDA_VISIBLE_DEVICES: indices and UUIDs, or beginnings of them; the first that is none ends the list
  */
-export function visibleCards(cards: readonly Card[], visible: string | undefined): VisibleCard[] {
+export function visibleGpus(gpus: readonly Gpu[], visible: string | undefined): VisibleGpu[] {
   if (visible === undefined) {
-    return cards.map((card) => ({ device: `cuda:${card.index}`, card }));
+    return gpus.map((gpu) => ({ device: `cuda:${gpu.index}`, gpu }));
   }
-  const named: (Card | null)[] = [];
+  const named: (Gpu | null)[] = [];
   for (const entry of visible.split(',').map((text) => text.trim())) {
-    const card = cards.find(({ index, uuid }) =>
+    const gpu = gpus.find(({ index, uuid }) =>
       /^GPU-./.test(entry) ? uuid.startsWith(entry) : entry === String(index),
     );
-    if (card === undefined && !entry.startsWith('MIG-')) break;
-    named.push(card ?? null);
+    if (gpu === undefined && !entry.startsWith('MIG-')) break;
+    named.push(gpu ?? null);
   }
-  return named.map((card, position) => ({ device: `cuda:${position}`, card }));
+  return named.map((gpu, position) => ({ device: `cuda:${position}`, gpu }));
 }
 
 /**
- * The devices of the local workers: with --ngpus the cards that have most free memory, in CUDA's order.
+ * The devices of the local workers: with --ngpus the GPUs that have most free memory, in CUDA's order.
  * @returns with sentences that the user should read
- * @throws CornetError DEVICE_UNAVAILABLE when there are fewer cards, listing them
+ * @throws CornetError DEVICE_UNAVAILABLE when there are fewer GPUs, listing them
  */
 export async function chooseDevices(
   { device, count }: LocalWorkers,
   environment: NodeJS.ProcessEnv,
 ): Promise<{ devices: string[]; notes: string[] }> {
   if (device === 'cpu') return { devices: Array.from({ length: count }, () => 'cpu'), notes: [] };
-  const found = await listCards(environment);
+  const found = await listGpus(environment);
   const { CUDA_VISIBLE_DEVICES: visible } = environment;
   if ('problem' in found) throw unlisted(count, found.problem);
-  const there = visibleCards(found.cards, visible);
+  const there = visibleGpus(found.gpus, visible);
   if (there.length < count) throw tooFew(count, there, visible);
-  const free = ({ card }: VisibleCard) => card?.free ?? 0;
+  const free = ({ gpu }: VisibleGpu) => gpu?.free ?? 0;
   const taken = new Set(there.toSorted((a, b) => free(b) - free(a)).slice(0, count));
-  const inOrder = there.filter((card) => taken.has(card));
+  const inOrder = there.filter((gpu) => taken.has(gpu));
   return {
     devices: inOrder.map(({ device }) => device),
     notes: inOrder
-      .filter(({ card }) => card !== null && card.free !== null && card.free < limits.plenty)
-      .map((card) => `${describeCard(card)}, less than ${gigabytes(limits.plenty)}: a batch may not fit.`),
+      .filter(({ gpu }) => gpu !== null && gpu.free !== null && gpu.free < limits.plenty)
+      .map((gpu) => `${describeGpu(gpu)}, less than ${gigabytes(limits.plenty)}: a batch may not fit.`),
   };
 }
 
 function unlisted(ngpus: number, problem: string): CornetError {
   return new CornetError(
     'DEVICE_UNAVAILABLE',
-    `--ngpus ${ngpus} takes the cards with most free memory, but nvidia-smi does not list them: ${problem}.`,
+    `--ngpus ${ngpus} takes the GPUs with most free memory, but nvidia-smi does not list them: ${problem}.`,
     {
       hint: 'Install the NVIDIA driver, of which nvidia-smi is a part, or train on the CPU: --ngpus 0.',
     },
   );
 }
 
-function tooFew(ngpus: number, there: readonly VisibleCard[], visible: string | undefined): CornetError {
+function tooFew(ngpus: number, there: readonly VisibleGpu[], visible: string | undefined): CornetError {
   const limited = visible === undefined ? '' : ` (CUDA_VISIBLE_DEVICES=${visible})`;
-  const list = there.map(describeCard).join('; ') || 'none';
+  const list = there.map(describeGpu).join('; ') || 'none';
   return new CornetError(
     'DEVICE_UNAVAILABLE',
-    `--ngpus ${ngpus} asks for more cards than there are${limited}: ${list}.`,
-    { hint: 'Give --ngpus at most their number; more lanes than cards are possible with --lanes.' },
+    `--ngpus ${ngpus} asks for more GPUs than there are${limited}: ${list}.`,
+    { hint: 'Give --ngpus at most their number; more lanes than GPUs are possible with --lanes.' },
   );
 }
 
 /** `cuda:1 (NVIDIA L4) has 21.9 of 24.2 GB free` */
-export function describeCard({ device, card }: VisibleCard): string {
-  if (card === null) return `${device} (a part of a card)`;
-  const { name, total, free } = card;
+export function describeGpu({ device, gpu }: VisibleGpu): string {
+  if (gpu === null) return `${device} (a part of a GPU)`;
+  const { name, total, free } = gpu;
   if (total === null || free === null) return `${device} (${name}) does not tell its memory`;
   return `${device} (${name}) has ${gigabytes(free).replace(' GB', '')} of ${gigabytes(total)} free`;
 }

@@ -11,7 +11,7 @@ import { CornetError } from '../../shared/errors.ts';
 import { bytesPerValue, type FeatureType } from '../../shared/formats/feature-rows.ts';
 import { readExactly } from '../../shared/formats/positioned-read.ts';
 import { elementCount } from '../../shared/models/model.ts';
-import type { FeaturesTask, ReadoutResult } from '../../shared/run-config.ts';
+import type { FeaturesTask, InferenceResult } from '../../shared/run-config.ts';
 import { mapBounded } from '../../shared/util/bounded.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { fileError, syncFolder, systemCode } from '../disk/durable-file.ts';
@@ -53,9 +53,9 @@ export interface FeatureLayout {
   readonly places: readonly Place[];
 }
 
-/** The features of a read-out. */
+/** The features of an inference run. */
 export function featureSpace(
-  { model, images }: ReadoutResult,
+  { model, images }: InferenceResult,
   { dtype, format }: FeaturesTask,
   taps: readonly ChosenTap[],
 ): FeatureSpace {

@@ -7,14 +7,14 @@ import { bytesPerValue } from '../../shared/formats/feature-rows.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import { elementCount } from '../../shared/models/model.ts';
 import { say } from '../../shared/process/say.ts';
-import type { FeaturesTask, ReadoutConfig, ReadoutResult } from '../../shared/run-config.ts';
+import type { FeaturesTask, InferenceConfig, InferenceResult } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { type ChosenTap, chooseTaps, type TapChoice } from './choose-taps.ts';
+import { conductInference, type Inference } from './conduct-inference.ts';
 import { FeatureFiles, type FeatureSpace, featureFileNames, featureSpace } from './feature-files.ts';
+import { findInferenceWeights } from './inference-weights.ts';
 import type { FeatureOptions } from './options.ts';
-import { findReadoutWeights } from './readout-weights.ts';
 import { alreadyThere, writeDescription } from './results.ts';
-import { type Readout, serveReadout } from './serve-readout.ts';
 
 /** Returns the exit code. */
 export async function extractFeatures(options: FeatureOptions): Promise<number> {
@@ -25,10 +25,10 @@ export async function extractFeatures(options: FeatureOptions): Promise<number> 
   const { files } = folder;
   const rowBytes = bytesPerValue[dtype] * sum(choice.taps.map(({ shape }) => elementCount(shape)));
   const batchSize = chooseBatchSize(options.batchSize, rowBytes);
-  const weights = await findReadoutWeights(options, model);
+  const weights = await findInferenceWeights(options, model);
   const taps = choice.taps.map(({ tap }) => tap);
   const task: FeaturesTask = { type: 'features', taps, dtype, format, recursive };
-  const result: ReadoutResult = {
+  const result: InferenceResult = {
     model: name,
     times,
     imageSize,
@@ -51,7 +51,7 @@ export async function extractFeatures(options: FeatureOptions): Promise<number> 
     return exitCodes.complete;
   }
   remark(options, choice, folder.others);
-  const readout: Readout = {
+  const inference: Inference = {
     options,
     result,
     weights,
@@ -69,7 +69,7 @@ export async function extractFeatures(options: FeatureOptions): Promise<number> 
       return results.map(({ data }) => `Wrote ${data}`);
     },
   };
-  return serveReadout(readout);
+  return conductInference(inference);
 }
 
 interface ResultFile {
@@ -82,7 +82,7 @@ interface ResultFile {
 /** The files to be written, each with what is said about it. */
 function resultsOf(
   options: FeatureOptions,
-  result: ReadoutResult,
+  result: InferenceResult,
   { taps }: TapChoice,
   space: FeatureSpace,
 ): ResultFile[] {
@@ -106,7 +106,7 @@ function resultsOf(
   });
 }
 
-function describeArray({ tap, call, fileName, shape }: ChosenTap, { images }: ReadoutResult): object {
+function describeArray({ tap, call, fileName, shape }: ChosenTap, { images }: InferenceResult): object {
   const [, layer, sublayer, timeStep] = /^(\w+)\.(\w+?)(?:-t(\d+))?$/.exec(tap)!;
   return {
     name: fileName,
@@ -121,7 +121,7 @@ function describeArray({ tap, call, fileName, shape }: ChosenTap, { images }: Re
 }
 
 /** What computed the features. */
-function origin({ version, threads, numerics }: ReadoutConfig): object {
+function origin({ version, threads, numerics }: InferenceConfig): object {
   return {
     version,
     threads,

@@ -1,4 +1,4 @@
-/** Which batches of a read-out are on disk for good: one JSON line each, synced after the rows it speaks of. */
+/** Which batches of an inference run are on disk for good: one JSON line each, synced after the rows it speaks of. */
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { quoteName } from '../../shared/util/printable.ts';

@@ -7,7 +7,7 @@ import { type BackendName, backendNames, type Precision, precisions } from '../.
 import { diskOption, redisOption, waitOption } from '../conduct/command-options.ts';
 import type { TimeStep } from './choose-taps.ts';
 
-export interface ReadoutOptions {
+export interface InferenceOptions {
   model: ModelName;
   weights: string;
   weightsKey?: string;
@@ -30,7 +30,7 @@ export interface ReadoutOptions {
   skipUnreadable: boolean;
 }
 
-export interface FeatureOptions extends ReadoutOptions {
+export interface FeatureOptions extends InferenceOptions {
   layer?: string;
   sublayer?: string;
   tap?: string;
@@ -41,16 +41,16 @@ export interface FeatureOptions extends ReadoutOptions {
 }
 
 export function addValidateOptions(command: Command): Command {
-  return addReadoutOptions(
+  return addInferenceOptions(
     command
       .requiredOption('--data-path <folder>', 'ImageNet, as torchvision reads it: val/<class>/*')
       .option('-o, --output-path <folder>', 'where the two files of results go', '.'),
-    { skip: 'leave pictures out that cannot be decoded, and list them' },
+    { skip: 'leave images out that cannot be decoded, and list them' },
   );
 }
 
 export function addFeatureOptions(command: Command): Command {
-  return addReadoutOptions(
+  return addInferenceOptions(
     command
       .requiredOption('--data-path <folder>', 'the images: every .jpg, .png, … in this folder')
       .requiredOption('-o, --output-path <folder>', 'where the features go')
@@ -77,11 +77,11 @@ export function addFeatureOptions(command: Command): Command {
         new Option('--dtype <type>', 'of the features').choices(['float32', 'float16']).default('float32'),
       )
       .option('--recursive', 'look into subfolders, too', false),
-    { skip: 'fill the rows of pictures with NaN that cannot be decoded, and list them' },
+    { skip: 'fill the rows of images with NaN that cannot be decoded, and list them' },
   );
 }
 
-function addReadoutOptions(command: Command, { skip }: { skip: string }): Command {
+function addInferenceOptions(command: Command, { skip }: { skip: string }): Command {
   return command
     .addOption(new Option('--model <name>', 'which CORnet').choices(modelNames).makeOptionMandatory())
     .option(
@@ -124,7 +124,7 @@ function addReadoutOptions(command: Command, { skip }: { skip: string }): Comman
       wholeNumber(1),
     )
     .addOption(
-      new Option('--precision <kind>', 'bf16: mixed; tf32: on cards').choices(precisions).default('fp32'),
+      new Option('--precision <kind>', 'bf16: mixed; tf32: on GPUs').choices(precisions).default('fp32'),
     )
     .addOption(new Option('--backend <name>', 'tensor library').choices(backendNames).default('torch'))
     .option('--skip-unreadable', skip, false)

@@ -1,4 +1,4 @@
-/** The JSON beside the results of a read-out, and whether results that lie there already are the same. */
+/** The JSON beside the results of an inference run, and whether results that lie there already are the same. */
 import { access, readFile } from 'node:fs/promises';
 import type { FileList } from '../../shared/data/file-list.ts';
 import { CornetError } from '../../shared/errors.ts';
@@ -11,7 +11,7 @@ const namesPerPiece = 10_000;
 
 /**
  * Writes `head`, which begins with `settings`, and behind it the files in row order. No clock, host or folder stands in
- * it: equal read-outs give equal bytes.
+ * it: equal inference runs give equal bytes.
  */
 export function writeDescription(path: string, head: object, files: FileList): Promise<void> {
   return writeDurably(path, descriptionPieces(head, files));

@@ -6,22 +6,22 @@ import { defaults } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import { say } from '../../shared/process/say.ts';
-import type { ReadoutResult } from '../../shared/run-config.ts';
+import type { InferenceResult } from '../../shared/run-config.ts';
 import { writeDurably } from '../disk/durable-file.ts';
 import type { ValidationSummary } from '../protocol/validation-summary.ts';
 import { percent } from '../view/format.ts';
-import type { ReadoutOptions } from './options.ts';
-import { findReadoutWeights } from './readout-weights.ts';
+import { conductInference, type Inference } from './conduct-inference.ts';
+import { findInferenceWeights } from './inference-weights.ts';
+import type { InferenceOptions } from './options.ts';
 import { alreadyThere } from './results.ts';
-import { type Readout, serveReadout } from './serve-readout.ts';
 
 /** Returns the exit code. */
-export async function validate(options: ReadoutOptions): Promise<number> {
+export async function validate(options: InferenceOptions): Promise<number> {
   const { model: name, times, imageSize, outputPath } = options;
   const model = buildModel(name, times);
   const index = await cachedIndex(options.dataPath, ['val'], userIndexCache(process.env, say));
-  const weights = await findReadoutWeights(options, model);
-  const result: ReadoutResult = {
+  const weights = await findInferenceWeights(options, model);
+  const result: InferenceResult = {
     model: name,
     times,
     imageSize,
@@ -36,7 +36,7 @@ export async function validate(options: ReadoutOptions): Promise<number> {
   const [table, description] = [`${prefix}_classes.csv`, `${prefix}.json`];
   const { task: _, ...settings } = result;
   await alreadyThere(table, description, settings); // what was made with these settings is replaced
-  const readout: Readout = {
+  const inference: Inference = {
     options,
     result,
     weights,
@@ -58,7 +58,7 @@ export async function validate(options: ReadoutOptions): Promise<number> {
       ];
     },
   };
-  return serveReadout(readout);
+  return conductInference(inference);
 }
 
 /** One line for each class, in the order of their labels. */

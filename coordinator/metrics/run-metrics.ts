@@ -73,7 +73,7 @@ const phases: readonly PhaseName[] = [
   'waiting',
   'rollcall',
   'loading',
-  'serving',
+  'publishing',
   'validating',
   'computing',
   'reducing',

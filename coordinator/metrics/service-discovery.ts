@@ -2,7 +2,7 @@
 import { hostname } from 'node:os';
 import { type Route, respond } from '../../shared/process/http-server.ts';
 import type { Hello } from '../../shared/wire/protocol.ts';
-import { placeOfThisProcess, shareNetwork } from '../../shared/wire/socket-folder.ts';
+import { shareNetwork, socketNamespace } from '../../shared/wire/socket-folder.ts';
 
 export interface TargetGroup {
   targets: string[];
@@ -50,7 +50,7 @@ export function serviceDiscovery(
   run: string,
   workers: () => Parameters<typeof targetGroups>[2],
 ): Route {
-  const here = { host: hostname(), place: placeOfThisProcess() };
+  const here = { host: hostname(), place: socketNamespace() };
   return {
     method: 'GET',
     path: '/service-discovery',

@@ -182,7 +182,8 @@ export class Departures {
     }
     state.announce();
     if (state.exchange !== null) return this.#after.rest();
-    if (state.phase === 'serving' && dropped.some(({ id }) => id === state.server)) return this.#after.rest();
+    if (state.phase === 'publishing' && dropped.some(({ id }) => id === state.publisher))
+      return this.#after.rest();
     if (state.phase === 'loading' && roster.with('loading').length === 0) return this.#after.rest();
     if (state.inRound) return roster.members.length === 0 ? this.#after.rest() : this.#after.continueRound();
   }

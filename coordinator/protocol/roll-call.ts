@@ -41,7 +41,7 @@ export class RollCall {
     state.exchange = null;
     state.ahead = null;
     state.snapshots.vanished();
-    state.server = null;
+    state.publisher = null;
     state.roster.forgetAnnouncement();
     state.round?.releaseAll();
     this.#unanswered.clear();

@@ -28,7 +28,7 @@ export interface RunNumerics {
   readonly description: Numerics;
   /** Digest of the vector of the probe. */
   readonly probe: string;
-  /** The Pillow whose pixels images have, and a digest of the probe's pictures. */
+  /** The Pillow whose pixels images have, and a digest of the probe's images. */
   readonly pixels: string;
 }
 
@@ -137,7 +137,7 @@ export class Roster {
       return { code: 'NUMERICS_DIFFER', message };
     }
     if (numerics !== null && hello.pixels !== numerics.pixels) {
-      const message = `The worker makes other pixels of pictures (${hello.pixels}) than the run (${numerics.pixels}).`;
+      const message = `The worker decodes images to different pixels (${hello.pixels}) than the run (${numerics.pixels}).`;
       return { code: 'PIXELS_DIFFER', message };
     }
     return null;

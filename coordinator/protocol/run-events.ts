@@ -17,7 +17,7 @@ export interface Plan {
   /** Is there a round of jobs before step `step`? */
   roundDue(step: number): boolean;
   round: RoundPlan;
-  /** Is the state of step `step` kept for ever? */
+  /** Is the state of step `step` kept forever? */
   checkpointDue(step: number): boolean;
   /** Lanes whose shard two members compute, to compare them. */
   audited(step: number): readonly number[];
@@ -97,7 +97,7 @@ export type PhaseName =
   | 'waiting'
   | 'rollcall'
   | 'loading'
-  | 'serving'
+  | 'publishing'
   | 'validating'
   | 'extracting'
   | 'computing'

@@ -40,7 +40,7 @@ export class RunState {
   /** The step whose round was finished last. */
   finishedRound = -1;
   /** The member that was asked for the snapshot. */
-  server: string | null = null;
+  publisher: string | null = null;
   /** What has disturbed the run since the last update, as part of a sentence, or null. */
   disturbance: string | null = null;
   /** Why no local worker can come any more, or null. */
@@ -72,7 +72,7 @@ export class RunState {
     return this.stopping !== null || this.step >= this.plan.totalSteps;
   }
 
-  /** Is the state of the step on disk, so that nothing is lost without its members? A read-out has none. */
+  /** Is the state of the step on disk, so that nothing is lost without its members? An inference run has none. */
   get saved(): boolean {
     return this.plan.totalSteps === 0 || this.snapshots.savedStep === this.step;
   }

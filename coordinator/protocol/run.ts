@@ -4,7 +4,7 @@
  *
  *     restoring ──> waiting ──> loading ──┐            (the state of step t lies still: `rest`)
  *         ^            ^                  v
- *         │            │         ┌─> at rest ──> validating ──> serving ──> finishing ──> finished
+ *         │            │         ┌─> at rest ──> validating ──> publishing ──> finishing ──> finished
  *     no member left   │         │      │             │            │
  *         └────────────┴─────────┤      v             └────────────┴──> at rest
  *                                │  computing ──> reducing ──> applying ──> t + 1, at rest
@@ -166,7 +166,7 @@ export class Run {
     if (compareEras(message.era, state.era) !== 0) return;
     if (message.type === 'hello') return this.#hello(message.worker, message, message.n);
     const worker = this.#roster.get(message.worker);
-    if (worker === undefined) return this.#stranger(message);
+    if (worker === undefined) return this.#unregistered(message);
     if (message.n <= worker.lastNumber) return;
     if (message.n > worker.lastNumber + 1) return this.#rollCall.begin(`Messages of ${worker.id} were lost`);
     worker.lastNumber = message.n;
@@ -186,8 +186,8 @@ export class Run {
         return message.what === 'snapshot'
           ? this.#transfer.missing(worker, message.step)
           : state.exchange?.missing(message);
-      case 'served':
-        return this.#transfer.served(worker, message.step, message.ref);
+      case 'snapshot-published':
+        return this.#transfer.published(worker, message.step, message.ref);
       case 'loaded':
         return this.#transfer.loaded(worker, message.step);
       case 'result':
@@ -213,9 +213,9 @@ export class Run {
 
   /**
    * Somebody speaks who is not known: it was dropped, or its hello was lost, and what would have told it has passed it by.
-   * Nobody may wait for it, and it may not wait for ever.
+   * Nobody may wait for it, and it may not wait forever.
    */
-  #stranger({ worker, type }: UpMessage): void {
+  #unregistered({ worker, type }: UpMessage): void {
     if (type === 'bye' || type === 'failed' || this.#departures.dismissed(worker)) return;
     this.#state.send({ type: 'unknown', worker });
   }
@@ -263,10 +263,10 @@ export class Run {
     const leaving = this.#departures.everybodyLeaves;
     const newcomers = state.stopping === null ? this.#roster.with('newcomer') : [];
     if (newcomers.length > 0)
-      return snapshot === null ? this.#transfer.serve() : this.#transfer.load(snapshot, newcomers);
+      return snapshot === null ? this.#transfer.publish() : this.#transfer.load(snapshot, newcomers);
     if (this.#roster.with('loading').length > 0) return state.enter('loading');
     if (state.stopping === null && !leaving && state.roundDue) return this.#rounds.begin();
-    if (this.#transfer.saveDue) return snapshot === null ? this.#transfer.serve() : this.#transfer.save();
+    if (this.#transfer.saveDue) return snapshot === null ? this.#transfer.publish() : this.#transfer.save();
     if (leaving) return state.enter('finishing'); // it is being written
     if (state.atEnd) return state.finish();
     this.#nextStep();

@@ -73,7 +73,7 @@ export class Snapshots {
   /**
    * Is the state of `step` to be written now?
    * @param last no other opportunity will come
-   * @param kept the plan keeps this step's state for ever
+   * @param kept the plan keeps this step's state forever
    */
   isDue(step: number, { last, kept }: { last: boolean; kept: boolean }): boolean {
     if (this.#savedStep === step || this.#saving?.step === step) return false;

@@ -1,4 +1,4 @@
-/** The state's ways between the disk and the members: restored, served by a member, loaded by newcomers, saved. */
+/** The state's ways between the disk and the members: restored, published by a member, loaded by newcomers, saved. */
 import type { BlobRef } from '../../shared/wire/protocol.ts';
 import type { Departures } from './departures.ts';
 import type { WorkerRecord } from './roster.ts';
@@ -36,24 +36,24 @@ export class StateTransfer {
   }
 
   /** One member publishes the state as a snapshot. */
-  serve(): void {
+  publish(): void {
     const state = this.#state;
     if (state.roster.stale) state.announce();
-    state.server = state.roster.members[0]!;
-    state.enter('serving');
+    state.publisher = state.roster.members[0]!;
+    state.enter('publishing');
     state.send({
-      type: 'serve',
+      type: 'publish-snapshot',
       step: state.step,
-      worker: state.server,
+      worker: state.publisher,
       carrier: state.roster.carrier,
     });
   }
 
-  served(worker: WorkerRecord, step: number, ref: BlobRef): void {
+  published(worker: WorkerRecord, step: number, ref: BlobRef): void {
     const state = this.#state;
-    const asked = state.phase === 'serving' && worker.id === state.server && step === state.step;
+    const asked = state.phase === 'publishing' && worker.id === state.publisher && step === state.step;
     if (!asked) return state.deleteBlobs([ref]);
-    state.server = null;
+    state.publisher = null;
     state.snapshots.publish({ step, ref });
     this.#rest();
   }
@@ -72,7 +72,7 @@ export class StateTransfer {
   loaded(worker: WorkerRecord, step: number): void {
     const state = this.#state;
     if (worker.status !== 'loading' || step !== state.step) return;
-    if (state.phase !== 'loading' && state.phase !== 'serving') return;
+    if (state.phase !== 'loading' && state.phase !== 'publishing') return;
     worker.status = 'member';
     worker.step = step;
     if (state.phase === 'loading' && state.roster.with('loading').length === 0) this.#rest();
@@ -84,7 +84,7 @@ export class StateTransfer {
     if (worker.status !== 'loading' || step !== state.step) return;
     worker.status = 'newcomer';
     if (state.snapshots.published !== null) state.snapshots.vanished();
-    else if (state.phase !== 'loading') return; // told by several, when their server died: it is served again once
+    else if (state.phase !== 'loading') return; // told by several, when its publisher died: it is published again once
     this.#rest();
   }
 

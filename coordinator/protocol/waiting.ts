@@ -12,8 +12,8 @@ export function debtsOf(state: RunState): Debt[] {
     case 'reducing':
     case 'applying':
       return state.exchange!.debts();
-    case 'serving':
-      return [{ worker: state.server!, owes: 'the snapshot' }];
+    case 'publishing':
+      return [{ worker: state.publisher!, owes: 'the snapshot' }];
     case 'loading':
       return roster.with('loading').map(({ id }) => ({ worker: id, owes: 'loading the snapshot' }));
     case 'validating':

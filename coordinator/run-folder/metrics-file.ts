@@ -17,7 +17,7 @@ export interface MetricsRecord {
 /** Bytes read at once, and more than a line has. */
 const pieceBytes = 1024 * 1024;
 
-export interface MetricsSurroundings {
+export interface MetricsFileOptions {
   /** Asked before each line. */
   fence?: Fence;
   /** Takes a sentence about what had to be mended. */
@@ -45,7 +45,7 @@ export class MetricsFile {
   static async open(
     path: string,
     step: number,
-    { fence = noFence, warn = () => undefined }: MetricsSurroundings = {},
+    { fence = noFence, warn = () => undefined }: MetricsFileOptions = {},
   ): Promise<MetricsFile> {
     let lost = 0;
     const lines = keptLines(path, step, (count) => {

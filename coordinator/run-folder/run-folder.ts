@@ -227,7 +227,7 @@ async function tidyUp(work: () => Promise<void>): Promise<void> {
 
 /**
  * Makes a folder and the parents it lacks; returns the first one made, or null. (Node's own recursive mkdir does not
- * return where the file system says ENOENT for ever, as /proc does.)
+ * return where the file system says ENOENT forever, as /proc does.)
  */
 async function makeFolder(folder: string): Promise<string | null> {
   try {

@@ -1,4 +1,4 @@
-/** What TensorFlow says of itself on standard error: how it was built, which instructions it uses, which cards it sees. */
+/** What TensorFlow says of itself on standard error: how it was built, which instructions it uses, which GPUs it sees. */
 
 const noise = [
   /^[IWE]\d{4} \d+:\d+:[\d.]+ +\d+ \S+:\d+\] /, // absl: I0000 00:00:1795426671.773923   30320 port.cc:153] …

@@ -22,7 +22,7 @@ import { chooseBackend, chooseThreads } from '../conduct/local-options.ts';
 import type { RunFolder } from '../run-folder/run-folder.ts';
 import { changedOptions, chooseFreeOptions, chooseOptions, type StartOptions } from './options.ts';
 import { planOf, scheduleOf } from './plan.ts';
-import { chooseStart, otherCourse } from './starting-point.ts';
+import { chooseStart, otherTrajectory } from './starting-point.ts';
 
 /**
  * The configuration of a new run.
@@ -50,7 +50,7 @@ export async function newConfig(options: StartOptions, localWorkers: LocalWorker
     numerics: null,
     options: { ...free, startingFile },
   });
-  const other = otherCourse(start.identity, config);
+  const other = otherTrajectory(start.identity, config);
   if (other !== null) say(`warning: ${other}`);
   const [first, end] = [stepOf(stepsPerEpoch(config)), totalSteps(config)];
   if (startingFile === null || first < end) return config;

@@ -116,7 +116,7 @@ export function addStartOptions(command: Command): Command {
     )
     .option(
       '--skip-unreadable',
-      'train without pictures that cannot be decoded, instead of ending the run (another one of the shard takes the place)',
+      'train without images that cannot be decoded, instead of ending the run (another one of the shard takes the place)',
     )
     .option(
       '--lanes <n>',
@@ -130,9 +130,9 @@ export function addStartOptions(command: Command): Command {
     )
     .option('--seed <n>', `of weights, order and augmentation (default: ${defaults.seed})`, wholeNumber(0))
     .addOption(
-      new Option('--precision <kind>', 'bf16: mixed; tf32: on cards (default: fp32)').choices(precisions),
+      new Option('--precision <kind>', 'bf16: mixed; tf32: on GPUs (default: fp32)').choices(precisions),
     )
-    .option('--no-deterministic', 'on cards: the fastest kernels, though a repeated run comes to other bits')
+    .option('--no-deterministic', 'on GPUs: the fastest kernels, though a repeated run comes to other bits')
     .addOption(new Option('--backend <name>', 'tensor library (default: torch)').choices(backendNames))
     .option(
       '--image-size <pixels>',
@@ -167,7 +167,7 @@ export function addStartOptions(command: Command): Command {
     )
     .option(
       '--save-model-epochs <n>',
-      `checkpoints at multiples of this are kept for ever (default: ${defaults.saveModelEpochs})`,
+      `checkpoints at multiples of this are kept forever (default: ${defaults.saveModelEpochs})`,
       decimal(0),
     )
     .option(
@@ -177,7 +177,7 @@ export function addStartOptions(command: Command): Command {
     )
     .option(
       '--keep-checkpoints <n>',
-      `newest checkpoints kept, besides the best and those kept for ever (default: ${defaults.keepCheckpoints})`,
+      `newest checkpoints kept, besides the best and those kept forever (default: ${defaults.keepCheckpoints})`,
       wholeNumber(1),
     )
     .option(
@@ -253,7 +253,7 @@ export function chooseOptions(options: StartOptions, localWorkers: LocalWorkers)
   if (chosen.precision === 'tf32' && localWorkers.count > 0 && localWorkers.device === 'cpu') {
     throw new CornetError(
       'OPTION_INVALID',
-      '--precision tf32 is for cards: there is no TensorFloat-32 on the CPU.',
+      '--precision tf32 is for GPUs: there is no TensorFloat-32 on the CPU.',
       { hint: 'Give --ngpus, or leave --precision away.' },
     );
   }

@@ -14,7 +14,7 @@ import { checkIdentity } from '../checkpoints/own-run.ts';
 import type { Outcome } from '../conduct/conductor.ts';
 import { Interruption } from '../conduct/interruption.ts';
 import { chooseLocalWorkers } from '../conduct/local-options.ts';
-import { type Course, type Surroundings, serveRun } from '../conduct/service.ts';
+import { conductRun, type RunContext, type RunKind } from '../conduct/service.ts';
 import type { PatientDisk } from '../disk/patient-disk.ts';
 import { chooseDevices } from '../host/gpus.ts';
 import { compareRoom } from '../run-folder/disk-need.ts';
@@ -22,7 +22,7 @@ import { RunFolder } from '../run-folder/run-folder.ts';
 import { duration } from '../view/format.ts';
 import { chooseViewer } from '../watch/choose-viewer.ts';
 import { readControlToken } from '../watch/guard.ts';
-import type { Beginning, News } from '../watch/news.ts';
+import type { RunNews, StartInfo } from '../watch/news.ts';
 import { factsOf } from '../watch/run-summary.ts';
 import { Watch } from '../watch/watch.ts';
 import { newConfig, readConfig, resumedConfig } from './config.ts';
@@ -54,7 +54,7 @@ export async function startRun(options: StartOptions): Promise<RunReport> {
 /** With `--json` the last line says why the command fails. */
 function printError(error: unknown): void {
   const { code, message, hint, exitCode } = CornetError.fromJSON(describeError(error));
-  const news: News = { at: new Date().toISOString(), type: 'error', code, message, hint, exitCode };
+  const news: RunNews = { at: new Date().toISOString(), type: 'error', code, message, hint, exitCode };
   process.stdout.write(printableJson(`${JSON.stringify(news)}\n`));
 }
 
@@ -87,8 +87,8 @@ async function startOrThrow(given: StartOptions): Promise<RunReport> {
         openHttp: () => openHttp(options),
         metricsHost: options.metricsHost,
       };
-      return await serveRun(service, (surroundings) =>
-        prepareTraining({ options, config, devices, folder, controlToken }, surroundings),
+      return await conductRun(service, (context) =>
+        prepareTraining({ options, config, devices, folder, controlToken }, context),
       );
     } finally {
       await folder.release();
@@ -121,8 +121,8 @@ interface TrainingParts {
 
 async function prepareTraining(
   { options, config, devices, folder, controlToken }: TrainingParts,
-  { log, faults, http, disk, redisName }: Surroundings,
-): Promise<Course<RunReport>> {
+  { log, faults, http, disk, redisName }: RunContext,
+): Promise<RunKind<RunReport>> {
   const { model: name, times } = config.result;
   const model = buildModel(name, times);
   const keep = config.options.keepCheckpoints;
@@ -134,12 +134,12 @@ async function prepareTraining(
   const plan = planOf(config, schedule);
   const watch = new Watch({ config, now: () => performance.now(), clock: () => new Date() });
   watch.add(chooseViewer(process.stdout, process.env, options.json ?? false));
-  const beginning: Beginning = {
+  const start: StartInfo = {
     ...{ run: config.run, folder: folder.path, devices, config },
     page: http === null ? null : `http://${http.address}/`,
     redis: redisName,
   };
-  watch.begun(beginning);
+  watch.begun(start);
   const output = new TrainingOutput({
     ...{ config, schedule, folder, disk, checkpoints, log, faults, watch },
     initialState: () => startingState(config, model),
@@ -159,7 +159,7 @@ async function prepareTraining(
     observe: (observed) =>
       observeTraining(observed, {
         ...{ config, checkpoints, http, log, watch, controlToken },
-        facts: factsOf(beginning),
+        facts: factsOf(start),
       }),
     report: async (outcome) => report({ outcome, config, folder, checkpoints, disk, watch }),
   };

@@ -12,7 +12,7 @@ import { readCheckpoint } from '../checkpoints/checkpoint-file.ts';
 import { fileSha256 } from '../weights/file-hash.ts';
 import { initialSnapshot } from '../weights/initial-weights.ts';
 import { readOriginal } from '../weights/original-checkpoint.ts';
-import { findWeights, readWeights, type WeightsSurroundings } from '../weights/read-weights.ts';
+import { findWeights, readWeights, type WeightsContext } from '../weights/read-weights.ts';
 import { kindOf, unreadable } from '../weights/weights-file.ts';
 import type { StartOptions } from './options.ts';
 
@@ -38,7 +38,7 @@ export async function chooseStart(
   options: StartOptions,
   model: Model,
   seed: number,
-  surroundings: WeightsSurroundings,
+  context: WeightsContext,
 ): Promise<Choice> {
   const key = options.weightsKey ?? null;
   if (options.weights !== undefined) {
@@ -48,7 +48,7 @@ export async function chooseStart(
         'A run begins with --weights or with --restore-path, not with both.',
       );
     }
-    const { path, sha256 } = await findWeights(options.weights, model, surroundings, key);
+    const { path, sha256 } = await findWeights(options.weights, model, context, key);
     return {
       startingWeights: weights + sha256 + keySuffix(key),
       startingFile: resolve(path),
@@ -67,7 +67,7 @@ export async function chooseStart(
   }
   const path = resolve(options.restorePath);
   try {
-    const course = await courseOfCheckpoint(path, model, key);
+    const course = await trajectoryOfCheckpoint(path, model, key);
     const startingWeights = checkpoint + (await fileSha256(path)) + keySuffix(key);
     return { startingWeights, startingFile: path, ...course };
   } catch (error) {
@@ -76,7 +76,7 @@ export async function chooseStart(
 }
 
 /** Checks a checkpoint on the way. The original counts only epochs. */
-async function courseOfCheckpoint(
+async function trajectoryOfCheckpoint(
   path: string,
   model: Model,
   key: string | null,
@@ -98,7 +98,7 @@ async function courseOfCheckpoint(
 }
 
 /** By what a schedule goes on from a step: options, as a user spells them. */
-const courseOptions = {
+const trajectoryOptions = {
   batchSize: '--batch-size',
   learningRate: '--lr',
   stepSize: '--step-size',
@@ -107,7 +107,7 @@ const courseOptions = {
   trainImages: 'training images',
 } as const;
 
-const formerCourse = z.object({
+const formerTrajectory = z.object({
   result: resultOptions.pick({
     ...{ batchSize: true, learningRate: true, stepSize: true },
     ...{ momentum: true, weightDecay: true, trainImages: true },
@@ -118,14 +118,14 @@ const formerCourse = z.object({
  * A sentence when a run that goes on from a checkpoint takes another course than the one that wrote it; otherwise null.
  * @param identity the checkpoint's
  */
-export function otherCourse(identity: string | null, config: RunConfig): string | null {
-  const former = formerCourse.safeParse(identity === null ? null : parseJson(identity));
+export function otherTrajectory(identity: string | null, config: RunConfig): string | null {
+  const former = formerTrajectory.safeParse(identity === null ? null : parseJson(identity));
   if (!former.success) return null;
-  const names = Object.keys(courseOptions) as (keyof typeof courseOptions)[];
+  const names = Object.keys(trajectoryOptions) as (keyof typeof trajectoryOptions)[];
   const others = names.filter((name) => former.data.result[name] !== config.result[name]);
   if (others.length === 0) return null;
   const list = others.map(
-    (name) => `${courseOptions[name]} ${former.data.result[name]} (now ${config.result[name]})`,
+    (name) => `${trajectoryOptions[name]} ${former.data.result[name]} (now ${config.result[name]})`,
   );
   return `The checkpoint was made with ${list.join(', ')}: its step is kept, epoch and learning rate follow this run's options.`;
 }

@@ -5,15 +5,15 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { CornetError } from '../../shared/errors.ts';
-import { type AnyConfig, anyConfig, isReadout } from '../../shared/run-config.ts';
+import { type AnyConfig, anyConfig, isInference } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { exists, fileError, systemCode } from '../disk/durable-file.ts';
 import { readConfigFile, readRedisNote, readToken, runFiles } from '../run-folder/run-folder.ts';
 import { RunLock } from '../run-folder/run-lock.ts';
 import { bad, type Finding, note, ok } from './finding.ts';
 import { latestCheckpoint, otherFile, verifyCheckpoints } from './verify-checkpoints.ts';
+import { inferenceFiles, verifyInference } from './verify-inference.ts';
 import { verifyMetrics } from './verify-metrics.ts';
-import { readoutFiles, verifyReadout } from './verify-readout.ts';
 
 /**
  * One finding per file.
@@ -22,7 +22,7 @@ import { readoutFiles, verifyReadout } from './verify-readout.ts';
 export async function* verifyRun(folder: string): AsyncGenerator<Finding> {
   if (!(await exists(join(folder, runFiles.config)))) {
     throw new CornetError('RUN_MISSING', `The folder ${quoteName(folder)} holds no run.`, {
-      hint: 'Give the folder that was the --output-path of a run. A read-out that is finished has no run any more.',
+      hint: 'Give the folder that was the --output-path of a run. An inference run that is finished has no run any more.',
     });
   }
   const names = await readdir(folder);
@@ -33,9 +33,9 @@ export async function* verifyRun(folder: string): AsyncGenerator<Finding> {
   const live = lock?.live ?? false;
   for (const [name, verify] of smallFiles) if (names.includes(name)) yield await verify(folder);
   const known = new Set<string>([...Object.values(runFiles)]);
-  if (config !== null && isReadout(config)) {
-    for (const name of readoutFiles(config)) known.add(name);
-    yield* verifyReadout(folder, config, live);
+  if (config !== null && isInference(config)) {
+    for (const name of inferenceFiles(config)) known.add(name);
+    yield* verifyInference(folder, config, live);
   } else if (config !== null) {
     yield await verifyMetrics(folder, { config, latest: await latestCheckpoint(folder), live });
     yield* verifyCheckpoints(folder, config, live);
@@ -65,7 +65,7 @@ async function verifyConfig(folder: string): Promise<{ finding: Finding; config:
     }
     const config = parsed.data;
     const { run, version, term, result } = config;
-    const what = isReadout(config) ? `read-out of CORnet-${result.model}` : `CORnet-${result.model}`;
+    const what = isInference(config) ? `inference run of CORnet-${result.model}` : `CORnet-${result.model}`;
     return { finding: ok(name, `Run ${run}, ${what}, of cornet-ts ${version}, term ${term}.`), config };
   } catch (error) {
     return { finding: bad(name, error), config: null };

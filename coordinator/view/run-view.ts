@@ -22,7 +22,7 @@ export interface RunView {
   /** `step` in epochs, and those of the whole run; null in a run without steps. */
   epoch: number | null;
   epochs: number | null;
-  /** Images that are done, of a read-out. */
+  /** Images that are done, of an inference run. */
   images: number | null;
   generation: number;
   workers: WorkerView[];
@@ -79,7 +79,7 @@ export interface ValidationPoint {
 export interface CheckpointView {
   file: string;
   step: number;
-  /** It stays for ever. */
+  /** It stays forever. */
   kept: boolean;
   best: boolean;
   top1: number | null;

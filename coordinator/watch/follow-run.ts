@@ -6,8 +6,8 @@ import { oneLine, printableJson } from '../../shared/util/printable.ts';
 import { names } from '../../shared/wire/protocol.ts';
 import type { RunView } from '../view/run-view.ts';
 import { chooseViewer } from './choose-viewer.ts';
-import { progressLine } from './plain-display.ts';
-import { TerminalDisplay } from './terminal-display.ts';
+import { progressLine } from './plain-viewer.ts';
+import { TerminalViewer } from './terminal-viewer.ts';
 
 export interface FollowOptions {
   redis: string;
@@ -43,7 +43,7 @@ export async function followRun({ redis: url, first, json }: FollowOptions): Pro
 function shower(json: boolean): { update: (view: RunView) => void; end: () => void } {
   const { stdout } = process;
   const viewer = json ? null : chooseViewer(stdout, process.env, false);
-  if (viewer instanceof TerminalDisplay) {
+  if (viewer instanceof TerminalViewer) {
     return { update: (view) => viewer.tick(() => view), end: () => viewer.end() };
   }
   if (json)

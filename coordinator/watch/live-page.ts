@@ -10,8 +10,8 @@ import type { Checkpoints } from '../checkpoints/checkpoints.ts';
 import type { RunEvent } from '../protocol/run-events.ts';
 import type { CheckpointView, PageUpdate, RunFacts, RunView } from '../view/run-view.ts';
 import { whyNotObeyed } from './guard.ts';
-import type { News } from './news.ts';
-import type { Viewer, Watch } from './watch.ts';
+import type { RunNews } from './news.ts';
+import type { RunViewer, Watch } from './watch.ts';
 
 /** Nothing from anywhere else, no script or style inside the page, in nobody's frame. */
 const policy = [
@@ -46,7 +46,7 @@ export interface LivePageOptions {
   tell: (event: RunEvent) => void;
 }
 
-export class LivePage implements Viewer {
+export class LivePage implements RunViewer {
   readonly #options: LivePageOptions;
   readonly #clients = new Set<ServerResponse>();
   /** What has changed since the last message. */
@@ -78,7 +78,7 @@ export class LivePage implements Viewer {
     ];
   }
 
-  news(news: News, view: () => RunView): void {
+  news(news: RunNews, view: () => RunView): void {
     if (news.type === 'event') this.#changed.add('events');
     if (news.type === 'validation') this.#changed.add('validations');
     if (news.type === 'checkpoint') this.#changed.add('checkpoints');

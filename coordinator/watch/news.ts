@@ -1,7 +1,7 @@
 /** What happens to a run, in the order in which it happens. Every line of `coordinator start --json` is one of these. */
 import type { RunConfig } from '../../shared/run-config.ts';
 
-export interface Beginning {
+export interface StartInfo {
   run: string;
   folder: string;
   /** The live page, or null. */
@@ -33,8 +33,8 @@ export interface Ending {
   message: string;
 }
 
-export type Happening =
-  | ({ type: 'start' } & Beginning)
+export type NewsItem =
+  | ({ type: 'start' } & StartInfo)
   | ({
       type: 'step';
       learningRate: number;
@@ -50,4 +50,4 @@ export type Happening =
   | { type: 'error'; code: string; message: string; hint: string; exitCode: number };
 
 /** @property at when it happened, ISO 8601 */
-export type News = { at: string } & Happening;
+export type RunNews = { at: string } & NewsItem;

@@ -1,9 +1,9 @@
 import { totalSteps } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
-import type { Beginning } from './news.ts';
+import type { StartInfo } from './news.ts';
 
 /** What a run is, as names and sentences. */
-export function factsOf({ config, redis, devices, page }: Beginning): [string, string][] {
+export function factsOf({ config, redis, devices, page }: StartInfo): [string, string][] {
   const { result, options } = config;
   const workers =
     devices.length === 0 ? 'no local workers' : `${devices.length} × ${devices[0]?.split(':')[0]}`;
@@ -29,8 +29,8 @@ export function factsOf({ config, redis, devices, page }: Beginning): [string, s
 }
 
 /** The same as lines, below a title. */
-export function announcement(beginning: Beginning): string[] {
-  const { config, folder } = beginning;
-  const facts = factsOf(beginning).map(([name, text]) => `  ${name.padEnd(9)} ${text}`);
+export function announcement(start: StartInfo): string[] {
+  const { config, folder } = start;
+  const facts = factsOf(start).map(([name, text]) => `  ${name.padEnd(9)} ${text}`);
   return [`CORnet-${config.result.model} run ${config.run} in ${quoteName(folder)}`, ...facts];
 }

@@ -29,7 +29,7 @@ const gap = '   ';
 const bars = { unicode: '▁▂▃▄▅▆▇█', ascii: '_.-~^' };
 
 /** At most four lines, none wider than the canvas. */
-export function picture(view: RunView, canvas: Canvas): string[] {
+export function layOut(view: RunView, canvas: Canvas): string[] {
   return [
     line([title(view), ...where(view)], canvas),
     view.steps > 0 ? progressBar(view, canvas) : '',

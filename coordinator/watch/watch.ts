@@ -7,20 +7,20 @@ import { sparklinePoints, watchMemory } from '../../shared/defaults.ts';
 import { type RunConfig, stepsPerEpoch, totalSteps } from '../../shared/run-config.ts';
 import { oneLine } from '../../shared/util/printable.ts';
 import type { CheckpointRecord } from '../checkpoints/checkpoint-records.ts';
-import type { Display } from '../conduct/ports.ts';
+import type { RunReporter } from '../conduct/ports.ts';
 import type { Run } from '../protocol/run.ts';
 import type { StepMetrics } from '../protocol/step.ts';
 import type { EventView, RunView, ValidationPoint } from '../view/run-view.ts';
 import { viewOf } from '../view/view-of.ts';
 import { Curve } from './curve.ts';
-import type { Beginning, Ending, Happening, News } from './news.ts';
+import type { Ending, NewsItem, RunNews, StartInfo } from './news.ts';
 import { Pace } from './pace.ts';
 import { PhaseTimes } from './phase-times.ts';
 
 /** A way to show a run. */
-export interface Viewer {
+export interface RunViewer {
   /** Something happened; `view` makes the state after it. */
-  news(news: News, view: () => RunView): void;
+  news(news: RunNews, view: () => RunView): void;
   /** Time passes. */
   tick(view: () => RunView): void;
   /** The run is over: what is said from now on are last words. */
@@ -35,11 +35,11 @@ export interface WatchOptions {
   clock: () => Date;
 }
 
-export class Watch implements Display {
+export class Watch implements RunReporter {
   readonly config: RunConfig;
   readonly curve = new Curve();
   readonly #clock: () => Date;
-  readonly #viewers: Viewer[] = [];
+  readonly #viewers: RunViewer[] = [];
   readonly #stepsPerEpoch: number;
   readonly #totalSteps: number;
   readonly #pace: Pace;
@@ -63,12 +63,12 @@ export class Watch implements Display {
     this.#run = run;
   }
 
-  add(viewer: Viewer): void {
+  add(viewer: RunViewer): void {
     this.#viewers.push(viewer);
   }
 
-  begun(beginning: Beginning): void {
-    this.#tell({ type: 'start', ...beginning });
+  begun(start: StartInfo): void {
+    this.#tell({ type: 'start', ...start });
   }
 
   /** The last validations, oldest first. */
@@ -191,8 +191,8 @@ export class Watch implements Display {
       this.#validations = this.#validations.filter((_, i) => i % 2 === (length - 1) % 2);
   }
 
-  #tell(happening: Happening): void {
-    const dated = { at: this.#clock().toISOString(), ...happening };
+  #tell(item: NewsItem): void {
+    const dated = { at: this.#clock().toISOString(), ...item };
     for (const viewer of this.#viewers) viewer.news(dated, () => this.view());
   }
 }

@@ -44,8 +44,8 @@ const magics: readonly [bytes: string, what: string, hint: string][] = [
   ],
   ['934e554d5059', 'it is an array of NumPy (.npy)', 'Give the file that torch.save wrote of the model.'],
   ['47475546', 'it is a GGUF file', 'Give the file that torch.save wrote of the model.'],
-  ['89504e47', 'it is a PNG image', 'Pictures go to --data-path.'],
-  ['ffd8ff', 'it is a JPEG image', 'Pictures go to --data-path.'],
+  ['89504e47', 'it is a PNG image', 'Images go to --data-path.'],
+  ['ffd8ff', 'it is a JPEG image', 'Images go to --data-path.'],
   ['25504446', 'it is a PDF', again],
   ['7f454c46', 'it is a program or library (ELF)', again],
 ];

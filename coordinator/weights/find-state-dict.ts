@@ -4,12 +4,12 @@ import { buildModel } from '../../shared/models/family.ts';
 import { type Model, modelNames } from '../../shared/models/model.ts';
 import { Opaque } from './pickle.ts';
 import {
+  foreignNames,
   keyText,
   type Part,
   partsOf,
   samePlaces,
   segmentsOf,
-  strangersTo,
   type TensorDict,
   tensorDicts,
 } from './state-dicts.ts';
@@ -87,7 +87,7 @@ function checkCompany(part: Part, exact: boolean, all: readonly Part[], model: M
   const { within, prefix } = part;
   const start = prefix.join('.');
   const others = all.filter((one) => one !== part && one.within === within && one.problems.length === 0);
-  const rest = strangersTo(part).filter((name) => !others.some(({ names }) => names.has(name)));
+  const rest = foreignNames(part).filter((name) => !others.some(({ names }) => names.has(name)));
   const inside = rest.filter((name) => start === '' || segmentsOf(name).join('.').startsWith(`${start}.`));
   if (inside.length > 0) {
     const problems = inside.map((name) => `${keyText(name)} is not of the model`);
@@ -125,8 +125,8 @@ function mismatch(
   if (opaque.length > 0 && opaque.length === part.problems.length) {
     return forbidden(path, `its ${opaque[0]![0]}`, opaque[0]![1]);
   }
-  const strangers = strangersTo(part).map((name) => `${keyText(name)} is not of the model`);
-  const problems = [...part.problems, ...strangers];
+  const foreign = foreignNames(part).map((name) => `${keyText(name)} is not of the model`);
+  const problems = [...part.problems, ...foreign];
   return new CornetError('WEIGHTS_MISMATCH', `${heading(part, model, path)}\n${indented(problems)}`, hint);
 }
 

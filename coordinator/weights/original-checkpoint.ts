@@ -97,10 +97,10 @@ function findMomentum(file: WeightsFile, model: Model): Map<string, TorchTensor>
     problems.push(`its optimizer has ${keys.length} parameters instead of ${parameters.length}`);
   }
   const known = new Set(keys);
-  const strangers = [...state.keys()].filter((key) => !known.has(key)).map(keyText);
-  if (strangers.length > 0)
+  const unknown = [...state.keys()].filter((key) => !known.has(key)).map(keyText);
+  if (unknown.length > 0)
     problems.push(
-      `its optimizer has state of unknown parameters: ${strangers.slice(0, longestList).join(', ')}`,
+      `its optimizer has state of unknown parameters: ${unknown.slice(0, longestList).join(', ')}`,
     );
   const foreign = foreignState(state);
   if (foreign.length > 0)

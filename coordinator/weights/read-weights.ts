@@ -8,7 +8,7 @@ import { fillState } from './fill-state.ts';
 import { pretrainedWeights } from './pretrained.ts';
 import { openWeights } from './weights-file.ts';
 
-export interface WeightsSurroundings {
+export interface WeightsContext {
   /** Of the process: where the cache folder is, and proxies. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Told what takes a while. */
@@ -32,10 +32,10 @@ export interface FoundWeights {
 export async function findWeights(
   source: string,
   model: Model,
-  surroundings: WeightsSurroundings,
+  context: WeightsContext,
   key: string | null = null,
 ): Promise<FoundWeights> {
-  const { path, noted } = await resolveSource(source, model, surroundings);
+  const { path, noted } = await resolveSource(source, model, context);
   const [body, sha256] = await Promise.all([readWeights(path, model, key, 'inference'), fileSha256(path)]);
   if (noted !== null && noted !== sha256) {
     throw new CornetError(
@@ -72,7 +72,7 @@ export async function readWeights(
 async function resolveSource(
   source: string,
   model: Model,
-  { environment, say }: WeightsSurroundings,
+  { environment, say }: WeightsContext,
 ): Promise<{ path: string; noted: string | null }> {
   if (source === 'pretrained') {
     return { path: await pretrainedWeights(model.name, environment, say), noted: null };

@@ -149,7 +149,7 @@ function difference(wanted: StateEntry, values: ReadonlyMap<string, unknown>): s
 }
 
 /** Names beside those of a part that the model would have to have. */
-export function strangersTo({ within, names }: Part): string[] {
+export function foreignNames({ within, names }: Part): string[] {
   return [...within.dict]
     .map(([key, value]) => [typeof key === 'string' ? key : keyText(key), value] as const)
     .filter(([name, value]) => !names.has(name) && !isCompany(name, value))

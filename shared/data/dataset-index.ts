@@ -1,6 +1,6 @@
 /**
  * The index of a data set: which files there are, in which order, and of which class. It reads names and sizes, never
- * a picture. The order is that of torchvision's ImageFolder, so that sample i is the same picture here and there.
+ * an image. The order is that of torchvision's ImageFolder, so that sample i is the same image here and there.
  */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';

@@ -88,7 +88,7 @@ export class Schedule {
 
   /**
    * Whether something that is due every `everyEpochs` epochs is due before step `step`, that is whether
-   * step = ⌊k · everyEpochs · stepsPerEpoch⌋ for a k ≥ 1. Validation and the checkpoints kept for ever ask this.
+   * step = ⌊k · everyEpochs · stepsPerEpoch⌋ for a k ≥ 1. Validation and the checkpoints kept forever ask this.
    * @param everyEpochs positive, may be a fraction down to a millionth
    */
   isDue(step: number, everyEpochs: number): boolean {

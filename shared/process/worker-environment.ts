@@ -28,29 +28,29 @@ const mallocTunables = [
   'glibc.malloc.arena_max=1',
 ].join(':');
 
-/** Names the device that the one visible card is: libraries call it `cuda:0`, whatever it is to the user. */
-const onlyCard = 'CORNET_ONLY_CARD';
+/** Names the device that the one visible GPU is: libraries call it `cuda:0`, whatever it is to the user. */
+const onlyGpu = 'CORNET_ONLY_GPU';
 
 /**
- * What the tensor library of one worker needs besides. A worker sees one card, so that nothing of it lies on another.
- * @param environment the user's: its CUDA_VISIBLE_DEVICES says which cards are meant by cuda:0, cuda:1, …
+ * What the tensor library of one worker needs besides. A worker sees one GPU, so that nothing of it lies on another.
+ * @param environment the user's: its CUDA_VISIBLE_DEVICES says which GPUs are meant by cuda:0, cuda:1, …
  * @param threads per shard
  */
 export function backendEnvironment(
   environment: NodeJS.ProcessEnv,
   { backend, device, threads }: { backend: string; device: string; threads: number },
 ): Record<string, string> {
-  const card = { CUDA_VISIBLE_DEVICES: visibleCard(environment, device), [onlyCard]: device };
-  if (backend === 'tensorflow') return { ...tensorflowEnvironment(threads), ...card };
-  return device === 'cpu' ? {} : card;
+  const gpu = { CUDA_VISIBLE_DEVICES: visibleGpu(environment, device), [onlyGpu]: device };
+  if (backend === 'tensorflow') return { ...tensorflowEnvironment(threads), ...gpu };
+  return device === 'cpu' ? {} : gpu;
 }
 
 /** As the libraries of this process call a device. */
 export function deviceHere(device: string, environment: NodeJS.ProcessEnv): string {
-  return device !== 'cpu' && environment[onlyCard] === device ? 'cuda:0' : device;
+  return device !== 'cpu' && environment[onlyGpu] === device ? 'cuda:0' : device;
 }
 
-function visibleCard({ CUDA_VISIBLE_DEVICES }: NodeJS.ProcessEnv, device: string): string {
+function visibleGpu({ CUDA_VISIBLE_DEVICES }: NodeJS.ProcessEnv, device: string): string {
   const none = '-1';
   const [, index] = device.split(':');
   if (index === undefined) return none;
@@ -69,7 +69,7 @@ export function tensorflowEnvironment(threads: number): Record<string, string> {
     TF_NUM_INTEROP_THREADS: '1', // operations run one after the other
     TF_DETERMINISTIC_OPS: '1',
     NVIDIA_TF32_OVERRIDE: '0', // no TensorFloat-32
-    TF_FORCE_GPU_ALLOW_GROWTH: 'true', // not all of the card's memory at once
+    TF_FORCE_GPU_ALLOW_GROWTH: 'true', // not all of the GPU's memory at once
   };
 }
 
@@ -99,7 +99,7 @@ export function workerEnvironment(
     // Threads that spin while they wait take the cores from those that work, when there are more threads than cores.
     ...(workers * threads > cores ? { OMP_WAIT_POLICY: 'passive' } : {}),
     GLIBC_TUNABLES: mallocTunables,
-    // cuda:N is the card that nvidia-smi calls N.
+    // cuda:N is the GPU that nvidia-smi calls N.
     CUDA_DEVICE_ORDER: 'PCI_BUS_ID',
     // Without it cuBLAS has no deterministic algorithms (PyTorch, "Reproducibility").
     CUBLAS_WORKSPACE_CONFIG: ':4096:8',

@@ -6,7 +6,7 @@ import { lastWords } from './redis-last-words.ts';
 import { errorOfReply } from './redis-replies.ts';
 
 /**
- * Waits for connections that a library makes, and tries again for ever: as long as Redis is away, but where it answers
+ * Waits for connections that a library makes, and tries again forever: as long as Redis is away, but where it answers
  * others, no longer than any connection may take.
  * @param ready is fulfilled when they work
  * @param redis a connection that works

@@ -53,7 +53,7 @@ export type Numerics = z.infer<typeof numerics>;
 
 const classScore = z.object({ label: count, top1: count, top5: count, count });
 
-/** A picture that could not be decoded, by its position in the batch. */
+/** An image that could not be decoded, by its position in the batch. */
 const unreadable = z.object({ position: count, reason: z.string().max(4_096) });
 export type Unreadable = z.infer<typeof unreadable>;
 
@@ -108,7 +108,7 @@ export const downBody = z.discriminatedUnion('type', [
     slices: z.array(z.object({ worker: id, ref: blobRef.nullable() })).min(1),
   }),
   /** One member is asked to publish the snapshot of the step. */
-  z.object({ type: z.literal('serve'), step: count, worker: id, carrier: carrierName }),
+  z.object({ type: z.literal('publish-snapshot'), step: count, worker: id, carrier: carrierName }),
   /** Newcomers are asked to load the snapshot of the step. */
   z.object({ type: z.literal('load'), step: count, workers: z.array(id), ref: blobRef }),
   /** This worker can never serve the run: it leaves with the error. */
@@ -169,7 +169,7 @@ export const upBody = z.discriminatedUnion('type', [
     bad: z.string().max(200).nullable(),
   }),
   z.object({ type: z.literal('applied'), step: count }),
-  z.object({ type: z.literal('served'), step: count, ref: blobRef }),
+  z.object({ type: z.literal('snapshot-published'), step: count, ref: blobRef }),
   z.object({ type: z.literal('loaded'), step: count }),
   /** A blob that a message named is not there any more. */
   z.object({

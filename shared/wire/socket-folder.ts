@@ -102,7 +102,7 @@ function stateOf(path: string): Promise<'alive' | 'dead' | 'missing'> {
  * place reach each other's sockets, and have the same loopback.
  * @param sockets false: this process could make no socket, and shares only its network
  */
-export function placeOfThisProcess(sockets = true): string {
+export function socketNamespace(sockets = true): string {
   const nobodyElse = `${hostname()} ${process.pid} ${nanoid()}`;
   let network: string;
   try {

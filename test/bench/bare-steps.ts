@@ -57,7 +57,7 @@ export function noiseImages(count: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(words.buffer);
 }
 
-/** Steps on the same images, which are staged one step ahead: on a card they go up while it computes. */
+/** Steps on the same images, which are staged one step ahead: on a GPU they go up while it computes. */
 export function bareSteps(
   engine: Engine,
   images: Uint8Array,

@@ -1,4 +1,4 @@
-/** Features of pictures, the whole command from files to `.npy`, beside batched and tuned PyTorch with its DataLoader. */
+/** Features of images, the whole command from files to `.npy`, beside batched and tuned PyTorch with its DataLoader. */
 import { cpSync, mkdirSync, readdirSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -52,10 +52,10 @@ export async function benchFeatures(
     const files = made.filter((name) => name.endsWith('.JPEG'));
     for (const model of models) {
       const count = images[model];
-      const pictures = join(folder, model);
-      mkdirSync(pictures);
+      const source = join(folder, model);
+      mkdirSync(source);
       for (const [i, name] of files.slice(0, count).entries()) {
-        cpSync(join(folder, 'made', 'train', name), join(pictures, `${String(i).padStart(4, '0')}.jpg`));
+        cpSync(join(folder, 'made', 'train', name), join(source, `${String(i).padStart(4, '0')}.jpg`));
       }
       const weights = join(folder, `${model}.safetensors`);
       writeFormulaWeights(weights, buildModel(model, defaults.times));
@@ -65,12 +65,12 @@ export async function benchFeatures(
           const output = join(folder, `${model}-${precision}-${pair}`);
           const how = [...[batch, precision, threads].map(String)];
           if (python !== null) {
-            const argv = ['test/bench/features_peer.py', model, pictures, `${output}.npy`, ...how];
+            const argv = ['test/bench/features_peer.py', model, source, `${output}.npy`, ...how];
             peer.push(await speedOf(count, python, argv, workersEnvironment()));
           }
           const command = [
             ...[join('dist', 'coordinator', 'main.js'), 'test', '--model', model, '--layer', 'IT'],
-            ...['--data-path', pictures, '--weights', weights, '-o', output, '--batch-size', String(batch)],
+            ...['--data-path', source, '--weights', weights, '-o', output, '--batch-size', String(batch)],
             ...['--precision', precision, '--threads', String(threads)],
           ];
           ours.push(await speedOf(count, process.execPath, command, process.env));

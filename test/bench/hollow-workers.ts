@@ -13,7 +13,7 @@ import { RedisBlobs } from '../../shared/wire/blobs.ts';
 import { Carriers } from '../../shared/wire/carriers.ts';
 import { era, names } from '../../shared/wire/protocol.ts';
 import { BlobClient, BlobServer } from '../../shared/wire/socket-blobs.ts';
-import { placeOfThisProcess } from '../../shared/wire/socket-folder.ts';
+import { socketNamespace } from '../../shared/wire/socket-folder.ts';
 import { lastEntry, StreamReader } from '../../shared/wire/streams.ts';
 import { findRun } from '../../worker/commands/find-run.ts';
 import type { EngineMethods } from '../../worker/engine/engine-client.ts';
@@ -51,7 +51,7 @@ const metrics = {
   named: () => undefined,
 };
 const batch = { images: new Uint8Array(1), labels: new Int32Array(1), unreadable: [] };
-const loader = { serve: () => false, next: null, get: async () => batch, reuse: () => undefined };
+const loader = { announce: () => false, next: null, get: async () => batch, reuse: () => undefined };
 const loadBatch = async () => batch;
 
 const config = await findRun(url, undefined);
@@ -64,7 +64,7 @@ await Promise.all(
     const token = (await redis.get(names.token(config.run))) ?? '';
     const from = await lastEntry(redis, names.down(config.run));
     const greeting = {
-      ...{ host: hostname(), pid: process.pid, place: placeOfThisProcess(), version },
+      ...{ host: hostname(), pid: process.pid, place: socketNamespace(), version },
       ...{ fingerprint: index.fingerprint, numerics, probe: 'none', pixels: 'pixels', vectorLength },
     };
     const member = new Member(

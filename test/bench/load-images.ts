@@ -42,7 +42,7 @@ async function load(step: number): Promise<void> {
   if (split === 'train') loader.reuse(images); // as a worker does
 }
 
-if (split === 'train') loader.serve([0], 0);
+if (split === 'train') loader.announce([0], 0);
 for (let step = 0; step < warmUp; step++) await load(step);
 loaded = 0;
 const cpu = process.cpuUsage();

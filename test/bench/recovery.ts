@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { makeDemoDataset } from '../../coordinator/demo/make-dataset.ts';
-import type { News } from '../../coordinator/watch/news.ts';
+import type { RunNews } from '../../coordinator/watch/news.ts';
 import { timeouts } from '../../shared/defaults.ts';
 import { packageRoot } from '../../shared/process/package-root.ts';
 import { processes } from '../helpers/processes.ts';
@@ -161,7 +161,7 @@ class WatchedRun {
   async #next(): Promise<void> {
     const { value, done } = await this.#news.next();
     if (done === true) throw new Error('The run has ended.');
-    const news = JSON.parse(value) as News;
+    const news = JSON.parse(value) as RunNews;
     if (news.type !== 'step') return;
     const at = Date.parse(news.at);
     const whole = news.members === 2;

@@ -110,7 +110,7 @@ class Site {
             fingerprint: 'data',
             vectorLength,
           },
-          numerics: { backend: 'torch', version: '2', device: 'cuda', processor: 'card', threads: 4 },
+          numerics: { backend: 'torch', version: '2', device: 'cuda', processor: 'gpu', threads: 4 },
           probe: 'probe',
           pixels: 'pixels',
         }),

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
-import type { News } from '../../coordinator/watch/news.ts';
+import type { RunNews } from '../../coordinator/watch/news.ts';
 import { Draws } from '../../shared/random.ts';
 import type { Precision } from '../../shared/run-config.ts';
 import { allLines, median, type Row, rate, ratioOfPairs, threads } from './measure.ts';
@@ -97,7 +97,7 @@ export async function secondsPerStep(
 ): Promise<number> {
   const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
   const program = [join('dist', 'coordinator', 'main.js'), 'start', '--json', ...args];
-  const news = await allLines<News>(process.execPath, program);
+  const news = await allLines<RunNews>(process.execPath, program);
   const ends = news.filter(({ type }) => type === 'step').map(({ at }) => Date.parse(at));
   return median(
     ends

@@ -103,7 +103,7 @@ export function engineTests(backend: BackendName, precisions: readonly ('fp32' |
     t.throws(() => engine.computeShard(0, 'never', labels), { message: /images of never were staged/ });
   });
 
-  test.serial('no tensor is left over after a step, an evaluation, a probe or a read-out', (t) => {
+  test.serial('no tensor is left over after a step, an evaluation, a probe or an inference run', (t) => {
     for (const model of modelNames) {
       const engine = loadedEngine(model);
       const round = () => {

@@ -15,7 +15,7 @@ import test from 'ava';
 import { Redis } from 'ioredis';
 import type { ErrorCode } from '../../shared/errors.ts';
 import { names } from '../../shared/wire/protocol.ts';
-import { imaginaryCard, listing } from '../helpers/cards.ts';
+import { imaginaryGpu, listing } from '../helpers/gpus.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import { assertRefused } from '../helpers/refused.ts';
 import { Stage, tinyImages, tinyRun } from '../helpers/run.ts';
@@ -30,17 +30,17 @@ test.before(async () => {
 
 test.after.always(() => rmSync(folder, { recursive: true }));
 
-/** A data set of two classes with one picture each, except what `change` does to it. */
+/** A data set of two classes with one image each, except what `change` does to it. */
 function dataSet(name: string, change: (root: string) => void): string {
   const root = join(folder, name);
   for (const split of ['train', 'val']) {
-    for (const label of ['checks', 'dots']) addPicture(join(root, split, label, 'x.jpg'));
+    for (const label of ['checks', 'dots']) addImage(join(root, split, label, 'x.jpg'));
   }
   change(root);
   return root;
 }
 
-function addPicture(path: string): void {
+function addImage(path: string): void {
   const classFolder = join(images, 'train', readdirSync(join(images, 'train'))[0]!);
   mkdirSync(dirname(path), { recursive: true });
   copyFileSync(join(classFolder, readdirSync(classFolder)[0]!), path);
@@ -90,7 +90,7 @@ const table: {
       '--data-path',
       dataSet('flat', (root) => {
         rmSync(join(root, 'val'), { recursive: true });
-        addPicture(join(root, 'val', 'ILSVRC2012_val_00000001.JPEG'));
+        addImage(join(root, 'val', 'ILSVRC2012_val_00000001.JPEG'));
       }),
     ],
     refused: { code: 'DATA_MISSING', exit: 1, says: /1 image lies in it.*\n.*LOC_val_solution\.csv/ },
@@ -137,7 +137,7 @@ const table: {
   {
     title: 'TensorFloat-32 on the CPU',
     argv: () => ['--precision', 'tf32'],
-    refused: { ...usage, says: /--precision tf32 is for cards/ },
+    refused: { ...usage, says: /--precision tf32 is for GPUs/ },
   },
   {
     title: 'two kinds of devices',
@@ -336,7 +336,7 @@ test.serial(
 test.serial('an image that cannot be read stops the run when it is met, named with its path', async (t) => {
   const stage = new Stage(t);
   const root = dataSet('unreadable', (where) =>
-    writeFileSync(join(where, 'train', 'dots', 'z.jpg'), 'no picture'),
+    writeFileSync(join(where, 'train', 'dots', 'z.jpg'), 'no image'),
   );
   const output = join(stage.folder, 'run');
   const argv = [...tinyRun(root), '--batch-size', '3', '--lanes', '1', '-o', output];
@@ -348,7 +348,7 @@ test.serial('a local worker that cannot start is quoted', async (t) => {
   const stage = new Stage(t);
   const output = join(stage.folder, 'run');
   const argv = [...tinyRun(images), '--ngpus', '1', '-o', output];
-  const run = stage.start('coordinator', argv, listing(t, [imaginaryCard]));
+  const run = stage.start('coordinator', argv, listing(t, [imaginaryGpu]));
   await assertRefused(t, stage, run, {
     code: 'WORKER_FAILED',
     exit: 1,

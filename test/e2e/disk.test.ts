@@ -100,7 +100,7 @@ onSmallDisk(
   },
 );
 
-onSmallDisk('a read-out waits for its disk and has the bytes that it would have had', async (t) => {
+onSmallDisk('an inference run waits for its disk and has the bytes that it would have had', async (t) => {
   const stage = new Stage(t);
   const disk = smallDisk(t, size);
   const extract = (output: string) =>

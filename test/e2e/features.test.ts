@@ -17,9 +17,9 @@ import { Draws } from '../../shared/random.ts';
 import { writeFormulaWeights } from '../helpers/formula-weights.ts';
 import { type Command, Stage } from '../helpers/run.ts';
 
-const pictures = 2_000;
+const imageCount = 2_000;
 const batchSize = 16;
-/** Batches of the read-out, at which somebody dies. */
+/** Batches of the inference run, at which somebody dies. */
 const coordinatorDiesAt = 50;
 const workerDiesAt = 90;
 
@@ -60,7 +60,7 @@ test.before(() => {
   const folder = mkdtempSync(join(tmpdir(), 'cornet-test-'));
   const images = join(folder, 'images');
   mkdirSync(images);
-  for (let i = 0; i < pictures; i++) {
+  for (let i = 0; i < imageCount; i++) {
     const draws = new Draws(7, 1, i);
     const [width, height] = [4 + draws.integer(12), 4 + draws.integer(12)];
     const pixels = Buffer.from(Array.from({ length: width * height * 3 }, () => draws.integer(256)));
@@ -76,7 +76,7 @@ test.before(() => {
 
 test.after.always(() => rmSync(shared.folder, { recursive: true }));
 
-test.serial('the features of 2,000 pictures, read without a disturbance', async (t) => {
+test.serial('the features of 2,000 images, read without a disturbance', async (t) => {
   const stage = new Stage(t);
   const output = join(stage.folder, 'out');
   const command = extract(stage, output, ['--cpu-workers', '2']);
@@ -89,8 +89,8 @@ test.serial('the features of 2,000 pictures, read without a disturbance', async 
   );
   const { files } = JSON.parse(readFileSync(join(output, 'CORnet-Z_V1_output_feats.json'), 'utf8'));
   t.deepEqual(files, readdirSync(shared.images).sort());
-  const rows = rowsOf(readFileSync(join(output, 'CORnet-Z_decoder_avgpool_feats.npy')), pictures);
-  t.is(new Set(rows.map((row) => row.join())).size, pictures, 'every picture has features of its own');
+  const rows = rowsOf(readFileSync(join(output, 'CORnet-Z_decoder_avgpool_feats.npy')), imageCount);
+  t.is(new Set(rows.map((row) => row.join())).size, imageCount, 'every image has features of its own');
   t.deepEqual(stage.processes(), []);
 });
 
@@ -102,7 +102,7 @@ test.serial('a coordinator killed in the middle, then a worker: the same bytes',
   t.is(await first.ended, 'SIGKILL');
   await stage.empty();
   const before = stored(output);
-  t.true(before > coordinatorDiesAt / 2 && before < pictures / batchSize, `${before} batches are stored`);
+  t.true(before > coordinatorDiesAt / 2 && before < imageCount / batchSize, `${before} batches are stored`);
   t.deepEqual(readdirSync(output), ['CORnet-Z_features.unfinished'], 'nothing unfinished looks finished');
 
   rmSync(join(unfinished(output), 'fault'));
@@ -124,7 +124,7 @@ test.serial('another number of workers, Ctrl-C and a resume change no byte', asy
 
   const other = extract(stage, output, ['--cpu-workers', '1', '--dtype', 'float16']);
   t.is(await other.ended, 2);
-  t.regex(other.stderr, /unfinished read-out with another value of --dtype. \[READOUT_UNFINISHED\]/);
+  t.regex(other.stderr, /unfinished inference run with another value of --dtype. \[INFERENCE_UNFINISHED\]/);
 
   const second = extract(stage, output, ['--cpu-workers', '3']);
   t.is(await second.ended, 0, second.stderr);
@@ -138,9 +138,9 @@ test.serial('another number of workers, Ctrl-C and a resume change no byte', asy
   t.regex(different.stderr, /is there already, and it was made with other settings. \[OUTPUT_EXISTS\]/);
 });
 
-test.serial('a picture that cannot be read stops the read-out, or has a row of NaN', async (t) => {
+test.serial('an image that cannot be read stops the inference run, or has a row of NaN', async (t) => {
   const stage = new Stage(t);
-  const images = join(stage.folder, 'pictures');
+  const images = join(stage.folder, 'images');
   mkdirSync(images);
   for (let i = 0; i < 8; i++) cpSync(join(shared.images, `${i}.ppm`), join(images, `${i}.ppm`));
   const sound = join(stage.folder, 'sound');
@@ -151,7 +151,7 @@ test.serial('a picture that cannot be read stops the read-out, or has a row of N
   const output = join(stage.folder, 'out');
   const stopped = extract(stage, output, ['--data-path', images]);
   t.is(await stopped.ended, 1);
-  t.regex(stopped.stderr, /pictures\/5\.ppm cannot be read: .* \[IMAGE_UNREADABLE\]/);
+  t.regex(stopped.stderr, /images\/5\.ppm cannot be read: .* \[IMAGE_UNREADABLE\]/);
 
   const skipping = extract(stage, output, ['--data-path', images, '--skip-unreadable']);
   t.is(await skipping.ended, 0, skipping.stderr);

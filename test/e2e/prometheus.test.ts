@@ -21,16 +21,13 @@ async function announced(command: Command): Promise<{ address: string; run: stri
   return { address: address!, run: run! };
 }
 
-/** Metrics of a worker on a card, which this machine may not have. Returns their address. */
-async function workerOnCard(
-  t: { teardown: (fn: () => Promise<void>) => void },
-  run: string,
-): Promise<string> {
+/** Metrics of a worker on a GPU, which this machine may not have. Returns their address. */
+async function workerOnGpu(t: { teardown: (fn: () => Promise<void>) => void }, run: string): Promise<string> {
   const now = () => performance.now();
   const metrics = new Metrics(now);
-  const numerics = { backend: 'torch', version: '0', device: 'cuda', processor: 'A card', threads: 1 };
+  const numerics = { backend: 'torch', version: '0', device: 'cuda', processor: 'A GPU', threads: 1 };
   const worker = new WorkerMetrics({ metrics, run, host: 'elsewhere', device: 'cuda:0', numerics, now });
-  worker.named('on-a-card');
+  worker.named('on-a-GPU');
   const gigabyte = 2 ** 30;
   worker.readFrom({
     step: () => 1,
@@ -73,7 +70,7 @@ test('every panel shows data of a run of two workers, and alerts fire where they
   const [first, second] = [await announced(local), await announced(blowsUp)];
   const server = await Prometheus.start(t, {
     coordinators: [first.address, second.address],
-    others: [await workerOnCard(t, first.run)],
+    others: [await workerOnGpu(t, first.run)],
   });
   const value = async (expression: string) => (await server.query(expression))[0]?.value ?? 0;
 
@@ -120,7 +117,7 @@ test('every panel shows data of a run of two workers, and alerts fire where they
   await until('no update is an alert', fires('CornetStandsStill', first.run));
   await until('an old checkpoint is an alert', fires('CornetCheckpointTooOld', first.run));
   await until('members that flap are an alert', fires('CornetMembersFlap', first.run));
-  // They go on, and find that a disk has lost the pictures.
+  // They go on, and find that a disk has lost the images.
   for (const name of readdirSync(images, { recursive: true, encoding: 'utf8' })) {
     const path = join(images, name);
     if (statSync(path).isFile()) writeFileSync(path, Buffer.alloc(statSync(path).size));

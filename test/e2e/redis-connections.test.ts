@@ -1,4 +1,4 @@
-/** A Redis that takes fewer connections than a run needs: somebody says so, and nobody waits for ever. */
+/** A Redis that takes fewer connections than a run needs: somebody says so, and nobody waits forever. */
 
 import { join } from 'node:path';
 import test from 'ava';

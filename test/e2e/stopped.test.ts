@@ -180,7 +180,7 @@ test.serial('a run that ends with an error keeps the steps that its workers hold
   const images = await tinyImages(stage.folder);
   const classes = readdirSync(join(images, 'train')).sort();
   const [name] = readdirSync(join(images, 'train', classes[4]!)).sort();
-  writeFileSync(join(images, 'train', classes[4]!, name!), 'no picture');
+  writeFileSync(join(images, 'train', classes[4]!, name!), 'no image');
   const output = join(stage.folder, 'run');
   const run = stage.start('coordinator', [...tinyRun(images), ...seldom, '--cpu-workers', '2', '-o', output]);
   t.is(await run.ended, 1);

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { imaginaryCard, listing } from '../helpers/cards.ts';
+import { imaginaryGpu, listing } from '../helpers/gpus.ts';
 import {
   checkpoint,
   metricsOf,
@@ -117,7 +117,7 @@ whereSetUp(() => {
   test.serial('a GPU that TensorFlow does not see ends the run with a sentence', async (t) => {
     const stage = new Stage(t);
     const output = join(stage.folder, 'run');
-    const command = stage.start('coordinator', run(output, '--ngpus', '1'), listing(t, [imaginaryCard]));
+    const command = stage.start('coordinator', run(output, '--ngpus', '1'), listing(t, [imaginaryGpu]));
     t.is(await command.ended, 1);
     t.regex(
       command.stderr,

@@ -2,13 +2,13 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import type { RunView } from '../../coordinator/view/run-view.ts';
-import type { News } from '../../coordinator/watch/news.ts';
+import type { RunNews } from '../../coordinator/watch/news.ts';
 import { type Command, Stage, tinyImages, tinyRun, tinySteps } from '../helpers/run.ts';
 import { screenOf } from '../helpers/screen.ts';
 
 const utf8 = { LANG: 'C.UTF-8', LC_ALL: '', TERM: 'xterm-256color' };
 
-test.serial('on a terminal a run is a picture in place, for its own and for another process', async (t) => {
+test.serial('on a terminal a run is shown in place, to its own and for another process', async (t) => {
   const stage = new Stage(t);
   const output = join(stage.folder, 'run');
   const endless = [...tinyRun(await tinyImages(stage.folder)), '--epochs', '1000'];
@@ -17,7 +17,7 @@ test.serial('on a terminal a run is a picture in place, for its own and for anot
   const status = ['status', '--watch', '-o', output];
   const watcher = stage.onTerminal('coordinator', status, 50, { ...utf8, NO_COLOR: '1' });
   const machine = stage.start('coordinator', [...status, '--json']);
-  await watcher.until('the picture moved', () => stepsShown(watcher).size > 1);
+  await watcher.until('the lines moved', () => stepsShown(watcher).size > 1);
   await machine.until('two views were written', () => machine.stdout.split('\n').length > 2);
   const [coordinator] = stage.processes('coordinator/main.js start');
   process.kill(coordinator!, 'SIGTERM');
@@ -64,7 +64,7 @@ test.serial('--json writes what happens, one object per line, to the end', async
   const images = await tinyImages(stage.folder);
   const run = stage.start('coordinator', [...tinyRun(images), '--cpu-workers', '1', '-o', output, '--json']);
   t.is(await run.ended, 0, run.stderr);
-  const news = lines<News>(run);
+  const news = lines<RunNews>(run);
   const steps = news.filter((line) => line.type === 'step').map(({ step }) => step);
   t.deepEqual(
     steps,
@@ -85,5 +85,5 @@ test.serial('--json writes what happens, one object per line, to the end', async
 
   const refused = stage.start('coordinator', [...tinyRun(images), '-o', output, '--json']);
   t.is(await refused.ended, 1);
-  t.like(lines<News>(refused).at(-1), { type: 'error', code: 'RUN_EXISTS', exitCode: 1 });
+  t.like(lines<RunNews>(refused).at(-1), { type: 'error', code: 'RUN_EXISTS', exitCode: 1 });
 });

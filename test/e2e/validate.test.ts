@@ -107,7 +107,7 @@ test.serial('a validation that was killed goes on with what is stored', async (t
 
 test.serial('an image that cannot be read stops a validation, or is counted out', async (t) => {
   const stage = new Stage(t);
-  writeFileSync(join(shared.images, 'val', 'blobs', '0.jpg'), 'no picture');
+  writeFileSync(join(shared.images, 'val', 'blobs', '0.jpg'), 'no image');
   const output = join(stage.folder, 'out');
   const stopped = stage.start('coordinator', validating(output));
   t.is(await stopped.ended, 1);

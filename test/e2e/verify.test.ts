@@ -231,7 +231,7 @@ test.serial('a folder without a run is refused', async (t) => {
 });
 
 test.serial(
-  'the files of a read-out that was killed are well, and those that were cut or are missing are not',
+  'the files of an inference run that was killed are well, and those that were cut or are missing are not',
   async (t) => {
     const stage = new Stage(t);
     const output = join(stage.folder, 'out');

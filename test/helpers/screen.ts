@@ -4,7 +4,7 @@
 const token = /\x1b\[([?0-9;]*)([A-Za-z])|./gsu;
 
 /**
- * Knows what `TerminalDisplay` uses: text, line breaks, cursor up, clearing, wrapping on and off.
+ * Knows what `TerminalViewer` uses: text, line breaks, cursor up, clearing, wrapping on and off.
  * @returns all rows, those that have scrolled away included, without trailing blanks
  */
 export function screenOf(written: string, columns: number): string[] {

@@ -1,4 +1,4 @@
-/** 24 real pictures in two classes, and a loader of their shards. */
+/** 24 real images in two classes, and a loader of their shards. */
 import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { Schedule } from '../../shared/data/schedule.ts';
 import { openDecoder } from '../../worker/data/decode.ts';
 import { ShardLoader, type ShardLoaderOptions, type Shards } from '../../worker/data/prefetch.ts';
 
-const pictures = ['grey.jpg', 'landscape.jpg', 'portrait.jpg', 'small.jpg', 'cmyk.jpg', 'png_named.JPEG'];
+const images = ['grey.jpg', 'landscape.jpg', 'portrait.jpg', 'small.jpg', 'cmyk.jpg', 'png_named.JPEG'];
 export const imageSize = 8;
 
 export async function dataset(t: ExecutionContext): Promise<DatasetIndex<'train' | 'val'>> {
@@ -17,7 +17,7 @@ export async function dataset(t: ExecutionContext): Promise<DatasetIndex<'train'
   for (const folder of ['train/a', 'train/b', 'val/a', 'val/b']) {
     await mkdir(join(root, folder), { recursive: true });
     for (const copy of [0, 1]) {
-      for (const name of pictures) {
+      for (const name of images) {
         await cp(`test/fixtures/images/${name}`, join(root, folder, `${copy}-${name}`));
       }
     }

@@ -1,4 +1,4 @@
-/** `coordinator test`, from picture files to `.npy`, against the original's models in PyTorch. */
+/** `coordinator test`, from image files to `.npy`, against the original's models in PyTorch. */
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import test from 'ava';
@@ -21,7 +21,7 @@ const tolerance = 1e-5;
 const times = 5;
 
 for (const model of ['Z', 'R', 'RT', 'S'] as ModelName[]) {
-  parity(`CORnet-${model}: every output at every step of every picture is the original's`, async (t) => {
+  parity(`CORnet-${model}: every output at every step of every image is the original's`, async (t) => {
     const stage = new Stage(t);
     const weights = join(stage.folder, 'weights.safetensors');
     writeFormulaWeights(weights, buildModel(model, times));
@@ -36,12 +36,12 @@ for (const model of ['Z', 'R', 'RT', 'S'] as ModelName[]) {
       ...['--weights', weights, '-o', output],
     ]);
     t.is(await command.ended, 0, command.stderr);
-    const { outputs, pictures } = ask(
+    const { outputs, images } = ask(
       ...['compare', model, String(times), weights, output, join(pixels, 'expected')],
-    ) as { outputs: number; pictures: Record<string, { difference: number; output: string }> };
-    for (const [picture, { difference, output }] of Object.entries(pictures)) {
-      t.log(`${picture}: ${outputs} outputs, worst ${difference.toExponential(1)} at ${output}`);
-      t.true(difference <= tolerance, `${picture} at ${output}: ${difference}`);
+    ) as { outputs: number; images: Record<string, { difference: number; output: string }> };
+    for (const [image, { difference, output }] of Object.entries(images)) {
+      t.log(`${image}: ${outputs} outputs, worst ${difference.toExponential(1)} at ${output}`);
+      t.true(difference <= tolerance, `${image} at ${output}: ${difference}`);
     }
   });
 }

@@ -1,4 +1,4 @@
-/** The fixtures are what their makers make of them today: Pillow's pictures and pixels, PyTorch's files and numbers. */
+/** The fixtures are what their makers make of them today: Pillow's images and pixels, PyTorch's files and numbers. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -38,7 +38,7 @@ const pixels = (...argv: string[]) =>
   execFileSync(pillow!, ['test/parity/original_pixels.py', ...argv], { encoding: 'utf8' });
 
 (haveCjpeg ? withThatPillow : test.skip)(
-  'the pictures of every format, and what is said of them, are what their generator makes, byte for byte',
+  'the images of every format, and what is said of them, are what their generator makes, byte for byte',
   (t) => {
     const folder = temporaryFolder(t);
     const formats = join(folder, 'formats');
@@ -53,7 +53,7 @@ const pixels = (...argv: string[]) =>
   },
 );
 
-withThatPillow('the expected pixels are those that Pillow makes of the pictures', (t) => {
+withThatPillow('the expected pixels are those that Pillow makes of the images', (t) => {
   t.is(pixels('fixtures', images).trim(), fixturesVersion);
 });
 
@@ -70,9 +70,9 @@ withPillow(
       { width: number; height: number }
     >;
     const side = 48;
-    const wishes = Object.entries(boxes).flatMap(([name, picture]) =>
+    const wishes = Object.entries(boxes).flatMap(([name, image]) =>
       Array.from({ length: 12 }, () => {
-        const [across, down] = [within(picture.width), within(picture.height)];
+        const [across, down] = [within(image.width), within(image.height)];
         const [width, height] = [side + draws.integer(100), side + draws.integer(100)];
         const [left, top] = [draws.integer(width - side + 1), draws.integer(height - side + 1)];
         return {

@@ -214,7 +214,7 @@ def compare(model, times, weights, features, pixels):
             if d > worst[name]["difference"]:
                 worst[name] = {"difference": d, "output": array["tap"]}
     assert compared == sum(map(len, calls.values())), "every call of every module has a file"
-    return {"outputs": compared, "pictures": worst}
+    return {"outputs": compared, "images": worst}
 
 
 if __name__ == "__main__":

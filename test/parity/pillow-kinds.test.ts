@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { pillowVersion } from '../../worker/data/formats/decode-file.ts';
-import { checkPicture, expectedPictures } from '../helpers/picture-kinds.ts';
+import { checkImage, expectedImages } from '../helpers/image-kinds.ts';
 import { possible } from '../helpers/possible.ts';
 import { pillowModules, pythonWith } from '../helpers/python.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
@@ -15,27 +15,27 @@ function make(folder: string, ...options: string[]): void {
   execFileSync(python!, ['test/parity/pillow_kinds.py', folder, ...options], { stdio: 'pipe' });
 }
 
-withPillow('pictures of some 900 kinds have the pixels that Pillow itself makes of them', async (t) => {
+withPillow('images of some 900 kinds have the pixels that Pillow itself makes of them', async (t) => {
   t.timeout(300_000);
   const folder = temporaryFolder(t);
   make(folder);
   const counts = { read: 0, refused: 0 };
-  for (const [name, facts] of Object.entries(expectedPictures(folder).pictures)) {
-    counts[await checkPicture(t, join(folder, name), facts)]++;
+  for (const [name, facts] of Object.entries(expectedImages(folder).images)) {
+    counts[await checkImage(t, join(folder, name), facts)]++;
   }
   t.log(counts);
   t.true(counts.read > 500, JSON.stringify(counts));
 });
 
 withPillow(
-  'pictures with wrong bytes in them have the pixels that Pillow makes of them, or are refused',
+  'images with wrong bytes in them have the pixels that Pillow makes of them, or are refused',
   async (t) => {
     t.timeout(300_000);
     const folder = temporaryFolder(t);
     make(folder, '--damaged', '500', '11');
     const counts = { read: 0, refused: 0 };
-    for (const [name, facts] of Object.entries(expectedPictures(folder).pictures)) {
-      counts[await checkPicture(t, join(folder, name), facts, true)]++;
+    for (const [name, facts] of Object.entries(expectedImages(folder).images)) {
+      counts[await checkImage(t, join(folder, name), facts, true)]++;
     }
     t.log(counts);
     t.true(counts.read > 80, JSON.stringify(counts));

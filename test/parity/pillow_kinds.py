@@ -681,7 +681,7 @@ def main(folder, which=None, count='0', seed='0'):
         expected[name] = facts(f'{folder}/{name}')
     with open(f'{folder}/expected.json', 'w') as file:
         lines = ',\n'.join(f'    {json.dumps(name)}: {json.dumps(fact)}' for name, fact in sorted(expected.items()))
-        file.write(f'{{\n  "pillow": "{PIL.__version__}",\n  "pictures": {{\n{lines}\n  }}\n}}\n')
+        file.write(f'{{\n  "pillow": "{PIL.__version__}",\n  "images": {{\n{lines}\n  }}\n}}\n')
 
 
 if __name__ == '__main__':

@@ -18,7 +18,7 @@ const everyKind: readonly FaultKind[] = [
 ];
 const trainingKinds: readonly FaultKind[] = [...everyKind, 'freeze', 'suspect', 'save'];
 
-test('worlds in which something was lost once, or waited for ever, end in the undisturbed state', (t) => {
+test('worlds in which something was lost once, or waited forever, end in the undisturbed state', (t) => {
   for (const seed of kept) t.notThrows(() => playWorlds(training, seed, 1));
   for (const seed of keptReadOuts) t.notThrows(() => playWorlds(readOut, seed, 1));
 });
@@ -39,7 +39,7 @@ for (const [which, seed] of first === null
     for (const kind of trainingKinds) t.true(worlds < 1000 || faults[kind]! > 0, `no ${kind} happened`);
   });
 
-  test(`two thousand random interleavings (${which} ones) of read-outs store every row once and for all`, (t) => {
+  test(`two thousand random interleavings (${which} ones) of inference runs store every row once and for all`, (t) => {
     t.log(`seeds from ${seed}`);
     const { faults } = playWorlds(readOut, seed, Math.ceil(worlds / readOutEvery));
     t.log(`faults: ${JSON.stringify(faults)}`);

@@ -102,7 +102,7 @@ export class Carriers {
 }
 
 export class Disk {
-  /** Of a read-out: the features of each batch, and what the journal says. */
+  /** Of an inference run: the features of each batch, and what the journal says. */
   rows = new Map<number, Numbers>();
   journal = new Map<number, BatchResult>();
   latest: { step: number; state: Numbers; validated: boolean } | null = null;

@@ -14,7 +14,7 @@ export const readOut = (seed: number): Scenario => ({
   ...{ fleet: 1 + (seed % 3), faults: seed % 12 },
 });
 
-/** One read-out is played for so many trainings. */
+/** One inference run is played for so many trainings. */
 export const readOutEvery = 5;
 
 /** What happened in a number of worlds. */
@@ -56,7 +56,7 @@ export function playWorlds(scenarioOf: (seed: number) => Scenario, first: number
 }
 
 function describe(scenario: Scenario): string {
-  const [what, list] = scenario.batches === undefined ? ['world', 'kept'] : ['read-out', 'keptReadOuts'];
+  const [what, list] = scenario.batches === undefined ? ['world', 'kept'] : ['inference run', 'keptReadOuts'];
   const { seed } = scenario;
   return (
     `The ${what} of seed ${seed} went wrong: ${JSON.stringify(scenario)}. Play it again:\n` +

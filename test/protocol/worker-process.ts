@@ -138,14 +138,14 @@ export class WorkerProcess {
         });
         break;
       }
-      case 'serve':
+      case 'publish-snapshot':
         this.engine.push(() => {
           if (!this.member.valid(action.ticket)) return;
           const state = this.state!;
           const name = `snapshot:${action.ticket.step}:${this.member.id}`;
           this.io.push(() => {
             const ref = carriers.put(name, state, action.carrier, this);
-            this.io.push(() => this.event({ type: 'served', ticket: action.ticket, ref }));
+            this.io.push(() => this.event({ type: 'snapshot-published', ticket: action.ticket, ref }));
           });
         });
         break;

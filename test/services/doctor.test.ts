@@ -3,7 +3,7 @@ import { cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
-import { imaginaryCard, listing } from '../helpers/cards.ts';
+import { imaginaryGpu, listing } from '../helpers/gpus.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
 interface Report {
@@ -108,8 +108,8 @@ test.serial('a worker command that dies is a finding, not an end of the doctor',
   t.is(report.code, 1);
 });
 
-test.serial('a card that the tensor library cannot use is said, and the CPU still trains', async (t) => {
-  const report = await doctor([], { environment: listing(t, [imaginaryCard.replace('0', '7')]) });
+test.serial('a GPU that the tensor library cannot use is said, and the CPU still trains', async (t) => {
+  const report = await doctor([], { environment: listing(t, [imaginaryGpu.replace('0', '7')]) });
   t.regex(
     report.line('nvidia-smi'),
     /^ok .*driver 580\.159\.04: cuda:7 \(NVIDIA Imaginary\) has 25\.2 of 25\.8 GB free/,

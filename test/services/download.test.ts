@@ -323,7 +323,7 @@ const leadsTo =
   (_request, response) =>
     response.writeHead(302, { location }).end();
 
-test('redirections are followed, and the range with them, but not for ever', async (t) => {
+test('redirections are followed, and the range with them, but not forever', async (t) => {
   const server = await serve(t, leadsTo('/a'), leadsTo('/b'), sends(content));
   const { options } = attempt(t, server);
   t.is(await download(options), sha256);

@@ -5,8 +5,8 @@ import test from 'ava';
 import { targetGroups } from '../../coordinator/metrics/service-discovery.ts';
 import { HttpServer } from '../../shared/process/http-server.ts';
 import { askInTime, defineMetrics, gauge, Metrics } from '../../shared/process/metrics.ts';
-import { Card, cardId } from '../../worker/perform/gpu-utilization.ts';
-import { nvidiaSmi } from '../helpers/cards.ts';
+import { Gpu, gpuId } from '../../worker/perform/gpu-utilization.ts';
+import { nvidiaSmi } from '../helpers/gpus.ts';
 import { until } from '../helpers/run.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
@@ -37,33 +37,33 @@ test('service discovery lists the coordinator as it was asked, and every worker 
   );
 });
 
-test('a device of CUDA is the card that nvidia-smi knows by its place among the visible ones', (t) => {
-  t.is(cardId('cpu', {}), null);
-  t.is(cardId('cuda:1', {}), '1');
-  t.is(cardId('cuda:1', { CUDA_VISIBLE_DEVICES: '3, GPU-5f2e' }), 'GPU-5f2e');
-  t.is(cardId('cuda:2', { CUDA_VISIBLE_DEVICES: '3,5' }), null);
+test('a device of CUDA is the GPU that nvidia-smi knows by its place among the visible ones', (t) => {
+  t.is(gpuId('cpu', {}), null);
+  t.is(gpuId('cuda:1', {}), '1');
+  t.is(gpuId('cuda:1', { CUDA_VISIBLE_DEVICES: '3, GPU-5f2e' }), 'GPU-5f2e');
+  t.is(gpuId('cuda:2', { CUDA_VISIBLE_DEVICES: '3,5' }), null);
 });
 
-test('the use of a card is what nvidia-smi said last, and not known once it has ended', async (t) => {
+test('the use of a GPU is what nvidia-smi said last, and not known once it has ended', async (t) => {
   const folder = temporaryFolder(t);
   const env = nvidiaSmi(
     t,
     `echo "$@" >${folder}/argv; echo 37; while [ ! -e ${folder}/end ]; do sleep 0.02; done`,
   );
-  const card = new Card('cuda:2', env);
-  t.teardown(() => card.close());
-  await until('it has said something', () => card.utilization !== null);
-  t.is(card.utilization, 0.37);
+  const gpu = new Gpu('cuda:2', env);
+  t.teardown(() => gpu.close());
+  await until('it has said something', () => gpu.utilization !== null);
+  t.is(gpu.utilization, 0.37);
   writeFileSync(join(folder, 'end'), '');
-  await until('it has ended', () => card.utilization === null);
+  await until('it has ended', () => gpu.utilization === null);
 });
 
-test('a card that does not say how busy it is, and a machine without nvidia-smi, are not known', async (t) => {
+test('a GPU that does not say how busy it is, and a machine without nvidia-smi, are not known', async (t) => {
   const folder = temporaryFolder(t);
   const wait = `while [ ! -e ${folder}/busy ]; do sleep 0.02; done`;
-  const silent = new Card('cuda:0', nvidiaSmi(t, `echo 37; ${wait}; echo '[N/A]'; exec sleep 60`));
+  const silent = new Gpu('cuda:0', nvidiaSmi(t, `echo 37; ${wait}; echo '[N/A]'; exec sleep 60`));
   t.teardown(() => silent.close());
-  const none = new Card('cuda:0', { PATH: folder });
+  const none = new Gpu('cuda:0', { PATH: folder });
   await until('it has spoken', () => silent.utilization !== null);
   writeFileSync(join(folder, 'busy'), '');
   await until('it is silent', () => silent.utilization === null);

@@ -3,7 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { nvidiaSmi } from '../helpers/cards.ts';
+import { nvidiaSmi } from '../helpers/gpus.ts';
 import { possible } from '../helpers/possible.ts';
 import { cpu, fetched, havePip, offline, shell, withoutPip } from '../helpers/set-up-shell.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { nvidiaSmi } from '../helpers/cards.ts';
+import { nvidiaSmi } from '../helpers/gpus.ts';
 import { possible } from '../helpers/possible.ts';
 import { cpu, fetched, havePip, offline, shell, type Wheel } from '../helpers/set-up-shell.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
@@ -15,7 +15,7 @@ interface Machine {
   /** Null: the table is not printed. */
   heading: string | null;
   capabilities: string[];
-  /** Printed before the cards, with a failure. */
+  /** Printed before the GPUs, with a failure. */
   sentence?: string;
 }
 
@@ -28,7 +28,7 @@ const headings: Record<string, string> = {
   610: 'KMD Version: 610.57.04     CUDA UMD Version: 13.3    ',
 };
 
-/** Below the cards, the table lists their parts. */
+/** Below the GPUs, the table lists their parts. */
 const parts = `${headings[580]} |\n| MIG devices:   |\n|  0    1   0   0  |   44MiB / 40192MiB    | 60      0`;
 
 const machine = (branch: number, ...capabilities: string[]): Machine => ({
@@ -39,14 +39,14 @@ const machine = (branch: number, ...capabilities: string[]): Machine => ({
 
 /** nvidia-smi on that machine; a driver before 510 does not know the field compute_cap. */
 function standIn(t: ExecutionContext, { driver, heading, capabilities, sentence }: Machine) {
-  const cards = capabilities.map((capability) => `echo '${driver}, ${capability}'`).join('; ') || ':';
+  const gpus = capabilities.map((capability) => `echo '${driver}, ${capability}'`).join('; ') || ':';
   const unknown = 'Field "compute_cap" is not a valid field to query.';
   const end = sentence === undefined ? 'exit 0' : `echo '${sentence}'; exit 15`;
   const table = heading === null ? ':' : `echo '| NVIDIA-SMI ${driver}    ${heading} |'`;
   return nvidiaSmi(
     t,
     `case "$*" in
-*compute_cap*) ${driver < '510' ? `echo '${unknown}'; exit 2` : cards} ;;
+*compute_cap*) ${driver < '510' ? `echo '${unknown}'; exit 2` : gpus} ;;
 --*) exit 2 ;;
 *) ${table} ;;
 esac
@@ -61,7 +61,7 @@ const chosen = (env: NodeJS.ProcessEnv) =>
     string,
   ];
 
-test('the build is that for CUDA 13 where the driver and every card can use it, else that for CUDA 12.6', (t) => {
+test('the build is that for CUDA 13 where the driver and every GPU can use it, else that for CUDA 12.6', (t) => {
   const builds: [string, Machine, string][] = [
     ['Ampere, driver 535', machine(535, '8.0'), 'cu126'],
     ['Ampere and Ada, driver 550', machine(550, '8.6', '8.9'), 'cu126'],
@@ -71,22 +71,22 @@ test('the build is that for CUDA 13 where the driver and every card can use it, 
     ['Turing, driver 580', machine(580, '7.5'), 'cu130'],
     ['Ampere, driver 580', machine(580, '8.0', '8.6'), 'cu130'],
     ['Hopper, driver 580', machine(580, '9.0'), 'cu130'],
-    ['parts of a card (MIG), driver 580', { ...machine(580, '9.0'), heading: parts }, 'cu130'],
+    ['parts of a GPU (MIG), driver 580', { ...machine(580, '9.0'), heading: parts }, 'cu130'],
     ['Blackwell, driver 580', machine(580, '10.0'), 'cu130'],
     ['Blackwell for desktops, driver 610', machine(610, '12.0'), 'cu130'],
     ['Pascal beside Ampere, driver 580', machine(580, '8.6', '6.1'), 'cu126'],
-    ['a card that does not tell what it is', machine(580, '[N/A]'), 'cu130'],
+    ['a GPU that does not tell what it is', machine(580, '[N/A]'), 'cu130'],
     ['and an older driver', machine(550, '[N/A]'), 'cu126'],
   ];
   for (const [what, machine, build] of builds) {
-    t.deepEqual(chosen(standIn(t, machine)), [build, 'nvidia-smi shows no card', ''], what);
+    t.deepEqual(chosen(standIn(t, machine)), [build, 'nvidia-smi shows no GPU', ''], what);
   }
 });
 
-test("a real card's words, of an H200 with driver 580, lead to the build for CUDA 13", (t) => {
+test("a real GPU's words, of an H200 with driver 580, lead to the build for CUDA 13", (t) => {
   const table = resolve('test/fixtures/nvidia-smi/h200-driver-580.txt');
   const env = nvidiaSmi(t, `case "$*" in *compute_cap*) echo '580.159.04, 9.0' ;; *) cat '${table}' ;; esac`);
-  t.deepEqual(chosen(env), ['cu130', 'nvidia-smi shows no card', '']);
+  t.deepEqual(chosen(env), ['cu130', 'nvidia-smi shows no GPU', '']);
 });
 
 test('a driver that no build works with is named, with the one to install', (t) => {
@@ -103,7 +103,7 @@ test('a driver that no build works with is named, with the one to install', (t) 
   );
 });
 
-test('cards that the build of the others leaves unused are named', (t) => {
+test('GPUs that the build of the others leaves unused are named', (t) => {
   const [older, , olderNote] = chosen(standIn(t, machine(570, '8.0', '12.0')));
   t.is(older, 'cu126');
   t.regex(olderNote, /\(Blackwell\) stay unused: they need driver 580 or newer, and this is 570\.86\.10/);
@@ -112,7 +112,7 @@ test('cards that the build of the others leaves unused are named', (t) => {
   t.regex(newerNote, /below 7\.5 stay unused/);
 });
 
-test('a card that has fallen off the bus does not hide the others, or the driver', (t) => {
+test('a GPU that has fallen off the bus does not hide the others, or the driver', (t) => {
   const sentence = 'Unable to determine the device handle for GPU0000:01:00.0: Unknown Error';
   const others = (branch: number, ...capabilities: string[]) =>
     chosen(standIn(t, { ...machine(branch, ...capabilities), heading: null, sentence }))[0];
@@ -132,14 +132,14 @@ test('libraries of a newer CUDA over an older driver count, as in some container
   t.is(chosen(standIn(t, silent))[0], 'cu126');
 });
 
-test('without nvidia-smi, or a card, or an answer, there is no build and no complaint', (t) => {
+test('without nvidia-smi, or a GPU, or an answer, there is no build and no complaint', (t) => {
   const words = "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.";
   for (const script of ['echo "No devices were found"; exit 6', `echo "${words}"; exit 9`, 'exit 127']) {
     t.is(shell(nvidiaSmi(t, script), 'choose_cuda_build; echo "$cuda_build$driver"').stdout, '', script);
   }
 });
 
-test('a build that is asked for by name is taken without a card', (t) => {
+test('a build that is asked for by name is taken without a GPU', (t) => {
   const none = nvidiaSmi(t, 'exit 9');
   t.is(chosen({ ...none, choice: 'cuda' })[0], 'cu130');
   t.is(chosen({ ...none, choice: 'cu126' })[0], 'cu126');

@@ -44,7 +44,7 @@ async function badFiles(t: ExecutionContext): Promise<string[]> {
     'empty.jpg': Buffer.alloc(0),
     'one-byte.jpg': Buffer.of(0xff),
     'zeros.jpg': Buffer.alloc(10_000),
-    'text.jpg': Buffer.from('no picture at all, only words in a file'),
+    'text.jpg': Buffer.from('no image at all, only words in a file'),
     'header-only.jpg': photograph.subarray(0, 12),
     'cut-in-header.jpg': photograph.subarray(0, 400),
     'cut-in-pixels.jpg': photograph.subarray(0, 20_000),

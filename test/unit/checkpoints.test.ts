@@ -68,7 +68,7 @@ test('latest.json names the file, its SHA-256, its step and its validation', asy
   t.like(latest, { file: name(4), sha256, step: 4, validation: { top1: 0.25, loss: 2 } });
 });
 
-test('the newest, those kept for ever and the best stay, also across a restart', async (t) => {
+test('the newest, those kept forever and the best stay, also across a restart', async (t) => {
   const folder = temporaryFolder(t);
   let checkpoints = await Checkpoints.open(folder, layout, 2);
   await checkpoints.write(state(1, { validation: { top1: 0.9, loss: 1 } }));

@@ -1,10 +1,10 @@
-/** What is said of a libtorch and its cards, with libtorch's words as a stand-in says them. */
+/** What is said of a libtorch and its GPUs, with libtorch's words as a stand-in says them. */
 import test from 'ava';
 import { describedFindings } from '../../coordinator/commands/doctor.ts';
 import { CornetError } from '../../shared/errors.ts';
 import type { WorkerDescription } from '../../shared/process/worker-description.ts';
 import type { TorchAddon } from '../../worker/backend/torch/addon.ts';
-import { cardsProblem, cudaVersion, firstTensorFailed } from '../../worker/backend/torch/cuda.ts';
+import { cudaVersion, firstTensorFailed, gpusProblem } from '../../worker/backend/torch/cuda.ts';
 
 const settings = (cuda: string) =>
   `PyTorch built with:\n  - GCC 13.3\n  - Build settings: BLAS_INFO=mkl, ${cuda}CXX_FLAGS= -O2, USE_MPI=OFF, \n`;
@@ -34,14 +34,14 @@ test('the CUDA of a build is known without a driver', (t) => {
 });
 
 test('without a driver, or with one too old, its words are given with the driver to install', (t) => {
-  const none = cardsProblem(
+  const none = gpusProblem(
     addon(
       'Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU and installed a driver from http://www.nvidia.com/Download/index.aspx',
     ),
   );
   t.is(none?.message, 'Found no NVIDIA driver on your system.');
   t.regex(none!.hint, /^Install or update the NVIDIA driver: CUDA 13\.0 needs 580 or newer\./);
-  const old = cardsProblem(
+  const old = gpusProblem(
     addon(
       'The NVIDIA driver on your system is too old (found version 11040). Please update your GPU driver by downloading and installing a new version from the URL: http://www.nvidia.com/Download/index.aspx Alternatively, go to: https://pytorch.org',
       settings('CUDA_VERSION=12.6, '),
@@ -51,17 +51,17 @@ test('without a driver, or with one too old, its words are given with the driver
   t.regex(old!.hint, /CUDA 12\.6 needs 525 or newer/);
 });
 
-test('cards that are hidden, and a build without CUDA, are told apart', (t) => {
-  const hidden = cardsProblem(addon('No CUDA GPUs are available'));
+test('GPUs that are hidden, and a build without CUDA, are told apart', (t) => {
+  const hidden = gpusProblem(addon('No CUDA GPUs are available'));
   t.is(hidden?.message, 'No CUDA GPUs are available.');
   t.regex(hidden!.hint, /CUDA_VISIBLE_DEVICES/);
-  const cpu = cardsProblem(addon('never asked', settings('')));
+  const cpu = gpusProblem(addon('never asked', settings('')));
   t.is(cpu?.message, 'it was built without CUDA.');
   t.regex(cpu!.hint, /coordinator setup --libtorch wheel/);
-  t.is(cardsProblem(addon(null)), null);
+  t.is(gpusProblem(addon(null)), null);
 });
 
-test('a card that refuses its first tensor cannot be had, in the words of libtorch', (t) => {
+test('a GPU that refuses its first tensor cannot be had, in the words of libtorch', (t) => {
   const native = {
     version: () => '2.13.0',
     buildConfiguration: () => cuda13,
@@ -73,7 +73,7 @@ test('a card that refuses its first tensor cannot be had, in the words of libtor
   t.is(firstTensorFailed(native, 'cuda:0', memory), memory);
 });
 
-function torchFinding(torch: Partial<WorkerDescription['backends'][number]>, hasCards: boolean): string {
+function torchFinding(torch: Partial<WorkerDescription['backends'][number]>, hasGpus: boolean): string {
   const description: WorkerDescription = {
     decoder: { description: 'libjpeg-turbo', addonProblem: null },
     backends: [
@@ -84,7 +84,7 @@ function torchFinding(torch: Partial<WorkerDescription['backends'][number]>, has
     ],
     devices: [],
   };
-  const { verdict, text } = describedFindings(description, hasCards)[0]!;
+  const { verdict, text } = describedFindings(description, hasGpus)[0]!;
   return `${verdict}: ${text}`;
 }
 
@@ -97,7 +97,7 @@ test('the doctor sends nobody to download a build for CUDA who has one', (t) => 
   t.is(torchFinding({ acceleratorProblem }, false), 'ok: libtorch 2.13.0, CUDA 13.0');
   t.is(
     torchFinding({ acceleratorProblem }, true),
-    'note: libtorch 2.13.0, CUDA 13.0, cannot use the cards: Found no NVIDIA driver on your system. Install or update the NVIDIA driver.',
+    'note: libtorch 2.13.0, CUDA 13.0, cannot use the GPUs: Found no NVIDIA driver on your system. Install or update the NVIDIA driver.',
   );
   t.is(torchFinding({ accelerator: null }, false), 'ok: libtorch 2.13.0, without CUDA');
   t.regex(

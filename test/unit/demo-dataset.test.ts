@@ -13,7 +13,7 @@ async function scratch(t: ExecutionContext): Promise<string> {
   return folder;
 }
 
-/** The mean colour of each picture of a split, [n][3]. */
+/** The mean colour of each image of a split, [n][3]. */
 async function meanColours(index: DatasetIndex, split: Split): Promise<number[][]> {
   const colours: number[][] = [];
   for (let sample = 0; sample < split.size; sample++) {
@@ -85,11 +85,11 @@ test('a finished data set is left as it is, a half-made one is made anew, anythi
   const folder = await scratch(t);
   const root = join(folder, 'set');
   const options = { seed: 1, trainPerClass: 1, valPerClass: 1 };
-  const picture = join(root, 'val/dots/dots_00001.JPEG');
+  const image = join(root, 'val/dots/dots_00001.JPEG');
   await makeDemoDataset(root, options);
-  const { mtimeMs } = await stat(picture);
+  const { mtimeMs } = await stat(image);
   t.false(await makeDemoDataset(root, options));
-  t.is((await stat(picture)).mtimeMs, mtimeMs);
+  t.is((await stat(image)).mtimeMs, mtimeMs);
   for (const [path, other] of [
     [root, { ...options, trainPerClass: 2 }],
     [folder, options],

@@ -80,7 +80,7 @@ test('a worker that dies at a shard given ahead counts, although its last update
   }
 });
 
-test('newcomers whose snapshot died with its server are served again together', (t) => {
+test('newcomers whose snapshot died with its publisher get another one together', (t) => {
   const computing = new Computing(2);
   const [a, d] = computing.workers as [string, string];
   const { run } = computing;
@@ -101,7 +101,7 @@ test('newcomers whose snapshot died with its server are served again together', 
     });
   }
   for (const worker of [a, d]) computing.say(worker, { type: 'applied', step: 1 });
-  computing.say(a, { type: 'served', step: 1, ref: { name: 'snapshot', ...at(a) } });
+  computing.say(a, { type: 'snapshot-published', step: 1, ref: { name: 'snapshot', ...at(a) } });
   t.is(run.phase, 'loading');
   run.handle({ type: 'exited', worker: a, reason: 'killed' });
   const missing = {
@@ -113,7 +113,11 @@ test('newcomers whose snapshot died with its server are served again together', 
   } as const;
   computing.say('b', missing);
   computing.say('c', missing);
-  const actions = computing.say(d, { type: 'served', step: 1, ref: { name: 'snapshot', ...at(d) } });
+  const actions = computing.say(d, {
+    type: 'snapshot-published',
+    step: 1,
+    ref: { name: 'snapshot', ...at(d) },
+  });
   const loads = actions.flatMap((action) =>
     action.type === 'send' && action.body.type === 'load' ? [action.body.workers] : [],
   );
@@ -135,7 +139,7 @@ test('whoever is alone may reduce before it has said again what it computed befo
   t.deepEqual(sent, ['apply']);
 });
 
-test('a snapshot is served again although the first that missed it was asked to leave', (t) => {
+test('a snapshot is published again although the first that missed it was asked to leave', (t) => {
   const computing = new Computing(1, 3, ['worker-0']);
   const { run } = computing;
   run.handle({ type: 'drain', worker: 'worker-1' });
@@ -143,11 +147,11 @@ test('a snapshot is served again although the first that missed it was asked to 
   computing.say('worker-1', missing);
   t.is(run.phase, 'loading', 'worker-2 may have it');
   computing.say('worker-2', missing);
-  t.is(run.phase, 'serving');
+  t.is(run.phase, 'publishing');
 });
 
 const lost = (left: number) =>
-  ({ type: 'post-lost', device: 'cuda:1', lastWords: 'no such card', left }) as const;
+  ({ type: 'post-lost', device: 'cuda:1', lastWords: 'no such GPU', left }) as const;
 const endOf = (actions: RunAction[]) =>
   actions.flatMap((action) => (action.type === 'finish' ? [action] : []))[0];
 
@@ -160,7 +164,7 @@ test('a post that nobody can take is given up, and ends the run only where nobod
       {
         type: 'log',
         level: 'warn',
-        message: 'The local worker on cuda:1 is given up, the run goes on without it: no such card',
+        message: 'The local worker on cuda:1 is given up, the run goes on without it: no such GPU',
       },
     ]);
   }
@@ -176,7 +180,7 @@ test('a post that nobody can take is given up, and ends the run only where nobod
   t.deepEqual(end, {
     type: 'finish',
     outcome: 'failed',
-    failure: { code: 'WORKER_FAILED', message: 'A local worker cannot start: no such card' },
+    failure: { code: 'WORKER_FAILED', message: 'A local worker cannot start: no such GPU' },
   });
 });
 

@@ -130,7 +130,7 @@ const kinds: [string, Uint8Array, RegExp, RegExp][] = [
     /pickle of Python that torch\.save has not/,
     /torch\.save/,
   ],
-  ['a picture', hex('89504e470d0a1a0a'), /PNG/, /--data-path/],
+  ['an image', hex('89504e470d0a1a0a'), /PNG/, /--data-path/],
   ['bytes that nobody knows', hex('01fe02fd'), /no kind that is known here \(604 bytes\)/, /safetensors/],
 ];
 for (const [what, bytes, message, hint] of kinds) {

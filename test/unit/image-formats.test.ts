@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import test from 'ava';
 import { Draws } from '../../shared/random.ts';
-import { decodePicture } from '../../worker/data/image.ts';
-import { type Picture, Resampler } from '../../worker/data/resample.ts';
+import { decodeImage } from '../../worker/data/image.ts';
+import { type DecodedImage, Resampler } from '../../worker/data/resample.ts';
 import type { Geometry } from '../../worker/data/transform.ts';
 import { addonDecoders, decodeAlone, decoders, largestDifference } from '../helpers/decoders.ts';
 import { possible } from '../helpers/possible.ts';
@@ -15,20 +15,20 @@ interface Facts {
   height: number;
   sha256: string;
 }
-const { pictures } = JSON.parse(await readFile(`${folder}/expected.json`, 'utf8')) as {
-  pictures: Record<string, Facts>;
+const { images } = JSON.parse(await readFile(`${folder}/expected.json`, 'utf8')) as {
+  images: Record<string, Facts>;
 };
 
-test('pictures of every format and mode are what Pillow makes of them', async (t) => {
-  for (const [name, { mode, width, height, sha256 }] of Object.entries(pictures)) {
-    const picture = await decodePicture(`${folder}/${name}`);
-    t.deepEqual([picture.width, picture.height], [width, height], name);
-    t.is(createHash('sha256').update(picture.pixels).digest('hex'), sha256, `${name}, ${mode}`);
+test('images of every format and mode are what Pillow makes of them', async (t) => {
+  for (const [name, { mode, width, height, sha256 }] of Object.entries(images)) {
+    const image = await decodeImage(`${folder}/${name}`);
+    t.deepEqual([image.width, image.height], [width, height], name);
+    t.is(createHash('sha256').update(image.pixels).digest('hex'), sha256, `${name}, ${mode}`);
   }
 });
 
-/** A part of a picture as it is. */
-function crop({ width, pixels }: Picture, { left, top }: { left: number; top: number }, side: number) {
+/** A part of an image as it is. */
+function crop({ width, pixels }: DecodedImage, { left, top }: { left: number; top: number }, side: number) {
   const image = new Uint8Array(side * side * 3);
   for (let y = 0; y < side; y++) {
     const from = ((top + y) * width + left) * 3;
@@ -39,11 +39,11 @@ function crop({ width, pixels }: Picture, { left, top }: { left: number; top: nu
 
 const withAddon = possible(addonDecoders.size > 0, 'the image addon is not built') ? test : test.skip;
 
-withAddon('a box is decoded to the pixels that it has in the whole picture, wherever it lies', async (t) => {
+withAddon('a box is decoded to the pixels that it has in the whole image, wherever it lies', async (t) => {
   const draws = new Draws(1, 0, 0, 0);
-  for (const [name, { width, height }] of Object.entries(pictures)) {
+  for (const [name, { width, height }] of Object.entries(images)) {
     if (!name.endsWith('.jpg')) continue; // others are decoded whole
-    const whole = await decodePicture(`${folder}/${name}`);
+    const whole = await decodeImage(`${folder}/${name}`);
     for (let i = 0; i < 40; i++) {
       const side = 1 + draws.integer(Math.min(width, height));
       const left = draws.integer(width - side + 1);
@@ -65,7 +65,7 @@ withAddon('a box is decoded to the pixels that it has in the whole picture, wher
 test('every way to resample gives the same bits, shrinking and enlarging, windows and mirrors', async (t) => {
   const draws = new Draws(2, 0, 0, 0);
   const name = `${folder}/sampling-2x2.jpg`;
-  const whole = await decodePicture(name);
+  const whole = await decodeImage(name);
   for (let i = 0; i < 150; i++) {
     const side = 1 + draws.integer(60);
     const boxWidth = 1 + draws.integer(whole.width);

@@ -73,7 +73,7 @@ test(`${mutations} damaged files give an image or an error that names them, and 
   t.true(outcomes.images > mutations / 10 && outcomes.errors > mutations / 10); // the mutations are worth their name
   t.deepEqual(await decodeAlone(decoder, `${folder}/landscape.jpg`, squash(side), side), intact);
 
-  // what the largest picture needed may stay, but nothing may pile up from file to file
+  // what the largest image needed may stay, but nothing may pile up from file to file
   const megabytes = (bytes: number) => Math.round(bytes / 1e6);
   const [half, end] = [Math.max(...memory.slice(0, memory.length / 2)), memory.at(-1)!];
   t.log(`resident memory: ${megabytes(half)} MB at most in the first half, ${megabytes(end)} MB at the end`);

@@ -1,15 +1,15 @@
-/** What libtorch's exceptions mean, by the words that cards were seen to give or that its source has. */
+/** What libtorch's exceptions mean, by the words that GPUs were seen to give or that its source has. */
 import test from 'ava';
 import type { CornetError } from '../../shared/errors.ts';
 import { type TorchAddon, translateErrors } from '../../worker/backend/torch/addon.ts';
-import { type CardState, meaningOf, toCornetError } from '../../worker/backend/torch/native-error.ts';
+import { type GpuState, meaningOf, toCornetError } from '../../worker/backend/torch/native-error.ts';
 
-const roomy: CardState = { name: 'NVIDIA H100', capability: '9.0', used: 10e9, total: 80e9 };
-const full: CardState = { ...roomy, used: 77e9 };
-const small: CardState = { name: 'NVIDIA T4', capability: '7.5', used: 15.2e9, total: 16e9 };
+const roomy: GpuState = { name: 'NVIDIA H100', capability: '9.0', used: 10e9, total: 80e9 };
+const full: GpuState = { ...roomy, used: 77e9 };
+const small: GpuState = { name: 'NVIDIA T4', capability: '7.5', used: 15.2e9, total: 16e9 };
 const error = (words: string, className = 'c10::Error') => ({ className, words });
 
-test('a fault of the card is told from a refusal, by words or by class', (t) => {
+test('a fault of the GPU is told from a refusal, by words or by class', (t) => {
   for (const words of [
     'CUDA error: device-side assert triggered\nCUDA kernel errors might be asynchronously reported',
     'CUDA error: an illegal memory access was encountered',
@@ -34,7 +34,7 @@ test('a fault of the card is told from a refusal, by words or by class', (t) => 
   }
 });
 
-test('memory that cannot be had is no fault of the card, whoever says so', (t) => {
+test('memory that cannot be had is no fault of the GPU, whoever says so', (t) => {
   for (const words of [
     'CUDA error: out of memory',
     'CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`',
@@ -59,7 +59,7 @@ test('a library that finds no way to compute has no memory where little is free,
     t.is(meaningOf(error(words), roomy), 'TENSOR_OPERATION', words);
     t.is(meaningOf(error(words), null), 'TENSOR_OPERATION', words);
     const { message } = toCornetError('aten::conv2d', error(words), roomy, null);
-    t.regex(message, /refused aten::conv2d: .* The card is NVIDIA H100 \(compute capability 9\.0\)\.$/);
+    t.regex(message, /refused aten::conv2d: .* The GPU is NVIDIA H100 \(compute capability 9\.0\)\.$/);
   }
   const notInitialized = error(
     'CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`',
@@ -68,7 +68,7 @@ test('a library that finds no way to compute has no memory where little is free,
   t.is(meaningOf(notInitialized, roomy), 'DEVICE_FAILED');
 });
 
-test('a build without kernels for the card is named as that', (t) => {
+test('a build without kernels for the GPU is named as that', (t) => {
   const words = 'CUDA error: no kernel image is available for execution on the device\nCUDA kernel errors';
   const found = toCornetError('aten::zero_', error(words, 'c10::AcceleratorError'), roomy, null);
   t.is(found.code, 'DEVICE_UNAVAILABLE');

@@ -1,4 +1,4 @@
-/** What --no-deterministic changes outside of the cards. */
+/** What --no-deterministic changes outside of the GPUs. */
 import test from 'ava';
 import { Run } from '../../coordinator/protocol/run.ts';
 import { changedOptions } from '../../coordinator/training/options.ts';
@@ -43,9 +43,9 @@ test('a resume keeps the kernels of the run, and cannot give up what it promised
 });
 
 test('a run that will not have the same bits says so at its start', (t) => {
-  const beginning = { run: 'r', folder: '/', page: null, redis: 'a Redis', devices: ['cuda:0'] };
+  const start = { run: 'r', folder: '/', page: null, redis: 'a Redis', devices: ['cuda:0'] };
   const bits = (deterministic: boolean) =>
-    factsOf({ ...beginning, config: configOf(deterministic) }).find(([name]) => name === 'bits')?.[1];
+    factsOf({ ...start, config: configOf(deterministic) }).find(([name]) => name === 'bits')?.[1];
   t.regex(bits(false) ?? '', /NOT the same when repeated/);
   t.is(bits(true), undefined);
 });

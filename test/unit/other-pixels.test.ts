@@ -17,7 +17,7 @@ const hello: Hello = {
   ...{ probe: 'probe', pixels: 'Pillow 12.3.0, 0123456789abcdef' },
 };
 
-test('a worker that makes other pixels of pictures than the first one is refused, with both named', (t) => {
+test('a worker that makes other pixels of images than the first one is refused, with both named', (t) => {
   const common: Common = { version: '1', fingerprint: 'f', place: 'p', numerics: null };
   const roster = new Roster(1, common);
   t.is(roster.whyRefused(hello), null);
@@ -27,6 +27,6 @@ test('a worker that makes other pixels of pictures than the first one is refused
   const pixels = 'Pillow 12.3.0, fedcba9876543210';
   t.deepEqual(roster.whyRefused({ ...hello, pixels }), {
     code: 'PIXELS_DIFFER',
-    message: `The worker makes other pixels of pictures (${pixels}) than the run (${hello.pixels}).`,
+    message: `The worker decodes images to different pixels (${pixels}) than the run (${hello.pixels}).`,
   });
 });

@@ -21,7 +21,7 @@ const boxes = JSON.parse(await readFile(`${folder}/expected/boxes.json`, 'utf8')
   { resizedcrop: Box }
 >;
 
-const pictures = Object.entries(boxes).map(([name, { resizedcrop: box }]) => ({
+const images = Object.entries(boxes).map(([name, { resizedcrop: box }]) => ({
   name,
   transforms: {
     resize224: squash(size),
@@ -31,7 +31,7 @@ const pictures = Object.entries(boxes).map(([name, { resizedcrop: box }]) => ({
 }));
 
 for (const [what, decoder] of decoders) {
-  for (const { name, transforms } of pictures) {
+  for (const { name, transforms } of images) {
     test(`${name} becomes the very pixels that Pillow makes of it, with ${what}`, async (t) => {
       for (const [kind, transform] of Object.entries(transforms)) {
         const image = await decodeAlone(decoder, `${folder}/${name}`, transform, size);

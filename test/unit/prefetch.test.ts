@@ -11,7 +11,7 @@ import { dataset, imageSize, loaderOf } from '../helpers/tiny-loader.ts';
 
 const imageBytes = imageSize * imageSize * 3;
 
-/** A decoder whose pictures get ready when the test says so, and that keeps account of what was asked of it. */
+/** A decoder whose images get ready when the test says so, and that keeps account of what was asked of it. */
 class HeldDecoder implements ImageDecoder {
   readonly description = 'held';
   readonly underWay: number;
@@ -33,7 +33,7 @@ class HeldDecoder implements ImageDecoder {
     return statSync(path).size;
   }
 
-  /** Finishes the oldest picture under way, and waits until whoever waited for it has taken notice. */
+  /** Finishes the oldest image under way, and waits until whoever waited for it has taken notice. */
   async finishOne(): Promise<void> {
     this.#waiting.shift()?.();
     await new Promise(setImmediate);
@@ -58,12 +58,12 @@ test('a shard has the same bytes loaded ahead, loaded on demand, in any order an
     return [...result].sort();
   };
   const ahead = loaderOf(index, { prefetchShards: 4 });
-  ahead.serve([0, 1, 2], 0);
+  ahead.announce([0, 1, 2], 0);
   const expected = await load(ahead, shards);
   t.deepEqual(await load(loaderOf(index), shards), expected);
   t.deepEqual(await load(loaderOf(index, { threads: 1 }), shards.toReversed()), expected);
   const moved = loaderOf(index);
-  moved.serve([1], 2);
+  moved.announce([1], 2);
   t.deepEqual(await load(moved, shards), expected);
 });
 
@@ -106,7 +106,7 @@ test('validation and feature batches come in the order asked, without any random
 test('no more images are decoded at once than allowed, and no more shards are loaded ahead', async (t) => {
   const decoder = new HeldDecoder(3);
   const loader = loaderOf(await dataset(t), { decoder });
-  loader.serve([0, 2], 0);
+  loader.announce([0, 2], 0);
   await decoder.finishAll();
   t.is(decoder.most, 3);
   t.is(decoder.asked.length, 6); // (0, 0) and (0, 2), three images each
@@ -118,7 +118,7 @@ test('no more images are decoded at once than allowed, and no more shards are lo
 test('a shard that was loaded ahead is handed out without decoding it again', async (t) => {
   const decoder = new HeldDecoder(3);
   const loader = loaderOf(await dataset(t), { decoder, steps: 1 });
-  loader.serve([0, 1], 0);
+  loader.announce([0, 1], 0);
   await decoder.finishAll();
   t.deepEqual([...new Set((await loader.get(0, 0)).images)], [0, 1, 2]);
   t.is((await loader.get(0, 1)).labels.length, 3);
@@ -131,7 +131,7 @@ test('images that came back lend their memory to a coming shard, which has the b
   const fresh = loaderOf(index, { lanes: 1 });
   for (let step = 0; step < 6; step++) expected.push(bytes(await fresh.get(step, 0)));
   const loader = loaderOf(index, { lanes: 1, prefetchShards: 1 });
-  loader.serve([0], 0);
+  loader.announce([0], 0);
   const memories = new Set<ArrayBuffer>();
   for (let step = 0; step < 6; step++) {
     const batch = await loader.get(step, 0);
@@ -147,7 +147,7 @@ test('what is asked for goes before what is loaded ahead', async (t) => {
   const index = await dataset(t);
   const decoder = new HeldDecoder(1);
   const loader = loaderOf(index, { decoder });
-  loader.serve([0, 1], 0);
+  loader.announce([0, 1], 0);
   const urgent = loader.loadBatch(index.val, [7], { mode: 'validation', skipUnreadable: false });
   await decoder.finishOne();
   await decoder.finishOne();
@@ -159,9 +159,9 @@ test('lanes that move away are dropped between two images', async (t) => {
   const index = await dataset(t);
   const decoder = new HeldDecoder(1);
   const loader = loaderOf(index, { decoder });
-  loader.serve([0], 0);
+  loader.announce([0], 0);
   t.is(decoder.asked.length, 1);
-  loader.serve([2], 0);
+  loader.announce([2], 0);
   await decoder.finishAll();
   const schedule = new Schedule({ seed: 5, trainSize: 24, batchSize: 9, lanes: 3 });
   const wanted = [...schedule.shard(0, 2).samples, ...schedule.shard(1, 2).samples];
@@ -169,14 +169,14 @@ test('lanes that move away are dropped between two images', async (t) => {
     decoder.asked.slice(1),
     wanted.map((sample) => join(index.root, index.train.path(sample))),
   );
-  loader.serve([], 0);
+  loader.announce([], 0);
   t.is((await Promise.all([loader.get(0, 2), decoder.finishAll()]))[0].labels.length, 3);
 });
 
 test('a shard without images is an empty batch', async (t) => {
   const index = await dataset(t);
   const loader = loaderOf(index, { lanes: 7 }); // the last step's 6 images leave one lane empty
-  loader.serve([0, 1, 2, 3, 4, 5, 6], 2);
+  loader.announce([0, 1, 2, 3, 4, 5, 6], 2);
   const sizes = await Promise.all(
     [0, 1, 2, 3, 4, 5, 6].map(async (lane) => (await loader.get(2, lane)).labels.length),
   );
@@ -187,9 +187,9 @@ test('an unreadable image is named when its shard is asked for, and not before',
   const index = await dataset(t);
   const { samples } = new Schedule({ seed: 5, trainSize: 24, batchSize: 9, lanes: 3 }).shard(0, 0);
   const path = join(index.root, index.train.path(samples[1]!));
-  await writeFile(path, 'no picture');
+  await writeFile(path, 'no image');
   const loader = loaderOf(index);
-  loader.serve([0], 0);
+  loader.announce([0], 0);
   t.is((await loader.get(0, 1)).labels.length, 3);
   for (let attempt = 0; attempt < 2; attempt++) {
     const error = await t.throwsAsync(loader.get(0, 0), { instanceOf: CornetError });
@@ -232,7 +232,7 @@ test('memory that comes back serves again, also after the short shards of an epo
   const loader = loaderOf(index, { steps: epochs * steps });
   const seen = new Set<ArrayBuffer>();
   for (let step = 0; step < epochs * steps; step++) {
-    loader.serve(lanes, step);
+    loader.announce(lanes, step);
     for (const lane of lanes) {
       const { images } = await loader.get(step, lane);
       seen.add(images.buffer);
@@ -267,7 +267,7 @@ test('an image of another size than when it was indexed is refused, although it 
 test('closing starts no further image, rejects what is asked for, and waits for what is under way', async (t) => {
   const decoder = new HeldDecoder(2);
   const loader = loaderOf(await dataset(t), { decoder });
-  loader.serve([0, 1, 2], 0);
+  loader.announce([0, 1, 2], 0);
   const pending = loader.get(0, 0);
   let closed = false;
   const closing = loader.close().then(() => {

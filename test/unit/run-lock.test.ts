@@ -46,9 +46,9 @@ class Holder {
 async function holder(
   t: ExecutionContext,
   path: string,
-  surroundings: ConstructorParameters<typeof Holder>[1] = {},
+  context: ConstructorParameters<typeof Holder>[1] = {},
 ) {
-  const one = new Holder(t, surroundings);
+  const one = new Holder(t, context);
   return { child: one.child, said: await one.take(path) };
 }
 

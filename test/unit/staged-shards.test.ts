@@ -41,9 +41,9 @@ test('the next shard is on the device before its job comes, and no image of it i
   const { loader, gets } = counting(loaderOf(index));
   const device = new Device();
   const shards = new StagedShards(loader, device);
-  shards.serve([0, 2], 0);
+  shards.announce([0, 2], 0);
   for (const [step, lane] of [0, 1, 2, 3, 4, 5].flatMap((step) => [[step, 0] as const, [step, 2] as const])) {
-    if (lane === 0) shards.serve([0, 2], step); // after every update
+    if (lane === 0) shards.announce([0, 2], step); // after every update
     const shard = shards.take(step, lane);
     shards.stageAhead();
     const expected = Buffer.from((await loaderOf(index).get(step, lane)).images).toString('hex');
@@ -65,13 +65,13 @@ test('a shard that was staged ahead leaves the device when its lane moves away, 
     await settled();
     return [...device.staged.keys()].map((name) => name.replace(/:\d+$/, ''));
   };
-  shards.serve([0], 2);
+  shards.announce([0], 2);
   t.deepEqual(await ahead(2, 0), ['3:0']);
-  shards.serve([1], 3);
+  shards.announce([1], 3);
   await settled();
   t.is(device.staged.size, 0);
   t.deepEqual(await ahead(3, 1), ['4:1']);
-  shards.serve([1], 1);
+  shards.announce([1], 1);
   await settled();
   t.is(device.staged.size, 0);
   t.deepEqual(await ahead(1, 1), ['2:1']);
@@ -81,7 +81,7 @@ test('a shard that another worker left is computed beside the one that waits for
   const { loader } = counting(loaderOf(await dataset(t)));
   const device = new Device();
   const shards = new StagedShards(loader, device);
-  shards.serve([0], 0);
+  shards.announce([0], 0);
   await device.compute(shards.take(0, 0));
   shards.stageAhead();
   await settled();
@@ -95,8 +95,8 @@ test('an image that cannot be read ahead of its job is an error when the job com
   const index = await dataset(t);
   const loader = loaderOf(index);
   const shards = new StagedShards(loader, new Device());
-  shards.serve([0], 0);
-  const broken = new Error('no such picture');
+  shards.announce([0], 0);
+  const broken = new Error('no such image');
   const get = loader.get.bind(loader);
   loader.get = (step, lane) => (step === 1 ? Promise.reject(broken) : get(step, lane));
   await shards.take(0, 0).loaded;

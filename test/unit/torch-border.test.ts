@@ -154,7 +154,7 @@ test.serial('memory that cannot be had is an error of its own', (t) => {
   t.regex(error.message, /aten::empty: .*can't allocate memory.* \d{10,}/);
 });
 
-test.serial('the fused SGD, which cards use, is the one of parts', (t) => {
+test.serial('the fused SGD, which GPUs use, is the one of parts', (t) => {
   if (!addon.hasOperator('aten::_fused_sgd_', '') || addon.version().startsWith('2.3')) {
     t.is(addon.hasOperator('aten::_fused_sgd_', 'of another name'), false);
     return;
@@ -182,12 +182,12 @@ test.serial('the fused SGD, which cards use, is the one of parts', (t) => {
 });
 
 test.serial('where there are no fused operations, there is a reason', (t) => {
-  t.is(addon.fusedKernels('cpu'), 'they are for cards, not for cpu');
+  t.is(addon.fusedKernels('cpu'), 'they are for GPUs, not for cpu');
   if (!addon.hasCuda()) t.is(typeof addon.fusedKernels('cuda:0'), 'string');
   const x = floats(new Array(64 * 4).fill(1), [1, 64, 2, 2]);
   const ones = floats(new Array(64).fill(1));
   t.throws(() => addon.groupNormRelu(x, 32, ones, ones, 1e-5), {
     instanceOf: TypeError,
-    message: 'groupNormRelu: x is no activation on a card',
+    message: 'groupNormRelu: x is no activation on a GPU',
   });
 });

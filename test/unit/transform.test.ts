@@ -13,7 +13,7 @@ function crops(width: number, height: number, n: number): Geometry[] {
   return Array.from({ length: n }, (_, i) => randomResizedCrop(224, draws(i))(width, height));
 }
 
-test('a random crop lies within the picture, within the allowed areas and ratios', (t) => {
+test('a random crop lies within the image, within the allowed areas and ratios', (t) => {
   for (const [width, height] of [
     [500, 375],
     [333, 500],
@@ -30,7 +30,7 @@ test('a random crop lies within the picture, within the allowed areas and ratios
 });
 
 test('areas are uniform, ratios log-uniform, places uniform, and half of the crops are flipped', (t) => {
-  // in a square picture small boxes are never refused: look at those only
+  // in a square image small boxes are never refused: look at those only
   const small = crops(1000, 1000, 20_000).filter(({ box }) => box.width * box.height < 500_000);
   const mean = (f: (g: Geometry) => number) => small.reduce((sum, g) => sum + f(g), 0) / small.length;
   t.true(Math.abs(mean(({ box }) => (box.width * box.height) / 1e6) - 0.29) < 0.005); // (0.08 + 0.5) / 2
@@ -43,7 +43,7 @@ test('areas are uniform, ratios log-uniform, places uniform, and half of the cro
   t.true(Math.abs(mean(({ flip }) => Number(flip)) - 0.5) < 0.02);
 });
 
-test('a picture too long for any crop gives its centre, at the nearest allowed ratio', (t) => {
+test('an image too long for any crop gives its centre, at the nearest allowed ratio', (t) => {
   const long = randomResizedCrop(224, draws(0))(3000, 30);
   t.deepEqual(long.box, { left: 1480, top: 0, width: 40, height: 30 });
   const tall = randomResizedCrop(224, draws(0))(30, 3001);
@@ -78,7 +78,7 @@ test('validation keeps the aspect ratio, floors the long side and rounds the off
   t.is(resizeAndCentreCrop(64)(100, 100).width, 73);
 });
 
-test('squashing takes the whole picture, whatever its shape', (t) => {
+test('squashing takes the whole image, whatever its shape', (t) => {
   t.deepEqual(squash(112)(500, 20), {
     box: { left: 0, top: 0, width: 500, height: 20 },
     width: 112,

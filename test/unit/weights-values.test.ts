@@ -91,8 +91,8 @@ test('a checkpoint of ours with NaN is refused everywhere, and the good one befo
   t.true((error as CornetError).hint.endsWith(`--restore-path ${join(folder, good.file)}`));
 
   const options = { restorePath: path } as StartOptions;
-  const surroundings = { environment: {}, say: () => undefined };
-  const refused = await t.throwsAsync(chooseStart(options, model, 0, surroundings), {
+  const context = { environment: {}, say: () => undefined };
+  const refused = await t.throwsAsync(chooseStart(options, model, 0, context), {
     instanceOf: CornetError,
   });
   t.is(refused?.code, 'WEIGHTS_NOT_FINITE');
@@ -101,16 +101,16 @@ test('a checkpoint of ours with NaN is refused everywhere, and the good one befo
 test('the key of the weights that a run begins with is a part of what it begins with', async (t) => {
   const saved = dict({ state_dict: stateDict(), state_dict_ema: average });
   const path = await file(t, zipForm(saved, { ...storages, ...averageStorages }));
-  const surroundings = { environment: {}, say: () => undefined };
+  const context = { environment: {}, say: () => undefined };
   const options = { weights: path, weightsKey: 'state_dict' } as StartOptions;
-  const { startingWeights, startingFile } = await chooseStart(options, model, 0, surroundings);
+  const { startingWeights, startingFile } = await chooseStart(options, model, 0, context);
   t.regex(startingWeights, /^weights sha256 [0-9a-f]{64} key state_dict$/);
   const config = { result: { startingWeights }, options: { startingFile } } as RunConfig;
   const { step, body } = await startingState(config, model);
   t.is(step, 0);
   t.true(Buffer.from(body).equals(weightsOnly));
   const keyAlone = { weightsKey: 'state_dict' } as StartOptions;
-  const error = await t.throwsAsync(chooseStart(keyAlone, model, 0, surroundings), {
+  const error = await t.throwsAsync(chooseStart(keyAlone, model, 0, context), {
     instanceOf: CornetError,
   });
   t.is(error?.code, 'OPTION_INVALID');

@@ -28,7 +28,7 @@ const state = patternedState(model);
 const layout = stateLayout(model);
 const slots = new Map(layout.slots.map((slot) => [slot.name, slot]));
 const parameters = model.entries.filter(({ kind }) => kind === 'parameter');
-const surroundings = { environment: {}, say: () => undefined };
+const context = { environment: {}, say: () => undefined };
 
 /** The state without its momentum. */
 const weightsOnly = state.slice();
@@ -181,7 +181,7 @@ test('everything that does not fit is named at once', async (t) => {
   shapes['V2.conv_input.weight'] = [3, 3];
   shapes.surplus = [1];
   const path = await file(t, 'w.safetensors', safetensors(shapes));
-  const error = await t.throwsAsync(findWeights(path, model, surroundings), { instanceOf: CornetError });
+  const error = await t.throwsAsync(findWeights(path, model, context), { instanceOf: CornetError });
   t.is(error?.code, 'WEIGHTS_MISMATCH');
   t.regex(error?.message ?? '', /V1\.conv_input\.bias \[64\] is missing/);
   t.regex(error?.message ?? '', /V2\.conv_input\.weight is \[3,3\] instead of \[128,64,3,3\]/);
@@ -191,7 +191,7 @@ test('everything that does not fit is named at once', async (t) => {
 
 test('the weights of another model are recognised', async (t) => {
   const path = await file(t, 'w.safetensors', safetensors(shapesOf(buildModel('Z', 1))));
-  const error = await t.throwsAsync(findWeights(path, model, surroundings), { instanceOf: CornetError });
+  const error = await t.throwsAsync(findWeights(path, model, context), { instanceOf: CornetError });
   t.regex((error as CornetError).hint, /--model Z/);
 });
 
@@ -200,7 +200,7 @@ test('what is no tensor, or of a type that is no number, is named', async (t) =>
   dict.set('V1.conv_input.bias', 'a text');
   dict.set('V2.conv_input.bias', new TensorReference('long', 'LongStorage', [128]));
   const path = await file(t, 'w.pth', zipForm(dict, { ...storages, long: Buffer.alloc(1024) }));
-  const error = await t.throwsAsync(findWeights(path, model, surroundings), { instanceOf: CornetError });
+  const error = await t.throwsAsync(findWeights(path, model, context), { instanceOf: CornetError });
   t.regex(error?.message ?? '', /V1\.conv_input\.bias is not a tensor/);
   t.regex(error?.message ?? '', /V2\.conv_input\.bias is of the type I64/);
 });
@@ -211,9 +211,9 @@ test('counters of batches may be missing, and are kept where they are there', as
   const shapes = shapesOf(s);
   for (const { name: entry, kind } of s.entries) if (kind === 'numBatchesTracked') delete shapes[entry];
   const without = await file(t, 'w.safetensors', safetensors(shapes));
-  await t.notThrowsAsync(findWeights(without, s, surroundings));
+  await t.notThrowsAsync(findWeights(without, s, context));
   const withCounter = await file(t, 'v.safetensors', safetensors({ ...shapes, [batchNorm!.name]: [] }));
-  await t.throwsAsync(findWeights(withCounter, s, surroundings), { message: /is of the type F32/ });
+  await t.throwsAsync(findWeights(withCounter, s, context), { message: /is of the type F32/ });
 });
 
 const notWeights: [string, Uint8Array, CornetError['code'], RegExp][] = [
@@ -229,7 +229,7 @@ const notWeights: [string, Uint8Array, CornetError['code'], RegExp][] = [
 for (const [what, bytes, code, message] of notWeights) {
   test(`${what} is no file of weights`, async (t) => {
     const path = await file(t, 'w.pth', bytes);
-    const error = await t.throwsAsync(findWeights(path, model, surroundings), {
+    const error = await t.throwsAsync(findWeights(path, model, context), {
       instanceOf: CornetError,
       message,
     });
@@ -241,31 +241,31 @@ test('a name with and without module. is refused', async (t) => {
   const { dict, storages } = stateDict('');
   dict.set('module.V1.conv_input.bias', dict.get('V1.conv_input.bias')!);
   const path = await file(t, 'w.pth', zipForm(dict, storages));
-  await t.throwsAsync(findWeights(path, model, surroundings), { message: /with and without module/ });
+  await t.throwsAsync(findWeights(path, model, context), { message: /with and without module/ });
 });
 
 test('a file that is not there is an error of its own', async (t) => {
   const missing = join(temporaryFolder(t), 'none.pth');
-  const error = await t.throwsAsync(findWeights(missing, model, surroundings), { instanceOf: CornetError });
+  const error = await t.throwsAsync(findWeights(missing, model, context), { instanceOf: CornetError });
   t.is(error?.code, 'WEIGHTS_MISSING');
 });
 
 test('of a run folder the latest checkpoint is taken, if it is the one that was written', async (t) => {
   const { folder, path } = await runFolder(t);
-  const found = await findWeights(folder, model, surroundings);
+  const found = await findWeights(folder, model, context);
   t.is(found.path, path);
   t.true(Buffer.from(await readWeights(found.path, model)).equals(weightsOnly));
 
   const other = await runFolder(t, 20);
   await rename(other.path, path);
-  const error = await t.throwsAsync(findWeights(folder, model, surroundings), { instanceOf: CornetError });
+  const error = await t.throwsAsync(findWeights(folder, model, context), { instanceOf: CornetError });
   t.is(error?.code, 'CHECKPOINT_DAMAGED');
 });
 
 test('a folder without a run is an error of its own', async (t) => {
   const folder = join(temporaryFolder(t), 'empty');
   await mkdir(folder);
-  const error = await t.throwsAsync(findWeights(folder, model, surroundings), { instanceOf: CornetError });
+  const error = await t.throwsAsync(findWeights(folder, model, context), { instanceOf: CornetError });
   t.is(error?.code, 'WEIGHTS_MISSING');
 });
 

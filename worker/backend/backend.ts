@@ -12,7 +12,7 @@ export interface Arithmetic {
   /** How activations and filters lie in memory, where the library leaves the choice. */
   readonly memoryFormat: MemoryFormat;
   /**
-   * Group norms by kernels of our own, which want activations channels-last, on a card that they can be compiled for;
+   * Group norms by kernels of our own, which want activations channels-last, on a GPU that they can be compiled for;
    * elsewhere as without. In bf16 only. It changes the bits.
    */
   readonly fused: boolean;
@@ -42,7 +42,7 @@ export interface Numerics {
   /** The library's version and a fingerprint of its build. */
   readonly version: string;
   readonly device: 'cpu' | 'cuda';
-  /** Kind of processor: the CPU's model and the instruction set in use, or the card's name. */
+  /** Kind of processor: the CPU's model and the instruction set in use, or the GPU's name. */
   readonly processor: string;
   /** Threads that one operator may use. */
   readonly threads: number;
@@ -82,7 +82,7 @@ export interface Backend<T extends Tensor> extends Ops<T> {
   /** The bytes of float32 elements in memory order, as a flat tensor. */
   uploadFlat(bytes: Uint8Array): T;
   uploadLabels(labels: Int32Array): T;
-  /** Sends uint8 images [n, s, s, 3] on their way; on a card, computation goes on meanwhile. */
+  /** Sends uint8 images [n, s, s, 3] on their way; on a GPU, computation goes on meanwhile. */
   stageImages(bytes: Uint8Array, count: number, size: number): StagedImages<T>;
   /** Values in row-major order of the logical shape, as float32. */
   download(tensor: T): Float32Array;
@@ -106,7 +106,7 @@ export interface Backend<T extends Tensor> extends Ops<T> {
   inference(precision: Precision, forward: () => T): T;
   /**
    * Mean cross entropy of a forward pass in the given precision (the loss in float32), and its gradients.
-   * @returns gradients in the order of `parameters`, null where the loss does not depend on one; on a card they are
+   * @returns gradients in the order of `parameters`, null where the loss does not depend on one; on a GPU they are
    * still being computed when `loss` and `logits` can be read, once each
    */
   gradients(

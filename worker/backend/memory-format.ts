@@ -13,7 +13,7 @@ interface Kind {
 /**
  * How activations and filters lie in memory: what was faster where both were measured (docs/bench.md, docs/gpu.md).
  * Convolutions like channels-last, all but the gradients of the wide ones of S in float32 on a CPU. Group norms like whole
- * channels one after the other, on cards even more than on CPUs: where they cost more than the convolutions gain, that
+ * channels one after the other, on GPUs even more than on CPUs: where they cost more than the convolutions gain, that
  * is what R and RT get.
  */
 export function memoryFormatOf({ purpose, model, device, precision }: Kind): MemoryFormat {

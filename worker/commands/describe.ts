@@ -5,7 +5,7 @@ import type { Arithmetic } from '../backend/backend.ts';
 import { openBackend } from '../backend/open-backend.ts';
 import { loadTfjs } from '../backend/tensorflow/tfjs.ts';
 import { loadTorchAddon } from '../backend/torch/addon.ts';
-import { cardsProblem, cudaVersion } from '../backend/torch/cuda.ts';
+import { cudaVersion, gpusProblem } from '../backend/torch/cuda.ts';
 import { openDecoder } from '../data/decode.ts';
 import { loadImageAddon } from '../data/image-addon.ts';
 
@@ -44,7 +44,7 @@ function loadTorch(): Loaded {
   const version = `libtorch ${addon.version()}`;
   const cuda = cudaVersion(addon.buildConfiguration());
   if (cuda === null) return { version, accelerator: null, acceleratorProblem: null };
-  return { version, accelerator: `CUDA ${cuda}`, acceleratorProblem: cardsProblem(addon) };
+  return { version, accelerator: `CUDA ${cuda}`, acceleratorProblem: gpusProblem(addon) };
 }
 
 function loadTensorflow(): Loaded {

@@ -18,20 +18,20 @@ import { version } from '../../shared/process/version.ts';
 import { OutageLog } from '../../shared/redis/outages.ts';
 import { waitInQueues } from '../../shared/redis/queue-connections.ts';
 import { awaitRedis, connectRedis, redisOptions } from '../../shared/redis/redis.ts';
-import { type AnyConfig, isReadout, purposeOf } from '../../shared/run-config.ts';
+import { type AnyConfig, isInference, purposeOf } from '../../shared/run-config.ts';
 import { oneLine, quoteName } from '../../shared/util/printable.ts';
 import { RedisBlobs } from '../../shared/wire/blobs.ts';
 import { Carriers } from '../../shared/wire/carriers.ts';
 import { type Era, era as eraSchema, names, parseJson } from '../../shared/wire/protocol.ts';
 import { BlobClient, startBlobServer } from '../../shared/wire/socket-blobs.ts';
-import { placeOfThisProcess } from '../../shared/wire/socket-folder.ts';
+import { socketNamespace } from '../../shared/wire/socket-folder.ts';
 import { lastEntry, StreamReader } from '../../shared/wire/streams.ts';
 import { openDecoder } from '../data/decode.ts';
 import { findImages, openLoader } from '../data/open-data.ts';
 import { pixelProbe } from '../data/pixel-probe.ts';
 import type { EngineOptions } from '../engine/engine.ts';
 import type { EngineClient } from '../engine/engine-client.ts';
-import { Card } from '../perform/gpu-utilization.ts';
+import { Gpu } from '../perform/gpu-utilization.ts';
 import { Pulse } from '../perform/heartbeat.ts';
 import type { LeaveRequests } from '../perform/leave-requests.ts';
 import { WorkerMetrics } from '../perform/metrics.ts';
@@ -115,7 +115,7 @@ export async function startWorker(
   const member = new Member(() => nanoid(10), era, {
     host: hostname(),
     pid: process.pid,
-    place: placeOfThisProcess(blobServer !== null),
+    place: socketNamespace(blobServer !== null),
     version,
     fingerprint,
     numerics,
@@ -129,7 +129,7 @@ export async function startWorker(
   const { run } = config;
   const { device } = options;
   const workerMetrics = new WorkerMetrics({ metrics, run, host: hostname(), device, numerics, now });
-  const card = new Card(device, process.env);
+  const gpu = new Gpu(device, process.env);
   const { loader, loadBatch } = openLoader(images, decoder, config.result.imageSize);
   const shell = new WorkerShell({
     config,
@@ -155,13 +155,13 @@ export async function startWorker(
     ...{ blobs, loader },
     step: () => member.step,
     vitals: () => engine.call('vitals', []),
-    utilization: () => card.utilization,
+    utilization: () => gpu.utilization,
   });
   http?.serve([metrics.route], (path, error) =>
     log.warn({ path, error: describeError(error).message }, 'A request over HTTP failed.'),
   );
   const { error } = await shell.work(requests);
-  card.close();
+  gpu.close();
   await Promise.allSettled([loader.close(), engine.close(), blobs.close(), http?.close()]);
   for (const connection of [redis, blobRedis, readerRedis]) connection.disconnect();
   if (error !== null) throw error;
@@ -191,8 +191,8 @@ async function openHttp(
 function engineOptionsOf(config: AnyConfig, device: string, threads: number): EngineOptions {
   const { backend } = config;
   const { model, times, imageSize, precision } = config.result;
-  const deterministic = isReadout(config) || config.result.deterministic;
-  const { momentum, weightDecay } = isReadout(config) ? { momentum: 0, weightDecay: 0 } : config.result;
+  const deterministic = isInference(config) || config.result.deterministic;
+  const { momentum, weightDecay } = isInference(config) ? { momentum: 0, weightDecay: 0 } : config.result;
   const purpose = purposeOf(config);
   return {
     ...{ backend, device, threads, purpose, model, times, imageSize, precision },
@@ -200,9 +200,9 @@ function engineOptionsOf(config: AnyConfig, device: string, threads: number): En
   };
 }
 
-/** A CPU has its memory when it needs it, and takes seconds for what a card does at once. */
+/** A CPU has its memory when it needs it, and takes seconds for what a GPU does at once. */
 function warmUpImages(config: AnyConfig, device: string): number | null {
-  if (device === 'cpu' || isReadout(config)) return null;
+  if (device === 'cpu' || isInference(config)) return null;
   return Math.ceil(config.result.batchSize / config.result.lanes);
 }
 

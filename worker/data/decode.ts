@@ -7,10 +7,10 @@ import type { Transform } from './transform.ts';
 export interface ImageDecoder {
   /** What decodes, for the log. */
   readonly description: string;
-  /** How many pictures should be asked for at once: with fewer, threads would be idle. */
+  /** How many images should be asked for at once: with fewer, threads would be idle. */
   readonly underWay: number;
   /**
-   * Reads the picture at `path` as Pillow's `convert('RGB')` would (docs/images.md), applies `transform`, and writes the image as uint8 RGB [size, size, 3] into `target` from `offset`
+   * Reads the image at `path` as Pillow's `convert('RGB')` would (docs/images.md), applies `transform`, and writes the image as uint8 RGB [size, size, 3] into `target` from `offset`
    * on. The target must not be transferred before that.
    * @returns the size of the file in bytes, as it was read
    * @throws CornetError IMAGE_UNREADABLE or IMAGE_UNREACHABLE, naming the path and the cause

@@ -5,7 +5,7 @@ import { addonCaches, findAddon } from '../../shared/process/addon-file.ts';
 /** A `Geometry` as plain data: box.left, .top, .width, .height, width, height, left, top, flip (0 or 1). */
 export type PlainGeometry = Int32Array;
 
-/** Most of a picture's pixels, a file's bytes, libjpeg's bytes, a progressive file's scans. */
+/** Most of an image's pixels, a file's bytes, libjpeg's bytes, a progressive file's scans. */
 export type PlainLimits = readonly [pixels: number, fileBytes: number, decoderBytes: number, scans: number];
 
 /**
@@ -27,9 +27,9 @@ export interface ImagePool {
     target: Uint8Array,
     offset: number,
   ): Promise<number | null>;
-  /** The image of a picture that is decoded already, uint8 RGB without padding. */
+  /** The image of an image that is decoded already, uint8 RGB without padding. */
   resample(
-    picture: Uint8Array,
+    image: Uint8Array,
     width: number,
     height: number,
     geometry: PlainGeometry,

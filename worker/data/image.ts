@@ -1,11 +1,11 @@
-/** Whole pictures of every format, from the disk. */
+/** Whole images of every format, from the disk. */
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { imageLimits } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { decodeFile } from './formats/decode-file.ts';
-import type { Picture } from './resample.ts';
+import type { DecodedImage } from './resample.ts';
 
 /** The file is no good, or the system does not hand it out: that may be otherwise on another host, or later. */
 export function unreadable(path: string, cause: unknown): CornetError {
@@ -20,10 +20,10 @@ export function unreadable(path: string, cause: unknown): CornetError {
 }
 
 /**
- * A whole picture, as Pillow's `convert('RGB')` makes it.
+ * A whole image, as Pillow's `convert('RGB')` makes it.
  * @throws CornetError IMAGE_UNREADABLE, IMAGE_UNREACHABLE
  */
-export async function decodePicture(path: string): Promise<Picture & { fileBytes: number }> {
+export async function decodeImage(path: string): Promise<DecodedImage & { fileBytes: number }> {
   try {
     const file = await readImageFile(path);
     return { ...(await decodeFile(file)), fileBytes: file.length };

@@ -1,7 +1,7 @@
-/** The fast decoder: JPEG files go through the addon from the disk to the batch, other pictures are decoded whole before. */
+/** The fast decoder: JPEG files go through the addon from the disk to the batch, other images are decoded whole before. */
 import { imageLimits, readThreads } from '../../shared/defaults.ts';
 import type { ImageDecoder } from './decode.ts';
-import { decodePicture, unreadable } from './image.ts';
+import { decodeImage, unreadable } from './image.ts';
 import type { ImageAddon, ImagePool, PlainGeometry } from './image-addon.ts';
 import type { Geometry, Transform } from './transform.ts';
 
@@ -44,7 +44,7 @@ export class NativeDecoder implements ImageDecoder {
         throw cause.code === 'IMAGE' || cause.code === 'SYSTEM' ? unreadable(path, cause) : cause;
       });
     if (plainJpegBytes !== null) return plainJpegBytes;
-    const { width, height, pixels, fileBytes } = await decodePicture(path);
+    const { width, height, pixels, fileBytes } = await decodeImage(path);
     await this.#pool.resample(pixels, width, height, plainTransform(width, height), size, target, offset);
     return fileBytes;
   }

@@ -6,7 +6,7 @@ import { listImageFolder } from '../../shared/data/image-folder.ts';
 import { cachedIndex, type IndexCacheOptions } from '../../shared/data/index-cache.ts';
 import { Schedule } from '../../shared/data/schedule.ts';
 import { defaults } from '../../shared/defaults.ts';
-import { type AnyConfig, isReadout, type RunConfig, totalSteps } from '../../shared/run-config.ts';
+import { type AnyConfig, isInference, type RunConfig, totalSteps } from '../../shared/run-config.ts';
 import type { ImageDecoder } from './decode.ts';
 import { type Batch, type BatchMode, ShardLoader, type Shards } from './prefetch.ts';
 
@@ -30,7 +30,7 @@ export async function findImages(
   cache: IndexCacheOptions,
 ): Promise<RunImages> {
   const { skipUnreadable } = config.options;
-  if (!isReadout(config)) {
+  if (!isInference(config)) {
     const index = await cachedIndex(dataPath, ['train', 'val'], cache);
     const round = { files: index.val, batchSize: config.result.validationBatch };
     return {

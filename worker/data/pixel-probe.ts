@@ -1,5 +1,5 @@
 /**
- * What this machine makes of pictures that libraries are known to decode unlike each other. It is a part of a run's
+ * What this machine makes of images that libraries are known to decode unlike each other. It is a part of a run's
  * numerics: workers that make other pixels would train to other weights.
  */
 import { createHash } from 'node:crypto';
@@ -13,7 +13,7 @@ import { squash } from './transform.ts';
 
 /** An incomplete progressive JPEG, one that is cut off, one without Huffman tables, CMYK, TIFF, WebP and others. */
 const folder = join(packageRoot, 'worker/data/probe-images');
-/** Pixels of an image's side: the pictures are both shrunk and enlarged. */
+/** Pixels of an image's side: the images are both shrunk and enlarged. */
 const side = 32;
 const digits = 16;
 

@@ -19,11 +19,11 @@ export interface Batch {
   readonly images: Uint8Array<ArrayBuffer>;
   /** [n]: positions in the index's `classes`. */
   readonly labels: Int32Array<ArrayBuffer>;
-  /** Pictures that could not be decoded and were let pass, in order. In a batch they are black, and have no label. */
+  /** Images that could not be decoded and were let pass, in order. In a batch they are black, and have no label. */
   readonly unreadable: Unreadable[];
 }
 
-/** How pictures are cut when nothing is drawn at random. */
+/** How images are cut when nothing is drawn at random. */
 export type BatchMode = 'validation' | 'features';
 
 /** The shards of a training. */
@@ -34,7 +34,7 @@ export interface Shards {
   readonly steps: number;
   /** How many shards are loaded ahead. */
   readonly prefetchShards: number;
-  /** Let pictures pass that cannot be decoded: another one of the shard takes the place. */
+  /** Let images pass that cannot be decoded: another one of the shard takes the place. */
   readonly skipUnreadable: boolean;
 }
 
@@ -53,7 +53,7 @@ interface Load {
   readonly files: FileList;
   readonly samples: ArrayLike<number>;
   readonly transform: (sample: number) => Transform;
-  /** What becomes of a picture that cannot be decoded. */
+  /** What becomes of an image that cannot be decoded. */
   readonly unreadable: 'refused' | 'black' | 'replaced';
   readonly batch: Batch;
   readonly done: Promise<Batch>;
@@ -109,7 +109,7 @@ export class ShardLoader {
    * @param out a shard that was handed out before its job came
    * @returns whether it is the first of the coming ones: then it is not loaded again
    */
-  serve(lanes: readonly number[], step: number, out: Place | null = null): boolean {
+  announce(lanes: readonly number[], step: number, out: Place | null = null): boolean {
     this.#lanes = lanes.toSorted((a, b) => a - b);
     this.#reached = { step, lane: -1 };
     const { next } = this;
@@ -150,7 +150,7 @@ export class ShardLoader {
 
   /**
    * Images and labels of any samples, in the order given.
-   * @param skipUnreadable let pictures pass that cannot be decoded
+   * @param skipUnreadable let images pass that cannot be decoded
    * @throws CornetError IMAGE_UNREADABLE, IMAGE_UNREACHABLE, DATA_DIFFERS
    */
   async loadBatch(

@@ -1,12 +1,12 @@
 /**
- * Pillow's antialiased bilinear resampling of 8-bit RGB pictures, to the bit: a horizontal and then a vertical pass
- * with a triangle filter that is widened when the picture shrinks, weights in 22-bit fixed point, 8-bit values in
+ * Pillow's antialiased bilinear resampling of 8-bit RGB images, to the bit: a horizontal and then a vertical pass
+ * with a triangle filter that is widened when the image shrinks, weights in 22-bit fixed point, 8-bit values in
  * between (Pillow, `Image.resize(size, BILINEAR)`, which torchvision's transforms call).
  */
 import type { Geometry } from './transform.ts';
 
-/** A decoded picture: uint8 RGB, row-major, no padding. */
-export interface Picture {
+/** A decoded image: uint8 RGB, row-major, no padding. */
+export interface DecodedImage {
   readonly width: number;
   readonly height: number;
   readonly pixels: Uint8Array;
@@ -52,20 +52,20 @@ function triangleTaps(from: number, to: number, start: number, length: number): 
   return { first, count, weights, stride };
 }
 
-/** Keeps its scratch memory from one picture to the next. One picture at a time: the work is synchronous. */
+/** Keeps its scratch memory from one image to the next. One image at a time: the work is synchronous. */
 export class Resampler {
   #rows = new Uint8Array(0);
 
   /**
-   * Takes `geometry` out of `picture` and writes it as uint8 RGB, [size, size, 3].
+   * Takes `geometry` out of `image` and writes it as uint8 RGB, [size, size, 3].
    * @param target receives size · size · 3 bytes from `offset` on
    */
-  run(picture: Picture, geometry: Geometry, size: number, target: Uint8Array, offset: number): void {
+  run(image: DecodedImage, geometry: Geometry, size: number, target: Uint8Array, offset: number): void {
     const { box, width, height, left, top, flip } = geometry;
     const across = triangleTaps(box.width, width, left, size);
     const down = triangleTaps(box.height, height, top, size);
     if (box.height > 100 * box.width && height < box.height) {
-      this.#runDownFirst(picture, geometry, across, down, size, target, offset);
+      this.#runDownFirst(image, geometry, across, down, size, target, offset);
       return;
     }
     const firstRow = down.first[0]!;
@@ -73,17 +73,17 @@ export class Resampler {
     const lineBytes = size * 3;
     if (this.#rows.length < rows * lineBytes) this.#rows = new Uint8Array(rows * lineBytes);
     for (let row = 0; row < rows; row++) {
-      const source = ((box.top + firstRow + row) * picture.width + box.left) * 3;
-      resampleRow(picture.pixels, source, across, flip, this.#rows, row * lineBytes);
+      const source = ((box.top + firstRow + row) * image.width + box.left) * 3;
+      resampleRow(image.pixels, source, across, flip, this.#rows, row * lineBytes);
     }
     for (let y = 0; y < size; y++) {
       mixRows(this.#rows, lineBytes, firstRow, down, y, target, offset + y * lineBytes);
     }
   }
 
-  /** The vertical pass before the horizontal one, as Pillow does since 12.3 with very tall pictures (Resample.c). */
+  /** The vertical pass before the horizontal one, as Pillow does since 12.3 with very tall images (Resample.c). */
   #runDownFirst(
-    picture: Picture,
+    image: DecodedImage,
     { box, flip }: Geometry,
     across: Taps,
     down: Taps,
@@ -94,8 +94,8 @@ export class Resampler {
     const lineBytes = box.width * 3;
     const rows = new Uint8Array(box.height * lineBytes);
     for (let y = 0; y < box.height; y++) {
-      const start = ((box.top + y) * picture.width + box.left) * 3;
-      rows.set(picture.pixels.subarray(start, start + lineBytes), y * lineBytes);
+      const start = ((box.top + y) * image.width + box.left) * 3;
+      rows.set(image.pixels.subarray(start, start + lineBytes), y * lineBytes);
     }
     const line = new Uint8Array(lineBytes);
     for (let y = 0; y < size; y++) {

@@ -1,15 +1,15 @@
 /** The decoder that needs no addon. */
 import sharp from 'sharp';
 import type { ImageDecoder } from './decode.ts';
-import { decodePicture } from './image.ts';
+import { decodeImage } from './image.ts';
 import { Resampler } from './resample.ts';
 import type { Transform } from './transform.ts';
 
 /**
- * Decodes whole pictures, most of them with sharp, and resamples as Pillow does: sharp's own resizing is up to 100 levels away from
- * Pillow's. Decoding runs on libuv's threads, one per picture: a process that decodes more than four at once wants
+ * Decodes whole images, most of them with sharp, and resamples as Pillow does: sharp's own resizing is up to 100 levels away from
+ * Pillow's. Decoding runs on libuv's threads, one per image: a process that decodes more than four at once wants
  * UV_THREADPOOL_SIZE set before it starts. Resampling runs here, on the event loop: about 1 ms for a crop of an
- * ImageNet photograph and 0.2 µs for each of a larger picture's bytes.
+ * ImageNet photograph and 0.2 µs for each of a larger image's bytes.
  */
 export class SharpDecoder implements ImageDecoder {
   readonly description: string;
@@ -29,8 +29,8 @@ export class SharpDecoder implements ImageDecoder {
     target: Uint8Array,
     offset: number,
   ): Promise<number> {
-    const picture = await decodePicture(path);
-    this.#resampler.run(picture, transform(picture.width, picture.height), size, target, offset);
-    return picture.fileBytes;
+    const image = await decodeImage(path);
+    this.#resampler.run(image, transform(image.width, image.height), size, target, offset);
+    return image.fileBytes;
   }
 }

@@ -1,12 +1,12 @@
 /**
- * Which part of a picture becomes the input image: torchvision's transforms as geometry. No pixel is touched here; what
- * a decoder makes of a geometry is the picture cut to `box`, resampled to `width` × `height`, of which the square window
+ * Which part of an image becomes the input image: torchvision's transforms as geometry. No pixel is touched here; what
+ * a decoder makes of a geometry is the image cut to `box`, resampled to `width` × `height`, of which the square window
  * at (`left`, `top`) is kept, and mirrored if `flip`.
  */
 import type { Draws } from '../../shared/random.ts';
 
 export interface Geometry {
-  /** The part of the picture that is looked at, in its pixels: nothing outside it has any influence. */
+  /** The part of the image that is looked at, in its pixels: nothing outside it has any influence. */
   readonly box: {
     readonly left: number;
     readonly top: number;
@@ -23,7 +23,7 @@ export interface Geometry {
   readonly flip: boolean;
 }
 
-/** The geometry of a picture of `width` × `height` pixels. */
+/** The geometry of an image of `width` × `height` pixels. */
 export type Transform = (width: number, height: number) => Geometry;
 
 /** RandomResizedCrop's defaults in torchvision: the box's share of the area, its aspect ratio, and how often it tries. */
@@ -71,25 +71,25 @@ function whole(width: number, height: number): Geometry['box'] {
   return { left: 0, top: 0, width, height };
 }
 
-function randomBox(pictureWidth: number, pictureHeight: number, draws: Draws): Geometry['box'] {
+function randomBox(imageWidth: number, imageHeight: number, draws: Draws): Geometry['box'] {
   const [narrowest, widest] = cropRatio;
   for (let attempt = 0; attempt < cropTries; attempt++) {
-    const area = pictureWidth * pictureHeight * draws.between(...cropArea);
+    const area = imageWidth * imageHeight * draws.between(...cropArea);
     const ratio = Math.exp(draws.between(Math.log(narrowest), Math.log(widest)));
     const width = roundHalfToEven(Math.sqrt(area * ratio));
     const height = roundHalfToEven(Math.sqrt(area / ratio));
-    if (width > 0 && width <= pictureWidth && height > 0 && height <= pictureHeight) {
-      const top = draws.integer(pictureHeight - height + 1);
-      const left = draws.integer(pictureWidth - width + 1);
+    if (width > 0 && width <= imageWidth && height > 0 && height <= imageHeight) {
+      const top = draws.integer(imageHeight - height + 1);
+      const left = draws.integer(imageWidth - width + 1);
       return { left, top, width, height };
     }
   }
-  // no luck, as with very long pictures: the largest centred box within the allowed ratios
-  const ratio = pictureWidth / pictureHeight;
-  const width = ratio > widest ? roundHalfToEven(pictureHeight * widest) : pictureWidth;
-  const height = ratio < narrowest ? roundHalfToEven(pictureWidth / narrowest) : pictureHeight;
-  const left = Math.floor((pictureWidth - width) / 2);
-  const top = Math.floor((pictureHeight - height) / 2);
+  // no luck, as with very long images: the largest centred box within the allowed ratios
+  const ratio = imageWidth / imageHeight;
+  const width = ratio > widest ? roundHalfToEven(imageHeight * widest) : imageWidth;
+  const height = ratio < narrowest ? roundHalfToEven(imageWidth / narrowest) : imageHeight;
+  const left = Math.floor((imageWidth - width) / 2);
+  const top = Math.floor((imageHeight - height) / 2);
   return { left, top, width, height };
 }
 

@@ -10,7 +10,7 @@ assert(port !== null, 'this file is started as a thread');
 
 let engine: Engine | null = null;
 
-function serve(request: EngineRequest): { value: unknown; transfer: ArrayBuffer[] } {
+function answerTo(request: EngineRequest): { value: unknown; transfer: ArrayBuffer[] } {
   if (engine === null) {
     assert(request.method === 'open');
     const [options, warmUp] = request.args;
@@ -62,9 +62,9 @@ port.on('message', (request: EngineRequest & { id: number }) => {
   let answer: EngineAnswer;
   let transfer: ArrayBuffer[] = [];
   try {
-    const served = serve(request);
-    answer = { id: request.id, value: served.value };
-    transfer = served.transfer;
+    const done = answerTo(request);
+    answer = { id: request.id, value: done.value };
+    transfer = done.transfer;
   } catch (error) {
     answer = { id: request.id, error: describeError(error) };
   }

@@ -23,7 +23,7 @@ import type { BackendName, Precision } from '../../shared/run-config.ts';
 import type { Backend, MemoryFormat, Numerics, StagedImages } from '../backend/backend.ts';
 import { fusesNorms, memoryFormatOf } from '../backend/memory-format.ts';
 import { openBackend } from '../backend/open-backend.ts';
-import { fitting } from './fitting.ts';
+import { withMemoryHint } from './memory-hint.ts';
 import { ModelState } from './model-state.ts';
 import { type LanePart, type ReducedSlice, Reduction } from './reduction.ts';
 import { assertLabels, type Scores, scoreLogits } from './scores.ts';
@@ -54,7 +54,7 @@ export interface EngineOptions {
 }
 
 /**
- * What the parts of a shard took, in seconds. On a card, operators run on while the next ones are queued: `forward` ends
+ * What the parts of a shard took, in seconds. On a GPU, operators run on while the next ones are queued: `forward` ends
  * when the pass is queued, `backward` when the scores are there; what is undone then is counted to what comes next.
  */
 export interface ShardSeconds {
@@ -65,7 +65,7 @@ export interface ShardSeconds {
   readonly queued: number;
 }
 
-/** Tensors alive and their bytes; memory of the card, null on the CPU. */
+/** Tensors alive and their bytes; memory of the GPU, null on the CPU. */
 export interface Vitals {
   readonly tensors: number;
   readonly tensorBytes: number;
@@ -171,14 +171,14 @@ export class Engine {
   }
 
   /**
-   * Computes one shard of full size and forgets it, before anybody counts on this worker: a card whose memory is too
+   * Computes one shard of full size and forgets it, before anybody counts on this worker: a GPU whose memory is too
    * small is found out, and its workspaces are had. Where cuDNN cannot have one, it takes another way to other bits.
    * @throws CornetError DEVICE_MEMORY
    */
   warmUp(images: number): void {
     const pixels = new Uint8Array(images * 3 * this.options.imageSize ** 2);
     const labels = new Int32Array(images);
-    this.#fitting('shard', images, () =>
+    this.#withMemoryHint('shard', images, () =>
       this.#backend.scope(() => {
         this.#shard(pixels, labels);
       }),
@@ -223,7 +223,7 @@ export class Engine {
    * @throws CornetError DEVICE_MEMORY
    */
   stage(shard: string, images: Uint8Array): void {
-    this.#fitting('shard', this.#staging.countOf(images), () => this.#staging.stage(shard, images));
+    this.#withMemoryHint('shard', this.#staging.countOf(images), () => this.#staging.stage(shard, images));
   }
 
   /** Gives up what was staged, if it was not computed. */
@@ -242,7 +242,7 @@ export class Engine {
     assert(this.#step !== null, 'no snapshot has been loaded');
     assertLabels(labels, maxClasses, false);
     const input = typeof images === 'string' ? this.#staging.take(images) : images;
-    const { vector, scores } = this.#fitting('shard', labels.length, () => this.#shard(input, labels));
+    const { vector, scores } = this.#withMemoryHint('shard', labels.length, () => this.#shard(input, labels));
     this.#reduction.keep(lane, vector);
     return scores;
   }
@@ -398,9 +398,9 @@ export class Engine {
     return { vector, scores };
   }
 
-  #fitting<R>(kind: 'shard' | 'batch', images: number, body: () => R): R {
+  #withMemoryHint<R>(kind: 'shard' | 'batch', images: number, body: () => R): R {
     const memory = () => this.#backend.memory();
-    return fitting({ kind, images }, { options: this.options, memory }, body);
+    return withMemoryHint({ kind, images }, { options: this.options, memory }, body);
   }
 
   /** The logits of a batch, with the running statistics; they pass to the caller's scope. */
@@ -412,7 +412,7 @@ export class Engine {
     const weights = new Map([...this.#state.parameters, ...this.#state.statistics]);
     const pass = new Pass(this.#backend, weights, false, listener);
     const input = this.#staging.input(images, count);
-    return this.#fitting('batch', count, () =>
+    return this.#withMemoryHint('batch', count, () =>
       this.#backend.inference(this.options.precision, () => this.#model.forward(pass, input)),
     );
   }

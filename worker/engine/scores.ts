@@ -21,7 +21,7 @@ export interface ClassScore {
 }
 
 /**
- * Before they go up to a card: there, a label out of range breaks whatever else is computed.
+ * Before they go up to a GPU: there, a label out of range breaks whatever else is computed.
  * @param unlabelled whether some may be `noLabel`
  */
 export function assertLabels(labels: Int32Array, classes: number, unlabelled: boolean): void {

@@ -1,6 +1,6 @@
-/** Batches of a validation or a read-out: any member computes any of them, at the state of the round. */
+/** Batches of a validation or an inference run: any member computes any of them, at the state of the round. */
 import assert from 'node:assert';
-import { isReadout } from '../../shared/run-config.ts';
+import { isInference } from '../../shared/run-config.ts';
 import { type BatchResult, names } from '../../shared/wire/protocol.ts';
 import type { Batch } from '../data/prefetch.ts';
 import type { MemberAction, ShardResult, Ticket } from '../protocol/member-events.ts';
@@ -51,7 +51,7 @@ export class BatchWork {
     { images, unreadable }: Batch,
   ): Promise<BatchResult | null> {
     const { config, member, blobs } = this.#parts;
-    assert(isReadout(config) && config.result.task.type === 'features');
+    assert(isInference(config) && config.result.task.type === 'features');
     const { taps, dtype: type } = config.result.task;
     const empty = unreadable.map(({ position }) => position);
     const rows = await this.#onEngine(ticket, (engine) =>

@@ -39,10 +39,10 @@ const specs = {
   worker_shards_ahead: gauge('Shards whose images are loaded before they are asked for.'),
   worker_tensors: gauge('Tensors alive: between two steps always as many, or something leaks.'),
   worker_tensor_bytes: gauge('Memory of these tensors.'),
-  device_memory_used_bytes: gauge('Memory of the card in use, by whomever; absent on the CPU.'),
-  device_memory_total_bytes: gauge('Memory of the card; absent on the CPU.'),
+  device_memory_used_bytes: gauge('Memory of the GPU in use, by whomever; absent on the CPU.'),
+  device_memory_total_bytes: gauge('Memory of the GPU; absent on the CPU.'),
   device_utilization_ratio: gauge(
-    'Part of the time in which the card was at work, as nvidia-smi says; absent where there is none.',
+    'Part of the time in which the GPU was at work, as nvidia-smi says; absent where there is none.',
   ),
   exchange_bytes_total: counter(
     'Bytes of vectors, slices and snapshots that this process has put up or read.',
@@ -87,7 +87,7 @@ export interface WorkerSources {
   loader: Pick<ShardLoader, 'decoded' | 'ready'>;
   /** Asks the engine; it answers when it has time. */
   vitals: () => Promise<Vitals>;
-  /** Part of the time in which the card was at work, or null. */
+  /** Part of the time in which the GPU was at work, or null. */
   utilization: () => number | null;
 }
 

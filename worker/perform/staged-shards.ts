@@ -18,14 +18,14 @@ export interface StagedShard {
 }
 
 export class StagedShards {
-  readonly #loader: Pick<ShardLoader, 'serve' | 'get' | 'next' | 'reuse'>;
+  readonly #loader: Pick<ShardLoader, 'announce' | 'get' | 'next' | 'reuse'>;
   readonly #engine: Pick<EngineCalls, 'call'>;
   /** The next shard, which no job has asked for yet. */
   #ahead: StagedShard | null = null;
   #count = 0;
 
   constructor(
-    loader: Pick<ShardLoader, 'serve' | 'get' | 'next' | 'reuse'>,
+    loader: Pick<ShardLoader, 'announce' | 'get' | 'next' | 'reuse'>,
     engine: Pick<EngineCalls, 'call'>,
   ) {
     this.#loader = loader;
@@ -33,9 +33,9 @@ export class StagedShards {
   }
 
   /** Announces the lanes served from now on, beginning with their shards of step `step`. */
-  serve(lanes: readonly number[], step: number): void {
+  announce(lanes: readonly number[], step: number): void {
     const ahead = this.#ahead;
-    if (this.#loader.serve(lanes, step, ahead) || ahead === null) return;
+    if (this.#loader.announce(lanes, step, ahead) || ahead === null) return;
     this.#ahead = null;
     this.giveUp(ahead);
   }

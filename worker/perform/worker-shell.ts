@@ -44,7 +44,7 @@ export interface WorkerParts {
   snapshotBytes: number;
   /** Batches of one round over the images. */
   batches: number;
-  loader: Pick<ShardLoader, 'serve' | 'get' | 'next' | 'reuse'>;
+  loader: Pick<ShardLoader, 'announce' | 'get' | 'next' | 'reuse'>;
   /** The images of a batch of a round. */
   loadBatch: (batch: number) => Promise<Batch>;
   /** Messages and keys. Blobs and the stream `down` have connections of their own: none waits behind another. */
@@ -180,8 +180,8 @@ export class WorkerShell {
         return this.#fetchSlices(action);
       case 'apply':
         return this.#apply(action);
-      case 'serve':
-        return this.#serve(action);
+      case 'publish-snapshot':
+        return this.#publishSnapshot(action);
       case 'load':
         return this.#load(action);
       case 'evaluate':
@@ -191,7 +191,7 @@ export class WorkerShell {
         return this.#event({ type: 'batch-done', ticket, batch, result, token });
       }
       case 'prefetch':
-        return this.#shards.serve(action.lanes, action.step);
+        return this.#shards.announce(action.lanes, action.step);
       case 'answer':
         this.#jobs.get(action.token)?.();
         this.#jobs.delete(action.token);
@@ -363,14 +363,14 @@ export class WorkerShell {
     this.#event({ type: 'applied', ticket });
   }
 
-  async #serve({ ticket, carrier }: Action<'serve'>): Promise<void> {
+  async #publishSnapshot({ ticket, carrier }: Action<'publish-snapshot'>): Promise<void> {
     const { member, faults } = this.#parts;
-    faults.at('serving', ticket.step);
+    faults.at('snapshot-asked', ticket.step);
     const body = await this.#onEngine(ticket, (engine) => engine.call('snapshot', []));
     if (body === null) return;
     const ref = await this.#blobs.put(names.snapshot(member.era, ticket.step, member.id), body, carrier);
-    faults.at('served', ticket.step);
-    this.#event({ type: 'served', ticket, ref });
+    faults.at('snapshot-published', ticket.step);
+    this.#event({ type: 'snapshot-published', ticket, ref });
   }
 
   async #load({ ticket, ref }: Action<'load'>): Promise<void> {

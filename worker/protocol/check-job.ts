@@ -1,4 +1,4 @@
-import { type AnyConfig, isReadout, totalSteps } from '../../shared/run-config.ts';
+import { type AnyConfig, isInference, totalSteps } from '../../shared/run-config.ts';
 import type { Job } from '../../shared/wire/protocol.ts';
 
 /**
@@ -7,13 +7,13 @@ import type { Job } from '../../shared/wire/protocol.ts';
  */
 export function whyForeign(job: Job, config: AnyConfig, batches: number): string | null {
   if (job.type === 'shard') {
-    if (isReadout(config)) return 'a read-out has no shards';
+    if (isInference(config)) return 'an inference run has no shards';
     const steps = totalSteps(config);
     if (job.step >= steps) return `the run has ${steps} steps, and this is of step ${job.step}`;
     const { lanes } = config.result;
     return job.lane >= lanes ? `the run has ${lanes} lanes, and this is of lane ${job.lane}` : null;
   }
-  const kind = isReadout(config) && config.result.task.type === 'features' ? 'features' : 'validate';
+  const kind = isInference(config) && config.result.task.type === 'features' ? 'features' : 'validate';
   if (job.type !== kind) return `the run has no ${job.type} jobs`;
   return job.batch >= batches ? `the run has ${batches} batches, and this is batch ${job.batch}` : null;
 }

@@ -46,7 +46,7 @@ export type MemberEvent =
   | { type: 'reduced'; ticket: Ticket; ref: BlobRef | null; bad: string | null }
   | { type: 'slices-fetched'; ticket: Ticket; complete: boolean }
   | { type: 'applied'; ticket: Ticket }
-  | { type: 'served'; ticket: Ticket; ref: BlobRef }
+  | { type: 'snapshot-published'; ticket: Ticket; ref: BlobRef }
   | { type: 'loaded'; ticket: Ticket; ok: boolean }
   /** The batch of a `validate` or `features` job is done; null: the ticket was not valid any more. */
   | { type: 'batch-done'; ticket: Ticket; batch: number; result: BatchResult | null; token: string }
@@ -63,7 +63,7 @@ export type MemberAction =
   | { type: 'fetch-slices'; ticket: Ticket; slices: Apply['slices'] }
   /** From here on the state of t + 1 is determined. */
   | { type: 'apply'; ticket: Ticket; learningRate: number }
-  | { type: 'serve'; ticket: Ticket; carrier: CarrierName }
+  | { type: 'publish-snapshot'; ticket: Ticket; carrier: CarrierName }
   | { type: 'load'; ticket: Ticket; ref: BlobRef }
   | { type: 'evaluate'; ticket: Ticket; batch: number; token: string }
   /** Read the features of a batch and publish them. */

@@ -1,7 +1,7 @@
 /**
  * The worker's half of the protocol: a state machine without I/O. Events in, actions out.
  *
- *     stranger ── load ──> loading ── loaded ──> member ── apply ──> member at t + 1
+ *     unregistered ── load ──> loading ── loaded ──> member ── apply ──> member at t + 1
  *        ^                    │                    │
  *        └── dropped: a new id, all state thrown away ┘
  *
@@ -20,7 +20,7 @@ export class Member {
   #era: Era;
   #lastDown = -1;
   #number = 0;
-  #status: 'stranger' | 'loading' | 'member' = 'stranger';
+  #status: 'unregistered' | 'loading' | 'member' = 'unregistered';
   #life = 0;
   #step: number | null = null;
   #generation = 0;
@@ -145,8 +145,9 @@ export class Member {
         this.#act({ type: 'prefetch', step: event.ticket.step, lanes: this.#lanes });
         this.#takeEarly();
         break;
-      case 'served':
-        if (this.valid(event.ticket)) this.#send({ type: 'served', step: event.ticket.step, ref: event.ref });
+      case 'snapshot-published':
+        if (this.valid(event.ticket))
+          this.#send({ type: 'snapshot-published', step: event.ticket.step, ref: event.ref });
         break;
       case 'loaded':
         this.#loaded(event.ticket, event.ok);
@@ -179,9 +180,9 @@ export class Member {
         return this.#startReduce(message);
       case 'apply':
         return this.#startApply(message);
-      case 'serve':
+      case 'publish-snapshot':
         if (message.worker !== this.#id || this.#status !== 'member' || message.step !== this.#step) return;
-        return this.#act({ type: 'serve', ticket: this.#ticket(null), carrier: message.carrier });
+        return this.#act({ type: 'publish-snapshot', ticket: this.#ticket(null), carrier: message.carrier });
       case 'load':
         if (!message.workers.includes(this.#id)) return;
         this.#forget();
@@ -275,7 +276,7 @@ export class Member {
     } else {
       this.#missing('snapshot', ticket, null);
       this.#forget();
-      this.#status = 'stranger';
+      this.#status = 'unregistered';
     }
   }
 
@@ -294,7 +295,7 @@ export class Member {
     this.#early = [];
     if (this.#status === 'loading' || !sameCoordinator) {
       this.#forget();
-      this.#status = 'stranger';
+      this.#status = 'unregistered';
     }
     this.#number = 0;
     this.#sayHello();
@@ -303,7 +304,7 @@ export class Member {
   /** Throws everything away and comes again as somebody else. */
   #rename(reason: string | null): void {
     this.#forget();
-    this.#status = 'stranger';
+    this.#status = 'unregistered';
     this.#id = this.#newId();
     this.#number = 0;
     this.#act({ type: 'renamed', worker: this.#id, reason });

@@ -9,7 +9,7 @@ const phases: Record<string, [name: string, color: string]> = {
   reducing: ['summing gradients', 'exchange'],
   applying: ['updating weights', 'update'],
   validating: ['validating', 'check'],
-  serving: ['taking a snapshot', 'rest'],
+  publishing: ['taking a snapshot', 'rest'],
   loading: ['newcomers load the state', 'rest'],
   restoring: ['publishing the state', 'rest'],
   waiting: ['waiting for a worker', 'wait'],
@@ -24,7 +24,7 @@ const newestCheckpoints = 6;
 
 /** What every step consists of, and what is not worth a word while it is short. */
 const inStep = ['computing', 'reducing', 'applying'];
-const quick = [...inStep, 'serving', 'loading', 'validating'];
+const quick = [...inStep, 'publishing', 'loading', 'validating'];
 /** Seconds of one phase from which on it is told what is waited for. */
 const calm = 2;
 

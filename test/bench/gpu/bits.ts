@@ -42,10 +42,10 @@ export async function benchBits(target: Target): Promise<void> {
     'S',
     [some, 3],
     [
-      { what: 'an empty card' },
+      { what: 'an empty GPU' },
       { what: 'again' },
-      { what: '6 GiB of the card left', left: 6 },
-      { what: '2 GiB of the card left', left: 2 },
+      { what: '6 GiB of the GPU left', left: 6 },
+      { what: '2 GiB of the GPU left', left: 2 },
     ],
   );
   if (differing.length > 0) throw new Error(`The bits differ: ${differing.join(', ')}.`);

@@ -3,7 +3,7 @@
  *
  *     node dist/test/bench/gpu/digests.js MODEL DEVICE THREADS PRECISION BATCH SHARDS LEFT
  *
- * LEFT: so many GiB of the card stay free beside a block that takes the others; 0: no such block.
+ * LEFT: so many GiB of the GPU stay free beside a block that takes the others; 0: no such block.
  */
 import { createHash } from 'node:crypto';
 import { formulaLabels } from '../../../shared/models/closed-formula.ts';

@@ -1,11 +1,11 @@
-/** What it takes to feed the card: images decoded by cores, and whole runs from JPEG files beside the bare step. */
+/** What it takes to feed the GPU: images decoded by cores, and whole runs from JPEG files beside the bare step. */
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ModelName } from '../../../shared/models/model.ts';
 import { makePhotographs, secondsPerStep } from '../whole-run.ts';
-import { eachLineOfScript, fixed, onCard, parsed, Table, type Target } from './table.ts';
+import { eachLineOfScript, fixed, onGpu, parsed, Table, type Target } from './table.ts';
 
 const limit = 60;
 const classes = 2;
@@ -56,7 +56,7 @@ async function wholeRuns(
     `Whole runs from JPEG files on ${device}, ${cores} cores, ${precision}, batch ${batch}`,
     [...['model', 'images/s', 'ms per step', 'ms per bare step', 'whole / bare']],
   );
-  const worker = onCard(target) ? { ngpus: 1 } : { 'cpu-workers': 1 };
+  const worker = onGpu(target) ? { ngpus: 1 } : { 'cpu-workers': 1 };
   for (const model of models) {
     let bare = Number.NaN;
     await eachLineOfScript(

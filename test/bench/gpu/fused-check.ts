@@ -1,5 +1,5 @@
 /**
- * The fused operations on a card, beside what libtorch makes of the same inputs in float64; then what they take.
+ * The fused operations on a GPU, beside what libtorch makes of the same inputs in float64; then what they take.
  *
  *     node dist/test/bench/gpu/fused-check.js DEVICE [IMAGES]
  *
@@ -36,8 +36,8 @@ if (reason !== null) {
   process.exit(1);
 }
 console.log(`compiled in ${((performance.now() - started) / 1000).toFixed(2)} s`);
-const card = device === 'cpu' ? 'cpu' : addon.cudaDevice(device).name;
-const bytesPerSecond = card.includes('H200') ? 4.8e12 : 3.35e12;
+const gpu = device === 'cpu' ? 'cpu' : addon.cudaDevice(device).name;
+const bytesPerSecond = gpu.includes('H200') ? 4.8e12 : 3.35e12;
 
 const areas: [number, number, number][] = [
   [64, 56, 56],
@@ -165,7 +165,7 @@ function time(one: Case): void {
     const bytes = one.n * one.channels * one.height * one.width * 2;
     const floor = (passes: number) => ((1e6 * passes * bytes) / bytesPerSecond).toFixed(0);
     console.log(
-      `${card}, ${described(one)}, µs: forward ${forward.toFixed(0)} (3 passes over memory take ${floor(3)}), ` +
+      `${gpu}, ${described(one)}, µs: forward ${forward.toFixed(0)} (3 passes over memory take ${floor(3)}), ` +
         `backward ${(both - loss - forward).toFixed(0)} (5 take ${floor(5)}); ` +
         `unfused, both: ${(parts - loss).toFixed(0)}`,
     );

@@ -11,7 +11,7 @@ import { benchFeed } from './feed.ts';
 import { benchGolden } from './golden.ts';
 import { benchSameBytes } from './same-bytes.ts';
 import { benchHeuristics, benchSteps, lookAtSteps } from './steps.ts';
-import { onCard, type Target } from './table.ts';
+import { onGpu, type Target } from './table.ts';
 import { benchTrouble } from './trouble.ts';
 import { benchBetween, benchTransfers } from './vectors.ts';
 
@@ -41,7 +41,7 @@ const parts: Record<string, () => void | Promise<void>> = {
   'golden-rt': () => benchGolden(target, ['cornet_rt'], ['fp32']),
   'golden-others': () => benchGolden(target, ['cornet_z', 'cornet_r', 'cornet_rt_times3'], ['fp32']),
   reduced: () =>
-    benchGolden(target, ['cornet_s', 'cornet_rt', 'cornet_z'], onCard(target) ? ['tf32', 'bf16'] : ['fp32']),
+    benchGolden(target, ['cornet_s', 'cornet_rt', 'cornet_z'], onGpu(target) ? ['tf32', 'bf16'] : ['fp32']),
   'look-s': () => lookAtSteps(target, 'S'),
   'look-rt': () => lookAtSteps(target, 'RT'),
   'look-z': () => lookAtSteps(target, 'Z'),

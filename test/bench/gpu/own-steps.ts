@@ -3,7 +3,7 @@
  *
  *     node dist/test/bench/gpu/own-steps.js MODEL DEVICE THREADS VARIANT...
  *
- * Prints a line of JSON for each. Memory is the card's, whoever uses it, and that of the variants before, too.
+ * Prints a line of JSON for each. Memory is the GPU's, whoever uses it, and that of the variants before, too.
  */
 import type { ModelName } from '../../../shared/models/model.ts';
 import { bareSteps, formulaEngine, noiseImages } from '../bare-steps.ts';

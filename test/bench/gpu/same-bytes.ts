@@ -1,5 +1,5 @@
 /**
- * Same run, same bits, on one card: one worker, two workers, and two of which one is killed in the middle and replaced.
+ * Same run, same bits, on one GPU: one worker, two workers, and two of which one is killed in the middle and replaced.
  * All three must end at the same checkpoint, byte for byte. While the replacement starts up, the coordinator is
  * stopped, so that the run is not over before it can take part.
  */
@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { makeDemoDataset } from '../../../coordinator/demo/make-dataset.ts';
 import { PrivateRedis } from '../../../coordinator/host/redis-server.ts';
-import type { News } from '../../../coordinator/watch/news.ts';
+import type { RunNews } from '../../../coordinator/watch/news.ts';
 import { packageRoot } from '../../../shared/process/package-root.ts';
 import { fixed, Table, type Target } from './table.ts';
 
@@ -88,7 +88,7 @@ async function train({ target, images, redis, output, workers, kill }: Training)
   let aloneAfter = false;
   let replaced = false;
   for await (const line of createInterface({ input: coordinator.stdout! })) {
-    const news = JSON.parse(line) as News;
+    const news = JSON.parse(line) as RunNews;
     if (news.type === 'event' && news.level !== 'info') process.stderr.write(`${news.message}\n`);
     if (news.type === 'error') process.stderr.write(`${news.code}: ${news.message}\n`);
     if (news.type !== 'step') continue;

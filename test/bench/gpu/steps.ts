@@ -1,6 +1,6 @@
 /** Bare training steps of one model: ours in each arithmetic, beside PyTorch as the original trains and tuned. */
 import type { ModelName } from '../../../shared/models/model.ts';
-import { eachLine, eachLineOfScript, fixed, onCard, parsed, Table, type Target } from './table.ts';
+import { eachLine, eachLineOfScript, fixed, onGpu, parsed, Table, type Target } from './table.ts';
 import { parseVariant, type Variant, writeVariant } from './variants.ts';
 
 interface Time {
@@ -95,7 +95,7 @@ async function measure(
   };
   const sized = (text: string) => `${text.replace(/^bf16/, precision).replace(/B$/, String(batch))}:${steps}`;
   const variants = ownTexts.map((text) => parseVariant(sized(text)));
-  if (!onCard(target)) variants.splice(2); // a rehearsal: the first two of them take long enough
+  if (!onGpu(target)) variants.splice(2); // a rehearsal: the first two of them take long enough
   let shown = 0;
   const failed = await eachLineOfScript(
     'gpu/own-steps.js',

@@ -1,4 +1,4 @@
-/** What the parts of the benchmark on a card share: what is measured, and tables that are printed row by row. */
+/** What the parts of the benchmark on a GPU share: what is measured, and tables that are printed row by row. */
 import { spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { createInterface } from 'node:readline';
@@ -11,7 +11,7 @@ export interface Target {
   readonly device: string;
   /** CPU threads of one worker. */
   readonly threads: number;
-  /** What `bf16` stands for: a CPU without instructions for it takes minutes for what a card does in milliseconds. */
+  /** What `bf16` stands for: a CPU without instructions for it takes minutes for what a GPU does in milliseconds. */
   readonly precision: Precision;
   /** Images per step. */
   readonly batch: number;
@@ -36,7 +36,7 @@ export class Table {
   }
 }
 
-export const onCard = ({ device }: Pick<Target, 'device'>): boolean => device !== 'cpu';
+export const onGpu = ({ device }: Pick<Target, 'device'>): boolean => device !== 'cpu';
 
 /**
  * Runs a program and hands over each line that it prints, as it comes.

@@ -3,7 +3,7 @@ import { formulaLabels } from '../../../shared/models/closed-formula.ts';
 import { formulaEngine, noiseImages } from '../bare-steps.ts';
 import { benchExchange } from '../exchange.ts';
 import { median } from '../measure.ts';
-import { eachLine, fixed, onCard, Table, type Target } from './table.ts';
+import { eachLine, fixed, onGpu, Table, type Target } from './table.ts';
 
 const rounds = 7;
 const lane = 0;
@@ -49,7 +49,7 @@ export async function benchTransfers({ device, threads, python }: Target): Promi
     const took = median(times);
     table.row([what, `${fixed(took, 1)} ms`, moved === 0 ? '-' : `${fixed(moved / took / 1e6, 1)} GB/s`]);
   }
-  if (!onCard({ device })) return;
+  if (!onGpu({ device })) return;
   await eachLine(python, ['test/bench/gpu/bandwidth.py', device], limit, console.log);
 }
 

@@ -21,7 +21,7 @@ export class TensorflowBackend extends TensorflowOps implements Backend<Tensorfl
   readonly notes: readonly string[] = [];
 
   /**
-   * One per process. Which card it is, the process's CUDA_VISIBLE_DEVICES says: TensorFlow takes the first that it sees.
+   * One per process. Which GPU it is, the process's CUDA_VISIBLE_DEVICES says: TensorFlow takes the first that it sees.
    * @param device `cpu` or `cuda:<index>`
    * @throws CornetError BACKEND_UNAVAILABLE, DEVICE_UNAVAILABLE
    */
@@ -35,7 +35,7 @@ export class TensorflowBackend extends TensorflowOps implements Backend<Tensorfl
       backend: 'tensorflow',
       version: `${binding.TF_Version} (build ${libraryFingerprint()})`,
       device: seen,
-      processor: seen === 'cpu' ? (cpus()[0]?.model ?? 'unknown CPU') : cardName(process.env),
+      processor: seen === 'cpu' ? (cpus()[0]?.model ?? 'unknown CPU') : gpuName(process.env),
       threads,
     };
   }
@@ -216,7 +216,7 @@ function wrongDevice(version: string, device: string): CornetError {
 }
 
 /** TensorFlow does not tell its name to JavaScript. */
-function cardName({ CUDA_VISIBLE_DEVICES }: NodeJS.ProcessEnv): string {
+function gpuName({ CUDA_VISIBLE_DEVICES }: NodeJS.ProcessEnv): string {
   const [first = '0'] = (CUDA_VISIBLE_DEVICES ?? '').split(',');
   const query = ['--query-gpu=name', '--format=csv,noheader', `--id=${first || '0'}`];
   return execFileSync('nvidia-smi', query, { encoding: 'utf8', timeout: timeouts.program }).trim();

@@ -2,7 +2,7 @@
 import { createRequire } from 'node:module';
 import { CornetError } from '../../../shared/errors.ts';
 import { addonCaches, findAddon } from '../../../shared/process/addon-file.ts';
-import { type CardState, toCornetError } from './native-error.ts';
+import { type GpuState, toCornetError } from './native-error.ts';
 
 /** c10::ScalarType: the codes by which dtypes cross the border. */
 export const dtypes = { uint8: 0, int64: 4, float32: 6 } as const;
@@ -26,7 +26,7 @@ export interface TorchAddon {
    */
   call(name: string, overload: string, args: readonly Argument[]): Result;
   /**
-   * A contiguous tensor with a copy of the bytes. To a card they travel through pinned memory beside the computation, and
+   * A contiguous tensor with a copy of the bytes. To a GPU they travel through pinned memory beside the computation, and
    * whatever is computed from now on waits for them.
    */
   upload(bytes: Uint8Array, dtype: Dtype, shape: readonly number[], device: string): Handle;
@@ -45,13 +45,13 @@ export interface TorchAddon {
   /** bfloat16 mixed precision for a type of device (`cpu`, `cuda`); leaving it drops the cached casts. */
   setAutocast(deviceType: string, enabled: boolean): void;
   setThreads(threads: number): void;
-  /** Of cards: kernels that give the same bits every time (otherwise cuDNN looks for the fastest), TensorFloat-32. */
+  /** Of GPUs: kernels that give the same bits every time (otherwise cuDNN looks for the fastest), TensorFloat-32. */
   setNumerics(deterministic: boolean, tensorFloat32: boolean): void;
   hasOperator(name: string, overload: string): boolean;
   /** Null, or why there are no fused operations on the device. The first call compiles them, in about a second. */
   fusedKernels(device: string): string | null;
   /**
-   * relu(group norm of x), on a card, the same bits every time: x [n, c, h, w], weight and bias [c] in float32. Computes
+   * relu(group norm of x), on a GPU, the same bits every time: x [n, c, h, w], weight and bias [c] in float32. Computes
    * in float32; the result is bfloat16, channels-last.
    * @throws TypeError for channels and groups that there is no kernel for
    */
@@ -65,8 +65,8 @@ export interface TorchAddon {
   /** Compilers, libraries, flags: what `torch.__config__.show()` prints. */
   buildConfiguration(): string;
   hasCuda(): boolean;
-  /** A card, once something ran on it: its name, compute capability (`9.0`), and bytes used and in total. */
-  cudaDevice(device: string): CardState;
+  /** A GPU, once something ran on it: its name, compute capability (`9.0`), and bytes used and in total. */
+  cudaDevice(device: string): GpuState;
 }
 
 /**
@@ -120,7 +120,7 @@ export function translateErrors(native: TorchAddon, device: string): TorchAddon 
         if (!(cause instanceof Error && 'code' in cause && cause.code === 'TORCH')) throw cause;
         const className = 'class' in cause ? String(cause.class) : '';
         const what = name === 'call' ? String(args[0]) : name;
-        const error = toCornetError(what, { className, words: cause.message }, cardState(), cause);
+        const error = toCornetError(what, { className, words: cause.message }, gpuState(), cause);
         if (error.code === 'DEVICE_FAILED') {
           failed = error;
           native.abandon();
@@ -130,11 +130,11 @@ export function translateErrors(native: TorchAddon, device: string): TorchAddon 
     };
   }
 
-  function cardState(): CardState | null {
+  function gpuState(): GpuState | null {
     try {
       return device === 'cpu' ? null : native.cudaDevice(device);
     } catch {
-      return null; // a sick card does not answer
+      return null; // a sick GPU does not answer
     }
   }
 }

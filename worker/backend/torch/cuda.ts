@@ -1,4 +1,4 @@
-/** What stands between a libtorch and a card: how it was built, the driver, the kernels that it has. */
+/** What stands between a libtorch and a GPU: how it was built, the driver, the kernels that it has. */
 import { CornetError, errorTable } from '../../../shared/errors.ts';
 import { dtypes, type TorchAddon } from './addon.ts';
 
@@ -14,8 +14,8 @@ export function cudaVersion(configuration: string): string | null {
   return words?.[1] ?? null;
 }
 
-/** Why this libtorch can use no card, in its own words where it was built for cards; null: it can. */
-export function cardsProblem(
+/** Why this libtorch can use no GPU, in its own words where it was built for GPUs; null: it can. */
+export function gpusProblem(
   addon: Pick<TorchAddon, 'hasCuda' | 'buildConfiguration' | 'upload' | 'release'>,
 ): { message: string; hint: string } | null {
   if (addon.hasCuda()) return null;
@@ -31,13 +31,13 @@ export function cardsProblem(
     const needed = neededDriver[cuda.split('.')[0]!];
     const since = needed === undefined ? '' : `: CUDA ${cuda} needs ${needed} or newer`;
     const hint = /driver/i.test(message)
-      ? `Install or update the NVIDIA driver${since}. A container must be given the cards. The CPU trains meanwhile: --ngpus 0.`
+      ? `Install or update the NVIDIA driver${since}. A container must be given the GPUs. The CPU trains meanwhile: --ngpus 0.`
       : 'Choose another device: nvidia-smi lists them. CUDA_VISIBLE_DEVICES may hide some.';
     return { message, hint };
   }
 }
 
-/** A card that refuses its first tensor cannot be had; what is known better keeps its code. */
+/** A GPU that refuses its first tensor cannot be had; what is known better keeps its code. */
 export function firstTensorFailed(addon: TorchAddon, device: string, error: unknown): unknown {
   if (!(error instanceof CornetError) || error.code !== 'TENSOR_OPERATION') return error;
   const libtorch = `libtorch ${addon.version()} for CUDA ${cudaVersion(addon.buildConfiguration())}`;

@@ -1,4 +1,4 @@
-/** What libtorch's exceptions mean: pure functions of a class's name, the words, and what is known of the card. */
+/** What libtorch's exceptions mean: pure functions of a class's name, the words, and what is known of the GPU. */
 import { deviceMemory } from '../../../shared/defaults.ts';
 import { CornetError, type ErrorCode } from '../../../shared/errors.ts';
 
@@ -9,7 +9,7 @@ export interface NativeError {
   readonly words: string;
 }
 
-export interface CardState {
+export interface GpuState {
   readonly name: string;
   readonly capability: string;
   /** Bytes, as the driver counts them. */
@@ -22,20 +22,20 @@ type Meaning = Extract<
   'DEVICE_MEMORY' | 'DEVICE_UNAVAILABLE' | 'DEVICE_FAILED' | 'TENSOR_OPERATION'
 >;
 
-/** Only the caching allocator of a card has a class for it: the CPU's, CUDA itself, cuBLAS and cuDNN have these words. */
+/** Only the caching allocator of a GPU has a class for it: the CPU's, CUDA itself, cuBLAS and cuDNN have these words. */
 const noMemory = /allocate memory|out of memory|ALLOC_FAILED/;
 
-/** What cuDNN and cuBLAS say when they cannot have a workspace; also where they have nothing for the card. */
+/** What cuDNN and cuBLAS say when they cannot have a workspace; also where they have nothing for the GPU. */
 const perhapsNoMemory =
   /unable to find an engine|No valid execution plans built|STATUS_NOT_INITIALIZED|STATUS_NOT_SUPPORTED[\s\S]*workspace|workspace[\s\S]*STATUS_NOT_SUPPORTED/i;
 
-/** The library was built for other cards. */
+/** The library was built for other GPUs. */
 const noKernels = /no kernel image is available|invalid device function/;
 
 /** cuBLAS refuses arguments; libtorch puts "CUDA error:" before all that cuBLAS says. */
 const refused = /CUBLAS_STATUS_(INVALID_VALUE|NOT_SUPPORTED|ARCH_MISMATCH)/;
 
-/** Of a card that computes no more, or not what it should; what comes later may be anything. */
+/** Of a GPU that computes no more, or not what it should; what comes later may be anything. */
 const sick = new RegExp(
   [
     ...['CUDA error:', 'CUDA driver error', 'device-side assert', 'unspecified launch failure'],
@@ -43,10 +43,10 @@ const sick = new RegExp(
   ].join('|'),
 );
 
-/** @param card as it is now; null: it does not answer, or there is none */
-export function meaningOf({ className, words }: NativeError, card: CardState | null): Meaning {
+/** @param GPU as it is now; null: it does not answer, or there is none */
+export function meaningOf({ className, words }: NativeError, gpu: GpuState | null): Meaning {
   if (className === 'c10::OutOfMemoryError' || noMemory.test(words)) return 'DEVICE_MEMORY';
-  if (perhapsNoMemory.test(words) && card !== null && isShort(card)) return 'DEVICE_MEMORY';
+  if (perhapsNoMemory.test(words) && gpu !== null && isShort(gpu)) return 'DEVICE_MEMORY';
   if (noKernels.test(words)) return 'DEVICE_UNAVAILABLE';
   if (refused.test(words)) return 'TENSOR_OPERATION';
   if (className === 'c10::AcceleratorError' || sick.test(words)) return 'DEVICE_FAILED';
@@ -54,35 +54,35 @@ export function meaningOf({ className, words }: NativeError, card: CardState | n
 }
 
 /** So little is free that a workspace may not have been had. */
-function isShort({ used, total }: CardState): boolean {
+function isShort({ used, total }: GpuState): boolean {
   return total - used < Math.max(deviceMemory.little, deviceMemory.littlePart * total);
 }
 
 /** @param what the operator, or what else was asked of libtorch */
-export function toCornetError(what: string, native: NativeError, card: CardState | null, cause: unknown) {
-  const code = meaningOf(native, card);
+export function toCornetError(what: string, native: NativeError, gpu: GpuState | null, cause: unknown) {
+  const code = meaningOf(native, gpu);
   const hint = 'Run `coordinator setup --libtorch wheel`, which fetches the build that has them.';
   const options = code === 'DEVICE_UNAVAILABLE' ? { cause, hint } : { cause };
-  return new CornetError(code, sentence(code, what, native.words, card), options);
+  return new CornetError(code, sentence(code, what, native.words, gpu), options);
 }
 
-function sentence(code: Meaning, what: string, words: string, card: CardState | null): string {
+function sentence(code: Meaning, what: string, words: string, gpu: GpuState | null): string {
   switch (code) {
     case 'DEVICE_MEMORY':
       return `libtorch in ${what}: ${firstSentences(words)}`;
     case 'DEVICE_FAILED':
       return `The device failed in ${what}: ${firstLine(words)}`;
     case 'DEVICE_UNAVAILABLE':
-      return `libtorch was built without kernels for ${nameOf(card)}; in ${what}: ${firstLine(words)}`;
+      return `libtorch was built without kernels for ${nameOf(gpu)}; in ${what}: ${firstLine(words)}`;
     case 'TENSOR_OPERATION': {
-      const where = card !== null && perhapsNoMemory.test(words) ? ` The card is ${nameOf(card)}.` : '';
+      const where = gpu !== null && perhapsNoMemory.test(words) ? ` The GPU is ${nameOf(gpu)}.` : '';
       return `libtorch refused ${what}: ${words}${where}`;
     }
   }
 }
 
-function nameOf(card: CardState | null): string {
-  return card === null ? 'the card' : `${card.name} (compute capability ${card.capability})`;
+function nameOf(gpu: GpuState | null): string {
+  return gpu === null ? 'the GPU' : `${gpu.name} (compute capability ${gpu.capability})`;
 }
 
 /** Below it come hints for whoever debugs a kernel. */

@@ -9,7 +9,7 @@ import type { Arithmetic, Backend, MemoryCounters, Numerics, SgdOptions, StagedI
 import { imageNet } from '../image-net.ts';
 import { sgdByParts } from '../sgd.ts';
 import { type Dtype, dtypes, type Handle, loadTorchAddon, type TorchAddon } from './addon.ts';
-import { cardsProblem, firstTensorFailed } from './cuda.ts';
+import { firstTensorFailed, gpusProblem } from './cuda.ts';
 import { memoryFormats, TorchOps } from './torch-ops.ts';
 import { TorchTensor } from './torch-tensor.ts';
 
@@ -32,8 +32,8 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
     const addon = loadTorchAddon(here);
     addon.setThreads(arithmetic.threads); // before the first operator, or parts of the library keep their own number
     addon.setGradMode(false);
-    if (type === 'cuda') openCard(addon, device, here, arithmetic);
-    else refuseCardsOnly(arithmetic);
+    if (type === 'cuda') openGpu(addon, device, here, arithmetic);
+    else refuseGpuOnly(arithmetic);
     const wanted = arithmetic.fused && type === 'cuda';
     const problem = wanted ? addon.fusedKernels(here) : null;
     const fused = wanted && problem === null; // else libtorch's own norms, which want `memoryFormat`
@@ -64,11 +64,11 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
   }
 
   memory(): MemoryCounters {
-    const card = this.#deviceType === 'cuda' ? this.addon.cudaDevice(this.device) : null;
+    const gpu = this.#deviceType === 'cuda' ? this.addon.cudaDevice(this.device) : null;
     return {
       tensors: this.addon.tensorBytes(),
-      deviceUsed: card?.used ?? null,
-      deviceTotal: card?.total ?? null,
+      deviceUsed: gpu?.used ?? null,
+      deviceTotal: gpu?.total ?? null,
     };
   }
 
@@ -178,7 +178,7 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
   }
 
   sgd(parameters: TorchTensor, gradient: TorchTensor, momentum: TorchTensor, options: SgdOptions): void {
-    // The card's kernel refuses a momentum of zero.
+    // The GPU's kernel refuses a momentum of zero.
     if (!this.#fusedSgd || options.momentum === 0)
       return sgdByParts(this, { parameters, gradient, momentum }, options);
     const [dampening, nesterov, maximize, isFirstStep] = [0, false, false, false]; // the buffer begins with zeros
@@ -260,13 +260,13 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
 }
 
 /** @throws CornetError DEVICE_UNAVAILABLE */
-function openCard(
+function openGpu(
   addon: TorchAddon,
   device: string,
   here: string,
   { deterministic, precision }: Arithmetic,
 ): void {
-  const problem = cardsProblem(addon);
+  const problem = gpusProblem(addon);
   if (problem !== null) {
     const what = `libtorch ${addon.version()} cannot use ${device}: ${problem.message}`;
     throw new CornetError('DEVICE_UNAVAILABLE', what, { hint: problem.hint });
@@ -279,9 +279,9 @@ function openCard(
   }
 }
 
-function refuseCardsOnly({ precision }: Arithmetic): void {
+function refuseGpuOnly({ precision }: Arithmetic): void {
   if (precision !== 'tf32') return;
-  const what = 'There is no TensorFloat-32 on the CPU: --precision tf32 is for cards.';
+  const what = 'There is no TensorFloat-32 on the CPU: --precision tf32 is for GPUs.';
   throw new CornetError('OPTION_INVALID', what);
 }
 

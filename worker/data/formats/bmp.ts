@@ -2,7 +2,7 @@
  * BMP as Pillow reads it (BmpImagePlugin.py): the headers of Windows and OS/2, 1 to 32 bits, bit fields, run lengths. The
  * rest of Pillow's own behaviour is kept, too: a palette of all greys is no palette, colours beyond it are black.
  */
-import type { Picture } from '../resample.ts';
+import type { DecodedImage } from '../resample.ts';
 import { checkSize, cutShort } from './checks.ts';
 
 const headerAt = 14;
@@ -43,7 +43,7 @@ interface Header {
 }
 
 /** @throws Error, the rest of the sentence "The image … cannot be read: " */
-export function decodeBmp(file: Buffer): Picture {
+export function decodeBmp(file: Buffer): DecodedImage {
   const header = readHeader(file);
   const { width, height, bits, compression } = header;
   checkSize(width, height);
@@ -103,14 +103,14 @@ function unsupported({ bits, compression }: Header): Error {
   );
 }
 
-/** Where each row of the picture begins in the file, from top to bottom. */
+/** Where each row of the image begins in the file, from top to bottom. */
 function rowStarts(file: Buffer, { width, height, bits, topDown, pixelsAt }: Header): number[] {
   const stride = Math.floor((width * bits + 31) / 32) * 4;
   if (pixelsAt + stride * (height - 1) + Math.ceil((width * bits) / 8) > file.length) throw cutShort();
   return Array.from({ length: height }, (_, y) => pixelsAt + (topDown ? y : height - 1 - y) * stride);
 }
 
-function colours24(file: Buffer, header: Header): Picture {
+function colours24(file: Buffer, header: Header): DecodedImage {
   const { width, height, bits, compression } = header;
   const masks = header.masks.map((mask) => mask.toString(16)).join(' ');
   let order: string | undefined = bits === 24 ? 'BGR' : 'BGRX';
@@ -133,7 +133,7 @@ function colours24(file: Buffer, header: Header): Picture {
 }
 
 /** Five bits each, or six of green. */
-function colours16(file: Buffer, header: Header): Picture {
+function colours16(file: Buffer, header: Header): DecodedImage {
   const { width, height } = header;
   const masks = header.masks
     .slice(0, 3)
@@ -158,7 +158,7 @@ function colours16(file: Buffer, header: Header): Picture {
   return { width, height, pixels };
 }
 
-function indexed(file: Buffer, header: Header): Picture {
+function indexed(file: Buffer, header: Header): DecodedImage {
   const { width, height, compression, bits } = header;
   const { palette, grey } = readPalette(file, header);
   const packed = compression === rle8 || compression === rle4;

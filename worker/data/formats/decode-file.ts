@@ -1,5 +1,5 @@
 /** A whole file of any format that is read, to the pixels of Pillow's `convert('RGB')`. */
-import type { Picture } from '../resample.ts';
+import type { DecodedImage } from '../resample.ts';
 import { decodeBmp } from './bmp.ts';
 import { decodeGif } from './gif.ts';
 import { checkJpeg } from './jpeg.ts';
@@ -12,7 +12,7 @@ import { plainTiff } from './tiff.ts';
 /** The Pillow whose pixels these are: its version is part of a run's numerics. */
 export const pillowVersion = '12.3.0';
 
-type Decode = (file: Buffer) => Picture | Promise<Picture>;
+type Decode = (file: Buffer) => DecodedImage | Promise<DecodedImage>;
 
 /** Formats by how a file begins; the name of a file tells nothing. `????` is any four bytes. */
 const formats: ReadonlyMap<string, Decode> = new Map<string, Decode>([
@@ -53,7 +53,7 @@ const otherFormats: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** @throws Error; the first line of its message is the rest of the sentence "The image … cannot be read: " */
-export async function decodeFile(file: Buffer): Promise<Picture> {
+export async function decodeFile(file: Buffer): Promise<DecodedImage> {
   const decode = begins(file, formats);
   if (decode !== undefined) return decode(file);
   const other = begins(file, otherFormats);
@@ -73,16 +73,16 @@ function begins<T>(file: Buffer, known: ReadonlyMap<string, T>): T | undefined {
   return undefined;
 }
 
-function decodeJpeg(file: Buffer): Promise<Picture> {
+function decodeJpeg(file: Buffer): Promise<DecodedImage> {
   return throughSharp(file, checkJpeg(file).components === 4 ? 'cmyk' : 'rgb');
 }
 
-function decodePng(file: Buffer): Promise<Picture> {
+function decodePng(file: Buffer): Promise<DecodedImage> {
   const plain = plainPng(file);
   return throughSharp(plain.file, plain.isGrey16 ? 'grey16' : 'rgb');
 }
 
-async function decodeTiff(file: Buffer): Promise<Picture> {
+async function decodeTiff(file: Buffer): Promise<DecodedImage> {
   const plain = plainTiff(file);
   return upright(await throughSharp(plain.file, plain.samples, 'warning'), plain.orientation);
 }

@@ -1,5 +1,5 @@
 /** The first frame of a GIF file, with all of its colours, as Pillow shows it (GifImagePlugin.py, GifDecode.c). */
-import type { Picture } from '../resample.ts';
+import type { DecodedImage } from '../resample.ts';
 import { checkSize, cutShort } from './checks.ts';
 
 const screenEnd = 13;
@@ -21,7 +21,7 @@ const passes = [
 ] as const;
 
 /** @throws Error, the rest of the sentence "The image … cannot be read: " */
-export function decodeGif(file: Buffer): Picture {
+export function decodeGif(file: Buffer): DecodedImage {
   if (file.length < screenEnd) throw cutShort();
   let at = screenEnd;
   const take = (bytes: number): Buffer => {
@@ -37,7 +37,7 @@ export function decodeGif(file: Buffer): Picture {
   let palette = table(file[10]!);
   let around = 0; // the colour of what the frame does not reach
   for (let kind = take(1)[0]; kind !== separator; kind = take(1)[0]) {
-    if (kind === trailer) throw new Error('it has no picture');
+    if (kind === trailer) throw new Error('it has no image');
     if (kind !== extension) continue;
     if (take(1)[0] === graphicControl) {
       const block = take(take(1)[0]!);

@@ -56,7 +56,7 @@ export function checkJpeg(file: Buffer): Jpeg {
 }
 
 /**
- * What ends a scan must begin a segment, up to the end of the picture. A file without an end is the decoder's matter.
+ * What ends a scan must begin a segment, up to the end of the image. A file without an end is the decoder's matter.
  * @param several whether another scan may follow
  */
 function checkScans(file: Buffer, start: number, several: boolean): void {

@@ -26,7 +26,7 @@ interface Chunk {
 }
 
 /**
- * The same picture as a file of IHDR, PLTE, IDAT and IEND; and whether its samples are grey of 16 bits without alpha.
+ * The same image as a file of IHDR, PLTE, IDAT and IEND; and whether its samples are grey of 16 bits without alpha.
  * @throws Error, the rest of the sentence "The image … cannot be read: "
  */
 export function plainPng(file: Buffer): { file: Buffer; isGrey16: boolean } {
@@ -42,7 +42,7 @@ export function plainPng(file: Buffer): { file: Buffer; isGrey16: boolean } {
       throw new Error('its transparent colour is damaged');
     } else checkText(kind, data);
   }
-  if (header === undefined || pixels.length === 0) throw new Error('it has no picture');
+  if (header === undefined || pixels.length === 0) throw new Error('it has no image');
   const colourType = header[9]!;
   const kept = [{ kind: 'IHDR', data: header }];
   if (colourType === paletteType) {
@@ -56,7 +56,7 @@ export function plainPng(file: Buffer): { file: Buffer; isGrey16: boolean } {
   };
 }
 
-/** Up to the end of the picture. Before its pixels checksums count; behind them only the chunks of pixels are needed. */
+/** Up to the end of the image. Before its pixels checksums count; behind them only the chunks of pixels are needed. */
 function* chunks(file: Buffer): Generator<Chunk> {
   let at = pngSignature.length;
   let inPixels = false;
@@ -77,7 +77,7 @@ function* chunks(file: Buffer): Generator<Chunk> {
     if (kind === 'IEND') return;
     if (kind === 'IDAT') {
       inPixels = true;
-      if (behindPixels) return; // of another picture
+      if (behindPixels) return; // of another image
       yield { kind, data }; // cut short, maybe: the pixels that are missing tell
     } else {
       if (inPixels) behindPixels = true;
@@ -105,12 +105,12 @@ function checkHeader(data: Buffer): Buffer {
   return data.subarray(0, 13);
 }
 
-/** Of an animation whose first frame is the picture itself. */
+/** Of an animation whose first frame is the image itself. */
 function checkFrame(data: Buffer, header: Buffer | undefined): void {
   const whole =
     header !== undefined && data.length >= 26 && data.subarray(4, 12).equals(header.subarray(0, 8));
   if (!whole || data.readBigUInt64BE(12) !== 0n) {
-    throw new Error('the first frame of its animation is smaller than the picture, which is not supported');
+    throw new Error('the first frame of its animation is smaller than the image, which is not supported');
   }
 }
 

@@ -1,5 +1,5 @@
 /** PBM, PGM, PPM and PFM, binary and as text, as Pillow reads them (PpmImagePlugin.py). */
-import type { Picture } from '../resample.ts';
+import type { DecodedImage } from '../resample.ts';
 import { checkSize, cutShort } from './checks.ts';
 
 const blank = ' \t\n\v\f\r';
@@ -45,7 +45,7 @@ class Tokens {
  * @param kind the first two bytes of the file: P1 to P6, or Pf
  * @throws Error, the rest of the sentence "The image … cannot be read: "
  */
-export function decodePnm(file: Buffer, kind: string): Picture {
+export function decodePnm(file: Buffer, kind: string): DecodedImage {
   if (file.length < 3 || !blank.includes(String.fromCharCode(file[2]!))) {
     throw new Error('its header is damaged or of a kind that is not supported');
   }

@@ -1,10 +1,10 @@
 /** Files of which sharp (libvips) makes the pixels. Each format hands over only what was compared with Pillow. */
 import sharp, { type Sharp } from 'sharp';
 import { imageLimits } from '../../../shared/defaults.ts';
-import type { Picture } from '../resample.ts';
+import type { DecodedImage } from '../resample.ts';
 
-sharp.concurrency(1); // the pictures are the parallelism
-sharp.cache(false); // no picture is read twice in a row
+sharp.concurrency(1); // the images are the parallelism
+sharp.cache(false); // no image is read twice in a row
 // Only loaders of raster formats: a drawing (SVG) or a document has no pixels of its own.
 sharp.block({ operation: ['VipsForeignLoad'] });
 sharp.unblock({
@@ -19,25 +19,25 @@ export function throughSharp(
   file: Buffer,
   samples: Samples = 'rgb',
   failOn: 'error' | 'warning' = 'error',
-): Promise<Picture> {
+): Promise<DecodedImage> {
   // a warning (a few zero bytes in the middle) is no reason to stop, as with Pillow; a file cut short is
-  const picture = sharp(file, { failOn, ignoreIcc: true, limitInputPixels: imageLimits.pixels });
+  const image = sharp(file, { failOn, ignoreIcc: true, limitInputPixels: imageLimits.pixels });
   switch (samples) {
     case 'cmyk':
-      return pixelsOf(picture.pipelineColourspace('cmyk').toColourspace('cmyk'), 'uchar', cmykToRgb);
+      return pixelsOf(image.pipelineColourspace('cmyk').toColourspace('cmyk'), 'uchar', cmykToRgb);
     case 'grey16':
-      return pixelsOf(picture.toColourspace('grey16'), 'ushort', grey16ToRgb);
+      return pixelsOf(image.toColourspace('grey16'), 'ushort', grey16ToRgb);
     case 'rgb':
-      return pixelsOf(picture.removeAlpha().toColourspace('srgb'), 'uchar', (pixels) => pixels);
+      return pixelsOf(image.removeAlpha().toColourspace('srgb'), 'uchar', (pixels) => pixels);
   }
 }
 
 async function pixelsOf(
-  picture: Sharp,
+  image: Sharp,
   depth: 'uchar' | 'ushort',
   toRgb: (samples: Buffer) => Uint8Array,
-): Promise<Picture> {
-  const { data, info } = await picture.raw({ depth }).toBuffer({ resolveWithObject: true });
+): Promise<DecodedImage> {
+  const { data, info } = await image.raw({ depth }).toBuffer({ resolveWithObject: true });
   return { width: info.width, height: info.height, pixels: toRgb(data) };
 }
 

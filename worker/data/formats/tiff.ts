@@ -38,7 +38,7 @@ const kinds: ReadonlyMap<string, { as: Samples; planar?: true }> = new Map([
 const jpegKinds: ReadonlyMap<string, { as: Samples; planar?: true }> = new Map([['YCbCr 8', { as: 'rgb' }]]);
 
 export interface PlainTiff {
-  /** The same first picture, with nothing in its directory that no pixel depends on. */
+  /** The same first image, with nothing in its directory that no pixel depends on. */
   readonly file: Buffer;
   readonly samples: Samples;
   /** 1 to 8, as EXIF numbers them; 1: as it lies in the file. */
@@ -46,7 +46,7 @@ export interface PlainTiff {
 }
 
 /**
- * The first picture of a TIFF file, and how it is to be read.
+ * The first image of a TIFF file, and how it is to be read.
  * @throws Error, the rest of the sentence "The image … cannot be read: ", where it is not on the list
  */
 export function plainTiff(file: Buffer): PlainTiff {
@@ -88,7 +88,7 @@ export function plainTiff(file: Buffer): PlainTiff {
   }
   checkBlocks(file, tags, { bits: bits!, samples, planar: planar && samples > 1, packed: compression !== 1 });
   const orientation = one('orientation', 1);
-  // Pillow itself does not turn all grey pictures of 16 bits alike.
+  // Pillow itself does not turn all grey images of 16 bits alike.
   if (orientation > 8 || (orientation > 1 && kind.as === 'grey16')) {
     throw refused(`orientation ${orientation} and samples of the kind ${name}`);
   }

@@ -1,16 +1,16 @@
 /** A run for machines: one JSON object per line (docs/watch.md). */
 import { printableJson } from '../../shared/util/printable.ts';
-import type { News } from './news.ts';
-import type { Viewer } from './watch.ts';
+import type { RunNews } from './news.ts';
+import type { RunViewer } from './watch.ts';
 
-export class JsonDisplay implements Viewer {
+export class JsonViewer implements RunViewer {
   readonly #write: (text: string) => void;
 
   constructor(write: (text: string) => void) {
     this.#write = write;
   }
 
-  news(news: News): void {
+  news(news: RunNews): void {
     this.#write(printableJson(`${JSON.stringify(news)}\n`));
   }
 

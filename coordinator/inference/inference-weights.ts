@@ -1,12 +1,12 @@
-/** The weights that a read-out looks at. */
+/** The weights that an inference run looks at. */
 import { CornetError } from '../../shared/errors.ts';
 import type { Model } from '../../shared/models/model.ts';
 import { say } from '../../shared/process/say.ts';
 import { initialSnapshot } from '../weights/initial-weights.ts';
 import { findWeights, readWeights } from '../weights/read-weights.ts';
-import type { ReadoutOptions } from './options.ts';
+import type { InferenceOptions } from './options.ts';
 
-export interface ReadoutWeights {
+export interface InferenceWeights {
   /** The SHA-256 of their file, with the key in it if one was given; or `seed <n>` of those that are drawn. */
   readonly identity: string;
   /** A snapshot body for inference (`stateLayout`). */
@@ -17,10 +17,10 @@ export interface ReadoutWeights {
  * `untrained`: those that a training with this seed begins with. Everything else is a source of `findWeights`.
  * @throws CornetError as `findWeights`
  */
-export async function findReadoutWeights(
-  { weights, weightsKey, seed }: Pick<ReadoutOptions, 'weights' | 'weightsKey' | 'seed'>,
+export async function findInferenceWeights(
+  { weights, weightsKey, seed }: Pick<InferenceOptions, 'weights' | 'weightsKey' | 'seed'>,
   model: Model,
-): Promise<ReadoutWeights> {
+): Promise<InferenceWeights> {
   const key = weightsKey ?? null;
   if (weights === 'untrained') {
     if (key !== null) {

@@ -1,5 +1,5 @@
 import test from 'ava';
-import { otherCourse } from '../../coordinator/training/starting-point.ts';
+import { otherTrajectory } from '../../coordinator/training/starting-point.ts';
 import type { RunConfig } from '../../shared/run-config.ts';
 
 const result = {
@@ -12,10 +12,13 @@ test('going on from a checkpoint with other options of the schedule is said with
     result: { ...result, batchSize: 64, learningRate: 0.01 },
     numerics: null,
   });
-  t.regex(otherCourse(identity, config)!, /made with --batch-size 64 \(now 256\), --lr 0\.01 \(now 0\.1\):/);
+  t.regex(
+    otherTrajectory(identity, config)!,
+    /made with --batch-size 64 \(now 256\), --lr 0\.01 \(now 0\.1\):/,
+  );
 });
 
 test('nothing is said where the options are the same, or the file does not tell them', (t) => {
-  t.is(otherCourse(JSON.stringify({ result, numerics: null }), config), null);
-  t.is(otherCourse(null, config), null);
+  t.is(otherTrajectory(JSON.stringify({ result, numerics: null }), config), null);
+  t.is(otherTrajectory(null, config), null);
 });

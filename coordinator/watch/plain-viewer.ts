@@ -2,9 +2,9 @@
 
 import { duration, percent, speed } from '../view/format.ts';
 import type { RunView } from '../view/run-view.ts';
-import type { News, Scores } from './news.ts';
+import type { RunNews, Scores } from './news.ts';
 import { announcement } from './run-summary.ts';
-import type { Viewer } from './watch.ts';
+import type { RunViewer } from './watch.ts';
 
 export interface PlainOptions {
   write: (text: string) => void;
@@ -14,7 +14,7 @@ export interface PlainOptions {
   every: number;
 }
 
-export class PlainDisplay implements Viewer {
+export class PlainViewer implements RunViewer {
   readonly #options: PlainOptions;
   /** When the last line of progress was written, and when the last step or validation ended. */
   #shown = Number.NEGATIVE_INFINITY;
@@ -25,7 +25,7 @@ export class PlainDisplay implements Viewer {
     this.#active = options.now();
   }
 
-  news(news: News, view: () => RunView): void {
+  news(news: RunNews, view: () => RunView): void {
     const at = this.#options.now();
     if (news.type === 'start') for (const line of announcement(news)) this.#line(line);
     if (news.type === 'event' || news.type === 'end') this.#line(news.message);

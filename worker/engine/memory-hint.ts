@@ -12,7 +12,7 @@ export interface Batch {
  * Runs what needs memory for a batch.
  * @throws CornetError DEVICE_MEMORY with what was to fit, the device's memory and what would fit
  */
-export function fitting<R>(
+export function withMemoryHint<R>(
   { kind, images }: Batch,
   { options, memory }: { options: EngineOptions; memory: () => MemoryCounters },
   body: () => R,
@@ -33,6 +33,6 @@ export function fitting<R>(
 
 function smallerShards(precision: string): string {
   const lanes =
-    'Start a new run with more --lanes: they cut a batch into smaller shards, one after another on one card';
+    'Start a new run with more --lanes: they cut a batch into smaller shards, one after another on one GPU';
   return precision === 'bf16' ? `${lanes}.` : `${lanes}; or with --precision bf16.`;
 }

@@ -9,16 +9,16 @@ import { NativeDecoder } from '../../worker/data/native-decoder.ts';
 import { pixelProbe } from '../../worker/data/pixel-probe.ts';
 import { squash } from '../../worker/data/transform.ts';
 import { decodeAlone, decoders } from '../helpers/decoders.ts';
-import { checkPicture, expectedPictures, squashSide } from '../helpers/picture-kinds.ts';
+import { checkImage, expectedImages, squashSide } from '../helpers/image-kinds.ts';
 
 const folder = 'test/fixtures/images/kinds';
-const { pillow, pictures } = expectedPictures(folder);
-const families = [...new Set(Object.keys(pictures).map((name) => name.split('-', 1)[0]!))];
+const { pillow, images } = expectedImages(folder);
+const families = [...new Set(Object.keys(images).map((name) => name.split('-', 1)[0]!))];
 
 for (const family of families) {
-  test(`pictures of every kind (${family}) have Pillow's pixels or are refused with the reason`, async (t) => {
-    for (const [name, facts] of Object.entries(pictures)) {
-      if (name.startsWith(`${family}-`)) await checkPicture(t, join(folder, name), facts);
+  test(`images of every kind (${family}) have Pillow's pixels or are refused with the reason`, async (t) => {
+    for (const [name, facts] of Object.entries(images)) {
+      if (name.startsWith(`${family}-`)) await checkImage(t, join(folder, name), facts);
     }
   });
 }
@@ -27,13 +27,13 @@ test("the pixels are those of the Pillow that a run's numerics name", (t) => {
   t.is(pillow, pillowVersion);
 });
 
-const readable = Object.entries(pictures).filter(([, facts]) => facts !== null);
+const readable = Object.entries(images).filter(([, facts]) => facts !== null);
 
-test('what a picture becomes does not depend on those that the decoder saw before it', async (t) => {
-  const jpegs = Object.keys(pictures).filter((name) => name.startsWith('jpeg-'));
+test('what an image becomes does not depend on those that the decoder saw before it', async (t) => {
+  const jpegs = Object.keys(images).filter((name) => name.startsWith('jpeg-'));
   const addon = loadImageAddon();
   if ('missing' in addon) {
-    t.pass('without the addon no decoder sees two pictures');
+    t.pass('without the addon no decoder sees two images');
     return;
   }
   const decoded = async (decoder: NativeDecoder, name: string) => {
@@ -56,14 +56,14 @@ test('what a picture becomes does not depend on those that the decoder saw befor
   }
   const several = new NativeDecoder(addon, 3);
   const many = Array.from({ length: 2_000 }, () => jpegs[draws.integer(jpegs.length)]!);
-  const images = await Promise.all(many.map((name) => decoded(several, name)));
+  const together = await Promise.all(many.map((name) => decoded(several, name)));
   t.deepEqual(
-    images,
+    together,
     many.map((name) => alone.get(name)!),
   );
 });
 
-test('pictures of all formats at once are what each is alone', async (t) => {
+test('images of all formats at once are what each is alone', async (t) => {
   const names = readable.map(([name]) => name);
   for (const [what, decoder] of decoders) {
     const decodeAll = (order: string[]) =>
@@ -86,7 +86,7 @@ test('pictures of all formats at once are what each is alone', async (t) => {
   }
 });
 
-test('all decoders make the same of the pictures of the probe, with or without the addon', async (t) => {
+test('all decoders make the same of the images of the probe, with or without the addon', async (t) => {
   const probes = await Promise.all([...decoders.values()].map((decoder) => pixelProbe(decoder)));
   t.is(new Set(probes).size, 1, probes.join('; '));
   t.regex(probes[0]!, /^Pillow 12\.3\.0, [\da-f]{16}$/);
@@ -95,7 +95,7 @@ test('all decoders make the same of the pictures of the probe, with or without t
 test('the probe tells a decoder of other pixels', async (t) => {
   const [decoder] = decoders.values();
   const other: typeof decoder & object = {
-    description: 'one level brighter in one place of one picture',
+    description: 'one level brighter in one place of one image',
     underWay: 1,
     decode: async (path, transform, size, target, offset) => {
       const bytes = await decoder!.decode(path, transform, size, target, offset);

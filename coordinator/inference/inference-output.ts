@@ -2,36 +2,36 @@ import assert from 'node:assert';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { FileList } from '../../shared/data/file-list.ts';
-import type { ReadoutConfig } from '../../shared/run-config.ts';
+import type { InferenceConfig } from '../../shared/run-config.ts';
 import type { BatchResult } from '../../shared/wire/protocol.ts';
 import type { RunOutput } from '../conduct/ports.ts';
 import type { ValidationSummary } from '../protocol/validation-summary.ts';
 import type { FeatureFiles } from './feature-files.ts';
+import type { InferenceProgress } from './inference-progress.ts';
+import type { InferenceWeights } from './inference-weights.ts';
 import { type FinishedBatch, Journal } from './journal.ts';
-import type { ReadoutProgress } from './readout-progress.ts';
-import type { ReadoutWeights } from './readout-weights.ts';
 
-/** A picture without features. */
-export interface UnreadablePicture {
+/** An image without features. */
+export interface UnreadableImage {
   readonly row: number;
   readonly file: string;
   readonly reason: string;
 }
 
-export interface ReadoutOutputParts {
-  config: ReadoutConfig;
-  weights: ReadoutWeights;
+export interface InferenceOutputParts {
+  config: InferenceConfig;
+  weights: InferenceWeights;
   files: FileList;
   journal: Journal;
   /** What is stored: by earlier terms, and from now on by this one. */
   finished: Map<number, BatchResult>;
   /** Null: scores only. */
   features: FeatureFiles | null;
-  progress: ReadoutProgress;
+  progress: InferenceProgress;
   log: Logger;
 }
 
-/** Opens the journal of the read-out in a run folder. */
+/** Opens the journal of the inference run in a run folder. */
 export function openJournal(
   folder: string,
   warn: (sentence: string) => void,
@@ -40,17 +40,17 @@ export function openJournal(
 }
 
 /**
- * The disk side of a read-out: rows are written where they belong, then synced, then noted in the journal. Batches that
+ * The disk side of an inference run: rows are written where they belong, then synced, then noted in the journal. Batches that
  * come while others are being synced share the next sync.
  */
-export class ReadoutOutput implements RunOutput {
-  readonly #parts: ReadoutOutputParts;
+export class InferenceOutput implements RunOutput {
+  readonly #parts: InferenceOutputParts;
   #waiting: FinishedBatch[] = [];
   #running: Promise<void> = Promise.resolve();
   #coming: Promise<void> | null = null;
   #summary: ValidationSummary | null = null;
 
-  constructor(parts: ReadoutOutputParts) {
+  constructor(parts: InferenceOutputParts) {
     this.#parts = parts;
   }
 
@@ -90,11 +90,11 @@ export class ReadoutOutput implements RunOutput {
   }
 
   save(): never {
-    assert.fail('a read-out changes no state');
+    assert.fail('an inference run changes no state');
   }
 
   stepDone(): never {
-    assert.fail('a read-out has no steps');
+    assert.fail('an inference run has no steps');
   }
 
   /** The files stay open: their owner closes them. */
@@ -123,16 +123,16 @@ export class ReadoutOutput implements RunOutput {
 }
 
 /** In row order, over all batches. */
-export function unreadablePictures(
+export function unreadableImages(
   finished: ReadonlyMap<number, BatchResult>,
   files: FileList,
   batchSize: number,
-): UnreadablePicture[] {
-  const pictures = [...finished].flatMap(([batch, { unreadable }]) =>
+): UnreadableImage[] {
+  const images = [...finished].flatMap(([batch, { unreadable }]) =>
     unreadable.map(({ position, reason }) => {
       const row = batch * batchSize + position;
       return { row, file: files.path(row), reason };
     }),
   );
-  return pictures.sort((a, b) => a.row - b.row);
+  return images.sort((a, b) => a.row - b.row);
 }

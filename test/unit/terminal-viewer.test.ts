@@ -1,8 +1,8 @@
 import { EventEmitter } from 'node:events';
 import test from 'ava';
 import type { RunView } from '../../coordinator/view/run-view.ts';
-import { TerminalDisplay } from '../../coordinator/watch/terminal-display.ts';
-import { picture } from '../../coordinator/watch/terminal-layout.ts';
+import { layOut } from '../../coordinator/watch/terminal-layout.ts';
+import { TerminalViewer } from '../../coordinator/watch/terminal-viewer.ts';
 import { screenOf } from '../helpers/screen.ts';
 
 const view: RunView = {
@@ -45,8 +45,8 @@ const view: RunView = {
 };
 const wide = { columns: 100, color: false, unicode: true };
 
-test('the picture of a run says where it is, how it learns, how fast it is and where the time goes', (t) => {
-  t.deepEqual(picture(view, wide), [
+test('the lines of a run say where it is, how it learns, how fast it is and where the time goes', (t) => {
+  t.deepEqual(layOut(view, wide), [
     'CORnet-Z   epoch 0.50 of 2   step 30 of 120',
     `${'━'.repeat(15)}${'─'.repeat(45)}   25.0 %, 1 min 30 s left`,
     'loss 1.5000   top-1 25.0 %   validated 50.0 %   31 images/s   █▆▃▁',
@@ -55,14 +55,14 @@ test('the picture of a run says where it is, how it learns, how fast it is and w
 });
 
 test('what is waited for is said when it takes long', (t) => {
-  t.is(picture({ ...view, phaseSeconds: 8 }, wide)[3], `2 workers   ${view.sentence}`);
+  t.is(layOut({ ...view, phaseSeconds: 8 }, wide)[3], `2 workers   ${view.sentence}`);
   const waiting = { ...view, phase: 'waiting', workers: [], sentence: 'Waiting.' };
-  t.is(picture(waiting, wide)[3], '0 workers   Waiting.');
+  t.is(layOut(waiting, wide)[3], '0 workers   Waiting.');
 });
 
-test('a picture is never wider than its terminal, and has no sign that a plain one lacks', (t) => {
+test('no line is ever wider than its terminal, or has a sign that a plain one lacks', (t) => {
   for (let columns = 20; columns < 120; columns++) {
-    for (const line of picture(view, { columns, color: false, unicode: false })) {
+    for (const line of layOut(view, { columns, color: false, unicode: false })) {
       t.true(line.length < columns, line);
       t.regex(line, /^[\x20-\x7e]*$/);
     }
@@ -71,8 +71,8 @@ test('a picture is never wider than its terminal, and has no sign that a plain o
 
 test('colours only paint', (t) => {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: colours
-  const bare = picture(view, { ...wide, color: true }).map((line) => line.replace(/\x1b\[\d+m/g, ''));
-  t.deepEqual(bare, picture(view, wide));
+  const bare = layOut(view, { ...wide, color: true }).map((line) => line.replace(/\x1b\[\d+m/g, ''));
+  t.deepEqual(bare, layOut(view, wide));
 });
 
 class FakeTerminal extends EventEmitter {
@@ -86,10 +86,10 @@ class FakeTerminal extends EventEmitter {
   }
 }
 
-test('events scroll away above a picture that is redrawn in place', (t) => {
+test('events scroll away above lines that are redrawn in place', (t) => {
   const terminal = new FakeTerminal();
   let now = 0;
-  const display = new TerminalDisplay({ terminal, color: true, unicode: true, now: () => now, every: 200 });
+  const display = new TerminalViewer({ terminal, color: true, unicode: true, now: () => now, every: 200 });
   const event = (message: string) =>
     display.news({ at: '', type: 'event', level: 'warn', message }, () => view);
   const long = 'A sentence that is longer than the terminal is wide, and is therefore broken, not cut.';
@@ -99,7 +99,7 @@ test('events scroll away above a picture that is redrawn in place', (t) => {
   display.tick(() => ({ ...view, step: 31 }));
   event('Third.');
   display.end();
-  const expected = picture(view, { columns: 60, color: false, unicode: true });
+  const expected = layOut(view, { columns: 60, color: false, unicode: true });
   t.deepEqual(screenOf(terminal.written, 60), [
     'First.',
     long.slice(0, 60).trimEnd(),
@@ -114,7 +114,7 @@ test('events scroll away above a picture that is redrawn in place', (t) => {
 test('nothing is written while nothing changes, and not more often than asked', (t) => {
   const terminal = new FakeTerminal();
   let now = 0;
-  const display = new TerminalDisplay({ terminal, color: true, unicode: true, now: () => now, every: 200 });
+  const display = new TerminalViewer({ terminal, color: true, unicode: true, now: () => now, every: 200 });
   display.tick(() => view);
   t.is(terminal.writes, 1);
   now = 100;
@@ -129,9 +129,9 @@ test('nothing is written while nothing changes, and not more often than asked', 
 
 test('a terminal that becomes narrower breaks the lines, and the next drawing covers them all', (t) => {
   const terminal = new FakeTerminal();
-  const display = new TerminalDisplay({ terminal, color: false, unicode: true, now: () => 0, every: 200 });
+  const display = new TerminalViewer({ terminal, color: false, unicode: true, now: () => 0, every: 200 });
   display.tick(() => view);
-  const before = picture(view, { columns: 60, color: false, unicode: true });
+  const before = layOut(view, { columns: 60, color: false, unicode: true });
   const rows = before.reduce((sum, line) => sum + Math.ceil(line.length / 30), 0);
   terminal.written = '';
   terminal.columns = 30;

@@ -1,11 +1,11 @@
 /** A run on a terminal: a few lines at the bottom that are redrawn in place, what happens scrolls away above them. */
 
 import type { RunView } from '../view/run-view.ts';
-import type { News } from './news.ts';
-import { validationLine } from './plain-display.ts';
+import type { RunNews } from './news.ts';
+import { validationLine } from './plain-viewer.ts';
 import { announcement } from './run-summary.ts';
-import { type Canvas, escapes, picture } from './terminal-layout.ts';
-import type { Viewer } from './watch.ts';
+import { type Canvas, escapes, layOut } from './terminal-layout.ts';
+import type { RunViewer } from './watch.ts';
 
 export interface Terminal {
   write(text: string): unknown;
@@ -30,7 +30,7 @@ const finish = '\x1b[?7h\x1b[?25h\x1b[?2026l';
 const clearRight = '\x1b[K';
 const clearBelow = '\x1b[J';
 
-export class TerminalDisplay implements Viewer {
+export class TerminalViewer implements RunViewer {
   readonly #options: TerminalOptions;
   /** What stands at the bottom. */
   #lines: string[] = [];
@@ -44,7 +44,7 @@ export class TerminalDisplay implements Viewer {
     options.terminal.on('resize', this.#resized);
   }
 
-  news(news: News, view: () => RunView): void {
+  news(news: RunNews, view: () => RunView): void {
     if (news.type === 'start') return this.#redraw(announcement(news));
     if (!this.#ended) this.#view = view;
     switch (news.type) {
@@ -79,7 +79,7 @@ export class TerminalDisplay implements Viewer {
   #redraw(above: readonly string[]): void {
     const { terminal, color, unicode, now } = this.#options;
     const canvas: Canvas = { columns: terminal.columns, color, unicode };
-    const lines = this.#view === null ? [] : picture(this.#view(), canvas);
+    const lines = this.#view === null ? [] : layOut(this.#view(), canvas);
     const unchanged =
       lines.length === this.#lines.length && lines.every((line, i) => line === this.#lines[i]);
     this.#drawnAt = now();

@@ -14,7 +14,7 @@ import { isView } from '../view/run-view.ts';
  * @param url already redacted
  * @throws CornetError RUN_LOCKED when another coordinator is at work on the run on this Redis
  */
-export async function refuseIfServed(redis: Redis, run: string, url: string): Promise<void> {
+export async function refuseIfRunning(redis: Redis, run: string, url: string): Promise<void> {
   const first = await redis.get(names.status(run));
   if (first !== null && isOfDeadProcess(first)) return;
   const deadline = performance.now() + timeouts.member;

@@ -1,10 +1,10 @@
-/** Looks at the files of a read-out that is not finished: its journal, and the features that are stored so far. */
+/** Looks at the files of an inference run that is not finished: its journal, and the features that are stored so far. */
 import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CornetError } from '../../shared/errors.ts';
 import { readExactly } from '../../shared/formats/positioned-read.ts';
 import { buildModel } from '../../shared/models/family.ts';
-import type { ReadoutConfig } from '../../shared/run-config.ts';
+import type { InferenceConfig } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { exists } from '../disk/durable-file.ts';
 import { chooseTaps } from '../inference/choose-taps.ts';
@@ -15,15 +15,15 @@ import { bad, type Finding, note, ok } from './finding.ts';
 
 const journalName = 'journal.jsonl';
 
-/** Names of the files that a read-out has in its folder, besides those of every run. */
-export function readoutFiles(config: ReadoutConfig): string[] {
+/** Names of the files that an inference run has in its folder, besides those of every run. */
+export function inferenceFiles(config: InferenceConfig): string[] {
   return [journalName, ...(featuresOf(config)?.files ?? []).map(({ name }) => name)];
 }
 
 /** @param live a coordinator is at work: the journal's last line may be half written */
-export async function* verifyReadout(
+export async function* verifyInference(
   folder: string,
-  config: ReadoutConfig,
+  config: InferenceConfig,
   live: boolean,
 ): AsyncGenerator<Finding> {
   const { images, batchSize } = config.result;
@@ -63,7 +63,7 @@ export async function* verifyReadout(
   }
 }
 
-function featuresOf({ result }: ReadoutConfig): FeatureLayout | null {
+function featuresOf({ result }: InferenceConfig): FeatureLayout | null {
   if (result.task.type !== 'features') return null;
   const model = buildModel(result.model, result.times);
   const { taps } = chooseTaps(model, result.imageSize, { tap: result.task.taps.join(',') });

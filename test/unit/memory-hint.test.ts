@@ -1,7 +1,7 @@
 import test from 'ava';
 import { CornetError } from '../../shared/errors.ts';
 import type { EngineOptions } from '../../worker/engine/engine.ts';
-import { fitting } from '../../worker/engine/fitting.ts';
+import { withMemoryHint } from '../../worker/engine/memory-hint.ts';
 
 const options: EngineOptions = {
   ...{
@@ -26,7 +26,7 @@ function refuse(): never {
 
 test('a shard that does not fit names the memory and suggests more lanes', (t) => {
   const shard = { kind: 'shard', images: 256 } as const;
-  const error = t.throws(() => fitting(shard, { options, memory }, refuse), {
+  const error = t.throws(() => withMemoryHint(shard, { options, memory }, refuse), {
     code: 'DEVICE_MEMORY',
   }) as CornetError;
   t.is(
@@ -34,15 +34,15 @@ test('a shard that does not fit names the memory and suggests more lanes', (t) =
     'A shard of 256 images of 224 pixels (CORnet-S, fp32) does not fit into the memory of cuda:1, which has 24.0 GB. ' +
       'libtorch in aten::conv2d: CUDA out of memory. Tried to allocate 2 GiB.',
   );
-  t.regex(error.hint, /more --lanes.* one after another on one card; or with --precision bf16/);
+  t.regex(error.hint, /more --lanes.* one after another on one GPU; or with --precision bf16/);
 });
 
-test('a batch of a read-out that does not fit suggests a smaller one', (t) => {
+test('a batch of an inference run that does not fit suggests a smaller one', (t) => {
   const onCpu = {
     options: { ...options, device: 'cpu' },
     memory: () => ({ ...memory(), deviceTotal: null }),
   };
-  const error = t.throws(() => fitting({ kind: 'batch', images: 32 }, onCpu, refuse)) as CornetError;
+  const error = t.throws(() => withMemoryHint({ kind: 'batch', images: 32 }, onCpu, refuse)) as CornetError;
   t.regex(error.message, /^A batch of 32 images .* the memory of cpu\. libtorch/);
   t.regex(error.hint, /--batch-size/);
 });
@@ -53,7 +53,7 @@ test('another error passes as it is', (t) => {
     throw other;
   };
   t.is(
-    t.throws(() => fitting({ kind: 'shard', images: 1 }, { options, memory }, failing)),
+    t.throws(() => withMemoryHint({ kind: 'shard', images: 1 }, { options, memory }, failing)),
     other,
   );
 });

@@ -12,9 +12,9 @@ import { say } from '../../shared/process/say.ts';
 import { version } from '../../shared/process/version.ts';
 import {
   configFormat,
-  type ReadoutConfig,
-  type ReadoutResult,
-  readoutConfig,
+  type InferenceConfig,
+  type InferenceResult,
+  inferenceConfig,
 } from '../../shared/run-config.ts';
 import { canonicalJson } from '../../shared/util/canonical-json.ts';
 import { quoteName } from '../../shared/util/printable.ts';
@@ -22,22 +22,22 @@ import type { BatchResult } from '../../shared/wire/protocol.ts';
 import { Interruption } from '../conduct/interruption.ts';
 import { chooseBackend, chooseLocalWorkers, chooseThreads } from '../conduct/local-options.ts';
 import type { RunObserver } from '../conduct/ports.ts';
-import { type Course, type Service, serveRun } from '../conduct/service.ts';
+import { conductRun, type RunKind, type Service } from '../conduct/service.ts';
 import { chooseDevices } from '../host/gpus.ts';
 import { jobsPerMember } from '../protocol/job-round.ts';
 import type { ValidationSummary } from '../protocol/validation-summary.ts';
 import { RunFolder } from '../run-folder/run-folder.ts';
 import type { FeatureFiles } from './feature-files.ts';
+import { InferenceOutput, openJournal, type UnreadableImage, unreadableImages } from './inference-output.ts';
+import { InferenceProgress } from './inference-progress.ts';
+import type { InferenceWeights } from './inference-weights.ts';
 import type { Journal } from './journal.ts';
-import type { ReadoutOptions } from './options.ts';
-import { openJournal, ReadoutOutput, type UnreadablePicture, unreadablePictures } from './readout-output.ts';
-import { ReadoutProgress } from './readout-progress.ts';
-import type { ReadoutWeights } from './readout-weights.ts';
+import type { InferenceOptions } from './options.ts';
 
-export interface Readout {
-  options: ReadoutOptions;
-  result: ReadoutResult;
-  weights: ReadoutWeights;
+export interface Inference {
+  options: InferenceOptions;
+  result: InferenceResult;
+  weights: InferenceWeights;
   files: FileList;
   /** What the work is called in its folder's name: `CORnet-S_features`. */
   name: string;
@@ -48,31 +48,31 @@ export interface Readout {
   /** Opens the files that rows go to; null: there are no rows. */
   openFeatures: ((folder: string, state: 'new' | 'begun' | 'full') => Promise<FeatureFiles>) | null;
   /** All batches are stored: writes what the user asked for, and returns what is to be said. */
-  complete: (finished: FinishedReadout) => Promise<string[]>;
+  complete: (finished: FinishedInference) => Promise<string[]>;
 }
 
-export interface FinishedReadout {
-  config: ReadoutConfig;
-  unreadable: UnreadablePicture[];
+export interface FinishedInference {
+  config: InferenceConfig;
+  unreadable: UnreadableImage[];
   features: FeatureFiles | null;
   /** Of a validation. */
   summary: ValidationSummary | null;
 }
 
 /**
- * Begins or goes on with a read-out and conducts it to its end; its folder is removed then.
+ * Begins or goes on with an inference run and conducts it to its end; its folder is removed then.
  * @returns the exit code
- * @throws CornetError READOUT_UNFINISHED, and whatever ended it
+ * @throws CornetError INFERENCE_UNFINISHED, and whatever ended it
  */
-export async function serveReadout(readout: Readout): Promise<number> {
+export async function conductInference(inference: Inference): Promise<number> {
   const interruption = new Interruption();
   try {
-    const path = join(resolve(readout.options.outputPath), `${readout.name}.unfinished`);
+    const path = join(resolve(inference.options.outputPath), `${inference.name}.unfinished`);
     const begun = await RunFolder.holdsRun(path);
     const folder = begun ? await RunFolder.open(path, hostname()) : await RunFolder.create(path, hostname());
     try {
-      const config = begun ? await resumedConfig(readout, folder) : newConfig(readout);
-      return await serveInFolder(readout, { config, folder, interruption });
+      const config = begun ? await resumedConfig(inference, folder) : newConfig(inference);
+      return await conductInFolder(inference, { config, folder, interruption });
     } finally {
       await folder.release();
     }
@@ -82,14 +82,14 @@ export async function serveReadout(readout: Readout): Promise<number> {
 }
 
 interface Held {
-  config: ReadoutConfig;
+  config: InferenceConfig;
   folder: RunFolder;
   interruption: Interruption;
 }
 
-async function serveInFolder(readout: Readout, held: Held): Promise<number> {
+async function conductInFolder(inference: Inference, held: Held): Promise<number> {
   const { config, folder } = held;
-  const { options, result, batchBytes } = readout;
+  const { options, result, batchBytes } = inference;
   const { devices, notes } = await chooseDevices(chooseLocalWorkers(options, null), process.env);
   for (const note of notes) say(note);
   const snapshotBytes = stateLayout(buildModel(result.model, result.times), 'inference').bytes;
@@ -105,18 +105,18 @@ async function serveInFolder(readout: Readout, held: Held): Promise<number> {
   };
   const opened: { close(): Promise<void> }[] = [];
   try {
-    return await serveRun(service, async (surroundings) => {
+    return await conductRun(service, async (context) => {
       const { journal, finished } = await openJournal(folder.path, (sentence) => {
-        surroundings.log.warn(sentence);
+        context.log.warn(sentence);
         say(sentence);
       });
       opened.push(journal);
-      const batches = Math.ceil(readout.files.size / result.batchSize);
+      const batches = Math.ceil(inference.files.size / result.batchSize);
       const state = finished.size === 0 ? 'new' : finished.size < batches ? 'begun' : 'full';
-      const features = (await readout.openFeatures?.(folder.path, state)) ?? null;
+      const features = (await inference.openFeatures?.(folder.path, state)) ?? null;
       if (features !== null) opened.push(features);
-      announce(readout, { config, folder, devices, redisName: surroundings.redisName });
-      return courseOf(readout, { config, folder, journal, finished, features, log: surroundings.log });
+      announce(inference, { config, folder, devices, redisName: context.redisName });
+      return inferenceKind(inference, { config, folder, journal, finished, features, log: context.log });
     });
   } finally {
     for (const one of opened) await one.close();
@@ -124,7 +124,7 @@ async function serveInFolder(readout: Readout, held: Held): Promise<number> {
 }
 
 interface Stored {
-  config: ReadoutConfig;
+  config: InferenceConfig;
   folder: RunFolder;
   journal: Journal;
   finished: Map<number, BatchResult>;
@@ -132,17 +132,17 @@ interface Stored {
   log: Logger;
 }
 
-function courseOf(readout: Readout, stored: Stored): Course<number> {
-  const { result, files, weights } = readout;
+function inferenceKind(inference: Inference, stored: Stored): RunKind<number> {
+  const { result, files, weights } = inference;
   const { folder, finished, features, config } = stored;
-  const progress = new ReadoutProgress({
+  const progress = new InferenceProgress({
     out: process.stdout,
     images: files.size,
-    before: imagesOf(finished, readout),
+    before: imagesOf(finished, inference),
     now: () => performance.now(),
     every: progressEvery,
   });
-  const output = new ReadoutOutput({ ...stored, weights, files, progress });
+  const output = new InferenceOutput({ ...stored, weights, files, progress });
   return {
     plan: {
       ...noSteps,
@@ -155,20 +155,20 @@ function courseOf(readout: Readout, stored: Stored): Course<number> {
     output,
     display: progress,
     describeShard: (step, lane) => `step ${step}, lane ${lane}`,
-    describeBatch: (batch) => describeBatch(readout, batch),
+    describeBatch: (batch) => describeBatch(inference, batch),
     whenStopped: 'stopping; what is stored stays',
     howToGoOn: 'Give the same command again: what is stored stays.',
     observe: () => nobody,
     report: async (outcome) => {
       if (outcome.outcome === 'failed') throw CornetError.fromJSON(outcome.failure);
       if (outcome.outcome === 'interrupted') {
-        const images = imagesOf(finished, readout);
+        const images = imagesOf(finished, inference);
         progress.say(`Stopped: ${images} of ${files.size} images are done. Go on with the same command.`);
         return exitCodes.resumable;
       }
-      const unreadable = unreadablePictures(finished, files, result.batchSize);
+      const unreadable = unreadableImages(finished, files, result.batchSize);
       const { summary } = output;
-      for (const line of await readout.complete({ config, unreadable, features, summary }))
+      for (const line of await inference.complete({ config, unreadable, features, summary }))
         progress.say(line);
       folder.discard();
       return exitCodes.complete;
@@ -196,7 +196,7 @@ const nobody: RunObserver = {
   failed: async () => undefined,
 };
 
-function newConfig({ options, result }: Readout): ReadoutConfig {
+function newConfig({ options, result }: Inference): InferenceConfig {
   return {
     format: configFormat,
     run: nanoid(10),
@@ -210,14 +210,14 @@ function newConfig({ options, result }: Readout): ReadoutConfig {
   };
 }
 
-/** The configuration that the folder's read-out was begun with, which must be the same but for where and by whom. */
-async function resumedConfig(readout: Readout, folder: RunFolder): Promise<ReadoutConfig> {
-  const { options, result } = readout;
-  const parsed = readoutConfig.safeParse(await folder.readConfig());
+/** The configuration that the folder's inference run was begun with, which must be the same but for where and by whom. */
+async function resumedConfig(inference: Inference, folder: RunFolder): Promise<InferenceConfig> {
+  const { options, result } = inference;
+  const parsed = inferenceConfig.safeParse(await folder.readConfig());
   if (!parsed.success) {
     throw new CornetError(
       'RUN_DAMAGED',
-      `${quoteName(folder.configPath)} is not a read-out's configuration.`,
+      `${quoteName(folder.configPath)} is not an inference run's configuration.`,
       {
         hint: `Remove ${quoteName(folder.path)} and start again.`,
       },
@@ -231,12 +231,12 @@ async function resumedConfig(readout: Readout, folder: RunFolder): Promise<Reado
     return { ...former, version, term: former.term + 1, options: freeOptions(options) };
   }
   throw new CornetError(
-    'READOUT_UNFINISHED',
-    `${folder.path} holds an unfinished read-out with another value of ${changed.join(', ')}.`,
+    'INFERENCE_UNFINISHED',
+    `${folder.path} holds an unfinished inference run with another value of ${changed.join(', ')}.`,
   );
 }
 
-function freeOptions({ dataPath, workers, skipUnreadable }: ReadoutOptions): ReadoutConfig['options'] {
+function freeOptions({ dataPath, workers, skipUnreadable }: InferenceOptions): InferenceConfig['options'] {
   return {
     dataPath: resolve(dataPath),
     decodeThreads: workers ?? defaults.decodeThreads,
@@ -253,9 +253,9 @@ const settingNames: Record<string, string> = {
   taps: '--layer, --sublayer, --tap or --time-step',
 };
 
-/** What differs between two read-outs, by the names of the options. */
-export function changedSettings(former: ReadoutResult, now: ReadoutResult): string[] {
-  const flat = ({ task, ...rest }: ReadoutResult): Record<string, unknown> => ({ ...rest, ...task });
+/** What differs between two inference runs, by the names of the options. */
+export function changedSettings(former: InferenceResult, now: InferenceResult): string[] {
+  const flat = ({ task, ...rest }: InferenceResult): Record<string, unknown> => ({ ...rest, ...task });
   const [a, b] = [flat(former), flat(now)];
   const { images: _, ...keys } = { ...a, ...b }; // the fingerprint tells more
   return Object.keys(keys)
@@ -263,22 +263,22 @@ export function changedSettings(former: ReadoutResult, now: ReadoutResult): stri
     .map((key) => settingNames[key] ?? `--${key}`);
 }
 
-function imagesOf(finished: ReadonlyMap<number, BatchResult>, { files, result }: Readout): number {
+function imagesOf(finished: ReadonlyMap<number, BatchResult>, { files, result }: Inference): number {
   const { batchSize } = result;
   let images = 0;
   for (const batch of finished.keys()) images += Math.min(batchSize, files.size - batch * batchSize);
   return images;
 }
 
-function describeBatch({ files, result }: Readout, batch: number): string {
+function describeBatch({ files, result }: Inference, batch: number): string {
   const first = batch * result.batchSize;
   const last = Math.min(first + result.batchSize, files.size) - 1;
   return `batch ${batch} (images ${first} to ${last}: ${quoteName(files.path(first))} to ${quoteName(files.path(last))})`;
 }
 
 function announce(
-  { title, files, result, options }: Readout,
-  held: { config: ReadoutConfig; folder: RunFolder; devices: string[]; redisName: string },
+  { title, files, result, options }: Inference,
+  held: { config: InferenceConfig; folder: RunFolder; devices: string[]; redisName: string },
 ): void {
   const { config, folder, devices, redisName } = held;
   const workers =

@@ -3,11 +3,11 @@ import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { CornetError } from '../../shared/errors.ts';
-import { decodePicture } from '../../worker/data/image.ts';
+import { decodeImage } from '../../worker/data/image.ts';
 import { squash } from '../../worker/data/transform.ts';
 import { decodeAlone, decoders } from './decoders.ts';
 
-/** What Pillow makes of a picture; null: it refuses it. */
+/** What Pillow makes of an image; null: it refuses it. */
 export interface Facts {
   readonly mode: string;
   readonly width: number;
@@ -20,13 +20,13 @@ export interface Facts {
 
 export const squashSide = 32;
 
-export interface ExpectedPictures {
+export interface ExpectedImages {
   /** The version of Pillow. */
   readonly pillow: string;
-  readonly pictures: Readonly<Record<string, Facts | null>>;
+  readonly images: Readonly<Record<string, Facts | null>>;
 }
 
-export function expectedPictures(folder: string): ExpectedPictures {
+export function expectedImages(folder: string): ExpectedImages {
   return JSON.parse(readFileSync(join(folder, 'expected.json'), 'utf8'));
 }
 
@@ -53,10 +53,10 @@ const notRead: readonly RegExp[] = [
 ];
 
 /**
- * That every decoder makes Pillow's pixels of a picture, or refuses it and says why.
+ * That every decoder makes Pillow's pixels of an image, or refuses it and says why.
  * @param mayRefuse whether it may be refused where Pillow reads it
  */
-export async function checkPicture(
+export async function checkImage(
   t: ExecutionContext,
   path: string,
   facts: Facts | null,
@@ -64,7 +64,7 @@ export async function checkPicture(
 ): Promise<'read' | 'refused'> {
   const name = basename(path);
   const whole = await outcome(async () => {
-    const { width, height, pixels } = await decodePicture(path);
+    const { width, height, pixels } = await decodeImage(path);
     return { width, height, sha256: createHash('sha256').update(pixels).digest('hex') };
   });
   if (!((mayRefuse || facts === null) && 'refused' in whole)) {

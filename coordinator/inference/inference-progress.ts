@@ -1,9 +1,9 @@
-/** What a read-out shows while it works: one line on how far it is, rewritten on a terminal. */
+/** What an inference run shows while it works: one line on how far it is, rewritten on a terminal. */
 
-import type { Display } from '../conduct/ports.ts';
+import type { RunReporter } from '../conduct/ports.ts';
 import { duration } from '../view/format.ts';
 
-export interface ReadoutProgressOptions {
+export interface InferenceProgressOptions {
   out: NodeJS.WriteStream;
   images: number;
   /** Images that an earlier term has done. */
@@ -14,8 +14,8 @@ export interface ReadoutProgressOptions {
   every: { terminal: number; plain: number };
 }
 
-export class ReadoutProgress implements Display {
-  readonly #options: ReadoutProgressOptions;
+export class InferenceProgress implements RunReporter {
+  readonly #options: InferenceProgressOptions;
   #images: number;
   /** When the first result came, and how many images were done then: before, workers were starting. */
   #first: { at: number; images: number } | null = null;
@@ -24,7 +24,7 @@ export class ReadoutProgress implements Display {
   #rewritable = false;
   latest: { images: number; imagesPerSecond: number | null } = { images: 0, imagesPerSecond: null };
 
-  constructor(options: ReadoutProgressOptions) {
+  constructor(options: InferenceProgressOptions) {
     this.#options = options;
     this.#images = options.before;
     this.#activity = options.now();
