@@ -37,11 +37,11 @@ Sets up what is missing: a C++ compiler and redis-server from the distribution, 
 the image addon; in a clone the npm packages and the compiled TypeScript, too.
 
   --libtorch auto    (default) the first of these that works: \$LIBTORCH; the torch that python3 imports;
-                     the pip wheel of torch $torch_version, for CUDA where nvidia-smi shows cards
-  --libtorch wheel   only the pip wheel; the build for CUDA is the one that suits driver and cards
-  --libtorch cuda    only the pip wheel for CUDA 13, also where no card is to be seen, as in the build of an image:
-                     for drivers from 580 on, and cards from Turing on
-  --libtorch cu126   only the pip wheel for CUDA 12.6, likewise: for drivers from 525 on, and cards before Blackwell
+                     the pip wheel of torch $torch_version, for CUDA where nvidia-smi shows GPUs
+  --libtorch wheel   only the pip wheel; the build for CUDA is the one that suits driver and GPUs
+  --libtorch cuda    only the pip wheel for CUDA 13, also where no GPU is to be seen, as in the build of an image:
+                     for drivers from 580 on, and GPUs from Turing on
+  --libtorch cu126   only the pip wheel for CUDA 12.6, likewise: for drivers from 525 on, and GPUs before Blackwell
   --libtorch debian  only Debian's libtorch-dev, with OpenBLAS: another version, whose results are not the same bits;
                      once chosen, 'auto' takes it, too, where the wheel cannot be had
   --libtorch DIR     only the libtorch in DIR, which holds lib/ and include/

@@ -67,26 +67,26 @@ unpack_cuda_wheel() {
   return 1
 }
 
-# What nvidia-smi says, and be it with an error, as where one of the cards has fallen off the bus.
-ask_cards() { timeout 60 nvidia-smi "$@" 2>/dev/null || true; }
+# What nvidia-smi says, and be it with an error, as where one of the GPUs has fallen off the bus.
+ask_gpus() { timeout 60 nvidia-smi "$@" 2>/dev/null || true; }
 
-# Sets $cuda_build to the build of libtorch that suits driver and cards; where none does, to nothing, with the reason in
-# $no_cuda_build. $driver is empty where nvidia-smi shows no card; $cuda_note is what the user should know besides.
-# CUDA 13 needs driver 580 and has no kernels for cards before Turing (7.5); CUDA 12.6 needs driver 525 and has none for
+# Sets $cuda_build to the build of libtorch that suits driver and GPUs; where none does, to nothing, with the reason in
+# $no_cuda_build. $driver is empty where nvidia-smi shows no GPU; $cuda_note is what the user should know besides.
+# CUDA 13 needs driver 580 and has no kernels for GPUs before Turing (7.5); CUDA 12.6 needs driver 525 and has none for
 # those from Blackwell (10.0) on.
 choose_cuda_build() {
-  local table cards cuda capability early='' middle='' late=''
-  cuda_build='' no_cuda_build='nvidia-smi shows no card' cuda_note='' driver=''
+  local table gpus cuda capability early='' middle='' late=''
+  cuda_build='' no_cuda_build='nvidia-smi shows no GPU' cuda_note='' driver=''
   case $choice in
     cuda) cuda_build=cu130 ;;
     cu126) cuda_build=cu126 ;;
   esac
   [[ -z $cuda_build ]] || return 0
 
-  table=$(ask_cards)
-  cards=$(ask_cards --query-gpu=driver_version,compute_cap --format=csv,noheader) # before driver 510: an error
-  # The heading is missing where a card is lost. Since driver 610 it has other words.
-  if [[ $'\n'$cards =~ $'\n'([0-9]+\.[0-9.]+),\  || $table =~ (Driver|KMD)\ Version:\ *([0-9]+[0-9.]*) ]]; then
+  table=$(ask_gpus)
+  gpus=$(ask_gpus --query-gpu=driver_version,compute_cap --format=csv,noheader) # before driver 510: an error
+  # The heading is missing where a GPU is lost. Since driver 610 it has other words.
+  if [[ $'\n'$gpus =~ $'\n'([0-9]+\.[0-9.]+),\  || $table =~ (Driver|KMD)\ Version:\ *([0-9]+[0-9.]*) ]]; then
     driver=${BASH_REMATCH[2]:-${BASH_REMATCH[1]}}
   else
     return 0
@@ -99,12 +99,12 @@ choose_cuda_build() {
   fi
   while read -r capability; do
     if ((capability < 75)); then early=yes; elif ((capability < 100)); then middle=yes; else late=yes; fi
-  done < <(sed -nE 's/^[0-9.]+, ([0-9]+)\.([0-9])$/\1\2/p' <<<"$cards")
+  done < <(sed -nE 's/^[0-9.]+, ([0-9]+)\.([0-9])$/\1\2/p' <<<"$gpus")
 
   if ((cuda < 12)); then
     no_cuda_build="driver $driver is too old for CUDA 12: install 525 or newer"
   elif ((cuda < 13)) && [[ -n $late && -z $early$middle ]]; then
-    no_cuda_build="driver $driver is too old for CUDA 13, which cards of compute capability 10.0 and above (Blackwell) need: install 580 or newer"
+    no_cuda_build="driver $driver is too old for CUDA 13, which GPUs of compute capability 10.0 and above (Blackwell) need: install 580 or newer"
   elif ((cuda < 13)); then
     cuda_build=cu126
     [[ -z $late ]] || cuda_note="Cards of compute capability 10.0 and above (Blackwell) stay unused: they need driver 580 or newer, and this is $driver."

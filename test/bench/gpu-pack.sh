@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Packs what test/bench/gpu.sh needs on a machine that has a card, a Python with PyTorch and a C++ compiler, but neither
+# Packs what test/bench/gpu.sh needs on a machine that has a GPU, a Python with PyTorch and a C++ compiler, but neither
 # Node.js nor a network: Node.js, redis-server, the compiled project, its npm packages. The torch addon is built there.
 #
 #   test/bench/gpu-pack.sh [FILE]     (default gpu-bundle.tar.xz; after `npm run setup`)

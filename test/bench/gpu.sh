@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Two visits to a machine with an NVIDIA card, which may be lent for minutes only. Each builds the torch addon against
+# Two visits to a machine with an NVIDIA GPU, which may be lent for minutes only. Each builds the torch addon against
 # the PyTorch of the machine's Python, and writes what it finds to report.md and log.txt as it goes on:
 #
 #   test/bench/gpu.sh smoke      does it work: the original's numbers, a first look at the speed, memory, a lost context
@@ -8,7 +8,7 @@
 #   --out FOLDER      where report.md and log.txt go (default gpu-results)
 #   --limit SECONDS   for the whole visit (default 200, 420)
 #   --parts A,B,…     these parts only, in this order
-#   and the options of test/bench/gpu/main.ts. A rehearsal without a card:
+#   and the options of test/bench/gpu/main.ts. A rehearsal without a GPU:
 #   --device cpu --precision fp32 --batch 4 --steps 2 --small 32,8,12
 #
 # In a clone it sets up what is missing; unpacked from what gpu-pack.sh made, it needs python3 with PyTorch and g++ alone.
@@ -122,7 +122,7 @@ fi
 
 say "## cornet-ts on $device, $visit, $(date -u +%Y-%m-%d)" ''
 if [[ $device != cpu ]]; then
-  nvidia-smi --query-gpu=name,memory.total,driver_version,compute_cap --format=csv,noheader 2>&1 | sed 's/^/- card: /' | tee -a "$report"
+  nvidia-smi --query-gpu=name,memory.total,driver_version,compute_cap --format=csv,noheader 2>&1 | sed 's/^/- GPU: /' | tee -a "$report"
 fi
 say "- $(nproc) cores of $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(free -g | awk '/^Mem/ {print $2}') GiB"
 say "- Node.js $(node --version), $("$python" -c 'import torch; print("PyTorch", torch.__version__, "CUDA", torch.version.cuda, "cuDNN", torch.backends.cudnn.version())')"
@@ -130,7 +130,7 @@ say "- addon built in $building s, without a CUDA toolkit"
 
 # --- The parts --------------------------------------------------------------------------------------------------------------
 
-# What programs say on this machine, word by word: tests without a card stand on it.
+# What programs say on this machine, word by word: tests without a GPU stand on it.
 words() {
   say '' '### Words' '' '```'
   {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tries the CUDA build of libtorch on a machine without a card: fetches it as set-up does, builds the addon against it,
+# Tries the CUDA build of libtorch on a machine without a GPU: fetches it as set-up does, builds the addon against it,
 # loads that without a driver, and lets it compute on the CPU. It works in a copy of the compiled project, so that the
 # addon that is in use stays in use.
 #
@@ -56,23 +56,23 @@ ln -s "$cache/torch-addon" "$PWD/.cache/images-addon" "$scratch/.cache"
 cd "$scratch"
 
 echo
-echo "The addon, without a card:"
+echo "The addon, without a GPU:"
 CUDA_VISIBLE_DEVICES=-1 node --input-type=module - <<'SCRIPT' || fail 'the addon is not what it should be'
 import { loadTorchAddon } from './dist/worker/backend/torch/addon.js';
-import { cardsProblem, cudaVersion } from './dist/worker/backend/torch/cuda.js';
+import { gpusProblem, cudaVersion } from './dist/worker/backend/torch/cuda.js';
 const addon = loadTorchAddon();
 const cuda = cudaVersion(addon.buildConfiguration());
-const problem = cardsProblem(addon);
-console.log(`  libtorch ${addon.version()}, CUDA ${cuda}, sees a card: ${addon.hasCuda()}`);
+const problem = gpusProblem(addon);
+console.log(`  libtorch ${addon.version()}, CUDA ${cuda}, sees a GPU: ${addon.hasCuda()}`);
 console.log(`  ${problem?.message} ${problem?.hint}`);
 process.exit(cuda !== null && !addon.hasCuda() && problem !== null ? 0 : 1);
 SCRIPT
 
 echo
-echo "The doctor, where nvidia-smi lists a card that no library sees:"
+echo "The doctor, where nvidia-smi lists a GPU that no library sees:"
 mkdir bin
-card='7, GPU-11111111-aaaa-bbbb-cccc-000000000000, 24564, 23999, 580.159.04, NVIDIA Imaginary'
-printf '#!/bin/sh\necho "%s"\n' "$card" >bin/nvidia-smi
+gpu='7, GPU-11111111-aaaa-bbbb-cccc-000000000000, 24564, 23999, 580.159.04, NVIDIA Imaginary'
+printf '#!/bin/sh\necho "%s"\n' "$gpu" >bin/nvidia-smi
 chmod +x bin/nvidia-smi
 findings=$(PATH=$scratch/bin:$PATH node dist/coordinator/main.js doctor -o runs) || fail "the doctor: $findings"
 grep -E 'nvidia-smi|torch backend|device|Training' <<<"$findings" | sed 's/^/  /'

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Checks the fused kernels without a card: runs them on the CPU, against sums in double precision.
+# Checks the fused kernels without a GPU: runs them on the CPU, against sums in double precision.
 #
 #   test/setup/fused-kernels.sh [LIBNVRTC [LIBTORCH_DIR]]
 #
 # With the file of an NVRTC it compiles them through it, as the addon does; with a libtorch for CPUs, too, it builds an
-# addon that takes the CPU for a card, and runs the check for cards with it. Where there is an nvcc, it says what
+# addon that takes the CPU for a GPU, and runs the check for GPUs with it. Where there is an nvcc, it says what
 # registers the kernels need.
 set -euo pipefail
 

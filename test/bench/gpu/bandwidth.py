@@ -1,4 +1,4 @@
-"""What the bus gives: a vector of CORnet-S between memory and the card, pageable and pinned.
+"""What the bus gives: a vector of CORnet-S between memory and the GPU, pageable and pinned.
 
     bandwidth.py DEVICE
 """
@@ -25,15 +25,15 @@ def milliseconds(copy):
 
 
 def main(device):
-    card = torch.empty(BYTES, dtype=torch.uint8, device=device)
+    gpu = torch.empty(BYTES, dtype=torch.uint8, device=device)
     pageable = torch.zeros(BYTES, dtype=torch.uint8)
     other = torch.zeros(BYTES, dtype=torch.uint8)
     pinned = torch.zeros(BYTES, dtype=torch.uint8).pin_memory()
     ways = {
-        "pageable to the card": lambda: card.copy_(pageable),
-        "the card to pageable": lambda: pageable.copy_(card),
-        "pinned to the card": lambda: card.copy_(pinned, non_blocking=True),
-        "the card to pinned": lambda: pinned.copy_(card, non_blocking=True),
+        "pageable to the GPU": lambda: gpu.copy_(pageable),
+        "the GPU to pageable": lambda: pageable.copy_(gpu),
+        "pinned to the GPU": lambda: gpu.copy_(pinned, non_blocking=True),
+        "the GPU to pinned": lambda: pinned.copy_(gpu, non_blocking=True),
         f"memory to memory, {torch.get_num_threads()} threads": lambda: other.copy_(pageable),
     }
     for what, copy in ways.items():

@@ -1,4 +1,4 @@
-"""The peers on a card: a CORnet in PyTorch, as the original trains it and as fast as PyTorch goes.
+"""The peers on a GPU: a CORnet in PyTorch, as the original trains it and as fast as PyTorch goes.
 
     peer.py MODEL DEVICE [VARIANT:BATCH:STEPS ...]
     peer.py MODEL DEVICE profile:BATCH        where the time of `channels-last` goes, by kernel
@@ -6,7 +6,7 @@
 eager          as run.py: fp32, NCHW, PyTorch's own settings; each step's float32 images come from pinned memory, and
                loss and right answers are read at every step
 channels-last  tuned eager: bf16 autocast, channels-last, fused SGD, cuDNN's benchmark, TensorFloat-32 where it applies;
-               the images are on the card already, and nothing is read before the end
+               the images are on the GPU already, and nothing is read before the end
 contiguous     the same in NCHW
 norm16-…       either with group norms in bf16, which autocast keeps in fp32
 compiled       channels-last under torch.compile

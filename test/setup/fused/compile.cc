@@ -10,7 +10,7 @@
 int main(int, char** arguments) {
   void* const library = dlopen(arguments[1], RTLD_LAZY);
   if (library == nullptr) return std::fprintf(stderr, "%s\n", dlerror()), 1;
-  // The last is a card that no compiler knows.
+  // The last is a GPU that no compiler knows.
   for (const auto& [major, minor] : {std::pair{7, 5}, {8, 0}, {8, 6}, {9, 0}, {10, 0}, {99, 0}}) {
     const auto start = std::chrono::steady_clock::now();
     const std::string image = cornet::compileKernels(library, cornet::kFusedKernels, major, minor);

@@ -1,4 +1,4 @@
-// A CUDA driver without a card: knows the fused kernels by name and runs them on the CPU, on memory of the CPU. With it
+// A CUDA driver without a GPU: knows the fused kernels by name and runs them on the CPU, on memory of the CPU. With it
 // the addon's own way from a tensor to a kernel's arguments can be checked, contexts included.
 #include "emulator.h"
 
@@ -42,7 +42,7 @@ thread_local void* current = first == std::this_thread::get_id() ? &context : nu
 extern "C" {
 
 int cuGetErrorString(int, const char** words) {
-  *words = "the driver without a card";
+  *words = "the driver without a GPU";
   return 0;
 }
 int cuCtxGetCurrent(void** found) {

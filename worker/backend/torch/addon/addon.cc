@@ -156,7 +156,7 @@ Napi::Value fetch(const Napi::CallbackInfo& info) {
       Napi::Uint8Array target = bytesArgument(reading, 0);
       if (target.ByteLength() != arrival->nbytes()) throw BorderError("the target has another length than the tensor");
       if (arrival->wasRead()) throw BorderError("what was fetched can be read once");
-      arrival->read(target.Data());  // on a card, what went wrong until now comes to light here
+      arrival->read(target.Data());  // on a GPU, what went wrong until now comes to light here
     });
   });
 }
@@ -303,7 +303,7 @@ Napi::Value buildConfiguration(const Napi::CallbackInfo& info) {
 
 Napi::Value hasCuda(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), at::hasCUDA()); }
 
-// cudaDevice(device): a card's name, compute capability and memory.
+// cudaDevice(device): a GPU's name, compute capability and memory.
 Napi::Value cudaDevice(const Napi::CallbackInfo& info) {
   const c10::DeviceGuard current(c10::Device(stringArgument(info, 0)));
   int device = 0;

@@ -45,21 +45,21 @@ std::string libraryFolder() {
   return slash == std::string::npos ? "." : file.substr(0, slash);
 }
 
-// Compiled at the first call; of the one card that a process computes on. What failed once fails again.
+// Compiled at the first call; of the one GPU that a process computes on. What failed once fails again.
 Kernels& kernelsOf(c10::Device device) {
   static std::mutex compiling;
   static std::map<int, Kernels*> compiled;  // for good
   static std::map<int, std::string> failed;
   const std::lock_guard<std::mutex> alone(compiling);
-  const int card = device.index();
-  if (const auto known = compiled.find(card); known != compiled.end()) return *known->second;
-  if (const auto known = failed.find(card); known != failed.end()) throw std::runtime_error(known->second);
+  const int gpu = device.index();
+  if (const auto known = compiled.find(gpu); known != compiled.end()) return *known->second;
+  if (const auto known = failed.find(gpu); known != failed.end()) throw std::runtime_error(known->second);
   try {
     const c10::DeviceGuard current(device);
-    at::zeros({1}, at::TensorOptions().device(device));  // the card has a context from its first kernel on
-    return *compiled.emplace(card, new Kernels(kFusedKernels, libraryFolder())).first->second;
+    at::zeros({1}, at::TensorOptions().device(device));  // the GPU has a context from its first kernel on
+    return *compiled.emplace(gpu, new Kernels(kFusedKernels, libraryFolder())).first->second;
   } catch (const std::exception& error) {
-    failed.emplace(card, error.what());
+    failed.emplace(gpu, error.what());
     throw;
   }
 }
@@ -174,7 +174,7 @@ bool isVector(const at::Tensor& tensor, const at::Tensor& x) {
 }  // namespace
 
 std::string whyNotFused(c10::Device device) {
-  if (device.type() != c10::kCUDA) return "they are for cards, not for " + device.str();
+  if (device.type() != c10::kCUDA) return "they are for GPUs, not for " + device.str();
   try {
     const c10::DeviceGuard current(device);
     kernelsOf(device);
@@ -190,7 +190,7 @@ std::string whyNotFused(c10::Device device) {
 at::Tensor groupNormRelu(const at::Tensor& x, int64_t groups, const at::Tensor& weight, const at::Tensor& bias,
                          double epsilon) {
   if (x.dim() != 4 || x.numel() == 0 || x.device().type() != c10::kCUDA) {
-    throw BorderError("groupNormRelu: x is no activation on a card");
+    throw BorderError("groupNormRelu: x is no activation on a GPU");
   }
   const int64_t channels = x.size(1);
   const int64_t size = groups > 0 && channels % groups == 0 ? channels / groups : 0;

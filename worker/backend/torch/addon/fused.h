@@ -1,4 +1,4 @@
-// Operations that libtorch runs in several passes over memory, in one or two, by kernels of our own. For cards only.
+// Operations that libtorch runs in several passes over memory, in one or two, by kernels of our own. For GPUs only.
 #pragma once
 
 #include <ATen/core/Tensor.h>

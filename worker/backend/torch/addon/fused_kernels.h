@@ -1,4 +1,4 @@
-// Group normalisation with ReLU on a card, in CUDA C++ for NVRTC: text, because nothing here is built by nvcc.
+// Group normalisation with ReLU on a GPU, in CUDA C++ for NVRTC: text, because nothing here is built by nvcc.
 #pragma once
 
 namespace cornet {

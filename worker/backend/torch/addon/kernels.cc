@@ -83,7 +83,7 @@ std::string compileKernels(void* library, const char* source, int capabilityMajo
   const std::string capability = std::to_string(capabilityMajor) + std::to_string(capabilityMinor);
   openBuiltins(library);
   std::string words;
-  // A card newer than the compiler: the driver translates what is compiled for an older one.
+  // A GPU newer than the compiler: the driver translates what is compiled for an older one.
   for (const std::string& architecture : {"sm_" + capability, "compute_" + capability, std::string("compute_80")}) {
     Program program(library, source);
     if (program.compile(architecture)) return architecture[0] == 's' ? program.cubin() : program.ptx();
@@ -97,8 +97,8 @@ Kernels::Kernels(const char* source, const std::string& compilerFolder) {
   if (context_ == nullptr) throw std::runtime_error("this thread has no CUDA context");
   int device = 0;
   callDriver("cuCtxGetDevice", &device);
-  const ComputeCapability card = computeCapability(device);
-  const std::string image = compileKernels(openCompiler(compilerFolder), source, card.major, card.minor);
+  const ComputeCapability gpu = computeCapability(device);
+  const std::string image = compileKernels(openCompiler(compilerFolder), source, gpu.major, gpu.minor);
   callDriver("cuModuleLoadData", &module_, static_cast<const void*>(image.data()));
 }
 

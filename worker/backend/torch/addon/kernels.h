@@ -1,4 +1,4 @@
-// Kernels that are compiled on the spot for the card at hand, with the NVRTC that comes with libtorch. No CUDA toolkit:
+// Kernels that are compiled on the spot for the GPU at hand, with the NVRTC that comes with libtorch. No CUDA toolkit:
 // compiler and driver are found by name, and the few functions that are used are declared here.
 #pragma once
 
@@ -15,10 +15,10 @@ std::string compileKernels(void* library, const char* source, int capabilityMajo
 // The handle for compileKernels; `folder` is where libtorch's libraries are.
 void* openCompiler(const std::string& folder);
 
-// The compiled kernels in the context of one card.
+// The compiled kernels in the context of one GPU.
 class Kernels {
  public:
-  // The card's context must be the calling thread's.
+  // The GPU's context must be the calling thread's.
   Kernels(const char* source, const std::string& compilerFolder);
 
   struct Grid {

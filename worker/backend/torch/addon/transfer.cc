@@ -31,7 +31,7 @@ void waitFor(const c10::Event& event, const c10::Stream& recordedOn) {
 #endif
 }
 
-// One way between memory and a card: a stream, and two slices of pinned memory that are used again and again. While
+// One way between memory and a GPU: a stream, and two slices of pinned memory that are used again and again. While
 // one is on the bus, the processor fills or empties the other: with one thread, because several would have to wait for
 // each other where images are decoded on all cores.
 class Way {
@@ -74,7 +74,7 @@ class Way {
   }
 
  private:
-  // Whatever keeps a library from its cards (no driver, an old one) is said in clear words by the first tensor alone.
+  // Whatever keeps a library from its GPUs (no driver, an old one) is said in clear words by the first tensor alone.
   static c10::Device awake(c10::Device device) {
     at::empty({0}, at::TensorOptions().device(device));
     return device;
@@ -95,7 +95,7 @@ class Way {
   std::array<at::Tensor, 2> slices_;
 };
 
-// One engine per process and thread, and one card per engine. Never destroyed: at the end of the process the library
+// One engine per process and thread, and one GPU per engine. Never destroyed: at the end of the process the library
 // that frees pinned memory may be gone before it.
 Way& wayTo(c10::Device device) {
   thread_local Way* const way = new Way(device);

@@ -1,4 +1,4 @@
-// Bytes on their way between this process and a device. To and from a card they travel beside the computation: through
+// Bytes on their way between this process and a device. To and from a GPU they travel beside the computation: through
 // pinned memory, on streams of their own. Nothing here needs a CUDA header: streams and events are c10's.
 #pragma once
 
