@@ -1,3 +1,5 @@
+/** Who is given up or dismissed, and how the run goes on without them. */
+import type { Owed } from './debts.ts';
 import { judge, seconds } from './membership.ts';
 import { type Death, poisoned } from './poison.ts';
 import type { RollCall } from './roll-call.ts';
@@ -42,11 +44,11 @@ export class Departures {
       return state.endFailed(state.failure);
     }
     const debts = new Map(debtsOf(state).map((debt) => [debt.worker, debt.owes]));
+    const owing = (owes: Owed | undefined, since: number) => (owes === undefined ? null : { owes, since });
     const beats = roster.all.map(({ id, heardAt, deliveredAt }) => ({
       id,
       heardAt,
-      owes: debts.get(id) ?? '',
-      owesSince: debts.has(id) ? Math.max(deliveredAt, state.phaseSince) : null,
+      owed: owing(debts.get(id), Math.max(deliveredAt, state.phaseSince)),
     }));
     this.drop(judge(beats, heard, limits).map((lost) => ({ ...lost, death: null })));
     const waited = heard - state.phaseSince;
@@ -132,6 +134,7 @@ export class Departures {
     this.#dismissed.add(id);
     this.#tellToLeave(id);
     state.roster.dismiss(id);
+    state.left(id, 'asked to leave');
     state.round?.release(id, false);
     state.ahead?.lost(id, null);
     state.act({ type: 'dismiss', worker: id });
@@ -159,6 +162,7 @@ export class Departures {
     state.exchange?.lost(id, death);
     state.ahead?.lost(id, death);
     state.roster.drop(id, reason);
+    state.left(id, reason);
     state.act({ type: 'forget-worker', worker: id });
     state.log('warn', `Worker ${id} is dropped: ${reason}.`);
     state.disturbance = `worker ${id} was dropped: ${reason}`;

@@ -105,9 +105,3 @@ export type PhaseName =
   | 'applying'
   | 'finishing'
   | 'finished';
-
-/** Who keeps the run waiting, and with what. */
-export interface Debt {
-  worker: string;
-  owes: string;
-}

@@ -1,3 +1,5 @@
+/** All that the parts of `Run` read and change together. */
+import { leaversKept } from '../../shared/defaults.ts';
 import type { BlobRef, DownBody, Era } from '../../shared/wire/protocol.ts';
 import type { JobRound } from './job-round.ts';
 import { type Common, Roster } from './roster.ts';
@@ -39,6 +41,8 @@ export class RunState {
   round: JobRound | null = null;
   /** The step whose round was finished last. */
   finishedRound = -1;
+  /** Workers that have left lately and why, the last one last. */
+  readonly leavers: { id: string; reason: string }[] = [];
   /** The member that was asked for the snapshot. */
   publisher: string | null = null;
   /** What has disturbed the run since the last update, as part of a sentence, or null. */
@@ -134,6 +138,12 @@ export class RunState {
 
   deleteBlobs(refs: BlobRef[]): void {
     if (refs.length > 0) this.act({ type: 'delete', refs });
+  }
+
+  /** A worker is no part of the run any more. */
+  left(id: string, reason: string): void {
+    this.leavers.push({ id, reason });
+    if (this.leavers.length > leaversKept) this.leavers.shift();
   }
 
   log(level: 'info' | 'warn', message: string): void {

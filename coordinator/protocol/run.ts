@@ -104,6 +104,11 @@ export class Run {
     return workersOf(this.#state);
   }
 
+  /** Workers that have left lately and why, the last one last. */
+  get left(): readonly { id: string; reason: string }[] {
+    return this.#state.leavers;
+  }
+
   /** One sentence: what the run is doing, what it waits for, since when (heard time). */
   get sentence(): string {
     return sentenceOf(this.#state, this.#rollCall.unanswered);

@@ -7,9 +7,10 @@ import assert from 'node:assert';
 import type { BlobRef, CarrierName, DownBody, Era, Job, UpMessage } from '../../shared/wire/protocol.ts';
 import { isSocketRef } from '../../shared/wire/socket-blobs.ts';
 import { Audit, oddOneOut, type Verdict } from './audit.ts';
+import type { Debt } from './debts.ts';
 import { type Death, deathsAtOneWork, poisoned } from './poison.ts';
 import type { Roster, WorkerRecord } from './roster.ts';
-import type { Debt, Failure, Plan } from './run-events.ts';
+import type { Failure, Plan } from './run-events.ts';
 import { Step, type StepMetrics } from './step.ts';
 
 /** How often a step's blobs may vanish before the run gives up on the carrier, and those of one worker before it does on that one. */
@@ -225,23 +226,23 @@ export class Exchange {
       case 'reducing':
         return this.#step.participants
           .filter((worker) => !this.#step.hasSlice(worker))
-          .map((worker) => ({ worker, owes: 'its slice' }));
+          .map((worker) => ({ worker, owes: { what: 'slice' } }));
       case 'applying':
-        return behind.map((worker) => ({ worker, owes: 'the update' }));
+        return behind.map((worker) => ({ worker, owes: { what: 'update' } }));
     }
   }
 
   #vectorDebts(): Debt[] {
     return [...this.#owed()].map(([worker, lanes]) => ({
       worker,
-      owes: `the ${lanes.length === 1 ? 'vector of lane' : 'vectors of lanes'} ${lanes.join(', ')}`,
+      owes: { what: 'vectors', lanes },
     }));
   }
 
   #auditDebts(): Debt[] {
     return this.#audit.debts.map(({ worker, lane }) => ({
       worker,
-      owes: `the vector of lane ${lane}, once more`,
+      owes: { what: 'audit', lane },
     }));
   }
 

@@ -1,8 +1,8 @@
 /** Who keeps the run waiting, with what, and since when. */
 import { longWait, namesInSentence } from '../../shared/defaults.ts';
+import { type Debt, describeOwed, type Owed } from './debts.ts';
 import { seconds } from './membership.ts';
 import type { WorkerRecord } from './roster.ts';
-import type { Debt } from './run-events.ts';
 import type { RunState } from './run-state.ts';
 
 export function debtsOf(state: RunState): Debt[] {
@@ -13,16 +13,16 @@ export function debtsOf(state: RunState): Debt[] {
     case 'applying':
       return state.exchange!.debts();
     case 'publishing':
-      return [{ worker: state.publisher!, owes: 'the snapshot' }];
+      return [{ worker: state.publisher!, owes: { what: 'snapshot' } }];
     case 'loading':
-      return roster.with('loading').map(({ id }) => ({ worker: id, owes: 'loading the snapshot' }));
+      return roster.with('loading').map(({ id }) => ({ worker: id, owes: { what: 'loading' } }));
     case 'validating':
     case 'extracting':
       return roster.members
         .filter((worker) => state.round!.load(worker) > 0)
         .map((worker) => ({
           worker,
-          owes: state.phase === 'validating' ? 'a validation batch' : 'a batch of features',
+          owes: { what: state.phase === 'validating' ? 'validation' : 'features' },
         }));
     default:
       return [];
@@ -30,7 +30,7 @@ export function debtsOf(state: RunState): Debt[] {
 }
 
 /** A worker with its lanes, and what it keeps the run waiting for, or null. */
-export type SeenWorker = Readonly<WorkerRecord> & { lanes: number[]; owes: string | null };
+export type SeenWorker = Readonly<WorkerRecord> & { lanes: number[]; owes: Owed | null };
 
 export function workersOf(state: RunState): SeenWorker[] {
   const lanes = state.roster.lanesAt(state.step);
@@ -64,7 +64,7 @@ function waitOf(state: RunState, unanswered: readonly string[]): string {
     case 'finishing':
       return `Writing the last checkpoint ${at}`;
     default: {
-      const who = debtsOf(state).map((debt) => `${debt.worker} (${debt.owes})`);
+      const who = debtsOf(state).map((debt) => `${debt.worker} (${describeOwed(debt.owes)})`);
       const phase = `${state.phase[0]!.toUpperCase()}${state.phase.slice(1)}`;
       return `${phase} ${at}: waiting for ${someOf(who) || 'nobody'}`;
     }
