@@ -33,7 +33,7 @@ export async function newConfig(options: StartOptions, localWorkers: LocalWorker
   const free = chooseFreeOptions(options, chosen.model, localWorkers, null);
   const index = await indexOf(free.dataPath);
   const model = buildModel(chosen.model, chosen.times);
-  const start = await chooseStart(options, model, chosen.seed, { environment: process.env, say });
+  const start = await chooseStart(options, model, { environment: process.env, say });
   const { startingWeights, startingFile, stepOf } = start;
   const config = checked({
     format: configFormat,

@@ -8,6 +8,7 @@ import { decimal, wholeNumber } from '../../shared/process/command-line.ts';
 import {
   type BackendName,
   backendNames,
+  describeStartingWeights,
   type FreeOptions,
   type LocalWorkers,
   type Precision,
@@ -320,8 +321,8 @@ export function changedOptions(
     ['kernels to', options.deterministic === false ? kernels(false) : undefined, kernels(run.deterministic)],
     ['--backend', options.backend, backend],
     ['--threads', options.threads, threads],
-    ['--weights', options.weights, run.startingWeights],
-    ['--weights-key', options.weightsKey, run.startingWeights],
+    ['--weights', options.weights, describeStartingWeights(run.startingWeights)],
+    ['--weights-key', options.weightsKey, describeStartingWeights(run.startingWeights)],
   ];
   return given
     .filter(([, now, then]) => now !== undefined && now !== then)

@@ -5,13 +5,21 @@ import { changedOptions } from '../../coordinator/training/options.ts';
 import { factsOf } from '../../coordinator/watch/run-summary.ts';
 import { timeouts } from '../../shared/defaults.ts';
 import { buildModel } from '../../shared/models/family.ts';
-import type { RunConfig } from '../../shared/run-config.ts';
+import { configFormat, type RunConfig } from '../../shared/run-config.ts';
 import type { UpBody } from '../../shared/wire/protocol.ts';
 import { resultOf } from '../helpers/state.ts';
 
 function configOf(deterministic: boolean): RunConfig {
   return {
-    ...{ format: 2, run: 'r', version: '1', term: 1, backend: 'torch', threads: 1, numerics: null },
+    ...{
+      format: configFormat,
+      run: 'r',
+      version: '1',
+      term: 1,
+      backend: 'torch',
+      threads: 1,
+      numerics: null,
+    },
     result: resultOf(buildModel('Z', 1), { deterministic }),
     options: {
       ...{
