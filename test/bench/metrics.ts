@@ -31,11 +31,11 @@ export async function benchMetrics(): Promise<Row[]> {
     const { metrics, watch, run } = runMetrics(workers);
     rows.push(
       row(
-        `counting of a step in the coordinator, ${workers} workers`,
+        `metrics of a step in the coordinator, ${workers} workers`,
         await perStep(() => oneStep(watch, run, workers)),
       ),
     );
-    rows.push(await reading(`a reading of the coordinator's metrics, ${workers} workers`, metrics));
+    rows.push(await reading(`a scrape of the coordinator's metrics, ${workers} workers`, metrics));
   }
   const metrics = new Metrics(now);
   const worker = new WorkerMetrics({ metrics, run: 'r', host: 'here', device: 'cpu', numerics, now });
@@ -44,8 +44,8 @@ export async function benchMetrics(): Promise<Row[]> {
     for (const phase of phases) await worker.timing(phase, Promise.resolve());
     worker.computed(0, report);
   };
-  rows.push(row('counting of a step in a worker', await perStep(workerStep)));
-  rows.push(await reading("a reading of a worker's metrics", metrics));
+  rows.push(row('metrics of a step in a worker', await perStep(workerStep)));
+  rows.push(await reading("a scrape of a worker's metrics", metrics));
   return rows;
 }
 

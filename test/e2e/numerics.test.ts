@@ -1,4 +1,4 @@
-/** What a run's bits depend on and what not (docs/bits.md), on real workers. */
+/** What a run's bits depend on and what not (docs/reproducibility.md), on real workers. */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
