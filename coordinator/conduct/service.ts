@@ -254,7 +254,9 @@ async function runToItsEnd<R>(
     server === null ? null : await startBlobServer(token, (sentence) => tell('warn', sentence)),
   );
   const observer = course.observe({
-    ...{ run, redis, blobs },
+    run,
+    redis,
+    blobs,
     queues: () => conductor.queues,
     tell: (event) => conductor.tell(event),
   });

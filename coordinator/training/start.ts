@@ -79,7 +79,10 @@ async function startOrThrow(given: StartOptions): Promise<RunReport> {
       const warning = await compareRoom(folder, config);
       if (warning !== null) say(warning);
       const service = {
-        ...{ config, devices, folder, interruption },
+        config,
+        devices,
+        folder,
+        interruption,
         redisUrl: options.redis,
         redisPatience: (options.wait ?? 0) * 1000,
         diskPatience: (options.waitForDisk ?? defaults.waitForDisk) * 1000,
@@ -135,13 +138,23 @@ async function prepareTraining(
   const watch = new Watch({ config, now: () => performance.now(), clock: () => new Date() });
   watch.add(chooseViewer(process.stdout, process.env, options.json ?? false));
   const start: StartInfo = {
-    ...{ run: config.run, folder: folder.path, devices, config },
+    run: config.run,
+    folder: folder.path,
+    devices,
+    config,
     page: http === null ? null : `http://${http.address}/`,
     redis: redisName,
   };
   watch.begun(start);
   const output = new TrainingOutput({
-    ...{ config, schedule, folder, disk, checkpoints, log, faults, watch },
+    config,
+    schedule,
+    folder,
+    disk,
+    checkpoints,
+    log,
+    faults,
+    watch,
     initialState: () => startingState(config, model),
     restorePath: options.resume ? (options.restorePath ?? null) : null,
   });
@@ -158,7 +171,12 @@ async function prepareTraining(
     howToGoOn: 'Start again with --resume: the last checkpoint is untouched.',
     observe: (observed) =>
       observeTraining(observed, {
-        ...{ config, checkpoints, http, log, watch, controlToken },
+        config,
+        checkpoints,
+        http,
+        log,
+        watch,
+        controlToken,
         facts: factsOf(start),
       }),
     report: async (outcome) => report({ outcome, config, folder, checkpoints, disk, watch }),

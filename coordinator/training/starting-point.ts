@@ -108,8 +108,12 @@ const trajectoryOptions = {
 
 const formerTrajectory = z.object({
   result: resultOptions.pick({
-    ...{ batchSize: true, learningRate: true, stepSize: true },
-    ...{ momentum: true, weightDecay: true, trainImages: true },
+    batchSize: true,
+    learningRate: true,
+    stepSize: true,
+    momentum: true,
+    weightDecay: true,
+    trainImages: true,
   }),
 });
 

@@ -12,7 +12,11 @@ const steps = 2_000;
 const now = () => performance.now();
 const numerics = { backend: 'torch', version: '0', device: 'cpu', processor: 'a CPU', threads: 1 };
 const report = {
-  ...{ loss: 1, top1: 0, top5: 0, count: 8, classes: [] },
+  loss: 1,
+  top1: 0,
+  top5: 0,
+  count: 8,
+  classes: [],
   seconds: { upload: 0.001, forward: 0.1, backward: 0.2, queued: 0.3 },
 };
 const phases: readonly StepPhase[] = [
@@ -56,7 +60,10 @@ function runMetrics(count: number) {
   });
   const run = { phase: 'computing', step: 0, generation: 1, workers };
   const config = {
-    ...{ run: 'r', term: 1, version: '0', backend: 'torch' },
+    run: 'r',
+    term: 1,
+    version: '0',
+    backend: 'torch',
     result: { model: 'Z', precision: 'fp32', trainImages: 80, batchSize: 8 },
     options: { epochs: 2, maxSteps: null, saveModelSeconds: 600 },
   } as RunConfig;
@@ -69,7 +76,9 @@ function oneStep(watch: RunMetrics, run: { phase: string }, workers: number): vo
   const message = { type: 'message', message: { type: 'vector' } } as RunEvent;
   const job = { type: 'job' } as RunAction;
   const done: RunAction = {
-    ...{ type: 'step-done', learningRate: 0.1, members: workers },
+    type: 'step-done',
+    learningRate: 0.1,
+    members: workers,
     metrics: { step: 0, loss: 1, top1: 0, top5: 0, count: 8 },
   };
   for (const phase of ['computing', 'reducing', 'applying']) {

@@ -61,8 +61,17 @@ async function hollowRun(
   try {
     const before = process.cpuUsage();
     const run = startRun({
-      ...{ model: 'Z', cpuWorkers: 0, lanes: workers, batchSize: workers, dataPath, outputPath, maxSteps },
-      ...{ epochs: maxSteps, saveValEpochs: maxSteps, redis: redis.url, resume: false },
+      model: 'Z',
+      cpuWorkers: 0,
+      lanes: workers,
+      batchSize: workers,
+      dataPath,
+      outputPath,
+      maxSteps,
+      epochs: maxSteps,
+      saveValEpochs: maxSteps,
+      redis: redis.url,
+      resume: false,
     });
     await untilIntroduced(redis.url);
     const script = join(packageRoot, 'dist', 'test', 'bench', 'hollow-workers.js');

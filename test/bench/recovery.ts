@@ -107,8 +107,15 @@ class WatchedRun {
     this.#place = place;
     this.#env = { ...process.env, CORNET_REDIS_URL: place.redis };
     const options = {
-      ...{ model: 'Z', 'data-path': place.data, 'output-path': place.output, 'batch-size': 16, lanes: 2 },
-      ...{ threads: 1, 'cpu-workers': place.remote ? 1 : 2, epochs: 1000, 'save-val-epochs': 1000 },
+      model: 'Z',
+      'data-path': place.data,
+      'output-path': place.output,
+      'batch-size': 16,
+      lanes: 2,
+      threads: 1,
+      'cpu-workers': place.remote ? 1 : 2,
+      epochs: 1000,
+      'save-val-epochs': 1000,
     };
     const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
     this.#coordinator = this.#spawn('coordinator', ['start', '--json', ...args], 'pipe');

@@ -56,8 +56,14 @@ export function simulate(workers: number, { warmUp, steps }: { warmUp: number; s
   const heartbeats = site.counted.coordinator / seconds;
   const per = (total: number) => total / steps;
   return {
-    ...{ workers, coordinator: per(coordinator), worker: per(worker) / workers, heartbeats },
-    ...{ messages: per(messages), jobs: per(jobs), written: per(written), read: per(read) },
+    workers,
+    coordinator: per(coordinator),
+    worker: per(worker) / workers,
+    heartbeats,
+    messages: per(messages),
+    jobs: per(jobs),
+    written: per(written),
+    read: per(read),
     reads: per(reads) / workers,
   };
 }
@@ -102,14 +108,12 @@ class Site {
       { length: workers },
       (_, i) =>
         new Member(() => `worker-${String(i).padStart(3, '0')}`, era, {
-          ...{
-            host: `host-${i}`,
-            pid: 1,
-            place: `host-${i}`,
-            version: '1',
-            fingerprint: 'data',
-            vectorLength,
-          },
+          host: `host-${i}`,
+          pid: 1,
+          place: `host-${i}`,
+          version: '1',
+          fingerprint: 'data',
+          vectorLength,
           numerics: { backend: 'torch', version: '2', device: 'cuda', processor: 'gpu', threads: 4 },
           probe: 'probe',
           pixels: 'pixels',

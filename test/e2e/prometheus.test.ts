@@ -34,8 +34,10 @@ async function workerOnGpu(t: { teardown: (fn: () => Promise<void>) => void }, r
     blobs: { published: { local: 0, redis: 0 }, read: { local: 0, redis: 0 } },
     loader: { decoded: { images: 0, bytes: 0 }, ready: 0 },
     vitals: async () => ({
-      ...{ tensors: 35, tensorBytes: gigabyte },
-      ...{ deviceUsed: 2 * gigabyte, deviceTotal: 80 * gigabyte },
+      tensors: 35,
+      tensorBytes: gigabyte,
+      deviceUsed: 2 * gigabyte,
+      deviceTotal: 80 * gigabyte,
     }),
     utilization: () => 0.9,
   });

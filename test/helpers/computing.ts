@@ -5,9 +5,17 @@ import type { UpBody } from '../../shared/wire/protocol.ts';
 
 const era = { term: 1, boot: 0 };
 export const hello: UpBody = {
-  ...{ type: 'hello', host: 'host', pid: 1, place: 'there', version: '1', fingerprint: 'data', step: null },
+  type: 'hello',
+  host: 'host',
+  pid: 1,
+  place: 'there',
+  version: '1',
+  fingerprint: 'data',
+  step: null,
   numerics: { backend: 'torch', version: '2', device: 'cpu', processor: 'some', threads: 1 },
-  ...{ probe: 'probe', pixels: 'pixels', vectorLength: 16 },
+  probe: 'probe',
+  pixels: 'pixels',
+  vectorLength: 16,
 };
 
 /** A run whose members compute step 0, each its lane. */
@@ -22,8 +30,14 @@ export class Computing {
     const shares = Array.from({ length: lanes }, (_, lane) => ({ lane, weight: 1 / lanes, count: 1 }));
     this.run = new Run({
       plan: {
-        ...{ lanes, deterministic: true, totalSteps: 2, shares: () => shares, learningRate: () => 0.1 },
-        ...{ roundDue: () => false, checkpointDue: () => false, audited: () => [] },
+        lanes,
+        deterministic: true,
+        totalSteps: 2,
+        shares: () => shares,
+        learningRate: () => 0.1,
+        roundDue: () => false,
+        checkpointDue: () => false,
+        audited: () => [],
         round: { job: 'validate', batches: 1, finished: new Map() },
         ...plan,
       },

@@ -134,7 +134,14 @@ test('whoever is alone may reduce before it has said again what it computed befo
   const computing = new Computing(2, 1);
   const [alone] = computing.workers as [string];
   const vector = (lane: number): UpBody => ({
-    ...{ type: 'vector', step: 0, lane, ref: null, loss: 1, top1: 0, top5: 0, count: 1 },
+    type: 'vector',
+    step: 0,
+    lane,
+    ref: null,
+    loss: 1,
+    top1: 0,
+    top5: 0,
+    count: 1,
   });
   computing.say(alone, vector(0));
   const { generation } = computing.run;

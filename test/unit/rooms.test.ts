@@ -24,7 +24,9 @@ const roomOf = (file: string) => file.split('/').slice(0, 2).join('/');
 /** The files of the project that a file imports. */
 function importsOf(file: string): string[] {
   const text = readFileSync(file, 'utf8');
-  const specifiers = text.matchAll(/^(?:import|export|\})[^;]*? from ['"](\.[^'"]+)['"]|\bimport\(['"](\.[^'"]+)['"]\)/gm);
+  const specifiers = text.matchAll(
+    /^(?:import|export|\})[^;]*? from ['"](\.[^'"]+)['"]|\bimport\(['"](\.[^'"]+)['"]\)/gm,
+  );
   return [...specifiers].map((match) => join(dirname(file), (match[1] ?? match[2])!));
 }
 

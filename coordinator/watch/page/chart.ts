@@ -107,8 +107,10 @@ export class Chart {
     const definition = svg('clipPath', { id: clip });
     definition.append(
       svg('rect', {
-        ...{ x: margin.left, y: margin.top - 2 },
-        ...{ width: inner.width + margin.right, height: inner.height + 4 },
+        x: margin.left,
+        y: margin.top - 2,
+        width: inner.width + margin.right,
+        height: inner.height + 4,
       }),
     );
     const drawn = svg('g', { 'clip-path': `url(#${clip})` });

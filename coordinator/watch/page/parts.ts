@@ -147,7 +147,8 @@ export function showWorkers(view: RunView, button: (worker: WorkerView) => HTMLE
   for (const [id, { at }] of gone) if (now - at > 1000 * goneFor) gone.delete(id);
   const rows = view.workers.map((worker) => ({ worker, doing: doing(worker, view), gone: false }));
   const former = [...gone.values()].map(({ worker }) => ({
-    ...{ worker, gone: true },
+    worker,
+    gone: true,
     doing: view.left.find(({ id }) => id === worker.id)?.reason ?? 'gone',
   }));
   const all = [...rows, ...former];
