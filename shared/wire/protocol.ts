@@ -41,17 +41,22 @@ export function compareEras(a: Era, b: Era): number {
   return a.term - b.term || a.boot - b.boot;
 }
 
-/** What a worker's numbers depend on besides the run's options (DESIGN "What the bits depend on"). */
+/** What the bits of a result depend on besides the run's options: see docs/reproducibility.md. */
 export const numerics = z.object({
   backend: z.string(),
+  /** The library's version and a fingerprint of its build. */
   version: z.string(),
-  device: z.string(),
+  device: z.enum(['cpu', 'cuda']),
+  /** Kind of processor: the CPU's model and the instruction set in use, or the GPU's name. */
   processor: z.string(),
+  /** Threads that one operator may use. */
   threads: z.int().positive(),
 });
 export type Numerics = z.infer<typeof numerics>;
 
+/** Of the images of one class (`label`, its position): those whose label is the likeliest, or among the five likeliest. */
 const classScore = z.object({ label: count, top1: count, top5: count, count });
+export type ClassScore = z.infer<typeof classScore>;
 
 /** An image that could not be decoded, by its position in the batch. */
 const unreadable = z.object({ position: count, reason: z.string().max(4_096) });

@@ -56,7 +56,7 @@ const loadBatch = async () => batch;
 
 const config = await findRun(url, undefined);
 const index = await indexDataset(config.options.dataPath, ['train', 'val']);
-const numerics = { backend: 'none', version: '0', device: 'cpu', processor: 'none', threads: 1 };
+const numerics = { backend: 'none', version: '0', device: 'cpu', processor: 'none', threads: 1 } as const;
 await Promise.all(
   Array.from({ length: Number(count) }, async (_, i) => {
     const connect = () => connectRedis(url, { name: 'cornet-bench', bytesNeeded: 0 });

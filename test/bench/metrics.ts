@@ -10,7 +10,7 @@ import { median, type Row } from './measure.ts';
 const rounds = 7;
 const steps = 2_000;
 const now = () => performance.now();
-const numerics = { backend: 'torch', version: '0', device: 'cpu', processor: 'a CPU', threads: 1 };
+const numerics = { backend: 'torch', version: '0', device: 'cpu', processor: 'a CPU', threads: 1 } as const;
 const report = {
   loss: 1,
   top1: 0,

@@ -25,7 +25,13 @@ async function announced(command: Command): Promise<{ address: string; run: stri
 async function workerOnGpu(t: { teardown: (fn: () => Promise<void>) => void }, run: string): Promise<string> {
   const now = () => performance.now();
   const metrics = new Metrics(now);
-  const numerics = { backend: 'torch', version: '0', device: 'cuda', processor: 'A GPU', threads: 1 };
+  const numerics = {
+    backend: 'torch',
+    version: '0',
+    device: 'cuda',
+    processor: 'A GPU',
+    threads: 1,
+  } as const;
   const worker = new WorkerMetrics({ metrics, run, host: 'elsewhere', device: 'cuda:0', numerics, now });
   worker.named('on-a-GPU');
   const gigabyte = 2 ** 30;

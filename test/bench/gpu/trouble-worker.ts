@@ -25,7 +25,7 @@ const engine = formulaEngine({
   precision,
   deterministic: true,
 });
-const shard = (count: number) => engine.computeShard(0, noiseImages(count), formulaLabels(count)).loss;
+const shard = (count: number) => engine.computeShard(0, noiseImages(count), formulaLabels(count)).scores.loss;
 
 say('before', () => String(shard(few)));
 if (what === 'memory') {
