@@ -145,7 +145,7 @@ function inferenceKind(inference: Inference, stored: Stored): RunKind<number> {
   const output = new InferenceOutput({ ...stored, weights, files, progress });
   return {
     plan: {
-      ...noSteps,
+      steps: null,
       round: {
         job: result.task.type === 'features' ? 'features' : 'validate',
         batches: Math.ceil(files.size / result.batchSize),
@@ -175,18 +175,6 @@ function inferenceKind(inference: Inference, stored: Stored): RunKind<number> {
     },
   };
 }
-
-/** A run that is at its end, but for its round. */
-const noSteps = {
-  lanes: 0,
-  totalSteps: 0,
-  shares: () => [],
-  learningRate: () => 0,
-  deterministic: true,
-  roundDue: () => true,
-  checkpointDue: () => false,
-  audited: () => [],
-};
 
 /** Nobody counts. */
 const nobody: RunObserver = {

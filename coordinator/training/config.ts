@@ -125,7 +125,7 @@ function checked(config: RunConfig): RunConfig {
 function smallestShard(config: RunConfig): number {
   const schedule = scheduleOf(config);
   const last = Math.min(schedule.stepsPerEpoch, totalSteps(config)) - 1;
-  const { shares } = planOf(config, schedule);
+  const { shares } = planOf(config, schedule).steps;
   return Math.min(...[...shares(0), ...shares(last)].map(({ count }) => count));
 }
 

@@ -87,15 +87,17 @@ class Site {
     const shares = Array.from({ length: workers }, (_, lane) => ({ lane, weight: 1 / workers, count: 32 }));
     this.#run = new Run({
       plan: {
-        lanes: workers,
-        deterministic: true,
-        totalSteps: steps + 1, // never reached: the end has other messages
-        shares: () => shares,
-        learningRate: () => 0.1,
-        roundDue: () => false,
+        steps: {
+          lanes: workers,
+          deterministic: true,
+          totalSteps: steps + 1, // never reached: the end has other messages
+          shares: () => shares,
+          learningRate: () => 0.1,
+          roundDue: () => false,
+          checkpointDue: () => false,
+          audited: () => [],
+        },
         round: { job: 'validate', batches: 1, finished: new Map() },
-        checkpointDue: () => false,
-        audited: () => [],
       },
       limits: { ...timeouts },
       era,

@@ -65,14 +65,16 @@ test('two vectors of one shard that differ end a run, unless it takes any kernel
     const shares = [0, 1].map((lane) => ({ lane, weight: 0.5, count: 1 }));
     const run = new Run({
       plan: {
-        lanes: 2,
-        deterministic,
-        totalSteps: 2,
-        shares: () => shares,
-        learningRate: () => 0.1,
-        roundDue: () => false,
-        checkpointDue: () => false,
-        audited: () => [],
+        steps: {
+          lanes: 2,
+          deterministic,
+          totalSteps: 2,
+          shares: () => shares,
+          learningRate: () => 0.1,
+          roundDue: () => false,
+          checkpointDue: () => false,
+          audited: () => [],
+        },
         round: { job: 'validate', batches: 1, finished: new Map() },
       },
       limits: timeouts,
