@@ -9,6 +9,7 @@ import { HttpServer } from '../../shared/process/http-server.ts';
 import { say } from '../../shared/process/say.ts';
 import { type RunConfig, totalSteps } from '../../shared/run-config.ts';
 import { printableJson, quoteName } from '../../shared/util/printable.ts';
+import { withReleasers } from '../../shared/util/releasers.ts';
 import { Checkpoints } from '../checkpoints/checkpoints.ts';
 import { checkIdentity } from '../checkpoints/own-run.ts';
 import type { Outcome } from '../conduct/conductor.ts';
@@ -62,43 +63,39 @@ async function startOrThrow(given: StartOptions): Promise<RunReport> {
   const goesOn = given.autoResume === true && !given.resume && (await RunFolder.holdsRun(given.outputPath));
   const options = goesOn ? asResume(given) : given;
   const controlToken = await readControlToken(options.controlTokenFile, process.env);
-  const interruption = new Interruption();
-  try {
+  return withReleasers(async (release) => {
+    const interruption = new Interruption();
+    release(interruption.release);
     const folder = options.resume
       ? await RunFolder.open(options.outputPath, hostname())
       : await RunFolder.create(options.outputPath, hostname());
-    try {
-      const former = options.resume ? await readConfig(folder) : null;
-      const localWorkers = chooseLocalWorkers(options, former?.options.localWorkers ?? null);
-      const { devices, notes } = await chooseDevices(localWorkers, process.env);
-      for (const note of notes) say(note);
-      const config =
-        former === null
-          ? await newConfig(options, localWorkers)
-          : await resumedConfig(options, former, localWorkers);
-      const warning = await compareRoom(folder, config);
-      if (warning !== null) say(warning);
-      const service = {
-        config,
-        devices,
-        folder,
-        interruption,
-        redisUrl: options.redis,
-        redisPatience: (options.wait ?? 0) * 1000,
-        diskPatience: (options.waitForDisk ?? defaults.waitForDisk) * 1000,
-        bytesNeeded: bytesNeeded(config),
-        openHttp: () => openHttp(options),
-        metricsHost: options.metricsHost,
-      };
-      return await conductRun(service, (context) =>
-        prepareTraining({ options, config, devices, folder, controlToken }, context),
-      );
-    } finally {
-      await folder.release();
-    }
-  } finally {
-    interruption.release();
-  }
+    release(() => folder.release());
+    const former = options.resume ? await readConfig(folder) : null;
+    const localWorkers = chooseLocalWorkers(options, former?.options.localWorkers ?? null);
+    const { devices, notes } = await chooseDevices(localWorkers, process.env);
+    for (const note of notes) say(note);
+    const config =
+      former === null
+        ? await newConfig(options, localWorkers)
+        : await resumedConfig(options, former, localWorkers);
+    const warning = await compareRoom(folder, config);
+    if (warning !== null) say(warning);
+    const service = {
+      config,
+      devices,
+      folder,
+      interruption,
+      redisUrl: options.redis,
+      redisPatience: (options.wait ?? 0) * 1000,
+      diskPatience: (options.waitForDisk ?? defaults.waitForDisk) * 1000,
+      bytesNeeded: bytesNeeded(config),
+      openHttp: () => openHttp(options),
+      metricsHost: options.metricsHost,
+    };
+    return conductRun(service, (context) =>
+      prepareTraining({ options, config, devices, folder, controlToken }, context),
+    );
+  });
 }
 
 function bytesNeeded({ result }: RunConfig): number {
@@ -161,7 +158,7 @@ async function prepareTraining(
   return {
     plan,
     output,
-    display: watch,
+    reporter: watch,
     describeShard: (step, lane) => {
       const { epoch, samples } = schedule.shard(step, lane);
       return `step ${step}, lane ${lane} (epoch ${epoch}, samples ${describeSamples(samples)})`;
