@@ -65,13 +65,14 @@ export class Stage {
     env: NodeJS.ProcessEnv = {},
     enter: readonly string[] = [],
   ): Command {
-    const marked = this.#environment(env);
+    const marked = this.environment(env);
     const stdio = ['ignore', 'pipe', 'pipe'] as const; // no terminal, wherever the tests run
     const [program, ...rest] = [...enter, process.execPath, scripts[command], ...argv];
     return new Command(spawn(program!, rest, { env: marked, stdio: [...stdio] }));
   }
 
-  #environment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  /** What marks a process as one of this stage. */
+  environment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
     return {
       ...process.env,
       TMPDIR: this.temporary,
@@ -90,7 +91,7 @@ export class Stage {
   ): Command {
     const line = [process.execPath, scripts[command], ...argv].map((word) => `'${word}'`);
     const script = `stty cols ${columns} rows 24; exec ${line.join(' ')}`;
-    const marked = this.#environment(env);
+    const marked = this.environment(env);
     const arguments_ = ['--quiet', '--return', '--flush', '--command', script, '/dev/null'];
     return new Command(spawn('script', arguments_, { env: marked, stdio: ['ignore', 'pipe', 'pipe'] }));
   }
