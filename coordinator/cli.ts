@@ -19,7 +19,7 @@ import {
 import { addStartOptions, type StartOptions } from './training/options.ts';
 import type { VerifyOptions } from './verify/verify.ts';
 
-const program = new Command('coordinator')
+export const program = new Command('coordinator')
   .description('Train the CORnet family on many devices: same run, same bits.')
   .version(version);
 
@@ -139,5 +139,8 @@ program
     throw new Exit(await runDemo(options.outputPath));
   });
 
-process.exitCode = await runCommand(program, process.argv.slice(2));
-process.exit();
+/** Runs the command that the arguments name, and ends this process with its exit code. */
+export async function runProgram(): Promise<never> {
+  process.exitCode = await runCommand(program, process.argv.slice(2));
+  process.exit();
+}

@@ -2,4 +2,7 @@
 /** The `coordinator` command. It looks first whether Node can open as many files as the rest consists of. */
 import { loadProgram } from '../shared/process/open-files.ts';
 
-await loadProgram(() => import('./cli.ts'));
+await loadProgram(async () => {
+  const { runProgram } = await import('./cli.ts');
+  await runProgram();
+});

@@ -64,7 +64,7 @@ const localWorkers = z
 export type LocalWorkers = z.infer<typeof localWorkers>;
 
 /** What may change from resume to resume: the weights do not depend on it. */
-export const freeOptions = z.strictObject({
+const freeOptions = z.strictObject({
   localWorkers,
   epochs: z.number().positive(),
   maxSteps: z.int().positive().nullable(),
@@ -109,7 +109,7 @@ export const runConfig = z.strictObject({ ...head, result: resultOptions, option
 export type RunConfig = z.infer<typeof runConfig>;
 
 /** What the rows of an inference run depend on, besides the numerics. */
-export const inferenceResult = z.strictObject({
+const inferenceResult = z.strictObject({
   model: z.enum(modelNames),
   times: z.int().positive(),
   imageSize: z.int().positive(),

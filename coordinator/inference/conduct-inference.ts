@@ -51,7 +51,7 @@ export interface Inference {
   complete: (finished: FinishedInference) => Promise<string[]>;
 }
 
-export interface FinishedInference {
+interface FinishedInference {
   config: InferenceConfig;
   unreadable: UnreadableImage[];
   features: FeatureFiles | null;
@@ -227,7 +227,7 @@ const settingNames: Record<string, string> = {
 };
 
 /** What differs between two inference runs, by the names of the options. */
-export function changedSettings(former: InferenceResult, now: InferenceResult): string[] {
+function changedSettings(former: InferenceResult, now: InferenceResult): string[] {
   const flat = ({ task, ...rest }: InferenceResult): Record<string, unknown> => ({ ...rest, ...task });
   const [a, b] = [flat(former), flat(now)];
   const { images: _, ...keys } = { ...a, ...b }; // the fingerprint tells more

@@ -7,7 +7,7 @@ import { isOutOfFiles } from './open-files.ts';
 import { endUnexpectedly } from './unexpected-end.ts';
 
 /** The original's names (`--batch_size`) are ours with underscores. */
-export function kebabCase(argv: readonly string[]): string[] {
+function kebabCase(argv: readonly string[]): string[] {
   return argv.map((argument) =>
     argument.startsWith('--') ? argument.replace(/^--[^=]+/, (name) => name.replaceAll('_', '-')) : argument,
   );

@@ -7,7 +7,7 @@ export interface Point {
   y: number | null;
 }
 
-export interface Line {
+interface Line {
   name: string;
   /** Names its colour in the style sheet. */
   color: string;
@@ -20,7 +20,7 @@ export interface Line {
   filled?: boolean;
 }
 
-export interface Band {
+interface Band {
   color: string;
   points: { x: number; low: number; high: number }[];
 }
@@ -239,7 +239,7 @@ function nearest(points: Point[], x: number): Point | null {
 }
 
 /** Round numbers that enclose what is between `low` and `high`, about `count` of them. */
-export function ticks(low: number, high: number, count: number): number[] {
+function ticks(low: number, high: number, count: number): number[] {
   const range = high - low || Math.abs(high) || 1;
   const rough = range / count;
   const power = 10 ** Math.floor(Math.log10(rough));
