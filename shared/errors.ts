@@ -1,4 +1,4 @@
-/** Every error a user can cause or meet: its sentence is written where it happens, its way out stands here. */
+/** Every error a user can cause or meet: its sentence is written where it happens, its remedy stands here. */
 import { oneLine, printable, shortened } from './util/printable.ts';
 
 /** Exit codes: 0 the run is complete, 1 an error, 2 wrong usage, 75 stopped but resumable (EX_TEMPFAIL). */
@@ -9,101 +9,102 @@ export const errorTable = {
   OPTION_INVALID: {
     exit: exitCodes.usage,
     meaning: 'An option has a value that cannot be used.',
-    remedy: 'See `coordinator start --help` for every option with its unit and default.',
+    remedy: 'Run `coordinator start --help` for every option with its unit and default.',
   },
   DATA_MISSING: {
     exit: exitCodes.error,
-    meaning: 'The data folder, or a part of it that is needed, does not exist or holds no images.',
+    meaning: 'The data folder, or a required part of it, does not exist or contains no images.',
     remedy:
-      'Give --data-path a folder with train/<class>/*.JPEG and val/<class>/*.JPEG (ImageNet as torchvision reads it); for coordinator test, any folder of images.',
+      'Set --data-path to a folder with train/<class>/*.JPEG and val/<class>/*.JPEG (ImageNet as torchvision reads it); coordinator test takes any folder of images.',
   },
   DATA_INVALID: {
     exit: exitCodes.error,
-    meaning: 'The data set is there, but it cannot be trained or validated on as it is.',
+    meaning: 'The data set exists, but cannot be used for training or validation as it is.',
     remedy: 'Training needs 2 to 1000 classes, the same ones in train and val, each with at least one image.',
   },
   IMAGE_UNREADABLE: {
     exit: exitCodes.error,
     meaning: 'An image file cannot be decoded.',
     remedy:
-      'Repair or remove the file, on every host that serves the run, or go on without it: --skip-unreadable.',
+      'Repair or remove the file on every host that serves the run, or skip such files: --skip-unreadable.',
   },
   IMAGE_UNREACHABLE: {
     exit: exitCodes.error,
     meaning:
-      'An image file is not handed out by the system: gone, forbidden, a failing disk or network, no memory, too many open files.',
+      'An image file cannot be read from disk: missing, permission, I/O error, no memory, too many open files.',
     remedy:
-      'Mend that and start again with --resume. --skip-unreadable is for files that are damaged, the same ones on every host.',
+      'Fix the cause and resume with --resume. --skip-unreadable is for damaged files, which are the same on every host.',
   },
   DISK_FULL: {
     exit: exitCodes.error,
-    meaning: 'The disk, the quota or the largest size of a file is used up where the run writes.',
-    remedy: 'Make room and start again with --resume: the last checkpoint is untouched.',
+    meaning: 'The disk is full where the run writes, or its quota or file size limit is reached.',
+    remedy: 'Free some space and resume with --resume: the last checkpoint is intact.',
   },
   READ_BACK_DIFFERS: {
     exit: exitCodes.error,
-    meaning: 'A checkpoint was written, and the disk gives back something else.',
+    meaning: 'A checkpoint was written, but the disk returns different bytes.',
     remedy:
-      'Look at the disk and the memory of this machine (dmesg, smartctl), or use another disk; then start again with --resume: the last checkpoint is untouched.',
+      'Check the disk and the memory of this machine (dmesg, smartctl), or use another disk; then resume with --resume: the last checkpoint is intact.',
   },
   OPEN_FILES_LIMIT: {
     exit: exitCodes.error,
-    meaning: 'The system lets a process, or all of them together, have too few files open.',
+    meaning: 'This process, or the whole system, has reached its limit of open files.',
     remedy:
-      'Raise the limit: ulimit -n 1024 (batch systems, systemd and containers have a setting of their own), and give the same command again.',
+      'Raise the limit: ulimit -n 1024 (batch systems, systemd and containers have their own setting), then run the same command again.',
   },
   FOLDER_NOT_WRITABLE: {
     exit: exitCodes.error,
-    meaning: 'A file or folder cannot be written or read where the run needs it.',
-    remedy: 'Give --output-path a folder on a working disk that you may write to.',
+    meaning: 'The run cannot write or read a file or folder that it needs.',
+    remedy: 'Set --output-path to a folder on a working disk that you may write to.',
   },
   RUN_EXISTS: {
     exit: exitCodes.error,
-    meaning: 'The output folder already holds a run.',
-    remedy: 'Continue that run with --resume, or give another --output-path.',
+    meaning: 'The output folder already contains a run.',
+    remedy: 'Continue that run with --resume, or use another --output-path.',
   },
   OUTPUT_EXISTS: {
     exit: exitCodes.error,
-    meaning: 'A file that would be written is there already, and was made with other settings.',
-    remedy: 'Move or remove the named file, or give another --output-path.',
+    meaning: 'An output file already exists and was made with other settings.',
+    remedy: 'Move or remove that file, or use another --output-path.',
   },
   INFERENCE_UNFINISHED: {
     exit: exitCodes.usage,
-    meaning: 'The output folder holds an unfinished inference run that was begun with other settings.',
-    remedy: 'Finish it with its own settings, remove the named folder, or give another --output-path.',
+    meaning:
+      'The output folder contains an unfinished feature extraction or validation that was started with other settings.',
+    remedy: 'Finish it with its own settings, remove that folder, or use another --output-path.',
   },
   RUN_MISSING: {
     exit: exitCodes.error,
-    meaning: 'There is no run to resume in the output folder.',
+    meaning: 'The output folder contains no run to resume.',
     remedy: 'Check --output-path, or start a new run without --resume.',
   },
   RUN_LOCKED: {
     exit: exitCodes.error,
-    meaning: 'Another coordinator works on this run folder.',
-    remedy: 'Wait for it or stop it; two coordinators on one run would spoil each other.',
+    meaning: 'Another coordinator is working on this run.',
+    remedy: 'Wait for it, or stop it: two coordinators would corrupt the run.',
   },
   RUN_DAMAGED: {
     exit: exitCodes.error,
-    meaning: 'A file of the run folder does not hold what it should.',
-    remedy: 'Restore the named file from a copy, or start a new run in another folder.',
+    meaning: 'A file of the run folder is damaged.',
+    remedy: 'Restore that file from a copy, or start a new run in another folder.',
   },
   RUN_FORMAT: {
     exit: exitCodes.error,
     meaning:
-      'A run folder or a checkpoint was written by another version of cornet-ts, whose results may have other bits.',
+      'A run folder or checkpoint was written by another version of cornet-ts, whose results may differ in their bits.',
     remedy:
-      'Go on with the version that began the run, or begin a new one from its last checkpoint, with --restore-path and another folder.',
+      'Continue with the version that started the run, or start a new run from its last checkpoint: --restore-path and another folder.',
   },
   CHECKPOINT_DAMAGED: {
     exit: exitCodes.error,
     meaning: 'A checkpoint is missing, torn or altered, or belongs to another model.',
-    remedy: 'Use an earlier checkpoint of the run with --resume --restore-path <file>.',
+    remedy: 'Use an earlier checkpoint of the run: --resume --restore-path <file>.',
   },
   CHECKPOINT_DIFFERS: {
     exit: exitCodes.error,
-    meaning: 'A run was to go on from a checkpoint that another run has written.',
+    meaning: 'A resume was given a checkpoint that another run has written.',
     remedy:
-      "Give --resume one of the run's own checkpoints. To go on from another run's, begin a new run: --restore-path without --resume, and another --output-path.",
+      'Give --resume a checkpoint of the same run. To continue from another run, start a new one: --restore-path without --resume, and another --output-path.',
   },
   SAFETENSORS_INVALID: {
     exit: exitCodes.error,
@@ -112,175 +113,174 @@ export const errorTable = {
   },
   WEIGHTS_MISSING: {
     exit: exitCodes.error,
-    meaning: 'There is no file of weights, and no checkpoint of a run, where one was named.',
-    remedy: 'Give a .safetensors, .pth or .pth.tar file, the folder of a run, or the word pretrained.',
+    meaning: 'The named place has no weights file and no run with a checkpoint.',
+    remedy: 'Name a .safetensors, .pth or .pth.tar file, a run folder, or the word pretrained.',
   },
   WEIGHTS_INVALID: {
     exit: exitCodes.error,
-    meaning: 'A file of weights is cut off, damaged, or not of a kind that can be read.',
+    meaning: 'A weights file is truncated, damaged, or of a kind that cannot be read.',
     remedy:
-      'Copy or download it again; safetensors and whatever torch.save writes of a state dict can be read.',
+      'Copy or download it again. Safetensors files can be read, and any state dict that torch.save has written.',
   },
   WEIGHTS_FORBIDDEN: {
     exit: exitCodes.error,
     meaning:
-      'What is needed of a file of torch.save is an object that only Python could make, by running what the file names; here nothing is run.',
+      'A required part of a torch.save file is an object that only Python could make, by running code that the file names. cornet-ts runs none.',
     remedy:
-      'If you trust it, load it in Python and save only its state dict: torch.save(model.state_dict(), "weights.pth").',
+      'If you trust the file, load it in Python and save only its state dict: torch.save(model.state_dict(), "weights.pth").',
   },
   WEIGHTS_MISMATCH: {
     exit: exitCodes.error,
-    meaning: 'The entries of a file of weights are not those of the model.',
-    remedy: 'Check --model (and that the file is of a CORnet); every entry that differs is named.',
+    meaning: 'The entries of a weights file do not match the model.',
+    remedy: 'Check --model, and that the file is of a CORnet; the message names every entry that differs.',
   },
   WEIGHTS_AMBIGUOUS: {
     exit: exitCodes.usage,
     meaning:
-      'A file holds several sets of weights that fit the model, an average beside the last ones for instance.',
-    remedy: 'Choose one with --weights-key: the sentence lists the keys.',
+      'A file contains several sets of weights that match the model, such as an average beside the last ones.',
+    remedy: 'Choose one with --weights-key: the message lists the keys.',
   },
   WEIGHTS_NOT_FINITE: {
     exit: exitCodes.error,
-    meaning: 'Weights, running statistics or momentum hold NaN, infinite values or negative variances.',
+    meaning: 'Weights, running statistics or momentum contain NaN, infinite values or negative variances.',
     remedy: 'The training that wrote them has diverged: choose an earlier checkpoint of it.',
   },
   DOWNLOAD_FAILED: {
     exit: exitCodes.error,
     meaning: 'The published weights cannot be downloaded.',
-    remedy: 'Try again: what has arrived is kept. Behind a proxy set HTTPS_PROXY.',
+    remedy: 'Try again: the download resumes where it stopped. Behind a proxy, set HTTPS_PROXY.',
   },
   REDIS_URL_INVALID: {
     exit: exitCodes.usage,
-    meaning: 'The address of Redis cannot be understood.',
+    meaning: 'The Redis URL is not valid.',
     remedy:
       'Write redis://[user:password@]host[:port][/db], rediss://host[?ca=/path/ca.pem] for TLS, unix:///path/to/redis.sock, or redis+sentinel://[user:password@]host1:26379,host2:26379/master-name[/db] for Sentinels (?sentinelPassword=… where they have one of their own). In user and password write %23 for #, %3F for ?, %2F for /, %40 for @, %3A for : and %25 for %.',
   },
   REDIS_UNREACHABLE: {
     exit: exitCodes.error,
-    meaning: 'No Redis answers at the given address, or no Sentinel knows where the master is.',
+    meaning: 'No Redis answers at the given address, or no Sentinel knows the master.',
     remedy:
-      'Check that the server runs and that host, port and firewall let this machine reach it; --wait 60 waits a minute for it.',
+      'Check that the server is running and that host, port and firewall let this machine reach it. --wait 60 waits for it for a minute.',
   },
   REDIS_REFUSED: {
     exit: exitCodes.error,
-    meaning: 'Redis refuses the user or password, or forbids that user what a run needs.',
+    meaning: 'Redis rejects the user or password, or does not allow that user what a run needs.',
     remedy:
-      'Give user and password in the URL, best in the environment variable CORNET_REDIS_URL; docs/security.md shows what that user must be allowed.',
+      'Put user and password into the URL, preferably in the environment variable CORNET_REDIS_URL; docs/security.md lists the permissions that the user needs.',
   },
   REDIS_UNSUITABLE: {
     exit: exitCodes.error,
     meaning:
-      'Redis is too old, of a kind that cannot carry a run (cluster, replica, Sentinel), without room for its data or connections, or allowed to throw data away.',
+      'Redis is too old, of a kind that cannot carry a run (cluster, replica, Sentinel), out of memory or connections, or configured to evict data.',
     remedy: 'Use Redis 6.2 or newer with maxmemory-policy noeviction and enough maxmemory (or none).',
   },
   REDIS_FULL: {
     exit: exitCodes.error,
     meaning: 'Redis has reached its memory limit.',
-    remedy: 'Raise maxmemory of the server and start again with --resume.',
+    remedy: "Raise the server's maxmemory and resume with --resume.",
   },
   REDIS_DATA_INVALID: {
     exit: exitCodes.error,
-    meaning: 'What stands in Redis under a name of the run is not what the run wrote there.',
-    remedy: 'See who else can write to that Redis (docs/security.md); start again with --resume.',
+    meaning: 'Redis holds data under a name of the run that the run did not write.',
+    remedy: 'Find out who else can write to that Redis (docs/security.md), and resume with --resume.',
   },
   REDIS_SERVER_FAILED: {
     exit: exitCodes.error,
-    meaning: 'The private redis-server of the run is not installed, does not start, or dies again and again.',
+    meaning: "The run's private redis-server is not installed, does not start, or keeps dying.",
     remedy:
-      'Install it (Debian, Ubuntu: apt-get install redis-server), or give --redis the URL of a running one.',
+      'Install it (Debian, Ubuntu: apt-get install redis-server), or set --redis to the URL of a running one.',
   },
   BLOB_DAMAGED: {
     exit: exitCodes.error,
-    meaning: 'Data passed between workers did not arrive as it was sent.',
-    remedy: 'Check memory and network of the machines; start again with --resume.',
+    meaning: 'Data that workers exchanged did not arrive as it was sent.',
+    remedy: 'Check the memory and the network of the machines, and resume with --resume.',
   },
   BACKEND_UNAVAILABLE: {
     exit: exitCodes.error,
-    meaning: 'The tensor library that was asked for is not built or cannot be loaded on this machine.',
+    meaning: 'The requested tensor library is not built, or cannot be loaded on this machine.',
     remedy:
       'Run `coordinator setup` (in a clone: `npm run setup`), which fetches libtorch and builds the addon.',
   },
   DEVICE_UNAVAILABLE: {
     exit: exitCodes.error,
-    meaning:
-      'The device that was asked for does not exist, or the tensor library was built without support for it.',
+    meaning: 'The requested device does not exist, or the tensor library was built without support for it.',
     remedy:
-      'Choose another device, or get a libtorch with CUDA: `coordinator setup --libtorch wheel` (in a clone: `npm run setup -- --libtorch wheel`).',
+      'Choose another device, or install a libtorch with CUDA: `coordinator setup --libtorch wheel` (in a clone: `npm run setup -- --libtorch wheel`).',
   },
   DEVICE_MEMORY: {
     exit: exitCodes.error,
     meaning: 'A batch does not fit into the memory of the device.',
     remedy:
-      'Use more --lanes (they run one after another on one GPU), a smaller --batch-size, or --precision bf16.',
+      'Use more --lanes (one GPU computes them one after another), a smaller --batch-size, or --precision bf16.',
   },
   DEVICE_FAILED: {
     exit: exitCodes.error,
     meaning:
-      'A GPU stopped computing: its driver or a library reports a fault of the device, not of the work. Its worker ends and is started again; the run goes on with the others.',
+      'A GPU stopped computing: its driver or a library reports a fault of the device, not of the work. Its worker is restarted; the run continues with the others.',
     remedy:
-      'Look at `nvidia-smi -q` and at the Xid lines of `dmesg` on that host. If it happens again, reset or leave out the GPU.',
+      'Check `nvidia-smi -q` and the Xid lines of `dmesg` on that host. If it happens again, reset the GPU or exclude it.',
   },
   NORM_ONE_VALUE: {
     exit: exitCodes.usage,
-    meaning: 'A batch normalisation would see a single value per channel while training and divide by zero.',
+    meaning: 'A batch normalisation would see a single value per channel in training, and divide by zero.',
     remedy:
       'Use a larger batch, fewer lanes or a larger image size, so that each lane has at least two images.',
   },
   TENSOR_OPERATION: {
     exit: exitCodes.error,
-    meaning: 'The tensor library refused an operation; its own words are in the message.',
-    remedy: 'Please report it with the log of the run.',
+    meaning: 'The tensor library rejected an operation; the message quotes it.',
+    remedy: 'Please report this, with the log of the run.',
   },
   CONTROL_TOKEN_INVALID: {
     exit: exitCodes.usage,
     meaning: 'The control token of the live page cannot be read, or is too short.',
     remedy:
-      'Make one with `openssl rand -hex 16 > FILE`, chmod 600 it, and give it with --control-token-file FILE.',
+      'Make one with `openssl rand -hex 16 > FILE`, protect it with chmod 600, and pass it with --control-token-file FILE.',
   },
   PORT_UNAVAILABLE: {
     exit: exitCodes.error,
-    meaning: 'The address and port that metrics are to be served on cannot be had.',
+    meaning: 'The address and port for metrics are not available.',
     remedy:
-      'Give --metrics-port another port (0: any that is free), and --metrics-host an address of this machine.',
+      'Set --metrics-port to another port (0: any free one), and --metrics-host to an address of this machine.',
   },
   RUN_UNKNOWN: {
     exit: exitCodes.error,
-    meaning: 'Redis does not know the run that a worker is to serve.',
+    meaning: 'Redis does not know the run that a worker was told to serve.',
     remedy:
-      'Check --redis and --run against what `coordinator start` printed; the coordinator must be running.',
+      'Compare --redis and --run with what `coordinator start` printed; the coordinator must be running.',
   },
   COORDINATOR_GONE: {
     exit: exitCodes.error,
-    meaning: 'The coordinator of the run has not been heard for longer than --worker-timeout.',
-    remedy: 'Start it again with --resume, then this worker.',
+    meaning: "The worker has not heard from the run's coordinator for longer than --worker-timeout.",
+    remedy: 'Restart the coordinator with --resume, then this worker.',
   },
   WORKER_VERSION: {
     exit: exitCodes.error,
-    meaning: 'Coordinator and worker are of different versions of cornet-ts.',
+    meaning: 'Coordinator and worker are different versions of cornet-ts.',
     remedy: 'Install the same version on every host.',
   },
   DATA_DIFFERS: {
     exit: exitCodes.error,
-    meaning: 'The data set is not the one that the run began with.',
-    remedy: 'Give --data-path the same files (names and sizes) on every host and at every resume.',
+    meaning: 'The data set differs from the one that the run started with.',
+    remedy: 'Use the same files (names and sizes) for --data-path on every host and at every resume.',
   },
   NUMERICS_DIFFER: {
     exit: exitCodes.error,
     meaning:
-      'A worker computes other bits than the run: another library, processor, GPU or number of threads.',
-    remedy: 'Use workers of one kind, with the backend, its library and the --threads of the run.',
+      'A worker computes different bits than the run: another library, processor, GPU or number of threads.',
+    remedy: "Use workers of one kind, with the run's backend, library and --threads.",
   },
   PIXELS_DIFFER: {
     exit: exitCodes.error,
     meaning:
-      'A worker decodes images to other pixels than the run: with another library, or another version of it.',
-    remedy: 'Run coordinator setup on every host, from the same version of cornet-ts.',
+      'A worker decodes images to different pixels than the run, with another library or another version of it.',
+    remedy: 'Run `coordinator setup` on every host, from the same version of cornet-ts.',
   },
   NOT_DETERMINISTIC: {
     exit: exitCodes.error,
-    meaning: 'The same shard gave different bits when it was computed twice.',
+    meaning: 'Computing the same shard twice gave different bits.',
     remedy:
-      'Check the memory of the machines named, and whether something else fills the memory of a GPU: cuDNN then computes another way. The last checkpoint is good unless the machine has computed wrongly before: start again with --resume (--audit compares more shards).',
+      'Check the memory of the machines named, and whether another process fills the memory of a GPU: cuDNN then uses another algorithm. Unless the machine has been wrong before, the last checkpoint is good: resume with --resume (--audit compares more shards).',
   },
   NOT_FINITE: {
     exit: exitCodes.error,
@@ -289,45 +289,45 @@ export const errorTable = {
   },
   WORKER_KILLED: {
     exit: exitCodes.error,
-    meaning: 'The process of a worker was killed from outside.',
+    meaning: "Something outside the run killed a worker's process.",
     remedy:
-      'See who did it: the system, for want of memory (dmesg), a batch system, or a user. The run goes on with the others; start the worker again.',
+      'Find out what did: the system, because memory ran out (dmesg), a batch system, or a user. The run continues with the other workers; start this one again.',
   },
   POISON_SHARD: {
     exit: exitCodes.error,
-    meaning: 'Workers died, or something failed on their hosts, one after the other, at the same shard.',
-    remedy:
-      'Look at the last lines of the workers in log.jsonl and at the images named; then start again with --resume.',
+    meaning: 'Workers died, or something failed on their hosts, one after another at the same shard.',
+    remedy: "Check the workers' last lines in log.jsonl and the images named; then resume with --resume.",
   },
   WORKER_FAILED: {
     exit: exitCodes.error,
-    meaning: 'A local worker ends before it can join, each time it is started, and there is no other worker.',
-    remedy: 'The sentence quotes its last words; the whole is in log.jsonl.',
+    meaning:
+      'A local worker ends before it can join, every time it is started, and there is no other worker.',
+    remedy: 'The message quotes its last output; see log.jsonl for all of it.',
   },
   BLOB_LOST: {
     exit: exitCodes.error,
-    meaning: 'What workers publish in Redis vanishes before the others can read it.',
-    remedy: 'Make sure that nothing else deletes keys there; start again with --resume.',
+    meaning: 'Data that workers publish in Redis disappears before the others can read it.',
+    remedy: 'Make sure that nothing else deletes keys there, and resume with --resume.',
   },
   NO_WORKER: {
     exit: exitCodes.error,
-    meaning: 'No worker has come within --worker-timeout.',
-    remedy: 'Start workers (`worker start`), then the run again with --resume.',
+    meaning: 'No worker has joined within --worker-timeout.',
+    remedy: 'Start workers (`worker start`), then resume the run with --resume.',
   },
   INTERRUPTED: {
     exit: exitCodes.resumable,
-    meaning: 'The command was interrupted while it started.',
-    remedy: 'Nothing has changed: give the same command again.',
+    meaning: 'The command was interrupted during start-up.',
+    remedy: 'Nothing has changed: run the same command again.',
   },
   RESULT_OPTION_CHANGED: {
     exit: exitCodes.usage,
-    meaning: 'A resume was asked for with options that would change the result.',
-    remedy: 'Leave the named options away, or start a new run in another folder.',
+    meaning: 'A resume was given options that would change the result.',
+    remedy: 'Omit those options, or start a new run in another folder.',
   },
   INTERNAL: {
     exit: exitCodes.error,
-    meaning: 'Something that should be impossible happened.',
-    remedy: 'Please report it with the log of the run.',
+    meaning: 'Something happened that should be impossible.',
+    remedy: 'Please report this, with the log of the run.',
   },
 } as const satisfies Record<string, { exit: number; meaning: string; remedy: string }>;
 

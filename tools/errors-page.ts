@@ -13,24 +13,24 @@ export function errorsPage(): string {
 
 <!-- Made from shared/errors.ts by \`npm run docs:errors\`; a test compares the two. -->
 
-What a user can cause or meet ends a command with one sentence, its code, and what to do next, on standard error:
+An error ends a command with one sentence, its code, and what to do next, on standard error:
 
 \`\`\`
 error: The folder /data/run-3 already holds a run. [RUN_EXISTS]
-Continue that run with --resume, or give another --output-path.
+Continue that run with --resume, or use another --output-path.
 \`\`\`
 
-The sentence names the file, host, step or value that it is about. The way out in the table is the general one; where the
+The sentence names the file, host, step or value that it is about. The table shows the general remedies; where the
 program knows a better one for the case at hand, it prints that instead.
 
 ## Exit codes
 
 | code | meaning |
 |---|---|
-| ${exitCodes.complete} | The command did all that it was asked to; for a run: it is complete. |
-| ${exitCodes.error} | An error; its code is in the last lines of standard error, and in \`log.jsonl\` where there is a run folder. |
-| ${exitCodes.usage} | The command was not understood, or its options do not go together. |
-| ${exitCodes.resumable} | Stopped on request before the end; \`coordinator start --resume\` goes on. |
+| ${exitCodes.complete} | The command did everything it was asked to do; a run is complete. |
+| ${exitCodes.error} | An error; its code is in the last lines of standard error and, if there is a run folder, in \`log.jsonl\`. |
+| ${exitCodes.usage} | The command line is not valid, or its options contradict each other. |
+| ${exitCodes.resumable} | Stopped on request before the end; \`coordinator start --resume\` continues. |
 
 ## All codes
 

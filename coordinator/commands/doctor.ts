@@ -56,7 +56,7 @@ export async function runDoctor({ outputPath, redis }: DoctorOptions): Promise<n
     }
   }
   process.stdout.write(
-    missing === 0 ? 'Training can start.\n' : 'Training cannot start before what is missing is there.\n',
+    missing === 0 ? 'Training can start.\n' : 'Not ready: install the items marked "missing".\n',
   );
   return missing === 0 ? exitCodes.complete : exitCodes.error;
 }

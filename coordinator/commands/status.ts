@@ -36,10 +36,7 @@ export async function printStatus(options: StatusOptions): Promise<void> {
   const [first, ...others] = statuses;
   if (others.length > 0) {
     const runs = statuses.map(({ run }) => run).join(', ');
-    throw new CornetError(
-      'OPTION_INVALID',
-      `Several runs are alive there: ${runs}. Give one of them as --run.`,
-    );
+    throw new CornetError('OPTION_INVALID', `Several runs are active there: ${runs}. Choose one with --run.`);
   }
   await followRun({ redis: place.redis!, first: first!, json: options.json });
   if (!options.json) await printAbsence(options);
@@ -48,7 +45,7 @@ export async function printStatus(options: StatusOptions): Promise<void> {
 async function placeOf({ outputPath, redis, run }: StatusOptions): Promise<Place> {
   if (outputPath === undefined) {
     if (redis !== undefined) return { redis, run: run ?? null };
-    throw new CornetError('OPTION_INVALID', 'Which run is meant? Give --output-path, or --redis.');
+    throw new CornetError('OPTION_INVALID', 'Specify a run with --output-path or --redis.');
   }
   const peek = await RunFolder.peek(outputPath);
   const socket = peek.redisSocket === null ? null : socketUrl(peek.redisSocket);
@@ -64,9 +61,9 @@ async function printAbsence({ outputPath, redis, run }: StatusOptions): Promise<
   }
   const peek = await RunFolder.peek(outputPath);
   const config = anyConfig.parse(peek.config);
-  const nobody = `Run ${config.run} (CORnet-${config.result.model}): no coordinator is at work on it on ${hostname()}`;
+  const nobody = `Run ${config.run} (CORnet-${config.result.model}): no coordinator is running on ${hostname()}`;
   if (isInference(config)) {
-    return void process.stdout.write(`${nobody}. Go on with the command that it was begun with.\n`);
+    return void process.stdout.write(`${nobody}. Continue it with the command that started it.\n`);
   }
   const last = await lastStep(peek.metricsPath);
   process.stdout.write(

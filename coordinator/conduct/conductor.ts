@@ -292,7 +292,7 @@ export class Conductor {
 
   async #giveJob({ worker, job, audit }: RunAction & { type: 'job' }): Promise<void> {
     if (!audit) this.#countRecomputation(job);
-    else this.#parts.log.info({ audited: 1, worker, job }, 'A shard is computed by a second worker, too.');
+    else this.#parts.log.info({ audited: 1, worker, job }, 'A second worker audits a shard.');
     const { config, queueConnection } = this.#parts;
     let queue = this.#queues.get(worker);
     if (queue === undefined) {
@@ -314,7 +314,7 @@ export class Conductor {
     const { redis, queueConnection, log, reporter } = this.#parts;
     allConnected(queue.waitUntilReady(), redis, queueConnection).catch((error) => {
       if (!(error instanceof CornetError) || queue.closing !== undefined) return; // said, or over
-      const sentence = `The coordinator cannot give a worker its jobs, and tries on. ${error.message}`;
+      const sentence = `The coordinator cannot give a worker its jobs, and keeps trying. ${error.message}`;
       log.warn({ code: error.code }, sentence);
       reporter.say(sentence, 'warn');
     });

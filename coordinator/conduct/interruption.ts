@@ -24,7 +24,7 @@ export class Interruption {
   /** Between two parts of the start-up. @throws CornetError INTERRUPTED */
   throwIfAsked(): void {
     if (this.#signal === null) return;
-    throw new CornetError('INTERRUPTED', `${this.#signal} came before the run was under way.`);
+    throw new CornetError('INTERRUPTED', `Interrupted by ${this.#signal} during start-up.`);
   }
 
   /** What the first signal does from now on; one that has come already counts. */

@@ -94,7 +94,7 @@ export class PatientDisk {
     if (before?.message === trouble.message && now() - this.#saidAt < limits.repeat) return;
     this.#saidAt = now();
     const again = before === undefined ? '' : ' It is still so.';
-    this.#say('error', `${trouble.message} The run goes on; what was written before stays.${again}`);
+    this.#say('error', `${trouble.message} The run continues; what was written before is kept.${again}`);
   }
 
   #taken(what: string): void {

@@ -156,7 +156,7 @@ function inferenceKind(inference: Inference, stored: Stored): RunKind<number> {
       if (outcome.outcome === 'failed') throw CornetError.fromJSON(outcome.failure);
       if (outcome.outcome === 'interrupted') {
         const images = imagesOf(finished, inference);
-        progress.say(`Stopped: ${images} of ${files.size} images are done. Go on with the same command.`);
+        progress.say(`Stopped: ${images} of ${files.size} images are done. Continue with the same command.`);
         return exitCodes.resumable;
       }
       const unreadable = unreadableImages(finished, files, result.batchSize);

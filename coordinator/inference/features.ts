@@ -162,13 +162,13 @@ function remark(
     /-t\d+$/.test(only!.tap)
   ) {
     say(
-      `Reading the last time step, ${only!.tap} (the original's default is the first; --time-step chooses).`,
+      `Extracting the last time step, ${only!.tap} (run.py's default is the first; choose with --time-step).`,
     );
   }
   if (others.count > 0) {
     const more = others.count > others.examples.length ? ', …' : '';
     say(
-      `Left out: ${others.count} files that are no images by their name (${others.examples.map(quoteName).join(', ')}${more}).`,
+      `Ignored ${others.count} files without an image extension (${others.examples.map(quoteName).join(', ')}${more}).`,
     );
   }
 }

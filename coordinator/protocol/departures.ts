@@ -70,7 +70,7 @@ export class Departures {
     const worker = this.#state.roster.get(id);
     if (worker === undefined || worker.draining) return null;
     worker.draining = true;
-    this.#state.log('info', `Worker ${id} is to leave after this step.`);
+    this.#state.log('info', `Worker ${id} will leave after this step.`);
     return this.#releaseSoon();
   }
 
@@ -80,7 +80,7 @@ export class Departures {
     if (worker.wishes) return null;
     worker.draining = true;
     worker.wishes = true;
-    state.log('info', `Worker ${worker.id} wishes to leave: ${reason}.`);
+    state.log('info', `Worker ${worker.id} asks to leave: ${reason}.`);
     if (!this.everybodyLeaves || !state.exchange?.abandonable) return this.#releaseSoon();
     state.abandonSteps();
     return 'rest';
@@ -110,7 +110,7 @@ export class Departures {
         if (this.#state.saved) this.#dismiss(worker.id);
       } else if (staying.length === 0 && !worker.wishes) {
         worker.draining = false;
-        this.#state.log('warn', `Worker ${worker.id} stays: no other worker could take its lanes.`);
+        this.#state.log('warn', `Worker ${worker.id} is not drained: it is the last worker.`);
       }
     }
   }
@@ -136,7 +136,7 @@ export class Departures {
     state.round?.release(id, false);
     state.ahead?.lost(id, null);
     state.act({ type: 'dismiss', worker: id });
-    state.log('info', `Worker ${id} leaves, as it was asked to.`);
+    state.log('info', `Worker ${id} drained.`);
   }
 
   #tellToLeave(worker: string): void {
@@ -162,7 +162,7 @@ export class Departures {
     state.roster.drop(id, reason);
     state.left(id, reason);
     state.act({ type: 'forget-worker', worker: id });
-    state.log('warn', `Worker ${id} is dropped: ${reason}.`);
+    state.log('warn', `Worker ${id} was dropped: ${reason}.`);
     state.disturbance = `worker ${id} was dropped: ${reason}`;
     const batch = state.round?.release(id, death !== null) ?? null;
     if (batch !== null && death !== null) {

@@ -1,4 +1,4 @@
-/** What happens when Redis was lost: everybody reports the step it holds. */
+/** What happens when Redis was lost: all workers report the step they hold. */
 import type { Next } from './run-events.ts';
 import type { RunState } from './run-state.ts';
 import type { StepMetrics } from './step.ts';
@@ -26,7 +26,7 @@ export class RollCall {
   begin(reason: string): Next {
     const state = this.#state;
     state.era = { term: state.era.term, boot: state.era.boot + 1 };
-    state.log('warn', `${reason}: everybody reports the step it holds.`);
+    state.log('warn', `${reason}: all workers report the step they hold.`);
     state.disturbance = `${reason.charAt(0).toLowerCase()}${reason.slice(1)}`;
     this.#decided = state.exchange?.metrics ?? this.#decided;
     if (state.phase.name === 'stepping') state.rest();

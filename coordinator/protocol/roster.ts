@@ -127,13 +127,13 @@ export class Roster {
     if (numerics?.description.device === 'cpu' && hello.numerics.threads !== numerics.description.threads) {
       const message =
         `The worker computes a shard with ${countThreads(hello.numerics)}, the run with ` +
-        `${countThreads(numerics.description)}: its gradients may have other bits.`;
+        `${countThreads(numerics.description)}: its gradients could differ from the run's.`;
       return { code: 'NUMERICS_DIFFER', message };
     }
     if (numerics !== null && hello.probe !== numerics.probe) {
       const message =
         `The worker's probe is ${hello.probe} (${describeNumerics(hello.numerics)}), ` +
-        `the run's ${numerics.probe} (${describeNumerics(numerics.description)}): its gradients would have other bits.`;
+        `the run's ${numerics.probe} (${describeNumerics(numerics.description)}): its gradients would differ from the run's.`;
       return { code: 'NUMERICS_DIFFER', message };
     }
     if (numerics !== null && hello.pixels !== numerics.pixels) {

@@ -239,7 +239,7 @@ export class Run {
       return null;
     }
     this.#roster.add(id, hello, number, state.heard);
-    state.log('info', `Worker ${described} is there.`);
+    state.log('info', `Worker ${described} joined.`);
     const waiting = state.phase.name === 'waiting';
     if (waiting && this.#roster.all.length === 1) state.enter({ name: 'waiting' }); // from now on for the others
     return waiting || state.inRound ? 'rest' : null;
@@ -254,7 +254,10 @@ export class Run {
       state.fail({ code: 'WORKER_FAILED', message: state.fleetLost });
       return null;
     }
-    state.log('warn', `The local worker on ${device} is given up, the run goes on without it: ${lastWords}`);
+    state.log(
+      'warn',
+      `The local worker on ${device} is given up, and the run continues without it: ${lastWords}`,
+    );
     return state.phase.name === 'waiting' ? 'rest' : null; // perhaps it was the last to wait for
   }
 
@@ -290,7 +293,7 @@ export class Run {
     const snapshot = state.snapshots.published;
     if (snapshot === null || snapshot.step !== state.step) {
       if (state.phase.name === 'restoring') return;
-      state.log('warn', 'No worker is left: going back to the last checkpoint.');
+      state.log('warn', 'No worker is left: the run goes back to its last checkpoint.');
       return this.#transfer.restore();
     }
     if (this.#roster.with('loading').length > 0) return state.enter({ name: 'loading' });

@@ -136,12 +136,12 @@ async function readKept(file: string, root: string, note: Note): Promise<Dataset
   const header = bytes.toString('utf8', 0, headerBegin) === `${sha256(line)}\n` ? parseHeader(line) : null;
   const splits = header?.root === root ? cutManifests(bytes.subarray(headerEnd + 1), header) : null;
   if (header === null || splits === null) {
-    note(`The index kept in ${quoteName(file)} cannot be used: the data set is indexed anew.`);
+    note(`The index kept in ${quoteName(file)} cannot be used: the data set is indexed again.`);
     return null;
   }
   const changed = await firstChanged(root, header.folders);
   if (changed !== null) {
-    note(`${quoteName(join(root, changed))} has changed: the data set is indexed anew.`);
+    note(`${quoteName(join(root, changed))} has changed: the data set is indexed again.`);
     return null;
   }
   const whole = Object.entries(splits).map(([name, cut]) => [name, new Split(cut.folder, cut.manifest)]);

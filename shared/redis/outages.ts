@@ -61,7 +61,7 @@ export class OutageLog {
 
   /** Why everybody waits, and since when; null while Redis is there. */
   get sentence(): string | null {
-    const meanwhile = 'everybody waits for it, and nobody is judged meanwhile';
+    const meanwhile = 'the run is paused, and worker timeouts are suspended';
     if (this.away) {
       const how = this.#kind === 'lost' ? 'been away' : 'taken no commands';
       return `Redis at ${this.#url} has ${how} for ${this.#for(this.#since)}: ${meanwhile}.`;

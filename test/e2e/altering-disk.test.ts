@@ -33,7 +33,7 @@ test.serial('a run survives a checkpoint that its disk spoils, and says so', asy
   const run = stage.start('coordinator', argv, altering('step-00000008.*partial$'));
   t.is(await run.ended, 0, run.stderr);
   t.regex(run.stdout, /step-00000008.safetensors was written, but cannot be read back as it was/);
-  t.regex(run.stdout, /The run goes on; what was written before stays/);
+  t.regex(run.stdout, /The run continues; what was written before is kept/);
   t.deepEqual(stepFiles(output), ['step-00000016.safetensors']);
   t.is(trainedSteps(output).length, tinySteps);
 });

@@ -38,7 +38,7 @@ test.serial('the worker of a device that fails leaves, and the run goes on to th
     const { output, run } = start(t, 2, { CORNET_FAULT: `${point}=device` });
     t.is(await run.ended, 0, run.stdout + run.stderr);
     t.true(existsSync(join(output, 'fault')), 'the fault happened');
-    t.regex(run.stdout, /is dropped: it left \(The device failed in \w+: CORNET_FAULT says so\.\)/);
+    t.regex(run.stdout, /was dropped: it left \(The device failed in \w+: CORNET_FAULT says so\.\)/);
     t.deepEqual(
       trainedSteps(output),
       Array.from({ length: tinySteps }, (_, i) => i + 1),
@@ -83,7 +83,7 @@ test.serial(
     t.is(await run.ended, 0, run.stdout + run.stderr);
     t.regex(
       run.stdout,
-      /The local worker on cpu is given up, the run goes on without it: The device failed in loading/,
+      /The local worker on cpu is given up, and the run continues without it: The device failed in loading/,
     );
     t.true(checkpoint(output, longRun.steps).equals(expected));
   },

@@ -128,14 +128,14 @@ test.serial('workers from elsewhere join in mid-run and leave again', async (t) 
   const guests = Array.from({ length: 4 }, () => stage.start('worker', ['start'], env));
   await until('all have said hello', async () => (await greetings(redis.url, output)).length === 5);
   run.signal('SIGCONT');
-  await run.until('all are there', () => run.stdout.split(' is there.').length - 1 === 5);
+  await run.until('all are there', () => run.stdout.split(' joined.').length - 1 === 5);
   const present = trainedSteps(output).length;
   await run.untilStep(output, present + 2);
   for (const guest of guests.slice(0, 3)) guest.signal('SIGTERM');
   for (const guest of guests.slice(0, 3)) t.is(await guest.ended, 0, guest.stderr);
   await assertSame(t, played);
-  t.is(run.stdout.split(/ wishes to leave: received SIGTERM/).length - 1, 3);
-  t.is(run.stdout.split(/ leaves, as it was asked to/).length - 1, 3);
+  t.is(run.stdout.split(/ asks to leave: received SIGTERM/).length - 1, 3);
+  t.is(run.stdout.split(/ drained\./).length - 1, 3);
   t.is(await guests[3]!.ended, 0);
 });
 
@@ -149,16 +149,16 @@ test.serial(
     const sleeper = stage.processes('worker/main.js')[0]!;
     process.kill(sleeper, 'SIGSTOP');
     await run.until('it is dropped', () =>
-      /is dropped: not heard for \d\.\d s \(limit 5\.0 s\)/.test(run.stdout),
+      /was dropped: not heard for \d\.\d s \(limit 5\.0 s\)/.test(run.stdout),
     );
     await until('the workers know', () => dropIsTold(redis.url, output));
     run.signal('SIGSTOP'); // so that it finds the run in progress
     process.kill(sleeper, 'SIGCONT');
     await until('it has said hello again', async () => (await greetings(redis.url, output)).length === 3);
     run.signal('SIGCONT');
-    await run.until('it is there again', () => run.stdout.split(' is there.').length - 1 === 3);
+    await run.until('it is there again', () => run.stdout.split(' joined.').length - 1 === 3);
     await assertSame(t, played);
-    const joined = [...run.stdout.matchAll(/Worker (\S+) \(\S+, process (\d+),.* is there\./g)];
+    const joined = [...run.stdout.matchAll(/Worker (\S+) \(\S+, process (\d+),(?:.*) joined\./g)];
     const ids = joined.filter(([, , pid]) => Number(pid) === sleeper).map(([, id]) => id);
     t.is(new Set(ids).size, 2, run.stdout);
   },
@@ -185,7 +185,7 @@ test.serial('a private redis-server that dies is started again, and the run goes
     run.stdout,
     /The private redis-server is gone: it was ended by SIGKILL\. It is started again, empty\./,
   );
-  t.regex(run.stdout, /Redis came back empty: everybody reports the step it holds\./);
+  t.regex(run.stdout, /Redis came back empty: all workers report the step they hold\./);
   t.notRegex(run.stdout, /is dropped/);
 });
 
@@ -202,7 +202,7 @@ test.serial('a Redis that comes back with what it had saved a while ago stops no
   await run.until('it is away', () => /Redis at unix:\S+ is away/.test(run.stdout));
   await redis.start();
   await assertSame(t, played);
-  t.regex(run.stdout, /Redis was started again or has failed over: everybody reports the step it holds\./);
+  t.regex(run.stdout, /Redis was started again or has failed over: all workers report the step they hold\./);
   t.notRegex(run.stdout, /is dropped/);
 });
 
@@ -220,7 +220,7 @@ test.serial(
     await sleep(fleet.backOff * 2 ** (fleet.failures + 1) + timeouts.member);
     await redis.start();
     await assertSame(t, played);
-    t.regex(run.stdout, /is dropped: its process ended \(killed by SIGKILL\)/);
+    t.regex(run.stdout, /was dropped: its process ended \(killed by SIGKILL\)/);
   },
 );
 
@@ -234,7 +234,7 @@ test.serial(
     await redis.kill();
     await run.until('it is away', () => /Redis at unix:\S+ is away/.test(run.stdout));
     await redis.start();
-    await run.until('it is back', () => /everybody reports the step it holds/.test(run.stdout));
+    await run.until('it is back', () => /all workers report the step they hold/.test(run.stdout));
     await run.untilStep(output, trainedSteps(output).length + 1);
     redis.pause();
     // The pause is what is tested: anybody who was judged by a clock that ran meanwhile would be dropped.
@@ -277,7 +277,7 @@ test.serial('a shard at which three workers die ends the run, and is named with 
   for (let death = 1; death < 3; death++) {
     await run.until(`worker ${death} has died`, () => existsSync(marker));
     rmSync(marker); // a fault happens once per marker
-    await run.until('its successor is there', () => run.stdout.split(' is there.').length - 1 === death + 1);
+    await run.until('its successor is there', () => run.stdout.split(' joined.').length - 1 === death + 1);
   }
   t.is(await run.ended, 1);
   t.regex(

@@ -77,7 +77,7 @@ test.serial('two workers of their own serve a run, and end with it', async (t) =
   await shell.stage.empty();
   t.true(checkpoint(output, 4).length > 0);
   const log = readFileSync(join(output, 'log.jsonl'), 'utf8');
-  t.is(log.match(/ is there\./g)?.length, 2);
+  t.is(log.match(/ joined\./g)?.length, 2);
 });
 
 test('an example that misses an argument says which, and an error ends the retries', async (t) => {

@@ -58,7 +58,7 @@ for (const [point, meaning] of Object.entries(faultPoints.worker)) {
     const command = stage.start('coordinator', run(shared.images, output), env);
     t.is(await command.ended, 0, command.stderr);
     t.true(existsSync(join(output, 'fault')), 'the fault happened');
-    t.regex(command.stdout, /is dropped: its process ended \(killed by SIGKILL\)/);
+    t.regex(command.stdout, /was dropped: its process ended \(killed by SIGKILL\)/);
     t.deepEqual(trainedSteps(output), everyStep);
     t.true(checkpoint(output, steps).equals(shared.weights));
   });

@@ -109,7 +109,7 @@ test.serial('a coordinator killed in the middle, then a worker: the same bytes',
   const orphaned = { CORNET_FAULT: `evaluated@0:${workerDiesAt}` };
   const second = extract(stage, output, ['--cpu-workers', '2'], orphaned);
   t.is(await second.ended, 0, second.stderr);
-  t.regex(second.stdout, /is dropped: its process ended \(killed by SIGKILL\)/);
+  t.regex(second.stdout, /was dropped: its process ended \(killed by SIGKILL\)/);
   t.deepEqual(contents(output), shared.whole);
 });
 
@@ -120,7 +120,7 @@ test.serial('another number of workers, Ctrl-C and a resume change no byte', asy
   await first.until('some batches are stored', () => stored(output) > 2);
   first.signal('SIGTERM');
   t.is(await first.ended, 75, first.stderr);
-  t.regex(first.stdout, /Stopped: \d+ of 2000 images are done. Go on with the same command./);
+  t.regex(first.stdout, /Stopped: \d+ of 2000 images are done. Continue with the same command./);
 
   const other = extract(stage, output, ['--cpu-workers', '1', '--dtype', 'float16']);
   t.is(await other.ended, 2);

@@ -54,10 +54,10 @@ class Site {
     const images = join(this.stage.folder, `disk-of-worker-${++this.#workers}`, 'imagenet');
     mkdirSync(images, { recursive: true });
     cpSync(this.#images, images, { recursive: true });
-    const joined = this.printed(' is there.');
+    const joined = this.printed(' joined.');
     const argv = ['start', '--data-path', images, ...options];
     const worker = this.stage.start('worker', argv, this.env, host.enter);
-    await worker.until('it has joined', () => this.printed(' is there.') > joined);
+    await worker.until('it has joined', () => this.printed(' joined.') > joined);
     return worker;
   }
 
@@ -125,10 +125,10 @@ onHosts(
     t.is(site.printed('is dropped'), 0);
 
     right.cut();
-    await site.until('its worker is dropped', () => site.printed('is dropped: not heard for') === 1);
+    await site.until('its worker is dropped', () => site.printed('was dropped: not heard for') === 1);
     await site.further(3); // without it
     right.heal();
-    await site.until('it is back', () => site.printed(' is there.') === 3);
+    await site.until('it is back', () => site.printed(' joined.') === 3);
     await site.further(3);
     t.regex(workers[1]!.stdout, /Dropped from the run; joining again/);
     t.notRegex(workers[0]!.stdout, /Dropped/);
@@ -146,7 +146,7 @@ onHosts('workers move from host to host, at last to the coordinator, and no byte
   await site.further(2); // two hosts: through Redis
   first.signal('SIGTERM');
   t.is(await first.ended, 0, first.stderr);
-  t.is(site.printed('leaves, as it was asked to'), 1); // at once, and not by silence
+  t.is(site.printed(' drained.'), 1); // at once, and not by silence
   const third = await site.worker(head);
   await site.further(2); // one of them beside the coordinator
   second.signal('SIGKILL');

@@ -27,7 +27,7 @@ test.after.always(() => rmSync(folder, { recursive: true }));
     const argv = [...tinyRun(images), '--keep-checkpoints', '2', '--wait-for-disk', '0', '-o', output];
     const run = stage.start('coordinator', argv);
     await assertRefused(t, stage, run, { code: 'DISK_FULL', exit: 1, says: /no space is left/ });
-    t.regex(run.stdout, /The run goes on; what was written before stays/);
+    t.regex(run.stdout, /The run continues; what was written before is kept/);
     const files = readdirSync(join(output, 'checkpoints')).sort();
     t.deepEqual(files, ['best.json', 'latest.json', 'step-00000008.safetensors']);
   },

@@ -78,7 +78,7 @@ test('the page shows a run as it goes on: curves move, a dead worker is named, a
   t.regex((await gone.textContent())!, /its process ended \(killed by SIGKILL\)/);
   t.regex(
     (await early.page.locator('#events li.warn').first().textContent())!,
-    /is dropped: its process ended/,
+    /was dropped: its process ended/,
   );
   t.deepEqual([...early.complaints, ...phone.complaints], []);
 
@@ -123,7 +123,7 @@ test('whoever has the token saves, drains and stops; nobody else does', async (t
   const drain = page.getByRole('button', { name: 'Drain' });
   await drain.first().click();
   await page.getByRole('button', { name: 'Press again', exact: true }).click();
-  await page.locator('#events li', { hasText: 'leaves, as it was asked to.' }).waitFor();
+  await page.locator('#events li', { hasText: ' drained.' }).waitFor();
   await page.locator('#workers li.member, #workers li.busy').nth(1).waitFor({ state: 'detached' });
   t.regex((await page.locator('#workers li:not(.gone) .lanes').textContent())!, /01/, 'it has both lanes');
   const step = await stepShown(page);

@@ -30,7 +30,7 @@ test.serial('remote workers serve a run over a Redis with a password, which show
   await run.untilStep(output, 2);
   // The second comes late, and with the password on its command line, where it must not stay.
   const second = stage.start('worker', ['start', '--redis', url]);
-  await run.until('both workers are there', () => run.stdout.split(' is there.').length === 3);
+  await run.until('both workers are there', () => run.stdout.split(' joined.').length === 3);
   const listed = processes().map(({ args }) => args);
   await run.untilStep(output, trainedSteps(output).length + 3);
   run.signal('SIGINT');
@@ -74,7 +74,7 @@ test.serial('remote workers serve a run over a Redis with a password, which show
       await run.until('it waits for workers', () => run.stdout.includes('no local workers'));
       const first = stage.start('worker', ['start'], env);
       const second = stage.start('worker', ['start'], { ...env, ...other }, enter);
-      await run.until('both workers are there', () => run.stdout.split(' is there.').length === 3);
+      await run.until('both workers are there', () => run.stdout.split(' joined.').length === 3);
       await run.untilStep(output, trainedSteps(output).length + 3);
       run.signal('SIGINT');
       t.is(await run.ended, 75, run.stderr);
@@ -102,14 +102,14 @@ test.serial('a second coordinator on a live run is refused: by the lock, and thr
 
   const second = stage.start('coordinator', ['start', '--resume', '-o', output], env);
   t.is(await second.ended, 1);
-  t.regex(second.stderr, new RegExp(`process id ${run.child.pid}, which is alive\\. \\[RUN_LOCKED\\]\n`));
+  t.regex(second.stderr, new RegExp(`process id ${run.child.pid}, which is running\\. \\[RUN_LOCKED\\]\n`));
 
   const copy = join(stage.folder, 'copy');
   cpSync(output, copy, { recursive: true });
   rmSync(join(copy, 'lock'));
   const third = stage.start('coordinator', ['start', '--resume', '-o', copy], env);
   t.is(await third.ended, 1);
-  t.regex(third.stderr, new RegExp(`process id ${run.child.pid}, which is alive\\. \\[RUN_LOCKED\\]\n`));
+  t.regex(third.stderr, new RegExp(`process id ${run.child.pid}, which is running\\. \\[RUN_LOCKED\\]\n`));
 
   const status = stage.start('coordinator', ['status'], env);
   t.is(await status.ended, 0, status.stderr);
@@ -124,7 +124,7 @@ test.serial('a second coordinator on a live run is refused: by the lock, and thr
   t.is(await after.ended, 0);
   t.regex(
     after.stdout,
-    /no coordinator is at work on it .* its metrics end at step \d+ of 8000\.\nContinue with:/,
+    /no coordinator is running on .* its metrics end at step \d+ of 8000\.\nContinue with:/,
   );
   const client = new Redis(redis.socket);
   t.teardown(() => client.disconnect());

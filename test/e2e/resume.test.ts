@@ -162,7 +162,7 @@ test.serial('a worker killed in mid-run costs nothing but time', async (t) => {
   await run.untilStep(output, 4);
   process.kill(stage.processes('worker/main.js')[0]!, 'SIGKILL');
   t.is(await run.ended, 0, run.stderr);
-  t.regex(run.stdout, /is dropped: its process ended \(killed by SIGKILL\)/);
+  t.regex(run.stdout, /was dropped: its process ended \(killed by SIGKILL\)/);
   t.deepEqual(metricsOf(output), shared.expected.metrics);
   t.true(checkpoint(output, tinySteps).equals(shared.expected.weights));
 });

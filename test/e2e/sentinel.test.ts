@@ -72,7 +72,7 @@ for (const { what, happens, afterwards } of failovers) {
     const argv = [...tinyRun(shared.images), ...shape, '--cpu-workers', '1', '-o', output];
     const remote = stage.start('worker', ['start', '--wait', '100'], env);
     const run = stage.start('coordinator', argv, env);
-    await run.until('both workers are there', () => timesOf(run.stdout, / is there\./g) === 2);
+    await run.until('both workers are there', () => timesOf(run.stdout, / joined\./g) === 2);
     const trained = () => trainedSteps(output).length;
     const untilMoreSteps = () => {
       const before = trained();
@@ -89,7 +89,7 @@ for (const { what, happens, afterwards } of failovers) {
     t.true(checkpoint(output, steps).equals(shared.weights));
     t.is(timesOf(run.stdout, /is away \(/g), 1, run.stdout);
     t.is(timesOf(run.stdout, /is back after/g), 1, run.stdout);
-    t.regex(run.stdout, /has failed over: everybody reports the step it holds/);
+    t.regex(run.stdout, /has failed over: all workers report the step they hold/);
     t.notRegex(readFileSync(join(output, 'log.jsonl'), 'utf8'), /is dropped/);
   });
 }

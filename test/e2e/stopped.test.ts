@@ -140,14 +140,14 @@ test.serial('a worker that slept while its notice was trimmed away is told again
   const run = stage.start('coordinator', [...long, '--cpu-workers', '1', '-o', output], env);
   await run.untilStep(output, 2);
   const guest = stage.start('worker', ['start', '--wait', '60'], env);
-  const joined = () => run.stdout.split(' is there.').length - 1;
+  const joined = () => run.stdout.split(' joined.').length - 1;
   await run.until('the guest is there', () => joined() === 2);
   const asleep = stage
     .processes('worker/main.js')
     .filter((pid) => pid !== guest.child.pid)
     .at(-1)!;
   process.kill(asleep, 'SIGSTOP');
-  await run.until('it is dropped', () => /is dropped: not heard/.test(run.stdout));
+  await run.until('it is dropped', () => /was dropped: not heard/.test(run.stdout));
   await client.xtrim(names.down(runOf(output)), 'MAXLEN', 0);
   process.kill(asleep, 'SIGCONT');
   await run.until('it is there again', () => joined() === 3);
@@ -170,7 +170,7 @@ test.serial(
     const [worker] = stage.processes('worker/main.js');
     execFileSync('prlimit', ['--pid', String(worker), '--nofile=8:8']);
     t.is(await run.ended, 0, run.stderr);
-    t.regex(run.stdout, /is dropped: it left \(.*(EMFILE|too many open files)/i);
+    t.regex(run.stdout, /was dropped: it left \(.*(EMFILE|too many open files)/i);
     t.true(checkpoint(output, tinySteps).equals(weights));
   },
 );

@@ -26,7 +26,7 @@ test.serial('on a terminal a run is shown in place, to its own and for another p
   const screen = screenOf(run.stdout, 70);
   t.is(screen.filter((row) => row.startsWith('CORnet-Z   epoch')).length, 0, 'it says that it stops');
   t.is(screen.filter((row) => /^CORnet-Z, stopping: received SIGTERM/.test(row)).length, 1);
-  t.is(screen.filter((row) => / is there\.$/.test(row)).length, 2);
+  t.is(screen.filter((row) => / joined\.$/.test(row)).length, 2);
   t.regex(
     screen.join('\n'),
     /SIGTERM: stopping after a checkpoint.*\n(.*\n)*CORnet-Z(.*\n){4}Stopped at step \d+/,
@@ -37,7 +37,7 @@ test.serial('on a terminal a run is shown in place, to its own and for another p
   t.is(await watcher.ended, 0, watcher.stdout);
   const watched = screenOf(watcher.stdout, 50);
   t.is(watched.filter((row) => row.startsWith('CORnet-Z')).length, 1);
-  t.regex(watched.join(''), /no coordinator is at work on it/);
+  t.regex(watched.join(''), /no coordinator is running on/);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: colours
   t.notRegex(watcher.stdout, /\x1b\[\d+m/);
 

@@ -63,7 +63,7 @@ test.serial('an accident in a worker is told by its code in the log of the run, 
   process.kill(worker!, 'SIGUSR2');
   await until('the log has it', () => fatalLines(output).length > 0);
   t.like(fatalLines(output)[0], { code: 'INTERNAL' });
-  await run.until('there is another', () => run.stdout.split(' is there.').length > 3);
+  await run.until('there is another', () => run.stdout.split(' joined.').length > 3);
   run.signal('SIGINT');
   t.is(await run.ended, 75, run.stderr);
 });

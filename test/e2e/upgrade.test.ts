@@ -66,7 +66,7 @@ for (const [version, { code, says }] of Object.entries(releases)) {
       await assertRefused(t, stage, resumed, { code, exit: 1, says });
       t.regex(
         resumed.stderr,
-        /Go on with the version that began the run, or .* --restore-path and another folder\.\n/,
+        /Continue with the version that started the run, or .* --restore-path and another folder\.\n/,
       );
       t.deepEqual(contentOf(run), before);
     },

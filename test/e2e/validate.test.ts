@@ -98,7 +98,7 @@ test.serial('a validation that was killed goes on with what is stored', async (t
     ...['status', '-o', join(output, 'CORnet-Z_validation.unfinished')],
   ]);
   t.is(await status.ended, 0, status.stderr);
-  t.regex(status.stdout, /no coordinator is at work on it .* Go on with the command that it was begun with/);
+  t.regex(status.stdout, /no coordinator is running on .* Continue it with the command that started it/);
   const resumed = stage.start('coordinator', argv);
   t.is(await resumed.ended, 0, resumed.stderr);
   const { images } = JSON.parse(readFileSync(join(output, 'CORnet-Z_validation.json'), 'utf8'));

@@ -111,7 +111,10 @@ test.serial(
     for (let look = 0; look < 8; look++) {
       const { findings, of, exit, stderr } = await verify(stage, output);
       t.is(exit, 0, stderr);
-      t.regex(of('lock')!.text, /is served by a coordinator on host .* with process id \d+, which is alive/);
+      t.regex(
+        of('lock')!.text,
+        /is served by a coordinator on host .* with process id \d+, which is running/,
+      );
       t.true(findings.some(({ file }) => file.startsWith('checkpoints/step-')));
     }
     stage.kill();

@@ -177,7 +177,7 @@ test('a post that nobody can take is given up, and ends the run only where nobod
       {
         type: 'log',
         level: 'warn',
-        message: 'The local worker on cuda:1 is given up, the run goes on without it: no such GPU',
+        message: 'The local worker on cuda:1 is given up, and the run continues without it: no such GPU',
       },
     ]);
   }

@@ -34,7 +34,7 @@ test('what the disk would not take is said once, and again when that has lasted,
   t.false(await disk.try('the file', write));
   t.is(disk.trouble?.code, 'FOLDER_NOT_WRITABLE');
   t.is(said.length, 1);
-  t.regex(said[0]!, /^error: Cannot write .* The run goes on; what was written before stays\.$/);
+  t.regex(said[0]!, /^error: Cannot write .* The run continues; what was written before is kept\.$/);
   time.now += diskPatience.repeat;
   t.false(await disk.try('the file', write));
   t.regex(said[1]!, /It is still so\.$/);

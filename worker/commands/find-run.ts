@@ -35,17 +35,14 @@ async function onlyRun(redis: Redis, url: string): Promise<string> {
   const runs = alive.length > 0 ? alive : all; // a coordinator that was killed leaves its run in the list
   const [run] = runs;
   if (run !== undefined && runs.length === 1) return run;
-  const found = runs.length === 0 ? 'no run' : `${runs.length} runs (${runs.join(', ')})`;
-  throw new CornetError(
-    'RUN_UNKNOWN',
-    `The Redis at ${redactUrl(url)} knows ${found}; which one is meant is not clear.`,
-  );
+  const found = runs.length === 0 ? 'no runs' : `several runs (${runs.join(', ')}): choose one with --run`;
+  throw new CornetError('RUN_UNKNOWN', `The Redis at ${redactUrl(url)} has ${found}.`);
 }
 
 async function readConfig(redis: Redis, run: string, url: string): Promise<AnyConfig> {
   const text = await redis.get(names.config(run));
   if (text === null)
-    throw new CornetError('RUN_UNKNOWN', `The Redis at ${redactUrl(url)} knows no run ${run}.`);
+    throw new CornetError('RUN_UNKNOWN', `The Redis at ${redactUrl(url)} has no run ${run}.`);
   const plain = parseJson(text) as { version?: unknown } | null;
   if (plain !== null && plain.version !== version) {
     throw new CornetError(

@@ -150,7 +150,7 @@ export class WorkerShell {
       this.#perform(member.beat());
     }
     if (await this.#queue?.watch())
-      log.warn('The queue took no jobs although some waited; it was opened anew.');
+      log.warn('The queue took none of the jobs that were waiting; it was reopened.');
   }
 
   #event(event: MemberEvent): void {

@@ -125,7 +125,7 @@ export function showShares({ shares, imagesPerSecond }: RunView, { batchSize }: 
   }
   const key = shown.map(({ phase, share }) => phase + share.toFixed(3)).join();
   fill(byId('shares'), key, () =>
-    shown.length === 0 ? [element('p', 'note', 'Nothing was measured yet.')] : [bar, list],
+    shown.length === 0 ? [element('p', 'note', 'No measurements yet.')] : [bar, list],
   );
 }
 
@@ -155,7 +155,7 @@ export function showWorkers(view: RunView, button: (worker: WorkerView) => HTMLE
   const offered = all.map(({ worker, gone }) => (gone ? null : button(worker)));
   const key = JSON.stringify([all, offered.map((made) => made !== null)]);
   fill(byId('workers'), key, () => {
-    if (all.length === 0) return [element('li', 'note', 'No worker is there.')];
+    if (all.length === 0) return [element('li', 'note', 'No workers yet.')];
     return all.map(({ worker, doing, gone }, i) => {
       const lanes = worker.lanes.map((lane) => element('span', 'lane', String(lane)));
       const names = lanes.length === 0 || gone ? [] : [element('span', 'note', 'lanes'), ...lanes];
@@ -207,7 +207,7 @@ function doing({ status, owes, draining }: WorkerView, { phase }: RunView): stri
 export function showEvents(events: readonly EventView[]): void {
   const key = `${events.length} ${events.at(-1)?.at} ${events.at(-1)?.message}`;
   fill(byId('events'), key, () => {
-    if (events.length === 0) return [element('li', 'note', 'Nothing has happened yet.')];
+    if (events.length === 0) return [element('li', 'note', 'No events yet.')];
     return events.toReversed().map(({ at, level, message }) => {
       const time = element('time', '', new Date(at).toLocaleTimeString([], { hour12: false }));
       time.dateTime = at;
@@ -219,7 +219,7 @@ export function showEvents(events: readonly EventView[]): void {
 
 export function showCheckpoints(checkpoints: readonly CheckpointView[], facts: RunFacts): void {
   fill(byId('checkpoints'), JSON.stringify(checkpoints), () => {
-    if (checkpoints.length === 0) return [element('p', 'note', 'None was written yet.')];
+    if (checkpoints.length === 0) return [element('p', 'note', 'No checkpoints yet.')];
     const newest = checkpoints.toReversed();
     const best = newest.find((checkpoint) => checkpoint.best);
     const shown = newest.slice(0, newestCheckpoints);
