@@ -41,35 +41,38 @@ export function metricsPage(): string {
 
 <!-- Made from the definitions of the metrics by \`npm run docs:metrics\`; a test compares the two. -->
 
-A run shows itself to [Prometheus](https://prometheus.io): the coordinator and every worker answer \`/metrics\`. The counting
-takes about 6 µs of a step in the coordinator (2 workers) and 9 µs in a worker, a reading about 1 ms ([bench.md](bench.md)). Nothing
-that goes wrong there stops a run: what cannot be told in time, because Redis is away for example, is left out.
+The coordinator and every worker answer \`/metrics\` for [Prometheus](https://prometheus.io). Counting takes about 6 µs
+of a step in the coordinator (2 workers) and 9 µs in a worker; reading the metrics takes about 1 ms
+([bench.md](bench.md)). No failure there stops a run: a value that cannot be determined in time, for example because
+Redis is away, is omitted.
 
 | where | address |
 |---|---|
-| coordinator | port 9464 of 127.0.0.1, or any free port where that is taken; \`--metrics-port\`, \`--metrics-host\` |
+| coordinator | port 9464 of 127.0.0.1, or any free port if that is taken; \`--metrics-port\`, \`--metrics-host\` |
 | local workers | any free port, on the coordinator's \`--metrics-host\` |
-| a worker on another host | any free port of its 127.0.0.1; give it \`--metrics-host\` (and perhaps \`--metrics-port\`) so that others can read |
+| a worker on another host | any free port of its 127.0.0.1; use \`--metrics-host\` (and \`--metrics-port\`) so that others can reach it |
 
-\`coordinator start\` prints its address. Whoever reaches the port can read it; orders need a token ([watch.md](watch.md)).
+\`coordinator start\` prints its address. Anyone who can reach the port can read the metrics; the controls need a token
+([watch.md](watch.md)).
 
 ## Prometheus
 
     prometheus --config.file deploy/prometheus.yml
 
-The coordinator answers \`/service-discovery\` with all that is to be scraped, itself and its workers, so nothing is edited when
-a worker comes or goes. Every metric carries the label \`run\`, a worker's also \`worker\` (its id; a new one each time it joins),
-and Prometheus adds \`role\` and \`instance\`. A worker that listens on its own 127.0.0.1 on another host cannot be reached, and is
-left out. For more than one run, give one \`url\` each.
+The coordinator lists all targets, itself and its workers, at \`/service-discovery\`, so no configuration changes when a
+worker joins or leaves. Every metric carries the label \`run\`, a worker's also \`worker\` (its id, a new one each time it
+joins); Prometheus adds \`role\` and \`instance\`. A worker on another host that listens only on its own 127.0.0.1 cannot
+be reached and is omitted. For several runs, list one \`url\` for each.
 
-\`dashboards/alerts.yml\` holds the rules of alerts: a run that stands still, a loss that is not finite, any other failure, workers
-that come and go or cannot start, a checkpoint that fails or is too old. A run that fails waits until it has been scraped once more (when something
-scrapes it, and for 30 s at most), so that the alert is not lost with the process.
+\`dashboards/alerts.yml\` contains the alerting rules: a run that makes no progress, a loss that is not finite, any other
+failure, workers that come and go or cannot start, and a checkpoint that fails or is too old. A failing run waits until
+it has been scraped once more (if anything scrapes it, and at most 30 s), so that the alert does not die with the
+process.
 
 ## Grafana
 
-The three dashboards in \`dashboards/\` (run, fleet, data and exchange) need nothing but a Prometheus data source, which they ask
-for. Import them by hand, or let Grafana read the folder:
+The three dashboards in \`dashboards/\` (run, fleet, data and exchange) need only a Prometheus data source, which they
+ask for. Import them by hand, or let Grafana read the folder:
 
     # /etc/grafana/provisioning/dashboards/cornet.yml
     apiVersion: 1
@@ -79,14 +82,14 @@ for. Import them by hand, or let Grafana read the folder:
         options:
           path: /path/to/cornet-ts/dashboards
 
-Every expression in them and in the rules is tried against a real Prometheus that has scraped a real run (\`npm test\`). That
-Grafana draws them as it should has not been tested: only their structure is checked.
+\`npm test\` evaluates every expression of the dashboards and rules against a real Prometheus that has scraped a real
+run. How Grafana draws them has not been tested: only their structure is checked.
 
-## What they mean
+## Metrics
 
 Times are in seconds, sizes in bytes, ratios from 0 to 1. Histograms of times have the bounds 1 ms, 2 ms, 4 ms, … 262 s.
-Counters begin at 0 with the process. What is not known is absent. On a GPU, operators run on while the next ones are queued: the
-time that \`upload\` or \`forward\` leave undone is counted to \`backward\`.
+Counters start at 0 with the process. A value that is not known is absent. On a GPU, operators keep running while the
+next ones are queued: \`backward\` includes the time that \`upload\` or \`forward\` left undone.
 
 ### Coordinator
 
@@ -98,7 +101,7 @@ ${table(workerMetrics.own)}
 
 ### Every process
 
-Those of Node.js and of the operating system, as [prom-client](https://github.com/siimon/prom-client) has them.
+Metrics of Node.js and of the operating system, from [prom-client](https://github.com/siimon/prom-client).
 
 ${table(coordinatorMetrics.process)}
 `;

@@ -230,6 +230,7 @@ export class Conductor {
     if (!(await this.#keys.introduce(era))) this.#takenOver();
   }
 
+  /** Started in this order, not awaited: ioredis sends in the order of the calls, so `new-era` comes before `rollcall`. */
   #perform(actions: RunAction[]): void {
     for (const action of actions) this.#start(action).catch((error) => this.#fail(error));
   }

@@ -1,3 +1,4 @@
+/** The disk side of an inference run. */
 import assert from 'node:assert';
 import { join } from 'node:path';
 import type { Logger } from 'pino';

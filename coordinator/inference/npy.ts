@@ -1,3 +1,4 @@
+/** The header of an .npy file (NumPy's format version 1.0). */
 import type { FeatureType } from '../../shared/formats/feature-rows.ts';
 
 /** numpy wants the data to begin at a multiple of this. */

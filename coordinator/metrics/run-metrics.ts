@@ -36,7 +36,7 @@ const specs = {
   generation: gauge('Goes up each time the set of members changes.'),
   members: gauge('Workers that the coordinator knows, by status.', 'status'),
   given_up_workers: gauge(
-    '1 for each device whose local worker cannot start; the run goes on without it.',
+    '1 for each device whose local worker cannot start; the run continues without it.',
     'device',
   ),
   lane_info: gauge('Always 1; which member serves which lane.', 'lane', 'worker', 'host'),
@@ -53,7 +53,7 @@ const specs = {
   checkpoint_interval_seconds: gauge('Time between two checkpoints, as the run was told.'),
   checkpoint_size_bytes: gauge('Size of the state in the last checkpoint.'),
   checkpoint_write_seconds: duration('From the decision to write a checkpoint until it is safe on disk.'),
-  checkpoint_failures_total: counter('Checkpoints that the disk would not take.'),
+  checkpoint_failures_total: counter('Checkpoints that the disk did not accept.'),
   failed: gauge('1 once the run has ended with an error, with its code.', 'code'),
   exchange_bytes_total: counter(
     'Bytes of vectors, slices and snapshots that this process has put up or read.',

@@ -4,8 +4,13 @@
  * queues, so that a worker goes on as soon as it has applied, without another message to the coordinator and back.
  */
 import assert from 'node:assert';
-import type { BlobRef, CarrierName, DownBody, UpMessage } from '../../shared/wire/protocol.ts';
-import { isSocketRef } from '../../shared/wire/socket-blobs.ts';
+import {
+  type BlobRef,
+  type CarrierName,
+  carrierOf,
+  type DownBody,
+  type UpMessage,
+} from '../../shared/wire/protocol.ts';
 import { Audit, oddOneOut, type Verdict } from './audit.ts';
 import type { Debt } from './debts.ts';
 import { type Death, deathsAtOneWork, poisoned } from './poison.ts';
@@ -91,7 +96,7 @@ export class Exchange {
     const { roster } = this.#state;
     this.#step.keepVectors((ref) => {
       if (ref === null) return !roster.several;
-      return !isSocketRef(ref) || roster.carrier === 'local';
+      return carrierOf(ref) === 'redis' || roster.carrier === 'local';
     });
     return this.#compute();
   }

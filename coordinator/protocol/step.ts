@@ -1,6 +1,6 @@
+/** What is known of one step: shares, vectors, slices. */
 import assert from 'node:assert';
-import type { BlobRef } from '../../shared/wire/protocol.ts';
-import { isSocketRef } from '../../shared/wire/socket-blobs.ts';
+import { type BlobRef, carrierOf } from '../../shared/wire/protocol.ts';
 
 /** A lane's part of one global batch; lanes without images do not appear. */
 export interface LaneShare {
@@ -32,7 +32,7 @@ export interface StepMetrics {
 
 /** Each way to travel has a digest of its own: only what travels alike can be compared. */
 export function areDifferent(a: BlobRef, b: BlobRef): boolean {
-  return isSocketRef(a) === isSocketRef(b) && a.digest !== b.digest;
+  return carrierOf(a) === carrierOf(b) && a.digest !== b.digest;
 }
 
 /** What is known of step t until it is committed: which vectors and which slices are there. */
@@ -102,7 +102,7 @@ export class Step {
   /** Vectors that only `worker` holds are lost with it: those it kept, and those it serves out of its own memory. */
   dropVectorsHeldBy(worker: string): void {
     for (const [lane, { ref, worker: maker }] of this.#vectors) {
-      if (maker === worker && (ref === null || isSocketRef(ref))) this.#vectors.delete(lane);
+      if (maker === worker && (ref === null || carrierOf(ref) === 'local')) this.#vectors.delete(lane);
     }
   }
 

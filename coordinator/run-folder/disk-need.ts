@@ -1,3 +1,4 @@
+/** Whether a run has room on its disk, before it begins. */
 import { readdir, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CornetError } from '../../shared/errors.ts';

@@ -1,3 +1,4 @@
+/** From a configuration to what the protocol is to do. */
 import { Schedule } from '../../shared/data/schedule.ts';
 import { Draws } from '../../shared/random.ts';
 import { type RunConfig, totalSteps } from '../../shared/run-config.ts';

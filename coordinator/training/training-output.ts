@@ -1,3 +1,4 @@
+/** The disk side of a training. */
 import type { Logger } from 'pino';
 import type { Schedule } from '../../shared/data/schedule.ts';
 import { diskPatience } from '../../shared/defaults.ts';

@@ -1,3 +1,4 @@
+/** One split of a data set, with its labels. */
 import { FileList } from './file-list.ts';
 
 /** The label of an image that is not scored: it has no class that is known. */

@@ -184,49 +184,6 @@ export async function readSafetensors(path: string): Promise<SafetensorsFile> {
   }
 }
 
-const views = {
-  BOOL: Uint8Array,
-  U8: Uint8Array,
-  I8: Int8Array,
-  F8_E5M2: Uint8Array,
-  F8_E4M3: Uint8Array,
-  F8_E8M0: Uint8Array,
-  F8_E4M3FNUZ: Uint8Array,
-  F8_E5M2FNUZ: Uint8Array,
-  U16: Uint16Array,
-  I16: Int16Array,
-  F16: Uint16Array,
-  BF16: Uint16Array,
-  U32: Uint32Array,
-  I32: Int32Array,
-  F32: Float32Array,
-  U64: BigUint64Array,
-  I64: BigInt64Array,
-  F64: Float64Array,
-  C64: BigUint64Array,
-} as const satisfies Record<DType, unknown>;
-
-export type TensorView<D extends DType = DType> = InstanceType<(typeof views)[D]>;
-
-/**
- * A tensor's elements, row-major. Types without an array of their own come as raw bits (F16, BF16, F8 …).
- * Shares the body's memory where the tensor is aligned there, and is a copy elsewhere.
- */
-export function tensorView<D extends DType>(
-  body: Uint8Array,
-  entry: TensorEntry & { readonly dtype: D },
-): TensorView<D> {
-  const begin = body.byteOffset + entry.offset;
-  const View = views[entry.dtype] as unknown as new (
-    buffer: ArrayBufferLike,
-    offset: number,
-    length: number,
-  ) => TensorView<D>;
-  const length = entry.bytes / elementBytes[entry.dtype];
-  if (begin % elementBytes[entry.dtype] === 0) return new View(body.buffer, begin, length);
-  return new View(body.buffer.slice(begin, begin + entry.bytes), 0, length);
-}
-
 function byteLength(dtype: DType, shape: readonly number[]): number {
   return shape.reduce((product, n) => product * n, elementBytes[dtype]);
 }

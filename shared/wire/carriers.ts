@@ -1,7 +1,7 @@
 import assert from 'node:assert';
 import type { Blobs, RedisBlobs } from './blobs.ts';
-import type { BlobRef, CarrierName } from './protocol.ts';
-import { type BlobClient, type BlobServer, isSocketRef } from './socket-blobs.ts';
+import { type BlobRef, type CarrierName, carrierOf } from './protocol.ts';
+import type { BlobClient, BlobServer } from './socket-blobs.ts';
 
 /** All ways a blob can travel, behind one door: a reference says by which it is read. */
 export class Carriers {
@@ -34,15 +34,15 @@ export class Carriers {
 
   /** The bytes [begin, end) of a blob; null when it is not there any more. */
   async get(ref: BlobRef, begin?: number, end?: number): Promise<Uint8Array<ArrayBuffer> | null> {
-    const local = isSocketRef(ref);
-    const bytes = await (local ? this.#client : this.#redis).get(ref, begin, end);
-    this.read[local ? 'local' : 'redis'] += bytes?.byteLength ?? 0;
+    const carrier = carrierOf(ref);
+    const bytes = await (carrier === 'local' ? this.#client : this.#redis).get(ref, begin, end);
+    this.read[carrier] += bytes?.byteLength ?? 0;
     return bytes;
   }
 
   async delete(refs: readonly BlobRef[]): Promise<void> {
-    const sockets = refs.filter(isSocketRef);
-    const others = refs.filter((ref) => !isSocketRef(ref));
+    const sockets = refs.filter((ref) => carrierOf(ref) === 'local');
+    const others = refs.filter((ref) => carrierOf(ref) === 'redis');
     await Promise.all([
       sockets.length > 0 ? this.#client.delete(sockets) : null,
       others.length > 0 ? this.#redis.delete(others) : null,

@@ -33,6 +33,11 @@ const workerError = z.object({
 const carrierName = z.enum(['local', 'redis']);
 export type CarrierName = z.infer<typeof carrierName>;
 
+/** How a blob is read. */
+export function carrierOf({ at }: BlobRef): CarrierName {
+  return at === 'redis' ? 'redis' : 'local';
+}
+
 export const era = z.strictObject({ term: count, boot: count });
 export type Era = z.infer<typeof era>;
 

@@ -41,10 +41,6 @@ const request = z.discriminatedUnion('op', [
 ]);
 type Request = z.infer<typeof request>;
 
-export function isSocketRef(ref: BlobRef): boolean {
-  return ref.at.startsWith(scheme);
-}
-
 /** Where no socket can be made, blobs go through Redis, and `say` is told. */
 export async function startBlobServer(
   token: string,

@@ -312,7 +312,11 @@ test.serial('a worker is refused by a run of another version, and by a Redis wit
   // The coordinator of another was killed: only that which is alive can be meant.
   await client.sadd(names.runs, 'dead');
   const many = stage.start('worker', ['start'], env);
-  await assertRefused(t, stage, many, { code: 'RUN_UNKNOWN', exit: 1, says: /has several runs \(dead, old\)/ });
+  await assertRefused(t, stage, many, {
+    code: 'RUN_UNKNOWN',
+    exit: 1,
+    says: /has several runs \(dead, old\)/,
+  });
   await client.set(names.status('old'), '{}');
   const meant = stage.start('worker', ['start'], env);
   await assertRefused(t, stage, meant, { code: 'WORKER_VERSION', exit: 1, says: /of cornet-ts 0\.0\.1/ });

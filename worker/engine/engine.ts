@@ -242,11 +242,6 @@ export class Engine {
     return this.#backend.downloadFlat(this.#reduction.vector(lane));
   }
 
-  /** SHA-256 (hex) of the lane's vector. */
-  vectorDigest(lane: number): string {
-    return sha256(this.vectorBytes(lane));
-  }
-
   /**
    * Sums a slice of the vectors over the lanes: `Reduction.reduce`. The result is kept for `apply` and `sliceBytes`.
    * @returns the entry of the vector in which the first value that is not finite lies; null: all are finite

@@ -3,19 +3,16 @@ import assert from 'node:assert';
 import { isInference } from '../../shared/run-config.ts';
 import { type BatchResult, names } from '../../shared/wire/protocol.ts';
 import type { Batch } from '../data/prefetch.ts';
-import type { MemberAction, ShardResult, Ticket } from '../protocol/member-events.ts';
-import type { EngineCalls, WorkerParts } from './worker-shell.ts';
-
-type Action<T extends MemberAction['type']> = MemberAction & { type: T };
+import type { ShardResult } from '../protocol/member-events.ts';
+import type { Action, OnEngine, WorkerParts } from './worker-shell.ts';
 
 export class BatchWork {
   readonly #parts: Pick<WorkerParts, 'config' | 'member' | 'blobs' | 'loadBatch' | 'faults' | 'metrics'>;
-  readonly #onEngine: <T>(ticket: Ticket, work: (engine: EngineCalls) => Promise<T>) => Promise<T | null>;
+  readonly #onEngine: OnEngine;
 
-  /** @param onEngine runs work on the engine, or gives null when the ticket is not valid any more */
   constructor(
     parts: Pick<WorkerParts, 'config' | 'member' | 'blobs' | 'loadBatch' | 'faults' | 'metrics'>,
-    onEngine: <T>(ticket: Ticket, work: (engine: EngineCalls) => Promise<T>) => Promise<T | null>,
+    onEngine: OnEngine,
   ) {
     this.#parts = parts;
     this.#onEngine = onEngine;

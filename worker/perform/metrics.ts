@@ -39,7 +39,7 @@ const specs = {
   worker_shards_ahead: gauge('Shards whose images are loaded before they are asked for.'),
   worker_tensors: gauge('Tensors alive: between two steps always as many, or something leaks.'),
   worker_tensor_bytes: gauge('Memory of these tensors.'),
-  device_memory_used_bytes: gauge('Memory of the GPU in use, by whomever; absent on the CPU.'),
+  device_memory_used_bytes: gauge('GPU memory in use, by any process; absent on the CPU.'),
   device_memory_total_bytes: gauge('Memory of the GPU; absent on the CPU.'),
   device_utilization_ratio: gauge(
     'Part of the time in which the GPU was at work, as nvidia-smi says; absent where there is none.',

@@ -1,5 +1,4 @@
 /** A worker at work: performs what `Member` decides, on Redis, the image loader and the engine. */
-import assert from 'node:assert';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis, RedisOptions } from 'ioredis';
 import type { Logger } from 'pino';
@@ -13,24 +12,27 @@ import type { AnyConfig } from '../../shared/run-config.ts';
 import { oneAtATime } from '../../shared/util/one-at-a-time.ts';
 import { expectBytes } from '../../shared/wire/blobs.ts';
 import type { Carriers } from '../../shared/wire/carriers.ts';
-import type { BlobRef, CarrierName, NoteToParent } from '../../shared/wire/protocol.ts';
+import type { NoteToParent } from '../../shared/wire/protocol.ts';
 import { compareEras, downMessage, names } from '../../shared/wire/protocol.ts';
 import { append, type StreamReader } from '../../shared/wire/streams.ts';
 import type { Batch, ShardLoader } from '../data/prefetch.ts';
 import type { EngineClient } from '../engine/engine-client.ts';
-import type { LanePart, ReducedSlice } from '../engine/reduction.ts';
 import { whyForeign } from '../protocol/check-job.ts';
 import type { Member } from '../protocol/member.ts';
-import type { MemberAction, MemberEvent, ShardResult, Ticket } from '../protocol/member-events.ts';
-import { BatchWork, finite } from './batch-work.ts';
+import type { MemberAction, MemberEvent, Ticket } from '../protocol/member-events.ts';
+import { BatchWork } from './batch-work.ts';
+import { ExchangeWork } from './exchange-work.ts';
 import type { Pulse } from './heartbeat.ts';
 import { JobQueue } from './job-queue.ts';
 import type { LeaveRequests } from './leave-requests.ts';
 import type { WorkerMetrics } from './metrics.ts';
-import { StagedShards } from './staged-shards.ts';
-import { fetchSlices, fetchVectors } from './vectors.ts';
+import { ShardWork } from './shard-work.ts';
 
-type Action<T extends MemberAction['type']> = MemberAction & { type: T };
+/** What `Member` decided, of one kind. */
+export type Action<T extends MemberAction['type']> = MemberAction & { type: T };
+
+/** Runs work on the engine when its turn has come and the ticket is still valid; otherwise gives null. */
+export type OnEngine = <T>(ticket: Ticket, work: (engine: EngineCalls) => Promise<T>) => Promise<T | null>;
 
 /** What the worker asks of the thread that the engine lives in. */
 export type EngineCalls = Pick<EngineClient, 'call' | 'exclusively'>;
@@ -64,25 +66,25 @@ export interface WorkerParts {
 export class WorkerShell {
   readonly #parts: WorkerParts;
   readonly #blobs: Carriers;
+  readonly #shards: ShardWork;
+  readonly #exchange: ExchangeWork;
   readonly #batches: BatchWork;
-  readonly #shards: StagedShards;
   #queue: JobQueue | null = null;
   /** All connections work: nothing is said before, least of all hello. */
   #connected: Promise<void> = Promise.resolve();
   #tokens = 0;
   readonly #jobs = new Map<string, () => void>();
-  /** Vectors that the engine holds, by lane, for the state named by `ticketOf`. */
-  #vectors = new Map<number, { of: string; result: ShardResult; ref: BlobRef | null }>();
-  readonly #parted = new Map<string, { begin: number; end: number; parts: LanePart[] }>();
-  readonly #gathered = new Map<string, ReducedSlice[]>();
   #crashed = false;
   #leave: (outcome: { error: CornetError | null; reason: string }) => void = () => undefined;
 
   constructor(parts: WorkerParts) {
     this.#parts = parts;
     this.#blobs = parts.blobs;
-    this.#shards = new StagedShards(parts.loader, parts.engine);
-    this.#batches = new BatchWork(parts, (ticket, work) => this.#onEngine(ticket, work));
+    const onEngine: OnEngine = (ticket, work) => this.#onEngine(ticket, work);
+    const tell = (event: MemberEvent) => this.#event(event);
+    this.#shards = new ShardWork(parts, onEngine, tell);
+    this.#exchange = new ExchangeWork(parts, this.#shards, onEngine, tell);
+    this.#batches = new BatchWork(parts, onEngine);
   }
 
   /** Works until the run is over, the coordinator refuses this worker, or it is asked to leave. */
@@ -157,6 +159,7 @@ export class WorkerShell {
     this.#perform(this.#parts.member.handle(event));
   }
 
+  /** Started in this order, not awaited: messages go out in the order in which they were decided. */
   #perform(actions: MemberAction[]): void {
     for (const action of actions) this.#start(action).catch((error) => this.#crash(error));
   }
@@ -171,15 +174,15 @@ export class WorkerShell {
         return;
       }
       case 'compute':
-        return this.#compute(action);
+        return this.#shards.compute(action);
       case 'fetch-vectors':
-        return this.#fetchVectors(action);
+        return this.#exchange.fetchVectors(action);
       case 'reduce':
-        return this.#reduce(action);
+        return this.#exchange.reduce(action);
       case 'fetch-slices':
-        return this.#fetchSlices(action);
+        return this.#exchange.fetchSlices(action);
       case 'apply':
-        return this.#apply(action);
+        return this.#exchange.apply(action);
       case 'publish-snapshot':
         return this.#publishSnapshot(action);
       case 'load':
@@ -233,134 +236,9 @@ export class WorkerShell {
     await former?.close();
   }
 
-  /** Runs on the engine when its turn has come and the ticket is still valid; otherwise `null`. */
   #onEngine<T>(ticket: Ticket, work: (engine: EngineCalls) => Promise<T>): Promise<T | null> {
     const { engine, member } = this.#parts;
     return engine.exclusively(async () => (member.valid(ticket) ? work(engine) : null));
-  }
-
-  async #compute({ ticket, lane, publish, token }: Action<'compute'>): Promise<void> {
-    const { faults, metrics, log } = this.#parts;
-    faults.at('computing', ticket.step, lane);
-    let held = this.#held(ticket, lane);
-    if (held === null) {
-      const shard = this.#shards.take(ticket.step, lane);
-      const { labels, unreadable, taken } = await metrics.timing('data', shard.loaded);
-      for (const { reason } of unreadable) log.warn({ step: ticket.step, lane }, `Skipped: ${reason}`);
-      const computing = this.#onEngine(ticket, (engine) => {
-        const report = engine.call('computeShard', [lane, shard.name, labels], [labels.buffer]);
-        this.#shards.stageAhead();
-        return report;
-      });
-      const [, report] = await Promise.all([taken, computing]);
-      if (report === null) {
-        this.#shards.giveUp(shard);
-        return this.#event({ type: 'computed', ticket, lane, result: noResult, ref: null, token });
-      }
-      metrics.computed(lane, report);
-      held = { of: ticketOf(ticket), result: finite(report), ref: null };
-      this.#vectors.set(lane, held);
-    }
-    faults.at('computed', ticket.step, lane);
-    if (publish !== null)
-      held.ref = (await metrics.timing('publish', this.#publish(ticket, lane, publish))) ?? held.ref;
-    faults.at('published', ticket.step, lane);
-    this.#event({
-      type: 'computed',
-      ticket,
-      lane,
-      result: held.result,
-      ref: publish === null ? null : held.ref,
-      token,
-    });
-  }
-
-  async #publish(ticket: Ticket, lane: number, carrier: CarrierName): Promise<BlobRef | null> {
-    const bytes = await this.#onEngine(ticket, (engine) => engine.call('vectorBytes', [lane]));
-    if (bytes === null) return null;
-    const { era, id } = this.#parts.member;
-    return this.#blobs.put(names.vector(era, ticket.step, lane, id), bytes, carrier);
-  }
-
-  /** The vector of a lane, if the engine has computed it for this very state. */
-  #held(ticket: Ticket, lane: number) {
-    const held = this.#vectors.get(lane);
-    return held?.of === ticketOf(ticket) ? held : null;
-  }
-
-  async #fetchVectors({ ticket, begin, end, vectors }: Action<'fetch-vectors'>): Promise<void> {
-    const own = (lane: number) => this.#held(ticket, lane) !== null;
-    const fetching = fetchVectors(this.#blobs, {
-      begin,
-      end,
-      vectors,
-      own,
-      length: this.#parts.vectorLength,
-    });
-    const fetched = await this.#parts.metrics.timing('fetch_vectors', fetching);
-    if ('missing' in fetched)
-      return this.#event({ type: 'vectors-fetched', ticket, missing: fetched.missing });
-    this.#parted.clear();
-    this.#parted.set(exchangeOf(ticket), { begin, end, parts: fetched.parts });
-    this.#event({ type: 'vectors-fetched', ticket, missing: null });
-  }
-
-  async #reduce({ ticket, publish }: Action<'reduce'>): Promise<void> {
-    const { faults, metrics } = this.#parts;
-    const fetched = this.#parted.get(exchangeOf(ticket));
-    if (fetched === undefined) return; // a newer exchange has begun
-    const { begin, end, parts } = fetched;
-    faults.at('reducing', ticket.step);
-    this.#parted.clear(); // the engine takes what was fetched
-    const reducing = this.#onEngine(ticket, (engine) =>
-      engine.call('reduce', [begin, end, parts], buffersOf(parts)),
-    );
-    const reduced = await metrics.timing('reduce', reducing);
-    if (reduced === null) return;
-    const ref =
-      publish !== null && reduced.firstBad === null
-        ? await metrics.timing('publish', this.#publishSlice(ticket, begin, end, publish))
-        : null;
-    faults.at('reduced', ticket.step);
-    this.#event({ type: 'reduced', ticket, ref, bad: reduced.firstBad });
-  }
-
-  async #publishSlice(
-    ticket: Ticket,
-    begin: number,
-    end: number,
-    carrier: CarrierName,
-  ): Promise<BlobRef | null> {
-    const { member } = this.#parts;
-    const bytes = await this.#onEngine(ticket, (engine) => engine.call('sliceBytes', [begin, end]));
-    if (bytes === null) return null;
-    const name = names.slice(member.era, ticket.step, ticket.generation!, member.id);
-    return this.#blobs.put(name, bytes, carrier);
-  }
-
-  async #fetchSlices({ ticket, slices }: Action<'fetch-slices'>): Promise<void> {
-    const { member, vectorLength, metrics } = this.#parts;
-    const fetching = fetchSlices(this.#blobs, slices, { vectorLength, worker: member.id });
-    const gathered = await metrics.timing('fetch_slices', fetching);
-    this.#gathered.clear();
-    if (gathered !== null) this.#gathered.set(exchangeOf(ticket), gathered);
-    this.#event({ type: 'slices-fetched', ticket, complete: gathered !== null });
-  }
-
-  async #apply({ ticket, learningRate }: Action<'apply'>): Promise<void> {
-    // The member decided in the very call that said the slices are here: these are the ones.
-    const [slices] = this.#gathered.values();
-    assert(slices !== undefined);
-    const updated = ticket.step - 1; // the ticket is of the state to come
-    const { faults, metrics } = this.#parts;
-    faults.at('applying', updated);
-    this.#gathered.clear();
-    const applying = this.#onEngine(ticket, (engine) =>
-      engine.call('apply', [learningRate, slices], buffersOf(slices)),
-    );
-    await metrics.timing('apply', applying);
-    faults.at('applied', updated);
-    this.#event({ type: 'applied', ticket });
   }
 
   async #publishSnapshot({ ticket, carrier }: Action<'publish-snapshot'>): Promise<void> {
@@ -427,18 +305,3 @@ const hostTroubles: ReadonlySet<ErrorCode> = new Set([
   'INTERNAL',
   'OPEN_FILES_LIMIT',
 ]);
-
-const noResult: ShardResult = { loss: null, top1: 0, top5: 0, count: 0 };
-
-function ticketOf({ life, step }: Ticket): string {
-  return `${life}:${step}`;
-}
-
-function exchangeOf({ life, step, generation }: Ticket): string {
-  return `${life}:${step}:${generation}`;
-}
-
-/** What was fetched for the engine is given to it, not copied. */
-function buffersOf(parts: readonly (LanePart | ReducedSlice)[]): ArrayBuffer[] {
-  return parts.flatMap(({ bytes }) => (bytes === null ? [] : [bytes.buffer as ArrayBuffer]));
-}
