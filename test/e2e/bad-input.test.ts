@@ -122,7 +122,7 @@ const table: {
   {
     title: 'an unknown model',
     argv: () => ['--model', 'Q'],
-    refused: { ...usage, says: /'Q' is invalid\. Allowed choices are Z, R, RT, S/ },
+    refused: { ...usage, says: /--model must be one of Z, R, RT, S, not Q/ },
   },
   {
     title: 'no lanes',
@@ -152,7 +152,12 @@ const table: {
   {
     title: 'a momentum above one',
     argv: () => ['--momentum', '3'],
-    refused: { ...usage, says: /result\.momentum/ },
+    refused: { ...usage, says: /--momentum must be a number of at least 0 and at most 1, not 3/ },
+  },
+  {
+    title: 'a seed of more than 32 bits',
+    argv: () => ['--seed', '4294967296'],
+    refused: { ...usage, says: /--seed must be .* at most 4294967295, not 4294967296/ },
   },
   {
     title: 'a norm that would see one value',
@@ -252,7 +257,8 @@ test.serial(
       '--seed',
       '5',
     ]);
-    const named = /cannot change --batch-size 9 \(the run has 8\), --seed 5 \(the run has 0\)/;
+    const named =
+      /--batch-size cannot change on resume: the run uses 8, you passed 9\. --seed cannot change on resume: the run uses 0, you passed 5\./;
     await assertRefused(t, stage, changed, { code: 'RESULT_OPTION_CHANGED', exit: 2, says: named });
     const other = stage.start('coordinator', [
       'start',
