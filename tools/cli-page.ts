@@ -1,6 +1,5 @@
 import type { Command } from 'commander';
-import { choicesOf, defaultToldOf, isSwitch } from '../coordinator/options/flags.ts';
-import type { CommandName } from '../coordinator/options/row.ts';
+import { type CommandName, choicesOf, defaultToldOf, isSwitch } from '../coordinator/options/row.ts';
 import { type NamedRow, rowsOf } from '../coordinator/options/table.ts';
 import { program } from '../coordinator/program.ts';
 import { describeValue, isNumeric } from '../shared/process/option-value.ts';
@@ -19,6 +18,25 @@ Every command of \`coordinator\` and its options. \`coordinator start --help\` s
 
 The result depends on the options marked *fixed*: they cannot change on resume. A resume may change the others; a
 resumed training keeps those that it is not given again.
+
+## Configuration files
+
+\`--config FILE\` reads options from YAML or JSON. Its keys are the long option names, as \`batch-size\` or
+\`batchSize\`; flags win over the file. Durations are in seconds, and paths are relative to the current folder, as on the
+command line.
+
+\`\`\`yaml
+model: RT
+data-path: /data/imagenet
+batch-size: 256
+lr: 0.1
+cpu-workers: 0
+lanes: 8
+\`\`\`
+
+The file can also be the \`config.json\` of a training: \`start\` then takes all of that run's options, with the file
+that it started from; \`validate\` and \`test\` take those that they share with it, except the batch size and the
+weights. On resume, \`weights\`, \`weights-key\` and \`restore-path\` of a file have no effect.
 
 ${program.commands.map(section).join('\n')}`;
 }

@@ -1,11 +1,17 @@
 /** From the table to commander: flags, checks, help in groups. */
 import { type Command, CommanderError, Option } from 'commander';
-import { z } from 'zod';
-import { parserOf, type ReadOptions } from '../../shared/process/option-value.ts';
-import type { CommandName } from './row.ts';
+import { parserOf } from '../../shared/process/option-value.ts';
+import { readConfigFile } from './config-file.ts';
+import { type CommandName, choicesOf, defaultToldOf, hintOf, isSwitch } from './row.ts';
 import { type NamedRow, rowsOf } from './table.ts';
 
 const helpGroup = 'Help:';
+
+/** How commander calls what a configuration file says. */
+const fromFile = 'config';
+
+/** What a run starts with plays no part when it is resumed. */
+const startsWith = ['weights', 'weightsKey', 'restorePath'];
 
 /** Commands with defaults that commander sets; `start` must see what was really given, for a resume. */
 const toldOnly: ReadonlySet<CommandName> = new Set(['start']);
@@ -13,6 +19,7 @@ const toldOnly: ReadonlySet<CommandName> = new Set(['start']);
 /** Adds the command's options. */
 export function addOptions(command: Command, name: CommandName): Command {
   const rows = rowsOf(name);
+  takeConfigFile(command, name, rows);
   for (const row of rows) command.addOption(optionOf(row, name));
   const terms = new Map(rows.map((row) => [row.flags, termOf(row)]));
   command.configureHelp({
@@ -42,26 +49,11 @@ function optionOf(row: NamedRow, command: CommandName): Option {
   const choices = choicesOf(row);
   if (choices !== null) option.choices(choices);
   if (!option.variadic && !isSwitch(row))
-    option.argParser(parserOf(row.name, row.value, readOptions(row, command)));
+    option.argParser(parserOf(row.name, row.value, { read: row.read, hint: hintOf(command) }));
   if (row.default !== undefined && !toldOnly.has(command) && !option.negate) option.default(row.default);
   option.makeOptionMandatory(row.requiredBy?.includes(command) ?? false);
   option.hidden = row.rare === true;
   return option;
-}
-
-export function readOptions({ read }: NamedRow, command: CommandName): ReadOptions {
-  return {
-    read,
-    hint: `\`coordinator ${command} --help-all\` lists every option with its unit and default.`,
-  };
-}
-
-export function isSwitch({ value }: NamedRow): boolean {
-  return value instanceof z.ZodBoolean;
-}
-
-export function choicesOf({ value }: NamedRow): string[] | null {
-  return value instanceof z.ZodEnum ? value.options.map(String) : null;
 }
 
 function termOf({ flags, formerly }: NamedRow): string {
@@ -82,8 +74,23 @@ function describe(row: NamedRow, command: CommandName, { all }: { all: boolean }
   return extra.length === 0 ? help : `${help} (${extra.join('; ')})`;
 }
 
-/** The default in words; null: there is none worth a word. */
-export function defaultToldOf(row: NamedRow): string | null {
-  if (row.default !== undefined) return isSwitch(row) ? null : (row.defaultTold ?? String(row.default));
-  return row.defaultTold ?? null;
+/** Options of --config are those of the command line that are not there: commander's demands look at both. */
+function takeConfigFile(command: Command, name: CommandName, rows: readonly NamedRow[]): void {
+  const sourceOf = (option: string) => command.getOptionValueSource(option);
+  const drop = (options: readonly string[]) => {
+    for (const option of options) {
+      if (sourceOf(option) === fromFile) command.setOptionValueWithSource(option, undefined, undefined);
+    }
+  };
+  command.on('option:config', (path: string) => {
+    for (const [option, value] of readConfigFile(path, name)) {
+      if (sourceOf(option) !== 'cli') command.setOptionValueWithSource(option, value, fromFile);
+    }
+  });
+  command.hook('preAction', () => {
+    for (const { attribute, excludes } of rows) {
+      if (excludes !== undefined && sourceOf(attribute) === 'cli') drop(excludes);
+    }
+    if (command.opts().resume === true) drop(startsWith);
+  });
 }

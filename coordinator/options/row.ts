@@ -1,5 +1,5 @@
 /** What the table says about an option. */
-import type { z } from 'zod';
+import { z } from 'zod';
 
 export type CommandName =
   | 'start'
@@ -67,4 +67,24 @@ export interface OptionRow extends Told {
 /** Keeps the types of a row, from which those of the commands' options are made. */
 export function row<const R extends OptionRow>(row: R): R {
   return row;
+}
+
+/** A flag without a value. */
+export function isSwitch({ value }: OptionRow): boolean {
+  return value instanceof z.ZodBoolean;
+}
+
+export function choicesOf({ value }: OptionRow): string[] | null {
+  return value instanceof z.ZodEnum ? value.options.map(String) : null;
+}
+
+/** The default in words; null: there is none worth a word. */
+export function defaultToldOf(row: OptionRow): string | null {
+  if (row.default !== undefined) return isSwitch(row) ? null : (row.defaultTold ?? String(row.default));
+  return row.defaultTold ?? null;
+}
+
+/** The hint of an error about an option. */
+export function hintOf(command: CommandName): string {
+  return `See \`coordinator ${command} --help-all\` for every option with its default.`;
 }

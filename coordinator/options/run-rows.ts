@@ -28,6 +28,15 @@ export const runRows = {
       demo: { help: 'where the data set and the run go', default: 'runs/demo' },
     },
   }),
+  config: row({
+    flags: '--config <file>',
+    value: z.string(),
+    help: "options from a YAML or JSON file or a run's config.json; flags win",
+    details: 'keys are the long option names: batch-size or batchSize',
+    group: 'Run',
+    commands: ['start', 'validate', 'test'],
+    kind: 'free',
+  }),
   resume: row({
     flags: '--resume',
     value: z.boolean(),

@@ -26,6 +26,7 @@ let images: string;
 test.before(async () => {
   folder = mkdtempSync(join(tmpdir(), 'cornet-test-'));
   images = await tinyImages(folder);
+  writeFileSync(join(folder, 'misspelt.yaml'), 'batchsiz: 8\n');
 });
 
 test.after.always(() => rmSync(folder, { recursive: true }));
@@ -160,6 +161,14 @@ const table: {
     refused: { ...usage, says: /--seed must be .* at most 4294967295, not 4294967296/ },
   },
   {
+    title: 'a configuration file with a key that is no option',
+    argv: () => ['--config', join(folder, 'misspelt.yaml')],
+    refused: {
+      ...usage,
+      says: /misspelt\.yaml: there is no option batchsiz\. .*\nNearest names: batch-size, /,
+    },
+  },
+  {
     title: 'a norm that would see one value',
     argv: () => ['--model', 'S', '--image-size', '16', '--batch-size', '2'],
     refused: { code: 'NORM_ONE_VALUE', exit: 2, says: /more than one value per channel/ },
@@ -244,7 +253,10 @@ test.serial(
     const output = join(stage.folder, 'run');
     const run = stage.start('coordinator', [...tinyRun(images), '--max-steps', '1', '-o', output]);
     t.is(await run.ended, 0, run.stderr);
-    const config = readFileSync(join(output, 'config.json'), 'utf8');
+    const configPath = join(output, 'config.json');
+    const same = stage.start('coordinator', ['start', '--resume', '-o', output, '--config', configPath]);
+    t.is(await same.ended, 0, same.stderr);
+    const config = readFileSync(configPath, 'utf8');
     const again = stage.start('coordinator', [...tinyRun(images), '-o', output]);
     await assertRefused(t, stage, again, { code: 'RUN_EXISTS', exit: 1, says: /already holds a run/ });
     const changed = stage.start('coordinator', [
@@ -273,7 +285,7 @@ test.serial(
       exit: 1,
       says: /other has the fingerprint/,
     });
-    t.is(readFileSync(join(output, 'config.json'), 'utf8'), config);
+    t.is(readFileSync(configPath, 'utf8'), config);
   },
 );
 
