@@ -1,6 +1,7 @@
 /** What the `coordinator` command can do. Each is loaded when it is asked for: a second of modules otherwise. */
 import { Command } from 'commander';
 import { Exit } from '../shared/process/command-line.ts';
+import { addCompletion } from '../shared/process/completion.ts';
 import { version } from '../shared/process/version.ts';
 import { quoteName } from '../shared/util/printable.ts';
 import type { CheckDataOptions } from './commands/check-data.ts';
@@ -110,3 +111,5 @@ command('demo', 'Make a small data set and train CORnet-Z on it with two CPU wor
     throw new Exit(await runDemo(options.outputPath));
   },
 );
+
+addCompletion(program);

@@ -7,6 +7,7 @@ import { http } from '../shared/defaults.ts';
 import { CornetError, exitCodes } from '../shared/errors.ts';
 import { bounds } from '../shared/option-bounds.ts';
 import { Exit, runCommand } from '../shared/process/command-line.ts';
+import { addCompletion } from '../shared/process/completion.ts';
 import { parserOf } from '../shared/process/option-value.ts';
 import { onStopSignals } from '../shared/process/stop-signals.ts';
 import { version } from '../shared/process/version.ts';
@@ -101,6 +102,8 @@ program
     const { checkData } = await import('./commands/check-data.ts');
     throw new Exit(await checkData(options));
   });
+
+addCompletion(program);
 
 /** Starts this command again in the environment that the libraries need; returns its exit code. */
 async function startAgain(options: WorkerOptions): Promise<number> {
