@@ -1,6 +1,121 @@
-/** Runs the command that was typed. */
-import { runCommand } from '../shared/process/command-line.ts';
-import { program } from './program.ts';
+/** What the `coordinator` command can do. Each is loaded when it is asked for: a second of modules otherwise. */
+import { Command } from 'commander';
+import { Exit, runCommand } from '../shared/process/command-line.ts';
+import { addCompletion } from '../shared/process/completion.ts';
+import { version } from '../shared/process/version.ts';
+import { quoteName } from '../shared/util/printable.ts';
+import type { CheckDataOptions } from './commands/check-data.ts';
+import type { DoctorOptions } from './commands/doctor.ts';
+import type { LayersOptions } from './commands/layers.ts';
+import type { StatusOptions } from './commands/status.ts';
+import { addOptions } from './options/flags.ts';
+import type { CommandName } from './options/row.ts';
+import type { FeatureOptions, InferenceOptions, StartOptions } from './options/table.ts';
+import type { VerifyOptions } from './verify/verify.ts';
 
-process.exitCode = await runCommand(program, process.argv.slice(2));
-process.exit();
+export const program = new Command('coordinator')
+  .description('Train the CORnet family on many devices: same run, same bits.')
+  .version(version);
+
+/** A command with the options that the table gives it. */
+function command(name: CommandName, description: string): Command {
+  return addOptions(program.command(name).description(description), name);
+}
+
+command('start', 'Start a run, or resume one (--resume).').action(async (options: StartOptions) => {
+  const { startRun } = await import('./training/start.ts');
+  const { exitCode } = await startRun(options);
+  throw new Exit(exitCode);
+});
+
+program
+  .command('setup')
+  .description(
+    'Fetch and build what training needs on this machine: redis-server, libtorch, the native addons (--help says more).',
+  )
+  .argument('[options...]')
+  .helpOption(false) // the script knows its options
+  .allowUnknownOption()
+  .action(async (options: string[]) => {
+    const { setUp } = await import('./commands/set-up.ts');
+    throw new Exit(await setUp(options));
+  });
+
+command('status', 'What a run is doing, what it waits for, and since when.').action(
+  async (options: StatusOptions) => {
+    const { printStatus } = await import('./commands/status.ts');
+    await printStatus(options);
+  },
+);
+
+command('verify', 'Look at every file of a run, also while it is at work; exit code 1 when one is damaged.')
+  .argument('<run>', 'the run folder')
+  .action(async (run: string, options: VerifyOptions) => {
+    const { verify } = await import('./verify/verify.ts');
+    await verify(run, options);
+  });
+
+command(
+  'doctor',
+  'Look for everything that training needs on this machine; exit code 1 when it could not start.',
+).action(async (options: DoctorOptions) => {
+  const { runDoctor } = await import('./commands/doctor.ts');
+  throw new Exit(await runDoctor(options));
+});
+
+command(
+  'check-data',
+  'Decode every image of a data set, and list the files that cannot be decoded; exit code 1 then.',
+).action(async (options: CheckDataOptions) => {
+  const { checkData } = await import('./commands/check-data.ts');
+  throw new Exit(await checkData(options));
+});
+
+command(
+  'layers',
+  'Every place in a model whose output can be extracted, with its shape and time steps.',
+).action(async (options: LayersOptions) => {
+  const { printLayers } = await import('./commands/layers.ts');
+  printLayers(options);
+});
+
+command('test', "Extract features of images, as the reference implementation's run.py test.").action(
+  async (options: FeatureOptions) => {
+    const { extractFeatures } = await import('./inference/features.ts');
+    throw new Exit(await extractFeatures(options));
+  },
+);
+
+command('validate', 'Validate weights: top-1, top-5, loss, and accuracy by class.').action(
+  async (options: InferenceOptions) => {
+    const { validate } = await import('./inference/validate.ts');
+    throw new Exit(await validate(options));
+  },
+);
+
+program
+  .command('export')
+  .description("Write a checkpoint as the reference implementation's run.py saves it, for torch.load.")
+  .argument('<checkpoint>', "a checkpoint, or a run's folder (its latest one)")
+  .argument('<file>', 'where to: OUT.pth.tar')
+  .action(async (checkpoint: string, file: string) => {
+    const { exportCheckpoint } = await import('./commands/export.ts');
+    process.stdout.write(
+      `Wrote ${quoteName(file)} from ${quoteName(await exportCheckpoint(checkpoint, file))}.\n`,
+    );
+  });
+
+command('demo', 'Make a small data set and train CORnet-Z on it with two CPU workers: a few minutes.').action(
+  async (options: { outputPath: string }) => {
+    const { runDemo } = await import('./demo/demo.ts');
+    throw new Exit(await runDemo(options.outputPath));
+  },
+);
+
+addCompletion(program);
+
+/** Runs the command that the arguments name, and ends this process with its exit code. */
+export async function runProgram(): Promise<never> {
+  process.exitCode = await runCommand(program, process.argv.slice(2));
+  process.exit();
+}

@@ -82,6 +82,9 @@ export const longWait = 10_000;
 /** Workers that the sentence on what a run waits for names; the others it counts. */
 export const namesInSentence = 8;
 
+/** Workers that have left, of whom it is remembered why. */
+export const leaversKept = 50;
+
 /** Seconds after which a forgotten blob disappears from Redis by itself. */
 export const blobTimeToLive = 3_600;
 

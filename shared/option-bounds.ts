@@ -6,7 +6,7 @@ export const backendNames = ['torch', 'tensorflow'] as const;
 export type BackendName = (typeof backendNames)[number];
 
 /** fp32; fp32 with products of TensorFloat-32, on GPUs that have it; mixed precision with bfloat16. */
-export const precisions = ['fp32', 'tf32', 'bf16'] as const;
+const precisions = ['fp32', 'tf32', 'bf16'] as const;
 export type Precision = (typeof precisions)[number];
 
 const atLeastOne = z.int().min(1);

@@ -5,9 +5,27 @@ import type { Purpose } from './formats/state-layout.ts';
 import { bounds } from './option-bounds.ts';
 import { numerics } from './wire/protocol.ts';
 
-export { type BackendName, backendNames, type Precision, precisions } from './option-bounds.ts';
+export { type BackendName, backendNames, type Precision } from './option-bounds.ts';
 
 const count = z.int().nonnegative();
+
+/** What a run begins with: weights drawn with its seed, or a file, and under which key in it where several were there. */
+const startingWeights = z.discriminatedUnion('from', [
+  z.strictObject({ from: z.literal('seed') }),
+  z.strictObject({
+    from: z.enum(['weights', 'checkpoint']),
+    sha256: z.string(),
+    key: z.string().nullable(),
+  }),
+]);
+export type StartingWeights = z.infer<typeof startingWeights>;
+
+/** As part of a sentence. */
+export function describeStartingWeights(starting: StartingWeights): string {
+  if (starting.from === 'seed') return 'weights drawn with its seed';
+  const { from, sha256, key } = starting;
+  return `the ${from} with the SHA-256 ${sha256}${key === null ? '' : `, at ${key}`}`;
+}
 
 /** What the final weights depend on, besides the numerics. Fixed for the life of the run. */
 export const resultOptions = z.strictObject({
@@ -25,11 +43,7 @@ export const resultOptions = z.strictObject({
   precision: bounds.precision,
   /** False: any kernel will do, and the same run may come to other bits. */
   deterministic: z.boolean(),
-  /**
-   * `seed <n>`, or `weights sha256 <hex>`, `checkpoint sha256 <hex>` of the file that the run began with; ` key <key>`
-   * after it where one of several in the file was chosen.
-   */
-  startingWeights: z.string(),
+  startingWeights,
   fingerprint: z.string(),
   trainImages: z.int().positive(),
   valImages: z.int().positive(),
@@ -68,8 +82,8 @@ export const freeOptions = z.strictObject({
 });
 export type FreeOptions = z.infer<typeof freeOptions>;
 
-/** Of config.json. 2: the pixels of images are a part of a run's numerics. */
-export const configFormat = 2;
+/** Of config.json. 2: the pixels of images are a part of a run's numerics. 3: `startingWeights` is an object. */
+export const configFormat = 3;
 
 /** What every run's configuration begins with. */
 const head = {
@@ -90,7 +104,7 @@ export const runConfig = z.strictObject({ ...head, result: resultOptions, option
 export type RunConfig = z.infer<typeof runConfig>;
 
 /** What the rows of an inference run depend on, besides the numerics. */
-export const inferenceResult = z.strictObject({
+const inferenceResult = z.strictObject({
   model: bounds.model,
   times: bounds.times,
   imageSize: bounds.imageSize,

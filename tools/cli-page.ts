@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
+import { program } from '../coordinator/cli.ts';
 import { type CommandName, choicesOf, defaultToldOf, isSwitch } from '../coordinator/options/row.ts';
 import { type NamedRow, rowsOf } from '../coordinator/options/table.ts';
-import { program } from '../coordinator/program.ts';
 import { describeValue, isNumeric } from '../shared/process/option-value.ts';
 
 /** Where `npm run docs:cli` writes the page. */

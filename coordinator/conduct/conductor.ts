@@ -29,16 +29,13 @@ import { RunKeys } from './run-keys.ts';
 export type Outcome = RunAction & { type: 'finish' };
 
 export interface ConductorParts extends DiskParts {
-  display: RunReporter;
+  reporter: RunReporter;
   redis: Redis;
   /** Opens the workers' blob sockets. */
   token: string;
   readerRedis: Redis;
   queueConnection: RedisOptions;
   outages: OutageLog;
-  observer: RunObserver;
-  /** A worker leaves because it was asked to. */
-  dismissed: (worker: string) => void;
 }
 
 export class Conductor {
@@ -58,6 +55,8 @@ export class Conductor {
   #reject!: (error: unknown) => void;
   /** What went wrong here first. */
   #error: unknown = null;
+  #observer: RunObserver | null = null;
+  #onDismissed: (worker: string) => void = () => undefined;
   /** Workers that said goodbye or whose process ended. */
   readonly #gone = new Set<string>();
   #someoneLeft: () => void = () => undefined;
@@ -80,11 +79,21 @@ export class Conductor {
     this.#outcome.catch(() => undefined); // `conduct` throws it
   }
 
+  /** From now on this one is told what happens. */
+  observe(observer: RunObserver): void {
+    this.#observer = observer;
+  }
+
+  /** What is to be done when a worker leaves because it was asked to. */
+  onDismissed(listener: (worker: string) => void): void {
+    this.#onDismissed = listener;
+  }
+
   /** Something that `Run` must know, from outside. */
   tell(event: RunEvent): void {
     if (event.type === 'exited') this.#left(event.worker);
     const actions = this.#parts.run.handle(event);
-    this.#parts.observer.saw(event, actions);
+    this.#observer?.saw(event, actions);
     this.#perform(actions);
   }
 
@@ -109,21 +118,21 @@ export class Conductor {
 
   /** Conducts the run to its end; then the workers have left, or had `timeouts.stop` to do so. */
   async conduct(): Promise<Outcome> {
-    const { run, observer } = this.#parts;
+    const { run } = this.#parts;
     this.#server = (await this.#keys.look()).server; // before anything is written that it could lose
     await this.#keys.clear();
     await this.#introduce(run.era);
     this.#send({ type: 'rollcall' });
     if (run.phase !== 'finished') {
       const actions = run.start();
-      observer.saw(null, actions);
+      this.#observer?.saw(null, actions);
       this.#perform(actions);
     }
     this.#listen().catch((error) => this.#fail(error));
     const look = oneAtATime(() => this.#look());
     const heart = setInterval(() => {
       this.#parts.outages.look();
-      this.#parts.display.waiting(this.#parts.outages.sentence ?? run.sentence);
+      this.#parts.reporter.waiting(this.#parts.outages.sentence ?? run.sentence);
       look().catch((error) => this.#fail(error));
     }, timeouts.beat);
     try {
@@ -192,12 +201,12 @@ export class Conductor {
 
   /** What is due at every heartbeat. */
   async #look(): Promise<void> {
-    const { run, redis, config, display, observer, outages } = this.#parts;
+    const { run, redis, config, reporter, outages } = this.#parts;
     const asked = performance.now();
     outages.asked();
     const { term, era, server } = await this.#keys.look();
     outages.answered();
-    observer.redisAnswered((performance.now() - asked) / 1000);
+    this.#observer?.redisAnswered((performance.now() - asked) / 1000);
     if (term > run.era.term) return this.#takenOver();
     const startedAgain = this.#server !== null && server !== this.#server;
     this.#server = server;
@@ -206,8 +215,8 @@ export class Conductor {
       this.#echoPending = true;
       await append(redis, names.up(config.run), streamLength.up, { echo: run.era });
     }
-    if (this.#parts.output.saveDue()) this.tell({ type: 'save-due' });
-    const status = JSON.stringify(viewOf(run, config, display.latest, new Date()));
+    if (this.#parts.output.steps?.saveDue()) this.tell({ type: 'save-due' });
+    const status = JSON.stringify(viewOf(run, config, reporter.latest, new Date()));
     await redis.set(names.status(config.run), status, 'PX', 3 * timeouts.member);
   }
 
@@ -226,7 +235,7 @@ export class Conductor {
   }
 
   async #start(action: RunAction): Promise<void> {
-    const { log, display, output } = this.#parts;
+    const { log, reporter, output } = this.#parts;
     switch (action.type) {
       case 'send':
         return this.#send(action.body);
@@ -236,7 +245,7 @@ export class Conductor {
         this.#forgetting = Promise.all([this.#forgetting, this.#forgetWorker(action.worker)]);
         return void (await this.#forgetting);
       case 'dismiss':
-        this.#parts.dismissed(action.worker);
+        this.#onDismissed(action.worker);
         this.#forgetting = Promise.all([this.#forgetting, this.#forgetWorker(action.worker)]);
         return void (await this.#forgetting);
       case 'restore':
@@ -254,12 +263,12 @@ export class Conductor {
       case 'store':
         return this.#disk.store(action);
       case 'step-done':
-        return output.stepDone(action.metrics, action.learningRate, action.members);
+        return output.steps?.stepDone(action.metrics, action.learningRate, action.members);
       case 'validated':
         return output.validated(action.step, action.summary);
       case 'log':
         log[action.level](action.message);
-        display.say(action.message, action.level);
+        reporter.say(action.message, action.level);
         return;
       case 'finish':
         return this.#finish(action);
@@ -302,12 +311,12 @@ export class Conductor {
 
   /** BullMQ tries forever to connect. The run waits with it, but not in silence. */
   #sayIfCutOff(queue: Queue): void {
-    const { redis, queueConnection, log, display } = this.#parts;
+    const { redis, queueConnection, log, reporter } = this.#parts;
     allConnected(queue.waitUntilReady(), redis, queueConnection).catch((error) => {
       if (!(error instanceof CornetError) || queue.closing !== undefined) return; // said, or over
       const sentence = `The coordinator cannot give a worker its jobs, and tries on. ${error.message}`;
       log.warn({ code: error.code }, sentence);
-      display.say(sentence, 'warn');
+      reporter.say(sentence, 'warn');
     });
   }
 
@@ -319,7 +328,7 @@ export class Conductor {
     if (lanes.has(job.lane)) {
       const { step, lane } = job;
       this.#parts.log.info({ recomputed: 1, step, lane }, 'A shard is computed again.');
-      this.#parts.observer.recomputed();
+      this.#observer?.recomputed();
     }
     lanes.add(job.lane);
   }

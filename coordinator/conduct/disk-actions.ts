@@ -1,3 +1,5 @@
+/** What `Run` decides about the disk. */
+import assert from 'node:assert';
 import type { Logger } from 'pino';
 import type { Faults } from '../../shared/process/faults.ts';
 import type { AnyConfig } from '../../shared/run-config.ts';
@@ -78,7 +80,8 @@ export class DiskActions {
     };
     const prepared = last ? await disk.insist(configName, prepare) : await disk.try(configName, prepare);
     if (prepared && body === null) return this.#tell({ type: 'saved', step, outcome: 'lost' });
-    const written = prepared && (await output.save(step, body!, last));
+    assert(output.steps !== null, 'only a training has states to save');
+    const written = prepared && (await output.steps.save(step, body!, last));
     this.#tell({ type: 'saved', step, outcome: written ? 'written' : 'failed' });
   }
 

@@ -1,3 +1,4 @@
+/** What the conductor is connected to: the disk, whoever counts, whoever shows. */
 import type { BatchResult } from '../../shared/wire/protocol.ts';
 import type { RunAction, RunEvent } from '../protocol/run-events.ts';
 import type { StepMetrics } from '../protocol/step.ts';
@@ -8,22 +9,28 @@ import type { RunView } from '../view/run-view.ts';
 export interface RunOutput {
   /** The state to begin with, and to go back to when no worker is left. */
   restore(): Promise<{ step: number; body: Uint8Array; validated: boolean }>;
-  /**
-   * Writes the state of a step.
-   * @param last no other opportunity will come: it is worth waiting for a disk that would not take it
-   * @returns false: the disk would not take it, and the run goes on
-   */
-  save(step: number, body: Uint8Array, last: boolean): Promise<boolean>;
-  stepDone(metrics: StepMetrics, learningRate: number, members: number): Promise<void>;
+  /** Null: an inference run, which changes no state. */
+  readonly steps: StepOutput | null;
   validated(step: number, summary: ValidationSummary): Promise<void>;
   /**
    * Keeps what a member made of a batch: from now on it need not be computed again.
    * @param bytes of `features`: the rows of each tap, one tap after the other
    */
   store(batch: number, result: BatchResult, bytes: Uint8Array | null): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** What the steps of a training leave on disk. */
+export interface StepOutput {
+  stepDone(metrics: StepMetrics, learningRate: number, members: number): Promise<void>;
   /** Is it time for a checkpoint? Asked at every heartbeat. */
   saveDue(): boolean;
-  close(): Promise<void>;
+  /**
+   * Writes the state of a step.
+   * @param last no other opportunity will come: it is worth waiting for a disk that would not take it
+   * @returns false: the disk would not take it, and the run goes on
+   */
+  save(step: number, body: Uint8Array, last: boolean): Promise<boolean>;
 }
 
 /** Is told what happens, so that it can be counted. */

@@ -17,6 +17,7 @@ import type { PatientRedis } from '../../shared/redis/patient-redis.ts';
 import { waitInQueues } from '../../shared/redis/queue-connections.ts';
 import { awaitRedis, connectRedis, fromRedis, redactUrl, redisOptions } from '../../shared/redis/redis.ts';
 import { type AnyConfig, purposeOf } from '../../shared/run-config.ts';
+import { withReleasers } from '../../shared/util/releasers.ts';
 import { RedisBlobs } from '../../shared/wire/blobs.ts';
 import { Carriers } from '../../shared/wire/carriers.ts';
 import { names } from '../../shared/wire/protocol.ts';
@@ -69,14 +70,15 @@ export interface RunContext {
 export interface RunKind<R> {
   plan: Plan;
   output: RunOutput;
-  display: RunReporter;
+  reporter: RunReporter;
   describeShard: (step: number, lane: number) => string;
   describeBatch: (batch: number) => string;
   /** What a first signal brings about, as a sentence without its end. */
   whenStopped: string;
   /** How to go on after the run was cut off. */
   howToGoOn: string;
-  observe: (observed: Observed) => RunObserver;
+  /** Null: nobody counts. */
+  observe: ((observed: Observed) => RunObserver) | null;
   /** What the end of the run means for the user. */
   report: (outcome: Outcome) => Promise<R>;
 }
@@ -95,17 +97,28 @@ export interface Observed {
  * Conducts a run to its end. Everything that can be refused is looked at before the folder holds a run.
  * @throws CornetError that ended the run
  */
-export async function conductRun<R>(
+export function conductRun<R>(
   service: Service,
   prepare: (context: RunContext) => Promise<RunKind<R>>,
 ): Promise<R> {
-  service.interruption.throwIfAsked();
-  return withRedis(service, async (redis) => {
+  const { config, folder, interruption } = service;
+  return withReleasers(async (release) => {
+    interruption.throwIfAsked();
+    const redis = await openRedis(service, release);
     const connections = await awaitRedis(service.redisPatience, () => begin(redis, service));
+    release(() => disconnectAll(connections));
+    interruption.throwIfAsked();
+    const http = (await service.openHttp?.()) ?? null;
+    release(() => http?.close());
+    await folder.writeConfig(config);
+    const log = new RunLog(folder.logPath);
+    release(() => log.close());
     try {
-      return await conductOnRedis(service, { redis, connections, prepare });
-    } finally {
-      disconnectAll(connections);
+      return await runToItsEnd(service, { redis, connections, log, http, prepare });
+    } catch (error) {
+      const { code, message } = describeError(fromRedis(error));
+      log.main.fatal({ code }, message);
+      throw error;
     }
   });
 }
@@ -125,21 +138,26 @@ interface Connections {
 interface Parts<R> {
   redis: RunRedis;
   connections: Connections;
+  log: RunLog;
+  http: HttpServer | null;
   prepare: (context: RunContext) => Promise<RunKind<R>>;
 }
 
-async function withRedis<T>({ folder, redisUrl }: Service, use: (redis: RunRedis) => Promise<T>): Promise<T> {
+/** The user's Redis, or a private one that ends with the run. */
+async function openRedis(
+  { folder, redisUrl }: Service,
+  release: (releaser: () => unknown) => void,
+): Promise<RunRedis> {
   const leftover = await folder.rememberedRedis();
   if (leftover !== null) await shutDownLeftover(leftover);
-  if (redisUrl !== undefined) return use({ url: redisUrl, server: null });
+  if (redisUrl !== undefined) return { url: redisUrl, server: null };
   const server = await PrivateRedis.start();
-  try {
-    await folder.rememberRedis(server.socket);
-    return await use({ url: server.url, server });
-  } finally {
+  release(async () => {
     await server.stop();
     await folder.forgetRedis();
-  }
+  });
+  await folder.rememberRedis(server.socket);
+  return { url: server.url, server };
 }
 
 /** Connects and takes the run's next term. */
@@ -177,32 +195,9 @@ function disconnectAll(connections: Partial<Connections>): void {
   for (const connection of Object.values(connections)) connection.disconnect();
 }
 
-async function conductOnRedis<R>(service: Service, parts: Parts<R>): Promise<R> {
-  const { config, folder, interruption } = service;
-  interruption.throwIfAsked();
-  const http = (await service.openHttp?.()) ?? null;
-  try {
-    await folder.writeConfig(config);
-    const log = new RunLog(folder.logPath);
-    try {
-      return await runToItsEnd(service, parts, log, http);
-    } catch (error) {
-      const { code, message } = describeError(fromRedis(error));
-      log.main.fatal({ code }, message);
-      throw error;
-    } finally {
-      log.close();
-    }
-  } finally {
-    await http?.close();
-  }
-}
-
 async function runToItsEnd<R>(
   { config, devices, folder, interruption, metricsHost, diskPatience }: Service,
-  { redis: { url, server }, connections, prepare }: Parts<R>,
-  { main: log, ofWorker }: RunLog,
-  http: HttpServer | null,
+  { redis: { url, server }, connections, log: { main: log, ofWorker }, http, prepare }: Parts<R>,
 ): Promise<R> {
   const { redis, blobRedis, readerRedis } = connections;
   const faults = new Faults<'coordinator'>({
@@ -211,17 +206,14 @@ async function runToItsEnd<R>(
   });
   const redisName = server === null ? redactUrl(url) : 'a private redis-server';
   log.info({ config }, 'Starting.');
-  const disk = new PatientDisk({
-    patience: diskPatience,
-    say: (level, sentence) => tell(level, sentence),
-    now: () => performance.now(),
-  });
-  const course = await prepare({ log, faults, http, disk, redisName });
-  const { plan, output, display, describeShard, describeBatch } = course;
+  const disk = new PatientDisk({ patience: diskPatience, now: () => performance.now() });
+  const kind = await prepare({ log, faults, http, disk, redisName });
+  const { plan, output, reporter, describeShard, describeBatch } = kind;
   const tell = (level: 'info' | 'warn' | 'error', sentence: string) => {
     log[level](sentence);
-    display.say(sentence, level);
+    reporter.say(sentence, level);
   };
+  disk.onTrouble(tell);
   server?.reportTo((sentence) => tell('warn', sentence));
   const outages = new OutageLog(url, tell, () => performance.now());
   for (const connection of Object.values(connections)) outages.watch(connection);
@@ -253,18 +245,13 @@ async function runToItsEnd<R>(
     new BlobClient(token),
     server === null ? null : await startBlobServer(token, (sentence) => tell('warn', sentence)),
   );
-  const observer = course.observe({
-    ...{ run, redis, blobs },
-    queues: () => conductor.queues,
-    tell: (event) => conductor.tell(event),
-  });
-  const conductor: Conductor = new Conductor({
+  const conductor = new Conductor({
     config,
     run,
     folder,
     disk,
     output,
-    display,
+    reporter,
     redis,
     blobs,
     token,
@@ -274,10 +261,17 @@ async function runToItsEnd<R>(
     outages,
     faults,
     log,
-    observer,
-    dismissed: (worker) => fleet.retire(worker),
   });
-  const fleet: Fleet = new Fleet({
+  const observer =
+    kind.observe?.({
+      run,
+      redis,
+      blobs,
+      queues: () => conductor.queues,
+      tell: (event) => conductor.tell(event),
+    }) ?? null;
+  if (observer !== null) conductor.observe(observer);
+  const fleet = new Fleet({
     run: config.run,
     devices,
     dataPath: config.options.dataPath,
@@ -303,11 +297,12 @@ async function runToItsEnd<R>(
       tell('warn', `The worker on ${device} ended before it could join: ${lastWords}`),
     hopeless: (post) => conductor.tell({ type: 'post-lost', ...post }),
   });
+  conductor.onDismissed((worker) => fleet.retire(worker));
   server?.failed.then(({ message }) =>
-    conductor.abort(new CornetError('REDIS_SERVER_FAILED', message, { hint: course.howToGoOn })),
+    conductor.abort(new CornetError('REDIS_SERVER_FAILED', message, { hint: kind.howToGoOn })),
   );
   interruption.onAsked((signal) => {
-    display.say(`${signal}: ${course.whenStopped}; a second signal stops at once.`);
+    reporter.say(`${signal}: ${kind.whenStopped}; a second signal stops at once.`);
     conductor.tell({ type: 'stop', reason: `received ${signal}` });
   });
   interruption.onEnd(() => {
@@ -318,15 +313,15 @@ async function runToItsEnd<R>(
     const conducting = conductor.conduct();
     fleet.start();
     const outcome = await conducting;
-    display.end();
+    reporter.end();
     log.info({ outcome: outcome.outcome }, 'Finished.');
-    return await course.report(outcome);
+    return await kind.report(outcome);
   } catch (error) {
     await fleet.stop();
-    await observer.failed(describeError(error));
+    await observer?.failed(describeError(error));
     throw error;
   } finally {
-    display.end();
+    reporter.end();
     await fleet.stop();
   }
 }

@@ -7,7 +7,6 @@ import { canPass, diskTrouble } from './durable-file.ts';
 export interface PatientDiskParts {
   /** Milliseconds that the last write of a run waits for a disk that would not take it. */
   patience: number;
-  say: (level: 'error' | 'info', sentence: string) => void;
   /** Milliseconds, monotonic. */
   now: () => number;
 }
@@ -22,9 +21,15 @@ export class PatientDisk {
   readonly #troubles = new Map<string, CornetError>();
   #saidAt = Number.NEGATIVE_INFINITY;
   readonly #closing = new AbortController();
+  #say: (level: 'error' | 'info', sentence: string) => void = () => undefined;
 
   constructor(parts: PatientDiskParts) {
     this.#parts = parts;
+  }
+
+  /** From now on this one is told of trouble, and of its end. */
+  onTrouble(listener: (level: 'error' | 'info', sentence: string) => void): void {
+    this.#say = listener;
   }
 
   /** Why the disk did not take something that is still to be written, or null. */
@@ -56,7 +61,7 @@ export class PatientDisk {
    * @returns false: that took too long, the error never passes by itself, or the disk was closed meanwhile
    */
   async insist(what: string, write: () => Promise<void>, patience = this.#parts.patience): Promise<boolean> {
-    const { say, now } = this.#parts;
+    const { now } = this.#parts;
     const { signal } = this.#closing;
     const deadline = now() + patience;
     let announced = false;
@@ -66,7 +71,10 @@ export class PatientDisk {
       if (left <= 0 || signal.aborted || !canPass(this.#troubles.get(what)!)) return false;
       if (!announced) {
         const bound = Number.isFinite(patience) ? `, ${Math.round(patience / 1000)} s at most` : '';
-        say('error', `Waiting until the disk takes ${what}${bound}; a second signal ends that at once.`);
+        this.#say(
+          'error',
+          `Waiting until the disk takes ${what}${bound}; a second signal ends that at once.`,
+        );
         announced = true;
       }
       await sleep(Math.min(pause, left), undefined, { signal }).catch(() => undefined);
@@ -80,18 +88,18 @@ export class PatientDisk {
   }
 
   #refused(what: string, trouble: CornetError): void {
-    const { say, now } = this.#parts;
+    const { now } = this.#parts;
     const before = this.#troubles.get(what);
     this.#troubles.set(what, trouble);
     if (before?.message === trouble.message && now() - this.#saidAt < limits.repeat) return;
     this.#saidAt = now();
     const again = before === undefined ? '' : ' It is still so.';
-    say('error', `${trouble.message} The run goes on; what was written before stays.${again}`);
+    this.#say('error', `${trouble.message} The run goes on; what was written before stays.${again}`);
   }
 
   #taken(what: string): void {
     if (!this.#troubles.delete(what) || this.#troubles.size > 0) return;
     this.#saidAt = Number.NEGATIVE_INFINITY;
-    this.#parts.say('info', 'The disk takes all again.');
+    this.#say('info', 'The disk takes all again.');
   }
 }

@@ -46,8 +46,12 @@ function parseGpu(line: string): Gpu | null {
   if (!/^\d+$/.test(index) || !uuid.startsWith('GPU-')) return null;
   const memory = (text: string) => (/^\d+$/.test(text) ? Number(text) * mebibyte : null); // some say [N/A]
   return {
-    ...{ index: Number(index), uuid, driver, name: name.join(', ') },
-    ...{ total: memory(total), free: memory(free) },
+    index: Number(index),
+    uuid,
+    driver,
+    name: name.join(', '),
+    total: memory(total),
+    free: memory(free),
   };
 }
 

@@ -6,7 +6,7 @@ import { type Tap, tapName } from '../../shared/models/trace.ts';
 import { nearestNames } from '../../shared/util/nearest-names.ts';
 
 /** `last` and `all`, or the number of a module's call, as the original counts. */
-export type TimeStep = 'last' | 'all' | number;
+type TimeStep = 'last' | 'all' | number;
 
 export interface TapRequest {
   layer?: string;

@@ -17,10 +17,10 @@ import {
   inferenceConfig,
 } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
+import { withReleasers } from '../../shared/util/releasers.ts';
 import type { BatchResult } from '../../shared/wire/protocol.ts';
 import { Interruption } from '../conduct/interruption.ts';
 import { chooseBackend, chooseLocalWorkers, chooseThreads } from '../conduct/local-options.ts';
-import type { RunObserver } from '../conduct/ports.ts';
 import { conductRun, type RunKind, type Service } from '../conduct/service.ts';
 import { chooseDevices } from '../host/gpus.ts';
 import { changedSettings, type Settings } from '../options/changes.ts';
@@ -51,7 +51,7 @@ export interface Inference {
   complete: (finished: FinishedInference) => Promise<string[]>;
 }
 
-export interface FinishedInference {
+interface FinishedInference {
   config: InferenceConfig;
   unreadable: UnreadableImage[];
   features: FeatureFiles | null;
@@ -64,21 +64,17 @@ export interface FinishedInference {
  * @returns the exit code
  * @throws CornetError INFERENCE_UNFINISHED, and whatever ended it
  */
-export async function conductInference(inference: Inference): Promise<number> {
-  const interruption = new Interruption();
-  try {
+export function conductInference(inference: Inference): Promise<number> {
+  return withReleasers(async (release) => {
+    const interruption = new Interruption();
+    release(interruption.release);
     const path = join(resolve(inference.options.outputPath), `${inference.name}.unfinished`);
     const begun = await RunFolder.holdsRun(path);
     const folder = begun ? await RunFolder.open(path, hostname()) : await RunFolder.create(path, hostname());
-    try {
-      const config = begun ? await resumedConfig(inference, folder) : newConfig(inference);
-      return await conductInFolder(inference, { config, folder, interruption });
-    } finally {
-      await folder.release();
-    }
-  } finally {
-    interruption.release();
-  }
+    release(() => folder.release());
+    const config = begun ? await resumedConfig(inference, folder) : newConfig(inference);
+    return conductInFolder(inference, { config, folder, interruption });
+  });
 }
 
 interface Held {
@@ -103,24 +99,21 @@ async function conductInFolder(inference: Inference, held: Held): Promise<number
     openHttp: null,
     metricsHost: undefined,
   };
-  const opened: { close(): Promise<void> }[] = [];
-  try {
-    return await conductRun(service, async (context) => {
+  return withReleasers((release) =>
+    conductRun(service, async (context) => {
       const { journal, finished } = await openJournal(folder.path, (sentence) => {
         context.log.warn(sentence);
         say(sentence);
       });
-      opened.push(journal);
+      release(() => journal.close());
       const batches = Math.ceil(inference.files.size / result.batchSize);
       const state = finished.size === 0 ? 'new' : finished.size < batches ? 'begun' : 'full';
       const features = (await inference.openFeatures?.(folder.path, state)) ?? null;
-      if (features !== null) opened.push(features);
+      if (features !== null) release(() => features.close());
       announce(inference, { config, folder, devices, redisName: context.redisName });
       return inferenceKind(inference, { config, folder, journal, finished, features, log: context.log });
-    });
-  } finally {
-    for (const one of opened) await one.close();
-  }
+    }),
+  );
 }
 
 interface Stored {
@@ -145,7 +138,7 @@ function inferenceKind(inference: Inference, stored: Stored): RunKind<number> {
   const output = new InferenceOutput({ ...stored, weights, files, progress });
   return {
     plan: {
-      ...noSteps,
+      steps: null,
       round: {
         job: result.task.type === 'features' ? 'features' : 'validate',
         batches: Math.ceil(files.size / result.batchSize),
@@ -153,12 +146,12 @@ function inferenceKind(inference: Inference, stored: Stored): RunKind<number> {
       },
     },
     output,
-    display: progress,
+    reporter: progress,
     describeShard: (step, lane) => `step ${step}, lane ${lane}`,
     describeBatch: (batch) => describeBatch(inference, batch),
     whenStopped: 'stopping; what is stored stays',
     howToGoOn: 'Give the same command again: what is stored stays.',
-    observe: () => nobody,
+    observe: null,
     report: async (outcome) => {
       if (outcome.outcome === 'failed') throw CornetError.fromJSON(outcome.failure);
       if (outcome.outcome === 'interrupted') {
@@ -175,26 +168,6 @@ function inferenceKind(inference: Inference, stored: Stored): RunKind<number> {
     },
   };
 }
-
-/** A run that is at its end, but for its round. */
-const noSteps = {
-  lanes: 0,
-  totalSteps: 0,
-  shares: () => [],
-  learningRate: () => 0,
-  deterministic: true,
-  roundDue: () => true,
-  checkpointDue: () => false,
-  audited: () => [],
-};
-
-/** Nobody counts. */
-const nobody: RunObserver = {
-  saw: () => undefined,
-  recomputed: () => undefined,
-  redisAnswered: () => undefined,
-  failed: async () => undefined,
-};
 
 function newConfig({ options, result }: Inference): InferenceConfig {
   return {

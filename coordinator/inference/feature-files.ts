@@ -20,7 +20,7 @@ import type { ChosenTap } from './choose-taps.ts';
 import { npyHeader } from './npy.ts';
 import { centralDirectory, localHeader, localHeaderBytes, type NpzEntry } from './npz.ts';
 
-export interface FeatureArray {
+interface FeatureArray {
   /** `V4_output_t3`. */
   readonly name: string;
   /** Values of one row. */

@@ -1,6 +1,7 @@
 /** `coordinator test`: what the original's `run.py test` does, for any number of images. */
 import { join, resolve } from 'node:path';
 import { listImageFolder } from '../../shared/data/image-folder.ts';
+import { imageNet } from '../../shared/data/image-net.ts';
 import { defaults, featureBatchBytes } from '../../shared/defaults.ts';
 import { CornetError, exitCodes } from '../../shared/errors.ts';
 import { bytesPerValue } from '../../shared/formats/feature-rows.ts';
@@ -91,8 +92,8 @@ function resultsOf(
   const transform = {
     resize: [result.imageSize, result.imageSize],
     interpolation: 'bilinear, antialiased, as Pillow',
-    mean: [0.485, 0.456, 0.406],
-    std: [0.229, 0.224, 0.225],
+    mean: imageNet.mean,
+    std: imageNet.deviation,
   };
   return featureFileNames(space).map((file, index) => {
     const mine = space.format === 'npz' ? taps : [taps[index]!];

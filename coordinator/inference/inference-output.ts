@@ -44,6 +44,7 @@ export function openJournal(
  * come while others are being synced share the next sync.
  */
 export class InferenceOutput implements RunOutput {
+  readonly steps = null;
   readonly #parts: InferenceOutputParts;
   #waiting: FinishedBatch[] = [];
   #running: Promise<void> = Promise.resolve();
@@ -83,18 +84,6 @@ export class InferenceOutput implements RunOutput {
 
   async validated(_step: number, summary: ValidationSummary): Promise<void> {
     this.#summary = summary;
-  }
-
-  saveDue(): boolean {
-    return false;
-  }
-
-  save(): never {
-    assert.fail('an inference run changes no state');
-  }
-
-  stepDone(): never {
-    assert.fail('an inference run has no steps');
   }
 
   /** The files stay open: their owner closes them. */

@@ -1,10 +1,10 @@
 /** The JSON beside the results of an inference run, and whether results that lie there already are the same. */
-import { access, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import type { FileList } from '../../shared/data/file-list.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { canonicalJson } from '../../shared/util/canonical-json.ts';
 import { quoteName } from '../../shared/util/printable.ts';
-import { fileError, systemCode, writeDurably } from '../disk/durable-file.ts';
+import { exists, fileError, systemCode, writeDurably } from '../disk/durable-file.ts';
 
 /** Names per piece, so that a million of them are never one string. */
 const namesPerPiece = 10_000;
@@ -48,11 +48,4 @@ async function readSettings(path: string): Promise<unknown> {
     if (systemCode(error) === 'ENOENT' || error instanceof SyntaxError) return null;
     throw fileError(error, `read ${quoteName(path)}`);
   }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }

@@ -1,5 +1,5 @@
 /** What a resume would change although the result depends on it. */
-import type { RunConfig } from '../../shared/run-config.ts';
+import { describeStartingWeights, type RunConfig } from '../../shared/run-config.ts';
 import { canonicalJson } from '../../shared/util/canonical-json.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { nameOfSetting, optionRows, type StartOptions } from './table.ts';
@@ -45,7 +45,7 @@ export function changedOptions(
   );
   // Without --no-deterministic commander says true, which therefore is not something that was passed.
   if (passed.deterministic === true) passed.deterministic = undefined;
-  const start = result.startingWeights;
+  const start = describeStartingWeights(result.startingWeights);
   return changedSettings({ ...result, backend, threads, weights: start, weightsKey: start }, passed);
 }
 

@@ -13,7 +13,7 @@ const require = createRequire(import.meta.url);
 /** Characters of a wrong value that the sentence about it quotes. */
 const shown = 80;
 
-export type Settled = Map<OptionName, unknown>;
+type Settled = Map<OptionName, unknown>;
 
 /**
  * It is read while the command line is, which commander does in one go: hence not asynchronously.

@@ -23,7 +23,7 @@ export const groups = [
   'Redis and other machines',
   'Output and monitoring',
 ] as const;
-export type Group = (typeof groups)[number];
+type Group = (typeof groups)[number];
 
 /** What may differ from command to command. */
 interface Told {

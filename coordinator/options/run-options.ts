@@ -1,6 +1,6 @@
 /** The options that a run was started with, from its config.json. */
 import { CornetError } from '../../shared/errors.ts';
-import { anyConfig, isInference, type RunConfig } from '../../shared/run-config.ts';
+import { anyConfig, isInference, type RunConfig, type StartingWeights } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import type { CommandName } from './row.ts';
 import { type OptionName, rowsOf } from './table.ts';
@@ -58,7 +58,7 @@ function valuesOf(config: RunConfig): Record<string, unknown> {
 }
 
 /** The options that let a run start with that file. */
-function startOf(startingWeights: string, file: string): Record<string, unknown> {
-  const [, kind, key] = /^(weights|checkpoint) sha256 \S+(?: key (.*))?$/.exec(startingWeights) ?? [];
-  return { [kind === 'weights' ? 'weights' : 'restorePath']: file, weightsKey: key };
+function startOf(starting: StartingWeights, file: string): Record<string, unknown> {
+  if (starting.from === 'seed') return {};
+  return { [starting.from === 'weights' ? 'weights' : 'restorePath']: file, weightsKey: starting.key };
 }

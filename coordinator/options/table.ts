@@ -5,7 +5,7 @@ import { modelRows } from './model-rows.ts';
 import { type CommandName, groups, type OptionRow } from './row.ts';
 import { runRows } from './run-rows.ts';
 
-export const optionTable = { ...runRows, ...modelRows, ...featureRows } as const;
+const optionTable = { ...runRows, ...modelRows, ...featureRows } as const;
 
 type Table = typeof optionTable;
 export type OptionName = keyof Table;
@@ -15,7 +15,7 @@ type OptionsOf<C extends CommandName> = {
 }[OptionName];
 
 /** What a command is given. An option that is omitted is not there. */
-export type Given<C extends CommandName> = { [N in OptionsOf<C>]?: ValueOf<N> };
+type Given<C extends CommandName> = { [N in OptionsOf<C>]?: ValueOf<N> };
 /** The same, where commander or the demand for it makes sure of some. */
 type With<G, N extends keyof G> = Omit<G, N> & Required<Pick<G, N>>;
 

@@ -1,7 +1,10 @@
+/** Who is given up or dismissed, and how the run goes on without them. */
+import type { Owed } from './debts.ts';
 import { judge, seconds } from './membership.ts';
 import { type Death, poisoned } from './poison.ts';
 import type { RollCall } from './roll-call.ts';
 import type { WorkerRecord } from './roster.ts';
+import type { Next } from './run-events.ts';
 import type { RunState } from './run-state.ts';
 import { debtsOf, WaitLog } from './waiting.ts';
 
@@ -12,83 +15,80 @@ export interface Lost {
   readonly death: Death | null;
 }
 
-/** How the run goes on without a worker. */
-export interface AfterDeparture {
-  readonly rest: () => void;
-  readonly continueRound: () => void;
-}
-
 /** Who is given up, and what then becomes of its work. */
 export class Departures {
   readonly #state: RunState;
   readonly #rollCall: RollCall;
-  readonly #after: AfterDeparture;
   /** Workers that were asked to leave, and did so or will. */
   readonly #dismissed = new Set<string>();
   readonly #waitLog = new WaitLog();
 
-  constructor(state: RunState, rollCall: RollCall, after: AfterDeparture) {
+  constructor(state: RunState, rollCall: RollCall) {
     this.#state = state;
     this.#rollCall = rollCall;
-    this.#after = after;
   }
 
-  /** Heard time has passed: drops the silent and the idle, and ends a wait that has been long enough. */
-  tick(heard: number): void {
-    const state = this.#state;
-    const { roster, limits } = state;
-    state.heard = heard;
-    if (state.failure !== null && heard - state.failedAt > limits.lastCheckpoint) {
-      return state.endFailed(state.failure);
-    }
-    const debts = new Map(debtsOf(state).map((debt) => [debt.worker, debt.owes]));
+  /** Heard time has passed: drops the silent and the idle. */
+  judge(): Next {
+    const { roster, limits, phaseSince, heard } = this.#state;
+    const debts = new Map(debtsOf(this.#state).map((debt) => [debt.worker, debt.owes]));
+    const owing = (owes: Owed | undefined, since: number) => (owes === undefined ? null : { owes, since });
     const beats = roster.all.map(({ id, heardAt, deliveredAt }) => ({
       id,
       heardAt,
-      owes: debts.get(id) ?? '',
-      owesSince: debts.has(id) ? Math.max(deliveredAt, state.phaseSince) : null,
+      owed: owing(debts.get(id), Math.max(deliveredAt, phaseSince)),
     }));
-    this.drop(judge(beats, heard, limits).map((lost) => ({ ...lost, death: null })));
-    const waited = heard - state.phaseSince;
-    if (state.phase === 'loading' && waited > limits.join) {
+    return this.drop(judge(beats, heard, limits).map((lost) => ({ ...lost, death: null })));
+  }
+
+  /** Heard time has passed: ends a wait that has been long enough. */
+  endWait(): Next {
+    const state = this.#state;
+    const { roster, limits } = state;
+    const waited = state.heard - state.phaseSince;
+    if (state.phase.name === 'loading' && waited > limits.join) {
       const reason = `it did not load the snapshot within ${seconds(limits.join)}`;
-      this.drop(roster.with('loading').map(({ id }) => ({ id, reason, death: null })));
-    } else if (state.phase === 'waiting') {
-      if (roster.all.length > 0) this.#after.rest();
-      else if (state.fleetLost !== null && waited > limits.join) {
-        state.fail({ code: 'WORKER_FAILED', message: state.fleetLost });
-      } else if (waited > limits.worker) {
-        state.fail({ code: 'NO_WORKER', message: `No worker came within ${seconds(limits.worker)}.` });
-      }
+      return this.drop(roster.with('loading').map(({ id }) => ({ id, reason, death: null })));
     }
-    this.#waitLog.look(state, this.#rollCall.unanswered);
+    if (state.phase.name !== 'waiting') return null;
+    if (roster.all.length > 0) return 'rest';
+    if (state.fleetLost !== null && waited > limits.join) {
+      state.fail({ code: 'WORKER_FAILED', message: state.fleetLost });
+    } else if (waited > limits.worker) {
+      state.fail({ code: 'NO_WORKER', message: `No worker came within ${seconds(limits.worker)}.` });
+    }
+    return null;
+  }
+
+  /** Puts a wait that is long into the log. */
+  logWait(): void {
+    this.#waitLog.look(this.#state, this.#rollCall.unanswered);
   }
 
   /** A worker is asked to leave when the state lies still and it holds no jobs: so nothing is computed twice. */
-  drain(id: string): void {
+  drain(id: string): Next {
     const worker = this.#state.roster.get(id);
-    if (worker === undefined || worker.draining) return;
+    if (worker === undefined || worker.draining) return null;
     worker.draining = true;
     this.#state.log('info', `Worker ${id} is to leave after this step.`);
-    this.#releaseSoon();
+    return this.#releaseSoon();
   }
 
   /** A worker was asked to leave by somebody else, and will go: as soon as what it alone holds is on disk. */
-  wish(worker: WorkerRecord, reason: string): void {
+  wish(worker: WorkerRecord, reason: string): Next {
     const state = this.#state;
-    if (worker.wishes) return;
+    if (worker.wishes) return null;
     worker.draining = true;
     worker.wishes = true;
     state.log('info', `Worker ${worker.id} wishes to leave: ${reason}.`);
-    if (this.everybodyLeaves && state.exchange?.abandonable) {
-      state.abandonSteps();
-      this.#after.rest();
-    } else this.#releaseSoon();
+    if (!this.everybodyLeaves || !state.exchange?.abandonable) return this.#releaseSoon();
+    state.abandonSteps();
+    return 'rest';
   }
 
-  #releaseSoon(): void {
+  #releaseSoon(): Next {
     const state = this.#state;
-    if (state.phase === 'waiting' || state.inRound) this.#after.rest();
+    return state.phase.name === 'waiting' || state.inRound ? 'rest' : null;
   }
 
   /** Nobody stays: the state goes with them unless it is on disk. */
@@ -132,6 +132,7 @@ export class Departures {
     this.#dismissed.add(id);
     this.#tellToLeave(id);
     state.roster.dismiss(id);
+    state.left(id, 'asked to leave');
     state.round?.release(id, false);
     state.ahead?.lost(id, null);
     state.act({ type: 'dismiss', worker: id });
@@ -146,9 +147,9 @@ export class Departures {
    * Those that were lost together make one new generation: half of a thousand workers behind a link that was cut, one
    * after the other, would have the jobs of all the others given out five hundred times.
    */
-  drop(lost: readonly Lost[]): void {
+  drop(lost: readonly Lost[]): Next {
     const dropped = lost.flatMap((one) => this.#forget(one) ?? []);
-    if (dropped.length > 0 && this.#state.phase !== 'finished') this.#goOnWithout(dropped);
+    return dropped.length > 0 && this.#state.phase.name !== 'finished' ? this.#goOnWithout(dropped) : null;
   }
 
   /** Null: it is not known. */
@@ -159,6 +160,7 @@ export class Departures {
     state.exchange?.lost(id, death);
     state.ahead?.lost(id, death);
     state.roster.drop(id, reason);
+    state.left(id, reason);
     state.act({ type: 'forget-worker', worker: id });
     state.log('warn', `Worker ${id} is dropped: ${reason}.`);
     state.disturbance = `worker ${id} was dropped: ${reason}`;
@@ -169,22 +171,22 @@ export class Departures {
     return worker;
   }
 
-  #goOnWithout(dropped: readonly WorkerRecord[]): void {
+  #goOnWithout(dropped: readonly WorkerRecord[]): Next {
     const state = this.#state;
-    const { roster } = state;
-    if (state.failure !== null && state.exchange?.decided === false) return; // that step comes to nothing
-    const calling = state.phase === 'rollcall';
-    for (const { id } of dropped) this.#rollCall.lost(id);
-    if (calling) return;
-    if (state.exchange !== null) {
-      if (!dropped.some(({ status }) => status === 'member')) return; // told with the next generation
-      if (roster.members.length > 0) return state.exchange.replan();
+    const { roster, phase, exchange } = state;
+    if (state.failure !== null && exchange?.decided === false) return null; // that step comes to nothing
+    let next: Next = null;
+    for (const { id } of dropped) next = this.#rollCall.lost(id) ?? next;
+    if (phase.name === 'rollcall') return next;
+    if (exchange !== null) {
+      if (!dropped.some(({ status }) => status === 'member')) return null; // told with the next generation
+      if (roster.members.length > 0) return exchange.replan();
     }
     state.announce();
-    if (state.exchange !== null) return this.#after.rest();
-    if (state.phase === 'publishing' && dropped.some(({ id }) => id === state.publisher))
-      return this.#after.rest();
-    if (state.phase === 'loading' && roster.with('loading').length === 0) return this.#after.rest();
-    if (state.inRound) return roster.members.length === 0 ? this.#after.rest() : this.#after.continueRound();
+    if (exchange !== null) return 'rest';
+    if (phase.name === 'publishing' && dropped.some(({ id }) => id === phase.by)) return 'rest';
+    if (phase.name === 'loading' && roster.with('loading').length === 0) return 'rest';
+    if (!state.inRound) return null;
+    return roster.members.length === 0 ? 'rest' : 'continue-round';
   }
 }

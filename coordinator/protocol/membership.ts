@@ -1,13 +1,12 @@
 /** Who is alive: pure decisions that return the sentence saying why. */
+import { describeOwed, type Owed } from './debts.ts';
 
 export interface Heartbeat {
   id: string;
   /** Heard time of its last message. */
   heardAt: number;
-  /** Heard time since which it owes something (a vector, a slice, an update), or null when it owes nothing. */
-  owesSince: number | null;
-  /** What it owes, for the sentence. */
-  owes: string;
+  /** What the run waits for it to deliver, and the heard time since when; or null. */
+  owed: { owes: Owed; since: number } | null;
 }
 
 export interface Limits {
@@ -27,10 +26,10 @@ export function judge(workers: Heartbeat[], heard: number, limits: Limits): { id
         id: worker.id,
         reason: `not heard for ${seconds(silence)} (limit ${seconds(limits.member)})`,
       });
-    } else if (worker.owesSince !== null && heard - worker.owesSince > limits.step) {
+    } else if (worker.owed !== null && heard - worker.owed.since > limits.step) {
       verdicts.push({
         id: worker.id,
-        reason: `alive, but has owed ${worker.owes} for ${seconds(heard - worker.owesSince)} (limit ${seconds(limits.step)})`,
+        reason: `alive, but has owed ${describeOwed(worker.owed.owes)} for ${seconds(heard - worker.owed.since)} (limit ${seconds(limits.step)})`,
       });
     }
   }

@@ -1,14 +1,7 @@
+/** What happens when Redis was lost: everybody reports the step it holds. */
+import type { Next } from './run-events.ts';
 import type { RunState } from './run-state.ts';
 import type { StepMetrics } from './step.ts';
-
-/** How the run goes on. */
-export interface AfterRollCall {
-  /** The last checkpoint is published again. */
-  readonly restore: () => void;
-  /** All members turned out to be at the next step: its update was decided before Redis was lost. */
-  readonly commit: (metrics: StepMetrics) => void;
-  readonly rest: () => void;
-}
 
 /**
  * Redis was lost, or messages in it: a new era begins, and every worker says hello with the step it holds. The furthest
@@ -16,14 +9,12 @@ export interface AfterRollCall {
  */
 export class RollCall {
   readonly #state: RunState;
-  readonly #after: AfterRollCall;
   readonly #unanswered = new Set<string>();
   /** Means of the last step whose update was decided: what a roll call may find to be committed. */
   #decided: StepMetrics | null = null;
 
-  constructor(state: RunState, after: AfterRollCall) {
+  constructor(state: RunState) {
     this.#state = state;
-    this.#after = after;
   }
 
   /** Workers that have not answered. */
@@ -32,16 +23,15 @@ export class RollCall {
   }
 
   /** Everything that lay in Redis is gone, or cannot be trusted to be whole. */
-  begin(reason: string): void {
+  begin(reason: string): Next {
     const state = this.#state;
     state.era = { term: state.era.term, boot: state.era.boot + 1 };
     state.log('warn', `${reason}: everybody reports the step it holds.`);
     state.disturbance = `${reason.charAt(0).toLowerCase()}${reason.slice(1)}`;
     this.#decided = state.exchange?.metrics ?? this.#decided;
-    state.exchange = null;
+    if (state.phase.name === 'stepping') state.rest();
     state.ahead = null;
     state.snapshots.vanished();
-    state.publisher = null;
     state.roster.forgetAnnouncement();
     state.round?.releaseAll();
     this.#unanswered.clear();
@@ -53,24 +43,24 @@ export class RollCall {
     }
     state.act({ type: 'new-era', era: state.era });
     state.send({ type: 'rollcall' });
-    if (state.phase === 'restoring') return this.#after.restore();
-    state.enter('rollcall');
-    this.#end();
+    if (state.phase.name === 'restoring') return 'restore';
+    state.enter({ name: 'rollcall' });
+    return this.#end();
   }
 
   /** A worker that is known says hello (which may arrive twice). */
-  answered(id: string, step: number | null, number: number): void {
-    if (!this.#unanswered.delete(id)) return;
+  answered(id: string, step: number | null, number: number): Next {
+    if (!this.#unanswered.delete(id)) return null;
     const worker = this.#state.roster.get(id)!;
     worker.step = step;
     worker.lastNumber = number;
     worker.heardAt = this.#state.heard;
-    this.#end();
+    return this.#end();
   }
 
   /** A worker was dropped: nobody waits for it. */
-  lost(id: string): void {
-    if (this.#unanswered.delete(id)) this.#end();
+  lost(id: string): Next {
+    return this.#unanswered.delete(id) ? this.#end() : null;
   }
 
   /** A step was committed. */
@@ -78,16 +68,18 @@ export class RollCall {
     this.#decided = null;
   }
 
-  #end(): void {
+  /** All have answered, perhaps. */
+  #end(): Next {
     const state = this.#state;
-    if (this.#unanswered.size > 0 || state.phase !== 'rollcall') return;
+    if (this.#unanswered.size > 0 || state.phase.name !== 'rollcall') return null;
     const members = state.roster.with('member');
     const furthest = Math.max(-1, ...members.map((worker) => worker.step ?? -1));
     for (const worker of members) {
       if (furthest < 0 || worker.step !== furthest) worker.status = 'newcomer';
     }
     state.announce();
-    if (furthest === state.step + 1 && this.#decided !== null) this.#after.commit(this.#decided);
-    else this.#after.rest();
+    // All turned out to be at the next step: its update was decided before Redis was lost.
+    if (furthest === state.step + 1 && this.#decided !== null) return { commit: this.#decided };
+    return 'rest';
   }
 }

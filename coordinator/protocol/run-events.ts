@@ -1,12 +1,21 @@
 /** What goes into the coordinator's state machine, and what comes out of it. */
 import type { ErrorCode } from '../../shared/errors.ts';
 import type { BatchResult, BlobRef, DownBody, Era, Job, UpMessage } from '../../shared/wire/protocol.ts';
+import type { JobRound } from './job-round.ts';
 import type { Limits } from './membership.ts';
 import type { LaneShare, StepMetrics } from './step.ts';
+import type { Exchange, ExchangePhase } from './step-exchange.ts';
 import type { ValidationSummary } from './validation-summary.ts';
 
-/** The run's course: pure functions of its configuration. */
+/** What a run is to do: pure functions of its configuration. */
 export interface Plan {
+  /** Null: an inference run, which consists of its round and changes no state. */
+  steps: StepPlan | null;
+  round: RoundPlan;
+}
+
+/** The steps of a training. */
+export interface StepPlan {
   lanes: number;
   /** Steps of the whole run. */
   totalSteps: number;
@@ -16,14 +25,13 @@ export interface Plan {
   learningRate(step: number): number;
   /** Is there a round of jobs before step `step`? */
   roundDue(step: number): boolean;
-  round: RoundPlan;
   /** Is the state of step `step` kept forever? */
   checkpointDue(step: number): boolean;
   /** Lanes whose shard two members compute, to compare them. */
   audited(step: number): readonly number[];
 }
 
-/** A pass over images in batches, each a job that any member takes: a validation, or a reading of features. */
+/** A pass over images in batches, each a job that any member takes: a validation, or the extraction of features. */
 export interface RoundPlan {
   job: 'validate' | 'features';
   batches: number;
@@ -92,22 +100,37 @@ export type RunAction =
   | { type: 'finish'; outcome: 'complete' | 'interrupted' }
   | { type: 'finish'; outcome: 'failed'; failure: Failure };
 
-export type PhaseName =
-  | 'restoring'
-  | 'waiting'
-  | 'rollcall'
-  | 'loading'
-  | 'publishing'
-  | 'validating'
-  | 'extracting'
-  | 'computing'
-  | 'reducing'
-  | 'applying'
-  | 'finishing'
-  | 'finished';
+/** What a run is doing, with what it does that to. */
+export type Phase =
+  | { name: 'restoring' }
+  | { name: 'waiting' }
+  | { name: 'rollcall' }
+  | { name: 'loading' }
+  /** `by`: the member that was asked for the snapshot. */
+  | { name: 'publishing'; by: string }
+  | { name: 'validating' | 'extracting'; round: JobRound }
+  /** Computing, reducing or applying: the exchange knows. */
+  | { name: 'stepping'; exchange: Exchange }
+  /** The state lies still, and what comes next is being decided: never seen from outside. */
+  | { name: 'resting' }
+  | { name: 'finishing' }
+  | { name: 'finished' };
 
-/** Who keeps the run waiting, and with what. */
-export interface Debt {
-  worker: string;
-  owes: string;
-}
+/** The same for those who only watch. */
+export type PhaseName = Exclude<Phase['name'], 'stepping' | 'resting'> | ExchangePhase;
+
+/** What a part of the run leaves to be done when it has done its own. */
+export type Next =
+  /** The state lies still: `Run` decides what follows. */
+  | 'rest'
+  /** The last checkpoint, or the state to begin with, is to be published. */
+  | 'restore'
+  /** Members have room for jobs of the round. */
+  | 'continue-round'
+  /** The update is decided, and its members know. */
+  | 'go-ahead'
+  /** All members are at the next step. */
+  | { commit: StepMetrics }
+  /** A worker is to be dropped. */
+  | { drop: string; reason: string }
+  | null;

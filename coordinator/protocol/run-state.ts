@@ -1,7 +1,10 @@
+/** All that the parts of `Run` read and change together. */
+import assert from 'node:assert';
+import { leaversKept } from '../../shared/defaults.ts';
 import type { BlobRef, DownBody, Era } from '../../shared/wire/protocol.ts';
 import type { JobRound } from './job-round.ts';
 import { type Common, Roster } from './roster.ts';
-import type { Failure, PhaseName, Plan, RunAction, RunLimits } from './run-events.ts';
+import type { Failure, Phase, PhaseName, Plan, RunAction, RunLimits, StepPlan } from './run-events.ts';
 import { Snapshots } from './snapshots.ts';
 import type { Exchange } from './step-exchange.ts';
 
@@ -26,21 +29,21 @@ export class RunState {
   readonly snapshots: Snapshots;
   readonly describeBatch: (batch: number) => string;
   era: Era;
-  phase: PhaseName = 'restoring';
+  phase: Phase = { name: 'restoring' };
   /** Heard time, now and when the phase began. */
   heard = 0;
   phaseSince = 0;
   /** Heard time of the last commit. */
   committedAt = 0;
   step = 0;
-  exchange: Exchange | null = null;
   /** The step after, when its jobs were given ahead. */
   ahead: Exchange | null = null;
+  /** The round of the step, also while it is interrupted. */
   round: JobRound | null = null;
   /** The step whose round was finished last. */
   finishedRound = -1;
-  /** The member that was asked for the snapshot. */
-  publisher: string | null = null;
+  /** Workers that have left lately and why, the last one last. */
+  readonly leavers: { id: string; reason: string }[] = [];
   /** What has disturbed the run since the last update, as part of a sentence, or null. */
   disturbance: string | null = null;
   /** Why no local worker can come any more, or null. */
@@ -58,33 +61,64 @@ export class RunState {
     this.limits = limits;
     this.describeBatch = describeBatch;
     this.era = era;
-    this.roster = new Roster(plan.lanes, common);
+    this.roster = new Roster(plan.steps?.lanes ?? 0, common);
     this.snapshots = new Snapshots((ref) => this.deleteBlobs([ref]));
+  }
+
+  get totalSteps(): number {
+    return this.plan.steps?.totalSteps ?? 0;
+  }
+
+  /** Of a training, which alone has steps. */
+  get steps(): StepPlan {
+    assert(this.plan.steps !== null);
+    return this.plan.steps;
+  }
+
+  /** Is the state of step `step` kept forever? */
+  checkpointDue(step: number): boolean {
+    return this.plan.steps?.checkpointDue(step) ?? false;
   }
 
   /** Is there still a round of jobs before the next step, or before the end? */
   get roundDue(): boolean {
-    return this.plan.roundDue(this.step) && this.finishedRound !== this.step;
+    return (this.plan.steps?.roundDue(this.step) ?? true) && this.finishedRound !== this.step;
   }
 
   /** Does no step follow? */
   get atEnd(): boolean {
-    return this.stopping !== null || this.step >= this.plan.totalSteps;
+    return this.stopping !== null || this.step >= this.totalSteps;
   }
 
   /** Is the state of the step on disk, so that nothing is lost without its members? An inference run has none. */
   get saved(): boolean {
-    return this.plan.totalSteps === 0 || this.snapshots.savedStep === this.step;
+    return this.plan.steps === null || this.snapshots.savedStep === this.step;
   }
 
   /** Is a round under way? */
   get inRound(): boolean {
-    return this.phase === 'validating' || this.phase === 'extracting';
+    return this.phase.name === 'validating' || this.phase.name === 'extracting';
   }
 
-  enter(phase: PhaseName): void {
+  /** The step under way, or null. */
+  get exchange(): Exchange | null {
+    return this.phase.name === 'stepping' ? this.phase.exchange : null;
+  }
+
+  get phaseName(): PhaseName {
+    const { phase } = this;
+    assert(phase.name !== 'resting', 'whoever brings the run to rest decides what comes next');
+    return phase.name === 'stepping' ? phase.exchange.phase : phase.name;
+  }
+
+  enter(phase: Phase): void {
     this.phase = phase;
     this.phaseSince = this.heard;
+  }
+
+  /** What lasts as long as a phase is over; the next one begins with `enter`. */
+  rest(): void {
+    this.phase = { name: 'resting' };
   }
 
   /** A new generation. */
@@ -94,9 +128,9 @@ export class RunState {
 
   /** Ends the run as soon as nothing is being written to disk any more. */
   finish(): void {
-    if (this.snapshots.busy) return this.enter('finishing');
+    if (this.snapshots.busy) return this.enter({ name: 'finishing' });
     if (this.failure !== null) return this.endFailed(this.failure);
-    const complete = this.step >= this.plan.totalSteps && !this.roundDue && this.saved;
+    const complete = this.step >= this.totalSteps && !this.roundDue && this.saved;
     this.#end(
       { type: 'finish', outcome: complete ? 'complete' : 'interrupted' },
       this.stopping ?? 'complete',
@@ -105,7 +139,7 @@ export class RunState {
 
   /** The first reason counts. The run ends with it once `Run` has tried to keep what its members hold. */
   fail(failure: Failure): void {
-    if (this.phase === 'finished' || this.failure !== null) return;
+    if (this.phase.name === 'finished' || this.failure !== null) return;
     this.failure = failure;
     this.failedAt = this.heard;
     this.stopping ??= failure.message;
@@ -119,7 +153,7 @@ export class RunState {
   #end(action: RunAction, reason: string): void {
     this.abandonSteps();
     this.snapshots.retire();
-    this.enter('finished');
+    this.enter({ name: 'finished' });
     this.send({ type: 'stop', reason });
     for (const { id } of this.roster.all) this.act({ type: 'forget-worker', worker: id });
     this.act(action);
@@ -128,12 +162,18 @@ export class RunState {
   /** The step under way, and the one that is ahead, come to nothing. */
   abandonSteps(): void {
     this.deleteBlobs([...(this.exchange?.blobs ?? []), ...(this.ahead?.blobs ?? [])]);
-    this.exchange = null;
+    if (this.phase.name === 'stepping') this.rest();
     this.ahead = null;
   }
 
   deleteBlobs(refs: BlobRef[]): void {
     if (refs.length > 0) this.act({ type: 'delete', refs });
+  }
+
+  /** A worker is no part of the run any more. */
+  left(id: string, reason: string): void {
+    this.leavers.push({ id, reason });
+    if (this.leavers.length > leaversKept) this.leavers.shift();
   }
 
   log(level: 'info' | 'warn', message: string): void {

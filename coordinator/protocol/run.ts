@@ -2,14 +2,18 @@
  * The coordinator's half of the protocol: a state machine without I/O. Events in, actions out; time comes in as heard
  * time (`HeardClock`). It alone decides who is a member, when a step is committed, and what comes next.
  *
- *     restoring ──> waiting ──> loading ──┐            (the state of step t lies still: `rest`)
+ *     restoring ──> waiting ──> loading ──┐           `resting`: the state of step t lies still, and `#rest` decides
  *         ^            ^                  v
- *         │            │         ┌─> at rest ──> validating ──> publishing ──> finishing ──> finished
- *     no member left   │         │      │             │            │
- *         └────────────┴─────────┤      v             └────────────┴──> at rest
- *                                │  computing ──> reducing ──> applying ──> t + 1, at rest
- *     rollcall (Redis was lost) ─┘      ^             ^            │
- *                                       └─────────────┴────────────┘  a new generation repeats the phase
+ *         │            │      ┌──────> resting ──> publishing, validating or extracting, loading ──> resting
+ *     no member left   │      │         │    │
+ *         └────────────┴──────┤         │    └──> finishing ──> finished
+ *                             │         v
+ *     rollcall (Redis lost) ──┤      computing ──> reducing ──> applying ──> t + 1, resting
+ *                             │         ^             ^            │
+ *                             │         └─────────────┴────────────┘  a new generation repeats the phase
+ *
+ * The parts (`Departures`, `RollCall`, `Rounds`, `StateTransfer`, `Exchange`) act through the state they share, and
+ * return what is left to be done (`Next`).
  */
 import type { Era, Hello, UpMessage } from '../../shared/wire/protocol.ts';
 import { compareEras } from '../../shared/wire/protocol.ts';
@@ -17,7 +21,7 @@ import { Departures } from './departures.ts';
 import { Rounds } from './job-rounds.ts';
 import { RollCall } from './roll-call.ts';
 import type { Roster, RunNumerics } from './roster.ts';
-import type { Failure, PhaseName, RunAction, RunEvent } from './run-events.ts';
+import type { Failure, Next, PhaseName, RunAction, RunEvent } from './run-events.ts';
 import { type RunOptions, RunState } from './run-state.ts';
 import { StateTransfer } from './state-transfer.ts';
 import type { StepMetrics } from './step.ts';
@@ -40,34 +44,11 @@ export class Run {
     this.#state = state;
     this.#roster = state.roster;
     this.#fleetSize = options.fleetSize;
-    this.#rollCall = new RollCall(state, {
-      restore: () => this.#transfer.restore(),
-      commit: (metrics) => this.#commit(metrics),
-      rest: () => this.#rest(),
-    });
-    this.#rounds = new Rounds(state, () => this.#rest());
-    this.#departures = new Departures(state, this.#rollCall, {
-      rest: () => this.#rest(),
-      continueRound: () => this.#rounds.continue(),
-    });
-    this.#transfer = new StateTransfer(state, this.#departures, () => this.#rest());
-    this.#exchangeContext = {
-      plan: options.plan,
-      roster: state.roster,
-      describeShard: options.describeShard,
-      deathsAt: new Map(),
-      era: () => state.era,
-      send: (body) => state.send(body),
-      giveJob: (worker, job, { audit } = { audit: false }) => state.act({ type: 'job', worker, job, audit }),
-      announce: () => state.announce(),
-      enter: (phase) => state.enter(phase),
-      drop: (id, reason) => this.#departures.drop([{ id, reason, death: null }]),
-      warn: (sentence) => state.log('warn', sentence),
-      fail: (failure) => state.fail(failure),
-      deleteBlobs: (refs) => state.deleteBlobs(refs),
-      decided: () => this.#goAhead(),
-      committed: (metrics) => this.#commit(metrics),
-    };
+    this.#rollCall = new RollCall(state);
+    this.#rounds = new Rounds(state);
+    this.#departures = new Departures(state, this.#rollCall);
+    this.#transfer = new StateTransfer(state, this.#departures);
+    this.#exchangeContext = { state, describeShard: options.describeShard, deathsAt: new Map() };
   }
 
   get step(): number {
@@ -75,11 +56,11 @@ export class Run {
   }
 
   get totalSteps(): number {
-    return this.#state.plan.totalSteps;
+    return this.#state.totalSteps;
   }
 
   get phase(): PhaseName {
-    return this.#state.phase;
+    return this.#state.phaseName;
   }
 
   get era(): Era {
@@ -104,6 +85,11 @@ export class Run {
     return workersOf(this.#state);
   }
 
+  /** Workers that have left lately and why, the last one last. */
+  get left(): readonly { id: string; reason: string }[] {
+    return this.#state.leavers;
+  }
+
   /** One sentence: what the run is doing, what it waits for, since when (heard time). */
   get sentence(): string {
     return sentenceOf(this.#state, this.#rollCall.unanswered);
@@ -116,84 +102,104 @@ export class Run {
   }
 
   handle(event: RunEvent): RunAction[] {
-    if (this.#state.phase === 'finished') return [];
-    switch (event.type) {
-      case 'message':
-        this.#receive(event.message);
-        break;
-      case 'exited':
-        this.#lost(event.worker, event.reason, null);
-        break;
-      case 'post-lost':
-        this.#postLost(event);
-        break;
-      case 'tick':
-        this.#departures.tick(event.heard);
-        break;
-      case 'restored':
-        this.#transfer.restored(event);
-        break;
-      case 'saved':
-        this.#transfer.saved(event.step, event.outcome);
-        break;
-      case 'stored':
-        this.#rounds.stored(event);
-        break;
-      case 'save-due':
-        this.#state.snapshots.want();
-        break;
-      case 'stop':
-        this.#stop(event.reason);
-        break;
-      case 'abort':
-        this.#state.fail(event.failure);
-        break;
-      case 'drain':
-        this.#departures.drain(event.worker);
-        break;
-      case 'redis-replaced':
-        this.#rollCall.begin(
-          event.empty ? 'Redis came back empty' : 'Redis was started again or has failed over',
-        );
-        break;
-    }
+    if (this.#state.phase.name === 'finished') return [];
+    this.#then(this.#take(event));
     this.#endFailing();
     return this.#state.flush();
   }
 
-  #receive(message: UpMessage): void {
+  #take(event: RunEvent): Next {
+    switch (event.type) {
+      case 'message':
+        return this.#receive(event.message);
+      case 'exited':
+        return this.#lost(event.worker, event.reason, null);
+      case 'post-lost':
+        return this.#postLost(event);
+      case 'tick':
+        return this.#tick(event.heard);
+      case 'restored':
+        return this.#transfer.restored(event);
+      case 'saved':
+        return this.#transfer.saved(event.step, event.outcome);
+      case 'stored':
+        return this.#rounds.stored(event);
+      case 'save-due':
+        this.#state.snapshots.want();
+        return null;
+      case 'stop':
+        return this.#stop(event.reason);
+      case 'abort':
+        this.#state.fail(event.failure);
+        return null;
+      case 'drain':
+        return this.#departures.drain(event.worker);
+      case 'redis-replaced':
+        return this.#rollCall.begin(
+          event.empty ? 'Redis came back empty' : 'Redis was started again or has failed over',
+        );
+    }
+  }
+
+  /** What a part of the run has left to be done. */
+  #then(next: Next): void {
+    if (next === null) return;
+    if (next === 'rest') return this.#rest();
+    if (next === 'restore') return this.#transfer.restore();
+    if (next === 'continue-round') return this.#then(this.#rounds.continue());
+    if (next === 'go-ahead') return this.#goAhead();
+    if ('commit' in next) return this.#commit(next.commit);
+    this.#then(this.#departures.drop([{ id: next.drop, reason: next.reason, death: null }]));
+  }
+
+  #tick(heard: number): Next {
     const state = this.#state;
-    if (compareEras(message.era, state.era) !== 0) return;
+    state.heard = heard;
+    if (state.failure !== null && heard - state.failedAt > state.limits.lastCheckpoint) {
+      state.endFailed(state.failure);
+      return null;
+    }
+    this.#then(this.#departures.judge());
+    this.#then(this.#departures.endWait());
+    this.#departures.logWait();
+    return null;
+  }
+
+  #receive(message: UpMessage): Next {
+    const state = this.#state;
+    if (compareEras(message.era, state.era) !== 0) return null;
     if (message.type === 'hello') return this.#hello(message.worker, message, message.n);
     const worker = this.#roster.get(message.worker);
     if (worker === undefined) return this.#unregistered(message);
-    if (message.n <= worker.lastNumber) return;
+    if (message.n <= worker.lastNumber) return null;
     if (message.n > worker.lastNumber + 1) return this.#rollCall.begin(`Messages of ${worker.id} were lost`);
     worker.lastNumber = message.n;
     worker.heardAt = state.heard;
     if (message.type !== 'beat') worker.deliveredAt = state.heard;
     switch (message.type) {
       case 'beat':
-        return;
+        return null;
       case 'vector':
-        state.exchange?.vector(worker, message);
-        return state.ahead?.vector(worker, message);
+        this.#then(state.exchange?.vector(worker, message) ?? null);
+        return state.ahead?.vector(worker, message) ?? null;
       case 'slice':
-        return state.exchange?.slice(worker, message);
+        return state.exchange?.slice(worker, message) ?? null;
       case 'applied':
-        return state.exchange?.applied(worker, message.step);
+        return state.exchange?.applied(worker, message.step) ?? null;
       case 'missing':
         return message.what === 'snapshot'
           ? this.#transfer.missing(worker, message.step)
-          : state.exchange?.missing(message);
+          : (state.exchange?.missing(message) ?? null);
       case 'snapshot-published':
         return this.#transfer.published(worker, message.step, message.ref);
       case 'loaded':
         return this.#transfer.loaded(worker, message.step);
       case 'result':
-        return this.#rounds.result(message);
+        this.#rounds.result(message);
+        return null;
       case 'failed':
-        return state.fail(message.error);
+        state.fail(message.error);
+        return null;
       case 'gap':
         return this.#rollCall.begin(`Messages to ${worker.id} were lost`);
       case 'wish':
@@ -207,47 +213,49 @@ export class Run {
   }
 
   /** A worker died, or something failed on its host. */
-  #lost(id: string, reason: string, error: Failure | null): void {
-    this.#departures.drop([{ id, reason, death: { reason, error } }]);
+  #lost(id: string, reason: string, error: Failure | null): Next {
+    return this.#departures.drop([{ id, reason, death: { reason, error } }]);
   }
 
   /**
    * Somebody speaks who is not known: it was dropped, or its hello was lost, and what would have told it has passed it by.
    * Nobody may wait for it, and it may not wait forever.
    */
-  #unregistered({ worker, type }: UpMessage): void {
-    if (type === 'bye' || type === 'failed' || this.#departures.dismissed(worker)) return;
-    this.#state.send({ type: 'unknown', worker });
+  #unregistered({ worker, type }: UpMessage): null {
+    const known = type === 'bye' || type === 'failed' || this.#departures.dismissed(worker);
+    if (!known) this.#state.send({ type: 'unknown', worker });
+    return null;
   }
 
-  #hello(id: string, hello: Hello, number: number): void {
+  #hello(id: string, hello: Hello, number: number): Next {
     const state = this.#state;
     if (this.#roster.get(id) !== undefined) return this.#rollCall.answered(id, hello.step, number);
-    if (this.#departures.dismissed(id)) return;
+    if (this.#departures.dismissed(id)) return null;
     const described = `${id} (${hello.host}, process ${hello.pid}, ${hello.numerics.processor})`;
     const refusal = this.#roster.whyRefused(hello);
     if (refusal !== null) {
       state.send({ type: 'refuse', worker: id, error: refusal });
-      return state.log('warn', `Worker ${described} is refused: ${refusal.message}`);
+      state.log('warn', `Worker ${described} is refused: ${refusal.message}`);
+      return null;
     }
     this.#roster.add(id, hello, number, state.heard);
     state.log('info', `Worker ${described} is there.`);
-    if (state.phase === 'waiting') {
-      if (this.#roster.all.length === 1) state.enter('waiting'); // from now on it waits for the others
-      this.#rest();
-    } else if (state.inRound) this.#rest();
+    const waiting = state.phase.name === 'waiting';
+    if (waiting && this.#roster.all.length === 1) state.enter({ name: 'waiting' }); // from now on for the others
+    return waiting || state.inRound ? 'rest' : null;
   }
 
   /** A local worker cannot start: the run's end only where nobody else is there or will be. */
-  #postLost({ device, lastWords, left }: { device: string; lastWords: string; left: number }): void {
+  #postLost({ device, lastWords, left }: { device: string; lastWords: string; left: number }): Next {
     const state = this.#state;
     this.#fleetSize = left;
     if (left === 0) state.fleetLost = `A local worker cannot start: ${lastWords}`;
     if (state.fleetLost !== null && this.#roster.all.length === 0) {
-      return state.fail({ code: 'WORKER_FAILED', message: state.fleetLost });
+      state.fail({ code: 'WORKER_FAILED', message: state.fleetLost });
+      return null;
     }
     state.log('warn', `The local worker on ${device} is given up, the run goes on without it: ${lastWords}`);
-    if (state.phase === 'waiting') this.#rest(); // perhaps it was the last to wait for
+    return state.phase.name === 'waiting' ? 'rest' : null; // perhaps it was the last to wait for
   }
 
   // ---- at rest: the state of step t lies still ------------------------------------------------------------------
@@ -255,7 +263,7 @@ export class Run {
   /** Decides what comes next: newcomers, a round of jobs, checkpoint, the end, or the next step. */
   #rest(): void {
     const state = this.#state;
-    if (state.phase === 'finished') return;
+    if (state.phase.name === 'finished') return;
     if (this.#departures.everybodyLeaves) state.abandonSteps(); // of the next one jobs may be given
     this.#departures.release();
     if (this.#roster.members.length === 0) return this.#withoutMembers();
@@ -264,10 +272,12 @@ export class Run {
     const newcomers = state.stopping === null ? this.#roster.with('newcomer') : [];
     if (newcomers.length > 0)
       return snapshot === null ? this.#transfer.publish() : this.#transfer.load(snapshot, newcomers);
-    if (this.#roster.with('loading').length > 0) return state.enter('loading');
-    if (state.stopping === null && !leaving && state.roundDue) return this.#rounds.begin();
-    if (this.#transfer.saveDue) return snapshot === null ? this.#transfer.publish() : this.#transfer.save();
-    if (leaving) return state.enter('finishing'); // it is being written
+    if (this.#roster.with('loading').length > 0) return state.enter({ name: 'loading' });
+    if (state.stopping === null && !leaving && state.roundDue) return this.#then(this.#rounds.begin());
+    if (this.#transfer.saveDue) {
+      return snapshot === null ? this.#transfer.publish() : this.#then(this.#transfer.save());
+    }
+    if (leaving) return state.enter({ name: 'finishing' }); // it is being written
     if (state.atEnd) return state.finish();
     this.#nextStep();
   }
@@ -279,12 +289,12 @@ export class Run {
     if (state.stopping !== null) return state.finish();
     const snapshot = state.snapshots.published;
     if (snapshot === null || snapshot.step !== state.step) {
-      if (state.phase === 'restoring') return;
+      if (state.phase.name === 'restoring') return;
       state.log('warn', 'No worker is left: going back to the last checkpoint.');
       return this.#transfer.restore();
     }
-    if (this.#roster.with('loading').length > 0) return state.enter('loading');
-    if (state.phase !== 'waiting') state.enter('waiting');
+    if (this.#roster.with('loading').length > 0) return state.enter({ name: 'loading' });
+    if (state.phase.name !== 'waiting') state.enter({ name: 'waiting' });
     const newcomers = this.#roster.with('newcomer');
     if (newcomers.length === 0) return;
     const patient = state.heard - state.phaseSince <= state.limits.join;
@@ -295,18 +305,18 @@ export class Run {
     const state = this.#state;
     if (this.#roster.stale) state.announce();
     state.snapshots.retire();
-    state.exchange = state.ahead ?? new Exchange(state.step, this.#exchangeContext);
+    const exchange = state.ahead ?? new Exchange(state.step, this.#exchangeContext);
     state.ahead = null;
-    state.exchange.begin();
+    this.#then(exchange.begin());
   }
 
   /** The update is decided. If nothing but the next step can follow, its jobs need not wait until all have applied. */
   #goAhead(): void {
     const state = this.#state;
     const next = state.step + 1;
-    const { plan, snapshots } = state;
-    const kept = plan.checkpointDue(next);
-    if (next >= plan.totalSteps || plan.roundDue(next) || snapshots.isDue(next, { last: false, kept }))
+    const { steps, snapshots } = state;
+    const kept = steps.checkpointDue(next);
+    if (next >= steps.totalSteps || steps.roundDue(next) || snapshots.isDue(next, { last: false, kept }))
       return;
     if (state.stopping !== null || this.#roster.unsettled) return;
     if (this.#roster.membersAt(state.step).length < this.#roster.members.length) return;
@@ -317,14 +327,14 @@ export class Run {
   #commit(metrics: StepMetrics): void {
     const state = this.#state;
     state.deleteBlobs(state.exchange?.blobs ?? []);
-    state.exchange = null;
+    state.rest();
     this.#rollCall.forgetDecision();
     state.disturbance = null;
     state.committedAt = state.heard;
     state.act({
       type: 'step-done',
       metrics,
-      learningRate: state.plan.learningRate(metrics.step),
+      learningRate: state.steps.learningRate(metrics.step),
       members: this.#roster.members.length,
     });
     state.step = metrics.step + 1;
@@ -333,31 +343,36 @@ export class Run {
 
   // ---- the end --------------------------------------------------------------------------------------------------
 
-  #stop(reason: string): void {
+  #stop(reason: string): Next {
     const state = this.#state;
-    if (state.stopping !== null) return;
+    if (state.stopping !== null) return null;
     state.stopping = reason;
     if (state.exchange?.abandonable) {
       state.abandonSteps();
-      this.#rest();
-    } else if (state.inRound || state.phase === 'waiting' || state.phase === 'loading') {
-      this.#rest();
-    } else if (state.phase === 'restoring') {
-      state.finish();
+      return 'rest';
     }
+    if (state.phase.name === 'restoring') state.finish();
+    return this.#canRest ? 'rest' : null;
   }
 
   /** The run fails. What its members hold is written first, if they hold it all at one step. */
   #endFailing(): void {
     const state = this.#state;
-    const { failure, exchange, phase } = state;
-    if (failure === null || phase === 'finished') return;
-    const held = state.plan.totalSteps > 0 && this.#roster.members.length > 0 && phase !== 'restoring';
+    const { failure, exchange } = state;
+    const { name } = state.phase;
+    if (failure === null || name === 'finished') return;
+    const held = state.plan.steps !== null && this.#roster.members.length > 0 && name !== 'restoring';
     if (!held) return state.endFailed(failure);
     if (exchange?.decided === false) {
       state.abandonSteps();
       return this.#rest();
     }
-    if (state.inRound || phase === 'waiting' || phase === 'loading') this.#rest();
+    if (this.#canRest) this.#rest();
+  }
+
+  /** May what is under way be left for what is more urgent? */
+  get #canRest(): boolean {
+    const { phase, inRound } = this.#state;
+    return inRound || phase.name === 'waiting' || phase.name === 'loading';
   }
 }

@@ -2,60 +2,63 @@
 import type { BlobRef } from '../../shared/wire/protocol.ts';
 import type { Departures } from './departures.ts';
 import type { WorkerRecord } from './roster.ts';
+import type { Next } from './run-events.ts';
 import type { RunState } from './run-state.ts';
 import type { Snapshot } from './snapshots.ts';
 
 export class StateTransfer {
   readonly #state: RunState;
   readonly #departures: Departures;
-  readonly #rest: () => void;
 
-  /** @param rest decides what comes next, now that the state lies still */
-  constructor(state: RunState, departures: Departures, rest: () => void) {
+  constructor(state: RunState, departures: Departures) {
     this.#state = state;
     this.#departures = departures;
-    this.#rest = rest;
   }
 
   /** The last checkpoint, or the state to begin with, is to be published. */
   restore(): void {
     const state = this.#state;
-    state.enter('restoring');
+    state.enter({ name: 'restoring' });
     state.act({ type: 'restore' });
   }
 
-  restored(event: { step: number; ref: BlobRef; validated: boolean }): void {
+  restored(event: { step: number; ref: BlobRef; validated: boolean }): Next {
     const state = this.#state;
-    if (state.phase !== 'restoring') return state.deleteBlobs([event.ref]);
+    if (state.phase.name !== 'restoring') {
+      state.deleteBlobs([event.ref]);
+      return null;
+    }
     state.step = event.step;
     state.finishedRound = event.validated ? event.step : -1;
     if (state.round?.step !== event.step) state.round = null;
     state.snapshots.restored({ step: event.step, ref: event.ref });
     for (const worker of state.roster.all) worker.status = 'newcomer';
-    this.#rest();
+    return 'rest';
   }
 
   /** One member publishes the state as a snapshot. */
   publish(): void {
     const state = this.#state;
     if (state.roster.stale) state.announce();
-    state.publisher = state.roster.members[0]!;
-    state.enter('publishing');
+    const by = state.roster.members[0]!;
+    state.enter({ name: 'publishing', by });
     state.send({
       type: 'publish-snapshot',
       step: state.step,
-      worker: state.publisher,
+      worker: by,
       carrier: state.roster.carrier,
     });
   }
 
-  published(worker: WorkerRecord, step: number, ref: BlobRef): void {
+  published(worker: WorkerRecord, step: number, ref: BlobRef): Next {
     const state = this.#state;
-    const asked = state.phase === 'publishing' && worker.id === state.publisher && step === state.step;
-    if (!asked) return state.deleteBlobs([ref]);
-    state.publisher = null;
+    const { phase } = state;
+    if (phase.name !== 'publishing' || worker.id !== phase.by || step !== state.step) {
+      state.deleteBlobs([ref]);
+      return null;
+    }
     state.snapshots.publish({ step, ref });
-    this.#rest();
+    return 'rest';
   }
 
   /** Newcomers read the snapshot. */
@@ -65,27 +68,29 @@ export class StateTransfer {
       worker.status = 'loading';
       worker.deliveredAt = state.heard;
     }
-    state.enter('loading');
+    state.enter({ name: 'loading' });
     state.send({ type: 'load', step, workers: newcomers.map((worker) => worker.id), ref });
   }
 
-  loaded(worker: WorkerRecord, step: number): void {
+  loaded(worker: WorkerRecord, step: number): Next {
     const state = this.#state;
-    if (worker.status !== 'loading' || step !== state.step) return;
-    if (state.phase !== 'loading' && state.phase !== 'publishing') return;
+    const { name } = state.phase;
+    if (worker.status !== 'loading' || step !== state.step) return null;
+    if (name !== 'loading' && name !== 'publishing') return null;
     worker.status = 'member';
     worker.step = step;
-    if (state.phase === 'loading' && state.roster.with('loading').length === 0) this.#rest();
+    return name === 'loading' && state.roster.with('loading').length === 0 ? 'rest' : null;
   }
 
   /** A newcomer did not find the snapshot. */
-  missing(worker: WorkerRecord, step: number): void {
+  missing(worker: WorkerRecord, step: number): Next {
     const state = this.#state;
-    if (worker.status !== 'loading' || step !== state.step) return;
+    if (worker.status !== 'loading' || step !== state.step) return null;
     worker.status = 'newcomer';
     if (state.snapshots.published !== null) state.snapshots.vanished();
-    else if (state.phase !== 'loading') return; // told by several, when its publisher died: it is published again once
-    this.#rest();
+    // Told by several, when its publisher died: it is published again once.
+    else if (state.phase.name !== 'loading') return null;
+    return 'rest';
   }
 
   /** Is the state of this step to be written before the run goes on? */
@@ -94,28 +99,34 @@ export class StateTransfer {
     const last = state.atEnd || this.#departures.everybodyLeaves;
     return state.snapshots.isDue(state.step, {
       last,
-      kept: state.plan.checkpointDue(state.step),
+      kept: state.checkpointDue(state.step),
     });
   }
 
   /** The snapshot is written to disk. */
-  save(): void {
+  save(): Next {
     const state = this.#state;
-    if (state.snapshots.busy) return state.enter('finishing'); // one after the other
+    if (state.snapshots.busy) {
+      state.enter({ name: 'finishing' }); // one after the other
+      return null;
+    }
     const last = state.atEnd;
     state.act({ type: 'save', ...state.snapshots.save(last), last });
-    this.#rest();
+    return 'rest';
   }
 
-  saved(step: number, outcome: 'written' | 'lost' | 'failed'): void {
+  saved(step: number, outcome: 'written' | 'lost' | 'failed'): Next {
     const state = this.#state;
     const { snapshots } = state;
     const { savingLast } = snapshots;
-    if (!snapshots.saved(step, outcome) || state.phase !== 'finishing') return;
+    if (!snapshots.saved(step, outcome) || state.phase.name !== 'finishing') return null;
     if (outcome === 'failed' && step === state.step) {
-      if (savingLast) return state.finish();
+      if (savingLast) {
+        state.finish();
+        return null;
+      }
       if (this.#departures.everybodyLeaves) this.#departures.letGo();
     }
-    this.#rest();
+    return 'rest';
   }
 }

@@ -4,46 +4,38 @@
  * queues, so that a worker goes on as soon as it has applied, without another message to the coordinator and back.
  */
 import assert from 'node:assert';
-import type { BlobRef, CarrierName, DownBody, Era, Job, UpMessage } from '../../shared/wire/protocol.ts';
+import type { BlobRef, CarrierName, DownBody, UpMessage } from '../../shared/wire/protocol.ts';
 import { isSocketRef } from '../../shared/wire/socket-blobs.ts';
 import { Audit, oddOneOut, type Verdict } from './audit.ts';
+import type { Debt } from './debts.ts';
 import { type Death, deathsAtOneWork, poisoned } from './poison.ts';
-import type { Roster, WorkerRecord } from './roster.ts';
-import type { Debt, Failure, Plan } from './run-events.ts';
+import type { WorkerRecord } from './roster.ts';
+import type { Failure, Next, StepPlan } from './run-events.ts';
+import type { RunState } from './run-state.ts';
 import { Step, type StepMetrics } from './step.ts';
 
 /** How often a step's blobs may vanish before the run gives up on the carrier, and those of one worker before it does on that one. */
 const missingLimit = 10;
 const missingLimitOfOne = 4;
 
-/** What an exchange needs of the run it is part of. */
+/** How far a step is. */
+export type ExchangePhase = 'computing' | 'reducing' | 'applying';
+
+/** What an exchange needs of the run besides its state. */
 export interface ExchangeContext {
-  readonly plan: Plan;
-  readonly roster: Roster;
+  readonly state: RunState;
+  readonly describeShard: (step: number, lane: number) => string;
   /** How many workers died at a shard (by its description), in this exchange or a former one. */
   readonly deathsAt: Map<string, number>;
-  readonly era: () => Era;
-  readonly describeShard: (step: number, lane: number) => string;
-  readonly send: (body: DownBody) => void;
-  readonly giveJob: (worker: string, job: Job, why?: { audit: boolean }) => void;
-  /** Announces a new generation. */
-  readonly announce: () => void;
-  readonly enter: (phase: 'computing' | 'reducing' | 'applying') => void;
-  /** The worker is no member any more. */
-  readonly drop: (worker: string, reason: string) => void;
-  readonly warn: (sentence: string) => void;
-  readonly fail: (failure: Failure) => void;
-  readonly deleteBlobs: (refs: BlobRef[]) => void;
-  /** The update is decided, and its members know. */
-  readonly decided: () => void;
-  /** All members are at t + 1. */
-  readonly committed: (metrics: StepMetrics) => void;
 }
 
 export class Exchange {
   readonly #context: ExchangeContext;
+  readonly #state: RunState;
+  readonly #plan: StepPlan;
   readonly #step: Step;
-  #phase: 'ahead' | 'computing' | 'reducing' | 'applying' = 'ahead';
+  /** Null: the step before is being applied, and this one is ahead. */
+  #phase: ExchangePhase | null = null;
   /** Who was asked for each lane's vector last, in the order of asking, and how it was to travel. */
   readonly #asked = new Map<number, { worker: string; publish: CarrierName | null }>();
   #metrics: StepMetrics | null = null;
@@ -54,12 +46,19 @@ export class Exchange {
   /** The generation whose only member was told to reduce as soon as it has computed. */
   #toldAlone: number | null = null;
   /** Its slice, if that came before it had said again what vectors it holds. */
-  #earlySlice: (() => void) | null = null;
+  #earlySlice: (() => Next) | null = null;
 
   constructor(step: number, context: ExchangeContext) {
     this.#context = context;
-    this.#step = new Step(step, context.plan.shares(step));
-    this.#audit = new Audit(context.plan.audited(step).filter((lane) => this.#step.has(lane)));
+    this.#state = context.state;
+    this.#plan = context.state.steps;
+    this.#step = new Step(step, this.#plan.shares(step));
+    this.#audit = new Audit(this.#plan.audited(step).filter((lane) => this.#step.has(lane)));
+  }
+
+  get phase(): ExchangePhase {
+    assert(this.#phase !== null);
+    return this.#phase;
   }
 
   /** Every blob that the step has brought about. */
@@ -74,12 +73,12 @@ export class Exchange {
 
   /** Nothing is applied yet: the step can be abandoned, every member still holds the state of t. */
   get abandonable(): boolean {
-    return this.#phase === 'computing' && this.#behind().length === this.#context.roster.members.length;
+    return this.#phase === 'computing' && this.#behind().length === this.#state.roster.members.length;
   }
 
   /** The update is decided, or somebody has applied it: the only way is on. */
   get decided(): boolean {
-    return this.#phase === 'applying' || this.#behind().length < this.#context.roster.members.length;
+    return this.#phase === 'applying' || this.#behind().length < this.#state.roster.members.length;
   }
 
   /** Gives the jobs while the step before is being applied. */
@@ -88,21 +87,21 @@ export class Exchange {
   }
 
   /** All members are at the step. */
-  begin(): void {
-    const { roster } = this.#context;
+  begin(): Next {
+    const { roster } = this.#state;
     this.#step.keepVectors((ref) => {
       if (ref === null) return !roster.several;
       return !isSocketRef(ref) || roster.carrier === 'local';
     });
-    this.#compute();
+    return this.#compute();
   }
 
-  vector(worker: WorkerRecord, message: UpMessage & { type: 'vector' }): void {
-    const { plan, roster, describeShard, fail, deleteBlobs } = this.#context;
-    if (message.step !== this.#step.step || worker.status !== 'member') return;
-    if (message.ref === null && roster.several) return; // nobody else could read it
+  vector(worker: WorkerRecord, message: UpMessage & { type: 'vector' }): Next {
+    const state = this.#state;
+    if (message.step !== this.#step.step || worker.status !== 'member') return null;
+    if (message.ref === null && state.roster.several) return null; // nobody else could read it
     const { lane, ref, loss, top1, top5, count } = message;
-    if (!this.#step.has(lane)) return;
+    if (!this.#step.has(lane)) return null;
     const first = this.#step.vector(lane);
     if (ref !== null && first?.ref) {
       const opinions = [
@@ -110,138 +109,141 @@ export class Exchange {
         { worker: worker.id, ref },
       ] as const;
       if (this.#audit.compare(lane, ...opinions, this.#behind())) {
-        if (!areSame(ref, first.ref)) deleteBlobs([ref]);
+        if (!areSame(ref, first.ref)) state.deleteBlobs([ref]);
         return this.#auditOrReduce();
       }
     }
     const earlier = this.#step.acceptVector(lane, { worker: worker.id, ref, loss, top1, top5, count });
-    if (earlier?.ref && ref !== null && plan.deterministic) {
+    if (earlier?.ref && ref !== null && this.#plan.deterministic) {
       const opinions = [
         { worker: earlier.worker, ref: earlier.ref },
         { worker: worker.id, ref },
       ];
-      return fail(this.#differing({ lane, opinions }));
+      return this.#fail(this.#differing({ lane, opinions }));
     }
     const kept = this.#step.vector(lane)?.ref ?? null;
-    if (ref !== null && !areSame(ref, kept)) deleteBlobs([ref]); // two have computed it
+    if (ref !== null && !areSame(ref, kept)) state.deleteBlobs([ref]); // two have computed it
     if (loss === null) {
-      const shard = describeShard(message.step, lane);
-      return fail({ code: 'NOT_FINITE', message: `The loss is not finite at ${shard}.` });
+      const shard = this.#context.describeShard(message.step, lane);
+      return this.#fail({ code: 'NOT_FINITE', message: `The loss is not finite at ${shard}.` });
     }
-    this.#auditOrReduce();
+    return this.#auditOrReduce();
   }
 
-  slice(worker: WorkerRecord, message: UpMessage & { type: 'slice' }): void {
-    const { roster, plan, describeShard, fail, send } = this.#context;
+  slice(worker: WorkerRecord, message: UpMessage & { type: 'slice' }): Next {
+    const state = this.#state;
     const { step, generation, bad, ref } = message;
     if (this.#phase === 'computing' && this.#toldAlone === generation) {
       this.#earlySlice = () => this.slice(worker, message);
-      return;
+      return null;
     }
-    if (this.#phase !== 'reducing' || step !== this.#step.step || generation !== roster.generation) return;
+    if (this.#phase !== 'reducing' || step !== this.#step.step) return null;
+    if (generation !== state.roster.generation) return null;
     if (bad !== null) {
-      const shards = this.#step.shares.map(({ lane }) => describeShard(step, lane)).join('; ');
-      return fail({ code: 'NOT_FINITE', message: `The gradient of ${bad} is not finite at ${shards}.` });
+      const shards = this.#step.shares.map(({ lane }) => this.#context.describeShard(step, lane)).join('; ');
+      return this.#fail({
+        code: 'NOT_FINITE',
+        message: `The gradient of ${bad} is not finite at ${shards}.`,
+      });
     }
     this.#step.acceptSlice(worker.id, ref);
-    if (!this.#step.reduced) return;
+    if (!this.#step.reduced) return null;
     this.#enter('applying');
-    send({
+    state.send({
       type: 'apply',
       generation,
       step,
-      learningRate: plan.learningRate(step),
+      learningRate: this.#plan.learningRate(step),
       slices: this.#step.slices,
     });
-    this.#context.decided();
+    return 'go-ahead';
   }
 
-  applied(worker: WorkerRecord, step: number): void {
-    if (worker.status !== 'member' || worker.step !== step - 1 || step !== this.#step.step + 1) return;
+  applied(worker: WorkerRecord, step: number): Next {
+    if (worker.status !== 'member' || worker.step !== step - 1 || step !== this.#step.step + 1) return null;
     worker.step = step;
-    if (!this.#context.roster.anyAt(this.#step.step)) this.#commit();
+    if (!this.#state.roster.anyAt(this.#step.step)) return this.#commit();
     // It applied in an earlier generation, unknown to us until now: the exchange must do without it.
-    else if (this.#phase !== 'applying') this.replan();
+    return this.#phase === 'applying' ? null : this.replan();
   }
 
-  missing(message: UpMessage & { type: 'missing' }): void {
+  missing(message: UpMessage & { type: 'missing' }): Next {
     const { step, generation, what, lane } = message;
-    if (step !== this.#step.step || generation !== this.#context.roster.generation) return;
-    if (what === 'vector' && lane !== null && this.#cannotServe(lane)) return;
+    if (step !== this.#step.step || generation !== this.#state.roster.generation) return null;
+    const unreadable = what === 'vector' && lane !== null ? this.#unreadable(lane) : null;
+    if (unreadable !== null) return unreadable;
     if (++this.#missing > missingLimit) {
       const text = `Blobs of step ${step} vanished ${missingLimit} times before they could be read.`;
-      return this.#context.fail({ code: 'BLOB_LOST', message: text });
+      return this.#fail({ code: 'BLOB_LOST', message: text });
     }
-    this.#context.warn(`A ${what} of step ${step} is gone; that part is done again.`);
+    this.#state.log('warn', `A ${what} of step ${step} is gone; that part is done again.`);
     if (what === 'vector' && lane !== null) {
       this.#step.dropVector(lane);
       this.#asked.delete(lane);
     }
-    this.replan();
+    return this.replan();
   }
 
   /** Whoever is there, and whose vectors nobody can read, does without: too many open files on its side, perhaps. */
-  #cannotServe(lane: number): boolean {
-    const { roster, drop } = this.#context;
+  #unreadable(lane: number): Next {
+    const { roster } = this.#state;
     const worker = this.#step.vector(lane)?.worker;
-    if (worker === undefined || roster.members.length < 2 || !roster.members.includes(worker)) return false;
+    if (worker === undefined || roster.members.length < 2 || !roster.members.includes(worker)) return null;
     const times = (this.#missingOf.get(worker) ?? 0) + 1;
     this.#missingOf.set(worker, times);
-    if (times < missingLimitOfOne) return false;
+    if (times < missingLimitOfOne) return null;
     this.#missing = 0;
-    drop(worker, `its vectors could not be read, ${times} times in one step`);
-    return true;
+    return { drop: worker, reason: `its vectors could not be read, ${times} times in one step` };
   }
 
   /** A worker is no member any more; `death`: its process ended, or something failed on its host. */
   lost(worker: string, death: Death | null): void {
     // Ahead as well: a death is heard at once, the last update perhaps after it.
-    const computes = this.#phase === 'computing' || this.#phase === 'ahead';
+    const computes = this.#phase === 'computing' || this.#phase === null;
     const lane = computes ? this.#owed().get(worker)?.[0] : undefined;
     this.#step.dropVectorsHeldBy(worker);
     for (const [lane, asked] of this.#asked) if (asked.worker === worker) this.#asked.delete(lane);
     if (death === null || lane === undefined) return;
-    const { deathsAt, describeShard, fail } = this.#context;
+    const { deathsAt, describeShard } = this.#context;
     const shard = describeShard(this.#step.step, lane);
     const deaths = (deathsAt.get(shard) ?? 0) + 1;
     deathsAt.set(shard, deaths);
-    if (deaths >= deathsAtOneWork) fail(poisoned(shard, death));
+    if (deaths >= deathsAtOneWork) this.#state.fail(poisoned(shard, death));
   }
 
   /** A new generation repeats the phase it was in, among those that are left. */
-  replan(): void {
-    this.#context.announce();
-    if (this.#behind().length === 0) return this.#commit();
-    this.#compute();
+  replan(): Next {
+    this.#state.announce();
+    return this.#behind().length === 0 ? this.#commit() : this.#compute();
   }
 
   debts(): Debt[] {
     const behind = this.#behind();
     switch (this.#phase) {
-      case 'ahead':
+      case null:
         return [];
       case 'computing':
         return this.#step.computed ? this.#auditDebts() : this.#vectorDebts();
       case 'reducing':
         return this.#step.participants
           .filter((worker) => !this.#step.hasSlice(worker))
-          .map((worker) => ({ worker, owes: 'its slice' }));
+          .map((worker) => ({ worker, owes: { what: 'slice' } }));
       case 'applying':
-        return behind.map((worker) => ({ worker, owes: 'the update' }));
+        return behind.map((worker) => ({ worker, owes: { what: 'update' } }));
     }
   }
 
   #vectorDebts(): Debt[] {
     return [...this.#owed()].map(([worker, lanes]) => ({
       worker,
-      owes: `the ${lanes.length === 1 ? 'vector of lane' : 'vectors of lanes'} ${lanes.join(', ')}`,
+      owes: { what: 'vectors', lanes },
     }));
   }
 
   #auditDebts(): Debt[] {
     return this.#audit.debts.map(({ worker, lane }) => ({
       worker,
-      owes: `the vector of lane ${lane}, once more`,
+      owes: { what: 'audit', lane },
     }));
   }
 
@@ -258,18 +260,19 @@ export class Exchange {
     return owed;
   }
 
-  #compute(): void {
-    const audits = this.#phase === 'ahead' || this.#phase === 'computing';
+  #compute(): Next {
+    const audits = this.#phase === null || this.#phase === 'computing';
     if (this.#step.computed && !audits) return this.#startReduce();
     this.#enter('computing');
     if (this.#step.computed) return this.#auditOrReduce();
     this.#giveJobs(this.#step.step);
     this.#tellAlone();
+    return null;
   }
 
   /** Where all vectors are to come from the only member, it reduces without another message to the coordinator and back. */
   #tellAlone(): void {
-    const { roster } = this.#context;
+    const { roster } = this.#state;
     const { shares, missingLanes } = this.#step;
     const [worker, ...others] = this.#behind();
     if (roster.several || worker === undefined || missingLanes.length < shares.length) return;
@@ -285,7 +288,7 @@ export class Exchange {
    * @param at the step of the members that are asked
    */
   #giveJobs(at: number): void {
-    const { era, giveJob, roster } = this.#context;
+    const { era, roster } = this.#state;
     const publish = this.#carrier();
     const able = new Set(roster.membersAt(at));
     const missing = new Set(this.#step.missingLanes);
@@ -297,35 +300,36 @@ export class Exchange {
         if (goesOn || !missing.has(lane)) continue;
         this.#asked.delete(lane); // so that it is last
         this.#asked.set(lane, { worker, publish });
-        giveJob(worker, { type: 'shard', era: era(), step: this.#step.step, lane, publish });
+        const job = { type: 'shard', era, step: this.#step.step, lane, publish } as const;
+        this.#state.act({ type: 'job', worker, job, audit: false });
       }
     }
   }
 
   /** All vectors are there, perhaps: those that are to be audited are computed once more, then all are summed. */
-  #auditOrReduce(): void {
-    if (this.#phase !== 'computing' || !this.#step.computed) return;
-    const { era, giveJob, roster, fail } = this.#context;
+  #auditOrReduce(): Next {
+    if (this.#phase !== 'computing' || !this.#step.computed) return null;
+    const state = this.#state;
+    const { era, roster } = state;
     const publish = this.#carrier();
     const { step } = this.#step;
     const waits = this.#audit.advance({
       able: publish === null ? [] : roster.membersAt(step),
       vector: (lane) => this.#step.vector(lane),
       ask: (worker, lane) =>
-        giveJob(worker, { type: 'shard', era: era(), step, lane, publish }, { audit: true }),
+        state.act({ type: 'job', worker, job: { type: 'shard', era, step, lane, publish }, audit: true }),
     });
     const { verdict } = this.#audit;
-    if (verdict !== null) fail(this.#differing(verdict));
-    else if (!waits) this.#startReduce();
+    if (verdict !== null) return this.#fail(this.#differing(verdict));
+    return waits ? null : this.#startReduce();
   }
 
   #differing({ lane, opinions }: Verdict): Failure {
-    const { describeShard, roster } = this.#context;
     const name = (id: string) => {
-      const hello = roster.get(id)?.hello;
+      const hello = this.#state.roster.get(id)?.hello;
       return hello === undefined ? id : `${id} (${hello.host}, ${hello.numerics.device})`;
     };
-    const shard = describeShard(this.#step.step, lane);
+    const shard = this.#context.describeShard(this.#step.step, lane);
     const digests = opinions.map(({ worker, ref }) => `${name(worker)} ${ref.digest}`).join(', ');
     const odd = oddOneOut(opinions);
     const who = odd === null ? '' : ` Two of three agree: ${name(odd)} is not to be trusted.`;
@@ -336,43 +340,51 @@ export class Exchange {
   }
 
   /** Those that serve lanes sum a slice each; all that are at the step will apply. */
-  #startReduce(): void {
+  #startReduce(): Next {
     this.#metrics ??= this.#step.metrics();
-    const { roster } = this.#context;
+    const { roster } = this.#state;
     const participants = this.#behind().slice(0, this.#step.shares.length);
     this.#step.startReduce(participants);
     this.#enter('reducing');
-    if (this.#toldAlone !== roster.generation) return this.#sendReduce(participants, this.#step.vectors);
-    this.#earlySlice?.();
+    if (this.#toldAlone !== roster.generation) {
+      this.#sendReduce(participants, this.#step.vectors);
+      return null;
+    }
+    const early = this.#earlySlice;
     this.#earlySlice = null;
+    return early?.() ?? null;
   }
 
   #sendReduce(participants: string[], vectors: (DownBody & { type: 'reduce' })['vectors']): void {
-    const { roster, send } = this.#context;
-    const { generation } = roster;
+    const { generation } = this.#state.roster;
     const { step } = this.#step;
-    send({ type: 'reduce', generation, step, participants, carrier: this.#carrier(), vectors });
+    this.#state.send({ type: 'reduce', generation, step, participants, carrier: this.#carrier(), vectors });
   }
 
-  #commit(): void {
+  #commit(): Next {
     assert(this.#metrics !== null, 'whoever is at t + 1 has read that all vectors are there');
-    this.#context.committed(this.#metrics);
+    return { commit: this.#metrics };
+  }
+
+  #fail(failure: Failure): null {
+    this.#state.fail(failure);
+    return null;
   }
 
   /** One member alone publishes nothing: it sums its own lanes. */
   #carrier(): CarrierName | null {
-    const { roster } = this.#context;
+    const { roster } = this.#state;
     return roster.several ? roster.carrier : null;
   }
 
   /** Members that are still at the step. */
   #behind(): string[] {
-    return this.#context.roster.membersAt(this.#step.step);
+    return this.#state.roster.membersAt(this.#step.step);
   }
 
-  #enter(phase: 'computing' | 'reducing' | 'applying'): void {
+  #enter(phase: ExchangePhase): void {
     this.#phase = phase;
-    this.#context.enter(phase);
+    this.#state.enter({ name: 'stepping', exchange: this });
   }
 }
 

@@ -1,14 +1,6 @@
+/** What the batches of a validation come to. */
 import assert from 'node:assert';
-import type { BatchResult } from '../../shared/wire/protocol.ts';
-
-export interface ClassScore {
-  /** Position among the data set's classes. */
-  label: number;
-  /** Images whose label is the likeliest class, and among the five likeliest. */
-  top1: number;
-  top5: number;
-  count: number;
-}
+import type { BatchResult, ClassScore } from '../../shared/wire/protocol.ts';
 
 export interface ValidationSummary {
   /** Means over all images; the loss is NaN where a batch's was not finite. */

@@ -1,28 +1,26 @@
 /** Who keeps the run waiting, with what, and since when. */
 import { longWait, namesInSentence } from '../../shared/defaults.ts';
+import { type Debt, describeOwed, type Owed } from './debts.ts';
 import { seconds } from './membership.ts';
 import type { WorkerRecord } from './roster.ts';
-import type { Debt } from './run-events.ts';
 import type { RunState } from './run-state.ts';
 
 export function debtsOf(state: RunState): Debt[] {
-  const { roster } = state;
-  switch (state.phase) {
-    case 'computing':
-    case 'reducing':
-    case 'applying':
-      return state.exchange!.debts();
+  const { roster, phase } = state;
+  switch (phase.name) {
+    case 'stepping':
+      return phase.exchange.debts();
     case 'publishing':
-      return [{ worker: state.publisher!, owes: 'the snapshot' }];
+      return [{ worker: phase.by, owes: { what: 'snapshot' } }];
     case 'loading':
-      return roster.with('loading').map(({ id }) => ({ worker: id, owes: 'loading the snapshot' }));
+      return roster.with('loading').map(({ id }) => ({ worker: id, owes: { what: 'loading' } }));
     case 'validating':
     case 'extracting':
       return roster.members
-        .filter((worker) => state.round!.load(worker) > 0)
+        .filter((worker) => phase.round.load(worker) > 0)
         .map((worker) => ({
           worker,
-          owes: state.phase === 'validating' ? 'a validation batch' : 'a batch of features',
+          owes: { what: phase.name === 'validating' ? 'validation' : 'features' },
         }));
     default:
       return [];
@@ -30,7 +28,7 @@ export function debtsOf(state: RunState): Debt[] {
 }
 
 /** A worker with its lanes, and what it keeps the run waiting for, or null. */
-export type SeenWorker = Readonly<WorkerRecord> & { lanes: number[]; owes: string | null };
+export type SeenWorker = Readonly<WorkerRecord> & { lanes: number[]; owes: Owed | null };
 
 export function workersOf(state: RunState): SeenWorker[] {
   const lanes = state.roster.lanesAt(state.step);
@@ -47,14 +45,14 @@ export function workersOf(state: RunState): SeenWorker[] {
  * @param unanswered workers that have not answered the roll call
  */
 export function sentenceOf(state: RunState, unanswered: readonly string[]): string {
-  if (state.phase === 'finished') return 'Finished.';
+  if (state.phase.name === 'finished') return 'Finished.';
   const cause = state.disturbance === null ? '' : `, after ${state.disturbance}`;
   return `${waitOf(state, unanswered)} for ${seconds(state.heard - state.phaseSince)}${cause}.`;
 }
 
 function waitOf(state: RunState, unanswered: readonly string[]): string {
   const at = `at step ${state.step}`;
-  switch (state.phase) {
+  switch (state.phase.name) {
     case 'restoring':
       return 'Publishing the state to start from';
     case 'waiting':
@@ -64,8 +62,9 @@ function waitOf(state: RunState, unanswered: readonly string[]): string {
     case 'finishing':
       return `Writing the last checkpoint ${at}`;
     default: {
-      const who = debtsOf(state).map((debt) => `${debt.worker} (${debt.owes})`);
-      const phase = `${state.phase[0]!.toUpperCase()}${state.phase.slice(1)}`;
+      const who = debtsOf(state).map((debt) => `${debt.worker} (${describeOwed(debt.owes)})`);
+      const { phaseName: name } = state;
+      const phase = `${name[0]!.toUpperCase()}${name.slice(1)}`;
       return `${phase} ${at}: waiting for ${someOf(who) || 'nobody'}`;
     }
   }

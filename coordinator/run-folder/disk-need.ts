@@ -13,7 +13,7 @@ import type { RunFolder } from './run-folder.ts';
 const lineBytes = 250;
 
 /** Bytes that a training has on disk when most lies there: checkpoints with the one that is being written, and metrics. */
-export function bytesOfRun(config: RunConfig): { checkpoint: number; all: number } {
+function bytesOfRun(config: RunConfig): { checkpoint: number; all: number } {
   const { model, times } = config.result;
   const { keepCheckpoints, saveModelEpochs } = config.options;
   const checkpoint = stateLayout(buildModel(model, times)).bytes;

@@ -35,7 +35,7 @@ export async function newConfig(options: StartOptions, localWorkers: LocalWorker
   const free = chooseFreeOptions(options, chosen.model, localWorkers, null);
   const index = await indexOf(free.dataPath);
   const model = buildModel(chosen.model, chosen.times);
-  const start = await chooseStart(options, model, chosen.seed, { environment: process.env, say });
+  const start = await chooseStart(options, model, { environment: process.env, say });
   const { startingWeights, startingFile, stepOf } = start;
   const config = checked({
     format: configFormat,
@@ -127,7 +127,7 @@ function checked(config: RunConfig): RunConfig {
 function smallestShard(config: RunConfig): number {
   const schedule = scheduleOf(config);
   const last = Math.min(schedule.stepsPerEpoch, totalSteps(config)) - 1;
-  const { shares } = planOf(config, schedule);
+  const { shares } = planOf(config, schedule).steps;
   return Math.min(...[...shares(0), ...shares(last)].map(({ count }) => count));
 }
 

@@ -31,7 +31,9 @@ export function observeTraining(observed: Observed, training: TrainingObservatio
   const { config, checkpoints, http, log, watch, facts, controlToken } = training;
   const metrics = new Metrics(() => performance.now());
   const runMetrics = new RunMetrics({
-    ...{ metrics, config, run },
+    metrics,
+    config,
+    run,
     now: () => performance.now(),
     clock: () => Date.now(),
   });
@@ -41,9 +43,13 @@ export function observeTraining(observed: Observed, training: TrainingObservatio
   let page: LivePage | null = null;
   if (http !== null) {
     page = new LivePage({
-      ...{ watch, checkpoints, tell },
+      watch,
+      checkpoints,
+      tell,
       facts: {
-        ...{ options: facts, stepsPerEpoch: stepsPerEpoch(config), control: controlToken !== null },
+        options: facts,
+        stepsPerEpoch: stepsPerEpoch(config),
+        control: controlToken !== null,
         batchSize: config.result.batchSize,
       },
       token: controlToken,

@@ -1,7 +1,7 @@
 import { Schedule } from '../../shared/data/schedule.ts';
 import { Draws } from '../../shared/random.ts';
 import { type RunConfig, totalSteps } from '../../shared/run-config.ts';
-import type { Plan } from '../protocol/run-events.ts';
+import type { Plan, StepPlan } from '../protocol/run-events.ts';
 
 /** Which shards are audited is drawn apart from all that the result depends on. */
 const auditStream = 0xa0d17;
@@ -11,11 +11,11 @@ export function scheduleOf({ result }: RunConfig): Schedule {
   return new Schedule({ seed, trainSize: trainImages, batchSize, lanes });
 }
 
-/** The course of a run, as its configuration sets it. */
-export function planOf(config: RunConfig, schedule: Schedule): Plan {
+/** What a training is to do, as its configuration says. */
+export function planOf(config: RunConfig, schedule: Schedule): Plan & { steps: StepPlan } {
   const { result, options } = config;
   const total = totalSteps(config);
-  return {
+  const steps: StepPlan = {
     lanes: result.lanes,
     totalSteps: total,
     deterministic: result.deterministic,
@@ -27,11 +27,6 @@ export function planOf(config: RunConfig, schedule: Schedule): Plan {
     learningRate: (step) =>
       schedule.learningRate(step, { initial: result.learningRate, stepSize: result.stepSize }),
     roundDue: (step) => step === total || (step > 0 && schedule.isDue(step, options.saveValEpochs)),
-    round: {
-      job: 'validate',
-      batches: Math.ceil(result.valImages / result.validationBatch),
-      finished: new Map(),
-    },
     audited: (step) => {
       if (options.audit === 0) return [];
       const draws = new Draws(result.seed, auditStream, step);
@@ -41,4 +36,6 @@ export function planOf(config: RunConfig, schedule: Schedule): Plan {
     },
     checkpointDue: (step) => step > 0 && schedule.isDue(step, options.saveModelEpochs),
   };
+  const batches = Math.ceil(result.valImages / result.validationBatch);
+  return { steps, round: { job: 'validate', batches, finished: new Map() } };
 }

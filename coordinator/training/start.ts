@@ -9,6 +9,7 @@ import { HttpServer } from '../../shared/process/http-server.ts';
 import { say } from '../../shared/process/say.ts';
 import { type RunConfig, totalSteps } from '../../shared/run-config.ts';
 import { printableJson, quoteName } from '../../shared/util/printable.ts';
+import { withReleasers } from '../../shared/util/releasers.ts';
 import { Checkpoints } from '../checkpoints/checkpoints.ts';
 import { checkIdentity } from '../checkpoints/own-run.ts';
 import type { Outcome } from '../conduct/conductor.ts';
@@ -63,41 +64,39 @@ async function startOrThrow(given: StartOptions): Promise<RunReport> {
   const goesOn = given.autoResume === true && !given.resume && (await RunFolder.holdsRun(given.outputPath));
   const options = goesOn ? asResume(given) : given;
   const controlToken = await readControlToken(options.controlTokenFile, process.env);
-  const interruption = new Interruption();
-  try {
-    const folder =
-      options.resume === true
-        ? await RunFolder.open(options.outputPath, hostname())
-        : await RunFolder.create(options.outputPath, hostname());
-    try {
-      const former = options.resume ? await readConfig(folder) : null;
-      const localWorkers = chooseLocalWorkers(options, former?.options.localWorkers ?? null);
-      const { devices, notes } = await chooseDevices(localWorkers, process.env);
-      for (const note of notes) say(note);
-      const config =
-        former === null
-          ? await newConfig(options, localWorkers)
-          : await resumedConfig(options, former, localWorkers);
-      const warning = await compareRoom(folder, config);
-      if (warning !== null) say(warning);
-      const service = {
-        ...{ config, devices, folder, interruption },
-        redisUrl: options.redis,
-        redisPatience: (options.wait ?? defaultOf('wait')) * 1000,
-        diskPatience: (options.waitForDisk ?? defaultOf('waitForDisk')) * 1000,
-        bytesNeeded: bytesNeeded(config),
-        openHttp: () => openHttp(options),
-        metricsHost: options.metricsHost,
-      };
-      return await conductRun(service, (context) =>
-        prepareTraining({ options, config, devices, folder, controlToken }, context),
-      );
-    } finally {
-      await folder.release();
-    }
-  } finally {
-    interruption.release();
-  }
+  return withReleasers(async (release) => {
+    const interruption = new Interruption();
+    release(interruption.release);
+    const folder = options.resume
+      ? await RunFolder.open(options.outputPath, hostname())
+      : await RunFolder.create(options.outputPath, hostname());
+    release(() => folder.release());
+    const former = options.resume ? await readConfig(folder) : null;
+    const localWorkers = chooseLocalWorkers(options, former?.options.localWorkers ?? null);
+    const { devices, notes } = await chooseDevices(localWorkers, process.env);
+    for (const note of notes) say(note);
+    const config =
+      former === null
+        ? await newConfig(options, localWorkers)
+        : await resumedConfig(options, former, localWorkers);
+    const warning = await compareRoom(folder, config);
+    if (warning !== null) say(warning);
+    const service = {
+      config,
+      devices,
+      folder,
+      interruption,
+      redisUrl: options.redis,
+      redisPatience: (options.wait ?? defaultOf('wait')) * 1000,
+      diskPatience: (options.waitForDisk ?? defaultOf('waitForDisk')) * 1000,
+      bytesNeeded: bytesNeeded(config),
+      openHttp: () => openHttp(options),
+      metricsHost: options.metricsHost,
+    };
+    return conductRun(service, (context) =>
+      prepareTraining({ options, config, devices, folder, controlToken }, context),
+    );
+  });
 }
 
 function bytesNeeded({ result }: RunConfig): number {
@@ -137,20 +136,30 @@ async function prepareTraining(
   const watch = new Watch({ config, now: () => performance.now(), clock: () => new Date() });
   watch.add(chooseViewer(process.stdout, process.env, options.json ?? false));
   const start: StartInfo = {
-    ...{ run: config.run, folder: folder.path, devices, config },
+    run: config.run,
+    folder: folder.path,
+    devices,
+    config,
     page: http === null ? null : `http://${http.address}/`,
     redis: redisName,
   };
   watch.begun(start);
   const output = new TrainingOutput({
-    ...{ config, schedule, folder, disk, checkpoints, log, faults, watch },
+    config,
+    schedule,
+    folder,
+    disk,
+    checkpoints,
+    log,
+    faults,
+    watch,
     initialState: () => startingState(config, model),
     restorePath: options.resume ? (options.restorePath ?? null) : null,
   });
   return {
     plan,
     output,
-    display: watch,
+    reporter: watch,
     describeShard: (step, lane) => {
       const { epoch, samples } = schedule.shard(step, lane);
       return `step ${step}, lane ${lane} (epoch ${epoch}, samples ${describeSamples(samples)})`;
@@ -160,7 +169,12 @@ async function prepareTraining(
     howToGoOn: 'Start again with --resume: the last checkpoint is untouched.',
     observe: (observed) =>
       observeTraining(observed, {
-        ...{ config, checkpoints, http, log, watch, controlToken },
+        config,
+        checkpoints,
+        http,
+        log,
+        watch,
+        controlToken,
         facts: factsOf(start),
       }),
     report: async (outcome) => report({ outcome, config, folder, checkpoints, disk, watch }),

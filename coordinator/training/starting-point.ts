@@ -4,7 +4,12 @@ import { z } from 'zod';
 import { CornetError } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import type { Model } from '../../shared/models/model.ts';
-import { type RunConfig, resultOptions, stepsPerEpoch } from '../../shared/run-config.ts';
+import {
+  type RunConfig,
+  resultOptions,
+  type StartingWeights,
+  stepsPerEpoch,
+} from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { parseJson } from '../../shared/wire/protocol.ts';
 import { checkValues } from '../checkpoints/check-values.ts';
@@ -17,18 +22,13 @@ import { findWeights, readWeights, type WeightsContext } from '../weights/read-w
 import { kindOf, unreadable } from '../weights/weights-file.ts';
 
 interface Choice {
-  startingWeights: RunConfig['result']['startingWeights'];
+  startingWeights: StartingWeights;
   startingFile: RunConfig['options']['startingFile'];
   /** The step that the run begins at, given the number of steps of an epoch. */
   stepOf: (stepsPerEpoch: number) => number;
   /** `identityOf` the run that wrote the checkpoint; null: the file does not tell, or holds weights alone. */
   identity: string | null;
 }
-
-const weights = 'weights sha256 ';
-const checkpoint = 'checkpoint sha256 ';
-/** Which weights of a file they are is as much a part of what a run begins with as the file. */
-const keySuffix = (key: string | null) => (key === null ? '' : ` key ${key}`);
 
 /**
  * Chooses and checks what a new run begins with; nothing of it is kept in memory.
@@ -37,7 +37,6 @@ const keySuffix = (key: string | null) => (key === null ? '' : ` key ${key}`);
 export async function chooseStart(
   options: StartOptions,
   model: Model,
-  seed: number,
   context: WeightsContext,
 ): Promise<Choice> {
   const key = options.weightsKey ?? null;
@@ -50,7 +49,7 @@ export async function chooseStart(
     }
     const { path, sha256 } = await findWeights(options.weights, model, context, key);
     return {
-      startingWeights: weights + sha256 + keySuffix(key),
+      startingWeights: { from: 'weights', sha256, key },
       startingFile: resolve(path),
       stepOf: () => 0,
       identity: null,
@@ -63,13 +62,13 @@ export async function chooseStart(
         '--weights-key says where weights are in a file: give it with --weights or --restore-path.',
       );
     }
-    return { startingWeights: `seed ${seed}`, startingFile: null, stepOf: () => 0, identity: null };
+    return { startingWeights: { from: 'seed' }, startingFile: null, stepOf: () => 0, identity: null };
   }
   const path = resolve(options.restorePath);
   try {
-    const course = await trajectoryOfCheckpoint(path, model, key);
-    const startingWeights = checkpoint + (await fileSha256(path)) + keySuffix(key);
-    return { startingWeights, startingFile: path, ...course };
+    const trajectory = await trajectoryOfCheckpoint(path, model, key);
+    const sha256 = await fileSha256(path);
+    return { startingWeights: { from: 'checkpoint', sha256, key }, startingFile: path, ...trajectory };
   } catch (error) {
     throw unreadable(error, path);
   }
@@ -109,13 +108,17 @@ const trajectoryOptions = {
 
 const formerTrajectory = z.object({
   result: resultOptions.pick({
-    ...{ batchSize: true, learningRate: true, stepSize: true },
-    ...{ momentum: true, weightDecay: true, trainImages: true },
+    batchSize: true,
+    learningRate: true,
+    stepSize: true,
+    momentum: true,
+    weightDecay: true,
+    trainImages: true,
   }),
 });
 
 /**
- * A sentence when a run that goes on from a checkpoint takes another course than the one that wrote it; otherwise null.
+ * A sentence when a run that goes on from a checkpoint takes another trajectory than the one that wrote it; otherwise null.
  * @param identity the checkpoint's
  */
 export function otherTrajectory(identity: string | null, config: RunConfig): string | null {
@@ -141,11 +144,12 @@ export async function startingState(
 ): Promise<{ step: number; body: Uint8Array }> {
   const { startingWeights, seed } = config.result;
   const path = config.options.startingFile;
-  if (path === null) return { step: 0, body: initialSnapshot(model, seed) };
+  if (path === null || startingWeights.from === 'seed')
+    return { step: 0, body: initialSnapshot(model, seed) };
   const sha256 = await fileSha256(path).catch((error) => {
     throw unreadable(error, path);
   });
-  const [, , noted, , key = null] = /^(\S+ \S+) (\S+)( key (.*))?$/.exec(startingWeights) ?? [];
+  const { from, sha256: noted, key } = startingWeights;
   if (noted !== sha256) {
     throw new CornetError(
       'CHECKPOINT_DAMAGED',
@@ -153,7 +157,7 @@ export async function startingState(
       { hint: `Put the file with the SHA-256 ${noted} there again.` },
     );
   }
-  if (startingWeights.startsWith(weights)) return { step: 0, body: await readWeights(path, model, key) };
+  if (from === 'weights') return { step: 0, body: await readWeights(path, model, key) };
   if ((await kindOf(path)) !== 'torch') return readCheckpoint(path, () => stateLayout(model).slots, null);
   const { epoch, body } = await readOriginal(path, model, key);
   return { step: epoch * stepsPerEpoch(config), body };

@@ -5,7 +5,7 @@ import type { Faults } from '../../shared/process/faults.ts';
 import { identityOf, type RunConfig, stepsPerEpoch } from '../../shared/run-config.ts';
 import type { BatchResult } from '../../shared/wire/protocol.ts';
 import type { Checkpoints } from '../checkpoints/checkpoints.ts';
-import type { RunOutput } from '../conduct/ports.ts';
+import type { RunOutput, StepOutput } from '../conduct/ports.ts';
 import type { PatientDisk } from '../disk/patient-disk.ts';
 import type { StepMetrics } from '../protocol/step.ts';
 import type { ValidationSummary } from '../protocol/validation-summary.ts';
@@ -35,7 +35,8 @@ export interface TrainingOutputParts {
 }
 
 /** The disk side of a training: checkpoints and metrics.jsonl. */
-export class TrainingOutput implements RunOutput {
+export class TrainingOutput implements RunOutput, StepOutput {
+  readonly steps = this;
   readonly #parts: TrainingOutputParts;
   #restorePath: string | null;
   #metrics: MetricsFile | null = null;

@@ -33,7 +33,7 @@ export async function verifyMetrics(folder: string, context: MetricsContext): Pr
     return bad(file, fileError(error, `read ${quoteName(path)}`));
   }
   // A run that began from a checkpoint may have another before its first step.
-  const begun = lines.last !== null || !config.result.startingWeights.startsWith('checkpoint ');
+  const begun = lines.last !== null || config.result.startingWeights.from !== 'checkpoint';
   const missing = latest !== null && begun && (lines.last ?? 0) < latest.step;
   const validated = latest === null || latest.validation === null || lines.validated.has(latest.step);
   if (missing && !live) lines.wrong(`the lines up to the checkpoint of step ${latest.step} are missing`);

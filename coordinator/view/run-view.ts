@@ -1,7 +1,8 @@
 /**
  * What can be seen of a run: one plain object for the terminal, `coordinator status`, `--json` and the live page. This
- * file is compiled for the browser as well and imports nothing.
+ * file is compiled for the browser as well and imports only types.
  */
+import type { Owed } from '../protocol/debts.ts';
 
 /** How a run stands at one moment. */
 export interface RunView {
@@ -26,6 +27,8 @@ export interface RunView {
   images: number | null;
   generation: number;
   workers: WorkerView[];
+  /** Workers that have left lately and why, the last one last. */
+  left: { id: string; reason: string }[];
   /** Of the last step; top-1 is a fraction. */
   loss: number | null;
   top1: number | null;
@@ -51,7 +54,7 @@ export interface WorkerView {
   device: string;
   processor: string;
   /** What the run waits for it to deliver, or null. */
-  owes: string | null;
+  owes: Owed | null;
   /** It is to leave after this step. */
   draining: boolean;
 }

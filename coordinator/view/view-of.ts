@@ -5,7 +5,10 @@ import type { RunView } from './run-view.ts';
 
 /** How a run stands. What is not `measured` is null. */
 export function viewOf(
-  run: Pick<Run, 'phase' | 'sentence' | 'step' | 'totalSteps' | 'generation' | 'workers' | 'stopping'>,
+  run: Pick<
+    Run,
+    'phase' | 'sentence' | 'step' | 'totalSteps' | 'generation' | 'workers' | 'left' | 'stopping'
+  >,
   config: AnyConfig,
   measured: Partial<RunView>,
   at: Date,
@@ -36,6 +39,7 @@ export function viewOf(
       owes,
       draining,
     })),
+    left: [...run.left],
     loss: null,
     top1: null,
     learningRate: null,

@@ -144,7 +144,9 @@ export class LivePage implements RunViewer {
   #checkpoints(): CheckpointView[] {
     const { records, best } = this.#options.checkpoints;
     return records.map(({ file, step, kept, validation }) => ({
-      ...{ file, step, kept },
+      file,
+      step,
+      kept,
       best: best?.file === file,
       top1: validation?.top1 ?? null,
     }));

@@ -7,7 +7,7 @@ import { announcement } from './run-summary.ts';
 import { type Canvas, escapes, layOut } from './terminal-layout.ts';
 import type { RunViewer } from './watch.ts';
 
-export interface Terminal {
+interface Terminal {
   write(text: string): unknown;
   readonly columns: number;
   on(event: 'resize', listener: () => void): unknown;

@@ -60,22 +60,6 @@ export class Schedule {
     return { epoch, samples: this.#permutation(epoch).subarray(from, to), weight: (to - from) / size };
   }
 
-  /** The number of images of a step, over all lanes. */
-  batchSizeAt(step: number): number {
-    return this.#batch(step).size;
-  }
-
-  /** The fewest images that any shard of the run has, shards without images left out: what a norm gets to see. */
-  smallestShard(): number {
-    const last = this.trainSize - (this.stepsPerEpoch - 1) * this.batchSize;
-    return Math.max(1, Math.floor(last / this.lanes));
-  }
-
-  /** Epochs done when `step` steps are done, with fraction. */
-  epochsAt(step: number): number {
-    return step / this.stepsPerEpoch;
-  }
-
   /**
    * The learning rate of a step: `initial` · 0.1^⌊(e + (t+1)/n) / stepSize⌋ for step t of epoch e of n steps, as PyTorch's
    * StepLR on the fractional epoch. Counted in steps, (e·n + t + 1) / (n · stepSize), so that no boundary is lost to rounding.

@@ -5,7 +5,7 @@
 import { elementCount, type Model } from '../models/model.ts';
 import { traceModel } from '../models/trace.ts';
 
-export interface VectorEntry {
+interface VectorEntry {
   /** The parameter's name, or the running statistic's. */
   readonly name: string;
   readonly shape: readonly number[];

@@ -6,7 +6,7 @@ import type { Pass } from './pass.ts';
 export const modelNames = ['Z', 'R', 'RT', 'S'] as const;
 export type ModelName = (typeof modelNames)[number];
 
-export type StateKind = 'parameter' | 'runningMean' | 'runningVar' | 'numBatchesTracked';
+type StateKind = 'parameter' | 'runningMean' | 'runningVar' | 'numBatchesTracked';
 
 /** One entry of the state dict, named and shaped as in the original ([o, i, kh, kw], [o, i], [c] or []). */
 export interface StateEntry {

@@ -3,11 +3,12 @@ import { type Command, CommanderError } from 'commander';
 import { CornetError, exitCodes } from '../errors.ts';
 import { fromRedis } from '../redis/redis-replies.ts';
 import { printable, quoteName } from '../util/printable.ts';
+import { isOutOfFiles } from './open-files.ts';
 import { withoutUrls } from './option-value.ts';
 import { endUnexpectedly } from './unexpected-end.ts';
 
 /** The original's names (`--batch_size`) are ours with underscores. */
-export function kebabCase(argv: readonly string[]): string[] {
+function kebabCase(argv: readonly string[]): string[] {
   return argv.map((argument) =>
     argument.startsWith('--') ? argument.replace(/^--[^=]+/, (name) => name.replaceAll('_', '-')) : argument,
   );
@@ -38,7 +39,8 @@ export async function runCommand(program: Command, argv: readonly string[]): Pro
 }
 
 /** @returns the exit code */
-function tellError(error: unknown): number {
+function tellError(thrown: unknown): number {
+  const error = isOutOfFiles(thrown) ? outOfFiles(thrown as Error) : thrown;
   if (error instanceof CornetError) {
     process.stderr.write(`error: ${error.message} [${error.code}]\n${error.hint}\n`);
     return error.exitCode;
@@ -46,6 +48,11 @@ function tellError(error: unknown): number {
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
   process.stderr.write(`error: ${printable(stack)} [INTERNAL]\n`);
   return exitCodes.error;
+}
+
+/** A part of the program that is loaded late, or a file that nobody thought of. */
+function outOfFiles(cause: Error): CornetError {
+  return new CornetError('OPEN_FILES_LIMIT', `No more files can be opened: ${cause.message}.`, { cause });
 }
 
 /** Node reads arguments as UTF-8: the bytes of a name in another encoding are lost, and would name another file. */

@@ -43,7 +43,7 @@ export type FaultPoint<S extends Side> = keyof (typeof faultPoints)[S] & string;
 const names = new Set(Object.values(faultPoints).flatMap((points) => Object.keys(points)));
 
 /** Environment variables: the fault, and the file that says it has happened. */
-export const faultVariable = 'CORNET_FAULT';
+const faultVariable = 'CORNET_FAULT';
 export const faultMarkerVariable = 'CORNET_FAULT_MARKER';
 
 interface Armed {

@@ -6,7 +6,7 @@ import { http as limits } from '../defaults.ts';
 import { CornetError } from '../errors.ts';
 import { whyNotOwnHost } from './own-host.ts';
 
-export interface HttpRequest {
+interface HttpRequest {
   readonly message: IncomingMessage;
   /** The path and query asked for; its host is what the client wrote and proves nothing. */
   readonly url: URL;

@@ -1,3 +1,4 @@
+/** Node needs many files at once to load a program: what is said where it cannot have them. */
 import { readFileSync } from 'node:fs';
 import { errorTable } from '../errors.ts';
 
@@ -7,12 +8,26 @@ import { errorTable } from '../errors.ts';
  */
 const fewest = 128;
 
-/** Ends this process with a sentence where it may open too few files to load the rest of the program. */
-export function endIfTooFewFiles(): void {
+/** Loads the rest of the program; ends this process with a sentence where it may open too few files for that. */
+export async function loadProgram(load: () => Promise<unknown>): Promise<void> {
   const limit = openFilesLimit();
-  if (limit === null || limit >= fewest) return;
+  if (limit !== null && limit < fewest) end(limit);
+  try {
+    await load();
+  } catch (error) {
+    if (!isOutOfFiles(error)) throw error;
+    end(openFilesLimit() ?? limit); // it was lowered meanwhile, or the whole system has too many
+  }
+}
+
+/** Whether the system opens no more files: for this process, or for anyone. */
+export function isOutOfFiles(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'EMFILE' || error.code === 'ENFILE');
+}
+
+function end(limit: number | null): never {
   const { remedy, exit } = errorTable.OPEN_FILES_LIMIT;
-  const message = `This process may have ${limit} files open at once, too few to load the program.`;
+  const message = `This process may have ${limit ?? 'no more'} files open at once, too few to load the program.`;
   process.stderr.write(`error: ${message} [OPEN_FILES_LIMIT]\n${remedy}\n`);
   process.exit(exit);
 }

@@ -6,7 +6,7 @@ import { oneLine, quoteName, shortened } from '../util/printable.ts';
 /** Characters of a wrong value that the sentence about it quotes. */
 const shown = 80;
 
-export interface ReadOptions {
+interface ReadOptions {
   /** How text becomes what the schema checks, where that is not obvious. */
   read?: ((text: string) => unknown) | undefined;
   hint?: string | undefined;

@@ -12,7 +12,7 @@ const outageCodes = new Set([
 ]);
 
 /** Does the error go with Redis being away? Any other has a reason of its own, which somebody should read. */
-export function isOutage(error: Error & { code?: unknown }): boolean {
+function isOutage(error: Error & { code?: unknown }): boolean {
   const { code, message } = error;
   // ioredis has no code for its own words.
   return (

@@ -9,7 +9,7 @@ import { z } from 'zod';
 import { errorCodes } from '../errors.ts';
 
 /** Where a blob lies. Only names travel through streams and jobs, never the bytes. */
-export const blobRef = z.strictObject({
+const blobRef = z.strictObject({
   name: z.string().min(1).max(200),
   bytes: z.int().nonnegative(),
   digest: z.string().max(128),
@@ -30,7 +30,7 @@ const workerError = z.object({
  * How a blob travels: out of its maker's memory over a socket on this host, or through Redis, which always works and
  * keeps the blob when its maker dies.
  */
-export const carrierName = z.enum(['local', 'redis']);
+const carrierName = z.enum(['local', 'redis']);
 export type CarrierName = z.infer<typeof carrierName>;
 
 export const era = z.strictObject({ term: count, boot: count });
@@ -41,17 +41,22 @@ export function compareEras(a: Era, b: Era): number {
   return a.term - b.term || a.boot - b.boot;
 }
 
-/** What a worker's numbers depend on besides the run's options (DESIGN "What the bits depend on"). */
+/** What the bits of a result depend on besides the run's options: see docs/reproducibility.md. */
 export const numerics = z.object({
   backend: z.string(),
+  /** The library's version and a fingerprint of its build. */
   version: z.string(),
-  device: z.string(),
+  device: z.enum(['cpu', 'cuda']),
+  /** Kind of processor: the CPU's model and the instruction set in use, or the GPU's name. */
   processor: z.string(),
+  /** Threads that one operator may use. */
   threads: z.int().positive(),
 });
 export type Numerics = z.infer<typeof numerics>;
 
+/** Of the images of one class (`label`, its position): those whose label is the likeliest, or among the five likeliest. */
 const classScore = z.object({ label: count, top1: count, top5: count, count });
+export type ClassScore = z.infer<typeof classScore>;
 
 /** An image that could not be decoded, by its position in the batch. */
 const unreadable = z.object({ position: count, reason: z.string().max(4_096) });
@@ -76,7 +81,7 @@ export const batchResult = z.discriminatedUnion('type', [
 ]);
 export type BatchResult = z.infer<typeof batchResult>;
 
-export const downBody = z.discriminatedUnion('type', [
+const downBody = z.discriminatedUnion('type', [
   /** First message of an era: everybody says `hello` with the step it holds. */
   z.object({ type: z.literal('rollcall') }),
   /** A new generation: who counts, who serves which lanes, who was dropped and why. */
@@ -121,7 +126,7 @@ export const downBody = z.discriminatedUnion('type', [
 ]);
 export type DownBody = z.infer<typeof downBody>;
 
-export const hello = z.object({
+const hello = z.object({
   type: z.literal('hello'),
   host: z.string().max(256),
   pid: count,
@@ -145,7 +150,7 @@ export const hello = z.object({
 });
 export type Hello = z.infer<typeof hello>;
 
-export const upBody = z.discriminatedUnion('type', [
+const upBody = z.discriminatedUnion('type', [
   hello,
   z.object({ type: z.literal('beat'), doing: z.string().max(200) }),
   z.object({

@@ -8,7 +8,7 @@ import { nanoid } from 'nanoid';
 import { socketFolder } from '../defaults.ts';
 
 /** sun_path of unix(7) has 108 bytes, one of them for the final zero. */
-export const longestSocketPath = 107;
+const longestSocketPath = 107;
 
 export class SocketPathTooLong extends Error {
   constructor(folder: string, bytes: number) {

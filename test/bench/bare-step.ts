@@ -23,7 +23,11 @@ const engine = formulaEngine({ model, ...arithmetic });
 const { secondsPerStep } = bareSteps(engine, noiseImages(Number(batch)), { warmUp, steps: Number(steps) });
 console.log(
   JSON.stringify({
-    ...{ who: 'cornet-ts', model, batch: Number(batch), precision, backend },
+    who: 'cornet-ts',
+    model,
+    batch: Number(batch),
+    precision,
+    backend,
     threads: Number(threads),
     steps: Number(steps),
     secondsPerStep,

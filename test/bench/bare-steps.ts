@@ -71,12 +71,12 @@ export function bareSteps(
   engine.stage('0', images);
   for (let step = 0; step < warmUp + steps; step++) {
     const start = performance.now();
-    engine.computeShard(lane, String(step), labels);
+    const took = engine.computeShard(lane, String(step), labels).seconds;
     engine.stage(String(step + 1), images);
     engine.reduce(slice.begin, slice.end, [{ lane, weight: 1, bytes: null }]);
     engine.apply(learningRate, [{ ...slice, bytes: null }]);
     seconds.push((performance.now() - start) / 1000);
-    queued.push(engine.shardSeconds.queued);
+    queued.push(took.queued);
   }
   engine.unstage(String(warmUp + steps));
   return {

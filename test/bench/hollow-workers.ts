@@ -56,7 +56,7 @@ const loadBatch = async () => batch;
 
 const config = await findRun(url, undefined);
 const index = await indexDataset(config.options.dataPath, ['train', 'val']);
-const numerics = { backend: 'none', version: '0', device: 'cpu', processor: 'none', threads: 1 };
+const numerics = { backend: 'none', version: '0', device: 'cpu', processor: 'none', threads: 1 } as const;
 await Promise.all(
   Array.from({ length: Number(count) }, async (_, i) => {
     const connect = () => connectRedis(url, { name: 'cornet-bench', bytesNeeded: 0 });
@@ -64,8 +64,15 @@ await Promise.all(
     const token = (await redis.get(names.token(config.run))) ?? '';
     const from = await lastEntry(redis, names.down(config.run));
     const greeting = {
-      ...{ host: hostname(), pid: process.pid, place: socketNamespace(), version },
-      ...{ fingerprint: index.fingerprint, numerics, probe: 'none', pixels: 'pixels', vectorLength },
+      host: hostname(),
+      pid: process.pid,
+      place: socketNamespace(),
+      version,
+      fingerprint: index.fingerprint,
+      numerics,
+      probe: 'none',
+      pixels: 'pixels',
+      vectorLength,
     };
     const member = new Member(
       () => `hollow-${i}`,
@@ -74,7 +81,13 @@ await Promise.all(
     );
     const server = await BlobServer.start(token);
     const shell = new WorkerShell({
-      ...{ config, member, engine, vectorLength, loader, loadBatch, redis },
+      config,
+      member,
+      engine,
+      vectorLength,
+      loader,
+      loadBatch,
+      redis,
       snapshotBytes: stateLayout(buildModel(config.result.model, config.result.times), purposeOf(config))
         .bytes,
       batches: Number.POSITIVE_INFINITY,

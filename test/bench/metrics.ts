@@ -10,9 +10,13 @@ import { median, type Row } from './measure.ts';
 const rounds = 7;
 const steps = 2_000;
 const now = () => performance.now();
-const numerics = { backend: 'torch', version: '0', device: 'cpu', processor: 'a CPU', threads: 1 };
+const numerics = { backend: 'torch', version: '0', device: 'cpu', processor: 'a CPU', threads: 1 } as const;
 const report = {
-  ...{ loss: 1, top1: 0, top5: 0, count: 8, classes: [] },
+  loss: 1,
+  top1: 0,
+  top5: 0,
+  count: 8,
+  classes: [],
   seconds: { upload: 0.001, forward: 0.1, backward: 0.2, queued: 0.3 },
 };
 const phases: readonly StepPhase[] = [
@@ -31,11 +35,11 @@ export async function benchMetrics(): Promise<Row[]> {
     const { metrics, watch, run } = runMetrics(workers);
     rows.push(
       row(
-        `counting of a step in the coordinator, ${workers} workers`,
+        `metrics of a step in the coordinator, ${workers} workers`,
         await perStep(() => oneStep(watch, run, workers)),
       ),
     );
-    rows.push(await reading(`a reading of the coordinator's metrics, ${workers} workers`, metrics));
+    rows.push(await reading(`a scrape of the coordinator's metrics, ${workers} workers`, metrics));
   }
   const metrics = new Metrics(now);
   const worker = new WorkerMetrics({ metrics, run: 'r', host: 'here', device: 'cpu', numerics, now });
@@ -44,8 +48,8 @@ export async function benchMetrics(): Promise<Row[]> {
     for (const phase of phases) await worker.timing(phase, Promise.resolve());
     worker.computed(0, report);
   };
-  rows.push(row('counting of a step in a worker', await perStep(workerStep)));
-  rows.push(await reading("a reading of a worker's metrics", metrics));
+  rows.push(row('metrics of a step in a worker', await perStep(workerStep)));
+  rows.push(await reading("a scrape of a worker's metrics", metrics));
   return rows;
 }
 
@@ -56,7 +60,10 @@ function runMetrics(count: number) {
   });
   const run = { phase: 'computing', step: 0, generation: 1, workers };
   const config = {
-    ...{ run: 'r', term: 1, version: '0', backend: 'torch' },
+    run: 'r',
+    term: 1,
+    version: '0',
+    backend: 'torch',
     result: { model: 'Z', precision: 'fp32', trainImages: 80, batchSize: 8 },
     options: { epochs: 2, maxSteps: null, saveModelSeconds: 600 },
   } as RunConfig;
@@ -69,7 +76,9 @@ function oneStep(watch: RunMetrics, run: { phase: string }, workers: number): vo
   const message = { type: 'message', message: { type: 'vector' } } as RunEvent;
   const job = { type: 'job' } as RunAction;
   const done: RunAction = {
-    ...{ type: 'step-done', learningRate: 0.1, members: workers },
+    type: 'step-done',
+    learningRate: 0.1,
+    members: workers,
     metrics: { step: 0, loss: 1, top1: 0, top5: 0, count: 8 },
   };
   for (const phase of ['computing', 'reducing', 'applying']) {

@@ -28,7 +28,7 @@ export async function benchProtocol(): Promise<Row[]> {
       const cpu = [perStep('coordinator'), perStep('workers') / workers, perStep('redis')];
       const kilobytes = (perStep('bytes') / 1000).toFixed(0);
       rows.push({
-        what: `step with ${workers} ${workers === 1 ? 'worker' : 'workers'} that compute nothing: time; CPU of coordinator, each worker, Redis; Redis' traffic`,
+        what: `step with ${workers} ${workers === 1 ? 'worker that computes' : 'workers that compute'} nothing: time; CPU of coordinator, each worker, Redis; Redis's traffic`,
         ours: `${long.stepMilliseconds.toFixed(1)} ms; ${cpu.map((value) => value.toFixed(1)).join(', ')} ms; ${perStep('commands').toFixed(0)} commands, ${kilobytes} kB`,
         peer: '-',
         ratio: null,
@@ -40,7 +40,7 @@ export async function benchProtocol(): Promise<Row[]> {
   return rows;
 }
 
-/** Milliseconds of CPU of the coordinator (this process), of all workers (one process) and of Redis; Redis' traffic. */
+/** Milliseconds of CPU of the coordinator (this process), of all workers (one process) and of Redis; Redis's traffic. */
 interface Costs {
   coordinator: number;
   workers: number;
@@ -61,8 +61,17 @@ async function hollowRun(
   try {
     const before = process.cpuUsage();
     const run = startRun({
-      ...{ model: 'Z', cpuWorkers: 0, lanes: workers, batchSize: workers, dataPath, outputPath, maxSteps },
-      ...{ epochs: maxSteps, saveValEpochs: maxSteps, redis: redis.url, resume: false },
+      model: 'Z',
+      cpuWorkers: 0,
+      lanes: workers,
+      batchSize: workers,
+      dataPath,
+      outputPath,
+      maxSteps,
+      epochs: maxSteps,
+      saveValEpochs: maxSteps,
+      redis: redis.url,
+      resume: false,
     });
     await untilIntroduced(redis.url);
     const script = join(packageRoot, 'dist', 'test', 'bench', 'hollow-workers.js');

@@ -43,7 +43,7 @@ export async function benchRecovery(): Promise<void> {
     await makeDemoDataset(data, { seed: 1, trainPerClass: 40, valPerClass: 4 });
     const redis = await TestRedis.start(owner);
     console.log(
-      '| killed | undisturbed step | death to next update | more than an undisturbed step | allowed | until whole again |',
+      '| killed | undisturbed step | death to next update | overhead per failure | allowed | time to full capacity |',
     );
     console.log('|---|---|---|---|---|---|');
     for (const remote of [false, true]) {
@@ -66,7 +66,7 @@ function row(remote: boolean, found: Death[]): string {
   // With two workers and two lanes an undisturbed step is one shard and its exchange.
   const silence = remote ? timeouts.member + timeouts.beat : 0;
   const cells = [
-    remote ? `a worker from elsewhere, ${found.length} times` : `a local worker, ${found.length} times`,
+    remote ? `a remote worker, ${found.length} times` : `a local worker, ${found.length} times`,
     seconds(undisturbed),
     both(found.map((death) => death.untilUpdate)),
     both(more),
@@ -107,8 +107,15 @@ class WatchedRun {
     this.#place = place;
     this.#env = { ...process.env, CORNET_REDIS_URL: place.redis };
     const options = {
-      ...{ model: 'Z', 'data-path': place.data, 'output-path': place.output, 'batch-size': 16, lanes: 2 },
-      ...{ threads: 1, 'cpu-workers': place.remote ? 1 : 2, epochs: 1000, 'save-val-epochs': 1000 },
+      model: 'Z',
+      'data-path': place.data,
+      'output-path': place.output,
+      'batch-size': 16,
+      lanes: 2,
+      threads: 1,
+      'cpu-workers': place.remote ? 1 : 2,
+      epochs: 1000,
+      'save-val-epochs': 1000,
     };
     const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
     this.#coordinator = this.#spawn('coordinator', ['start', '--json', ...args], 'pipe');

@@ -27,8 +27,8 @@ export function benchScaling(): void {
   }));
   print(
     [
-      ...['workers', "coordinator's CPU", "one worker's CPU", 'Redis sends the messages', 'together'],
-      ...['messages and jobs', "coordinator's CPU for heartbeats, each second"],
+      ...['workers', "coordinator's CPU", "one worker's CPU", 'Redis sends the messages', 'total'],
+      ...['messages and jobs', "coordinator's CPU for heartbeats, per second"],
     ],
     rows.map((row) => [
       String(row.workers),
@@ -43,8 +43,8 @@ export function benchScaling(): void {
       'read',
       'vectors: written',
       'read',
-      'of that too much',
-      'parts that one worker reads',
+      'of which discarded',
+      'parts read by one worker',
     ],
     rows.map((row) => [
       String(row.workers),

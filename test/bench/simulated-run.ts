@@ -56,8 +56,14 @@ export function simulate(workers: number, { warmUp, steps }: { warmUp: number; s
   const heartbeats = site.counted.coordinator / seconds;
   const per = (total: number) => total / steps;
   return {
-    ...{ workers, coordinator: per(coordinator), worker: per(worker) / workers, heartbeats },
-    ...{ messages: per(messages), jobs: per(jobs), written: per(written), read: per(read) },
+    workers,
+    coordinator: per(coordinator),
+    worker: per(worker) / workers,
+    heartbeats,
+    messages: per(messages),
+    jobs: per(jobs),
+    written: per(written),
+    read: per(read),
     reads: per(reads) / workers,
   };
 }
@@ -81,15 +87,17 @@ class Site {
     const shares = Array.from({ length: workers }, (_, lane) => ({ lane, weight: 1 / workers, count: 32 }));
     this.#run = new Run({
       plan: {
-        lanes: workers,
-        deterministic: true,
-        totalSteps: steps + 1, // never reached: the end has other messages
-        shares: () => shares,
-        learningRate: () => 0.1,
-        roundDue: () => false,
+        steps: {
+          lanes: workers,
+          deterministic: true,
+          totalSteps: steps + 1, // never reached: the end has other messages
+          shares: () => shares,
+          learningRate: () => 0.1,
+          roundDue: () => false,
+          checkpointDue: () => false,
+          audited: () => [],
+        },
         round: { job: 'validate', batches: 1, finished: new Map() },
-        checkpointDue: () => false,
-        audited: () => [],
       },
       limits: { ...timeouts },
       era,
@@ -102,14 +110,12 @@ class Site {
       { length: workers },
       (_, i) =>
         new Member(() => `worker-${String(i).padStart(3, '0')}`, era, {
-          ...{
-            host: `host-${i}`,
-            pid: 1,
-            place: `host-${i}`,
-            version: '1',
-            fingerprint: 'data',
-            vectorLength,
-          },
+          host: `host-${i}`,
+          pid: 1,
+          place: `host-${i}`,
+          version: '1',
+          fingerprint: 'data',
+          vectorLength,
           numerics: { backend: 'torch', version: '2', device: 'cuda', processor: 'gpu', threads: 4 },
           probe: 'probe',
           pixels: 'pixels',

@@ -72,8 +72,14 @@ async function compare({ data, folder, batch, precision, pairs }: Comparison): P
   for (let pair = 0; pair < pairs; pair++) {
     bare.push((await bareStep('Z', batch, steps, precision)).imagesPerSecond);
     const options = {
-      ...{ model: 'Z', 'data-path': data, 'output-path': join(folder, `${batch}-${precision}-${pair}`) },
-      ...{ 'cpu-workers': 1, 'batch-size': batch, threads, precision, 'max-steps': warmUp + steps },
+      model: 'Z',
+      'data-path': data,
+      'output-path': join(folder, `${batch}-${precision}-${pair}`),
+      'cpu-workers': 1,
+      'batch-size': batch,
+      threads,
+      precision,
+      'max-steps': warmUp + steps,
     };
     const seconds = await secondsPerStep(options, warmUp);
     whole.push(batch / seconds);

@@ -1,7 +1,7 @@
 /** What a run among faults went through, added up and as a table. */
 
 /** From the end of a fault to the next update, by the metrics. */
-export interface Recovery {
+interface Recovery {
   kind: string;
   milliseconds: number;
 }

@@ -72,12 +72,12 @@ export function engineTests(backend: BackendName, precisions: readonly ('fp32' |
         (t) => {
           const engine = loadedEngine(model, { precision });
           const before = engine.snapshot();
-          const first = engine.computeShard(0, ...shard(2));
+          const first = engine.computeShard(0, ...shard(2)).scores;
           const digest = engine.vectorDigest(0);
           t.true(Number.isFinite(first.loss));
           engine.computeShard(1, ...shard(3, 1));
           t.not(engine.vectorDigest(1), digest);
-          t.deepEqual(engine.computeShard(0, ...shard(2)), first);
+          t.deepEqual(engine.computeShard(0, ...shard(2)).scores, first);
           t.is(engine.vectorDigest(0), digest);
           t.is(Buffer.compare(engine.snapshot(), before), 0);
           t.is(engine.vectorBytes(0).byteLength, engine.vectorLength * 4);
@@ -90,13 +90,13 @@ export function engineTests(backend: BackendName, precisions: readonly ('fp32' |
     const engine = loadedEngine('Z');
     const images = Uint8Array.from({ length: 2 * 3 * imageSize ** 2 }, (_, i) => (i * 31) % 251);
     const labels = formulaLabels(2);
-    const first = engine.computeShard(0, images, labels);
+    const first = engine.computeShard(0, images, labels).scores;
     const digest = engine.vectorDigest(0);
     const alive = engine.vitals().tensors;
     for (const name of ['coming', 'never']) engine.stage(name, images);
     const others = images.map((value) => 255 - value);
-    t.notDeepEqual(engine.computeShard(0, others, labels), first);
-    t.deepEqual(engine.computeShard(0, 'coming', labels), first);
+    t.notDeepEqual(engine.computeShard(0, others, labels).scores, first);
+    t.deepEqual(engine.computeShard(0, 'coming', labels).scores, first);
     t.is(engine.vectorDigest(0), digest);
     engine.unstage('never');
     t.is(engine.vitals().tensors, alive);
@@ -246,7 +246,7 @@ export function engineTests(backend: BackendName, precisions: readonly ('fp32' |
       for (const model of modelNames) {
         const [exact, rounded] = (['fp32', 'bf16'] as const).map((precision) => {
           const engine = loadedEngine(model, { precision });
-          return engine.computeShard(0, ...shard(4)).loss;
+          return engine.computeShard(0, ...shard(4)).scores.loss;
         });
         t.true(Math.abs(exact! - rounded!) < 0.05 * exact!, `${model}: ${exact} and ${rounded}`);
         t.not(exact, rounded, `${model} really ran in bf16`);

@@ -15,9 +15,15 @@ test('a run among faults of every kind ends with the bytes of an undisturbed one
   const data = join(folder, 'images');
   await makeDemoDataset(data, { seed: 1, trainPerClass: 20, valPerClass: 1 });
   const options = {
-    ...{ data, folder, redis: await TestRedis.start(t), steps: 30 },
+    data,
+    folder,
+    redis: await TestRedis.start(t),
+    steps: 30,
     disk: canMount ? { folder: smallDisk(t, diskBytes), bytes: diskBytes } : null,
-    ...{ mtbf: 4, longestPause: 2_000, draws: new Draws(28_101, 666), say: t.log },
+    mtbf: 4,
+    longestPause: 2_000,
+    draws: new Draws(28_101, 666),
+    say: t.log,
   };
   const expected = await undisturbed(options);
   const report = emptyReport();

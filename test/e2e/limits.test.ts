@@ -59,6 +59,18 @@ test.serial('a limit of open files under which nothing can be loaded is a senten
   }
 });
 
+test.serial('files that run out while a command is loaded are a sentence as well', async (t) => {
+  const stage = new Stage(t);
+  const opening =
+    "import { openSync } from 'node:fs'; for (let i = 0; i < 215; i++) openSync('/dev/null', 'r');";
+  const env = { NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(opening)}` };
+  for (const command of ['coordinator', 'worker'] as const) {
+    const run = stage.start(command, ['--help'], env, limited('-n 256'));
+    const says = /256 files open at once.*\n.*ulimit -n/;
+    await assertRefused(t, stage, run, { code: 'OPEN_FILES_LIMIT', exit: 1, says });
+  }
+});
+
 test.serial('a temporary folder that is not there, or is a file, names TMPDIR', async (t) => {
   const stage = new Stage(t);
   const file = join(stage.folder, 'file');

@@ -1,4 +1,4 @@
-/** What a run's bits depend on and what not (docs/bits.md), on real workers. */
+/** What a run's bits depend on and what not (docs/reproducibility.md), on real workers. */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -32,10 +32,20 @@ test.serial('the run that the others are compared with', async (t) => {
 
 /** What users have in their environments for other programs' sake; some change bits, some hang libraries. */
 const hostile = {
-  ...{ OMP_NUM_THREADS: '3', OMP_DYNAMIC: 'true', OMP_THREAD_LIMIT: '1', OMP_MAX_ACTIVE_LEVELS: '0' },
-  ...{ MKL_NUM_THREADS: '3', MKL_DYNAMIC: 'true', MKL_CBWR: 'COMPATIBLE', MKL_ENABLE_INSTRUCTIONS: 'SSE4_2' },
-  ...{ ONEDNN_MAX_CPU_ISA: 'SSE41', DNNL_MAX_CPU_ISA: 'SSE41', ATEN_CPU_CAPABILITY: 'default' },
-  ...{ ONEDNN_DEFAULT_FPMATH_MODE: 'ANY', DNNL_DEFAULT_FPMATH_MODE: 'ANY', OPENBLAS_CORETYPE: 'Nehalem' },
+  OMP_NUM_THREADS: '3',
+  OMP_DYNAMIC: 'true',
+  OMP_THREAD_LIMIT: '1',
+  OMP_MAX_ACTIVE_LEVELS: '0',
+  MKL_NUM_THREADS: '3',
+  MKL_DYNAMIC: 'true',
+  MKL_CBWR: 'COMPATIBLE',
+  MKL_ENABLE_INSTRUCTIONS: 'SSE4_2',
+  ONEDNN_MAX_CPU_ISA: 'SSE41',
+  DNNL_MAX_CPU_ISA: 'SSE41',
+  ATEN_CPU_CAPABILITY: 'default',
+  ONEDNN_DEFAULT_FPMATH_MODE: 'ANY',
+  DNNL_DEFAULT_FPMATH_MODE: 'ANY',
+  OPENBLAS_CORETYPE: 'Nehalem',
 };
 
 for (const [what, env, enter] of [

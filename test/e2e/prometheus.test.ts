@@ -25,7 +25,13 @@ async function announced(command: Command): Promise<{ address: string; run: stri
 async function workerOnGpu(t: { teardown: (fn: () => Promise<void>) => void }, run: string): Promise<string> {
   const now = () => performance.now();
   const metrics = new Metrics(now);
-  const numerics = { backend: 'torch', version: '0', device: 'cuda', processor: 'A GPU', threads: 1 };
+  const numerics = {
+    backend: 'torch',
+    version: '0',
+    device: 'cuda',
+    processor: 'A GPU',
+    threads: 1,
+  } as const;
   const worker = new WorkerMetrics({ metrics, run, host: 'elsewhere', device: 'cuda:0', numerics, now });
   worker.named('on-a-GPU');
   const gigabyte = 2 ** 30;
@@ -34,8 +40,10 @@ async function workerOnGpu(t: { teardown: (fn: () => Promise<void>) => void }, r
     blobs: { published: { local: 0, redis: 0 }, read: { local: 0, redis: 0 } },
     loader: { decoded: { images: 0, bytes: 0 }, ready: 0 },
     vitals: async () => ({
-      ...{ tensors: 35, tensorBytes: gigabyte },
-      ...{ deviceUsed: 2 * gigabyte, deviceTotal: 80 * gigabyte },
+      tensors: 35,
+      tensorBytes: gigabyte,
+      deviceUsed: 2 * gigabyte,
+      deviceTotal: 80 * gigabyte,
     }),
     utilization: () => 0.9,
   });

@@ -141,10 +141,7 @@ test.serial('a checkpoint of another run is refused at a resume, and the run sta
   const argv = ['start', '--resume', '--restore-path', other, '--max-steps', '4', '-o', ours];
   const resumed = stage.start('coordinator', argv);
   t.is(await resumed.ended, 1);
-  t.regex(
-    resumed.stderr,
-    /was written by another run, with seed 2 \(this run: 1\), startingWeights seed 2 .* \[CHECKPOINT_DIFFERS\]/,
-  );
+  t.regex(resumed.stderr, /was written by another run, with seed 2 \(this run: 1\)\. \[CHECKPOINT_DIFFERS\]/);
   t.true(checkpoint(ours, 2).equals(before));
 });
 

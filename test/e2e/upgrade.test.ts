@@ -12,7 +12,7 @@ import { metricsOf, Stage, tinyImages, trainedSteps } from '../helpers/run.ts';
 const releases: Record<string, { code: ErrorCode; says: RegExp }> = {
   '0.1.0': {
     code: 'RUN_FORMAT',
-    says: /config\.json is of format 1, and this version of cornet-ts reads format 2/,
+    says: /config\.json is of format 1, and this version of cornet-ts reads format 3/,
   },
 };
 const kept = 'test/fixtures/runs';

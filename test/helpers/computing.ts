@@ -1,13 +1,21 @@
 import { Run } from '../../coordinator/protocol/run.ts';
-import type { Plan, RunAction } from '../../coordinator/protocol/run-events.ts';
+import type { RunAction, StepPlan } from '../../coordinator/protocol/run-events.ts';
 import { timeouts } from '../../shared/defaults.ts';
 import type { UpBody } from '../../shared/wire/protocol.ts';
 
 const era = { term: 1, boot: 0 };
 export const hello: UpBody = {
-  ...{ type: 'hello', host: 'host', pid: 1, place: 'there', version: '1', fingerprint: 'data', step: null },
+  type: 'hello',
+  host: 'host',
+  pid: 1,
+  place: 'there',
+  version: '1',
+  fingerprint: 'data',
+  step: null,
   numerics: { backend: 'torch', version: '2', device: 'cpu', processor: 'some', threads: 1 },
-  ...{ probe: 'probe', pixels: 'pixels', vectorLength: 16 },
+  probe: 'probe',
+  pixels: 'pixels',
+  vectorLength: 16,
 };
 
 /** A run whose members compute step 0, each its lane. */
@@ -17,15 +25,23 @@ export class Computing {
   readonly #said = new Map<string, number>();
 
   /** @param loaded those of them that have loaded the snapshot, if not all */
-  constructor(lanes: number, workers = lanes, loaded?: readonly string[], plan: Partial<Plan> = {}) {
+  constructor(lanes: number, workers = lanes, loaded?: readonly string[], plan: Partial<StepPlan> = {}) {
     this.workers = Array.from({ length: workers }, (_, i) => `worker-${i}`);
     const shares = Array.from({ length: lanes }, (_, lane) => ({ lane, weight: 1 / lanes, count: 1 }));
     this.run = new Run({
       plan: {
-        ...{ lanes, deterministic: true, totalSteps: 2, shares: () => shares, learningRate: () => 0.1 },
-        ...{ roundDue: () => false, checkpointDue: () => false, audited: () => [] },
+        steps: {
+          lanes,
+          deterministic: true,
+          totalSteps: 2,
+          shares: () => shares,
+          learningRate: () => 0.1,
+          roundDue: () => false,
+          checkpointDue: () => false,
+          audited: () => [],
+          ...plan,
+        },
         round: { job: 'validate', batches: 1, finished: new Map() },
-        ...plan,
       },
       limits: timeouts,
       era,

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-export interface Panel {
+interface Panel {
   id: number;
   type: string;
   title: string;

@@ -10,7 +10,7 @@ import { tinyLayout, tinyState } from './tiny-state.ts';
 
 export const elements = 64;
 export const host = 'here';
-export const identity = { seed: 0 };
+const identity = { seed: 0 };
 
 /** Of each, one of these; null: it is not there yet. */
 export interface Expectation {

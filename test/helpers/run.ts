@@ -33,6 +33,14 @@ export async function until(what: string, holds: () => boolean | Promise<boolean
   }
 }
 
+/** The commands, as Node is given them. */
+export const scripts = {
+  cornet: join('dist', 'coordinator', 'cornet.js'),
+  coordinator: join('dist', 'coordinator', 'main.js'),
+  worker: join('dist', 'worker', 'main.js'),
+} as const;
+type CommandName = keyof typeof scripts;
+
 /** Every process that a test has started, whoever started it: all carry the same mark in their environment. */
 export class Stage {
   /** The processes' temporary folder: whatever they leave behind lies here. */
@@ -48,23 +56,23 @@ export class Stage {
   }
 
   /**
-   * Starts `coordinator` or `worker` with these arguments.
+   * Starts a command with these arguments.
    * @param enter what to put before the command (`TestHost.enter`)
    */
   start(
-    command: 'coordinator' | 'worker',
+    command: CommandName,
     argv: readonly string[],
     env: NodeJS.ProcessEnv = {},
     enter: readonly string[] = [],
   ): Command {
-    const script = join('dist', command, 'main.js');
-    const marked = this.#environment(env);
+    const marked = this.environment(env);
     const stdio = ['ignore', 'pipe', 'pipe'] as const; // no terminal, wherever the tests run
-    const [program, ...rest] = [...enter, process.execPath, script, ...argv];
+    const [program, ...rest] = [...enter, process.execPath, scripts[command], ...argv];
     return new Command(spawn(program!, rest, { env: marked, stdio: [...stdio] }));
   }
 
-  #environment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  /** What marks a process as one of this stage. */
+  environment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
     return {
       ...process.env,
       TMPDIR: this.temporary,
@@ -76,14 +84,14 @@ export class Stage {
 
   /** The same on a terminal of its own, this many columns wide (util-linux's `script`); all it writes is `stdout`. */
   onTerminal(
-    command: 'coordinator' | 'worker',
+    command: CommandName,
     argv: readonly string[],
     columns: number,
     env: NodeJS.ProcessEnv = {},
   ): Command {
-    const line = [process.execPath, join('dist', command, 'main.js'), ...argv].map((word) => `'${word}'`);
+    const line = [process.execPath, scripts[command], ...argv].map((word) => `'${word}'`);
     const script = `stty cols ${columns} rows 24; exec ${line.join(' ')}`;
-    const marked = this.#environment(env);
+    const marked = this.environment(env);
     const arguments_ = ['--quiet', '--return', '--flush', '--command', script, '/dev/null'];
     return new Command(spawn('script', arguments_, { env: marked, stdio: ['ignore', 'pipe', 'pipe'] }));
   }

@@ -46,7 +46,9 @@ export function offline(t: ExecutionContext, wheels: Record<string, Wheel>): Nod
   execFileSync('python3', ['-c', writeWheels, folder, JSON.stringify(wheels)]);
   return {
     ...withoutPip(),
-    ...{ PIP_CONFIG_FILE: '/dev/null', PIP_NO_INDEX: '1', PIP_FIND_LINKS: folder },
+    PIP_CONFIG_FILE: '/dev/null',
+    PIP_NO_INDEX: '1',
+    PIP_FIND_LINKS: folder,
   };
 }
 

@@ -31,7 +31,7 @@ export function resultOf(model: Model, more: Partial<ResultOptions> = {}): Resul
     imageSize: 32,
     precision: 'fp32',
     deterministic: true,
-    startingWeights: 'seed 3',
+    startingWeights: { from: 'seed' },
     fingerprint: 'none',
     trainImages: 95,
     valImages: 20,

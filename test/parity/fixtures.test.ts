@@ -78,7 +78,8 @@ withPillow(
         return {
           path: `${images}/${name}`,
           box: { left: across.begin, top: down.begin, width: across.size, height: down.size },
-          ...{ width, height },
+          width,
+          height,
           window: { left, top, width: side, height: side },
           flip: draws.uniform() < 0.5,
         };
@@ -137,8 +138,12 @@ for (const name of goldenNames) {
     t.log(JSON.stringify(worst));
     const { norm, element, laterLoss, laterElement } = trainingTolerance[model];
     const accepted = {
-      ...{ 'first loss': 1e-5, 'later loss': laterLoss, norm, element },
-      ...{ 'later norm': 1e-3, 'later element': laterElement },
+      'first loss': 1e-5,
+      'later loss': laterLoss,
+      norm,
+      element,
+      'later norm': 1e-3,
+      'later element': laterElement,
     };
     for (const [kind, tolerance] of Object.entries(accepted)) {
       t.true(worst[kind]! <= tolerance, `${kind}: ${worst[kind]}`);

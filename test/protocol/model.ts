@@ -13,7 +13,7 @@ import type {
 import type { WorkerProcess } from './worker-process.ts';
 
 export const length = 40;
-export const prime = 65_521;
+const prime = 65_521;
 export const beat = 1_000;
 
 export type Numbers = number[];

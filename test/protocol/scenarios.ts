@@ -10,8 +10,12 @@ export const training = (seed: number): Scenario => ({
 });
 
 export const readOut = (seed: number): Scenario => ({
-  ...{ seed, lanes: 0, steps: 0, batches: 1 + (seed % 12) },
-  ...{ fleet: 1 + (seed % 3), faults: seed % 12 },
+  seed,
+  lanes: 0,
+  steps: 0,
+  batches: 1 + (seed % 12),
+  fleet: 1 + (seed % 3),
+  faults: seed % 12,
 });
 
 /** One inference run is played for so many trainings. */

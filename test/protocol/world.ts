@@ -4,7 +4,7 @@
  * Every update is compared with the undisturbed trajectory; a wrong state throws at once.
  */
 import assert from 'node:assert';
-import type { RoundPlan } from '../../coordinator/protocol/run-events.ts';
+import type { Plan, RoundPlan, StepPlan } from '../../coordinator/protocol/run-events.ts';
 import { Draws } from '../../shared/random.ts';
 import { CoordinatorProcess } from './coordinator-process.ts';
 import {
@@ -76,7 +76,7 @@ export class World {
   readonly truth: Numbers[] = [];
   readonly validated = new Set<number>();
   readonly fleet: number;
-  readonly plan;
+  readonly plan: Plan;
   coordinator: CoordinatorProcess;
   /** Coordinators whose run was taken over, and who go on with what they had until they notice. */
   usurped: CoordinatorProcess[] = [];
@@ -105,7 +105,7 @@ export class World {
       const present = step === steps - 1 && lanes > 1 ? weights.slice(0, -1) : weights;
       this.truth.push(update(state, sum(present.map((lane) => vectorOf(state, lane)))));
     }
-    this.plan = {
+    const stepPlan: StepPlan = {
       lanes,
       totalSteps: steps,
       shares: (step: number) => {
@@ -115,13 +115,13 @@ export class World {
       learningRate: () => 0.1,
       deterministic: true,
       roundDue: (step: number) => step === steps || (step > 0 && step % 3 === 0),
-      round: this.#round(),
       checkpointDue: (step: number) => step % 2 === 0,
       audited: (step: number) =>
         Array.from({ length: lanes }, (_, lane) => lane).filter(
           (lane) => (scenario.seed + step + lane) % 5 === 0,
         ),
     };
+    this.plan = { steps: scenario.batches === undefined ? stepPlan : null, round: this.#round() };
     this.coordinator = new CoordinatorProcess(this, this.term);
     for (let i = 0; i < scenario.fleet; i++) this.workers.push(new WorkerProcess(this, true));
   }
@@ -167,9 +167,9 @@ export class World {
       }
       return { applies: 0, audits: 0, faults: this.faults, moves };
     }
-    assert.equal(this.disk.latest?.step, this.plan.totalSteps);
-    this.compare(this.plan.totalSteps, this.disk.latest!.state);
-    assert.equal(this.disk.metrics.size, this.plan.totalSteps);
+    assert.equal(this.disk.latest?.step, this.plan.steps!.totalSteps);
+    this.compare(this.plan.steps!.totalSteps, this.disk.latest!.state);
+    assert.equal(this.disk.metrics.size, this.plan.steps!.totalSteps);
     return { applies: this.applies, audits: this.audits, faults: this.faults, moves };
   }
 

@@ -32,8 +32,12 @@ test('the line of a real GPU, an H200, is understood', async (t) => {
   t.deepEqual(found, {
     gpus: [
       {
-        ...{ index: 0, uuid: 'GPU-d6518e08-eb49-d0c9-9ac1-1a0c0489928e', name: 'NVIDIA H200' },
-        ...{ driver: '580.159.04', total: 143_771 * 2 ** 20, free: 143_156 * 2 ** 20 },
+        index: 0,
+        uuid: 'GPU-d6518e08-eb49-d0c9-9ac1-1a0c0489928e',
+        name: 'NVIDIA H200',
+        driver: '580.159.04',
+        total: 143_771 * 2 ** 20,
+        free: 143_156 * 2 ** 20,
       },
     ],
   });

@@ -10,7 +10,7 @@ import { nvidiaSmi } from '../helpers/gpus.ts';
 import { until } from '../helpers/run.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
-const numerics = { backend: 'torch', version: '0', device: 'cpu', processor: 'a CPU', threads: 1 };
+const numerics = { backend: 'torch', version: '0', device: 'cpu', processor: 'a CPU', threads: 1 } as const;
 
 test('service discovery lists the coordinator as it was asked, and every worker that can be reached', (t) => {
   const worker = (id: string, place: string, metrics?: string) => ({

@@ -14,10 +14,23 @@ const withPip = possible(havePip, 'python3 has no pip') ? test : test.skip;
 
 /** Each makes pip refuse, fetch something else, put it elsewhere or keep silent; in the environment as in pip.conf. */
 const foreign: Record<string, string> = {
-  ...{ 'require-virtualenv': 'true', user: 'true', target: '/nowhere', prefix: '/nowhere', root: '/nowhere' },
-  ...{ 'no-binary': ':all:', 'only-binary': ':none:', 'require-hashes': 'true', 'dry-run': 'true' },
-  ...{ platform: 'win_amd64', 'python-version': '2.7', implementation: 'pp', abi: 'cp27' },
-  ...{ constraint: '/nowhere/constraints.txt', python: '/nowhere/python', quiet: '3', src: '/nowhere' },
+  'require-virtualenv': 'true',
+  user: 'true',
+  target: '/nowhere',
+  prefix: '/nowhere',
+  root: '/nowhere',
+  'no-binary': ':all:',
+  'only-binary': ':none:',
+  'require-hashes': 'true',
+  'dry-run': 'true',
+  platform: 'win_amd64',
+  'python-version': '2.7',
+  implementation: 'pp',
+  abi: 'cp27',
+  constraint: '/nowhere/constraints.txt',
+  python: '/nowhere/python',
+  quiet: '3',
+  src: '/nowhere',
 };
 /** Those that break pip before it reads any other. */
 const breaking = new Set(['python']);
@@ -69,9 +82,15 @@ withPip('what is installed lands where set-up wants it, whatever target pip is s
 
 test('where packages come from and how they are reached is handed on to pip, and nothing else', (t) => {
   const kept = {
-    ...{ 'index-url': 'https://a.example/simple', 'extra-index-url': 'https://b.example/simple' },
-    ...{ 'trusted-host': 'a.example', cert: '/cert.pem', 'client-cert': '/client.pem', proxy: 'http://p:1' },
-    ...{ timeout: '7', 'cache-dir': '/cache', 'use-feature': 'truststore' },
+    'index-url': 'https://a.example/simple',
+    'extra-index-url': 'https://b.example/simple',
+    'trusted-host': 'a.example',
+    cert: '/cert.pem',
+    'client-cert': '/client.pem',
+    proxy: 'http://p:1',
+    timeout: '7',
+    'cache-dir': '/cache',
+    'use-feature': 'truststore',
   };
   const env = { ...withoutPip(), ...variables({ ...kept, ...foreign }), PIP_CONFIG_FILE: '/dev/null' };
   const folder = temporaryFolder(t);
@@ -91,7 +110,8 @@ test('where packages come from and how they are reached is handed on to pip, and
   t.is(status, 0, stderr);
   t.deepEqual(JSON.parse(stdout), {
     ...variables({ ...kept, 'disable-pip-version-check': '1', 'no-input': '1' }),
-    ...{ PIP_CONFIG_FILE: '/dev/null', PYTHONUNBUFFERED: '1' },
+    PIP_CONFIG_FILE: '/dev/null',
+    PYTHONUNBUFFERED: '1',
   });
 });
 

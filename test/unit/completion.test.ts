@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import test from 'ava';
 import { Command } from 'commander';
-import { program } from '../../coordinator/program.ts';
+import { program } from '../../coordinator/cli.ts';
 import { addCompletion, completionScript } from '../../shared/process/completion.ts';
 
 function bash(script: string, ...argv: string[]): string {

@@ -7,7 +7,7 @@ import { readConfigFile } from '../../coordinator/options/config-file.ts';
 import { addOptions } from '../../coordinator/options/flags.ts';
 import type { CommandName } from '../../coordinator/options/row.ts';
 import { buildModel } from '../../shared/models/family.ts';
-import type { RunConfig } from '../../shared/run-config.ts';
+import type { RunConfig, StartingWeights } from '../../shared/run-config.ts';
 import { resultOf } from '../helpers/state.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'cornet-test-'));
@@ -34,7 +34,7 @@ function parse(name: CommandName, ...argv: string[]): Record<string, unknown> {
 }
 
 const config: RunConfig = {
-  ...{ format: 2, run: 'r', version: '1', term: 1, backend: 'tensorflow', threads: 3, numerics: null },
+  ...{ format: 3, run: 'r', version: '1', term: 1, backend: 'tensorflow', threads: 3, numerics: null },
   result: resultOf(buildModel('Z', 1), { deterministic: false }),
   options: {
     ...{ epochs: 2, maxSteps: null, dataPath: '/images', startingFile: null, decodeThreads: 2 },
@@ -134,15 +134,15 @@ test("a training's config.json gives its options again", (t) => {
 });
 
 test('with config.json, a new run starts from the file that the run started from', (t) => {
-  const given = (startingWeights: string) => {
+  const given = (startingWeights: StartingWeights) => {
     const options = { ...config.options, startingFile: '/file', localWorkers: { device: 'cuda', count: 4 } };
     const started = { ...config, options, result: { ...config.result, startingWeights } };
     return parse('start', '-o', 'x', '--config', file(JSON.stringify(started), 'json'));
   };
-  const hash = '0'.repeat(64);
-  const weights = given(`weights sha256 ${hash} key model.student`);
+  const sha256 = '0'.repeat(64);
+  const weights = given({ from: 'weights', sha256, key: 'model.student' });
   t.like(weights, { weights: '/file', weightsKey: 'model.student', ngpus: 4 });
-  const checkpoint = given(`checkpoint sha256 ${hash}`);
+  const checkpoint = given({ from: 'checkpoint', sha256, key: null });
   t.is(checkpoint.restorePath, '/file');
   t.false('weights' in checkpoint || 'cpuWorkers' in checkpoint);
 });

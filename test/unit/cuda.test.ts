@@ -78,8 +78,12 @@ function torchFinding(torch: Partial<WorkerDescription['backends'][number]>, has
     decoder: { description: 'libjpeg-turbo', addonProblem: null },
     backends: [
       {
-        ...{ name: 'torch', version: 'libtorch 2.13.0', accelerator: 'CUDA 13.0' },
-        ...{ acceleratorProblem: null, problem: null, ...torch },
+        name: 'torch',
+        version: 'libtorch 2.13.0',
+        accelerator: 'CUDA 13.0',
+        acceleratorProblem: null,
+        problem: null,
+        ...torch,
       },
     ],
     devices: [],

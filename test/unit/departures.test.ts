@@ -34,7 +34,13 @@ test('one sentence says who is waited for, with what, since when and after what;
   const both = 'worker-0 (the vector of lane 0), worker-1 (the vector of lane 1)';
   t.is(run.sentence, `Computing at step 0: waiting for ${both} for 1.0 s.`);
 
+  t.deepEqual(
+    run.workers.map(({ owes }) => owes),
+    [0, 1].map((lane) => ({ what: 'vectors', lanes: [lane] })),
+  );
+
   run.handle({ type: 'exited', worker: 'worker-1', reason });
+  t.deepEqual(run.left, [{ id: 'worker-1', reason }]);
   const logged: string[] = [];
   for (let heard = 2_000; heard <= longWait + 2 * timeouts.beat; heard += timeouts.beat) {
     computing.say('worker-0', { type: 'beat', doing: 'computing' });
@@ -128,7 +134,14 @@ test('whoever is alone may reduce before it has said again what it computed befo
   const computing = new Computing(2, 1);
   const [alone] = computing.workers as [string];
   const vector = (lane: number): UpBody => ({
-    ...{ type: 'vector', step: 0, lane, ref: null, loss: 1, top1: 0, top5: 0, count: 1 },
+    type: 'vector',
+    step: 0,
+    lane,
+    ref: null,
+    loss: 1,
+    top1: 0,
+    top5: 0,
+    count: 1,
   });
   computing.say(alone, vector(0));
   const { generation } = computing.run;

@@ -10,8 +10,17 @@ const imageSize = 64;
 const images = 8;
 const times = 5;
 const options: EngineOptions = {
-  ...{ backend: 'torch', device: 'cpu', threads: 1, purpose: 'training', model: 'Z', times, imageSize },
-  ...{ precision: 'fp32', deterministic: true, momentum: 0.9, weightDecay: 0 },
+  backend: 'torch',
+  device: 'cpu',
+  threads: 1,
+  purpose: 'training',
+  model: 'Z',
+  times,
+  imageSize,
+  precision: 'fp32',
+  deterministic: true,
+  momentum: 0.9,
+  weightDecay: 0,
 };
 
 // An addon that throws where no JavaScript can be run any more would take the whole process along.

@@ -137,7 +137,7 @@ for (const [what, bytes, message, hint] of kinds) {
   test(`${what} is called what it is, with what to do`, async (t) => {
     const path = await file(t, bytes);
     const options = { restorePath: path } as StartOptions;
-    const starts = chooseStart(options, model, 0, { environment: {}, say: () => undefined });
+    const starts = chooseStart(options, model, { environment: {}, say: () => undefined });
     for (const reading of [readWeights(path, model), starts]) {
       const error = await t.throwsAsync(reading, { instanceOf: CornetError, message });
       t.is(error?.code, 'WEIGHTS_INVALID');

@@ -14,7 +14,10 @@ test('a post whose process cannot be started for want of open files is given up 
   t.teardown(() => restorer.kill());
   const given = await new Promise<{ device: string; lastWords: string; left: number }>((resolve) => {
     const fleet = new Fleet({
-      ...{ run: 'none', devices: ['cpu'], dataPath: '/nonexistent', metricsHost: undefined },
+      run: 'none',
+      devices: ['cpu'],
+      dataPath: '/nonexistent',
+      metricsHost: undefined,
       environment: () => process.env,
       line: () => undefined,
       exited: () => undefined,

@@ -5,7 +5,10 @@ import type { BatchResult } from '../../shared/wire/protocol.ts';
 
 const result = (loss: number, label = 0): BatchResult => ({
   type: 'scores',
-  ...{ loss, top1: 1, top5: 2, count: 4 },
+  loss,
+  top1: 1,
+  top5: 2,
+  count: 4,
   classes: [{ label, top1: 1, top5: 2, count: 4 }],
   unreadable: [],
 });

@@ -4,16 +4,17 @@ import type { EngineOptions } from '../../worker/engine/engine.ts';
 import { withMemoryHint } from '../../worker/engine/memory-hint.ts';
 
 const options: EngineOptions = {
-  ...{
-    backend: 'torch',
-    device: 'cuda:1',
-    purpose: 'training',
-    threads: 1,
-    model: 'S',
-    times: 5,
-    imageSize: 224,
-  },
-  ...{ precision: 'fp32', deterministic: true, momentum: 0.9, weightDecay: 0 },
+  backend: 'torch',
+  device: 'cuda:1',
+  purpose: 'training',
+  threads: 1,
+  model: 'S',
+  times: 5,
+  imageSize: 224,
+  precision: 'fp32',
+  deterministic: true,
+  momentum: 0.9,
+  weightDecay: 0,
 };
 const memory = () => ({ tensors: 0, deviceUsed: 23e9, deviceTotal: 24e9 });
 

@@ -5,25 +5,34 @@ import { Run } from '../../coordinator/protocol/run.ts';
 import { factsOf } from '../../coordinator/watch/run-summary.ts';
 import { timeouts } from '../../shared/defaults.ts';
 import { buildModel } from '../../shared/models/family.ts';
-import type { RunConfig } from '../../shared/run-config.ts';
+import { configFormat, type RunConfig } from '../../shared/run-config.ts';
 import type { UpBody } from '../../shared/wire/protocol.ts';
 import { resultOf } from '../helpers/state.ts';
 
 function configOf(deterministic: boolean): RunConfig {
   return {
-    ...{ format: 2, run: 'r', version: '1', term: 1, backend: 'torch', threads: 1, numerics: null },
+    format: configFormat,
+    run: 'r',
+    version: '1',
+    term: 1,
+    backend: 'torch',
+    threads: 1,
+    numerics: null,
     result: resultOf(buildModel('Z', 1), { deterministic }),
     options: {
-      ...{
-        epochs: 1,
-        maxSteps: 3,
-        dataPath: '/',
-        startingFile: null,
-        decodeThreads: 1,
-        skipUnreadable: false,
-      },
-      ...{ saveModelSeconds: 1, saveModelEpochs: 1, saveValEpochs: 1, keepCheckpoints: 1, audit: 0 },
-      ...{ joinTimeout: 1, workerTimeout: 1 },
+      epochs: 1,
+      maxSteps: 3,
+      dataPath: '/',
+      startingFile: null,
+      decodeThreads: 1,
+      skipUnreadable: false,
+      saveModelSeconds: 1,
+      saveModelEpochs: 1,
+      saveValEpochs: 1,
+      keepCheckpoints: 1,
+      audit: 0,
+      joinTimeout: 1,
+      workerTimeout: 1,
       localWorkers: { device: 'cpu', count: 1 },
     },
   };
@@ -56,8 +65,16 @@ test('two vectors of one shard that differ end a run, unless it takes any kernel
     const shares = [0, 1].map((lane) => ({ lane, weight: 0.5, count: 1 }));
     const run = new Run({
       plan: {
-        ...{ lanes: 2, deterministic, totalSteps: 2, shares: () => shares, learningRate: () => 0.1 },
-        ...{ roundDue: () => false, checkpointDue: () => false, audited: () => [] },
+        steps: {
+          lanes: 2,
+          deterministic,
+          totalSteps: 2,
+          shares: () => shares,
+          learningRate: () => 0.1,
+          roundDue: () => false,
+          checkpointDue: () => false,
+          audited: () => [],
+        },
         round: { job: 'validate', batches: 1, finished: new Map() },
       },
       limits: timeouts,
@@ -78,8 +95,16 @@ test('two vectors of one shard that differ end a run, unless it takes any kernel
     run.handle({ type: 'restored', step: 0, ref: blob('0'), validated: true });
     for (const worker of ['a', 'b']) {
       say(worker, {
-        ...{ type: 'hello', host: 'host', pid: 1, place: 'there', version: '1', fingerprint: 'data' },
-        ...{ step: null, probe: 'probe', pixels: 'pixels', vectorLength: 16 },
+        type: 'hello',
+        host: 'host',
+        pid: 1,
+        place: 'there',
+        version: '1',
+        fingerprint: 'data',
+        step: null,
+        probe: 'probe',
+        pixels: 'pixels',
+        vectorLength: 16,
         numerics: { backend: 'torch', version: '2', device: 'cuda', processor: 'some', threads: 1 },
       });
     }

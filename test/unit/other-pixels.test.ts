@@ -3,18 +3,17 @@ import { type Common, Roster } from '../../coordinator/protocol/roster.ts';
 import type { Hello } from '../../shared/wire/protocol.ts';
 
 const hello: Hello = {
-  ...{
-    type: 'hello',
-    host: 'here',
-    pid: 1,
-    place: 'p',
-    version: '1',
-    fingerprint: 'f',
-    vectorLength: 16,
-    step: null,
-  },
+  type: 'hello',
+  host: 'here',
+  pid: 1,
+  place: 'p',
+  version: '1',
+  fingerprint: 'f',
+  vectorLength: 16,
+  step: null,
   numerics: { backend: 'torch', version: '2', device: 'cpu', processor: 'some', threads: 1 },
-  ...{ probe: 'probe', pixels: 'Pillow 12.3.0, 0123456789abcdef' },
+  probe: 'probe',
+  pixels: 'Pillow 12.3.0, 0123456789abcdef',
 };
 
 test('a worker that makes other pixels of images than the first one is refused, with both named', (t) => {

@@ -3,7 +3,12 @@ import { otherTrajectory } from '../../coordinator/training/starting-point.ts';
 import type { RunConfig } from '../../shared/run-config.ts';
 
 const result = {
-  ...{ batchSize: 256, learningRate: 0.1, stepSize: 10, momentum: 0.9, weightDecay: 1e-4, trainImages: 1000 },
+  batchSize: 256,
+  learningRate: 0.1,
+  stepSize: 10,
+  momentum: 0.9,
+  weightDecay: 1e-4,
+  trainImages: 1000,
 } as RunConfig['result'];
 const config = { result } as RunConfig;
 

@@ -22,8 +22,12 @@ function open(folder: string, config: RunConfig): Promise<Checkpoints> {
 async function write(folder: string, config: RunConfig, step = 1): Promise<string> {
   const checkpoints = await open(folder, config);
   const { file } = await checkpoints.write({
-    ...{ step, epoch: 0, body: tinyState(16, step), identity: identityOf(config) },
-    ...{ keepForEver: false, validation: null },
+    step,
+    epoch: 0,
+    body: tinyState(16, step),
+    identity: identityOf(config),
+    keepForEver: false,
+    validation: null,
   });
   return join(folder, file);
 }

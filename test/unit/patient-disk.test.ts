@@ -15,7 +15,9 @@ function patientDisk(patience = 60_000) {
   const said: string[] = [];
   const time = { now: 0 };
   const say = (level: string, sentence: string) => void said.push(`${level}: ${sentence}`);
-  return { disk: new PatientDisk({ patience, say, now: () => time.now }), said, time };
+  const disk = new PatientDisk({ patience, now: () => time.now });
+  disk.onTrouble(say);
+  return { disk, said, time };
 }
 
 /** A file whose folder is missing until it is made. */

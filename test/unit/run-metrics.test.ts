@@ -20,7 +20,9 @@ function watched() {
   let now = 0;
   const metrics = new Metrics(() => now);
   const watch = new RunMetrics({
-    ...{ metrics, config, run: run as unknown as Run },
+    metrics,
+    config,
+    run: run as unknown as Run,
     now: () => now,
     clock: () => 1_000_000 + now,
   });

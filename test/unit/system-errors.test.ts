@@ -64,13 +64,13 @@ test('a cache that cannot be written names what chooses it', async (t) => {
   writeFileSync(join(folder, 'file'), '');
   const error = await t.throwsAsync(
     download({
-      ...{
-        url: 'http://127.0.0.1:1/x',
-        path: join(folder, 'file', 'cornet-ts', 'x.pth'),
-        sha256Prefix: '00',
-      },
-      ...{ environment: {}, limits: { stall: 1_000, attempts: 1, backOff: 1, limit: 10, redirects: 2 } },
-      ...{ sleep: async () => undefined, onProgress: () => undefined },
+      url: 'http://127.0.0.1:1/x',
+      path: join(folder, 'file', 'cornet-ts', 'x.pth'),
+      sha256Prefix: '00',
+      environment: {},
+      limits: { stall: 1_000, attempts: 1, backOff: 1, limit: 10, redirects: 2 },
+      sleep: async () => undefined,
+      onProgress: () => undefined,
     }),
     { instanceOf: CornetError },
   );

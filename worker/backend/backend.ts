@@ -1,6 +1,7 @@
 /** What the engine asks of a tensor library, beyond the operations that models are made of. */
 import type { Ops, Tensor } from '../../shared/models/ops.ts';
 import type { Precision } from '../../shared/run-config.ts';
+import type { Numerics } from '../../shared/wire/protocol.ts';
 
 /** How a library is to compute, from its first operator on. */
 export interface Arithmetic {
@@ -34,18 +35,6 @@ export interface StagedImages<T> {
   normalized(): T;
   /** Gives them back. */
   release(): void;
-}
-
-/** What the bits of a result depend on besides the run's options: plain data. */
-export interface Numerics {
-  readonly backend: string;
-  /** The library's version and a fingerprint of its build. */
-  readonly version: string;
-  readonly device: 'cpu' | 'cuda';
-  /** Kind of processor: the CPU's model and the instruction set in use, or the GPU's name. */
-  readonly processor: string;
-  /** Threads that one operator may use. */
-  readonly threads: number;
 }
 
 /** Bytes; what the device cannot tell is null. */

@@ -152,7 +152,8 @@ export async function startWorker(
     tellParent: (note) => process.send?.(note),
   });
   workerMetrics.readFrom({
-    ...{ blobs, loader },
+    blobs,
+    loader,
     step: () => member.step,
     vitals: () => engine.call('vitals', []),
     utilization: () => gpu.utilization,
@@ -195,8 +196,17 @@ function engineOptionsOf(config: AnyConfig, device: string, threads: number): En
   const { momentum, weightDecay } = isInference(config) ? { momentum: 0, weightDecay: 0 } : config.result;
   const purpose = purposeOf(config);
   return {
-    ...{ backend, device, threads, purpose, model, times, imageSize, precision },
-    ...{ deterministic, momentum, weightDecay },
+    backend,
+    device,
+    threads,
+    purpose,
+    model,
+    times,
+    imageSize,
+    precision,
+    deterministic,
+    momentum,
+    weightDecay,
   };
 }
 

@@ -6,7 +6,7 @@ import { addonCaches, findAddon } from '../../shared/process/addon-file.ts';
 export type PlainGeometry = Int32Array;
 
 /** Most of an image's pixels, a file's bytes, libjpeg's bytes, a progressive file's scans. */
-export type PlainLimits = readonly [pixels: number, fileBytes: number, decoderBytes: number, scans: number];
+type PlainLimits = readonly [pixels: number, fileBytes: number, decoderBytes: number, scans: number];
 
 /**
  * Threads that read files and threads that make images. What is under way keeps the event loop alive. The target must

@@ -2,8 +2,9 @@
 import { Worker } from 'node:worker_threads';
 import { CornetError } from '../../shared/errors.ts';
 import type { Numerics } from '../../shared/wire/protocol.ts';
-import type { Engine, EngineOptions, ShardSeconds } from './engine.ts';
+import type { Engine, EngineOptions } from './engine.ts';
 import type { Scores } from './scores.ts';
+import type { ShardSeconds } from './training-pass.ts';
 
 export type ShardReport = Scores & { readonly seconds: ShardSeconds };
 

@@ -31,8 +31,10 @@ function answerTo(request: EngineRequest): { value: unknown; transfer: ArrayBuff
       return bytes(request.args[1]);
     case 'unstage':
       return plain(engine.unstage(...request.args));
-    case 'computeShard':
-      return plain({ ...engine.computeShard(...request.args), seconds: engine.shardSeconds });
+    case 'computeShard': {
+      const { scores, seconds } = engine.computeShard(...request.args);
+      return plain({ ...scores, seconds });
+    }
     case 'vectorBytes':
       return bytes(engine.vectorBytes(...request.args));
     case 'reduce':

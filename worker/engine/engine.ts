@@ -20,7 +20,8 @@ import type { Tensor } from '../../shared/models/ops.ts';
 import { Pass } from '../../shared/models/pass.ts';
 import { tapName } from '../../shared/models/trace.ts';
 import type { BackendName, Precision } from '../../shared/run-config.ts';
-import type { Backend, MemoryFormat, Numerics, StagedImages } from '../backend/backend.ts';
+import type { Numerics } from '../../shared/wire/protocol.ts';
+import type { Backend, MemoryFormat, StagedImages } from '../backend/backend.ts';
 import { fusesNorms, memoryFormatOf } from '../backend/memory-format.ts';
 import { openBackend } from '../backend/open-backend.ts';
 import { withMemoryHint } from './memory-hint.ts';
@@ -28,6 +29,7 @@ import { ModelState } from './model-state.ts';
 import { type LanePart, type ReducedSlice, Reduction } from './reduction.ts';
 import { assertLabels, type Scores, scoreLogits } from './scores.ts';
 import { type Images, Staging } from './staging.ts';
+import { type ShardSeconds, trainingPass } from './training-pass.ts';
 
 export interface EngineOptions {
   readonly backend: BackendName;
@@ -51,18 +53,6 @@ export interface EngineOptions {
   readonly fused?: boolean;
   readonly momentum: number;
   readonly weightDecay: number;
-}
-
-/**
- * What the parts of a shard took, in seconds. On a GPU, operators run on while the next ones are queued: `forward` ends
- * when the pass is queued, `backward` when the scores are there; what is undone then is counted to what comes next.
- */
-export interface ShardSeconds {
-  readonly upload: number;
-  readonly forward: number;
-  readonly backward: number;
-  /** From the beginning until all was queued. */
-  readonly queued: number;
 }
 
 /** Tensors alive and their bytes; memory of the GPU, null on the CPU. */
@@ -92,7 +82,6 @@ export class Engine {
   readonly #reduction: Reduction<Tensor>;
   readonly #staging: Staging<Tensor>;
   #step: number | null = null;
-  #shardSeconds: ShardSeconds = { upload: 0, forward: 0, backward: 0, queued: 0 };
   readonly #now: () => number;
 
   /**
@@ -123,11 +112,6 @@ export class Engine {
   /** Sentences for the log. */
   get notes(): readonly string[] {
     return this.#backend.notes;
-  }
-
-  /** What the last shard took. */
-  get shardSeconds(): ShardSeconds {
-    return this.#shardSeconds;
   }
 
   vitals(): Vitals {
@@ -236,15 +220,21 @@ export class Engine {
    * arguments: the same bytes whenever it is repeated.
    * @param images a string: those that were staged by that name
    * @param labels one class index per image
-   * @returns the mean loss over the shard (float32) and the counts of right answers
+   * @returns the mean loss over the shard (float32) and the counts of right answers; and how long it took
    */
-  computeShard(lane: number, images: Images | string, labels: Int32Array): Scores {
+  computeShard(
+    lane: number,
+    images: Images | string,
+    labels: Int32Array,
+  ): { scores: Scores; seconds: ShardSeconds } {
     assert(this.#step !== null, 'no snapshot has been loaded');
     assertLabels(labels, maxClasses, false);
     const input = typeof images === 'string' ? this.#staging.take(images) : images;
-    const { vector, scores } = this.#withMemoryHint('shard', labels.length, () => this.#shard(input, labels));
+    const { vector, ...report } = this.#withMemoryHint('shard', labels.length, () =>
+      this.#shard(input, labels),
+    );
     this.#reduction.keep(lane, vector);
-    return scores;
+    return report;
   }
 
   /** A copy of the lane's vector: float32, little endian. The order inside an entry is the backend's own. */
@@ -350,52 +340,19 @@ export class Engine {
     });
   }
 
-  /** One training pass; the vector passes to the caller's scope. */
-  #shard(images: Images | StagedImages<Tensor>, labels: Int32Array): { vector: Tensor; scores: Scores } {
-    const backend = this.#backend;
-    const begun = this.#now();
-    let uploaded = begun;
-    let passed = begun;
-    let queued = begun;
-    const { entries, gradients: gradientEnd } = this.#vectorLayout;
-    let scores: Scores | null = null;
-    const vector = backend.scope(() => {
-      const vector = backend.flat(this.vectorLength);
-      const trained = entries.filter(({ end }) => end <= gradientEnd);
-      // The norms write the batch's statistics straight into the vector.
-      const statistics = entries
-        .filter(({ begin }) => begin >= gradientEnd)
-        .map(({ name, begin, shape }) => [name, backend.window(vector, begin, shape)] as const);
-      const weights = new Map([...this.#state.parameters, ...statistics]);
-      const input = this.#staging.input(images, labels.length);
-      uploaded = this.#now();
-      const { loss, logits, gradients } = backend.gradients(
-        this.options.precision,
-        () => {
-          const output = this.#model.forward(new Pass(backend, weights, true), input);
-          passed = this.#now();
-          return output;
-        },
-        backend.uploadLabels(labels),
-        trained.map(({ name }) => this.#state.parameters.get(name)!),
-      );
-      for (const [index, { name, begin, shape }] of trained.entries()) {
-        const gradient = gradients[index];
-        assert(gradient, `${name} received no gradient`);
-        backend.copy(backend.window(vector, begin, shape), gradient);
-      }
-      queued = this.#now();
-      scores = { ...scoreLogits(logits(), labels), loss: loss() };
-      return vector;
-    });
-    assert(scores);
-    this.#shardSeconds = {
-      upload: (uploaded - begun) / 1000,
-      forward: (passed - uploaded) / 1000,
-      backward: (this.#now() - passed) / 1000,
-      queued: (queued - begun) / 1000,
-    };
-    return { vector, scores };
+  #shard(images: Images | StagedImages<Tensor>, labels: Int32Array): ReturnType<typeof trainingPass> {
+    return trainingPass(
+      {
+        backend: this.#backend,
+        model: this.#model,
+        state: this.#state,
+        layout: this.#vectorLayout,
+        precision: this.options.precision,
+        upload: (count) => this.#staging.input(images, count),
+        now: this.#now,
+      },
+      labels,
+    );
   }
 
   #withMemoryHint<R>(kind: 'shard' | 'batch', images: number, body: () => R): R {

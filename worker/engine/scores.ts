@@ -1,6 +1,7 @@
 /** What the logits of a batch are worth. In TypeScript, so that every backend counts alike. */
 import assert from 'node:assert/strict';
 import { noLabel } from '../../shared/data/split.ts';
+import type { ClassScore } from '../../shared/wire/protocol.ts';
 
 export interface Scores {
   /** Sum over the images of the cross entropy, in float64. */
@@ -11,13 +12,6 @@ export interface Scores {
   readonly count: number;
   /** The counts by class, those of the batch only, sorted. */
   readonly classes: readonly ClassScore[];
-}
-
-export interface ClassScore {
-  readonly label: number;
-  readonly top1: number;
-  readonly top5: number;
-  readonly count: number;
 }
 
 /**

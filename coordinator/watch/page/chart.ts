@@ -7,7 +7,7 @@ export interface Point {
   y: number | null;
 }
 
-export interface Line {
+interface Line {
   name: string;
   /** Names its colour in the style sheet. */
   color: string;
@@ -20,7 +20,7 @@ export interface Line {
   filled?: boolean;
 }
 
-export interface Band {
+interface Band {
   color: string;
   points: { x: number; low: number; high: number }[];
 }
@@ -107,8 +107,10 @@ export class Chart {
     const definition = svg('clipPath', { id: clip });
     definition.append(
       svg('rect', {
-        ...{ x: margin.left, y: margin.top - 2 },
-        ...{ width: inner.width + margin.right, height: inner.height + 4 },
+        x: margin.left,
+        y: margin.top - 2,
+        width: inner.width + margin.right,
+        height: inner.height + 4,
       }),
     );
     const drawn = svg('g', { 'clip-path': `url(#${clip})` });
@@ -237,7 +239,7 @@ function nearest(points: Point[], x: number): Point | null {
 }
 
 /** Round numbers that enclose what is between `low` and `high`, about `count` of them. */
-export function ticks(low: number, high: number, count: number): number[] {
+function ticks(low: number, high: number, count: number): number[] {
   const range = high - low || Math.abs(high) || 1;
   const rough = range / count;
   const power = 10 ** Math.floor(Math.log10(rough));

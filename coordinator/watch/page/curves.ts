@@ -40,7 +40,9 @@ export class Curves {
     this.#speed.show({
       lines: [
         {
-          ...{ name: 'images/s', color: 'speed', filled: true },
+          name: 'images/s',
+          color: 'speed',
+          filled: true,
           points: smooth(series(curve, (point) => point.imagesPerSecond)),
         },
       ],

@@ -50,7 +50,7 @@ function show(): void {
   curves.show(curve, validations, facts.stepsPerEpoch);
   showShares(view, facts);
   if (facts.control) control.show();
-  showWorkers(view, events, (worker) => control.buttonFor(worker));
+  showWorkers(view, (worker) => control.buttonFor(worker));
   showEvents(events);
   showCheckpoints(checkpoints, facts);
   showFacts(view, facts);

@@ -138,11 +138,7 @@ const gone = new Map<string, { worker: WorkerView; at: number }>();
 let before: readonly WorkerView[] = [];
 
 /** @param button what can be done with a worker, or null */
-export function showWorkers(
-  view: RunView,
-  events: readonly EventView[],
-  button: (worker: WorkerView) => HTMLElement | null,
-): void {
+export function showWorkers(view: RunView, button: (worker: WorkerView) => HTMLElement | null): void {
   const now = performance.now();
   for (const worker of before) {
     if (!view.workers.some(({ id }) => id === worker.id)) gone.set(worker.id, { worker, at: now });
@@ -151,8 +147,9 @@ export function showWorkers(
   for (const [id, { at }] of gone) if (now - at > 1000 * goneFor) gone.delete(id);
   const rows = view.workers.map((worker) => ({ worker, doing: doing(worker, view), gone: false }));
   const former = [...gone.values()].map(({ worker }) => ({
-    ...{ worker, gone: true },
-    doing: reasonOf(worker.id, events),
+    worker,
+    gone: true,
+    doing: view.left.find(({ id }) => id === worker.id)?.reason ?? 'gone',
   }));
   const all = [...rows, ...former];
   const offered = all.map(({ worker, gone }) => (gone ? null : button(worker)));
@@ -185,19 +182,26 @@ export function showWorkers(
 function doing({ status, owes, draining }: WorkerView, { phase }: RunView): string {
   if (draining) return 'leaves after this step';
   if (status === 'newcomer') return 'waits to join';
-  const lanes = /^the vectors? of lanes? (.+)$/.exec(owes ?? '')?.[1];
-  if (lanes !== undefined) return `computes lane ${lanes}`;
-  if (owes === 'its slice') return 'sums its slice';
-  if (owes === 'the update') return 'updates';
-  if (owes === 'a validation batch') return 'validates';
-  if (owes === 'the snapshot') return 'takes a snapshot';
-  if (owes !== null) return owes;
-  return phase === 'computing' ? 'done, waits for the others' : 'ready';
-}
-
-function reasonOf(id: string, events: readonly EventView[]): string {
-  const said = events.findLast(({ message }) => message.startsWith(`Worker ${id} `))?.message;
-  return /: (.*)\.$/.exec(said ?? '')?.[1] ?? 'gone';
+  switch (owes?.what) {
+    case 'vectors':
+      return `computes lane ${owes.lanes.join(', ')}`;
+    case 'audit':
+      return `computes lane ${owes.lane} once more`;
+    case 'slice':
+      return 'sums its slice';
+    case 'update':
+      return 'updates';
+    case 'snapshot':
+      return 'takes a snapshot';
+    case 'loading':
+      return 'loads the snapshot';
+    case 'validation':
+      return 'validates';
+    case 'features':
+      return 'extracts features';
+    case undefined:
+      return phase === 'computing' ? 'done, waits for the others' : 'ready';
+  }
 }
 
 export function showEvents(events: readonly EventView[]): void {

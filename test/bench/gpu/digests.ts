@@ -23,7 +23,12 @@ const [model, device, threads, precision, batch, shards, left] = process.argv.sl
 ];
 const [count, total] = [Number(batch), Number(shards)];
 const engine = formulaEngine({
-  ...{ backend: 'torch', device, threads: Number(threads), model, precision, deterministic: true },
+  backend: 'torch',
+  device,
+  threads: Number(threads),
+  model,
+  precision,
+  deterministic: true,
 });
 if (Number(left) > 0) fill();
 const images = noiseImages(2 * count);

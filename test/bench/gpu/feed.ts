@@ -68,9 +68,18 @@ async function wholeRuns(
       }),
     );
     const options = {
-      ...{ model, 'data-path': data, 'output-path': join(folder, `run-${model}`), ...worker },
-      ...{ 'batch-size': batch, precision, threads, workers: cores },
-      ...{ 'max-steps': 2 * steps + warmUp, epochs: 1000, 'save-val-epochs': 1000, 'metrics-port': 0 },
+      model,
+      'data-path': data,
+      'output-path': join(folder, `run-${model}`),
+      ...worker,
+      'batch-size': batch,
+      precision,
+      threads,
+      workers: cores,
+      'max-steps': 2 * steps + warmUp,
+      epochs: 1000,
+      'save-val-epochs': 1000,
+      'metrics-port': 0,
     };
     const seconds = await secondsPerStep(options, warmUp);
     table.row([

@@ -28,7 +28,8 @@ const { values, positionals } = parseArgs({
 });
 const [size = 0, smallBatch = 0, smallSteps = 0] = values.small.split(',').map(Number);
 const target: Target = {
-  ...{ device: values.device, python: values.python },
+  device: values.device,
+  python: values.python,
   threads: availableParallelism(),
   precision: values.precision as Precision,
   batch: Number(values.batch),

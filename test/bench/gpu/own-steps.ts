@@ -18,7 +18,11 @@ const images = noiseImages(Math.max(...variants.map(({ batch }) => batch)));
 for (const { precision, format, kernels, batch, steps } of variants) {
   try {
     const engine = formulaEngine({
-      ...{ backend: 'torch', device, threads: Number(threads), model, precision },
+      backend: 'torch',
+      device,
+      threads: Number(threads),
+      model,
+      precision,
       ...formatOptions(format),
       deterministic: kernels === 'deterministic',
     });

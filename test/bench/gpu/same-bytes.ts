@@ -73,9 +73,19 @@ interface Training {
 async function train({ target, images, redis, output, workers, kill }: Training): Promise<Ended> {
   const { device, small, precision } = target;
   const options = {
-    ...{ model, precision, 'data-path': images, 'output-path': output, 'cpu-workers': 0 },
-    ...{ 'image-size': small.size, 'batch-size': small.batch, 'max-steps': small.steps },
-    ...{ lanes, threads: 1, epochs: 1000, 'save-val-epochs': 1000, 'metrics-port': 0 },
+    model,
+    precision,
+    'data-path': images,
+    'output-path': output,
+    'cpu-workers': 0,
+    'image-size': small.size,
+    'batch-size': small.batch,
+    'max-steps': small.steps,
+    lanes,
+    threads: 1,
+    epochs: 1000,
+    'save-val-epochs': 1000,
+    'metrics-port': 0,
   };
   const argv = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
   const begun = performance.now();

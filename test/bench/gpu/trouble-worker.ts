@@ -18,10 +18,14 @@ const [what, device, threads, precision, batch] = process.argv.slice(2) as [
 const few = 4;
 
 const engine = formulaEngine({
-  ...{ backend: 'torch', device, threads: Number(threads), model: 'S', precision },
+  backend: 'torch',
+  device,
+  threads: Number(threads),
+  model: 'S',
+  precision,
   deterministic: true,
 });
-const shard = (count: number) => engine.computeShard(0, noiseImages(count), formulaLabels(count)).loss;
+const shard = (count: number) => engine.computeShard(0, noiseImages(count), formulaLabels(count)).scores.loss;
 
 say('before', () => String(shard(few)));
 if (what === 'memory') {

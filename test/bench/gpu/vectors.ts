@@ -12,7 +12,12 @@ const limit = 40;
 /** The bus, and the engine's ways over it. */
 export async function benchTransfers({ device, threads, python }: Target): Promise<void> {
   const engine = formulaEngine({
-    ...{ backend: 'torch', device, threads, model: 'S', precision: 'fp32', deterministic: true },
+    backend: 'torch',
+    device,
+    threads,
+    model: 'S',
+    precision: 'fp32',
+    deterministic: true,
   });
   engine.computeShard(lane, noiseImages(2), formulaLabels(2));
   const whole = { begin: 0, end: engine.vectorLength };

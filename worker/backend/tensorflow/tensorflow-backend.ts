@@ -2,12 +2,13 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { cpus } from 'node:os';
+import { imageNet } from '../../../shared/data/image-net.ts';
 import { timeouts } from '../../../shared/defaults.ts';
 import { CornetError } from '../../../shared/errors.ts';
 import { elementCount } from '../../../shared/models/model.ts';
 import type { Precision } from '../../../shared/run-config.ts';
-import type { Backend, MemoryCounters, Numerics, SgdOptions, StagedImages } from '../backend.ts';
-import { imageNet } from '../image-net.ts';
+import type { Numerics } from '../../../shared/wire/protocol.ts';
+import type { Backend, MemoryCounters, SgdOptions, StagedImages } from '../backend.ts';
 import { sgdByParts } from '../sgd.ts';
 import { Flat } from './flat.ts';
 import { Kernels } from './kernels.ts';

@@ -13,7 +13,7 @@ export type Handle = number;
 
 /** What an operator takes: tensors are handles; null is None. */
 export type Argument = Handle | boolean | string | null | readonly Argument[];
-export type Result = Handle | boolean | null | readonly Result[];
+type Result = Handle | boolean | null | readonly Result[];
 
 /** Same names and order on both sides; nothing is optional, nothing is undefined. */
 export interface TorchAddon {

@@ -1,12 +1,13 @@
 /** The torch backend: libtorch's dispatcher, autograd and autocast behind the engine's interface. */
 import { createHash } from 'node:crypto';
 import { cpus } from 'node:os';
+import { imageNet } from '../../../shared/data/image-net.ts';
 import { CornetError } from '../../../shared/errors.ts';
 import type { Ops } from '../../../shared/models/ops.ts';
 import { deviceHere } from '../../../shared/process/worker-environment.ts';
 import type { Precision } from '../../../shared/run-config.ts';
-import type { Arithmetic, Backend, MemoryCounters, Numerics, SgdOptions, StagedImages } from '../backend.ts';
-import { imageNet } from '../image-net.ts';
+import type { Numerics } from '../../../shared/wire/protocol.ts';
+import type { Arithmetic, Backend, MemoryCounters, SgdOptions, StagedImages } from '../backend.ts';
 import { sgdByParts } from '../sgd.ts';
 import { type Dtype, dtypes, type Handle, loadTorchAddon, type TorchAddon } from './addon.ts';
 import { firstTensorFailed, gpusProblem } from './cuda.ts';

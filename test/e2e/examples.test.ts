@@ -1,0 +1,92 @@
+/** The scripts in examples/, as somebody would run them who has the commands on their PATH. */
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { possible } from '../helpers/possible.ts';
+import { pythonWith } from '../helpers/python.ts';
+import { Command, checkpoint, Stage, scripts, tinyImages, tinyRun, tinySteps } from '../helpers/run.ts';
+
+const python = pythonWith('numpy');
+const pythonTest = possible(python !== null, 'no Python with numpy') ? test.serial : test.serial.skip;
+
+class Shell {
+  readonly stage: Stage;
+
+  constructor(t: ExecutionContext) {
+    this.stage = new Stage(t);
+    const programs = join(this.stage.folder, 'bin');
+    mkdirSync(programs);
+    const script = `#!/bin/bash\nexec ${process.execPath} ${resolve(scripts.cornet)} "$@"\n`;
+    writeFileSync(join(programs, 'cornet'), script, { mode: 0o755 });
+  }
+
+  run(example: string, argv: readonly string[]): Command {
+    const env = this.stage.environment({ PATH: `${join(this.stage.folder, 'bin')}:${process.env.PATH}` });
+    return new Command(spawn(example, argv, { env, stdio: ['ignore', 'pipe', 'pipe'] }));
+  }
+}
+
+pythonTest('the features of a folder are read into numpy, with the names of their rows', async (t) => {
+  const { stage } = new Shell(t);
+  const images = await tinyImages(stage.folder);
+  const output = join(stage.folder, 'features');
+  const what = ['--model', 'Z', '--weights', 'untrained', '--tap', 'all', '--imsize', '32', '--threads', '1'];
+  const argv = ['features', ...what, '--data-path', images, '--recursive', '-o', output];
+  const features = stage.start('cornet', argv);
+  t.is(await features.ended, 0, features.stderr);
+  const { status, stdout, stderr } = spawnSync(python!, ['examples/read_features.py', output], {
+    encoding: 'utf8',
+  });
+  t.is(status, 0, stderr);
+  t.regex(stdout, /^V1\.output: 80 images, each 64 x 8 x 8\n/m);
+  t.is(stdout.match(/ is most similar to .*: correlation \d\.\d{3}$/gm)?.length, 5);
+});
+
+test.serial('a run that is stopped is continued by the same command, until it is complete', async (t) => {
+  const shell = new Shell(t);
+  const output = join(shell.stage.folder, 'run');
+  const [, ...options] = tinyRun(await tinyImages(shell.stage.folder));
+  const retry = shell.run('examples/retry.sh', [output, '600', '--', ...options, '--cpu-workers', '2']);
+  await retry.untilStep(output, 3);
+  for (const pid of shell.stage.processes('cornet.js train')) process.kill(pid, 'SIGTERM');
+  t.is(await retry.ended, 0, retry.stderr);
+  t.regex(retry.stdout, /Stopped before its end; the next slice continues\./);
+  t.true(checkpoint(output, tinySteps).length > 0);
+});
+
+test.serial('a signal to the command that retries stops the run, and is the end of it', async (t) => {
+  const shell = new Shell(t);
+  const output = join(shell.stage.folder, 'run');
+  const [, ...options] = tinyRun(await tinyImages(shell.stage.folder));
+  const long = [...options, '--epochs', '2000', '--save-val-epochs', '5000', '--cpu-workers', '1'];
+  const retry = shell.run('examples/retry.sh', [output, '--', ...long]);
+  await retry.untilStep(output, 1);
+  retry.signal('SIGTERM');
+  t.is(await retry.ended, 75, retry.stderr);
+  await shell.stage.empty();
+});
+
+test.serial('two workers of their own serve a run, and end with it', async (t) => {
+  const shell = new Shell(t);
+  const output = join(shell.stage.folder, 'run');
+  const images = await tinyImages(shell.stage.folder);
+  const size = ['--image-size', '32', '--batch-size', '8', '--max-steps', '4'];
+  const run = shell.run('examples/two-workers.sh', [images, output, ...size]);
+  t.is(await run.ended, 0, run.stderr);
+  await shell.stage.empty();
+  t.true(checkpoint(output, 4).length > 0);
+  const log = readFileSync(join(output, 'log.jsonl'), 'utf8');
+  t.is(log.match(/ is there\./g)?.length, 2);
+});
+
+test('an example that misses an argument says which, and an error ends the retries', async (t) => {
+  const shell = new Shell(t);
+  for (const example of ['examples/retry.sh', 'examples/two-workers.sh']) {
+    const { status, stderr } = spawnSync(example, [], { encoding: 'utf8' });
+    t.not(status, 0);
+    t.regex(stderr, / is the /);
+  }
+  const retry = shell.run('examples/retry.sh', [join(shell.stage.folder, 'run'), '--', '--no-such-option']);
+  t.is(await retry.ended, 2);
+});

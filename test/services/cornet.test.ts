@@ -1,0 +1,93 @@
+/** The `cornet` command, as a process: the tasks under their names, and the worker with its own signals and exit codes. */
+import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import test from 'ava';
+import { Redis } from 'ioredis';
+import { TestRedis } from '../helpers/redis.ts';
+import { checkpoint, Stage, scripts, tinyImages, tinyRun } from '../helpers/run.ts';
+
+const { cornet, coordinator } = scripts;
+
+function run(script: string, argv: readonly string[]): SpawnSyncReturns<string> {
+  const { CORNET_REDIS_URL: _, ...env } = process.env;
+  return spawnSync(process.execPath, [script, ...argv], { encoding: 'utf8', env });
+}
+
+/** The commands that a help text lists. */
+function listed(help: string): string[] {
+  return [...help.matchAll(/^ {2}([a-z][a-z-]*)[ |]/gm)]
+    .map((match) => match[1]!)
+    .filter((name) => name !== 'help');
+}
+
+test("cornet lists the coordinator's commands, start as train and test as features, and the worker", (t) => {
+  const { status, stdout } = run(cornet, ['--help']);
+  t.is(status, 0);
+  const theirs = listed(run(coordinator, ['--help']).stdout);
+  const names = theirs.map((name) => (name === 'start' ? 'train' : name === 'test' ? 'features' : name));
+  t.deepEqual(listed(stdout), [...names, 'worker']);
+});
+
+test('each of its commands has the options of the command behind it', (t) => {
+  const options = (script: string, argv: readonly string[]) => {
+    const { status, stdout } = run(script, argv);
+    t.is(status, 0);
+    return stdout.slice(stdout.indexOf('\n'));
+  };
+  for (const [room, task, command] of [
+    ['coordinator', ['train'], 'start'],
+    ['coordinator', ['features'], 'test'],
+    ['coordinator', ['validate'], 'validate'],
+    ['worker', ['worker', 'start'], 'start'],
+  ] as const) {
+    t.is(options(cornet, [...task, '--help']), options(scripts[room], [command, '--help']));
+  }
+});
+
+test('its exit codes and errors are those of the command behind it', (t) => {
+  for (const argv of [
+    ['train'],
+    ['features', '--modle', 'Z'],
+    ['worker', 'start'],
+    ['worker', 'train'],
+    ['start'],
+  ]) {
+    const { status, stderr } = run(cornet, argv);
+    t.is(status, 2, argv.join(' '));
+    t.regex(stderr, /\[OPTION_INVALID\]\n$/);
+  }
+  const { status, stderr } = run(cornet, ['verify', 'no-such-run']);
+  t.is(status, 1);
+  t.deepEqual(stderr, run(coordinator, ['verify', 'no-such-run']).stderr);
+});
+
+test('a worker that cornet runs takes the signal itself', async (t) => {
+  const stage = new Stage(t);
+  const { url, socket } = await TestRedis.start(t);
+  const command = stage.start('cornet', ['worker', 'start', '--redis', url, '--wait', '100']);
+  const redis = new Redis(socket);
+  t.teardown(() => redis.disconnect());
+  await command.until('it has looked for a run', async () => {
+    const [, connections] = /total_connections_received:(\d+)/.exec(await redis.info('stats'))!;
+    return Number(connections) > 1;
+  });
+  command.signal('SIGTERM');
+  t.is(await command.ended, 0, command.stderr);
+});
+
+test('cornet train and cornet worker start make a run together', async (t) => {
+  const stage = new Stage(t);
+  const output = join(stage.folder, 'run');
+  const { url } = await TestRedis.start(t);
+  const env = { CORNET_REDIS_URL: url };
+  const [, ...options] = tinyRun(await tinyImages(stage.folder));
+  const training = stage.start(
+    'cornet',
+    ['train', ...options, '--max-steps', '2', '--cpu-workers', '0', '-o', output],
+    env,
+  );
+  const worker = stage.start('cornet', ['worker', 'start', '--wait', '60'], env);
+  t.is(await training.ended, 0, training.stderr);
+  t.is(await worker.ended, 0, worker.stderr);
+  t.true(checkpoint(output, 2).length > 0);
+});
