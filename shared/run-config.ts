@@ -2,17 +2,12 @@
 import { z } from 'zod';
 import { timeouts } from './defaults.ts';
 import type { Purpose } from './formats/state-layout.ts';
-import { modelNames } from './models/model.ts';
+import { bounds } from './option-bounds.ts';
 import { numerics } from './wire/protocol.ts';
 
-export const backendNames = ['torch', 'tensorflow'] as const;
-export type BackendName = (typeof backendNames)[number];
+export { type BackendName, backendNames, type Precision } from './option-bounds.ts';
 
 const count = z.int().nonnegative();
-
-/** fp32; fp32 with products of TensorFloat-32, on GPUs that have it; mixed precision with bfloat16. */
-export const precisions = ['fp32', 'tf32', 'bf16'] as const;
-export type Precision = (typeof precisions)[number];
 
 /** What a run begins with: weights drawn with its seed, or a file, and under which key in it where several were there. */
 const startingWeights = z.discriminatedUnion('from', [
@@ -34,18 +29,18 @@ export function describeStartingWeights(starting: StartingWeights): string {
 
 /** What the final weights depend on, besides the numerics. Fixed for the life of the run. */
 export const resultOptions = z.strictObject({
-  model: z.enum(modelNames),
-  times: z.int().positive(),
-  batchSize: z.int().positive(),
-  lanes: z.int().positive(),
-  seed: z.int().nonnegative().max(0xffff_ffff),
+  model: bounds.model,
+  times: bounds.times,
+  batchSize: bounds.batchSize,
+  lanes: bounds.lanes,
+  seed: bounds.seed,
   /** Initial learning rate, and epochs between two divisions by ten. */
-  learningRate: z.number().positive(),
-  stepSize: z.int().positive(),
-  momentum: z.number().min(0).max(1),
-  weightDecay: z.number().nonnegative(),
-  imageSize: z.int().positive(),
-  precision: z.enum(precisions),
+  learningRate: bounds.learningRate,
+  stepSize: bounds.stepSize,
+  momentum: bounds.momentum,
+  weightDecay: bounds.weightDecay,
+  imageSize: bounds.imageSize,
+  precision: bounds.precision,
   /** False: any kernel will do, and the same run may come to other bits. */
   deterministic: z.boolean(),
   startingWeights,
@@ -59,31 +54,31 @@ export type ResultOptions = z.infer<typeof resultOptions>;
 
 /** The workers that the coordinator starts on its own host: all on one kind of device. Early runs did not note them. */
 const localWorkers = z
-  .strictObject({ device: z.enum(['cpu', 'cuda']), count })
+  .strictObject({ device: z.enum(['cpu', 'cuda']), count: bounds.workers })
   .default({ device: 'cpu', count: 1 });
 export type LocalWorkers = z.infer<typeof localWorkers>;
 
 /** What may change from resume to resume: the weights do not depend on it. */
-const freeOptions = z.strictObject({
+export const freeOptions = z.strictObject({
   localWorkers,
-  epochs: z.number().positive(),
-  maxSteps: z.int().positive().nullable(),
+  epochs: bounds.epochs,
+  maxSteps: bounds.maxSteps.nullable(),
   /** Absolute path on the coordinator's host; a worker elsewhere has its own. */
   dataPath: z.string(),
   /** Where the file of `startingWeights` was, for a run that is resumed before its first checkpoint. */
   startingFile: z.string().nullable(),
-  decodeThreads: z.int().positive(),
+  decodeThreads: bounds.decodeThreads,
   /** Go on without images that cannot be decoded, instead of ending the run. */
   skipUnreadable: z.boolean(),
-  saveModelSeconds: z.number().positive(),
-  saveModelEpochs: z.number().positive(),
-  saveValEpochs: z.number().positive(),
-  keepCheckpoints: z.int().positive(),
+  saveModelSeconds: bounds.saveModelSeconds,
+  saveModelEpochs: bounds.saveModelEpochs,
+  saveValEpochs: bounds.saveValEpochs,
+  keepCheckpoints: bounds.keepCheckpoints,
   /** The part of the shards that a second worker computes as well, to compare them. Early runs had no audits. */
-  audit: z.number().min(0).max(1).default(0),
+  audit: bounds.audit.default(0),
   /** Milliseconds. */
-  joinTimeout: z.number().positive(),
-  workerTimeout: z.number().positive(),
+  joinTimeout: bounds.joinTimeout,
+  workerTimeout: bounds.workerTimeout,
 });
 export type FreeOptions = z.infer<typeof freeOptions>;
 
@@ -97,9 +92,9 @@ const head = {
   version: z.string(),
   /** Goes up each time a coordinator starts on the run. */
   term: count,
-  backend: z.enum(backendNames),
+  backend: bounds.backend,
   /** Threads that one shard's operators use; part of the numerics. */
-  threads: z.int().positive(),
+  threads: bounds.threads,
   /** Known once the first worker has said hello; a worker with another probe, or other pixels, is refused. */
   numerics: z.strictObject({ description: numerics, probe: z.string(), pixels: z.string() }).nullable(),
 };
@@ -110,23 +105,23 @@ export type RunConfig = z.infer<typeof runConfig>;
 
 /** What the rows of an inference run depend on, besides the numerics. */
 const inferenceResult = z.strictObject({
-  model: z.enum(modelNames),
-  times: z.int().positive(),
-  imageSize: z.int().positive(),
-  precision: z.enum(precisions),
+  model: bounds.model,
+  times: bounds.times,
+  imageSize: bounds.imageSize,
+  precision: bounds.precision,
   /** SHA-256 of the file of weights, or `seed <n>` of those that are drawn. */
   weights: z.string(),
   fingerprint: z.string(),
   images: z.int().positive(),
-  batchSize: z.int().positive(),
+  batchSize: bounds.batchSize,
   task: z.discriminatedUnion('type', [
     z.strictObject({ type: z.literal('validation') }),
     z.strictObject({
       type: z.literal('features'),
       /** Full names: `V4.output-t3`. */
       taps: z.array(z.string()).min(1),
-      dtype: z.enum(['float32', 'float16']),
-      format: z.enum(['npy', 'npz']),
+      dtype: bounds.dtype,
+      format: bounds.format,
       /** Images in subfolders, too. */
       recursive: z.boolean(),
     }),

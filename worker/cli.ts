@@ -5,7 +5,10 @@ import { Command, Option } from 'commander';
 import { splitNames } from '../shared/data/dataset-index.ts';
 import { http } from '../shared/defaults.ts';
 import { CornetError, exitCodes } from '../shared/errors.ts';
-import { decimal, Exit, runCommand, wholeNumber } from '../shared/process/command-line.ts';
+import { bounds } from '../shared/option-bounds.ts';
+import { Exit, runCommand } from '../shared/process/command-line.ts';
+import { addCompletion } from '../shared/process/completion.ts';
+import { parserOf } from '../shared/process/option-value.ts';
 import { onStopSignals } from '../shared/process/stop-signals.ts';
 import { version } from '../shared/process/version.ts';
 import {
@@ -29,25 +32,38 @@ program
   .addOption(
     new Option(
       '--redis <url>',
-      'Redis of the run (redis://, rediss://, unix://; redis+sentinel://host,host/master-name); better in CORNET_REDIS_URL, where no process list shows it',
+      'Redis of the run (redis://, rediss://, unix://; redis+sentinel://host,host/master-name); prefer CORNET_REDIS_URL: command lines are visible in process lists',
     )
       .env('CORNET_REDIS_URL')
       .makeOptionMandatory(),
   )
   .option('--run <id>', 'id of the run (default: the only one that this Redis knows)')
-  .option('--wait <s>', 'seconds to wait until Redis and the run are there', decimal(0, true), 0)
+  .option(
+    '--wait <s>',
+    'seconds to wait until Redis and the run are there',
+    parserOf('--wait', bounds.wait),
+    0,
+  )
   .option('--device <device>', 'cpu or cuda:N', 'cpu')
   .option(
     '--data-path <folder>',
     "the data set on this host (default: the same path as on the coordinator's)",
   )
-  .option('-j, --workers <n>', 'images decoded at once (default: as the run says)', wholeNumber(1))
+  .option(
+    '-j, --workers <n>',
+    'image decoding concurrency (default: as the run says)',
+    parserOf('--workers', bounds.decodeThreads),
+  )
   .option(
     '--threads <n>',
     "threads per shard (default: the run's; on a CPU another number may give other bits and is refused)",
-    wholeNumber(1),
+    parserOf('--threads', bounds.threads),
   )
-  .option('--metrics-port <n>', 'port of its metrics (default: any that is free)', wholeNumber(0, 65_535))
+  .option(
+    '--metrics-port <n>',
+    'port of its metrics (default: any that is free)',
+    parserOf('--metrics-port', bounds.port),
+  )
   .option(
     '--metrics-host <address>',
     `address to serve them on (default: ${http.host}, where only this machine can read them)`,
@@ -76,11 +92,18 @@ program
   .description('Decode every image of a data set, and list the files that cannot be decoded.')
   .requiredOption('--data-path <folder>', 'the data set')
   .addOption(new Option('--splits <names...>', 'which parts of it').choices(splitNames).default(splitNames))
-  .option('-j, --workers <n>', 'images decoded at once', wholeNumber(1), availableParallelism())
+  .option(
+    '-j, --workers <n>',
+    'image decoding concurrency',
+    parserOf('--workers', bounds.decodeThreads),
+    availableParallelism(),
+  )
   .action(async (options: CheckDataOptions) => {
     const { checkData } = await import('./commands/check-data.ts');
     throw new Exit(await checkData(options));
   });
+
+addCompletion(program);
 
 /** Starts this command again in the environment that the libraries need; returns its exit code. */
 async function startAgain(options: WorkerOptions): Promise<number> {

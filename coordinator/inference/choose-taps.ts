@@ -3,10 +3,10 @@ import { CornetError } from '../../shared/errors.ts';
 import { tapsOf } from '../../shared/formats/feature-rows.ts';
 import type { Model } from '../../shared/models/model.ts';
 import { type Tap, tapName } from '../../shared/models/trace.ts';
-import { nearestNames } from './nearest-names.ts';
+import { nearestNames } from '../../shared/util/nearest-names.ts';
 
 /** `last` and `all`, or the number of a module's call, as the original counts. */
-export type TimeStep = 'last' | 'all' | number;
+type TimeStep = 'last' | 'all' | number;
 
 export interface TapRequest {
   layer?: string;

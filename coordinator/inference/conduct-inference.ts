@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { nanoid } from 'nanoid';
 import type { Logger } from 'pino';
 import type { FileList } from '../../shared/data/file-list.ts';
-import { defaults, progressEvery, timeouts } from '../../shared/defaults.ts';
+import { progressEvery, timeouts } from '../../shared/defaults.ts';
 import { CornetError, exitCodes } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
@@ -16,7 +16,6 @@ import {
   type InferenceResult,
   inferenceConfig,
 } from '../../shared/run-config.ts';
-import { canonicalJson } from '../../shared/util/canonical-json.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { withReleasers } from '../../shared/util/releasers.ts';
 import type { BatchResult } from '../../shared/wire/protocol.ts';
@@ -24,6 +23,8 @@ import { Interruption } from '../conduct/interruption.ts';
 import { chooseBackend, chooseLocalWorkers, chooseThreads } from '../conduct/local-options.ts';
 import { conductRun, type RunKind, type Service } from '../conduct/service.ts';
 import { chooseDevices } from '../host/gpus.ts';
+import { changedSettings, type Settings } from '../options/changes.ts';
+import { defaultOf, type InferenceOptions } from '../options/table.ts';
 import { jobsPerMember } from '../protocol/job-round.ts';
 import type { ValidationSummary } from '../protocol/validation-summary.ts';
 import { RunFolder } from '../run-folder/run-folder.ts';
@@ -32,7 +33,6 @@ import { InferenceOutput, openJournal, type UnreadableImage, unreadableImages } 
 import { InferenceProgress } from './inference-progress.ts';
 import type { InferenceWeights } from './inference-weights.ts';
 import type { Journal } from './journal.ts';
-import type { InferenceOptions } from './options.ts';
 
 export interface Inference {
   options: InferenceOptions;
@@ -93,8 +93,8 @@ async function conductInFolder(inference: Inference, held: Held): Promise<number
     ...held,
     devices,
     redisUrl: options.redis,
-    redisPatience: (options.wait ?? 0) * 1000,
-    diskPatience: (options.waitForDisk ?? defaults.waitForDisk) * 1000,
+    redisPatience: (options.wait ?? defaultOf('wait')) * 1000,
+    diskPatience: (options.waitForDisk ?? defaultOf('waitForDisk')) * 1000,
     bytesNeeded: snapshotBytes + jobsPerMember * (devices.length + 1) * batchBytes,
     openHttp: null,
     metricsHost: undefined,
@@ -197,43 +197,30 @@ async function resumedConfig(inference: Inference, folder: RunFolder): Promise<I
     );
   }
   const former = parsed.data;
-  const changed = changedSettings(former.result, result);
-  if (options.threads !== undefined && options.threads !== former.threads) changed.push('--threads');
-  if (options.backend !== former.backend) changed.push('--backend');
+  const passed = { ...settingsOf(result), threads: options.threads, backend: options.backend };
+  const changed = changedSettings({ ...former, ...settingsOf(former.result) }, passed);
   if (changed.length === 0) {
     return { ...former, version, term: former.term + 1, options: freeOptions(options) };
   }
   throw new CornetError(
     'INFERENCE_UNFINISHED',
-    `${folder.path} holds an unfinished inference run with another value of ${changed.join(', ')}.`,
+    `${folder.path} holds an unfinished inference run. ${changed.join(' ')}`,
   );
 }
 
 function freeOptions({ dataPath, workers, skipUnreadable }: InferenceOptions): InferenceConfig['options'] {
   return {
     dataPath: resolve(dataPath),
-    decodeThreads: workers ?? defaults.decodeThreads,
+    decodeThreads: workers ?? defaultOf('workers'),
     skipUnreadable,
     joinTimeout: timeouts.join,
     workerTimeout: timeouts.worker,
   };
 }
 
-const settingNames: Record<string, string> = {
-  imageSize: '--imsize',
-  batchSize: '--batch-size',
-  fingerprint: '--data-path (other images)',
-  taps: '--layer, --sublayer, --tap or --time-step',
-};
-
-/** What differs between two inference runs, by the names of the options. */
-function changedSettings(former: InferenceResult, now: InferenceResult): string[] {
-  const flat = ({ task, ...rest }: InferenceResult): Record<string, unknown> => ({ ...rest, ...task });
-  const [a, b] = [flat(former), flat(now)];
-  const { images: _, ...keys } = { ...a, ...b }; // the fingerprint tells more
-  return Object.keys(keys)
-    .filter((key) => canonicalJson(a[key] ?? null) !== canonicalJson(b[key] ?? null))
-    .map((key) => settingNames[key] ?? `--${key}`);
+/** What the rows depend on, by the names of the options. */
+function settingsOf({ task, images: _, ...rest }: InferenceResult): Settings {
+  return { ...rest, ...task }; // the fingerprint tells more than the number of images
 }
 
 function imagesOf(finished: ReadonlyMap<number, BatchResult>, { files, result }: Inference): number {

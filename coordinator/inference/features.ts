@@ -10,11 +10,11 @@ import { elementCount } from '../../shared/models/model.ts';
 import { say } from '../../shared/process/say.ts';
 import type { FeaturesTask, InferenceConfig, InferenceResult } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
+import type { FeatureOptions } from '../options/table.ts';
 import { type ChosenTap, chooseTaps, type TapChoice } from './choose-taps.ts';
 import { conductInference, type Inference } from './conduct-inference.ts';
 import { FeatureFiles, type FeatureSpace, featureFileNames, featureSpace } from './feature-files.ts';
 import { findInferenceWeights } from './inference-weights.ts';
-import type { FeatureOptions } from './options.ts';
 import { alreadyThere, writeDescription } from './results.ts';
 
 /** Returns the exit code. */

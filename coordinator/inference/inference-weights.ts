@@ -2,9 +2,9 @@
 import { CornetError } from '../../shared/errors.ts';
 import type { Model } from '../../shared/models/model.ts';
 import { say } from '../../shared/process/say.ts';
+import type { InferenceOptions } from '../options/table.ts';
 import { initialSnapshot } from '../weights/initial-weights.ts';
 import { findWeights, readWeights } from '../weights/read-weights.ts';
-import type { InferenceOptions } from './options.ts';
 
 export interface InferenceWeights {
   /** The SHA-256 of their file, with the key in it if one was given; or `seed <n>` of those that are drawn. */

@@ -8,11 +8,11 @@ import { buildModel } from '../../shared/models/family.ts';
 import { say } from '../../shared/process/say.ts';
 import type { InferenceResult } from '../../shared/run-config.ts';
 import { writeDurably } from '../disk/durable-file.ts';
+import type { InferenceOptions } from '../options/table.ts';
 import type { ValidationSummary } from '../protocol/validation-summary.ts';
 import { percent } from '../view/format.ts';
 import { conductInference, type Inference } from './conduct-inference.ts';
 import { findInferenceWeights } from './inference-weights.ts';
-import type { InferenceOptions } from './options.ts';
 import { alreadyThere } from './results.ts';
 
 /** Returns the exit code. */

@@ -19,8 +19,10 @@ import {
 } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { chooseBackend, chooseThreads } from '../conduct/local-options.ts';
+import { changedOptions } from '../options/changes.ts';
+import { nameOfSetting, type StartOptions } from '../options/table.ts';
 import type { RunFolder } from '../run-folder/run-folder.ts';
-import { changedOptions, chooseFreeOptions, chooseOptions, type StartOptions } from './options.ts';
+import { chooseFreeOptions, chooseOptions } from './options.ts';
 import { planOf, scheduleOf } from './plan.ts';
 import { chooseStart, otherTrajectory } from './starting-point.ts';
 
@@ -87,7 +89,7 @@ export async function resumedConfig(
 ): Promise<RunConfig> {
   const changed = changedOptions(options, former);
   if (changed.length > 0) {
-    throw new CornetError('RESULT_OPTION_CHANGED', `A resume cannot change ${changed.join(', ')}.`);
+    throw new CornetError('RESULT_OPTION_CHANGED', changed.join(' '));
   }
   const free = chooseFreeOptions(options, former.result.model, localWorkers, former.options);
   const { fingerprint } = describeData(await indexOf(free.dataPath));
@@ -108,7 +110,7 @@ function checked(config: RunConfig): RunConfig {
   }
   const parsed = runConfig.safeParse(config);
   if (!parsed.success) {
-    throw new CornetError('OPTION_INVALID', `These options make no run: ${describeIssue(parsed.error)}.`);
+    throw new CornetError('OPTION_INVALID', `Invalid options: ${describeIssue(parsed.error)}.`);
   }
   if (totalSteps(config) === 0) {
     throw new CornetError('OPTION_INVALID', `--epochs ${config.options.epochs} is less than one step.`);
@@ -129,10 +131,11 @@ function smallestShard(config: RunConfig): number {
   return Math.min(...[...shares(0), ...shares(last)].map(({ count }) => count));
 }
 
-/** The first thing wrong with a configuration, with the name of what it is about. */
+/** The first thing wrong with a configuration, with the name of the option, or the place, that it is about. */
 function describeIssue({ issues }: ZodError): string {
   const [issue] = issues;
-  return `${issue?.path.join('.')}: ${issue?.message}`;
+  const place = issue?.path.join('.') ?? '';
+  return `${nameOfSetting(place.replace(/^result\./, '')) ?? place}: ${issue?.message}`;
 }
 
 /** There is no log yet: what is to be said of the kept index goes to standard error. */

@@ -1,6 +1,6 @@
 /** `coordinator start`: from options to a run, and its end. */
 import { hostname } from 'node:os';
-import { defaults, http as httpDefaults } from '../../shared/defaults.ts';
+import { http as httpDefaults } from '../../shared/defaults.ts';
 import { CornetError, describeError, exitCodes } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { vectorLayout } from '../../shared/formats/vector-layout.ts';
@@ -18,6 +18,7 @@ import { chooseLocalWorkers } from '../conduct/local-options.ts';
 import { conductRun, type RunContext, type RunKind } from '../conduct/service.ts';
 import type { PatientDisk } from '../disk/patient-disk.ts';
 import { chooseDevices } from '../host/gpus.ts';
+import { defaultOf, type StartOptions } from '../options/table.ts';
 import { compareRoom } from '../run-folder/disk-need.ts';
 import { RunFolder } from '../run-folder/run-folder.ts';
 import { duration } from '../view/format.ts';
@@ -28,7 +29,7 @@ import { factsOf } from '../watch/run-summary.ts';
 import { Watch } from '../watch/watch.ts';
 import { newConfig, readConfig, resumedConfig } from './config.ts';
 import { observeTraining } from './observe-training.ts';
-import { asResume, type StartOptions } from './options.ts';
+import { asResume } from './options.ts';
 import { planOf, scheduleOf } from './plan.ts';
 import { startingState } from './starting-point.ts';
 import { TrainingOutput } from './training-output.ts';
@@ -86,8 +87,8 @@ async function startOrThrow(given: StartOptions): Promise<RunReport> {
       folder,
       interruption,
       redisUrl: options.redis,
-      redisPatience: (options.wait ?? 0) * 1000,
-      diskPatience: (options.waitForDisk ?? defaults.waitForDisk) * 1000,
+      redisPatience: (options.wait ?? defaultOf('wait')) * 1000,
+      diskPatience: (options.waitForDisk ?? defaultOf('waitForDisk')) * 1000,
       bytesNeeded: bytesNeeded(config),
       openHttp: () => openHttp(options),
       metricsHost: options.metricsHost,

@@ -14,12 +14,12 @@ import { quoteName } from '../../shared/util/printable.ts';
 import { parseJson } from '../../shared/wire/protocol.ts';
 import { checkValues } from '../checkpoints/check-values.ts';
 import { readCheckpoint } from '../checkpoints/checkpoint-file.ts';
+import type { StartOptions } from '../options/table.ts';
 import { fileSha256 } from '../weights/file-hash.ts';
 import { initialSnapshot } from '../weights/initial-weights.ts';
 import { readOriginal } from '../weights/original-checkpoint.ts';
 import { findWeights, readWeights, type WeightsContext } from '../weights/read-weights.ts';
 import { kindOf, unreadable } from '../weights/weights-file.ts';
-import type { StartOptions } from './options.ts';
 
 interface Choice {
   startingWeights: StartingWeights;

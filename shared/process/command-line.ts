@@ -1,9 +1,10 @@
 /** What both commands do alike on the command line. */
-import { type Command, CommanderError, InvalidArgumentError } from 'commander';
+import { type Command, CommanderError } from 'commander';
 import { CornetError, exitCodes } from '../errors.ts';
 import { fromRedis } from '../redis/redis-replies.ts';
-import { oneLine, printable, quoteName } from '../util/printable.ts';
+import { printable, quoteName } from '../util/printable.ts';
 import { isOutOfFiles } from './open-files.ts';
+import { withoutUrls } from './option-value.ts';
 import { endUnexpectedly } from './unexpected-end.ts';
 
 /** The original's names (`--batch_size`) are ours with underscores. */
@@ -11,30 +12,6 @@ function kebabCase(argv: readonly string[]): string[] {
   return argv.map((argument) =>
     argument.startsWith('--') ? argument.replace(/^--[^=]+/, (name) => name.replaceAll('_', '-')) : argument,
   );
-}
-
-export function wholeNumber(minimum: number, maximum = Number.MAX_SAFE_INTEGER): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (!Number.isSafeInteger(value) || value < minimum) {
-      throw new InvalidArgumentError(`It must be a whole number of at least ${minimum}.`);
-    }
-    if (value > maximum) throw new InvalidArgumentError(`It must be at most ${maximum}.`);
-    return value;
-  };
-}
-
-/** A number greater than `above`, or equal to it where `orEqual`. */
-export function decimal(above: number, orEqual = false): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    const ok = text.trim() !== '' && Number.isFinite(value) && (orEqual ? value >= above : value > above);
-    if (!ok)
-      throw new InvalidArgumentError(
-        `It must be a number ${orEqual ? 'of at least' : 'greater than'} ${above}.`,
-      );
-    return value;
-  };
 }
 
 /** Runs a command to its exit code: a user's error is one sentence, a code and a way out; anything else is our fault. */
@@ -46,7 +23,7 @@ export async function runCommand(program: Command, argv: readonly string[]): Pro
   if (argv.some((argument) => /^--redis\b|:\/\//.test(argument))) process.title = program.name();
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureOutput({
-      outputError: (text, write) => write(`${shownUsage(text)} [OPTION_INVALID]\n`),
+      outputError: (text, write) => write(`${withoutUrls(text.replace(/\n$/, ''))} [OPTION_INVALID]\n`),
     });
   }
   try {
@@ -76,12 +53,6 @@ function tellError(thrown: unknown): number {
 /** A part of the program that is loaded late, or a file that nobody thought of. */
 function outOfFiles(cause: Error): CornetError {
   return new CornetError('OPEN_FILES_LIMIT', `No more files can be opened: ${cause.message}.`, { cause });
-}
-
-/** What commander says of wrong arguments, without a URL that stands in them: it may hold a password. */
-function shownUsage(text: string): string {
-  const lines = text.replace(/\n$/, '').replace(/\b([a-z][\w+.-]*):\/\/[^\n]*?(?='?\.?(\n|$))/gi, '$1://***');
-  return lines.split('\n').map(oneLine).join('\n');
 }
 
 /** Node reads arguments as UTF-8: the bytes of a name in another encoding are lost, and would name another file. */

@@ -26,6 +26,7 @@ let images: string;
 test.before(async () => {
   folder = mkdtempSync(join(tmpdir(), 'cornet-test-'));
   images = await tinyImages(folder);
+  writeFileSync(join(folder, 'misspelt.yaml'), 'batchsiz: 8\n');
 });
 
 test.after.always(() => rmSync(folder, { recursive: true }));
@@ -122,7 +123,7 @@ const table: {
   {
     title: 'an unknown model',
     argv: () => ['--model', 'Q'],
-    refused: { ...usage, says: /'Q' is invalid\. Allowed choices are Z, R, RT, S/ },
+    refused: { ...usage, says: /--model must be one of Z, R, RT, S, not Q/ },
   },
   {
     title: 'no lanes',
@@ -152,7 +153,20 @@ const table: {
   {
     title: 'a momentum above one',
     argv: () => ['--momentum', '3'],
-    refused: { ...usage, says: /result\.momentum/ },
+    refused: { ...usage, says: /--momentum must be a number of at least 0 and at most 1, not 3/ },
+  },
+  {
+    title: 'a seed of more than 32 bits',
+    argv: () => ['--seed', '4294967296'],
+    refused: { ...usage, says: /--seed must be .* at most 4294967295, not 4294967296/ },
+  },
+  {
+    title: 'a configuration file with a key that is no option',
+    argv: () => ['--config', join(folder, 'misspelt.yaml')],
+    refused: {
+      ...usage,
+      says: /misspelt\.yaml: there is no option batchsiz\. .*\nNearest names: batch-size, /,
+    },
   },
   {
     title: 'a norm that would see one value',
@@ -239,7 +253,10 @@ test.serial(
     const output = join(stage.folder, 'run');
     const run = stage.start('coordinator', [...tinyRun(images), '--max-steps', '1', '-o', output]);
     t.is(await run.ended, 0, run.stderr);
-    const config = readFileSync(join(output, 'config.json'), 'utf8');
+    const configPath = join(output, 'config.json');
+    const same = stage.start('coordinator', ['start', '--resume', '-o', output, '--config', configPath]);
+    t.is(await same.ended, 0, same.stderr);
+    const config = readFileSync(configPath, 'utf8');
     const again = stage.start('coordinator', [...tinyRun(images), '-o', output]);
     await assertRefused(t, stage, again, { code: 'RUN_EXISTS', exit: 1, says: /already holds a run/ });
     const changed = stage.start('coordinator', [
@@ -252,7 +269,8 @@ test.serial(
       '--seed',
       '5',
     ]);
-    const named = /cannot change --batch-size 9 \(the run has 8\), --seed 5 \(the run has 0\)/;
+    const named =
+      /--batch-size cannot change on resume: the run uses 8, you passed 9\. --seed cannot change on resume: the run uses 0, you passed 5\./;
     await assertRefused(t, stage, changed, { code: 'RESULT_OPTION_CHANGED', exit: 2, says: named });
     const other = stage.start('coordinator', [
       'start',
@@ -267,7 +285,7 @@ test.serial(
       exit: 1,
       says: /other has the fingerprint/,
     });
-    t.is(readFileSync(join(output, 'config.json'), 'utf8'), config);
+    t.is(readFileSync(configPath, 'utf8'), config);
   },
 );
 

@@ -124,7 +124,10 @@ test.serial('another number of workers, Ctrl-C and a resume change no byte', asy
 
   const other = extract(stage, output, ['--cpu-workers', '1', '--dtype', 'float16']);
   t.is(await other.ended, 2);
-  t.regex(other.stderr, /unfinished inference run with another value of --dtype. \[INFERENCE_UNFINISHED\]/);
+  t.regex(
+    other.stderr,
+    /unfinished inference run\. --dtype cannot change on resume: the run uses float32, you passed float16\. \[INFERENCE_UNFINISHED\]/,
+  );
 
   const second = extract(stage, output, ['--cpu-workers', '3']);
   t.is(await second.ended, 0, second.stderr);
@@ -187,7 +190,7 @@ test.serial('what cannot be read out is refused before anything is written', asy
     [['--weights', join(stage.folder, 'none.pth')], 1, /does not exist. \[WEIGHTS_MISSING\]/],
     [['--batch-size', '100000'], 2, /jobs of \d+ MB of features. \[OPTION_INVALID\]\nGive at most \d+/],
     [['-o', join(stage.folder, 'file')], 1, /\[FOLDER_NOT_WRITABLE\]/],
-    [['--time-step', 'first'], 2, /It must be last, all, or a whole number/],
+    [['--time-step', 'first'], 2, /--time-step must be one of last, all, or a whole number/],
   ];
   for (const [more, code, message] of refused) {
     const command = extract(stage, output, more);

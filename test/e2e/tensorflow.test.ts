@@ -89,7 +89,7 @@ whereSetUp(() => {
     t.is(await asked.ended, 2);
     t.regex(
       asked.stderr,
-      /A resume cannot change --backend torch \(the run has tensorflow\)\. \[RESULT_OPTION_CHANGED\]/,
+      /--backend cannot change on resume: the run uses tensorflow, you passed torch\. \[RESULT_OPTION_CHANGED\]/,
     );
 
     const config = join(output, 'config.json');

@@ -89,7 +89,8 @@ function podOf(all: Manifest[], kind: Manifest['kind'], name: string): PodSpec {
 
 /** The options of a command, from its help. */
 function optionsOf(command: 'coordinator' | 'worker'): Set<string> {
-  const help = execFileSync(process.execPath, [`dist/${command}/main.js`, 'start', '--help'], {
+  const all = command === 'coordinator' ? '--help-all' : '--help';
+  const help = execFileSync(process.execPath, [`dist/${command}/main.js`, 'start', all], {
     encoding: 'utf8',
   });
   return new Set(help.match(/--[a-z-]+/g));

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { deflateRawSync, gzipSync } from 'node:zlib';
 import test from 'ava';
 import { exportCheckpoint } from '../../coordinator/commands/export.ts';
-import type { StartOptions } from '../../coordinator/training/options.ts';
+import type { StartOptions } from '../../coordinator/options/table.ts';
 import { chooseStart } from '../../coordinator/training/starting-point.ts';
 import { readWeights } from '../../coordinator/weights/read-weights.ts';
 import { zipPieces } from '../../coordinator/weights/zip-writer.ts';

@@ -1,7 +1,7 @@
 /** What --no-deterministic changes outside of the GPUs. */
 import test from 'ava';
+import { changedOptions } from '../../coordinator/options/changes.ts';
 import { Run } from '../../coordinator/protocol/run.ts';
-import { changedOptions } from '../../coordinator/training/options.ts';
 import { factsOf } from '../../coordinator/watch/run-summary.ts';
 import { timeouts } from '../../shared/defaults.ts';
 import { buildModel } from '../../shared/models/family.ts';
@@ -42,7 +42,7 @@ test('a resume keeps the kernels of the run, and cannot give up what it promised
   const given = { outputPath: '', resume: true };
   const asked = { ...given, deterministic: false };
   t.deepEqual(changedOptions(asked, configOf(true)), [
-    'kernels to any (--no-deterministic) (the run has deterministic ones)',
+    '--no-deterministic cannot change on resume: the run uses deterministic kernels, you passed any kernels.',
   ]);
   t.deepEqual(changedOptions(asked, configOf(false)), []);
   // Without the option, commander says true.

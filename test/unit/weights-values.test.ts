@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { checkValues } from '../../coordinator/checkpoints/check-values.ts';
 import { Checkpoints } from '../../coordinator/checkpoints/checkpoints.ts';
-import type { StartOptions } from '../../coordinator/training/options.ts';
+import type { StartOptions } from '../../coordinator/options/table.ts';
 import { chooseStart, startingState } from '../../coordinator/training/starting-point.ts';
 import { readOriginal } from '../../coordinator/weights/original-checkpoint.ts';
 import { readWeights } from '../../coordinator/weights/read-weights.ts';

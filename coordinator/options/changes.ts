@@ -1,0 +1,55 @@
+/** What a resume would change although the result depends on it. */
+import { describeStartingWeights, type RunConfig } from '../../shared/run-config.ts';
+import { canonicalJson } from '../../shared/util/canonical-json.ts';
+import { quoteName } from '../../shared/util/printable.ts';
+import { nameOfSetting, optionRows, type StartOptions } from './table.ts';
+
+export type Settings = Readonly<Record<string, unknown>>;
+
+/** What settings without an option of the same name are called. */
+const otherNames: Record<string, string> = {
+  fingerprint: 'The images of --data-path',
+  taps: '--layer, --sublayer, --tap or --time-step',
+};
+
+/** Where a value alone would not be understood. */
+const tell: Record<string, (value: unknown) => string> = {
+  deterministic: (value) => (value === true ? 'deterministic kernels' : 'any kernels'),
+};
+
+/**
+ * @param run by its names in config.json, what the run was started with
+ * @param passed the same, of this command; what is undefined was not passed
+ * @returns one sentence for each that differs
+ */
+export function changedSettings(run: Settings, passed: Settings): string[] {
+  return Object.keys(passed)
+    .filter(
+      (key) => passed[key] !== undefined && canonicalJson(passed[key]) !== canonicalJson(run[key] ?? null),
+    )
+    .map((key) => {
+      const inWords = tell[key] ?? told;
+      const name = otherNames[key] ?? nameOfSetting(key) ?? key;
+      return `${name} cannot change on resume: the run uses ${inWords(run[key])}, you passed ${inWords(passed[key])}.`;
+    });
+}
+
+/** Options of `coordinator start --resume` that are not the run's. */
+export function changedOptions(
+  options: StartOptions,
+  { result, backend, threads }: Pick<RunConfig, 'result' | 'backend' | 'threads'>,
+): string[] {
+  const rows = optionRows.filter(({ kind, commands }) => kind === 'result' && commands.includes('start'));
+  const passed = Object.fromEntries(
+    rows.map(({ attribute, setting }) => [setting ?? attribute, options[attribute as keyof StartOptions]]),
+  );
+  // Without --no-deterministic commander says true, which therefore is not something that was passed.
+  if (passed.deterministic === true) passed.deterministic = undefined;
+  const start = describeStartingWeights(result.startingWeights);
+  return changedSettings({ ...result, backend, threads, weights: start, weightsKey: start }, passed);
+}
+
+function told(value: unknown): string {
+  if (typeof value === 'string') return quoteName(value);
+  return Array.isArray(value) ? value.join(', ') : String(value);
+}

@@ -1,0 +1,64 @@
+/** The options that a run was started with, from its config.json. */
+import { CornetError } from '../../shared/errors.ts';
+import { anyConfig, isInference, type RunConfig, type StartingWeights } from '../../shared/run-config.ts';
+import { quoteName } from '../../shared/util/printable.ts';
+import type { CommandName } from './row.ts';
+import { type OptionName, rowsOf } from './table.ts';
+
+/** A training's options that mean something else, or nothing, to a command that only uses its weights. */
+const ofTrainingAlone: ReadonlySet<string> = new Set(['batchSize', 'weights', 'weightsKey']);
+
+/** Whether this is what a run folder's config.json holds, rather than options by their names. */
+export function isRunConfig(content: object): boolean {
+  return 'result' in content && 'options' in content;
+}
+
+/** @throws CornetError OPTION_INVALID */
+export function optionsOfRun(content: unknown, path: string, command: CommandName): Map<OptionName, unknown> {
+  const parsed = anyConfig.safeParse(content);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    throw new CornetError(
+      'OPTION_INVALID',
+      `${quoteName(path)} is not a run's configuration of this version: ${issue?.path.join('.')}: ${issue?.message}.`,
+    );
+  }
+  const config = parsed.data;
+  if (isInference(config)) {
+    throw new CornetError(
+      'OPTION_INVALID',
+      `${quoteName(path)} is the configuration of an inference run, which does not say where its weights are.`,
+      { hint: "Use a training's config.json, or a file of options." },
+    );
+  }
+  const values = valuesOf(config);
+  const options = new Map<OptionName, unknown>();
+  for (const { attribute, setting = attribute } of rowsOf(command)) {
+    if (command !== 'start' && ofTrainingAlone.has(attribute)) continue;
+    if (command === 'test' && attribute === 'dataPath') continue; // not a folder of images
+    const value = values[setting];
+    if (value !== undefined && value !== null) options.set(attribute, value);
+  }
+  return options;
+}
+
+function valuesOf(config: RunConfig): Record<string, unknown> {
+  const { result, options, backend, threads } = config;
+  const { localWorkers, startingFile } = options;
+  const free = Object.entries(options).map(([name, value]) => [`options.${name}`, value]);
+  return {
+    ...result,
+    ...{ backend, threads },
+    ...Object.fromEntries(free),
+    'options.joinTimeout': options.joinTimeout / 1000,
+    'options.workerTimeout': options.workerTimeout / 1000,
+    [localWorkers.device === 'cuda' ? 'ngpus' : 'cpuWorkers']: localWorkers.count,
+    ...(startingFile === null ? {} : startOf(result.startingWeights, startingFile)),
+  };
+}
+
+/** The options that let a run start with that file. */
+function startOf(starting: StartingWeights, file: string): Record<string, unknown> {
+  if (starting.from === 'seed') return {};
+  return { [starting.from === 'weights' ? 'weights' : 'restorePath']: file, weightsKey: starting.key };
+}

@@ -1,0 +1,46 @@
+/** What an option may be: command lines, configuration files and config.json are all held to these bounds. */
+import { z } from 'zod';
+import { modelNames } from './models/model.ts';
+
+export const backendNames = ['torch', 'tensorflow'] as const;
+export type BackendName = (typeof backendNames)[number];
+
+/** fp32; fp32 with products of TensorFloat-32, on GPUs that have it; mixed precision with bfloat16. */
+const precisions = ['fp32', 'tf32', 'bf16'] as const;
+export type Precision = (typeof precisions)[number];
+
+const atLeastOne = z.int().min(1);
+const positive = z.number().positive();
+const notNegative = z.number().min(0);
+
+export const bounds = {
+  model: z.enum(modelNames),
+  times: atLeastOne,
+  imageSize: z.int().min(16),
+  batchSize: atLeastOne,
+  lanes: atLeastOne,
+  seed: z.int().min(0).max(0xffff_ffff),
+  learningRate: positive,
+  stepSize: atLeastOne,
+  momentum: notNegative.max(1),
+  weightDecay: notNegative,
+  precision: z.enum(precisions),
+  backend: z.enum(backendNames),
+  threads: atLeastOne,
+  workers: z.int().min(0),
+  decodeThreads: atLeastOne,
+  epochs: positive,
+  maxSteps: atLeastOne,
+  saveModelSeconds: positive,
+  saveModelEpochs: positive,
+  saveValEpochs: positive,
+  keepCheckpoints: atLeastOne,
+  audit: notNegative.max(1),
+  /** In seconds on a command line, in milliseconds in config.json. */
+  joinTimeout: positive,
+  workerTimeout: positive,
+  wait: notNegative,
+  port: z.int().min(0).max(65_535),
+  dtype: z.enum(['float32', 'float16']),
+  format: z.enum(['npy', 'npz']),
+} as const;

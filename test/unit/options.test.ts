@@ -1,0 +1,145 @@
+import { readFileSync } from 'node:fs';
+import test from 'ava';
+import { Command } from 'commander';
+import { changedOptions, changedSettings } from '../../coordinator/options/changes.ts';
+import { addOptions } from '../../coordinator/options/flags.ts';
+import { groups, isSwitch } from '../../coordinator/options/row.ts';
+import { optionRows, rowsOf, type StartOptions } from '../../coordinator/options/table.ts';
+import { buildModel } from '../../shared/models/family.ts';
+import { bounds } from '../../shared/option-bounds.ts';
+import { isNumeric, readValue } from '../../shared/process/option-value.ts';
+import { freeOptions, type RunConfig, runConfig } from '../../shared/run-config.ts';
+import { cliPage, cliPagePath } from '../../tools/cli-page.ts';
+import { resultOf } from '../helpers/state.ts';
+
+const conducting = ['start', 'validate', 'test'] as const;
+
+function parse(name: (typeof conducting)[number], argv: readonly string[]): Record<string, unknown> {
+  const command = addOptions(new Command(name), name).exitOverride();
+  command.configureOutput({ writeErr: () => undefined, writeOut: () => undefined });
+  return command.parse(argv, { from: 'user' }).opts();
+}
+
+test('every option has flags that give its name, a group, a sentence, a command, and a unit if it is a number', (t) => {
+  for (const row of optionRows) {
+    const { attribute, flags, group, help, details = '', commands, unit } = row;
+    const command = new Command().option(flags);
+    t.is(command.options[0]?.attributeName(), attribute);
+    t.true(groups.includes(group), attribute);
+    for (const text of [help, details]) t.notRegex(text, /\.$|\.pth$/, attribute);
+    t.true(help.length > 0 && commands.length > 0, attribute);
+    t.is(unit !== undefined, isNumeric(row.value) || attribute === 'timeStep', attribute);
+    t.is(isSwitch(row), !flags.includes('<'), attribute);
+    t.true(row.requiredBy?.every((name) => commands.includes(name)) ?? true, attribute);
+    for (const other of row.excludes ?? [])
+      t.true(
+        optionRows.some((row) => row.attribute === other),
+        other,
+      );
+  }
+});
+
+test('a default is a value that the option accepts', (t) => {
+  for (const command of conducting) {
+    for (const { attribute, value, default: preset } of rowsOf(command)) {
+      if (preset !== undefined) t.true(value.safeParse(preset).success, attribute);
+    }
+  }
+});
+
+test('what config.json has of an option exists, and has its bounds', (t) => {
+  const shape = { ...runConfig.shape, ...runConfig.shape.result.shape } as Record<string, unknown>;
+  const elsewhere = ['weights', 'weightsKey', 'taps', 'dtype', 'format', 'recursive'];
+  for (const { attribute, setting, value } of optionRows) {
+    if (setting === undefined || elsewhere.includes(setting)) continue;
+    const [, free] = /^options\.(.*)$/.exec(setting) ?? [];
+    t.truthy(free === undefined ? shape[setting] : freeOptions.shape[free as 'epochs'], attribute);
+    if (free === undefined && setting in bounds) t.is(shape[setting], value, attribute);
+  }
+});
+
+test('a value out of bounds is refused with the name of the option, by every command alike', (t) => {
+  const wrong: [string, string, string][] = [
+    [
+      '--seed',
+      '4294967296',
+      '--seed must be a whole number of at least 0 and at most 4294967295, not 4294967296.',
+    ],
+    ['--times', '0', '--times must be a whole number of at least 1, not 0.'],
+    ['--image-size', '8', '--image-size must be a whole number of at least 16, not 8.'],
+    ['--imsize', '3.5', '--image-size must be a whole number of at least 16, not 3.5.'],
+    ['--wait', '-1', '--wait must be a number of at least 0, not -1.'],
+    ['--workers', '', '--workers must be a whole number of at least 1, not "".'],
+    ['--model', 'Q', '--model must be one of Z, R, RT, S, not Q.'],
+  ];
+  for (const command of conducting) {
+    for (const [flag, value, message] of wrong) {
+      t.throws(() => parse(command, [`${flag}=${value}`]), { message, code: 'OPTION_INVALID' });
+    }
+  }
+  const refused = {
+    '--momentum': '2',
+    '--audit': '3/2',
+    '--metrics-port': '65536',
+    '--worker-timeout': '1800',
+  };
+  for (const [flag, value] of Object.entries(refused)) {
+    t.throws(() => parse('start', [flag, value]), { message: new RegExp(`^${flag} must be`) });
+  }
+  t.is(parse('start', ['-o', 'x', '--audit', '1/1000']).audit, 0.001);
+});
+
+test('no password of a URL in the wrong place is repeated', (t) => {
+  const error = t.throws(() => readValue('--seed', bounds.seed, 'redis://me:secret@host'));
+  t.is(
+    error?.message,
+    '--seed must be a whole number of at least 0 and at most 4294967295, not redis://***.',
+  );
+});
+
+test('start sees what was given and nothing else; the other commands see their defaults', (t) => {
+  t.deepEqual(parse('start', ['-o', 'x', '--lr', '0.2']), {
+    outputPath: 'x',
+    learningRate: 0.2,
+    deterministic: true,
+  });
+  const validate = parse('validate', ['--model', 'Z', '--data-path', 'y']);
+  t.like(validate, { weights: 'pretrained', seed: 0, imageSize: 224, times: 5, precision: 'fp32' });
+  t.like(validate, { backend: 'torch', outputPath: '.', skipUnreadable: false });
+  t.is(validate.batchSize, undefined);
+});
+
+test('each option that the result depends on is compared on resume', (t) => {
+  const config = {
+    ...{ backend: 'torch', threads: 1 },
+    result: resultOf(buildModel('Z', 1), { deterministic: true }),
+  } as RunConfig;
+  const rows = rowsOf('start').filter(({ kind }) => kind === 'result');
+  t.true(rows.length > 12);
+  for (const { attribute, name } of rows) {
+    const options = { outputPath: '', [attribute]: attribute === 'deterministic' ? false : 'other' };
+    const [sentence, ...more] = changedOptions(options as StartOptions, config);
+    t.true(sentence?.startsWith(`${name} cannot change on resume: the run uses `), attribute);
+    t.deepEqual(more, []);
+  }
+  t.deepEqual(changedSettings({ learningRate: 0.1 }, { learningRate: 0.2 }), [
+    '--lr cannot change on resume: the run uses 0.1, you passed 0.2.',
+  ]);
+});
+
+test('the help fits two screens, and --help-all has every option', (t) => {
+  for (const name of conducting) {
+    const command = addOptions(new Command(name).description('What it does.'), name).exitOverride();
+    let shown = '';
+    command.configureOutput({ getOutHelpWidth: () => 100, writeOut: (text) => (shown += text) });
+    const lines = command.helpInformation().trimEnd().split('\n');
+    t.true(lines.length <= 48, `${name}: ${lines.length} lines`);
+    t.true(lines.every((line) => line.length <= 100));
+    t.throws(() => command.parse(['--help-all'], { from: 'user' }), { code: 'commander.helpDisplayed' });
+    for (const { name: flag } of rowsOf(name)) t.regex(shown, new RegExp(`${flag}\\b`));
+  }
+});
+
+test('the page of options is the one made from the table (npm run docs:cli)', (t) => {
+  t.is(readFileSync(cliPagePath, 'utf8'), cliPage());
+});

@@ -1,0 +1,4 @@
+import { writeFileSync } from 'node:fs';
+import { cliPage, cliPagePath } from './cli-page.ts';
+
+writeFileSync(cliPagePath, cliPage());
