@@ -9,7 +9,7 @@ export const errorTable = {
   OPTION_INVALID: {
     exit: exitCodes.usage,
     meaning: 'An option has a value that cannot be used.',
-    remedy: 'Run `coordinator start --help` for every option with its unit and default.',
+    remedy: 'Run `coordinator start --help-all` for every option with its unit and default.',
   },
   DATA_MISSING: {
     exit: exitCodes.error,

@@ -11,8 +11,8 @@ function systemError(code: string): Error {
 }
 
 const table: [system: string, code: ErrorCode, says: RegExp, hint: RegExp][] = [
-  ['ENOSPC', 'DISK_FULL', /no space/, /Make room/],
-  ['EDQUOT', 'DISK_FULL', /quota/, /Make room/],
+  ['ENOSPC', 'DISK_FULL', /no space/, /Free some space/],
+  ['EDQUOT', 'DISK_FULL', /quota/, /Free some space/],
   ['EFBIG', 'DISK_FULL', /larger than this process/, /ulimit -f/],
   ['EROFS', 'FOLDER_NOT_WRITABLE', /read-only/, /--output-path/],
   ['EIO', 'FOLDER_NOT_WRITABLE', /input\/output error/, /--output-path/],
