@@ -5,8 +5,9 @@
 
 import { counter, defineMetrics, duration, gauge, type Metrics } from '../../shared/process/metrics.ts';
 import { type RunConfig, stepsPerEpoch, totalSteps } from '../../shared/run-config.ts';
+import type { PhaseName } from '../protocol/phase.ts';
 import type { Run } from '../protocol/run.ts';
-import type { PhaseName, RunAction, RunEvent } from '../protocol/run-events.ts';
+import type { RunAction, RunEvent } from '../protocol/run-events.ts';
 
 const specs = {
   run_info: gauge(

@@ -1,10 +1,8 @@
 /** What goes into the coordinator's state machine, and what comes out of it. */
 import type { ErrorCode } from '../../shared/errors.ts';
 import type { BatchResult, BlobRef, DownBody, Era, Job, UpMessage } from '../../shared/wire/protocol.ts';
-import type { JobRound } from './job-round.ts';
 import type { Limits } from './membership.ts';
 import type { LaneShare, StepMetrics } from './step.ts';
-import type { Exchange, ExchangePhase } from './step-exchange.ts';
 import type { ValidationSummary } from './validation-summary.ts';
 
 /** What a run is to do: pure functions of its configuration. */
@@ -99,25 +97,6 @@ export type RunAction =
   | { type: 'log'; level: 'info' | 'warn'; message: string }
   | { type: 'finish'; outcome: 'complete' | 'interrupted' }
   | { type: 'finish'; outcome: 'failed'; failure: Failure };
-
-/** What a run is doing, with what it does that to. */
-export type Phase =
-  | { name: 'restoring' }
-  | { name: 'waiting' }
-  | { name: 'rollcall' }
-  | { name: 'loading' }
-  /** `by`: the member that was asked for the snapshot. */
-  | { name: 'publishing'; by: string }
-  | { name: 'validating' | 'extracting'; round: JobRound }
-  /** Computing, reducing or applying: the exchange knows. */
-  | { name: 'stepping'; exchange: Exchange }
-  /** The state lies still, and what comes next is being decided: never seen from outside. */
-  | { name: 'resting' }
-  | { name: 'finishing' }
-  | { name: 'finished' };
-
-/** The same for those who only watch. */
-export type PhaseName = Exclude<Phase['name'], 'stepping' | 'resting'> | ExchangePhase;
 
 /** What a part of the run leaves to be done when it has done its own. */
 export type Next =

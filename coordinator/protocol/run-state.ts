@@ -3,8 +3,9 @@ import assert from 'node:assert';
 import { leaversKept } from '../../shared/defaults.ts';
 import type { BlobRef, DownBody, Era } from '../../shared/wire/protocol.ts';
 import type { JobRound } from './job-round.ts';
+import type { Phase, PhaseName } from './phase.ts';
 import { type Common, Roster } from './roster.ts';
-import type { Failure, Phase, PhaseName, Plan, RunAction, RunLimits, StepPlan } from './run-events.ts';
+import type { Failure, Plan, RunAction, RunLimits, StepPlan } from './run-events.ts';
 import { Snapshots } from './snapshots.ts';
 import type { Exchange } from './step-exchange.ts';
 

@@ -12,16 +12,18 @@
  *                             │         ^             ^            │
  *                             │         └─────────────┴────────────┘  a new generation repeats the phase
  *
- * The parts (`Departures`, `RollCall`, `Rounds`, `StateTransfer`, `Exchange`) act through the state they share, and
+ * The parts (`Arrivals`, `Departures`, `RollCall`, `Rounds`, `StateTransfer`, `Exchange`) act through the state they share, and
  * return what is left to be done (`Next`).
  */
-import type { Era, Hello, UpMessage } from '../../shared/wire/protocol.ts';
+import type { Era, UpMessage } from '../../shared/wire/protocol.ts';
 import { compareEras } from '../../shared/wire/protocol.ts';
+import { Arrivals } from './arrivals.ts';
 import { Departures } from './departures.ts';
 import { Rounds } from './job-rounds.ts';
+import type { PhaseName } from './phase.ts';
 import { RollCall } from './roll-call.ts';
 import type { Roster, RunNumerics } from './roster.ts';
-import type { Failure, Next, PhaseName, RunAction, RunEvent } from './run-events.ts';
+import type { Failure, Next, RunAction, RunEvent } from './run-events.ts';
 import { type RunOptions, RunState } from './run-state.ts';
 import { StateTransfer } from './state-transfer.ts';
 import type { StepMetrics } from './step.ts';
@@ -35,18 +37,17 @@ export class Run {
   readonly #departures: Departures;
   readonly #rounds: Rounds;
   readonly #transfer: StateTransfer;
-  /** Local workers that are there, or will be. */
-  #fleetSize: number;
+  readonly #arrivals: Arrivals;
   readonly #exchangeContext: ExchangeContext;
 
   constructor(options: RunOptions) {
     const state = new RunState(options);
     this.#state = state;
     this.#roster = state.roster;
-    this.#fleetSize = options.fleetSize;
     this.#rollCall = new RollCall(state);
     this.#rounds = new Rounds(state);
     this.#departures = new Departures(state, this.#rollCall);
+    this.#arrivals = new Arrivals(options.fleetSize, state, this.#rollCall, this.#departures);
     this.#transfer = new StateTransfer(state, this.#departures);
     this.#exchangeContext = { state, describeShard: options.describeShard, deathsAt: new Map() };
   }
@@ -115,7 +116,7 @@ export class Run {
       case 'exited':
         return this.#lost(event.worker, event.reason, null);
       case 'post-lost':
-        return this.#postLost(event);
+        return this.#arrivals.postLost(event);
       case 'tick':
         return this.#tick(event.heard);
       case 'restored':
@@ -168,9 +169,9 @@ export class Run {
   #receive(message: UpMessage): Next {
     const state = this.#state;
     if (compareEras(message.era, state.era) !== 0) return null;
-    if (message.type === 'hello') return this.#hello(message.worker, message, message.n);
+    if (message.type === 'hello') return this.#arrivals.hello(message.worker, message, message.n);
     const worker = this.#roster.get(message.worker);
-    if (worker === undefined) return this.#unregistered(message);
+    if (worker === undefined) return this.#arrivals.unregistered(message);
     if (message.n <= worker.lastNumber) return null;
     if (message.n > worker.lastNumber + 1) return this.#rollCall.begin(`Messages of ${worker.id} were lost`);
     worker.lastNumber = message.n;
@@ -217,50 +218,6 @@ export class Run {
     return this.#departures.drop([{ id, reason, death: { reason, error } }]);
   }
 
-  /**
-   * Somebody speaks who is not known: it was dropped, or its hello was lost, and what would have told it has passed it by.
-   * Nobody may wait for it, and it may not wait forever.
-   */
-  #unregistered({ worker, type }: UpMessage): null {
-    const known = type === 'bye' || type === 'failed' || this.#departures.dismissed(worker);
-    if (!known) this.#state.send({ type: 'unknown', worker });
-    return null;
-  }
-
-  #hello(id: string, hello: Hello, number: number): Next {
-    const state = this.#state;
-    if (this.#roster.get(id) !== undefined) return this.#rollCall.answered(id, hello.step, number);
-    if (this.#departures.dismissed(id)) return null;
-    const described = `${id} (${hello.host}, process ${hello.pid}, ${hello.numerics.processor})`;
-    const refusal = this.#roster.whyRefused(hello);
-    if (refusal !== null) {
-      state.send({ type: 'refuse', worker: id, error: refusal });
-      state.log('warn', `Worker ${described} is refused: ${refusal.message}`);
-      return null;
-    }
-    this.#roster.add(id, hello, number, state.heard);
-    state.log('info', `Worker ${described} joined.`);
-    const waiting = state.phase.name === 'waiting';
-    if (waiting && this.#roster.all.length === 1) state.enter({ name: 'waiting' }); // from now on for the others
-    return waiting || state.inRound ? 'rest' : null;
-  }
-
-  /** A local worker cannot start: the run's end only where nobody else is there or will be. */
-  #postLost({ device, lastWords, left }: { device: string; lastWords: string; left: number }): Next {
-    const state = this.#state;
-    this.#fleetSize = left;
-    if (left === 0) state.fleetLost = `A local worker cannot start: ${lastWords}`;
-    if (state.fleetLost !== null && this.#roster.all.length === 0) {
-      state.fail({ code: 'WORKER_FAILED', message: state.fleetLost });
-      return null;
-    }
-    state.log(
-      'warn',
-      `The local worker on ${device} is given up, and the run continues without it: ${lastWords}`,
-    );
-    return state.phase.name === 'waiting' ? 'rest' : null; // perhaps it was the last to wait for
-  }
-
   // ---- at rest: the state of step t lies still ------------------------------------------------------------------
 
   /** Decides what comes next: newcomers, a round of jobs, checkpoint, the end, or the next step. */
@@ -301,7 +258,7 @@ export class Run {
     const newcomers = this.#roster.with('newcomer');
     if (newcomers.length === 0) return;
     const patient = state.heard - state.phaseSince <= state.limits.join;
-    if (newcomers.length >= this.#fleetSize || !patient) this.#transfer.load(snapshot, newcomers);
+    if (newcomers.length >= this.#arrivals.fleetSize || !patient) this.#transfer.load(snapshot, newcomers);
   }
 
   #nextStep(): void {

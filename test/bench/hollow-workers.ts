@@ -18,7 +18,8 @@ import { lastEntry, StreamReader } from '../../shared/wire/streams.ts';
 import { findRun } from '../../worker/commands/find-run.ts';
 import type { EngineMethods } from '../../worker/engine/engine-client.ts';
 import { Pulse } from '../../worker/perform/heartbeat.ts';
-import { type EngineCalls, WorkerShell } from '../../worker/perform/worker-shell.ts';
+import type { EngineCalls } from '../../worker/perform/worker-parts.ts';
+import { WorkerShell } from '../../worker/perform/worker-shell.ts';
 import { Member } from '../../worker/protocol/member.ts';
 
 const [url, count] = process.argv.slice(2) as [string, string];

@@ -1,7 +1,8 @@
 import test from 'ava';
 import { RunMetrics } from '../../coordinator/metrics/run-metrics.ts';
+import type { PhaseName } from '../../coordinator/protocol/phase.ts';
 import type { Run } from '../../coordinator/protocol/run.ts';
-import type { PhaseName, RunAction } from '../../coordinator/protocol/run-events.ts';
+import type { RunAction } from '../../coordinator/protocol/run-events.ts';
 import { Metrics } from '../../shared/process/metrics.ts';
 import type { RunConfig } from '../../shared/run-config.ts';
 

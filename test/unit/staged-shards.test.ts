@@ -2,7 +2,7 @@
 import test from 'ava';
 import type { ShardLoader } from '../../worker/data/prefetch.ts';
 import { type StagedShard, StagedShards } from '../../worker/perform/staged-shards.ts';
-import type { EngineCalls } from '../../worker/perform/worker-shell.ts';
+import type { EngineCalls } from '../../worker/perform/worker-parts.ts';
 import { dataset, loaderOf } from '../helpers/tiny-loader.ts';
 
 /** What lies on the device, by name. */

@@ -53,7 +53,8 @@ export interface WorkerOptions {
 }
 
 /**
- * Serves a run to its end.
+ * Serves a run to its end. An error on the way there ends the process, and with it the engine and all connections: to
+ * close them one by one could only take longer.
  * @param engine not opened yet
  * @returns the exit code
  */

@@ -4,7 +4,7 @@ import { isInference } from '../../shared/run-config.ts';
 import { type BatchResult, names } from '../../shared/wire/protocol.ts';
 import type { Batch } from '../data/prefetch.ts';
 import type { ShardResult } from '../protocol/member-events.ts';
-import type { Action, OnEngine, WorkerParts } from './worker-shell.ts';
+import type { Action, OnEngine, WorkerParts } from './worker-parts.ts';
 
 export class BatchWork {
   readonly #parts: Pick<WorkerParts, 'config' | 'member' | 'blobs' | 'loadBatch' | 'faults' | 'metrics'>;

@@ -6,7 +6,7 @@ import type { LanePart, ReducedSlice } from '../engine/reduction.ts';
 import type { MemberEvent, Ticket } from '../protocol/member-events.ts';
 import type { ShardWork } from './shard-work.ts';
 import { fetchSlices, fetchVectors } from './vectors.ts';
-import type { Action, OnEngine, WorkerParts } from './worker-shell.ts';
+import type { Action, OnEngine, WorkerParts } from './worker-parts.ts';
 
 type Parts = Pick<WorkerParts, 'member' | 'blobs' | 'vectorLength' | 'faults' | 'metrics'>;
 

@@ -4,7 +4,7 @@ import { names } from '../../shared/wire/protocol.ts';
 import type { MemberEvent, ShardResult, Ticket } from '../protocol/member-events.ts';
 import { finite } from './batch-work.ts';
 import { StagedShards } from './staged-shards.ts';
-import type { Action, OnEngine, WorkerParts } from './worker-shell.ts';
+import type { Action, OnEngine, WorkerParts } from './worker-parts.ts';
 
 type Parts = Pick<WorkerParts, 'member' | 'blobs' | 'loader' | 'engine' | 'faults' | 'metrics' | 'log'>;
 

@@ -1,7 +1,7 @@
 /** Shards on their way to the device: the next one goes up while the present one is computed. */
 import type { Unreadable } from '../../shared/wire/protocol.ts';
 import type { ShardLoader } from '../data/prefetch.ts';
-import type { EngineCalls } from './worker-shell.ts';
+import type { EngineCalls } from './worker-parts.ts';
 
 export interface StagedShard {
   readonly step: number;

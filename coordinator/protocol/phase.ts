@@ -1,0 +1,22 @@
+/** The phases of a run: `Run` draws how they follow each other. */
+import type { JobRound } from './job-round.ts';
+import type { Exchange, ExchangePhase } from './step-exchange.ts';
+
+/** What a run is doing, with what it does that to. */
+export type Phase =
+  | { name: 'restoring' }
+  | { name: 'waiting' }
+  | { name: 'rollcall' }
+  | { name: 'loading' }
+  /** `by`: the member that was asked for the snapshot. */
+  | { name: 'publishing'; by: string }
+  | { name: 'validating' | 'extracting'; round: JobRound }
+  /** Computing, reducing or applying: the exchange knows. */
+  | { name: 'stepping'; exchange: Exchange }
+  /** The state lies still, and what comes next is being decided: never seen from outside. */
+  | { name: 'resting' }
+  | { name: 'finishing' }
+  | { name: 'finished' };
+
+/** The same for those who only watch. */
+export type PhaseName = Exclude<Phase['name'], 'stepping' | 'resting'> | ExchangePhase;
