@@ -1,4 +1,4 @@
-/** Every default and every timeout, with its unit: no magic number stands anywhere else. */
+/** Every default and every timeout, with its unit. */
 import type { ModelName } from './models/model.ts';
 
 export const defaults = {
@@ -161,9 +161,6 @@ export const fleet = { failures: 5, backOff: 100, lastWords: 4 } as const;
 
 /** Milliseconds between two drawings on a terminal, and between two lines of progress elsewhere. */
 export const progressEvery = { terminal: 200, plain: 5_000 } as const;
-
-/** Seconds of one phase from which on a terminal says what is waited for instead of where the time goes. */
-export const calmSeconds = 3;
 
 /** Steps over which the speed is measured. */
 export const paceWindow = 20;

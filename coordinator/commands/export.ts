@@ -1,6 +1,6 @@
 /** `coordinator export`: a checkpoint of ours as the original's run.py would have saved it. */
 import { z } from 'zod';
-import { Schedule } from '../../shared/data/schedule.ts';
+import { scheduleOf } from '../../shared/data/schedule.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { momentumName, type StateSlot, stateLayout } from '../../shared/formats/state-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
@@ -102,7 +102,7 @@ function flags(result: ResultOptions): PythonValue {
 /** As torch.optim.SGD and the learning rate schedule leave it after the last step that was done. */
 function parameterGroup(result: ResultOptions, step: number, parameters: number): PythonValue {
   const { learningRate: initial, stepSize, momentum, weightDecay } = result;
-  const schedule = new Schedule({ ...result, trainSize: result.trainImages });
+  const schedule = scheduleOf(result);
   return dict({
     lr: new PythonFloat(schedule.learningRate(Math.max(0, step - 1), { initial, stepSize })),
     momentum: new PythonFloat(momentum),

@@ -3,6 +3,7 @@ import { nanoid } from 'nanoid';
 import type { ZodError } from 'zod';
 import type { DatasetIndex } from '../../shared/data/dataset-index.ts';
 import { cachedIndex, userIndexCache } from '../../shared/data/index-cache.ts';
+import { scheduleOf } from '../../shared/data/schedule.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import { traceModel } from '../../shared/models/trace.ts';
@@ -23,7 +24,7 @@ import { changedOptions } from '../options/changes.ts';
 import { nameOfSetting, type StartOptions } from '../options/table.ts';
 import type { RunFolder } from '../run-folder/run-folder.ts';
 import { chooseFreeOptions, chooseOptions } from './options.ts';
-import { planOf, scheduleOf } from './plan.ts';
+import { planOf } from './plan.ts';
 import { chooseStart, otherTrajectory } from './starting-point.ts';
 
 /**
@@ -125,7 +126,7 @@ function checked(config: RunConfig): RunConfig {
 
 /** Images of the smallest shard that the run will compute: in the first step, or in an epoch's short last one. */
 function smallestShard(config: RunConfig): number {
-  const schedule = scheduleOf(config);
+  const schedule = scheduleOf(config.result);
   const last = Math.min(schedule.stepsPerEpoch, totalSteps(config)) - 1;
   const { shares } = planOf(config, schedule).steps;
   return Math.min(...[...shares(0), ...shares(last)].map(({ count }) => count));

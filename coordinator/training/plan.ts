@@ -1,16 +1,11 @@
 /** From a configuration to what the protocol is to do. */
-import { Schedule } from '../../shared/data/schedule.ts';
+import type { Schedule } from '../../shared/data/schedule.ts';
 import { Draws } from '../../shared/random.ts';
 import { type RunConfig, totalSteps } from '../../shared/run-config.ts';
 import type { Plan, StepPlan } from '../protocol/run-events.ts';
 
 /** Which shards are audited is drawn apart from all that the result depends on. */
 const auditStream = 0xa0d17;
-
-export function scheduleOf({ result }: RunConfig): Schedule {
-  const { seed, trainImages, batchSize, lanes } = result;
-  return new Schedule({ seed, trainSize: trainImages, batchSize, lanes });
-}
 
 /** What a training is to do, as its configuration says. */
 export function planOf(config: RunConfig, schedule: Schedule): Plan & { steps: StepPlan } {

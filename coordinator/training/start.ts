@@ -1,5 +1,6 @@
 /** `coordinator start`: from options to a run, and its end. */
 import { hostname } from 'node:os';
+import { scheduleOf } from '../../shared/data/schedule.ts';
 import { http as httpDefaults } from '../../shared/defaults.ts';
 import { CornetError, describeError, exitCodes } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
@@ -30,7 +31,7 @@ import { Watch } from '../watch/watch.ts';
 import { newConfig, readConfig, resumedConfig } from './config.ts';
 import { observeTraining } from './observe-training.ts';
 import { asResume } from './options.ts';
-import { planOf, scheduleOf } from './plan.ts';
+import { planOf } from './plan.ts';
 import { startingState } from './starting-point.ts';
 import { TrainingOutput } from './training-output.ts';
 
@@ -131,7 +132,7 @@ async function prepareTraining(
     fence: folder.fence,
     checkIdentity: (identity, path) => checkIdentity(config, identity, path),
   });
-  const schedule = scheduleOf(config);
+  const schedule = scheduleOf(config.result);
   const plan = planOf(config, schedule);
   const watch = new Watch({ config, now: () => performance.now(), clock: () => new Date() });
   watch.add(chooseViewer(process.stdout, process.env, options.json ?? false));

@@ -1,5 +1,11 @@
 /** Numbers as people read them, alike on the terminal and on the page. Compiled for the browser as well. */
 
+/** Seconds of one phase from which on it is told what is waited for, instead of where the time goes. */
+export const calmSeconds = 3;
+
+/** Part of the time from which on a phase is worth a word. */
+export const smallestShare = 0.005;
+
 export function percent(fraction: number): string {
   return `${(100 * fraction).toFixed(1)} %`;
 }

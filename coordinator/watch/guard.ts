@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import type { IncomingHttpHeaders } from 'node:http';
 import { controlToken } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
-import type { Refusal } from '../../shared/process/own-host.ts';
+import type { HttpReply } from '../../shared/process/own-host.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { sameSecret } from '../../shared/wire/same-secret.ts';
 
@@ -12,7 +12,7 @@ import { sameSecret } from '../../shared/wire/same-secret.ts';
  * what page it comes from it must be this one.
  * @param token null: this coordinator takes no orders
  */
-export function whyNotObeyed(headers: IncomingHttpHeaders, token: string | null): Refusal | null {
+export function whyNotObeyed(headers: IncomingHttpHeaders, token: string | null): HttpReply | null {
   if (token === null) {
     const reason = 'This coordinator takes no orders: it was started without a control token.';
     return { status: 403, reason };

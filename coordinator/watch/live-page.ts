@@ -4,7 +4,7 @@ import type { ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { livePage as limits } from '../../shared/defaults.ts';
 import { type HttpHandler, type Route, respond } from '../../shared/process/http-server.ts';
-import type { Refusal } from '../../shared/process/own-host.ts';
+import type { HttpReply } from '../../shared/process/own-host.ts';
 import { packageRoot } from '../../shared/process/package-root.ts';
 import type { Checkpoints } from '../checkpoints/checkpoints.ts';
 import type { RunEvent } from '../protocol/run-events.ts';
@@ -152,7 +152,7 @@ export class LivePage implements RunViewer {
     }));
   }
 
-  #drain(worker: string): Refusal {
+  #drain(worker: string): HttpReply {
     const { watch, tell } = this.#options;
     const { workers } = watch.view();
     if (!workers.some(({ id }) => id === worker)) {
@@ -165,7 +165,7 @@ export class LivePage implements RunViewer {
     return { status: 202, reason: 'The worker leaves after this step.' };
   }
 
-  #order(name: string, obey: (url: URL) => Refusal): Route {
+  #order(name: string, obey: (url: URL) => HttpReply): Route {
     const handler = this.#shown(({ message: { headers }, url }, response) => {
       const { status, reason } = whyNotObeyed(headers, this.#options.token) ?? obey(url);
       if (status === 401) response.setHeader('WWW-Authenticate', 'Bearer');

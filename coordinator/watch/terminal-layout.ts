@@ -1,6 +1,5 @@
 /** A run in a few lines of a terminal: pure, from what is known to what is drawn. */
-import { calmSeconds } from '../../shared/defaults.ts';
-import { count, duration, percent, speed } from '../view/format.ts';
+import { calmSeconds, count, duration, percent, smallestShare, speed } from '../view/format.ts';
 import type { RunView } from '../view/run-view.ts';
 
 export interface Canvas {
@@ -66,7 +65,7 @@ function state(view: RunView): Part[] {
   if (!usual || (view.phaseSeconds ?? 0) > calmSeconds) {
     return [there, { text: view.sentence, ...(usual || members > 0 ? {} : { style: 'warn' as const }) }];
   }
-  const shares = view.shares.filter(({ share }) => share >= 0.005).slice(0, 4);
+  const shares = view.shares.filter(({ share }) => share >= smallestShare).slice(0, 4);
   const spent = shares.map(({ phase, share }) => `${phase} ${(100 * share).toFixed(0)} %`);
   return [there, { text: spent.join(', '), style: 'faint' }];
 }

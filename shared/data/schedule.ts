@@ -5,6 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { Draws, streams } from '../random.ts';
+import type { ResultOptions } from '../run-config.ts';
 
 export interface ScheduleOptions {
   /** The run's seed, an unsigned 32-bit integer. */
@@ -32,6 +33,11 @@ const microEpochs = 1_000_000;
 
 /** An epoch boundary needs two permutations: the one that ends and, for prefetching, the one that begins. */
 const permutationsKept = 2;
+
+/** The schedule of a training. */
+export function scheduleOf({ seed, trainImages, batchSize, lanes }: ResultOptions): Schedule {
+  return new Schedule({ seed, trainSize: trainImages, batchSize, lanes });
+}
 
 export class Schedule {
   readonly seed: number;

@@ -1,7 +1,8 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
 
-export interface Refusal {
+/** What is answered besides a page: why something is refused, or what was done. */
+export interface HttpReply {
   status: number;
   /** For the user to read. */
   reason: string;
@@ -12,7 +13,7 @@ export interface Refusal {
  * do so with an address, and not with this machine's own names.
  * @param names of this machine besides localhost
  */
-export function whyNotOwnHost({ host }: IncomingHttpHeaders, names: readonly string[]): Refusal | null {
+export function whyNotOwnHost({ host }: IncomingHttpHeaders, names: readonly string[]): HttpReply | null {
   const url = `http://${host}/`;
   const name = host !== undefined && URL.canParse(url) ? new URL(url).hostname : null;
   if (name !== null) {

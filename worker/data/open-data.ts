@@ -4,7 +4,7 @@ import type { DatasetIndex } from '../../shared/data/dataset-index.ts';
 import type { FileList } from '../../shared/data/file-list.ts';
 import { listImageFolder } from '../../shared/data/image-folder.ts';
 import { cachedIndex, type IndexCacheOptions } from '../../shared/data/index-cache.ts';
-import { Schedule } from '../../shared/data/schedule.ts';
+import { scheduleOf } from '../../shared/data/schedule.ts';
 import { defaults } from '../../shared/defaults.ts';
 import { type AnyConfig, isInference, type RunConfig, totalSteps } from '../../shared/run-config.ts';
 import type { ImageDecoder } from './decode.ts';
@@ -52,10 +52,9 @@ export async function findImages(
 }
 
 function shardsOf(config: RunConfig, files: FileList): Shards {
-  const { seed, batchSize, lanes } = config.result;
   return {
     files,
-    schedule: new Schedule({ seed, trainSize: files.size, batchSize, lanes }),
+    schedule: scheduleOf(config.result),
     steps: totalSteps(config),
     prefetchShards: defaults.prefetchShards,
     skipUnreadable: config.options.skipUnreadable,

@@ -3,10 +3,10 @@ import { Worker } from 'node:worker_threads';
 import { CornetError } from '../../shared/errors.ts';
 import type { Numerics } from '../../shared/wire/protocol.ts';
 import type { Engine, EngineOptions } from './engine.ts';
-import type { Scores } from './scores.ts';
+import type { ShardScores } from './scores.ts';
 import type { ShardSeconds } from './training-pass.ts';
 
-export type ShardReport = Scores & { readonly seconds: ShardSeconds };
+export type ShardReport = ShardScores & { readonly seconds: ShardSeconds };
 
 export type EngineMethods = Pick<
   Engine,

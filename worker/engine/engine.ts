@@ -27,7 +27,7 @@ import { openBackend } from '../backend/open-backend.ts';
 import { withMemoryHint } from './memory-hint.ts';
 import { ModelState } from './model-state.ts';
 import { type LanePart, type ReducedSlice, Reduction } from './reduction.ts';
-import { assertLabels, type Scores, scoreLogits } from './scores.ts';
+import { assertLabels, type BatchScores, type ShardScores, scoreLogits } from './scores.ts';
 import { type Images, Staging } from './staging.ts';
 import { type ShardSeconds, trainingPass } from './training-pass.ts';
 
@@ -226,7 +226,7 @@ export class Engine {
     lane: number,
     images: Images | string,
     labels: Int32Array,
-  ): { scores: Scores; seconds: ShardSeconds } {
+  ): { scores: ShardScores; seconds: ShardSeconds } {
     assert(this.#step !== null, 'no snapshot has been loaded');
     assertLabels(labels, maxClasses, false);
     const input = typeof images === 'string' ? this.#staging.take(images) : images;
@@ -274,7 +274,7 @@ export class Engine {
   }
 
   /** Scores a batch with the running statistics. */
-  evaluate(images: Images, labels: Int32Array): Scores {
+  evaluate(images: Images, labels: Int32Array): BatchScores {
     assert(this.#step !== null, 'no snapshot has been loaded');
     assertLabels(labels, maxClasses, true);
     return this.#backend.scope(() => {

@@ -3,7 +3,7 @@ import { CornetError } from '../../shared/errors.ts';
 import type { MemoryCounters } from '../backend/backend.ts';
 import type { EngineOptions } from './engine.ts';
 
-export interface Batch {
+interface Workload {
   readonly kind: 'shard' | 'batch';
   readonly images: number;
 }
@@ -13,7 +13,7 @@ export interface Batch {
  * @throws CornetError DEVICE_MEMORY with what was to fit, the device's memory and what would fit
  */
 export function withMemoryHint<R>(
-  { kind, images }: Batch,
+  { kind, images }: Workload,
   { options, memory }: { options: EngineOptions; memory: () => MemoryCounters },
   body: () => R,
 ): R {

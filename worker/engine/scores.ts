@@ -3,15 +3,23 @@ import assert from 'node:assert/strict';
 import { noLabel } from '../../shared/data/split.ts';
 import type { ClassScore } from '../../shared/wire/protocol.ts';
 
-export interface Scores {
-  /** Sum over the images of the cross entropy, in float64. */
-  readonly loss: number;
+interface Counts {
   /** Images whose label is the likeliest class, and among the five likeliest. */
   readonly top1: number;
   readonly top5: number;
   readonly count: number;
   /** The counts by class, those of the batch only, sorted. */
   readonly classes: readonly ClassScore[];
+}
+
+export interface BatchScores extends Counts {
+  /** Sum over the images of the cross entropy, in float64. */
+  readonly loss: number;
+}
+
+export interface ShardScores extends Counts {
+  /** Mean over the shard, in float32: what is differentiated. */
+  readonly loss: number;
 }
 
 /**
@@ -29,7 +37,7 @@ export function assertLabels(labels: Int32Array, classes: number, unlabelled: bo
  * @param logits [n, classes] row-major
  * @param labels n class indices or `noLabel`; as in PyTorch, any other one outside of the classes is an error
  */
-export function scoreLogits(logits: Float32Array, labels: Int32Array): Scores {
+export function scoreLogits(logits: Float32Array, labels: Int32Array): BatchScores {
   const classes = logits.length / labels.length;
   const tallies = new Map<number, { top1: number; top5: number; count: number }>();
   let count = 0;

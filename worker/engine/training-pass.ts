@@ -7,7 +7,7 @@ import { Pass } from '../../shared/models/pass.ts';
 import type { Precision } from '../../shared/run-config.ts';
 import type { Backend } from '../backend/backend.ts';
 import type { ModelState } from './model-state.ts';
-import { type Scores, scoreLogits } from './scores.ts';
+import { type ShardScores, scoreLogits } from './scores.ts';
 
 /**
  * What the parts of a shard took, in seconds. On a GPU, operators run on while the next ones are queued: `forward` ends
@@ -37,13 +37,13 @@ export interface TrainingPassParts {
 export function trainingPass(
   { backend, model, state, layout, precision, upload, now }: TrainingPassParts,
   labels: Int32Array,
-): { vector: Tensor; scores: Scores; seconds: ShardSeconds } {
+): { vector: Tensor; scores: ShardScores; seconds: ShardSeconds } {
   const begun = now();
   let uploaded = begun;
   let passed = begun;
   let queued = begun;
   const { entries, gradients: gradientEnd } = layout;
-  let scores: Scores | null = null;
+  let scores: ShardScores | null = null;
   const vector = backend.scope(() => {
     const vector = backend.flat(layout.length);
     const trained = entries.filter(({ end }) => end <= gradientEnd);

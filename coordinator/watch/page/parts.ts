@@ -1,5 +1,5 @@
 /** Everything on the page that is not a curve: each function shows one part of what is known. */
-import { count, duration, grouped, percent, speed } from '../../view/format.ts';
+import { calmSeconds, count, duration, grouped, percent, smallestShare, speed } from '../../view/format.ts';
 import type { CheckpointView, EventView, RunFacts, RunView, WorkerView } from '../../view/run-view.ts';
 import { byId, element, fill, setText } from './dom.ts';
 
@@ -25,8 +25,6 @@ const newestCheckpoints = 6;
 /** What every step consists of, and what is not worth a word while it is short. */
 const inStep = ['computing', 'reducing', 'applying'];
 const quick = [...inStep, 'publishing', 'loading', 'validating'];
-/** Seconds of one phase from which on it is told what is waited for. */
-const calm = 2;
 
 export function showState(
   view: RunView,
@@ -36,7 +34,8 @@ export function showState(
 ): void {
   setText(byId('model'), view.model);
   const [name] = phases[view.phase] ?? [view.phase];
-  const usual = quick.includes(view.phase) && (view.phaseSeconds ?? 0) < calm && view.stopping === null;
+  const usual =
+    quick.includes(view.phase) && (view.phaseSeconds ?? 0) < calmSeconds && view.stopping === null;
   const training = usual || inStep.includes(view.phase) ? 'training' : name;
   const over = view.phase === 'finished' && view.step >= view.steps ? 'finished' : 'stopped';
   const state = {
@@ -100,7 +99,7 @@ export function showFigures(view: RunView, facts: RunFacts): void {
 }
 
 export function showShares({ shares, imagesPerSecond }: RunView, { batchSize }: RunFacts): void {
-  const shown = shares.filter(({ share }) => share >= 0.005);
+  const shown = shares.filter(({ share }) => share >= smallestShare);
   const steps = shares
     .filter(({ phase }) => inStep.includes(phase))
     .reduce((sum, { share }) => sum + share, 0);
