@@ -41,14 +41,14 @@ program
     throw new Exit(await setUp(options));
   });
 
-command('status', 'What a run is doing, what it waits for, and since when.').action(
+command('status', 'Show what a run is doing, what it waits for, and since when.').action(
   async (options: StatusOptions) => {
     const { printStatus } = await import('./commands/status.ts');
     await printStatus(options);
   },
 );
 
-command('verify', 'Look at every file of a run, also while it is at work; exit code 1 when one is damaged.')
+command('verify', 'Check every file of a run, even an active one; exits with 1 if one is damaged.')
   .argument('<run>', 'the run folder')
   .action(async (run: string, options: VerifyOptions) => {
     const { verify } = await import('./verify/verify.ts');
@@ -57,7 +57,7 @@ command('verify', 'Look at every file of a run, also while it is at work; exit c
 
 command(
   'doctor',
-  'Look for everything that training needs on this machine; exit code 1 when it could not start.',
+  'Check this machine for everything that training needs; exits with 1 if something is missing.',
 ).action(async (options: DoctorOptions) => {
   const { runDoctor } = await import('./commands/doctor.ts');
   throw new Exit(await runDoctor(options));
@@ -65,7 +65,7 @@ command(
 
 command(
   'check-data',
-  'Decode every image of a data set, and list the files that cannot be decoded; exit code 1 then.',
+  'Decode every image of a data set and list those that cannot be decoded; exits with 1 if there are any.',
 ).action(async (options: CheckDataOptions) => {
   const { checkData } = await import('./commands/check-data.ts');
   throw new Exit(await checkData(options));
@@ -73,13 +73,13 @@ command(
 
 command(
   'layers',
-  'Every place in a model whose output can be extracted, with its shape and time steps.',
+  'List every output of a model that can be extracted, with its shape and time steps.',
 ).action(async (options: LayersOptions) => {
   const { printLayers } = await import('./commands/layers.ts');
   printLayers(options);
 });
 
-command('test', "Extract features of images, as the reference implementation's run.py test.").action(
+command('test', 'Extract features of images, as `run.py test` of the reference implementation does.').action(
   async (options: FeatureOptions) => {
     const { extractFeatures } = await import('./inference/features.ts');
     throw new Exit(await extractFeatures(options));

@@ -121,7 +121,7 @@ source deploy/setup/python.sh
 
 # --- The image addon ----------------------------------------------------------------------------------------------------
 
-# Pictures are decoded with the libjpeg-turbo that Pillow brings along, the same on every host. Without it they are decoded
+# Images are decoded with the libjpeg-turbo that Pillow brings along, the same on every host. Without it they are decoded
 # by sharp, to the same bits but slower: no reason to stop.
 image_addon() {
   local start=$EPOCHREALTIME libjpeg

@@ -83,7 +83,7 @@ export const longWait = 10_000;
 export const namesInSentence = 8;
 
 /** Workers that have left, of whom it is remembered why. */
-export const leaversKept = 50;
+export const departedKept = 50;
 
 /** Seconds after which a forgotten blob disappears from Redis by itself. */
 export const blobTimeToLive = 3_600;

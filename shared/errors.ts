@@ -9,7 +9,7 @@ export const errorTable = {
   OPTION_INVALID: {
     exit: exitCodes.usage,
     meaning: 'An option has a value that cannot be used.',
-    remedy: 'Run `coordinator start --help-all` for every option with its unit and default.',
+    remedy: 'Add --help to the command to see its options (--help-all for start, validate and test).',
   },
   DATA_MISSING: {
     exit: exitCodes.error,
@@ -137,7 +137,7 @@ export const errorTable = {
   WEIGHTS_AMBIGUOUS: {
     exit: exitCodes.usage,
     meaning:
-      'A file contains several sets of weights that match the model, such as an average beside the last ones.',
+      'A file contains several sets of weights that match the model, such as an average besides the latest weights.',
     remedy: 'Choose one with --weights-key: the message lists the keys.',
   },
   WEIGHTS_NOT_FINITE: {
@@ -164,7 +164,8 @@ export const errorTable = {
   },
   REDIS_REFUSED: {
     exit: exitCodes.error,
-    meaning: 'Redis rejects the user or password, or does not allow that user what a run needs.',
+    meaning:
+      'Redis rejects the user or password, or does not grant that user the permissions that a run needs.',
     remedy:
       'Put user and password into the URL, preferably in the environment variable CORNET_REDIS_URL; docs/security.md lists the permissions that the user needs.',
   },
@@ -181,7 +182,7 @@ export const errorTable = {
   },
   REDIS_DATA_INVALID: {
     exit: exitCodes.error,
-    meaning: 'Redis holds data under a name of the run that the run did not write.',
+    meaning: "Redis holds data under one of the run's keys that the run did not write.",
     remedy: 'Find out who else can write to that Redis (docs/security.md), and resume with --resume.',
   },
   REDIS_SERVER_FAILED: {
@@ -280,7 +281,7 @@ export const errorTable = {
     exit: exitCodes.error,
     meaning: 'Computing the same shard twice gave different bits.',
     remedy:
-      'Check the memory of the machines named, and whether another process fills the memory of a GPU: cuDNN then uses another algorithm. Unless the machine has been wrong before, the last checkpoint is good: resume with --resume (--audit compares more shards).',
+      'Check the memory of the machines named, and whether another process fills the memory of a GPU: cuDNN then uses another algorithm. Unless a machine has erred before, the last checkpoint is good: resume with --resume (--audit compares more shards).',
   },
   NOT_FINITE: {
     exit: exitCodes.error,
@@ -295,13 +296,14 @@ export const errorTable = {
   },
   POISON_SHARD: {
     exit: exitCodes.error,
-    meaning: 'Workers died, or something failed on their hosts, one after another at the same shard.',
+    meaning:
+      'Workers died, or something failed on their hosts, one after another at the same shard or batch.',
     remedy: "Check the workers' last lines in log.jsonl and the images named; then resume with --resume.",
   },
   WORKER_FAILED: {
     exit: exitCodes.error,
     meaning:
-      'A local worker ends before it can join, every time it is started, and there is no other worker.',
+      'A local worker exits before it can join, every time it is started, and there is no other worker.',
     remedy: 'The message quotes its last output; see log.jsonl for all of it.',
   },
   BLOB_LOST: {

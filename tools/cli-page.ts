@@ -14,10 +14,11 @@ export function cliPage(): string {
 <!-- Made from coordinator/options/ by \`npm run docs:cli\`; a test compares the two. -->
 
 Every command of \`coordinator\` and its options. \`coordinator start --help\` shows the common options,
-\`--help-all\` all of them. Options may be written with underscores (\`--batch_size\`), too.
+\`--help-all\` all of them. Underscores work as well (\`--batch_size\`).
 
-The result depends on the options marked *fixed*: they cannot change on resume. A resume may change the others; a
-resumed training keeps those that it is not given again.
+The result depends on the options marked *fixed*: they cannot change on resume. A resume may change the others. It keeps
+what \`config.json\` stores; repeat \`--redis\`, the \`--wait\` options, the \`--metrics\` options, \`--control-token-file\` and
+\`--json\`. To resume \`validate\` or \`test\`, run the same command again.
 
 ## Configuration files
 
@@ -35,8 +36,8 @@ lanes: 8
 \`\`\`
 
 The file can also be the \`config.json\` of a training: \`start\` then takes all of that run's options, with the file
-that it started from; \`validate\` and \`test\` take those that they share with it, except the batch size and the
-weights. On resume, \`weights\`, \`weights-key\` and \`restore-path\` of a file have no effect.
+that it started from; \`validate\` and \`test\` take those that they share with it, except the batch size, the
+weights and, for \`test\`, the data path. On resume, \`weights\`, \`weights-key\` and \`restore-path\` of a file have no effect.
 
 ${program.commands.map(section).join('\n')}`;
 }

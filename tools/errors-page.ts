@@ -28,9 +28,9 @@ program knows a better one for the case at hand, it prints that instead.
 | code | meaning |
 |---|---|
 | ${exitCodes.complete} | The command did everything it was asked to do; a run is complete. |
-| ${exitCodes.error} | An error; its code is in the last lines of standard error and, if there is a run folder, in \`log.jsonl\`. |
+| ${exitCodes.error} | An error, or something that \`doctor\`, \`check-data\` or \`verify\` found; an error's code is in the last lines of standard error and, if there is a run folder, in \`log.jsonl\`. |
 | ${exitCodes.usage} | The command line is not valid, or its options contradict each other. |
-| ${exitCodes.resumable} | Stopped on request before the end; \`coordinator start --resume\` continues. |
+| ${exitCodes.resumable} | Stopped on request before the end. \`coordinator start --resume\` continues a training; for \`test\`, \`validate\` or an interrupted start-up, run the same command again. |
 
 ## All codes
 

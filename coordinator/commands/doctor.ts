@@ -17,7 +17,7 @@ import { oneLine, quoteName } from '../../shared/util/printable.ts';
 import { fileError, systemCode } from '../disk/durable-file.ts';
 import { describeGpu, listGpus, type VisibleGpu, visibleGpus } from '../host/gpus.ts';
 import { PrivateRedis } from '../host/redis-server.ts';
-import { ask } from '../host/run-program.ts';
+import { runProgram } from '../host/run-program.ts';
 import { workerScript } from '../host/worker-command.ts';
 import { gigabytes } from '../view/format.ts';
 
@@ -82,7 +82,7 @@ function checkNode(): Finding[] {
 
 async function checkCompiler(): Promise<Finding[]> {
   const name = process.env.CXX || 'g++';
-  const answer = await ask(name, ['--version']);
+  const answer = await runProgram(name, ['--version']);
   if ('output' in answer) return [ok('compiler', answer.output.split('\n', 1)[0]!)];
   return [
     note('compiler', `${name}: ${answer.problem}. Only set-up needs it: apt-get install g++, or set CXX.`),
@@ -109,7 +109,7 @@ function gpusFinding(found: Awaited<ReturnType<typeof listGpus>>, gpus: readonly
   return note(subject, `${hidden}: workers compute on the CPU.`);
 }
 
-/** @param hasCards nvidia-smi lists GPUs that a run may take */
+/** @param hasGpus nvidia-smi lists GPUs that a run may take */
 export function describedFindings(
   { backends, devices, decoder }: WorkerDescription,
   hasGpus: boolean,
@@ -149,7 +149,7 @@ async function describeLocalWorker(
 ): Promise<WorkerDescription | { problem: string }> {
   const cores = availableParallelism();
   const { decodeThreads } = defaults;
-  const answer = await ask(process.execPath, [workerScript, 'describe', 'cpu', ...gpus], {
+  const answer = await runProgram(process.execPath, [workerScript, 'describe', 'cpu', ...gpus], {
     timeout: timeouts.workerStart,
     env: workerEnvironment(process.env, { threads: cores, workers: 1, cores, decodeThreads }),
   });
@@ -165,7 +165,7 @@ async function checkPrivateRedis(): Promise<Finding[]> {
     return [missingFor('redis-server', error)];
   }
   const findings = await checkRedis(server.url, 'redis-server').finally(() => server.stop());
-  const guard = await ask('setpriv', ['--pdeathsig', 'TERM', 'true']);
+  const guard = await runProgram('setpriv', ['--pdeathsig', 'TERM', 'true']);
   if ('problem' in guard) {
     const danger = 'a redis-server would outlive a coordinator that is killed';
     findings.push(note('setpriv', `${guard.problem}: ${danger}. apt-get install util-linux`));

@@ -1,4 +1,4 @@
-/** What `Run` decides about the disk. */
+/** Performs what `Run` decides about the disk. */
 import assert from 'node:assert';
 import type { Logger } from 'pino';
 import type { Faults } from '../../shared/process/faults.ts';
@@ -66,7 +66,7 @@ export class DiskActions {
     const read = async () => {
       restored = await output.restore();
     };
-    await disk.insist('the way back to the last checkpoint', read, Number.POSITIVE_INFINITY);
+    await disk.insist('a look at the last checkpoint', read, Number.POSITIVE_INFINITY);
     return restored;
   }
 

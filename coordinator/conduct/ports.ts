@@ -37,7 +37,7 @@ export interface StepOutput {
 export interface RunObserver {
   /** The run was told of an event (null: of its start), and decided this. */
   saw(event: RunEvent | null, actions: readonly RunAction[]): void;
-  /** Another shard of the same step is computed for the second time. */
+  /** A shard was given out again in the same step. */
   recomputed(): void;
   redisAnswered(seconds: number): void;
   /** The run ended with an error. The command ends when this returns, after bounded time. */

@@ -29,7 +29,7 @@ export async function refuseIfRunning(redis: Redis, run: string, url: string): P
       const who = `a coordinator on host ${host} with process id ${pid}`;
       throw new CornetError(
         'RUN_LOCKED',
-        `Run ${run} on the Redis at ${url} is served by ${who}, which is running.`,
+        `Run ${run} on the Redis at ${url} is already controlled by ${who}, which is still running.`,
       );
     }
     await sleep(timeouts.beat);

@@ -73,7 +73,7 @@ export class PatientDisk {
         const bound = Number.isFinite(patience) ? `, ${Math.round(patience / 1000)} s at most` : '';
         this.#say(
           'error',
-          `Waiting until the disk takes ${what}${bound}; a second signal ends that at once.`,
+          `Waiting for the disk to take ${what}${bound}; a second signal ends this at once.`,
         );
         announced = true;
       }
@@ -93,13 +93,13 @@ export class PatientDisk {
     this.#troubles.set(what, trouble);
     if (before?.message === trouble.message && now() - this.#saidAt < limits.repeat) return;
     this.#saidAt = now();
-    const again = before === undefined ? '' : ' It is still so.';
+    const again = before === undefined ? '' : ' This persists.';
     this.#say('error', `${trouble.message} The run continues; what was written before is kept.${again}`);
   }
 
   #taken(what: string): void {
     if (!this.#troubles.delete(what) || this.#troubles.size > 0) return;
     this.#saidAt = Number.NEGATIVE_INFINITY;
-    this.#say('info', 'The disk takes all again.');
+    this.#say('info', 'The disk accepts writes again.');
   }
 }

@@ -24,7 +24,7 @@ export interface FleetOptions {
   /** Nobody can join at the moment, and it is no worker's fault: Redis is away. */
   nobodyCanJoin: () => boolean;
   /** A worker ended again and again before it could join: nobody takes its post any more; `left` are still manned. */
-  hopeless: (post: { device: string; lastWords: string; left: number }) => void;
+  givenUp: (post: { device: string; lastWords: string; left: number }) => void;
 }
 
 interface Post {
@@ -141,7 +141,7 @@ export class Fleet {
     if (!excused && post.failures >= limits.failures) {
       post.retired = true;
       const left = this.#posts.filter(({ retired }) => !retired).length;
-      return this.#options.hopeless({ device: post.device, lastWords, left });
+      return this.#options.givenUp({ device: post.device, lastWords, left });
     }
     if (!post.joined && !excused && post.lastWords.length > 0)
       this.#options.endedEarly(post.device, lastWords);

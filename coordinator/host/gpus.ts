@@ -3,7 +3,7 @@ import { gpus as limits, timeouts } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import type { LocalWorkers } from '../../shared/run-config.ts';
 import { gigabytes } from '../view/format.ts';
-import { type Answer, ask } from './run-program.ts';
+import { type Answer, runProgram } from './run-program.ts';
 
 export interface Gpu {
   /** Its place on the bus, by which nvidia-smi and, with CUDA_DEVICE_ORDER=PCI_BUS_ID, CUDA number the GPUs. */
@@ -35,7 +35,7 @@ export async function listGpus(
   timeout: number = timeouts.program,
 ): Promise<{ gpus: Gpu[] } | { problem: string }> {
   const argv = [`--query-gpu=${query.join()}`, '--format=csv,noheader,nounits'];
-  const answer: Answer = await ask('nvidia-smi', argv, { env: environment, timeout });
+  const answer: Answer = await runProgram('nvidia-smi', argv, { env: environment, timeout });
   if ('problem' in answer) return answer;
   // It also writes sentences, on a GPU that has fallen off the bus for one.
   return { gpus: answer.output.split('\n').flatMap((line) => parseGpu(line) ?? []) };

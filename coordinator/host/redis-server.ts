@@ -1,13 +1,12 @@
 /** The private redis-server of a run without `--redis`: a unix socket in a folder of its own, nothing on disk. */
 import assert from 'node:assert';
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { open, readFile, rm, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { isMainThread } from 'node:worker_threads';
 import type { Redis } from 'ioredis';
 import { redisServer, socketFolder, timeouts } from '../../shared/defaults.ts';
@@ -21,6 +20,7 @@ import {
   SocketPathTooLong,
 } from '../../shared/wire/socket-folder.ts';
 import { fileError, systemCode } from '../disk/durable-file.ts';
+import { runProgram } from './run-program.ts';
 
 const folderPrefix = 'cornet-redis-';
 const socketName = 'redis.sock';
@@ -130,7 +130,7 @@ export class PrivateRedis {
         const message = `The private redis-server has died ${deaths} times in a row, at last like this: ${how}.`;
         return new CornetError('REDIS_SERVER_FAILED', message);
       }
-      this.#say(`The private redis-server is gone: ${how}. It is started again, empty.`);
+      this.#say(`The private redis-server died: ${how}. It is restarted, empty.`);
       const pause = redisServer.backOff * 2 ** (deaths - 1);
       await delay(pause, null, { signal }).catch(() => undefined); // stopped meanwhile
       if (signal.aborted) return null;
@@ -260,13 +260,7 @@ async function spawnServer([program, ...args]: string[], home: string): Promise<
 
 /** Whether a program can be run with these arguments here (busybox's setpriv, say, lacks an option). */
 async function runs(program: string, args: readonly string[]): Promise<boolean> {
-  try {
-    await promisify(execFile)(program, args, { timeout: timeouts.redisConnect });
-    return true;
-  } catch (error) {
-    if (error instanceof Error && 'code' in error) return false;
-    throw error;
-  }
+  return 'output' in (await runProgram(program, args, { timeout: timeouts.redisConnect }));
 }
 
 async function removeHome(socket: string): Promise<void> {

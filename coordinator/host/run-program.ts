@@ -6,7 +6,7 @@ import { doctor as limits, timeouts } from '../../shared/defaults.ts';
 export type Answer = { output: string } | { problem: string };
 
 /** Runs a program to its end, in bounded time; the problem is said in a few words. */
-export async function ask(
+export async function runProgram(
   program: string,
   args: readonly string[],
   options: { timeout?: number; env?: NodeJS.ProcessEnv } = {},

@@ -48,7 +48,7 @@ export function chooseTaps(model: Model, imageSize: number, request: TapRequest)
     throw new CornetError(
       'OPTION_INVALID',
       `No output of CORnet-${model.name} is computed ${Number(request.timeStep) + 1} times or more (--time-step ${request.timeStep}).`,
-      { hint: 'Steps are counted from 0; leave --time-step away to have all of them.' },
+      { hint: 'Steps are counted from 0; omit --time-step to have all of them.' },
     );
   }
   const severalSteps = (name: string) => taps.filter((tap) => tap.name === name).length > 1;

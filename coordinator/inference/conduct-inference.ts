@@ -19,11 +19,11 @@ import {
 import { quoteName } from '../../shared/util/printable.ts';
 import { withReleasers } from '../../shared/util/releasers.ts';
 import type { BatchResult } from '../../shared/wire/protocol.ts';
+import { conductRun, type RunKind, type RunSetup } from '../conduct/conduct-run.ts';
 import { Interruption } from '../conduct/interruption.ts';
-import { chooseBackend, chooseLocalWorkers, chooseThreads } from '../conduct/local-options.ts';
-import { conductRun, type RunKind, type Service } from '../conduct/service.ts';
 import { chooseDevices } from '../host/gpus.ts';
 import { changedSettings, type Settings } from '../options/changes.ts';
+import { chooseBackend, chooseLocalWorkers, chooseThreads } from '../options/local-workers.ts';
 import { defaultOf, type InferenceOptions } from '../options/table.ts';
 import { jobsPerMember } from '../protocol/job-round.ts';
 import type { ValidationSummary } from '../protocol/validation-summary.ts';
@@ -89,7 +89,7 @@ async function conductInFolder(inference: Inference, held: Held): Promise<number
   const { devices, notes } = await chooseDevices(chooseLocalWorkers(options, null), process.env);
   for (const note of notes) say(note);
   const snapshotBytes = stateLayout(buildModel(result.model, result.times), 'inference').bytes;
-  const service: Service = {
+  const setup: RunSetup = {
     ...held,
     devices,
     redisUrl: options.redis,
@@ -100,7 +100,7 @@ async function conductInFolder(inference: Inference, held: Held): Promise<number
     metricsHost: undefined,
   };
   return withReleasers((release) =>
-    conductRun(service, async (context) => {
+    conductRun(setup, async (context) => {
       const { journal, finished } = await openJournal(folder.path, (sentence) => {
         context.log.warn(sentence);
         say(sentence);

@@ -143,7 +143,7 @@ function chooseBatchSize(given: number | undefined, rowBytes: number): number {
   throw new CornetError(
     'OPTION_INVALID',
     `--batch-size ${given} would make jobs of ${Math.round((given * rowBytes) / 1e6)} MB of features.`,
-    { hint: `Give at most ${most}, or leave it away.` },
+    { hint: `Give at most ${most}, or omit it.` },
   );
 }
 

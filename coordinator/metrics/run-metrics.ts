@@ -18,8 +18,8 @@ const specs = {
     'version',
   ),
   step: gauge('Updates done since the beginning of the training.'),
-  planned_steps: gauge('Updates that the whole training has.'),
-  epoch: gauge('Passes over the training images done, with their fraction.'),
+  planned_steps: gauge('Updates in the whole training.'),
+  epoch: gauge('Epochs done, with fraction.'),
   train_loss: gauge('Mean loss over the batch of the last step.'),
   train_top1_ratio: gauge('Images of the last batch whose label was the likeliest class.'),
   train_top5_ratio: gauge('Images of the last batch whose label was among the five likeliest classes.'),
@@ -30,7 +30,7 @@ const specs = {
   steps_total: counter('Updates done under this coordinator.'),
   images_total: counter('Images trained on under this coordinator; its rate is the speed.'),
   last_apply_timestamp_seconds: gauge('Unix time of the last update; before the first, of the start.'),
-  step_seconds: duration('From one update to the next, without validation and other rests between them.'),
+  step_seconds: duration('From one update to the next, without validation and other pauses between them.'),
   phase: gauge('1 for the phase that the run is in, 0 for the others.', 'phase'),
   phase_seconds_total: counter('Time that the run has spent in each phase.', 'phase'),
   term: gauge('Goes up each time a coordinator starts on the run.'),
@@ -57,7 +57,7 @@ const specs = {
   checkpoint_failures_total: counter('Checkpoints that the disk did not accept.'),
   failed: gauge('1 once the run has ended with an error, with its code.', 'code'),
   exchange_bytes_total: counter(
-    'Bytes of vectors, slices and snapshots that this process has put up or read.',
+    'Bytes of vectors, slices and snapshots that this process has published or read.',
     'direction',
     'carrier',
   ),
@@ -140,7 +140,7 @@ export class RunMetrics {
   saw(event: RunEvent | null, actions: readonly RunAction[]): void {
     if (event?.type === 'message' && event.message.type === 'loaded') this.all.joins_total.inc();
     if (event?.type === 'saved') this.#saved(event);
-    if (event?.type === 'post-lost') this.all.given_up_workers.set({ device: event.device }, 1);
+    if (event?.type === 'device-given-up') this.all.given_up_workers.set({ device: event.device }, 1);
     const over = actions.some(({ type }) => type === 'finish');
     for (const action of actions) this.#decided(action, over);
     this.#account();

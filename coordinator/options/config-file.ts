@@ -105,6 +105,6 @@ function camelCase(key: string): string {
 }
 
 function invalid(sentence: string): CornetError {
-  const hint = 'Its keys are the long names of options: see `coordinator start --help-all`.';
+  const hint = 'Its keys are the long names of options: see --help-all.';
   return new CornetError('OPTION_INVALID', sentence, { hint });
 }

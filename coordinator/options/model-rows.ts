@@ -19,12 +19,12 @@ const trained = {
   defaultTold: undefined,
 } as const;
 const untrained = {
-  help: 'of --weights untrained',
-  details: 'those that a training with this seed starts with',
+  help: 'seed of --weights untrained',
+  details: 'draws the same weights as a training with this seed',
   group: 'Model and data',
 } as const;
 const jobSize = {
-  help: 'images per job; part of the result',
+  help: 'images per job; changes the result',
   group: 'Model and data',
   default: undefined,
 } as const;
@@ -245,7 +245,7 @@ export const modelRows = {
     value: bounds.seed,
     unit: 'none',
     default: defaults.seed,
-    help: 'of initial weights, order and augmentation',
+    help: 'seed of initial weights, data order and augmentation',
     group: 'Training',
     commands: ['start', 'validate', 'test'],
     kind: 'result',
@@ -256,7 +256,7 @@ export const modelRows = {
     flags: '--lanes <n>',
     value: bounds.lanes,
     unit: 'lanes',
-    help: 'logical replicas, part of the result',
+    help: 'logical replicas; changes the result',
     defaultTold: 'the local workers',
     group: 'Training',
     commands: ['start'],
@@ -267,7 +267,7 @@ export const modelRows = {
     flags: '--precision <kind>',
     value: bounds.precision,
     default: 'fp32',
-    help: 'bf16: mixed; tf32: GPU only',
+    help: 'tf32: GPU only; bf16: mixed precision',
     group: 'Training',
     commands: ['start', 'validate', 'test'],
     kind: 'result',

@@ -86,5 +86,9 @@ export function defaultToldOf(row: OptionRow): string | null {
 
 /** The hint of an error about an option. */
 export function hintOf(command: CommandName): string {
-  return `See \`coordinator ${command} --help-all\` for every option with its default.`;
+  const flag = conducting.has(command) ? '--help-all' : '--help';
+  return `See \`coordinator ${command} ${flag}\` for every option with its default.`;
 }
+
+/** Commands with rare options, which only --help-all shows. */
+const conducting: ReadonlySet<CommandName> = new Set(['start', 'validate', 'test']);

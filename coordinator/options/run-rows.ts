@@ -114,7 +114,7 @@ export const runRows = {
     flags: '--ngpus <n>',
     value: bounds.workers,
     unit: 'workers',
-    help: 'workers, one per GPU: those with most free memory (0: on the CPU)',
+    help: 'one worker per GPU, on those with most free memory (0: CPU)',
     group: 'Workers on this machine',
     commands: ['start', 'validate', 'test'],
     kind: 'free',
@@ -160,8 +160,8 @@ export const runRows = {
     kind: 'result',
     setting: 'threads',
     variants: {
-      validate: { help: 'CPU threads per job; part of the result' },
-      test: { help: 'CPU threads per job; part of the result' },
+      validate: { help: 'CPU threads per job; changes the result' },
+      test: { help: 'CPU threads per job; changes the result' },
     },
   }),
   backend: row({
@@ -219,6 +219,7 @@ export const runRows = {
     unit: 'seconds',
     default: timeouts.worker / 1000,
     help: 'end the run after this long without any worker',
+    details: 'a worker leaves after this long without its coordinator',
     rare: true,
     group: 'Redis and other machines',
     commands: ['start'],
@@ -253,7 +254,7 @@ export const runRows = {
   metricsHost: row({
     flags: '--metrics-host <address>',
     value: z.string(),
-    help: 'address to serve them on',
+    help: 'address of the live page and metrics',
     defaultTold: `${http.host}, this machine only`,
     rare: true,
     group: 'Output and monitoring',

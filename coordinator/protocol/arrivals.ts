@@ -24,11 +24,11 @@ export class Arrivals {
   }
 
   /**
-   * Somebody speaks who is not known: it was dropped, or its hello was lost, and what would have told it has passed it by.
+   * Somebody speaks who is not known: it was dropped, or its hello was lost, and it missed the message that said so.
    * Nobody may wait for it, and it may not wait forever.
    */
   unregistered({ worker, type }: UpMessage): null {
-    const known = type === 'bye' || type === 'failed' || this.#departures.dismissed(worker);
+    const known = type === 'bye' || type === 'failed' || this.#departures.answerDismissed(worker);
     if (!known) this.#state.send({ type: 'unknown', worker });
     return null;
   }
@@ -36,18 +36,18 @@ export class Arrivals {
   hello(id: string, hello: Hello, number: number): Next {
     const state = this.#state;
     if (state.roster.get(id) !== undefined) return this.#rollCall.answered(id, hello.step, number);
-    if (this.#departures.dismissed(id)) return null;
+    if (this.#departures.answerDismissed(id)) return null;
     const described = `${id} (${hello.host}, process ${hello.pid}, ${hello.numerics.processor})`;
-    const refusal = this.#state.roster.whyRefused(hello);
+    const refusal = state.roster.whyRefused(hello);
     if (refusal !== null) {
       state.send({ type: 'refuse', worker: id, error: refusal });
       state.log('warn', `Worker ${described} is refused: ${refusal.message}`);
       return null;
     }
-    this.#state.roster.add(id, hello, number, state.heard);
+    state.roster.add(id, hello, number, state.heard);
     state.log('info', `Worker ${described} joined.`);
     const waiting = state.phase.name === 'waiting';
-    if (waiting && this.#state.roster.all.length === 1) state.enter({ name: 'waiting' }); // from now on for the others
+    if (waiting && state.roster.all.length === 1) state.enter({ name: 'waiting' }); // from now on for the others
     return waiting || state.inRound ? 'rest' : null;
   }
 
@@ -56,7 +56,7 @@ export class Arrivals {
     const state = this.#state;
     this.#fleetSize = left;
     if (left === 0) state.fleetLost = `A local worker cannot start: ${lastWords}`;
-    if (state.fleetLost !== null && this.#state.roster.all.length === 0) {
+    if (state.fleetLost !== null && state.roster.all.length === 0) {
       state.fail({ code: 'WORKER_FAILED', message: state.fleetLost });
       return null;
     }

@@ -5,7 +5,7 @@
 import type { BlobRef } from '../../shared/wire/protocol.ts';
 import { areDifferent, type Vector } from './step.ts';
 
-/** How often a shard is given out for an audit that its auditors do not live to see the end of. */
+/** How many auditors of a shard may be lost before its audit is given up. */
 const attemptsOfOneAudit = 2;
 
 /** What an audit needs of the step. */

@@ -1,7 +1,7 @@
 /** What a worker keeps the run waiting for. */
 
 export type Owed =
-  /** The vectors of these lanes, in ascending order. */
+  /** The vectors of these lanes, in the order in which it computes them. */
   | { what: 'vectors'; lanes: number[] }
   /** The vector of a lane that another worker has computed already, to compare the two. */
   | { what: 'audit'; lane: number }

@@ -110,7 +110,7 @@ export class Departures {
         if (this.#state.saved) this.#dismiss(worker.id);
       } else if (staying.length === 0 && !worker.wishes) {
         worker.draining = false;
-        this.#state.log('warn', `Worker ${worker.id} is not drained: it is the last worker.`);
+        this.#state.log('warn', `Worker ${worker.id} stays: it is the last worker.`);
       }
     }
   }
@@ -121,7 +121,7 @@ export class Departures {
   }
 
   /** A worker speaks that was asked to leave: Redis had lost the message. */
-  dismissed(id: string): boolean {
+  answerDismissed(id: string): boolean {
     if (!this.#dismissed.has(id)) return false;
     this.#tellToLeave(id);
     return true;
@@ -132,7 +132,7 @@ export class Departures {
     this.#dismissed.add(id);
     this.#tellToLeave(id);
     state.roster.dismiss(id);
-    state.left(id, 'asked to leave');
+    state.recordDeparture(id, 'asked to leave');
     state.round?.release(id, false);
     state.ahead?.lost(id, null);
     state.act({ type: 'dismiss', worker: id });
@@ -160,7 +160,7 @@ export class Departures {
     state.exchange?.lost(id, death);
     state.ahead?.lost(id, death);
     state.roster.drop(id, reason);
-    state.left(id, reason);
+    state.recordDeparture(id, reason);
     state.act({ type: 'forget-worker', worker: id });
     state.log('warn', `Worker ${id} was dropped: ${reason}.`);
     state.disturbance = `worker ${id} was dropped: ${reason}`;

@@ -1,6 +1,6 @@
 import assert from 'node:assert';
 import type { BatchResult } from '../../shared/wire/protocol.ts';
-import { deathsAtOneWork } from './poison.ts';
+import { deathsAtSameWork } from './poison.ts';
 
 /** Jobs a member may hold at once: one that computes, one whose images load, one whose result is being stored. */
 export const jobsPerMember = 3;
@@ -102,7 +102,7 @@ export class JobRound {
     if (!died || atWork === undefined) return null;
     const deaths = (this.#deaths.get(atWork[0]) ?? 0) + 1;
     this.#deaths.set(atWork[0], deaths);
-    return deaths < deathsAtOneWork ? null : atWork[0];
+    return deaths < deathsAtSameWork ? null : atWork[0];
   }
 
   /** Nobody holds anything any more (Redis was lost, and the jobs with it). */

@@ -5,8 +5,8 @@ import type { Next, RunEvent } from './run-events.ts';
 import type { RunState } from './run-state.ts';
 import { summarize } from './validation-summary.ts';
 
-/** Rounds of jobs at a step's boundary, validation or features: dealt to the members, taken back, stored, ended. */
-export class Rounds {
+/** JobRounds of jobs at a step's boundary, validation or features: dealt to the members, taken back, stored, ended. */
+export class JobRounds {
   readonly #state: RunState;
 
   constructor(state: RunState) {

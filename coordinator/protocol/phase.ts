@@ -1,6 +1,6 @@
 /** The phases of a run: `Run` draws how they follow each other. */
 import type { JobRound } from './job-round.ts';
-import type { Exchange, ExchangePhase } from './step-exchange.ts';
+import type { ExchangePhase, StepExchange } from './step-exchange.ts';
 
 /** What a run is doing, with what it does that to. */
 export type Phase =
@@ -12,7 +12,7 @@ export type Phase =
   | { name: 'publishing'; by: string }
   | { name: 'validating' | 'extracting'; round: JobRound }
   /** Computing, reducing or applying: the exchange knows. */
-  | { name: 'stepping'; exchange: Exchange }
+  | { name: 'stepping'; exchange: StepExchange }
   /** The state lies still, and what comes next is being decided: never seen from outside. */
   | { name: 'resting' }
   | { name: 'finishing' }

@@ -2,7 +2,7 @@
 import type { Failure } from './run-events.ts';
 
 /** As many deaths at one work, one after the other, are no coincidence. */
-export const deathsAtOneWork = 3;
+export const deathsAtSameWork = 3;
 
 /** Why a worker is lost that was not asked to leave; `error`: what it said itself. */
 export interface Death {
@@ -15,7 +15,7 @@ export interface Death {
  * @param work as in "one after the other at …"
  */
 export function poisoned(work: string, { reason, error }: Death): Failure {
-  const what = `${deathsAtOneWork} workers died, or something failed on their hosts, one after the other, at ${work}.`;
+  const what = `${deathsAtSameWork} workers died, or something failed on their hosts, one after the other, at ${work}.`;
   const last = error === null ? `${reason}.` : `${error.message} [${error.code}]`;
   return { code: 'POISON_SHARD', message: `${what} The last one: ${last}`, hint: error?.hint };
 }

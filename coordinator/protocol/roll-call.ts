@@ -22,12 +22,18 @@ export class RollCall {
     return [...this.#unanswered];
   }
 
-  /** Everything that lay in Redis is gone, or cannot be trusted to be whole. */
+  /**
+   * Everything that lay in Redis is gone, or cannot be trusted to be whole.
+   * @param reason for the middle of a sentence
+   */
   begin(reason: string): Next {
     const state = this.#state;
     state.era = { term: state.era.term, boot: state.era.boot + 1 };
-    state.log('warn', `${reason}: all workers report the step they hold.`);
-    state.disturbance = `${reason.charAt(0).toLowerCase()}${reason.slice(1)}`;
+    state.log(
+      'warn',
+      `${reason[0]!.toUpperCase()}${reason.slice(1)}: all workers report the step they hold.`,
+    );
+    state.disturbance = reason;
     this.#decided = state.exchange?.metrics ?? this.#decided;
     if (state.phase.name === 'stepping') state.rest();
     state.ahead = null;

@@ -116,7 +116,7 @@ export class Roster {
   whyRefused(hello: Hello): Failure | null {
     const { version, fingerprint, numerics } = this.#common;
     if (hello.version !== version) {
-      const message = `The run is of cornet-ts ${version}, this worker of ${hello.version}.`;
+      const message = `The run uses cornet-ts ${version}, this worker ${hello.version}.`;
       return { code: 'WORKER_VERSION', message };
     }
     if (hello.fingerprint !== fingerprint) {

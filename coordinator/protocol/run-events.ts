@@ -57,7 +57,7 @@ export type RunEvent =
   /** A local worker's process ended. */
   | { type: 'exited'; worker: string; reason: string }
   /** No local worker is started on this device any more; `left`: so many others are, or will be. */
-  | { type: 'post-lost'; device: string; lastWords: string; left: number }
+  | { type: 'device-given-up'; device: string; lastWords: string; left: number }
   | { type: 'tick'; heard: number }
   /** The last checkpoint (or the initial state) has been published. */
   | { type: 'restored'; step: number; ref: BlobRef; validated: boolean }
@@ -84,8 +84,7 @@ export type RunAction =
   | { type: 'dismiss'; worker: string }
   /** Publish the last checkpoint, answer with `restored`. */
   | { type: 'restore' }
-  /** Write the snapshot of `step` to disk, answer with `saved`. */
-  /** `last`: no other opportunity will come. */
+  /** Write the snapshot of `step` to disk, answer with `saved`; `last`: no other opportunity will come. */
   | { type: 'save'; step: number; ref: BlobRef; last: boolean }
   | { type: 'delete'; refs: BlobRef[] }
   /** Announce a new era (set the key), before anything else is sent. */

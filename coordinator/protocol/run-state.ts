@@ -1,13 +1,13 @@
 /** All that the parts of `Run` read and change together. */
 import assert from 'node:assert';
-import { leaversKept } from '../../shared/defaults.ts';
+import { departedKept } from '../../shared/defaults.ts';
 import type { BlobRef, DownBody, Era } from '../../shared/wire/protocol.ts';
 import type { JobRound } from './job-round.ts';
 import type { Phase, PhaseName } from './phase.ts';
 import { type Common, Roster } from './roster.ts';
 import type { Failure, Plan, RunAction, RunLimits, StepPlan } from './run-events.ts';
 import { Snapshots } from './snapshots.ts';
-import type { Exchange } from './step-exchange.ts';
+import type { StepExchange } from './step-exchange.ts';
 
 export interface RunOptions {
   plan: Plan;
@@ -38,13 +38,13 @@ export class RunState {
   committedAt = 0;
   step = 0;
   /** The step after, when its jobs were given ahead. */
-  ahead: Exchange | null = null;
+  ahead: StepExchange | null = null;
   /** The round of the step, also while it is interrupted. */
   round: JobRound | null = null;
   /** The step whose round was finished last. */
   finishedRound = -1;
   /** Workers that have left lately and why, the last one last. */
-  readonly leavers: { id: string; reason: string }[] = [];
+  readonly departed: { id: string; reason: string }[] = [];
   /** What has disturbed the run since the last update, as part of a sentence, or null. */
   disturbance: string | null = null;
   /** Why no local worker can come any more, or null. */
@@ -102,7 +102,7 @@ export class RunState {
   }
 
   /** The step under way, or null. */
-  get exchange(): Exchange | null {
+  get exchange(): StepExchange | null {
     return this.phase.name === 'stepping' ? this.phase.exchange : null;
   }
 
@@ -117,7 +117,7 @@ export class RunState {
     this.phaseSince = this.heard;
   }
 
-  /** What lasts as long as a phase is over; the next one begins with `enter`. */
+  /** The phase is over; `enter` begins the next one. */
   rest(): void {
     this.phase = { name: 'resting' };
   }
@@ -172,9 +172,9 @@ export class RunState {
   }
 
   /** A worker is no part of the run any more. */
-  left(id: string, reason: string): void {
-    this.leavers.push({ id, reason });
-    if (this.leavers.length > leaversKept) this.leavers.shift();
+  recordDeparture(id: string, reason: string): void {
+    this.departed.push({ id, reason });
+    if (this.departed.length > departedKept) this.departed.shift();
   }
 
   log(level: 'info' | 'warn', message: string): void {

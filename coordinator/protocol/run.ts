@@ -10,16 +10,16 @@
  *                             │         v
  *     rollcall (Redis lost) ──┤      computing ──> reducing ──> applying ──> t + 1, resting
  *                             │         ^             ^            │
- *                             │         └─────────────┴────────────┘  a new generation repeats the phase
+ *                             │         └─────────────┴────────────┘  a new generation goes back
  *
- * The parts (`Arrivals`, `Departures`, `RollCall`, `Rounds`, `StateTransfer`, `Exchange`) act through the state they share, and
- * return what is left to be done (`Next`).
+ * The parts (`Arrivals`, `Departures`, `RollCall`, `JobRounds`, `StateTransfer`, `StepExchange`) act through the state
+ * that they share, and return what is left to be done (`Next`).
  */
 import type { Era, UpMessage } from '../../shared/wire/protocol.ts';
 import { compareEras } from '../../shared/wire/protocol.ts';
 import { Arrivals } from './arrivals.ts';
 import { Departures } from './departures.ts';
-import { Rounds } from './job-rounds.ts';
+import { JobRounds } from './job-rounds.ts';
 import type { PhaseName } from './phase.ts';
 import { RollCall } from './roll-call.ts';
 import type { Roster, RunNumerics } from './roster.ts';
@@ -27,7 +27,7 @@ import type { Failure, Next, RunAction, RunEvent } from './run-events.ts';
 import { type RunOptions, RunState } from './run-state.ts';
 import { StateTransfer } from './state-transfer.ts';
 import type { StepMetrics } from './step.ts';
-import { Exchange, type ExchangeContext } from './step-exchange.ts';
+import { type ExchangeContext, StepExchange } from './step-exchange.ts';
 import { type SeenWorker, sentenceOf, workersOf } from './waiting.ts';
 
 export class Run {
@@ -35,7 +35,7 @@ export class Run {
   readonly #roster: Roster;
   readonly #rollCall: RollCall;
   readonly #departures: Departures;
-  readonly #rounds: Rounds;
+  readonly #rounds: JobRounds;
   readonly #transfer: StateTransfer;
   readonly #arrivals: Arrivals;
   readonly #exchangeContext: ExchangeContext;
@@ -45,7 +45,7 @@ export class Run {
     this.#state = state;
     this.#roster = state.roster;
     this.#rollCall = new RollCall(state);
-    this.#rounds = new Rounds(state);
+    this.#rounds = new JobRounds(state);
     this.#departures = new Departures(state, this.#rollCall);
     this.#arrivals = new Arrivals(options.fleetSize, state, this.#rollCall, this.#departures);
     this.#transfer = new StateTransfer(state, this.#departures);
@@ -87,8 +87,8 @@ export class Run {
   }
 
   /** Workers that have left lately and why, the last one last. */
-  get left(): readonly { id: string; reason: string }[] {
-    return this.#state.leavers;
+  get departed(): readonly { id: string; reason: string }[] {
+    return this.#state.departed;
   }
 
   /** One sentence: what the run is doing, what it waits for, since when (heard time). */
@@ -115,7 +115,7 @@ export class Run {
         return this.#receive(event.message);
       case 'exited':
         return this.#lost(event.worker, event.reason, null);
-      case 'post-lost':
+      case 'device-given-up':
         return this.#arrivals.postLost(event);
       case 'tick':
         return this.#tick(event.heard);
@@ -173,7 +173,7 @@ export class Run {
     const worker = this.#roster.get(message.worker);
     if (worker === undefined) return this.#arrivals.unregistered(message);
     if (message.n <= worker.lastNumber) return null;
-    if (message.n > worker.lastNumber + 1) return this.#rollCall.begin(`Messages of ${worker.id} were lost`);
+    if (message.n > worker.lastNumber + 1) return this.#rollCall.begin(`messages of ${worker.id} were lost`);
     worker.lastNumber = message.n;
     worker.heardAt = state.heard;
     if (message.type !== 'beat') worker.deliveredAt = state.heard;
@@ -202,7 +202,7 @@ export class Run {
         state.fail(message.error);
         return null;
       case 'gap':
-        return this.#rollCall.begin(`Messages to ${worker.id} were lost`);
+        return this.#rollCall.begin(`messages to ${worker.id} were lost`);
       case 'wish':
         return this.#departures.wish(worker, message.reason);
       case 'bye': {
@@ -265,7 +265,7 @@ export class Run {
     const state = this.#state;
     if (this.#roster.stale) state.announce();
     state.snapshots.retire();
-    const exchange = state.ahead ?? new Exchange(state.step, this.#exchangeContext);
+    const exchange = state.ahead ?? new StepExchange(state.step, this.#exchangeContext);
     state.ahead = null;
     this.#then(exchange.begin());
   }
@@ -280,7 +280,7 @@ export class Run {
       return;
     if (state.stopping !== null || this.#roster.unsettled) return;
     if (this.#roster.membersAt(state.step).length < this.#roster.members.length) return;
-    state.ahead ??= new Exchange(next, this.#exchangeContext);
+    state.ahead ??= new StepExchange(next, this.#exchangeContext);
     state.ahead.goAhead();
   }
 

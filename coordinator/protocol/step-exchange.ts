@@ -1,6 +1,6 @@
 /**
- * One step's way to its commit: computing → reducing → applying. A new generation repeats the phase among those that
- * are left; vectors that were published stay. While a step is applied, the next one may be ahead: its jobs are in the
+ * One step's way to its commit: computing → reducing → applying. A new generation computes what is missing and
+ * sums again, among those that are left; vectors that were published stay. While a step is applied, the next one may be ahead: its jobs are in the
  * queues, so that a worker goes on as soon as it has applied, without another message to the coordinator and back.
  */
 import assert from 'node:assert';
@@ -13,7 +13,7 @@ import {
 } from '../../shared/wire/protocol.ts';
 import { Audit, oddOneOut, type Verdict } from './audit.ts';
 import type { Debt } from './debts.ts';
-import { type Death, deathsAtOneWork, poisoned } from './poison.ts';
+import { type Death, deathsAtSameWork, poisoned } from './poison.ts';
 import type { WorkerRecord } from './roster.ts';
 import type { Failure, Next, StepPlan } from './run-events.ts';
 import type { RunState } from './run-state.ts';
@@ -34,7 +34,7 @@ export interface ExchangeContext {
   readonly deathsAt: Map<string, number>;
 }
 
-export class Exchange {
+export class StepExchange {
   readonly #context: ExchangeContext;
   readonly #state: RunState;
   readonly #plan: StepPlan;
@@ -181,7 +181,7 @@ export class Exchange {
       const text = `Blobs of step ${step} vanished ${missingLimit} times before they could be read.`;
       return this.#fail({ code: 'BLOB_LOST', message: text });
     }
-    this.#state.log('warn', `A ${what} of step ${step} is gone; that part is done again.`);
+    this.#state.log('warn', `A ${what} of step ${step} has vanished; it is made again.`);
     if (what === 'vector' && lane !== null) {
       this.#step.dropVector(lane);
       this.#asked.delete(lane);
@@ -213,10 +213,10 @@ export class Exchange {
     const shard = describeShard(this.#step.step, lane);
     const deaths = (deathsAt.get(shard) ?? 0) + 1;
     deathsAt.set(shard, deaths);
-    if (deaths >= deathsAtOneWork) this.#state.fail(poisoned(shard, death));
+    if (deaths >= deathsAtSameWork) this.#state.fail(poisoned(shard, death));
   }
 
-  /** A new generation repeats the phase it was in, among those that are left. */
+  /** A new generation, of those that are left: what is missing is computed, and all is summed again. */
   replan(): Next {
     this.#state.announce();
     return this.#behind().length === 0 ? this.#commit() : this.#compute();
@@ -337,7 +337,7 @@ export class Exchange {
     const shard = this.#context.describeShard(this.#step.step, lane);
     const digests = opinions.map(({ worker, ref }) => `${name(worker)} ${ref.digest}`).join(', ');
     const odd = oddOneOut(opinions);
-    const who = odd === null ? '' : ` Two of three agree: ${name(odd)} is not to be trusted.`;
+    const who = odd === null ? '' : ` Two of three agree: suspect ${name(odd)}.`;
     return {
       code: 'NOT_DETERMINISTIC',
       message: `Workers computed different vectors for ${shard}: ${digests}.${who}`,

@@ -58,9 +58,9 @@ function waitOf(state: RunState, unanswered: readonly string[]): string {
     case 'waiting':
       return `Waiting ${at} for a worker to join`;
     case 'rollcall':
-      return `Redis is another one than before: waiting ${at} for ${someOf(unanswered)} to report`;
+      return `Waiting ${at} for ${someOf(unanswered)} to report their step`;
     case 'finishing':
-      return `Writing the last checkpoint ${at}`;
+      return `Writing a checkpoint ${at}`;
     default: {
       const who = debtsOf(state).map((debt) => `${debt.worker} (${describeOwed(debt.owes)})`);
       const { phaseName: name } = state;

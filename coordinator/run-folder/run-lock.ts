@@ -171,7 +171,7 @@ async function look(path: string): Promise<Found | null> {
  */
 async function refuseUnlessStale(path: string, { text, held }: Found, self: Holder): Promise<string | null> {
   const holder = parse(text);
-  if (held) throw locked(`This run is served by ${describe(holder)}, which is running.`);
+  if (held) throw locked(`This run is already controlled by ${describe(holder)}, which is still running.`);
   if (holder === null) {
     return `warning: ${quoteName(path)} cannot be read, as after a power cut: it is taken over.`;
   }
@@ -183,7 +183,8 @@ async function refuseUnlessStale(path: string, { text, held }: Found, self: Hold
   if (holder.pidNamespace !== self.pidNamespace) {
     throw locked(`${says}, in another container, where this one cannot see whether it is alive.`, wayOut);
   }
-  if (await isAlive(holder)) throw locked(`This run is served by ${describe(holder)}, which is running.`);
+  if (await isAlive(holder))
+    throw locked(`This run is already controlled by ${describe(holder)}, which is still running.`);
   return null;
 }
 

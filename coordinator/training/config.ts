@@ -19,8 +19,8 @@ import {
   totalSteps,
 } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
-import { chooseBackend, chooseThreads } from '../conduct/local-options.ts';
 import { changedOptions } from '../options/changes.ts';
+import { chooseBackend, chooseThreads } from '../options/local-workers.ts';
 import { nameOfSetting, type StartOptions } from '../options/table.ts';
 import type { RunFolder } from '../run-folder/run-folder.ts';
 import { chooseFreeOptions, chooseOptions } from './options.ts';

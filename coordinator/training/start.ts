@@ -13,12 +13,12 @@ import { printableJson, quoteName } from '../../shared/util/printable.ts';
 import { withReleasers } from '../../shared/util/releasers.ts';
 import { Checkpoints } from '../checkpoints/checkpoints.ts';
 import { checkIdentity } from '../checkpoints/own-run.ts';
+import { conductRun, type RunContext, type RunKind } from '../conduct/conduct-run.ts';
 import type { Outcome } from '../conduct/conductor.ts';
 import { Interruption } from '../conduct/interruption.ts';
-import { chooseLocalWorkers } from '../conduct/local-options.ts';
-import { conductRun, type RunContext, type RunKind } from '../conduct/service.ts';
 import type { PatientDisk } from '../disk/patient-disk.ts';
 import { chooseDevices } from '../host/gpus.ts';
+import { chooseLocalWorkers } from '../options/local-workers.ts';
 import { defaultOf, type StartOptions } from '../options/table.ts';
 import { compareRoom } from '../run-folder/disk-need.ts';
 import { RunFolder } from '../run-folder/run-folder.ts';
@@ -82,7 +82,7 @@ async function startOrThrow(given: StartOptions): Promise<RunReport> {
         : await resumedConfig(options, former, localWorkers);
     const warning = await compareRoom(folder, config);
     if (warning !== null) say(warning);
-    const service = {
+    const setup = {
       config,
       devices,
       folder,
@@ -94,7 +94,7 @@ async function startOrThrow(given: StartOptions): Promise<RunReport> {
       openHttp: () => openHttp(options),
       metricsHost: options.metricsHost,
     };
-    return conductRun(service, (context) =>
+    return conductRun(setup, (context) =>
       prepareTraining({ options, config, devices, folder, controlToken }, context),
     );
   });

@@ -22,7 +22,7 @@ import { verifyMetrics } from './verify-metrics.ts';
 export async function* verifyRun(folder: string): AsyncGenerator<Finding> {
   if (!(await exists(join(folder, runFiles.config)))) {
     throw new CornetError('RUN_MISSING', `The folder ${quoteName(folder)} holds no run.`, {
-      hint: 'Give the folder that was the --output-path of a run. An inference run that is finished has no run any more.',
+      hint: 'Give the folder that was the --output-path of a run. A finished inference run leaves nothing to verify.',
     });
   }
   const names = await readdir(folder);

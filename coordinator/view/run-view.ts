@@ -28,7 +28,7 @@ export interface RunView {
   generation: number;
   workers: WorkerView[];
   /** Workers that have left lately and why, the last one last. */
-  left: { id: string; reason: string }[];
+  departed: { id: string; reason: string }[];
   /** Of the last step; top-1 is a fraction. */
   loss: number | null;
   top1: number | null;

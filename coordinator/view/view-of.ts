@@ -7,7 +7,7 @@ import type { RunView } from './run-view.ts';
 export function viewOf(
   run: Pick<
     Run,
-    'phase' | 'sentence' | 'step' | 'totalSteps' | 'generation' | 'workers' | 'left' | 'stopping'
+    'phase' | 'sentence' | 'step' | 'totalSteps' | 'generation' | 'workers' | 'departed' | 'stopping'
   >,
   config: AnyConfig,
   measured: Partial<RunView>,
@@ -39,7 +39,7 @@ export function viewOf(
       owes,
       draining,
     })),
-    left: [...run.left],
+    departed: [...run.departed],
     loss: null,
     top1: null,
     learningRate: null,

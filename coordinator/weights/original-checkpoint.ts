@@ -150,7 +150,7 @@ function severalGroups(
   const count = lists.length === 2 ? 'two' : String(lists.length);
   return new CornetError(
     'WEIGHTS_MISMATCH',
-    `${path} holds a training that cannot be gone on with: its optimizer has ${count} parameter groups (of ${lists.map(({ length }) => length).join(' and ')} parameters${how}), and here all parameters are in one.`,
+    `${path} holds a training that cannot be continued: its optimizer has ${count} parameter groups (of ${lists.map(({ length }) => length).join(' and ')} parameters${how}), and here all parameters are in one.`,
     { hint: beginAnew },
   );
 }

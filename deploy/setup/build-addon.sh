@@ -90,7 +90,7 @@ against_libtensorflow() {
 against_libjpeg() {
   local libjpeg=$1 include=$node_headers/@img/sharp-libvips-dev/include headers=$2/headers
   version=$(grep -aoE 'libjpeg-turbo version [0-9.]+' "$libjpeg" | cut -d' ' -f3)
-  [[ -n $version ]] || fail "$libjpeg is no libjpeg-turbo, which alone can decode a part of a picture"
+  [[ -n $version ]] || fail "$libjpeg is no libjpeg-turbo, which alone can decode a part of an image"
   # The package's headers are those of another build: what libjpeg's structures look like depends on this one number.
   mkdir -p "$headers"
   cp "$include"/j{peglib,morecfg,error}.h "$headers"

@@ -107,12 +107,12 @@ choose_cuda_build() {
     no_cuda_build="driver $driver is too old for CUDA 13, which GPUs of compute capability 10.0 and above (Blackwell) need: install 580 or newer"
   elif ((cuda < 13)); then
     cuda_build=cu126
-    [[ -z $late ]] || cuda_note="Cards of compute capability 10.0 and above (Blackwell) stay unused: they need driver 580 or newer, and this is $driver."
+    [[ -z $late ]] || cuda_note="GPUs of compute capability 10.0 and above (Blackwell) stay unused: they need driver 580 or newer, and this is $driver."
   elif [[ -n $early && -z $late ]]; then
     cuda_build=cu126
   else
     cuda_build=cu130
-    [[ -z $early ]] || cuda_note='Cards of compute capability below 7.5 stay unused: no libtorch has kernels for them and for Blackwell, too.'
+    [[ -z $early ]] || cuda_note='GPUs of compute capability below 7.5 stay unused: no libtorch has kernels for them and for Blackwell, too.'
   fi
 }
 

@@ -95,7 +95,7 @@ export class Pass<T extends Tensor> {
     return this.tap(name, this.ops.maxPool(x, 3, 2, 1));
   }
 
-  /** The readout all four share: mean over the image, then a linear layer. */
+  /** The classifier that all four share: mean over the image, then a linear layer. */
   decoder(layer: Linear, x: T): T {
     return this.ops.scope(() => {
       const pooled = this.tap('decoder.avgpool', this.ops.globalAveragePool(x));

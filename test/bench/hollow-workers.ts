@@ -17,7 +17,7 @@ import { socketNamespace } from '../../shared/wire/socket-folder.ts';
 import { lastEntry, StreamReader } from '../../shared/wire/streams.ts';
 import { findRun } from '../../worker/commands/find-run.ts';
 import type { EngineMethods } from '../../worker/engine/engine-client.ts';
-import { Pulse } from '../../worker/perform/heartbeat.ts';
+import { Heartbeat } from '../../worker/perform/heartbeat.ts';
 import type { EngineCalls } from '../../worker/perform/worker-parts.ts';
 import { WorkerShell } from '../../worker/perform/worker-shell.ts';
 import { Member } from '../../worker/protocol/member.ts';
@@ -92,7 +92,7 @@ await Promise.all(
       snapshotBytes: stateLayout(buildModel(config.result.model, config.result.times), purposeOf(config))
         .bytes,
       batches: Number.POSITIVE_INFINITY,
-      pulse: new Pulse(config, redis, metrics, () => performance.now()),
+      heartbeat: new Heartbeat(config, redis, metrics, () => performance.now()),
       blobs: new Carriers(new RedisBlobs(blobRedis, names.blob(config.run)), new BlobClient(token), server),
       reader: new StreamReader(readerRedis, names.down(config.run), from),
       queueConnection: redisOptions(url),

@@ -45,10 +45,10 @@ onSmallDisk(
     await run.untilStep(output, 3);
     const makeRoom = fillDisk(disk);
     run.signal('SIGINT');
-    await run.until('it waits', () => /Waiting until the disk takes .*, 600 s at most/.test(run.stdout));
+    await run.until('it waits', () => /Waiting for the disk to take .*, 600 s at most/.test(run.stdout));
     makeRoom();
     t.is(await run.ended, 75, run.stderr);
-    t.regex(run.stdout, /The disk takes all again\./);
+    t.regex(run.stdout, /The disk accepts writes again\./);
     const steps = trainedSteps(output).at(-1)!;
     t.deepEqual(
       trainedSteps(output),
@@ -82,11 +82,11 @@ onSmallDisk(
     const steps = () => run.stdout.match(/"type":"step"/g)?.length ?? 0;
     await run.until('it works', () => steps() > 2);
     const makeRoom = fillDisk(disk);
-    await run.until('the disk would not take something', () => /The run goes on/.test(run.stdout));
+    await run.until('the disk would not take something', () => /The run continues/.test(run.stdout));
     const before = steps();
     await run.until('it goes on', () => steps() > before + 10);
     makeRoom();
-    await run.until('all is well', () => /The disk takes all again/.test(run.stdout));
+    await run.until('all is well', () => /The disk accepts writes again/.test(run.stdout));
     const written = () => readdirSync(join(output, 'checkpoints')).includes('latest.json');
     await run.until('a checkpoint is written', written);
     run.signal('SIGINT');
@@ -129,7 +129,7 @@ onSmallDisk('an inference run waits for its disk and has the bytes that it would
   const begun = () => readdirSync(disk, { recursive: true }).some((name) => String(name).includes('journal'));
   await run.until('it has begun', begun);
   const makeRoom = fillDisk(disk);
-  await run.until('it waits', () => /Waiting until the disk takes/.test(run.stdout + run.stderr));
+  await run.until('it waits', () => /Waiting for the disk to take/.test(run.stdout + run.stderr));
   makeRoom();
   t.is(await run.ended, 0, run.stderr);
   for (const name of readdirSync(whole).filter((name) => /npy|npz/.test(name)))

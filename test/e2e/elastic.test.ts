@@ -172,7 +172,7 @@ test.serial('all workers die in one step: the run goes on from its last checkpoi
   stage.kill('worker/main.js');
   run.signal('SIGCONT');
   await assertSame(t, played);
-  t.regex(run.stdout, /No worker is left: going back to the last checkpoint/);
+  t.regex(run.stdout, /No worker is left: the run goes back to its last checkpoint/);
 });
 
 test.serial('a private redis-server that dies is started again, and the run goes on', async (t) => {
@@ -181,10 +181,7 @@ test.serial('a private redis-server that dies is started again, and the run goes
   await run.untilStep(output, 3);
   stage.kill('redis-server');
   await assertSame(t, played);
-  t.regex(
-    run.stdout,
-    /The private redis-server is gone: it was ended by SIGKILL\. It is started again, empty\./,
-  );
+  t.regex(run.stdout, /The private redis-server died: it was ended by SIGKILL\. It is restarted, empty\./);
   t.regex(run.stdout, /Redis came back empty: all workers report the step they hold\./);
   t.notRegex(run.stdout, /is dropped/);
 });

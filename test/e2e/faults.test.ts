@@ -29,7 +29,7 @@ function run(images: string, output: string): string[] {
 /** The step at which a fault point is met for sure. */
 function stepOf(point: string): number {
   if (point.startsWith('load')) return 0;
-  if (/^(serv|evaluat|stored|validat|checkpoint)/.test(point)) return middle;
+  if (/^(snapshot|evaluat|stored|validat|checkpoint)/.test(point)) return middle;
   return 2;
 }
 

@@ -102,14 +102,20 @@ test.serial('a second coordinator on a live run is refused: by the lock, and thr
 
   const second = stage.start('coordinator', ['start', '--resume', '-o', output], env);
   t.is(await second.ended, 1);
-  t.regex(second.stderr, new RegExp(`process id ${run.child.pid}, which is running\\. \\[RUN_LOCKED\\]\n`));
+  t.regex(
+    second.stderr,
+    new RegExp(`process id ${run.child.pid}, which is still running\\. \\[RUN_LOCKED\\]\n`),
+  );
 
   const copy = join(stage.folder, 'copy');
   cpSync(output, copy, { recursive: true });
   rmSync(join(copy, 'lock'));
   const third = stage.start('coordinator', ['start', '--resume', '-o', copy], env);
   t.is(await third.ended, 1);
-  t.regex(third.stderr, new RegExp(`process id ${run.child.pid}, which is running\\. \\[RUN_LOCKED\\]\n`));
+  t.regex(
+    third.stderr,
+    new RegExp(`process id ${run.child.pid}, which is still running\\. \\[RUN_LOCKED\\]\n`),
+  );
 
   const status = stage.start('coordinator', ['status'], env);
   t.is(await status.ended, 0, status.stderr);

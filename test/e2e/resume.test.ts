@@ -97,7 +97,7 @@ test.serial(
     const argv = ['start', '--resume', '--restore-path', earlier, ...seldom, '-o', output];
     const again = stage.start('coordinator', argv, { CORNET_FAULT: 'computing@6' });
     t.is(await again.ended, 0, again.stderr);
-    t.regex(again.stdout, /No worker is left: going back to the last checkpoint/);
+    t.regex(again.stdout, /No worker is left: the run goes back to its last checkpoint/);
     t.deepEqual(trainedSteps(output), everyStep);
     t.true(checkpoint(output, tinySteps).equals(shared.expected.weights));
   },

@@ -113,7 +113,7 @@ test.serial(
       t.is(exit, 0, stderr);
       t.regex(
         of('lock')!.text,
-        /is served by a coordinator on host .* with process id \d+, which is running/,
+        /is already controlled by a coordinator on host .* with process id \d+, which is still running/,
       );
       t.true(findings.some(({ file }) => file.startsWith('checkpoints/step-')));
     }

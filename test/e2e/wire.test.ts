@@ -163,7 +163,7 @@ test.serial('what a stranger writes into Redis is refused and named, and changes
   for (const refusal of [
     'A malformed message was refused.',
     'A malformed job was refused: ',
-    'A job was refused: the run has 8 steps, and this is of step 1000000000.',
+    'A job was refused: the run has 8 steps, and the job is for step 1000000000.',
     'A job was refused: the run has 2 lanes, and this is of lane 99.',
     'A job was refused: the run has 1 batches, and this is batch 1000000.',
     'A job was refused: the run has no features jobs.',

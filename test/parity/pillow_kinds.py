@@ -1,6 +1,6 @@
 """Writes small pictures of as many kinds as are known, and expected.json, which says what Pillow makes of each.
 
-    python3 pillow_kinds.py FOLDER          # needs Pillow and numpy; about 700 pictures
+    python3 pillow_kinds.py FOLDER          # needs Pillow and numpy; about 700 images
     python3 pillow_kinds.py FOLDER --few    # those that lie in test/fixtures/images/kinds
     python3 pillow_kinds.py FOLDER --damaged COUNT SEED   # of these, with some bytes changed or cut off
 
@@ -587,7 +587,7 @@ def pnms():
     yield 'p3-short.ppm', b'P3\n' + size + b'255\n' + text(ramps(3), 1)[:-30]
 
 
-# --- Very tall pictures, which Pillow resamples in the other order --------------------------------------------------------
+# --- Very tall images, which Pillow resamples in the other order --------------------------------------------------------
 
 def talls():
     for width, height in [(3, 299), (3, 300), (3, 301), (7, 700), (7, 701), (1, 150), (2, 250), (9, 1200)]:

@@ -259,7 +259,7 @@ export class World {
         return pick?.sicken();
       case 'give-up':
         // Of a post that nobody can take, others stay; the last one would end the run.
-        return this.coordinator.event({ type: 'post-lost', device: 'cpu', lastWords: 'sick', left: 1 });
+        return this.coordinator.event({ type: 'device-given-up', device: 'cpu', lastWords: 'sick', left: 1 });
       case 'stop':
         return this.coordinator.event({ type: 'stop', reason: 'received SIGTERM' });
       case 'save':

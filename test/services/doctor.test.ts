@@ -75,7 +75,7 @@ test.serial(
     t.regex(report.line('compiler'), /^note .*g\+\+: not found/);
     t.regex(report.line('nvidia-smi'), /^note .*not found: workers compute on the CPU/);
     t.regex(report.line('torch backend'), /^ok /);
-    t.regex(report.end, /^Training cannot start/);
+    t.regex(report.end, /^Not ready: install/);
     t.is(report.code, 1);
   },
 );

@@ -5,7 +5,7 @@ import test from 'ava';
 import { targetGroups } from '../../coordinator/metrics/service-discovery.ts';
 import { HttpServer } from '../../shared/process/http-server.ts';
 import { askInTime, defineMetrics, gauge, Metrics } from '../../shared/process/metrics.ts';
-import { Gpu, gpuId } from '../../worker/perform/gpu-utilization.ts';
+import { GpuUtilization, gpuId } from '../../worker/perform/gpu-utilization.ts';
 import { nvidiaSmi } from '../helpers/gpus.ts';
 import { until } from '../helpers/run.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
@@ -50,7 +50,7 @@ test('the use of a GPU is what nvidia-smi said last, and not known once it has e
     t,
     `echo "$@" >${folder}/argv; echo 37; while [ ! -e ${folder}/end ]; do sleep 0.02; done`,
   );
-  const gpu = new Gpu('cuda:2', env);
+  const gpu = new GpuUtilization('cuda:2', env);
   t.teardown(() => gpu.close());
   await until('it has said something', () => gpu.utilization !== null);
   t.is(gpu.utilization, 0.37);
@@ -61,9 +61,9 @@ test('the use of a GPU is what nvidia-smi said last, and not known once it has e
 test('a GPU that does not say how busy it is, and a machine without nvidia-smi, are not known', async (t) => {
   const folder = temporaryFolder(t);
   const wait = `while [ ! -e ${folder}/busy ]; do sleep 0.02; done`;
-  const silent = new Gpu('cuda:0', nvidiaSmi(t, `echo 37; ${wait}; echo '[N/A]'; exec sleep 60`));
+  const silent = new GpuUtilization('cuda:0', nvidiaSmi(t, `echo 37; ${wait}; echo '[N/A]'; exec sleep 60`));
   t.teardown(() => silent.close());
-  const none = new Gpu('cuda:0', { PATH: folder });
+  const none = new GpuUtilization('cuda:0', { PATH: folder });
   await until('it has spoken', () => silent.utilization !== null);
   writeFileSync(join(folder, 'busy'), '');
   await until('it is silent', () => silent.utilization === null);

@@ -8,7 +8,7 @@ import { connectRedis } from '../../shared/redis/redis.ts';
 import { RedisBlobs } from '../../shared/wire/blobs.ts';
 import { names } from '../../shared/wire/protocol.ts';
 import { append, StreamReader } from '../../shared/wire/streams.ts';
-import { Pulse } from '../../worker/perform/heartbeat.ts';
+import { Heartbeat } from '../../worker/perform/heartbeat.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import { until } from '../helpers/run.ts';
 
@@ -147,16 +147,16 @@ test('a coordinator is missed only while Redis answers', async (t) => {
   const config = { run: 'r', options: { workerTimeout: 4 * timeouts.beat } };
   let now = 0;
   const metrics = { askingRedis: <T>(asking: Promise<T>) => asking };
-  const pulse = new Pulse(config as never, redis, metrics as never, () => now);
+  const heartbeat = new Heartbeat(config as never, redis, metrics as never, () => now);
   await redis.set(names.status('r'), 'here');
-  await pulse.look();
+  await heartbeat.look();
   await redis.del(names.status('r'));
   now += 100 * config.options.workerTimeout; // Redis was away, or this process stood still
-  await pulse.look();
-  t.is(pulse.end, null);
+  await heartbeat.look();
+  t.is(heartbeat.end, null);
   for (let beats = 0; beats < 4; beats++) {
     now += timeouts.beat;
-    await pulse.look();
+    await heartbeat.look();
   }
-  t.is(pulse.end?.code, 'COORDINATOR_GONE');
+  t.is(heartbeat.end?.code, 'COORDINATOR_GONE');
 });

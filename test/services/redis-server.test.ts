@@ -70,7 +70,7 @@ test.serial(
     );
     t.deepEqual(
       new Set(sentences),
-      new Set(['The private redis-server is gone: it was ended by SIGKILL. It is started again, empty.']),
+      new Set(['The private redis-server died: it was ended by SIGKILL. It is restarted, empty.']),
     );
     t.is(sentences.length, failures - 1);
     await redis.stop();

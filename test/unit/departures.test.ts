@@ -40,7 +40,7 @@ test('one sentence says who is waited for, with what, since when and after what;
   );
 
   run.handle({ type: 'exited', worker: 'worker-1', reason });
-  t.deepEqual(run.left, [{ id: 'worker-1', reason }]);
+  t.deepEqual(run.departed, [{ id: 'worker-1', reason }]);
   const logged: string[] = [];
   for (let heard = 2_000; heard <= longWait + 2 * timeouts.beat; heard += timeouts.beat) {
     computing.say('worker-0', { type: 'beat', doing: 'computing' });
@@ -164,7 +164,7 @@ test('a snapshot is published again although the first that missed it was asked 
 });
 
 const lost = (left: number) =>
-  ({ type: 'post-lost', device: 'cuda:1', lastWords: 'no such GPU', left }) as const;
+  ({ type: 'device-given-up', device: 'cuda:1', lastWords: 'no such GPU', left }) as const;
 const endOf = (actions: RunAction[]) =>
   actions.flatMap((action) => (action.type === 'finish' ? [action] : []))[0];
 

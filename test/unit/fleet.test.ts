@@ -23,7 +23,7 @@ test('a post whose process cannot be started for want of open files is given up 
       exited: () => undefined,
       endedEarly: () => undefined,
       nobodyCanJoin: () => false,
-      hopeless: resolve,
+      givenUp: resolve,
     });
     const [program, ...argv] = prlimit(readdirSync('/proc/self/fd').length);
     execFileSync(program!, argv);

@@ -1,5 +1,5 @@
 import test from 'ava';
-import { chooseLocalWorkers } from '../../coordinator/conduct/local-options.ts';
+import { chooseLocalWorkers } from '../../coordinator/options/local-workers.ts';
 
 const gpus = { device: 'cuda', count: 3 } as const;
 

@@ -37,11 +37,11 @@ test('what the disk would not take is said once, and again when that has lasted,
   t.regex(said[0]!, /^error: Cannot write .* The run continues; what was written before is kept\.$/);
   time.now += diskPatience.repeat;
   t.false(await disk.try('the file', write));
-  t.regex(said[1]!, /It is still so\.$/);
+  t.regex(said[1]!, /This persists\.$/);
   make();
   t.true(await disk.try('the file', write));
   t.is(disk.trouble, null);
-  t.deepEqual(said.slice(2), ['info: The disk takes all again.']);
+  t.deepEqual(said.slice(2), ['info: The disk accepts writes again.']);
 });
 
 test('a result waits until the disk takes it', async (t) => {
@@ -55,7 +55,7 @@ test('a result waits until the disk takes it', async (t) => {
   t.true(await written);
   t.is(tries, 2);
   t.is(readFileSync(path, 'utf8'), 'x');
-  t.regex(said[1]!, /^error: Waiting until the disk takes the file, 60 s at most/);
+  t.regex(said[1]!, /^error: Waiting for the disk to take the file, 60 s at most/);
 });
 
 test('a result waits no longer than it may, nor when the run ends, nor for what cannot pass', async (t) => {

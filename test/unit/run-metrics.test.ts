@@ -110,6 +110,6 @@ test('a checkpoint counts when it is on disk', async (t) => {
 
 test('a device whose worker cannot start is counted', async (t) => {
   const { watch, value } = watched();
-  watch.saw({ type: 'post-lost', device: 'cuda:1', lastWords: 'no such GPU', left: 1 }, []);
+  watch.saw({ type: 'device-given-up', device: 'cuda:1', lastWords: 'no such GPU', left: 1 }, []);
   t.is(await value('given_up_workers', { device: 'cuda:1' }), 1);
 });

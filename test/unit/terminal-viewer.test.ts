@@ -19,7 +19,7 @@ const view: RunView = {
   epochs: 2,
   images: null,
   generation: 1,
-  left: [],
+  departed: [],
   workers: ['a', 'b'].map((id) => ({
     id,
     status: 'member' as const,

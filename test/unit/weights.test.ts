@@ -165,7 +165,7 @@ const notATraining: [string, Record<string, PythonValue>, RegExp][] = [
   ],
 ];
 for (const [what, more, message] of notATraining) {
-  test(`a checkpoint with ${what} cannot be gone on with`, async (t) => {
+  test(`a checkpoint with ${what} cannot be continued`, async (t) => {
     const { saved, storages } = originalCheckpoint(
       parameters.map((_, i) => i),
       more,

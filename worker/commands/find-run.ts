@@ -47,7 +47,7 @@ async function readConfig(redis: Redis, run: string, url: string): Promise<AnyCo
   if (plain !== null && plain.version !== version) {
     throw new CornetError(
       'WORKER_VERSION',
-      `The run is of cornet-ts ${plain.version}, this worker of ${version}.`,
+      `The run uses cornet-ts ${plain.version}, this worker ${version}.`,
     );
   }
   const config = anyConfig.safeParse(plain);

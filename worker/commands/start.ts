@@ -31,8 +31,8 @@ import { findImages, openLoader } from '../data/open-data.ts';
 import { pixelProbe } from '../data/pixel-probe.ts';
 import type { EngineOptions } from '../engine/engine.ts';
 import type { EngineClient } from '../engine/engine-client.ts';
-import { Gpu } from '../perform/gpu-utilization.ts';
-import { Pulse } from '../perform/heartbeat.ts';
+import { GpuUtilization } from '../perform/gpu-utilization.ts';
+import { Heartbeat } from '../perform/heartbeat.ts';
 import type { LeaveRequests } from '../perform/leave-requests.ts';
 import { WorkerMetrics } from '../perform/metrics.ts';
 import { WorkerShell } from '../perform/worker-shell.ts';
@@ -130,7 +130,7 @@ export async function startWorker(
   const { run } = config;
   const { device } = options;
   const workerMetrics = new WorkerMetrics({ metrics, run, host: hostname(), device, numerics, now });
-  const gpu = new Gpu(device, process.env);
+  const gpu = new GpuUtilization(device, process.env);
   const { loader, loadBatch } = openLoader(images, decoder, config.result.imageSize);
   const shell = new WorkerShell({
     config,
@@ -139,7 +139,7 @@ export async function startWorker(
     vectorLength,
     snapshotBytes: stateLayout(buildModel(config.result.model, config.result.times), purposeOf(config)).bytes,
     batches: Math.ceil(images.round.files.size / images.round.batchSize),
-    pulse: new Pulse(config, redis, workerMetrics, now),
+    heartbeat: new Heartbeat(config, redis, workerMetrics, now),
     loader,
     loadBatch,
     redis,

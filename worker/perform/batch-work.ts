@@ -1,4 +1,4 @@
-/** Batches of a validation or an inference run: any member computes any of them, at the state of the round. */
+/** Batches of a validation in training, or of an inference run: any member computes any of them, at the state of the round. */
 import assert from 'node:assert';
 import { isInference } from '../../shared/run-config.ts';
 import { type BatchResult, names } from '../../shared/wire/protocol.ts';

@@ -15,7 +15,7 @@ export class ExchangeWork {
   readonly #shards: Pick<ShardWork, 'holds'>;
   readonly #onEngine: OnEngine;
   readonly #tell: (event: MemberEvent) => void;
-  /** The members' parts of this worker's slice, as fetched. */
+  /** The lanes' parts of this worker's slice, as fetched. */
   readonly #parted = new Map<string, { begin: number; end: number; parts: LanePart[] }>();
   /** All slices, as fetched. */
   readonly #gathered = new Map<string, ReducedSlice[]>();

@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline';
 import { scraping } from '../../shared/defaults.ts';
 import { deviceHere } from '../../shared/process/worker-environment.ts';
 
-export class Gpu {
+export class GpuUtilization {
   #process: ChildProcess | null = null;
   #utilization: number | null = null;
 

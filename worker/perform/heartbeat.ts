@@ -7,7 +7,7 @@ import { type Era, era, names, parseJson } from '../../shared/wire/protocol.ts';
 import type { WorkerMetrics } from './metrics.ts';
 
 /** What a worker looks at with every heartbeat: whether Redis is the one it knew, and whether the coordinator is there. */
-export class Pulse {
+export class Heartbeat {
   readonly #config: AnyConfig;
   readonly #redis: Redis;
   readonly #metrics: Pick<WorkerMetrics, 'askingRedis'>;

@@ -13,7 +13,7 @@ export class ShardWork {
   readonly #onEngine: OnEngine;
   readonly #tell: (event: MemberEvent) => void;
   readonly #staged: StagedShards;
-  /** Vectors that the engine holds, by lane, for the state named by `ticketOf`. */
+  /** Vectors that the engine holds, by lane, for the state named by `stateKeyOf`. */
   readonly #vectors = new Map<number, { of: string; result: ShardResult; ref: BlobRef | null }>();
 
   constructor(parts: Parts, onEngine: OnEngine, tell: (event: MemberEvent) => void) {
@@ -52,7 +52,7 @@ export class ShardWork {
         return this.#tell({ type: 'computed', ticket, lane, result: noResult, ref: null, token });
       }
       metrics.computed(lane, report);
-      held = { of: ticketOf(ticket), result: finite(report), ref: null };
+      held = { of: stateKeyOf(ticket), result: finite(report), ref: null };
       this.#vectors.set(lane, held);
     }
     faults.at('computed', ticket.step, lane);
@@ -79,12 +79,12 @@ export class ShardWork {
   /** The vector of a lane, if the engine has computed it for this very state. */
   #held(ticket: Ticket, lane: number) {
     const held = this.#vectors.get(lane);
-    return held?.of === ticketOf(ticket) ? held : null;
+    return held?.of === stateKeyOf(ticket) ? held : null;
   }
 }
 
 const noResult: ShardResult = { loss: null, top1: 0, top5: 0, count: 0 };
 
-function ticketOf({ life, step }: Ticket): string {
+function stateKeyOf({ life, step }: Ticket): string {
   return `${life}:${step}`;
 }

@@ -11,7 +11,7 @@ import type { Batch, ShardLoader } from '../data/prefetch.ts';
 import type { EngineClient } from '../engine/engine-client.ts';
 import type { Member } from '../protocol/member.ts';
 import type { MemberAction, Ticket } from '../protocol/member-events.ts';
-import type { Pulse } from './heartbeat.ts';
+import type { Heartbeat } from './heartbeat.ts';
 import type { WorkerMetrics } from './metrics.ts';
 
 /** What `Member` decided, of one kind. */
@@ -39,12 +39,12 @@ export interface WorkerParts {
   redis: Redis;
   blobs: Carriers;
   reader: StreamReader;
-  pulse: Pulse;
+  heartbeat: Heartbeat;
   queueConnection: RedisOptions;
   outages: OutageLog;
   log: Logger;
   faults: Faults<'worker'>;
-  metrics: Pick<WorkerMetrics, 'timing' | 'askingRedis' | 'computed' | 'tried' | 'named'>;
+  metrics: Pick<WorkerMetrics, 'timing' | 'computed' | 'tried' | 'named'>;
   /** Tells the parent process, if there is one. */
   tellParent: (note: NoteToParent) => void;
 }

@@ -29,7 +29,7 @@ export class WorkerShell {
   #connected: Promise<void> = Promise.resolve();
   #tokens = 0;
   readonly #jobs = new Map<string, () => void>();
-  #crashed = false;
+  #over = false;
   #leave: (outcome: { error: CornetError | null; reason: string }) => void = () => undefined;
 
   constructor(parts: WorkerParts) {
@@ -53,7 +53,7 @@ export class WorkerShell {
     const leave = (reason: string) => this.#leave({ error: null, reason });
     requests.onOrder(leave);
     requests.onWish((reason) => {
-      log.info({ reason }, 'Asked to leave: once what only this worker holds is safe.');
+      log.info({ reason }, 'Asked to leave; leaving once the state that only this worker holds is safe.');
       this.#perform(member.say({ type: 'wish', reason: reason.slice(0, 1_000) }));
       setTimeout(() => leave(reason), timeouts.stop).unref();
     });
@@ -62,12 +62,12 @@ export class WorkerShell {
     this.#perform(member.start());
     const beat = oneAtATime(() => this.#beat()); // Redis may be away, and the last one still waits for it
     const heart = setInterval(() => {
-      const { end } = this.#parts.pulse;
+      const { end } = this.#parts.heartbeat;
       if (end !== null) this.#leave({ error: end, reason: end.message });
       else beat().catch((error) => this.#crash(error));
     }, timeouts.beat);
     const outcome = await left;
-    this.#crashed = true; // what is given up now fails, and that is nobody's fault
+    this.#over = true; // what is given up now fails, and that is nobody's fault
     clearInterval(heart);
     reader.close();
     // Redis may be away for good.
@@ -97,8 +97,8 @@ export class WorkerShell {
 
   /** What is due at every heartbeat. */
   async #beat(): Promise<void> {
-    const { member, pulse, reader, log } = this.#parts;
-    const era = await pulse.look();
+    const { member, heartbeat, reader, log } = this.#parts;
+    const era = await heartbeat.look();
     if (era !== null) {
       if (compareEras(era, member.era) !== 0) {
         reader.rewind();
@@ -223,10 +223,10 @@ export class WorkerShell {
 
   /** Redis takes some of its connections and not all: nobody else's trouble. */
   #cutOff(error: Error): void {
-    if (this.#crashed) return;
+    if (this.#over) return;
     const known = fromRedis(error);
     if (!(known instanceof CornetError) || isRefusal(error)) return this.#crash(error);
-    this.#crashed = true;
+    this.#over = true;
     this.#parts.log.error({ code: known.code }, known.message);
     this.#leave({ error: known, reason: known.message });
   }
@@ -236,8 +236,8 @@ export class WorkerShell {
    * this host is this worker's alone: it leaves, and another computes its shards.
    */
   #crash(error: unknown): void {
-    if (this.#crashed) return; // the first reason counts; reporting it may fail, too
-    this.#crashed = true;
+    if (this.#over) return; // the first reason counts; reporting it may fail, too
+    this.#over = true;
     const { member, log } = this.#parts;
     const described = describeError(fromRedis(error));
     log.error({ code: described.code }, described.message);

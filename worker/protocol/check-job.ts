@@ -9,7 +9,7 @@ export function whyForeign(job: Job, config: AnyConfig, batches: number): string
   if (job.type === 'shard') {
     if (isInference(config)) return 'an inference run has no shards';
     const steps = totalSteps(config);
-    if (job.step >= steps) return `the run has ${steps} steps, and this is of step ${job.step}`;
+    if (job.step >= steps) return `the run has ${steps} steps, and the job is for step ${job.step}`;
     const { lanes } = config.result;
     return job.lane >= lanes ? `the run has ${lanes} lanes, and this is of lane ${job.lane}` : null;
   }

@@ -41,7 +41,7 @@ export type MemberEvent =
       ref: BlobRef | null;
       token: string;
     }
-  /** The other members' parts of the slice are here. */
+  /** The other lanes' parts of the slice are here. */
   | { type: 'vectors-fetched'; ticket: Ticket; missing: number | null }
   | { type: 'reduced'; ticket: Ticket; ref: BlobRef | null; bad: string | null }
   | { type: 'slices-fetched'; ticket: Ticket; complete: boolean }

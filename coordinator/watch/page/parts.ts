@@ -148,7 +148,7 @@ export function showWorkers(view: RunView, button: (worker: WorkerView) => HTMLE
   const former = [...gone.values()].map(({ worker }) => ({
     worker,
     gone: true,
-    doing: view.left.find(({ id }) => id === worker.id)?.reason ?? 'gone',
+    doing: view.departed.find(({ id }) => id === worker.id)?.reason ?? 'gone',
   }));
   const all = [...rows, ...former];
   const offered = all.map(({ worker, gone }) => (gone ? null : button(worker)));

@@ -31,7 +31,7 @@ struct Job {
   std::vector<uint8_t> file{};
   JpegDecoder::Header header{};
 
-  // From a picture that others have decoded: RGB, `pictureWidth` pixels in a row.
+  // From an image that others have decoded: RGB, `pictureWidth` pixels in a row.
   Napi::ObjectReference heldPicture{};
   const uint8_t* picture = nullptr;
   int pictureWidth = 0;
@@ -131,7 +131,7 @@ class ImagePool : public Napi::ObjectWrap<ImagePool> {
     return begin(std::move(job));
   }
 
-  // resample(picture, width, height, geometry, size, target, offset): Promise<null>
+  // resample(image, width, height, geometry, size, target, offset): Promise<null>
   Napi::Value resample(const Napi::CallbackInfo& info) {
     auto job = newJob(info[4], info[5], info[6]);
     const auto picture = info[0].As<Napi::Uint8Array>();

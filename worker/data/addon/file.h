@@ -1,4 +1,4 @@
-// Reading a file of pictures without trusting it to be one.
+// Reading a file of images without trusting it to be one.
 #pragma once
 
 #include "image.h"

@@ -58,7 +58,7 @@ bool mayFollowScan(uint8_t marker) {
   return (marker >= APP0 && marker <= APP15) || isOneOf(tables, marker);
 }
 
-// What ends a scan must begin a segment, up to the end of the picture. A file without an end is libjpeg's matter.
+// What ends a scan must begin a segment, up to the end of the image. A file without an end is libjpeg's matter.
 // `several`: another scan may follow.
 void checkScans(const uint8_t* file, size_t length, size_t at, bool several) {
   while (at < length) {

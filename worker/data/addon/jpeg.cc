@@ -45,7 +45,7 @@ JpegDecoder::JpegDecoder(const Limits& limits) : limits_(limits) {
     info->src->bytes_in_buffer -= bytes;
   };
 
-  // A small file can hold thousands of scans, each of which goes over the whole picture.
+  // A small file can hold thousands of scans, each of which goes over the whole image.
   progress_.progress_monitor = [](j_common_ptr info) {
     const auto& decoder = *static_cast<JpegDecoder*>(info->client_data);
     if (decoder.info_.input_scan_number > decoder.limits_.scans) fail(info, "it has too many scans");

@@ -25,7 +25,7 @@ class JpegDecoder {
     bool plain;  // greyscale, YCbCr or RGB, and not lossless: what decode() takes
   };
 
-  // Throws ImageError where the file is no JPEG or its picture is larger than allowed.
+  // Throws ImageError where the file is no JPEG or its image is larger than allowed.
   Header header(const uint8_t* file, size_t length);
 
   // Writes the image, uint8 RGB [size, size, 3], as Pillow decodes it: accurate integer DCT, fancy upsampling.

@@ -157,7 +157,7 @@ Region Resampler::begin(const Geometry& g, int size) {
   rows_ = 0;
   triangle(g.boxWidth, g.width, g.left, size, g.flip, line_, across_);
   triangle(g.boxHeight, g.height, g.top, size, false, line_, down_);
-  // Pillow since 12.3: the other way around would go over every row of a very tall picture (Resample.c).
+  // Pillow since 12.3: the other way around would go over every row of a very tall image (Resample.c).
   downFirst_ = g.boxHeight > 100.0 * g.boxWidth && g.height < g.boxHeight;
   const int lineLength = downFirst_ ? across_.to - across_.from : size;
   lineBytes_ = (static_cast<size_t>(lineLength) * 3 / chunk + 1) * chunk;  // at least one byte more than the line is long

@@ -1,4 +1,4 @@
-// Pillow's antialiased bilinear resampling of 8-bit pictures, to the bit: resample.ts in C++, as a stream of rows.
+// Pillow's antialiased bilinear resampling of 8-bit images, to the bit: resample.ts in C++, as a stream of rows.
 #pragma once
 
 #include "image.h"
@@ -22,7 +22,7 @@ class Resampler {
   // `portable`: without the vector instructions of this processor.
   explicit Resampler(bool portable);
 
-  // Returns the region of the picture that has any influence.
+  // Returns the region of the image that has any influence.
   Region begin(const Geometry& geometry, int size);
 
   // The next row of the region, from top to bottom: four bytes for each pixel, the last one without meaning. One pixel

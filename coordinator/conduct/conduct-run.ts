@@ -1,4 +1,4 @@
-/** A run in service: Redis, local workers, log and signals, from the first look to the end. Whatever the run is for. */
+/** Conducts a run: Redis, local workers, log and signals, from the first look to the end. Whatever the run is for. */
 import { availableParallelism } from 'node:os';
 import type { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
@@ -36,7 +36,7 @@ import type { RunObserver, RunOutput, RunReporter } from './ports.ts';
 import { refuseIfRunning } from './refuse-if-running.ts';
 import { takeTerm } from './run-keys.ts';
 
-export interface Service {
+export interface RunSetup {
   config: AnyConfig;
   /** Local workers, one each: `cpu`, `cuda:0`, … */
   devices: string[];
@@ -56,7 +56,7 @@ export interface Service {
   metricsHost: string | undefined;
 }
 
-/** What the course of a run is made with. */
+/** What `prepare` gets to make a `RunKind` with. */
 export interface RunContext {
   log: Logger;
   faults: Faults<'coordinator'>;
@@ -98,23 +98,23 @@ export interface Observed {
  * @throws CornetError that ended the run
  */
 export function conductRun<R>(
-  service: Service,
+  setup: RunSetup,
   prepare: (context: RunContext) => Promise<RunKind<R>>,
 ): Promise<R> {
-  const { config, folder, interruption } = service;
+  const { config, folder, interruption } = setup;
   return withReleasers(async (release) => {
     interruption.throwIfAsked();
-    const redis = await openRedis(service, release);
-    const connections = await awaitRedis(service.redisPatience, () => begin(redis, service));
+    const redis = await openRedis(setup, release);
+    const connections = await awaitRedis(setup.redisPatience, () => begin(redis, setup));
     release(() => disconnectAll(connections));
     interruption.throwIfAsked();
-    const http = (await service.openHttp?.()) ?? null;
+    const http = (await setup.openHttp?.()) ?? null;
     release(() => http?.close());
     await folder.writeConfig(config);
     const log = new RunLog(folder.logPath);
     release(() => log.close());
     try {
-      return await runToItsEnd(service, { redis, connections, log, http, prepare });
+      return await runToItsEnd(setup, { redis, connections, log, http, prepare });
     } catch (error) {
       const { code, message } = describeError(fromRedis(error));
       log.main.fatal({ code }, message);
@@ -145,7 +145,7 @@ interface Parts<R> {
 
 /** The user's Redis, or a private one that ends with the run. */
 async function openRedis(
-  { folder, redisUrl }: Service,
+  { folder, redisUrl }: RunSetup,
   release: (releaser: () => unknown) => void,
 ): Promise<RunRedis> {
   const leftover = await folder.rememberedRedis();
@@ -161,10 +161,10 @@ async function openRedis(
 }
 
 /** Connects and takes the run's next term. */
-async function begin({ url, server }: RunRedis, service: Service): Promise<Connections> {
-  const { config, interruption } = service;
+async function begin({ url, server }: RunRedis, setup: RunSetup): Promise<Connections> {
+  const { config, interruption } = setup;
   interruption.throwIfAsked();
-  const connections = await connectAll(url, service);
+  const connections = await connectAll(url, setup);
   try {
     if (server === null) await refuseIfRunning(connections.redis, config.run, redactUrl(url));
     config.term = await takeTerm(connections.redis, config.run, config.term);
@@ -175,7 +175,7 @@ async function begin({ url, server }: RunRedis, service: Service): Promise<Conne
   }
 }
 
-async function connectAll(url: string, { bytesNeeded, devices }: Service): Promise<Connections> {
+async function connectAll(url: string, { bytesNeeded, devices }: RunSetup): Promise<Connections> {
   const made: Partial<Connections> = {};
   const connect = (purpose: string, connectionsNeeded = 0) =>
     connectRedis(url, { name: `cornet-coordinator-${purpose}`, bytesNeeded, connectionsNeeded });
@@ -196,7 +196,7 @@ function disconnectAll(connections: Partial<Connections>): void {
 }
 
 async function runToItsEnd<R>(
-  { config, devices, folder, interruption, metricsHost, diskPatience }: Service,
+  { config, devices, folder, interruption, metricsHost, diskPatience }: RunSetup,
   { redis: { url, server }, connections, log: { main: log, ofWorker }, http, prepare }: Parts<R>,
 ): Promise<R> {
   const { redis, blobRedis, readerRedis } = connections;
@@ -295,7 +295,7 @@ async function runToItsEnd<R>(
     },
     endedEarly: (device, lastWords) =>
       tell('warn', `The worker on ${device} ended before it could join: ${lastWords}`),
-    hopeless: (post) => conductor.tell({ type: 'post-lost', ...post }),
+    givenUp: (post) => conductor.tell({ type: 'device-given-up', ...post }),
   });
   conductor.onDismissed((worker) => fleet.retire(worker));
   server?.failed.then(({ message }) =>
