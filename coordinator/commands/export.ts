@@ -5,7 +5,7 @@ import { CornetError } from '../../shared/errors.ts';
 import { momentumName, type StateSlot, stateLayout } from '../../shared/formats/state-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import type { Model } from '../../shared/models/model.ts';
-import { type ResultOptions, resultOptions } from '../../shared/run-config.ts';
+import { resultOptions } from '../../shared/run-config.ts';
 import { type Checkpoint, readCheckpoint } from '../checkpoints/checkpoint-file.ts';
 import { latestOfRun, recordBeside } from '../checkpoints/checkpoint-records.ts';
 import { writeDurably } from '../disk/durable-file.ts';
@@ -82,7 +82,7 @@ function originalEntries({ path, step, epoch, identity, body }: Checkpoint): Zip
 }
 
 /** run.py's options; null where a checkpoint does not depend on them and so does not know. */
-function flags(result: ResultOptions): PythonValue {
+function flags(result: Exported): PythonValue {
   return dict({
     data_path: null,
     output_path: null,
@@ -100,7 +100,7 @@ function flags(result: ResultOptions): PythonValue {
 }
 
 /** As torch.optim.SGD and the learning rate schedule leave it after the last step that was done. */
-function parameterGroup(result: ResultOptions, step: number, parameters: number): PythonValue {
+function parameterGroup(result: Exported, step: number, parameters: number): PythonValue {
   const { learningRate: initial, stepSize, momentum, weightDecay } = result;
   const schedule = scheduleOf(result);
   return dict({
@@ -118,9 +118,26 @@ function dict(entries: Record<string, PythonValue>): ReadonlyMap<string, PythonV
   return new Map(Object.entries(entries));
 }
 
-const identitySchema = z.object({ result: resultOptions });
+/** What goes into the file: checkpoints of every release say it alike. */
+const identitySchema = z.object({
+  result: z.object(
+    resultOptions.pick({
+      model: true,
+      times: true,
+      lanes: true,
+      seed: true,
+      batchSize: true,
+      learningRate: true,
+      stepSize: true,
+      momentum: true,
+      weightDecay: true,
+      trainImages: true,
+    }).shape,
+  ),
+});
+type Exported = z.infer<typeof identitySchema>['result'];
 
-function resultOf(identity: string, path: string): ResultOptions {
+function resultOf(identity: string, path: string): Exported {
   const parsed = identitySchema.safeParse(JSON.parse(identity));
   if (parsed.success) return parsed.data.result;
   throw new CornetError(
@@ -129,6 +146,6 @@ function resultOf(identity: string, path: string): ResultOptions {
   );
 }
 
-function modelOf({ model, times }: ResultOptions): Model {
+function modelOf({ model, times }: Exported): Model {
   return buildModel(model, times);
 }

@@ -35,7 +35,12 @@ const microEpochs = 1_000_000;
 const permutationsKept = 2;
 
 /** The schedule of a training. */
-export function scheduleOf({ seed, trainImages, batchSize, lanes }: ResultOptions): Schedule {
+export function scheduleOf({
+  seed,
+  trainImages,
+  batchSize,
+  lanes,
+}: Pick<ResultOptions, 'seed' | 'trainImages' | 'batchSize' | 'lanes'>): Schedule {
   return new Schedule({ seed, trainSize: trainImages, batchSize, lanes });
 }
 

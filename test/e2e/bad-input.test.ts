@@ -325,7 +325,7 @@ test.serial('a worker is refused by a run of another version, and by a Redis wit
   await assertRefused(t, stage, newer, {
     code: 'WORKER_VERSION',
     exit: 1,
-    says: /of cornet-ts 0\.0\.1, this worker of/,
+    says: /uses cornet-ts 0\.0\.1, this worker 0/,
   });
   // The coordinator of another was killed: only that which is alive can be meant.
   await client.sadd(names.runs, 'dead');
