@@ -62,11 +62,6 @@ export class Fleet {
     for (const post of this.#posts) this.#spawn(post);
   }
 
-  /** Process ids of the local workers that live. */
-  get pids(): number[] {
-    return this.#posts.flatMap((post) => post.process?.pid ?? []);
-  }
-
   /** When this worker's process ends, no other takes its post. */
   retire(worker: string): void {
     for (const post of this.#posts) if (post.worker === worker) post.retired = true;
