@@ -337,7 +337,7 @@ test.serial('a worker is refused by a run of another version, and by a Redis wit
   });
   await client.set(names.status('old'), '{}');
   const meant = stage.start('worker', ['start'], env);
-  await assertRefused(t, stage, meant, { code: 'WORKER_VERSION', exit: 1, says: /of cornet-ts 0\.0\.1/ });
+  await assertRefused(t, stage, meant, { code: 'WORKER_VERSION', exit: 1, says: /uses cornet-ts 0\.0\.1/ });
 });
 
 test.serial(
