@@ -122,7 +122,7 @@ onHosts(
       heal();
       await site.further(3);
     }
-    t.is(site.printed('is dropped'), 0);
+    t.is(site.printed('was dropped'), 0);
 
     right.cut();
     await site.until('its worker is dropped', () => site.printed('was dropped: not heard for') === 1);
