@@ -69,7 +69,7 @@ inContainers(
     t.is((await holder(t, path, { enter: container })).said, 'taken');
     for (const enter of [container, []]) {
       const { said } = await holder(t, path, { enter });
-      t.regex(said, /^RUN_LOCKED .* on host here with process id \d+, which is running/);
+      t.regex(said, /^RUN_LOCKED .* on host here with process id \d+, which is still running/);
     }
   },
 );
@@ -105,7 +105,7 @@ test('where the kernel holds no locks, the lock of a dead process is taken over,
   const path = join(temporaryFolder(t), 'lock');
   const env = withoutFlock(t);
   const { child } = await holder(t, path, { env });
-  t.regex((await holder(t, path, { env })).said, /^RUN_LOCKED .* which is running/);
+  t.regex((await holder(t, path, { env })).said, /^RUN_LOCKED .* which is still running/);
   await kill(child);
   t.is((await holder(t, path, { env })).said, 'taken');
 });
