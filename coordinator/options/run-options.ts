@@ -48,7 +48,8 @@ function valuesOf(config: RunConfig): Record<string, unknown> {
   const free = Object.entries(options).map(([name, value]) => [`options.${name}`, value]);
   return {
     ...result,
-    ...{ backend, threads },
+    backend,
+    threads,
     ...Object.fromEntries(free),
     'options.joinTimeout': options.joinTimeout / 1000,
     'options.workerTimeout': options.workerTimeout / 1000,

@@ -34,12 +34,28 @@ function parse(name: CommandName, ...argv: string[]): Record<string, unknown> {
 }
 
 const config: RunConfig = {
-  ...{ format: 3, run: 'r', version: '1', term: 1, backend: 'tensorflow', threads: 3, numerics: null },
+  format: 3,
+  run: 'r',
+  version: '1',
+  term: 1,
+  backend: 'tensorflow',
+  threads: 3,
+  numerics: null,
   result: resultOf(buildModel('Z', 1), { deterministic: false }),
   options: {
-    ...{ epochs: 2, maxSteps: null, dataPath: '/images', startingFile: null, decodeThreads: 2 },
-    ...{ skipUnreadable: true, saveModelSeconds: 7, saveModelEpochs: 1, saveValEpochs: 0.5 },
-    ...{ keepCheckpoints: 4, audit: 0, joinTimeout: 12_000, workerTimeout: 3_600_000 },
+    epochs: 2,
+    maxSteps: null,
+    dataPath: '/images',
+    startingFile: null,
+    decodeThreads: 2,
+    skipUnreadable: true,
+    saveModelSeconds: 7,
+    saveModelEpochs: 1,
+    saveValEpochs: 0.5,
+    keepCheckpoints: 4,
+    audit: 0,
+    joinTimeout: 12_000,
+    workerTimeout: 3_600_000,
     localWorkers: { device: 'cpu', count: 2 },
   },
 };
@@ -60,8 +76,15 @@ test('keys are long option names, with hyphens, underscores or capitals, and fla
     ].join('\n'),
   );
   const expected = {
-    ...{ model: 'R', outputPath: 'out', batchSize: 64, learningRate: 0.01, stepSize: 5, audit: 0.001 },
-    ...{ skipUnreadable: true, deterministic: false, saveModelSecs: 60 },
+    model: 'R',
+    outputPath: 'out',
+    batchSize: 64,
+    learningRate: 0.01,
+    stepSize: 5,
+    audit: 0.001,
+    skipUnreadable: true,
+    deterministic: false,
+    saveModelSecs: 60,
   };
   t.deepEqual(parse('start', '--config', yaml), expected);
   t.deepEqual(parse('start', '--config', yaml, '--batch-size', '8'), { ...expected, batchSize: 8 });
@@ -122,11 +145,33 @@ test('an unknown key is refused with the nearest names', (t) => {
 test("a training's config.json gives its options again", (t) => {
   const path = file(JSON.stringify(config), 'json');
   t.deepEqual(parse('start', '--config', path, '-o', 'x'), {
-    ...{ outputPath: 'x', model: 'Z', times: 5, imageSize: 32, dataPath: '/images', skipUnreadable: true },
-    ...{ batchSize: 10, epochs: 2, learningRate: 0.5, stepSize: 2, momentum: 0.9, weightDecay: 1e-4 },
-    ...{ seed: 3, lanes: 2, precision: 'fp32', deterministic: false, saveModelSecs: 7, saveModelEpochs: 1 },
-    ...{ saveValEpochs: 0.5, keepCheckpoints: 4, cpuWorkers: 2, workers: 2, threads: 3, audit: 0 },
-    ...{ backend: 'tensorflow', joinTimeout: 12, workerTimeout: 3600 },
+    outputPath: 'x',
+    model: 'Z',
+    times: 5,
+    imageSize: 32,
+    dataPath: '/images',
+    skipUnreadable: true,
+    batchSize: 10,
+    epochs: 2,
+    learningRate: 0.5,
+    stepSize: 2,
+    momentum: 0.9,
+    weightDecay: 1e-4,
+    seed: 3,
+    lanes: 2,
+    precision: 'fp32',
+    deterministic: false,
+    saveModelSecs: 7,
+    saveModelEpochs: 1,
+    saveValEpochs: 0.5,
+    keepCheckpoints: 4,
+    cpuWorkers: 2,
+    workers: 2,
+    threads: 3,
+    audit: 0,
+    backend: 'tensorflow',
+    joinTimeout: 12,
+    workerTimeout: 3600,
   });
   const validated = parse('validate', '--config', path);
   t.like(validated, { model: 'Z', imageSize: 32, dataPath: '/images', weights: 'pretrained', threads: 3 });

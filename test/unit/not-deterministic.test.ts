@@ -1,12 +1,10 @@
 /** What --no-deterministic changes outside of the GPUs. */
 import test from 'ava';
 import { changedOptions } from '../../coordinator/options/changes.ts';
-import { Run } from '../../coordinator/protocol/run.ts';
 import { factsOf } from '../../coordinator/watch/run-summary.ts';
-import { timeouts } from '../../shared/defaults.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import { configFormat, type RunConfig } from '../../shared/run-config.ts';
-import type { UpBody } from '../../shared/wire/protocol.ts';
+import { Computing } from '../helpers/computing.ts';
 import { resultOf } from '../helpers/state.ts';
 
 function configOf(deterministic: boolean): RunConfig {
@@ -61,57 +59,17 @@ test('a run that will not have the same bits says so at its start', (t) => {
 
 test('two vectors of one shard that differ end a run, unless it takes any kernel', (t) => {
   for (const deterministic of [true, false]) {
-    const era = { term: 1, boot: 0 };
-    const shares = [0, 1].map((lane) => ({ lane, weight: 0.5, count: 1 }));
-    const run = new Run({
-      plan: {
-        steps: {
-          lanes: 2,
-          deterministic,
-          totalSteps: 2,
-          shares: () => shares,
-          learningRate: () => 0.1,
-          roundDue: () => false,
-          checkpointDue: () => false,
-          audited: () => [],
-        },
-        round: { job: 'validate', batches: 1, finished: new Map() },
-      },
-      limits: timeouts,
-      era,
-      common: { version: '1', fingerprint: 'data', place: 'here', numerics: null },
-      fleetSize: 2,
-      describeShard: String,
-      describeBatch: String,
-    });
-    const said = new Map<string, number>();
-    const say = (worker: string, body: UpBody) => {
-      const n = said.get(worker) ?? 0;
-      said.set(worker, n + 1);
-      return run.handle({ type: 'message', message: { era, n, worker, ...body } });
-    };
-    run.start();
+    const computing = new Computing(2, 2, undefined, { deterministic });
     const blob = (digest: string) => ({ name: 'blob', bytes: 64, digest, at: 'redis' });
-    run.handle({ type: 'restored', step: 0, ref: blob('0'), validated: true });
-    for (const worker of ['a', 'b']) {
-      say(worker, {
-        type: 'hello',
-        host: 'host',
-        pid: 1,
-        place: 'there',
-        version: '1',
-        fingerprint: 'data',
-        step: null,
-        probe: 'probe',
-        pixels: 'pixels',
-        vectorLength: 16,
-        numerics: { backend: 'torch', version: '2', device: 'cuda', processor: 'some', threads: 1 },
-      });
-    }
-    for (const worker of ['a', 'b']) say(worker, { type: 'loaded', step: 0 });
     const scores = { loss: 1, top1: 0, top5: 0, count: 1 };
-    say('a', { type: 'vector', step: 0, lane: 0, ref: blob('1'), ...scores });
-    const actions = say('b', { type: 'vector', step: 0, lane: 0, ref: blob('2'), ...scores });
+    computing.say('worker-0', { type: 'vector', step: 0, lane: 0, ref: blob('1'), ...scores });
+    const actions = computing.say('worker-1', {
+      type: 'vector',
+      step: 0,
+      lane: 0,
+      ref: blob('2'),
+      ...scores,
+    });
     const end = actions.find((action) => action.type === 'finish');
     const code = end?.outcome === 'failed' ? end.failure.code : null;
     t.is(code, deterministic ? 'NOT_DETERMINISTIC' : null);

@@ -111,7 +111,8 @@ test('start sees what was given and nothing else; the other commands see their d
 
 test('each option that the result depends on is compared on resume', (t) => {
   const config = {
-    ...{ backend: 'torch', threads: 1 },
+    backend: 'torch',
+    threads: 1,
     result: resultOf(buildModel('Z', 1), { deterministic: true }),
   } as RunConfig;
   const rows = rowsOf('start').filter(({ kind }) => kind === 'result');
