@@ -70,6 +70,9 @@ export const diskPatience = {
   save: 30_000,
 } as const;
 
+/** States of a training that the coordinator holds in memory until the disk has taken them; the run waits for a place. */
+export const heldSnapshots = 2;
+
 /** Lines of metrics that wait in memory for a disk that would not take them; older ones are lost. */
 export const metricsInWaiting = 100_000;
 

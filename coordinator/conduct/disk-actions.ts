@@ -38,6 +38,7 @@ export class DiskActions {
   readonly #tell: (event: RunEvent) => void;
   /** The state to begin with was read once. */
   #hasBegun = false;
+  #writing: Promise<unknown> = Promise.resolve();
 
   constructor(parts: DiskParts, tell: (event: RunEvent) => void) {
     this.#parts = parts;
@@ -47,7 +48,7 @@ export class DiskActions {
   /** @param maker names the snapshot's blob, besides its step */
   async restore(maker: string): Promise<void> {
     const { run, blobs, log } = this.#parts;
-    const restored = await this.#readState();
+    const restored = await this.#write(() => this.#readState()); // what is being written may be the latest
     if (restored === null) return; // the run has ended meanwhile
     const { step, body, validated } = restored;
     const ref = await blobs.put(names.snapshot(run.era, step, maker), body, blobs.toAnybody);
@@ -71,18 +72,32 @@ export class DiskActions {
   }
 
   async save({ step, ref, last }: RunAction & { type: 'save' }): Promise<void> {
-    const { blobs, disk, output, snapshotBytes } = this.#parts;
+    const { blobs, disk, snapshotBytes } = this.#parts;
     expectBytes(ref, snapshotBytes);
     let body: Uint8Array | null = null;
-    const prepare = async () => {
-      body ??= await blobs.get(ref); // which may lack a file descriptor
-      if (body !== null) await this.#rememberNumerics();
-    };
-    const prepared = last ? await disk.insist(configName, prepare) : await disk.try(configName, prepare);
-    if (prepared && body === null) return this.#tell({ type: 'saved', step, outcome: 'lost' });
+    const fetched = await disk.insist('a snapshot', async () => {
+      body = await blobs.get(ref); // which may lack a file descriptor
+    });
+    if (!fetched) return this.#tell({ type: 'saved', step, outcome: 'failed' });
+    if (body === null) return this.#tell({ type: 'saved', step, outcome: 'lost' });
+    const written = this.#write(() => this.#saveHeld(step, body!, last));
+    this.#tell({ type: 'held', step });
+    this.#tell({ type: 'saved', step, outcome: (await written) ? 'written' : 'failed' });
+  }
+
+  async #saveHeld(step: number, body: Uint8Array, last: boolean): Promise<boolean> {
+    const { disk, output } = this.#parts;
     assert(output.steps !== null, 'only a training has states to save');
-    const written = prepared && (await output.steps.save(step, body!, last));
-    this.#tell({ type: 'saved', step, outcome: written ? 'written' : 'failed' });
+    const remember = () => this.#rememberNumerics();
+    const known = last ? await disk.insist(configName, remember) : await disk.try(configName, remember);
+    return known && (await output.steps.save(step, body, last));
+  }
+
+  /** One after the other, in the order of the calls. */
+  #write<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#writing.then(work);
+    this.#writing = result.catch(() => undefined); // whoever called is told
+    return result;
   }
 
   async store({ step, batch, result }: RunAction & { type: 'store' }): Promise<void> {

@@ -76,6 +76,7 @@ const phases: readonly PhaseName[] = [
   'loading',
   'publishing',
   'validating',
+  'saving',
   'computing',
   'reducing',
   'applying',
@@ -111,7 +112,8 @@ export class RunMetrics {
   #stepSince: number | null = null;
   /** When something was lost that the run has not recovered from yet. */
   #lostAt: number | null = null;
-  #saving: { since: number; bytes: number } | null = null;
+  /** States that are being written, or wait for it: by step, since when (milliseconds) and how many bytes. */
+  readonly #saving = new Map<number, { since: number; bytes: number }>();
   #restored = false;
 
   constructor({ metrics, config, run, now, clock }: RunMetricsOptions) {
@@ -188,7 +190,7 @@ export class RunMetrics {
         this.#restored = true;
         return;
       case 'save':
-        this.#saving = { since: this.#now(), bytes: action.ref.bytes };
+        this.#saving.set(action.step, { since: this.#now(), bytes: action.ref.bytes });
         return;
       default:
         return;
@@ -216,11 +218,11 @@ export class RunMetrics {
     this.#lostAt ??= this.#now();
   }
 
-  #saved({ outcome }: RunEvent & { type: 'saved' }): void {
-    const saving = this.#saving;
-    this.#saving = null;
+  #saved({ step, outcome }: RunEvent & { type: 'saved' }): void {
+    const saving = this.#saving.get(step);
+    this.#saving.delete(step);
     if (outcome === 'failed') this.all.checkpoint_failures_total.inc();
-    if (outcome !== 'written' || saving === null) return;
+    if (outcome !== 'written' || saving === undefined) return;
     this.all.checkpoint_write_seconds.observe((this.#now() - saving.since) / 1000);
     this.all.checkpoint_size_bytes.set(saving.bytes);
     this.all.checkpoint_timestamp_seconds.set(this.#clock() / 1000);

@@ -11,6 +11,8 @@ export type Phase =
   /** `by`: the member that was asked for the snapshot. */
   | { name: 'publishing'; by: string }
   | { name: 'validating' | 'extracting'; round: JobRound }
+  /** The coordinator fetches the state to hold it for the disk, or waits until the disk has taken an earlier one. */
+  | { name: 'saving' }
   /** Computing, reducing or applying: the exchange knows. */
   | { name: 'stepping'; exchange: StepExchange }
   /** The state lies still, and what comes next is being decided: never seen from outside. */

@@ -61,6 +61,8 @@ export type RunEvent =
   | { type: 'tick'; heard: number }
   /** The last checkpoint (or the initial state) has been published. */
   | { type: 'restored'; step: number; ref: BlobRef; validated: boolean }
+  /** The state of `step` is in the coordinator's memory, and `saved` will follow. */
+  | { type: 'held'; step: number }
   /** `lost`: the blob had vanished; `failed`: the disk would not take it (the run goes on). */
   | { type: 'saved'; step: number; outcome: 'written' | 'lost' | 'failed' }
   /** A batch's result is stored; `lost`: its blob had vanished. */
@@ -84,7 +86,7 @@ export type RunAction =
   | { type: 'dismiss'; worker: string }
   /** Publish the last checkpoint, answer with `restored`. */
   | { type: 'restore' }
-  /** Write the snapshot of `step` to disk, answer with `saved`; `last`: no other opportunity will come. */
+  /** Write the snapshot of `step` to disk, answer with `held`, then `saved`; `last`: no other opportunity will come. */
   | { type: 'save'; step: number; ref: BlobRef; last: boolean }
   | { type: 'delete'; refs: BlobRef[] }
   /** Announce a new era (set the key), before anything else is sent. */

@@ -4,7 +4,7 @@
  *
  *     restoring ──> waiting ──> loading ──┐           `resting`: the state of step t lies still, and `#rest` decides
  *         ^            ^                  v
- *         │            │      ┌──────> resting ──> publishing, validating or extracting, loading ──> resting
+ *         │            │      ┌──────> resting ──> publishing, validating or extracting, loading, saving ──> resting
  *     no member left   │      │         │    │
  *         └────────────┴──────┤         │    └──> finishing ──> finished
  *                             │         v
@@ -121,6 +121,8 @@ export class Run {
         return this.#tick(event.heard);
       case 'restored':
         return this.#transfer.restored(event);
+      case 'held':
+        return this.#transfer.held(event.step);
       case 'saved':
         return this.#transfer.saved(event.step, event.outcome);
       case 'stored':
@@ -234,9 +236,8 @@ export class Run {
       return snapshot === null ? this.#transfer.publish() : this.#transfer.load(snapshot, newcomers);
     if (this.#roster.with('loading').length > 0) return state.enter({ name: 'loading' });
     if (state.stopping === null && !leaving && state.roundDue) return this.#then(this.#rounds.begin());
-    if (this.#transfer.saveDue) {
-      return snapshot === null ? this.#transfer.publish() : this.#then(this.#transfer.save());
-    }
+    if (state.snapshots.fetching) return state.enter({ name: 'saving' });
+    if (this.#transfer.saveDue) return snapshot === null ? this.#transfer.publish() : this.#transfer.save();
     if (leaving) return state.enter({ name: 'finishing' }); // it is being written
     if (state.atEnd) return state.finish();
     this.#nextStep();

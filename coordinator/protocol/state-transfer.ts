@@ -97,36 +97,45 @@ export class StateTransfer {
   get saveDue(): boolean {
     const state = this.#state;
     const last = state.atEnd || this.#departures.everybodyLeaves;
-    return state.snapshots.isDue(state.step, {
-      last,
-      kept: state.checkpointDue(state.step),
-    });
+    return state.snapshots.isDue(state.step, { last, kept: state.checkpointDue(state.step) });
   }
 
-  /** The snapshot is written to disk. */
-  save(): Next {
+  /** The snapshot is to be written to disk: the run lies still until the coordinator holds it. */
+  save(): void {
     const state = this.#state;
-    if (state.snapshots.busy) {
-      state.enter({ name: 'finishing' }); // one after the other
-      return null;
-    }
+    const { snapshots, step } = state;
+    state.enter({ name: 'saving' });
+    if (snapshots.full) return;
     const last = state.atEnd;
-    state.act({ type: 'save', ...state.snapshots.save(last), last });
-    return 'rest';
+    state.act({ type: 'save', ...snapshots.save({ last, kept: state.checkpointDue(step) }), last });
+  }
+
+  held(step: number): Next {
+    return this.#state.snapshots.held(step) && this.#waitsForDisk ? 'rest' : null;
   }
 
   saved(step: number, outcome: 'written' | 'lost' | 'failed'): Next {
     const state = this.#state;
     const { snapshots } = state;
-    const { savingLast } = snapshots;
-    if (!snapshots.saved(step, outcome) || state.phase.name !== 'finishing') return null;
+    if (outcome === 'lost') return snapshots.lost(step) && this.#waitsForDisk ? 'rest' : null;
+    const saved = snapshots.saved(step, outcome === 'written');
+    if (saved === null) return null;
+    if (outcome === 'failed' && saved.due && !saved.last) {
+      state.log('warn', `The checkpoint of step ${step}, which was due, was not written.`);
+    }
+    if (!this.#waitsForDisk) return null;
     if (outcome === 'failed' && step === state.step) {
-      if (savingLast) {
+      if (saved.last) {
         state.finish();
         return null;
       }
       if (this.#departures.everybodyLeaves) this.#departures.letGo();
     }
     return 'rest';
+  }
+
+  get #waitsForDisk(): boolean {
+    const { name } = this.#state.phase;
+    return name === 'saving' || name === 'finishing';
   }
 }

@@ -59,6 +59,10 @@ function waitOf(state: RunState, unanswered: readonly string[]): string {
       return `Waiting ${at} for a worker to join`;
     case 'rollcall':
       return `Waiting ${at} for ${someOf(unanswered)} to report their step`;
+    case 'saving':
+      return state.snapshots.fetching
+        ? `Reading the state ${at} for a checkpoint`
+        : `Waiting ${at} for the disk to write ${state.snapshots.waiting} checkpoints`;
     case 'finishing':
       return `Writing a checkpoint ${at}`;
     default: {

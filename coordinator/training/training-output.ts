@@ -5,6 +5,7 @@ import { diskPatience } from '../../shared/defaults.ts';
 import type { Faults } from '../../shared/process/faults.ts';
 import { identityOf, type RunConfig, stepsPerEpoch } from '../../shared/run-config.ts';
 import type { BatchResult } from '../../shared/wire/protocol.ts';
+import type { ValidationResult } from '../checkpoints/checkpoint-records.ts';
 import type { Checkpoints } from '../checkpoints/checkpoints.ts';
 import type { RunOutput, StepOutput } from '../conduct/ports.ts';
 import type { PatientDisk } from '../disk/patient-disk.ts';
@@ -44,7 +45,8 @@ export class TrainingOutput implements RunOutput, StepOutput {
   #lastSave = performance.now();
   /** Milliseconds until a checkpoint that failed is tried again; null: the last one did not fail. */
   #tryAgainAfter: number | null = null;
-  #validation: { step: number; top1: number; loss: number } | null = null;
+  /** By step, until a checkpoint of that step or of a later one has it. */
+  readonly #validations = new Map<number, ValidationResult>();
 
   constructor(parts: TrainingOutputParts) {
     this.#parts = parts;
@@ -66,7 +68,8 @@ export class TrainingOutput implements RunOutput, StepOutput {
     });
     await watch.restored(folder.metricsPath);
     const validation = checkpoint?.validation ?? null;
-    this.#validation = validation === null ? null : { step, ...validation };
+    this.#validations.clear();
+    if (validation !== null) this.#validations.set(step, validation);
     return { step, body, validated: validation !== null };
   }
 
@@ -92,7 +95,6 @@ export class TrainingOutput implements RunOutput, StepOutput {
 
   async #write(step: number, body: Uint8Array): Promise<void> {
     const { config, checkpoints, schedule, log, faults, watch } = this.#parts;
-    const validation = this.#validation?.step === step ? this.#validation : null;
     await this.#metrics?.sync(); // a resume from this checkpoint must find the lines before it
     const record = await checkpoints.write({
       step,
@@ -100,8 +102,9 @@ export class TrainingOutput implements RunOutput, StepOutput {
       body,
       identity: identityOf(config),
       keepForEver: step > 0 && schedule.isDue(step, config.options.saveModelEpochs),
-      validation: validation === null ? null : { top1: validation.top1, loss: validation.loss },
+      validation: this.#validations.get(step) ?? null,
     });
+    for (const earlier of this.#validations.keys()) if (earlier < step) this.#validations.delete(earlier);
     faults.at('checkpoint-written', step);
     log.info({ file: record.file, sha256: record.sha256 }, 'Wrote a checkpoint.');
     watch.saved(record);
@@ -125,7 +128,7 @@ export class TrainingOutput implements RunOutput, StepOutput {
     const { faults, watch } = this.#parts;
     const { loss, top1, top5, count } = summary;
     faults.at('validated', step);
-    this.#validation = { step, top1, loss };
+    this.#validations.set(step, { top1, loss });
     watch.validated(step, summary);
     return this.#record(step, { 'val/loss': loss, 'val/top1': top1, 'val/top5': top5, 'val/images': count });
   }

@@ -2,7 +2,7 @@ import assert from 'node:assert';
 import { Run } from '../../coordinator/protocol/run.ts';
 import type { RunAction, RunEvent } from '../../coordinator/protocol/run-events.ts';
 import type { DownMessage } from '../../shared/wire/protocol.ts';
-import { beat, flush } from './model.ts';
+import { beat, flush, type Numbers } from './model.ts';
 import { isMember, type World } from './world.ts';
 
 /** A coordinator process: the run, and what it reads and writes. */
@@ -68,7 +68,7 @@ export class CoordinatorProcess {
   #assertAwaited(): void {
     const { phase, workers, sentence } = this.run;
     if (this.outcome !== null || phase === 'waiting' || phase === 'finished') return;
-    if (phase === 'restoring' || phase === 'finishing') {
+    if (phase === 'restoring' || phase === 'saving' || phase === 'finishing') {
       assert(this.io.length > 0, `nothing is under way: ${sentence}`);
     } else assert(this.io.length > 0 || (workers.length > 0 && !sentence.includes('nobody')), sentence);
   }
@@ -132,16 +132,12 @@ export class CoordinatorProcess {
         break;
       case 'save':
         this.#fenced(() => {
-          const state = carriers.get(action.ref);
-          if (state !== undefined) {
-            world.compare(action.step, state);
-            assert(
-              action.step >= (disk.latest?.step ?? 0),
-              'the last checkpoint is older than the one before',
-            );
-            disk.latest = { step: action.step, state, validated: world.validated.has(action.step) };
-          }
-          this.event({ type: 'saved', step: action.step, outcome: state === undefined ? 'lost' : 'written' });
+          const { step, ref } = action;
+          const state = carriers.get(ref);
+          if (state === undefined) return this.event({ type: 'saved', step, outcome: 'lost' });
+          world.compare(step, state);
+          this.#fenced(() => this.#write(action, state));
+          this.event({ type: 'held', step });
         });
         break;
       case 'delete':
@@ -199,6 +195,19 @@ export class CoordinatorProcess {
     this.io.push(() => (this.superseded ? this.#takenOver() : work()));
   }
 
+  /** What is not the run's last checkpoint the disk may refuse. */
+  #write({ step, last }: { step: number; last: boolean }, state: Numbers): void {
+    const { disk, validated, draws } = this.world;
+    if (!last && draws.integer(40) === 0) {
+      disk.refused.add(step);
+      return this.event({ type: 'saved', step, outcome: 'failed' });
+    }
+    assert(step >= (disk.latest?.step ?? 0), 'the last checkpoint is older than the one before');
+    disk.latest = { step, state, validated: validated.has(step) };
+    disk.written.set(step, disk.latest.validated);
+    this.event({ type: 'saved', step, outcome: 'written' });
+  }
+
   /** It learns that it is not the coordinator any more, and ends with its local workers. */
   #takenOver(): void {
     this.alive = false;
@@ -239,7 +248,8 @@ export class CoordinatorProcess {
       });
     }
     if (this.again.length > 0) moves.push(() => this.again.shift()!());
-    if (this.io.length > 0) moves.push(() => this.io.shift()!());
+    if (this.io.length > 0 && this.world.draws.integer(this.world.slowness) === 0)
+      moves.push(() => this.io.shift()!());
     if (this.outbox.length > 0) moves.push(() => flush(this.outbox, redis.down, this.world.draws));
     return moves;
   }

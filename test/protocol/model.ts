@@ -106,6 +106,9 @@ export class Disk {
   rows = new Map<number, Numbers>();
   journal = new Map<number, BatchResult>();
   latest: { step: number; state: Numbers; validated: boolean } | null = null;
+  /** Every checkpoint that was ever written, and whether with its validation; and those that the disk did not take. */
+  readonly written = new Map<number, boolean>();
+  readonly refused = new Set<number>();
   metrics = new Map<number, string>();
 }
 

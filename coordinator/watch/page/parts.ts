@@ -14,6 +14,7 @@ const phases: Record<string, [name: string, color: string]> = {
   restoring: ['publishing the state', 'rest'],
   waiting: ['waiting for a worker', 'wait'],
   rollcall: ['roll call', 'wait'],
+  saving: ['reading the state for a checkpoint', 'rest'],
   finishing: ['writing the last checkpoint', 'rest'],
   finished: ['finished', 'rest'],
 };
@@ -24,7 +25,7 @@ const newestCheckpoints = 6;
 
 /** What every step consists of, and what is not worth a word while it is short. */
 const inStep = ['computing', 'reducing', 'applying'];
-const quick = [...inStep, 'publishing', 'loading', 'validating'];
+const quick = [...inStep, 'publishing', 'loading', 'validating', 'saving'];
 
 export function showState(
   view: RunView,
