@@ -1,4 +1,7 @@
-/** The fast decoder: JPEG files go through the addon from the disk to the batch, other images are decoded whole before. */
+/**
+ * The fast decoder: JPEG files, except CMYK and lossless ones, go through the addon from the disk to the batch; other images
+ * are decoded whole first.
+ */
 import { imageLimits, readThreads } from '../../shared/defaults.ts';
 import type { ImageDecoder } from './decode.ts';
 import { decodeImage, unreadable } from './image.ts';
