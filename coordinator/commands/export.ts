@@ -81,7 +81,7 @@ function originalEntries({ path, step, epoch, identity, body }: Checkpoint): Zip
   ];
 }
 
-/** run.py's options; null where a checkpoint does not depend on them and so does not know. */
+/** run.py's options, null where a checkpoint does not depend on them and so does not know; and the image size. */
 function flags(result: Exported): PythonValue {
   return dict({
     data_path: null,
@@ -96,6 +96,7 @@ function flags(result: Exported): PythonValue {
     step_size: result.stepSize,
     momentum: new PythonFloat(result.momentum),
     weight_decay: new PythonFloat(result.weightDecay),
+    imsize: result.imageSize,
   });
 }
 
@@ -132,6 +133,7 @@ const identitySchema = z.object({
       momentum: true,
       weightDecay: true,
       trainImages: true,
+      imageSize: true,
     }).shape,
   ),
 });

@@ -28,6 +28,7 @@ import { defaultOf, type InferenceOptions } from '../options/table.ts';
 import { jobsPerMember } from '../protocol/job-round.ts';
 import type { ValidationSummary } from '../protocol/validation-summary.ts';
 import { RunFolder } from '../run-folder/run-folder.ts';
+import type { Network } from './choose-network.ts';
 import type { FeatureFiles } from './feature-files.ts';
 import { InferenceOutput, openJournal, type UnreadableImage, unreadableImages } from './inference-output.ts';
 import { InferenceProgress } from './inference-progress.ts';
@@ -36,6 +37,7 @@ import type { Journal } from './journal.ts';
 
 export interface Inference {
   options: InferenceOptions;
+  network: Network;
   result: InferenceResult;
   weights: InferenceWeights;
   files: FileList;
@@ -86,6 +88,7 @@ interface Held {
 async function conductInFolder(inference: Inference, held: Held): Promise<number> {
   const { config, folder } = held;
   const { options, result, batchBytes } = inference;
+  for (const warning of inference.network.warnings) say(`warning: ${warning}`);
   const { devices, notes } = await chooseDevices(chooseLocalWorkers(options, null), process.env);
   for (const note of notes) say(note);
   const snapshotBytes = stateLayout(buildModel(result.model, result.times), 'inference').bytes;
@@ -236,8 +239,13 @@ function describeBatch({ files, result }: Inference, batch: number): string {
   return `batch ${batch} (images ${first} to ${last}: ${quoteName(files.path(first))} to ${quoteName(files.path(last))})`;
 }
 
+/** `SHA-256 5c427c9c…`, or `seed 3`. */
+function shortIdentity(weights: string): string {
+  return weights.startsWith('seed ') ? weights : `SHA-256 ${weights.slice(0, 8)}…`;
+}
+
 function announce(
-  { title, files, result, options }: Inference,
+  { title, files, network, result, options }: Inference,
   held: { config: InferenceConfig; folder: RunFolder; devices: string[]; redisName: string },
 ): void {
   const { config, folder, devices, redisName } = held;
@@ -246,8 +254,9 @@ function announce(
   process.stdout.write(
     [
       `CORnet-${result.model}: ${title} (run ${config.run} in ${quoteName(folder.path)})`,
-      `  images    ${files.size} in ${quoteName(config.options.dataPath)}, ${result.imageSize} px, ${result.batchSize} at once`,
-      `  weights   ${quoteName(options.weights)} (SHA-256 ${result.weights.slice(0, 8)}…)`,
+      `  network   ${network.description}`,
+      `  images    ${files.size} in ${quoteName(config.options.dataPath)}, ${result.batchSize} at once`,
+      `  weights   ${quoteName(options.weights)} (${shortIdentity(result.weights)})`,
       `  workers   ${workers}, ${config.threads} threads each, ${result.precision}, over ${redisName}`,
       '',
     ].join('\n'),

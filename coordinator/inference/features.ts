@@ -11,6 +11,7 @@ import { say } from '../../shared/process/say.ts';
 import type { FeaturesTask, InferenceConfig, InferenceResult } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import type { FeatureOptions } from '../options/table.ts';
+import { chooseNetwork } from './choose-network.ts';
 import { type ChosenTap, chooseTaps, type TapChoice } from './choose-taps.ts';
 import { conductInference, type Inference } from './conduct-inference.ts';
 import { FeatureFiles, type FeatureSpace, featureFileNames, featureSpace } from './feature-files.ts';
@@ -19,7 +20,9 @@ import { alreadyThere, writeDescription } from './results.ts';
 
 /** Returns the exit code. */
 export async function extractFeatures(options: FeatureOptions): Promise<number> {
-  const { model: name, times, imageSize, recursive, dtype, format } = options;
+  const { recursive, dtype, format } = options;
+  const network = await chooseNetwork(options);
+  const { model: name, times, imageSize } = network;
   const model = buildModel(name, times);
   const choice = chooseTaps(model, imageSize, options);
   const folder = await listImageFolder(options.dataPath, recursive);
@@ -54,6 +57,7 @@ export async function extractFeatures(options: FeatureOptions): Promise<number> 
   remark(options, choice, folder.others);
   const inference: Inference = {
     options,
+    network,
     result,
     weights,
     files,

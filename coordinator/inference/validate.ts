@@ -11,13 +11,16 @@ import { writeDurably } from '../disk/durable-file.ts';
 import type { InferenceOptions } from '../options/table.ts';
 import type { ValidationSummary } from '../protocol/validation-summary.ts';
 import { percent } from '../view/format.ts';
+import { chooseNetwork } from './choose-network.ts';
 import { conductInference, type Inference } from './conduct-inference.ts';
 import { findInferenceWeights } from './inference-weights.ts';
 import { alreadyThere } from './results.ts';
 
 /** Returns the exit code. */
 export async function validate(options: InferenceOptions): Promise<number> {
-  const { model: name, times, imageSize, outputPath } = options;
+  const { outputPath } = options;
+  const network = await chooseNetwork(options);
+  const { model: name, times, imageSize } = network;
   const model = buildModel(name, times);
   const index = await cachedIndex(options.dataPath, ['val'], userIndexCache(process.env, say));
   const weights = await findInferenceWeights(options, model);
@@ -38,6 +41,7 @@ export async function validate(options: InferenceOptions): Promise<number> {
   await alreadyThere(table, description, settings); // what was made with these settings is replaced
   const inference: Inference = {
     options,
+    network,
     result,
     weights,
     files: index.val,

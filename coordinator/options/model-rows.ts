@@ -28,6 +28,10 @@ const jobSize = {
   group: 'Model and data',
   default: undefined,
 } as const;
+const ofWeights = (otherwise: number) => ({
+  default: undefined,
+  defaultTold: `that of the run or checkpoint, else ${otherwise}`,
+});
 const arithmetic = { group: 'Model and data' } as const;
 
 export const modelRows = {
@@ -37,9 +41,13 @@ export const modelRows = {
     help: "CORnet variant; RT is the paper's recurrent model",
     group: 'Model and data',
     commands: ['start', 'validate', 'test', 'layers'],
-    requiredBy: ['validate', 'test', 'layers'],
+    requiredBy: ['layers'],
     kind: 'result',
     setting: 'model',
+    variants: {
+      validate: { defaultTold: 'that of the run or checkpoint' },
+      test: { defaultTold: 'that of the run or checkpoint' },
+    },
   }),
   times: row({
     flags: '--times <n>',
@@ -52,7 +60,11 @@ export const modelRows = {
     commands: ['start', 'validate', 'test', 'layers'],
     kind: 'result',
     setting: 'times',
-    variants: { validate: { rare: false }, test: { rare: false }, layers: { rare: false } },
+    variants: {
+      validate: { ...ofWeights(defaults.times), rare: false },
+      test: { ...ofWeights(defaults.times), rare: false },
+      layers: { rare: false },
+    },
   }),
   imageSize: row({
     flags: '--imsize, --image-size <pixels>',
@@ -66,6 +78,7 @@ export const modelRows = {
     commands: ['start', 'validate', 'test', 'layers'],
     kind: 'result',
     setting: 'imageSize',
+    variants: { validate: ofWeights(defaults.imageSize), test: ofWeights(defaults.imageSize) },
   }),
   weights: row({
     flags: '--weights <source>',

@@ -24,16 +24,7 @@ export type StartOptions = With<Given<'start'>, 'outputPath'>;
 
 export type InferenceOptions = With<
   Given<'validate'>,
-  | 'model'
-  | 'weights'
-  | 'seed'
-  | 'dataPath'
-  | 'outputPath'
-  | 'imageSize'
-  | 'times'
-  | 'precision'
-  | 'backend'
-  | 'skipUnreadable'
+  'weights' | 'seed' | 'dataPath' | 'outputPath' | 'precision' | 'backend' | 'skipUnreadable'
 >;
 
 export type FeatureOptions = InferenceOptions &

@@ -7,13 +7,11 @@ import { stateLayout } from '../../shared/formats/state-layout.ts';
 import type { Model } from '../../shared/models/model.ts';
 import { fillState } from './fill-state.ts';
 import { Opaque } from './pickle.ts';
-import { keyText, sameShape } from './state-dicts.ts';
+import { asDict, type Dict, keyText, sameShape } from './state-dicts.ts';
 import { isFloat, isTensor } from './stored-tensor.ts';
 import { forbidden } from './torch-file.ts';
 import { TorchTensor } from './torch-vocabulary.ts';
 import { openWeights, type WeightsFile } from './weights-file.ts';
-
-type Dict = ReadonlyMap<unknown, unknown>;
 
 export interface OriginalCheckpoint {
   /** Epochs done: the original saves at an epoch's first step, or somewhere inside the epoch of that number. */
@@ -157,10 +155,6 @@ function severalGroups(
 
 function describe(value: unknown): string {
   return value instanceof TorchTensor ? `${value.dtype} [${value.shape}]` : 'not a tensor';
-}
-
-function asDict(value: unknown): Dict | null {
-  return value instanceof Map ? value : null;
 }
 
 function asList(value: unknown): readonly unknown[] | null {

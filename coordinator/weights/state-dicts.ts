@@ -5,7 +5,11 @@ import { shortened } from '../../shared/util/printable.ts';
 import { Opaque } from './pickle.ts';
 import { isFloat, isInteger, isTensor, type StoredTensor } from './stored-tensor.ts';
 
-type Dict = ReadonlyMap<unknown, unknown>;
+export type Dict = ReadonlyMap<unknown, unknown>;
+
+export function asDict(value: unknown): Dict | null {
+  return value instanceof Map ? value : null;
+}
 
 /** A dict with tensors in it. */
 export interface TensorDict {

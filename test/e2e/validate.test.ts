@@ -15,7 +15,7 @@ test.before(async () => {
 test.after.always(() => rmSync(shared.folder, { recursive: true }));
 
 const validating = (output: string, ...more: string[]) => [
-  ...['validate', '--model', 'Z', '--imsize', '32', '--threads', '1', '--data-path', shared.images],
+  ...['validate', '--threads', '1', '--data-path', shared.images],
   ...['--weights', shared.run, '-o', output, ...more],
 ];
 
@@ -33,6 +33,8 @@ test.serial('validating a run gives what the run itself found, whatever the work
   t.is(found.top1, inside['val/top1']!);
   t.is(found.top5, inside['val/top5']!);
   t.is(found.images, 20);
+  t.is(found.settings.imageSize, 32);
+  t.regex(alone.stdout, /network {3}CORnet-Z, 32 px, as .*run says/);
 
   const table = readFileSync(join(one, 'CORnet-Z_validation_classes.csv'), 'utf8');
   const [head, ...lines] = table.trimEnd().split('\n');
@@ -74,7 +76,7 @@ test.serial(
       const output = join(stage.folder, seed);
       const command = stage.start(
         'coordinator',
-        validating(output, '--weights', 'untrained', '--seed', seed),
+        validating(output, '--weights', 'untrained', '--seed', seed, '--model', 'Z', '--imsize', '32'),
       );
       t.is(await command.ended, 0, command.stderr);
       const found = JSON.parse(readFileSync(join(output, 'CORnet-Z_validation.json'), 'utf8'));
@@ -85,6 +87,13 @@ test.serial(
     t.not(losses[1], losses[0]);
   },
 );
+
+test.serial('weights that are computed otherwise than they were trained are warned of', async (t) => {
+  const stage = new Stage(t);
+  const larger = stage.start('coordinator', validating(join(stage.folder, 'out'), '--image-size', '64'));
+  t.is(await larger.ended, 0, larger.stderr);
+  t.regex(larger.stderr, /run is of CORnet-Z, 32 px; the options ask for CORnet-Z, 64 px/);
+});
 
 test.serial('a validation that was killed goes on with what is stored', async (t) => {
   const stage = new Stage(t);

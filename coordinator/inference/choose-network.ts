@@ -1,0 +1,71 @@
+/** Which network an inference run computes: what its options say, else what its weights say of themselves. */
+import { defaults } from '../../shared/defaults.ts';
+import { CornetError } from '../../shared/errors.ts';
+import type { ModelName } from '../../shared/models/model.ts';
+import { quoteName } from '../../shared/util/printable.ts';
+import type { InferenceOptions } from '../options/table.ts';
+import { count } from '../view/format.ts';
+import { type OwnNetwork, ownNetwork } from '../weights/own-network.ts';
+
+export interface Network {
+  readonly model: ModelName;
+  readonly times: number;
+  readonly imageSize: number;
+  /** `CORnet-RT, 3 time steps, 64 px, as runs/rt says`. */
+  readonly description: string;
+  /** Sentences about options that differ from what the weights say of themselves. */
+  readonly warnings: readonly string[];
+}
+
+/** Sources of weights that say nothing of themselves. */
+const silent: readonly string[] = ['pretrained', 'untrained'];
+
+type Asked = Pick<InferenceOptions, 'weights' | 'model' | 'times' | 'imageSize' | 'precision'>;
+
+/** @throws CornetError OPTION_INVALID when neither says which model it is; as `ownNetwork` */
+export async function chooseNetwork(asked: Asked): Promise<Network> {
+  const { weights } = asked;
+  const own: Partial<OwnNetwork> = silent.includes(weights) ? {} : await ownNetwork(weights);
+  const model = asked.model ?? own.model;
+  if (model === undefined) throw unknownModel(weights);
+  const times = asked.times ?? own.times ?? defaults.times;
+  const imageSize = asked.imageSize ?? own.imageSize ?? defaults.imageSize;
+  const recurrent = model === 'R' || model === 'RT';
+  const said = [
+    ...(own.model === undefined ? [] : [`CORnet-${own.model}`]),
+    ...(own.times === undefined || !recurrent ? [] : [timeSteps(own.times)]),
+    ...(own.imageSize === undefined ? [] : [`${own.imageSize} px`]),
+  ];
+  const used = [`CORnet-${model}`, ...(recurrent ? [timeSteps(times)] : []), `${imageSize} px`];
+  const missing = said.filter((part) => !used.includes(part));
+  const source = said.length > 0 && missing.length === 0 ? `, as ${quoteName(weights)} says` : '';
+  return {
+    model,
+    times,
+    imageSize,
+    description: `${used.join(', ')}${source}`,
+    warnings: [
+      ...(missing.length === 0
+        ? []
+        : [
+            `${quoteName(weights)} is of ${said.join(', ')}; the options ask for ${used.join(', ')}. Omit them to compute as it was trained.`,
+          ]),
+      ...(own.precision === undefined || own.precision === asked.precision
+        ? []
+        : [
+            `${quoteName(weights)} was trained in ${own.precision}; this computes in ${asked.precision} (--precision ${own.precision} computes as its own validation did).`,
+          ]),
+    ],
+  };
+}
+
+function timeSteps(times: number): string {
+  return count(times, 'time step', 'time steps');
+}
+
+function unknownModel(weights: string): CornetError {
+  const why = silent.includes(weights)
+    ? `With --weights ${weights} a model must be named.`
+    : `${quoteName(weights)} does not say which model its weights are of.`;
+  return new CornetError('OPTION_INVALID', why, { hint: 'Use --model Z, R, RT or S.' });
+}

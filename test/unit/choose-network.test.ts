@@ -1,0 +1,79 @@
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { Checkpoints } from '../../coordinator/checkpoints/checkpoints.ts';
+import { exportCheckpoint } from '../../coordinator/commands/export.ts';
+import { chooseNetwork } from '../../coordinator/inference/choose-network.ts';
+import { PythonFloat } from '../../coordinator/weights/pickle-writer.ts';
+import { zipPieces } from '../../coordinator/weights/zip-writer.ts';
+import { CornetError } from '../../shared/errors.ts';
+import { stateLayout } from '../../shared/formats/state-layout.ts';
+import { buildModel } from '../../shared/models/family.ts';
+import type { ResultOptions } from '../../shared/run-config.ts';
+import { dict, dictPickle, file } from '../helpers/saved-weights.ts';
+import { patternedState, resultOf } from '../helpers/state.ts';
+import { temporaryFolder } from '../helpers/temporary.ts';
+
+const asked = { weights: 'pretrained', precision: 'fp32' } as const;
+
+/** The folder of a run of CORnet-RT with a checkpoint. */
+async function runFolder(t: ExecutionContext, changes: Partial<ResultOptions> = {}) {
+  const model = buildModel('RT', 3);
+  const folder = temporaryFolder(t);
+  const checkpoints = await Checkpoints.open(join(folder, 'checkpoints'), stateLayout(model).slots, 3);
+  const identity = { result: resultOf(model, { times: 3, imageSize: 64, ...changes }), numerics: null };
+  const body = patternedState(model);
+  const written = { step: 1, epoch: 0, body, identity, keepForEver: false, validation: null };
+  const { file } = await checkpoints.write(written);
+  return { folder, path: join(folder, 'checkpoints', file) };
+}
+
+test('a run, its checkpoint and what was exported of it say which network they are of', async (t) => {
+  const { folder, path } = await runFolder(t);
+  const exported = join(folder, 'exported.pth.tar');
+  await exportCheckpoint(path, exported);
+  for (const weights of [folder, path, exported]) {
+    const network = await chooseNetwork({ ...asked, weights });
+    t.like(network, { model: 'RT', times: 3, imageSize: 64 });
+    t.is(network.description, `CORnet-RT, 3 time steps, 64 px, as ${weights} says`);
+    t.deepEqual(network.warnings, []);
+  }
+});
+
+test('an option wins over what the weights say, and the difference is told', async (t) => {
+  const { folder } = await runFolder(t, { precision: 'bf16' });
+  const network = await chooseNetwork({ ...asked, weights: folder, times: 5, imageSize: 64 });
+  t.like(network, { model: 'RT', times: 5, imageSize: 64 });
+  t.is(network.description, 'CORnet-RT, 5 time steps, 64 px');
+  t.deepEqual(network.warnings, [
+    `${folder} is of CORnet-RT, 3 time steps, 64 px; the options ask for CORnet-RT, 5 time steps, 64 px. Omit them to compute as it was trained.`,
+    `${folder} was trained in bf16; this computes in fp32 (--precision bf16 computes as its own validation did).`,
+  ]);
+});
+
+test("a checkpoint of run.py says its model and time steps by run.py's options", async (t) => {
+  const flags = dict({ model: 'R', times: 2, lr: new PythonFloat(0.1), workers: null });
+  const bytes = dictPickle({ flags, epoch: 3 });
+  const zip = [...zipPieces([{ name: 'archive/data.pkl', bytes }])].map((piece) => Buffer.from(piece));
+  const weights = await file(t, Buffer.concat(zip), 'latest_checkpoint.pth.tar');
+  t.like(await chooseNetwork({ ...asked, weights }), { model: 'R', times: 2, imageSize: 224 });
+});
+
+test('weights that do not say their model need --model, and have its defaults', async (t) => {
+  const weights = await file(t, Buffer.from('no weights'));
+  const network = await chooseNetwork({ ...asked, weights, model: 'S' });
+  t.like(network, { model: 'S', times: 5, imageSize: 224, description: 'CORnet-S, 224 px', warnings: [] });
+  for (const source of [weights, 'pretrained', 'untrained', join(temporaryFolder(t), 'none.pth')]) {
+    const error = await t.throwsAsync(chooseNetwork({ ...asked, weights: source }), {
+      instanceOf: CornetError,
+    });
+    t.is(error?.code, 'OPTION_INVALID');
+    t.is(error?.hint, 'Use --model Z, R, RT or S.');
+  }
+});
+
+test('the folder of a run without a checkpoint is an error of its own', async (t) => {
+  const error = await t.throwsAsync(chooseNetwork({ ...asked, weights: temporaryFolder(t) }), {
+    instanceOf: CornetError,
+  });
+  t.is(error?.code, 'WEIGHTS_MISSING');
+});
