@@ -38,12 +38,17 @@ export class SentinelConnector extends (Stock as unknown as new (options: RedisO
   /** Where the server is that this connects to. */
   #master: Place | null = null;
   readonly #watchers: Redis[] = [];
+  /** The Sentinels are being asked. */
+  #searching = false;
 
   override connect(emit: Emit): ReturnType<AbstractConnector['connect']> {
-    this.#stopWatching(); // who hears of a new master while it is searched would break off the search, and that for good
+    this.#stopWatching();
     this.unhelpful.length = 0;
     this.isReplica = false;
-    return super.connect(emit);
+    this.#searching = true;
+    return super.connect(emit).finally(() => {
+      this.#searching = false;
+    });
   }
 
   override check(info: { role?: string }): boolean {
@@ -84,7 +89,9 @@ export class SentinelConnector extends (Stock as unknown as new (options: RedisO
    */
   switched(text: string): void {
     const [name, , , host, port] = text.split(' ');
-    if (name !== this.options.name || host === undefined) return;
+    // ioredis would give up for good a connection whose master is being searched; a watcher that was told to stop may still
+    // hear what was on its way.
+    if (this.#searching || name !== this.options.name || host === undefined) return;
     if (!isSame(this.#master, { host, port: Number(port) })) this.disconnect();
   }
 

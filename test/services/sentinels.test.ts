@@ -80,20 +80,24 @@ test.serial(
   },
 );
 
-test.serial('a connection that is made anew while it asks Sentinels is not given up', async (t) => {
-  const all = await TestSentinels.start(t);
-  const redis = await connected(t, all.url());
-  for (const sentinel of all.sentinels) {
-    sentinel.kill('SIGSTOP');
-    t.teardown(() => sentinel.kill('SIGCONT'));
-  }
-  await all.data[0].client.call('CLIENT', 'KILL', 'TYPE', 'normal');
-  await until('it asks them', () => redis.status === 'connecting');
-  redis.disconnect(true); // as BullMQ does when it has blocked for too long
-  const answer = redis.ping();
-  for (const sentinel of all.sentinels) sentinel.kill('SIGCONT');
-  t.is(await answer, 'PONG');
-});
+test.serial(
+  'a connection that asks Sentinels is not given up when it is to be made anew, or hears of a new master',
+  async (t) => {
+    const all = await TestSentinels.start(t);
+    const redis = await connected(t, all.url());
+    for (const sentinel of all.sentinels) {
+      sentinel.kill('SIGSTOP');
+      t.teardown(() => sentinel.kill('SIGCONT'));
+    }
+    await all.data[0].client.call('CLIENT', 'KILL', 'TYPE', 'normal');
+    await until('it asks them', () => redis.status === 'connecting');
+    redis.disconnect(true); // as BullMQ does when it has blocked for too long
+    redis.sentinels!.switched(`${masterName} 127.0.0.1 1 127.0.0.1 2`); // what a watcher had still to read
+    const answer = redis.ping();
+    for (const sentinel of all.sentinels) sentinel.kill('SIGCONT');
+    t.is(await answer, 'PONG');
+  },
+);
 
 test.serial('Sentinels and their servers may each want a password of their own', async (t) => {
   const all = await TestSentinels.start(t, {
