@@ -44,6 +44,7 @@ test.serial(
     const stage = new Stage(t);
     const output = join(stage.folder, 'run');
     const argv = [...tinyRun(images), '--cpu-workers', '1', '--keep-checkpoints', '1', '-o', output];
+    argv.push('--wait-for-disk', '2');
     const run = stage.start('coordinator', argv, altering('step-00000016.*partial$'));
     await assertRefused(t, stage, run, { code: 'READ_BACK_DIFFERS', exit: 1, says: /dmesg, smartctl/ });
     t.deepEqual(stepFiles(output), ['step-00000008.safetensors']);
