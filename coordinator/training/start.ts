@@ -178,7 +178,8 @@ async function prepareTraining(
         controlToken,
         facts: factsOf(start),
       }),
-    report: async (outcome) => report({ outcome, config, folder, checkpoints, disk, watch }),
+    report: async (outcome) =>
+      report({ outcome, config, folder, checkpoints, disk, watch, begunAt: output.begunAt }),
   };
 }
 
@@ -190,6 +191,7 @@ function report({
   checkpoints,
   disk,
   watch,
+  begunAt,
 }: {
   outcome: Outcome;
   config: RunConfig;
@@ -197,6 +199,8 @@ function report({
   checkpoints: Checkpoints;
   disk: PatientDisk;
   watch: Watch;
+  /** The step that it was at when this coordinator began. */
+  begunAt: number | null;
 }): RunReport {
   if (outcome.outcome === 'failed') throw CornetError.fromJSON(outcome.failure);
   const { latest } = checkpoints;
@@ -213,7 +217,9 @@ function report({
     step: latest?.step ?? null,
     checkpoint: file,
     message: complete
-      ? `Done: ${steps} steps, last checkpoint ${file} (${duration(seconds)} in steps).`
+      ? begunAt === steps
+        ? `Nothing was left to train: all ${steps} steps had been done, last checkpoint ${file}.`
+        : `Done: ${steps} steps, last checkpoint ${file} (${duration(seconds)} in steps).`
       : `Stopped ${at}. Continue with: coordinator start --resume --output-path ${quoteName(folder.path)}`,
   });
   return {

@@ -1,9 +1,11 @@
 /** The disk side of a training. */
+import { basename } from 'node:path';
 import type { Logger } from 'pino';
 import type { Schedule } from '../../shared/data/schedule.ts';
 import { diskPatience } from '../../shared/defaults.ts';
 import type { Faults } from '../../shared/process/faults.ts';
 import { identityOf, type RunConfig, stepsPerEpoch } from '../../shared/run-config.ts';
+import { quoteName } from '../../shared/util/printable.ts';
 import type { BatchResult } from '../../shared/wire/protocol.ts';
 import type { ValidationResult } from '../checkpoints/checkpoint-records.ts';
 import type { Checkpoints } from '../checkpoints/checkpoints.ts';
@@ -41,6 +43,7 @@ export class TrainingOutput implements RunOutput, StepOutput {
   readonly steps = this;
   readonly #parts: TrainingOutputParts;
   #restorePath: string | null;
+  #begunAt: number | null = null;
   #metrics: MetricsFile | null = null;
   #lastSave = performance.now();
   /** Milliseconds until a checkpoint that failed is tried again; null: the last one did not fail. */
@@ -55,12 +58,19 @@ export class TrainingOutput implements RunOutput, StepOutput {
 
   async restore(): Promise<{ step: number; body: Uint8Array; validated: boolean }> {
     const { checkpoints, initialState, folder, log, watch } = this.#parts;
+    const reached = checkpoints.latest?.step ?? 0;
     if (this.#restorePath !== null) {
       await checkpoints.goBack(await checkpoints.read(this.#restorePath));
       this.#restorePath = null;
     }
     const checkpoint = await checkpoints.readLatest();
     const { step, body } = checkpoint ?? (await initialState());
+    this.#begunAt ??= step;
+    const origin = this.#describeOrigin(step, checkpoint?.path ?? null, reached);
+    if (origin !== null) {
+      log.info({ step }, origin);
+      watch.say(origin);
+    }
     await this.close();
     this.#metrics = await folder.openMetrics(step, (sentence) => {
       log.warn(sentence);
@@ -71,6 +81,30 @@ export class TrainingOutput implements RunOutput, StepOutput {
     this.#validations.clear();
     if (validation !== null) this.#validations.set(step, validation);
     return { step, body, validated: validation !== null };
+  }
+
+  /** The step that this coordinator began at; null: not yet. */
+  get begunAt(): number | null {
+    return this.#begunAt;
+  }
+
+  /**
+   * From where the run continues; null: it begins with drawn weights, which its options say.
+   * @param reached the step of the latest checkpoint so far
+   */
+  #describeOrigin(step: number, checkpoint: string | null, reached: number): string | null {
+    const { config } = this.#parts;
+    const { startingWeights } = config.result;
+    const at = `step ${step} (epoch ${(step / stepsPerEpoch(config)).toFixed(2)})`;
+    if (checkpoint !== null) {
+      const back = step < reached ? ` Steps ${step + 1} to ${reached} are done again.` : '';
+      return `Continuing at ${at} from ${basename(checkpoint)}.${back}`;
+    }
+    if (startingWeights.from === 'seed') return null;
+    const file = `${quoteName(config.options.startingFile!)} (SHA-256 ${startingWeights.sha256.slice(0, 8)}…)`;
+    return startingWeights.from === 'weights'
+      ? `Starting with the weights of ${file}.`
+      : `Continuing at ${at} from ${file}.`;
   }
 
   saveDue(): boolean {

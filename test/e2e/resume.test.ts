@@ -47,6 +47,11 @@ test.serial(
     t.deepEqual(readdirSync(stage.temporary), []);
     t.deepEqual(stage.processes(), []);
     shared.expected = { weights: checkpoint(output, tinySteps), metrics: metricsOf(output) };
+
+    const resumed = stage.start('coordinator', ['start', '--resume', '-o', output]);
+    t.is(await resumed.ended, 0, resumed.stderr);
+    t.regex(resumed.stdout, /Nothing was left to train: all 16 steps had been done/);
+    t.true(checkpoint(output, tinySteps).equals(shared.expected.weights));
   },
 );
 
@@ -97,6 +102,10 @@ test.serial(
     const argv = ['start', '--resume', '--restore-path', earlier, ...seldom, '-o', output];
     const again = stage.start('coordinator', argv, { CORNET_FAULT: 'computing@6' });
     t.is(await again.ended, 0, again.stderr);
+    t.regex(
+      again.stdout,
+      /Continuing at step 4 \(epoch 0\.50\) from step-00000004\.safetensors\. Steps 5 to 16 are done again\./,
+    );
     t.regex(again.stdout, /No worker is left: the run goes back to its last checkpoint/);
     t.deepEqual(trainedSteps(output), everyStep);
     t.true(checkpoint(output, tinySteps).equals(shared.expected.weights));

@@ -13,7 +13,7 @@ const checkpointPath = (folder: string, step: number) =>
   join(folder, 'checkpoints', `step-${String(step).padStart(8, '0')}.safetensors`);
 const bodyOf = async (path: string) => Buffer.from((await readSafetensors(path)).body);
 
-async function run(t: ExecutionContext, stage: Stage, output: string, ...more: string[]): Promise<void> {
+async function run(t: ExecutionContext, stage: Stage, output: string, ...more: string[]): Promise<string> {
   const command = stage.start('coordinator', [
     ...tinyRun(shared.images),
     '--cpu-workers',
@@ -23,6 +23,7 @@ async function run(t: ExecutionContext, stage: Stage, output: string, ...more: s
     ...more,
   ]);
   t.is(await command.ended, 0, command.stderr);
+  return command.stdout;
 }
 
 test.before(async () => {
@@ -42,7 +43,8 @@ test.serial('a training goes on from a file of the original to the same state', 
   t.is(await exporting.ended, 0, exporting.stderr);
 
   const output = join(stage.folder, 'run');
-  await run(t, stage, output, '--restore-path', shared.exported);
+  const said = await run(t, stage, output, '--restore-path', shared.exported);
+  t.regex(said, /Continuing at step 8 \(epoch 1\.00\) from .*half\.pth\.tar \(SHA-256 /);
   t.deepEqual(
     trainedSteps(output),
     Array.from({ length: stepsPerEpoch }, (_, i) => stepsPerEpoch + 1 + i),
@@ -68,6 +70,10 @@ test.serial(
     t.deepEqual(readdirSync(join(output, 'checkpoints')), []);
     const second = stage.start('coordinator', ['start', '--resume', '-o', output, '--cpu-workers', '2']);
     t.is(await second.ended, 0, second.stderr);
+    t.regex(
+      second.stdout,
+      /Starting with the weights of .*half\/checkpoints\/step-00000008\.safetensors \(SHA-256 /,
+    );
     t.true(checkpoint(output, 4).equals(checkpoint(undisturbed, 4)));
     t.false(
       (await bodyOf(checkpointPath(output, 4))).equals(
