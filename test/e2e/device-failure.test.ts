@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { fleet } from '../../shared/defaults.ts';
 import { checkpoint, Stage, tinyImages, tinyRun, tinySteps, trainedSteps, until } from '../helpers/run.ts';
+import { thoroughSerial } from '../helpers/thorough.ts';
 
 /** Long enough for a post to be given up beside it. */
 const longRun = { epochs: 40, steps: 40 * (tinySteps / 2) };
@@ -32,20 +33,23 @@ async function undisturbed(t: ExecutionContext, steps: number, more: string[] = 
   return checkpoint(output, steps);
 }
 
-test.serial('the worker of a device that fails leaves, and the run goes on to the same bytes', async (t) => {
-  const expected = await undisturbed(t, tinySteps);
-  for (const point of ['computing@3:1', 'applying@3', 'evaluating@8']) {
-    const { output, run } = start(t, 2, { CORNET_FAULT: `${point}=device` });
-    t.is(await run.ended, 0, run.stdout + run.stderr);
-    t.true(existsSync(join(output, 'fault')), 'the fault happened');
-    t.regex(run.stdout, /was dropped: it left \(The device failed in \w+: CORNET_FAULT says so\.\)/);
-    t.deepEqual(
-      trainedSteps(output),
-      Array.from({ length: tinySteps }, (_, i) => i + 1),
-    );
-    t.true(checkpoint(output, tinySteps).equals(expected), point);
-  }
-});
+thoroughSerial(
+  'the worker of a device that fails leaves, and the run goes on to the same bytes',
+  async (t) => {
+    const expected = await undisturbed(t, tinySteps);
+    for (const point of ['computing@3:1', 'applying@3', 'evaluating@8']) {
+      const { output, run } = start(t, 2, { CORNET_FAULT: `${point}=device` });
+      t.is(await run.ended, 0, run.stdout + run.stderr);
+      t.true(existsSync(join(output, 'fault')), 'the fault happened');
+      t.regex(run.stdout, /was dropped: it left \(The device failed in \w+: CORNET_FAULT says so\.\)/);
+      t.deepEqual(
+        trainedSteps(output),
+        Array.from({ length: tinySteps }, (_, i) => i + 1),
+      );
+      t.true(checkpoint(output, tinySteps).equals(expected), point);
+    }
+  },
+);
 
 test.serial('a shard at which every device fails ends the run, and is named with its samples', async (t) => {
   const { run } = start(t, 2, { CORNET_FAULT: 'computing@2:0=devices' });
@@ -65,7 +69,7 @@ test.serial('a worker whose device fails says so in one sentence and ends with a
   );
 });
 
-test.serial(
+thoroughSerial(
   'a post whose device fails each time before it joins is given up, and the other finishes the run',
   async (t) => {
     const more = ['--epochs', String(longRun.epochs), '--save-val-epochs', String(longRun.epochs)];

@@ -21,6 +21,7 @@ import {
   until,
 } from '../helpers/run.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
+import { thoroughSerial } from '../helpers/thorough.ts';
 
 const lanes = ['--lanes', '4'];
 const everyStep = Array.from({ length: tinySteps }, (_, i) => i + 1);
@@ -102,12 +103,13 @@ for (const [workers, how] of [
   [4, 'one each'],
   [6, 'two of them are spares'],
 ] as const) {
-  test.serial(`four lanes on ${workers} workers (${how}) give the same bytes`, async (t) => {
+  const run = workers < 4 ? test.serial : thoroughSerial;
+  run(`four lanes on ${workers} workers (${how}) give the same bytes`, async (t) => {
     await assertSame(t, play(t, workers));
   });
 }
 
-test.serial('shards that a second worker computes, too, to be compared give the same bytes', async (t) => {
+thoroughSerial('shards that a second worker computes, too, to be compared give the same bytes', async (t) => {
   for (const workers of [2, 3]) {
     const played = play(t, workers, { more: ['--audit', '1/2'] });
     await assertSame(t, played);
@@ -118,7 +120,7 @@ test.serial('shards that a second worker computes, too, to be compared give the 
   }
 });
 
-test.serial('workers from elsewhere join in mid-run and leave again', async (t) => {
+thoroughSerial('workers from elsewhere join in mid-run and leave again', async (t) => {
   const redis = await TestRedis.start(t);
   const env = { CORNET_REDIS_URL: redis.url };
   const played = play(t, 1, { env });
@@ -139,7 +141,7 @@ test.serial('workers from elsewhere join in mid-run and leave again', async (t) 
   t.is(await guests[3]!.ended, 0);
 });
 
-test.serial(
+thoroughSerial(
   'a worker that stands still is replaced, and when it wakes up it joins under a new id',
   async (t) => {
     const redis = await TestRedis.start(t);
@@ -164,7 +166,7 @@ test.serial(
   },
 );
 
-test.serial('all workers die in one step: the run goes on from its last checkpoint', async (t) => {
+thoroughSerial('all workers die in one step: the run goes on from its last checkpoint', async (t) => {
   const played = play(t, 2);
   const { stage, output, run } = played;
   await run.untilStep(output, 10);
@@ -203,7 +205,7 @@ test.serial('a Redis that comes back with what it had saved a while ago stops no
   t.notRegex(run.stdout, /was dropped/);
 });
 
-test.serial(
+thoroughSerial(
   'a local worker that dies while Redis is away for long is replaced when it is back',
   async (t) => {
     const redis = await TestRedis.start(t);
@@ -283,7 +285,7 @@ test.serial('a shard at which three workers die ends the run, and is named with 
   );
 });
 
-test.serial('a worker from elsewhere whose process is killed says so, and the run goes on', async (t) => {
+thoroughSerial('a worker from elsewhere whose process is killed says so, and the run goes on', async (t) => {
   const redis = await TestRedis.start(t);
   const env = { CORNET_REDIS_URL: redis.url };
   const played = play(t, 1, { env });

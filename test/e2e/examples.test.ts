@@ -6,6 +6,7 @@ import test, { type ExecutionContext } from 'ava';
 import { possible } from '../helpers/possible.ts';
 import { pythonWith } from '../helpers/python.ts';
 import { Command, checkpoint, Stage, scripts, tinyImages, tinyRun, tinySteps } from '../helpers/run.ts';
+import { thoroughSerial } from '../helpers/thorough.ts';
 
 const python = pythonWith('numpy');
 const pythonTest = possible(python !== null, 'no Python with numpy') ? test.serial : test.serial.skip;
@@ -43,7 +44,7 @@ pythonTest('the features of a folder are read into numpy, with the names of thei
   t.is(stdout.match(/ is most similar to .*: correlation \d\.\d{3}$/gm)?.length, 5);
 });
 
-test.serial('a run that is stopped is continued by the same command, until it is complete', async (t) => {
+thoroughSerial('a run that is stopped is continued by the same command, until it is complete', async (t) => {
   const shell = new Shell(t);
   const output = join(shell.stage.folder, 'run');
   const [, ...options] = tinyRun(await tinyImages(shell.stage.folder));
@@ -67,7 +68,7 @@ test.serial('a signal to the command that retries stops the run, and is the end 
   await shell.stage.empty();
 });
 
-test.serial('two workers of their own serve a run, and end with it', async (t) => {
+thoroughSerial('two workers of their own serve a run, and end with it', async (t) => {
   const shell = new Shell(t);
   const output = join(shell.stage.folder, 'run');
   const images = await tinyImages(shell.stage.folder);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { faultPoints } from '../../shared/process/faults.ts';
 import { checkpoint, Stage, tinyImages, tinyRun, trainedSteps } from '../helpers/run.ts';
+import { thoroughSerial } from '../helpers/thorough.ts';
 
 const steps = 8;
 /** One epoch with a validation and a checkpoint in the middle. */
@@ -25,6 +26,17 @@ function run(images: string, output: string): string[] {
     output,
   ];
 }
+
+/** Where most depends on it that another takes over; `npm run test:all` takes the other points, too. */
+const always: readonly string[] = [
+  'computing',
+  'reducing',
+  'applied',
+  'jobs-given',
+  'apply-sent',
+  'checkpoint-writing',
+];
+const testOf = (point: string) => (always.includes(point) ? test.serial : thoroughSerial);
 
 /** The step at which a fault point is met for sure. */
 function stepOf(point: string): number {
@@ -51,7 +63,7 @@ test.serial('the undisturbed run, which all others are compared with', async (t)
 });
 
 for (const [point, meaning] of Object.entries(faultPoints.worker)) {
-  test.serial(`a worker that dies at "${point}" (${meaning}) changes no byte`, async (t) => {
+  testOf(point)(`a worker that dies at "${point}" (${meaning}) changes no byte`, async (t) => {
     const stage = new Stage(t);
     const output = join(stage.folder, 'run');
     const env = { CORNET_FAULT: `${point}@${stepOf(point)}` };
@@ -65,7 +77,7 @@ for (const [point, meaning] of Object.entries(faultPoints.worker)) {
 }
 
 for (const [point, meaning] of Object.entries(faultPoints.coordinator)) {
-  test.serial(`a coordinator that dies at "${point}" (${meaning}) resumes to the same bytes`, async (t) => {
+  testOf(point)(`a coordinator that dies at "${point}" (${meaning}) resumes to the same bytes`, async (t) => {
     const stage = new Stage(t);
     const output = join(stage.folder, 'run');
     const env = { CORNET_FAULT: `${point}@${stepOf(point)}` };

@@ -9,9 +9,10 @@ import { makeHosts, type TestHost, whyNoHosts } from '../helpers/networks.ts';
 import { possible } from '../helpers/possible.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import { type Command, checkpoint, Stage, tinyImages, tinyRun, trainedSteps } from '../helpers/run.ts';
+import { thoroughSerial } from '../helpers/thorough.ts';
 
 const onHosts = possible(whyNoHosts === null, `no several hosts: ${whyNoHosts}`)
-  ? test.serial
+  ? thoroughSerial
   : test.serial.skip;
 
 const secret = 'correct-horse-battery';

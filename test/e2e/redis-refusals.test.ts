@@ -9,6 +9,7 @@ import { timeouts } from '../../shared/defaults.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import { checkpoint, metricsOf, Stage, timesOf, tinyImages, tinyRun, tinySteps } from '../helpers/run.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
+import { thoroughSerial } from '../helpers/thorough.ts';
 
 const shape = ['--image-size', '64', '--cpu-workers', '2'];
 let shared: { folder: string; images: string; weights: Buffer; metrics: Record<string, number>[] };
@@ -84,7 +85,8 @@ const refusals: Refusal[] = [
 ];
 
 for (const { what, options, begin, end, reply, lasts } of refusals) {
-  test.serial(`a run goes through a Redis that ${what}, and ends with the same bytes`, async (t) => {
+  const run = lasts > 0 || what.includes('failover') ? test.serial : thoroughSerial;
+  run(`a run goes through a Redis that ${what}, and ends with the same bytes`, async (t) => {
     const folder = temporaryFolder(t);
     const server = await TestRedis.start(t, options?.(folder));
     const redis = new Redis(server.socket);

@@ -11,6 +11,7 @@ import {
   tinySteps,
   trainedSteps,
 } from '../helpers/run.ts';
+import { thoroughSerial } from '../helpers/thorough.ts';
 
 /** `expected`: last checkpoint and metrics of the run that nothing happened to. */
 let shared: {
@@ -88,7 +89,7 @@ test.serial(
   },
 );
 
-test.serial(
+thoroughSerial(
   'a resume from an earlier checkpoint stays on its way when all workers die before the next one',
   async (t) => {
     const stage = new Stage(t);
@@ -154,7 +155,7 @@ test.serial('a checkpoint of another run is refused at a resume, and the run sta
   t.true(checkpoint(ours, 2).equals(before));
 });
 
-test.serial('one worker, other decode threads and other save intervals change no byte', async (t) => {
+thoroughSerial('one worker, other decode threads and other save intervals change no byte', async (t) => {
   const stage = new Stage(t);
   const output = join(stage.folder, 'run');
   const free = ['--cpu-workers', '1', '-j', '1', '--save-model-secs', '0.1', '--keep-checkpoints', '1'];
@@ -164,7 +165,7 @@ test.serial('one worker, other decode threads and other save intervals change no
   t.true(checkpoint(output, tinySteps).equals(shared.expected.weights));
 });
 
-test.serial('a worker killed in mid-run costs nothing but time', async (t) => {
+thoroughSerial('a worker killed in mid-run costs nothing but time', async (t) => {
   const stage = new Stage(t);
   const output = join(stage.folder, 'run');
   const run = stage.start('coordinator', [...tinyRun(shared.images), '--cpu-workers', '2', '-o', output]);

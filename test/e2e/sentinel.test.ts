@@ -6,6 +6,7 @@ import test, { type ExecutionContext } from 'ava';
 import { checkpoint, metricsOf, Stage, timesOf, tinyImages, tinyRun, trainedSteps } from '../helpers/run.ts';
 import { TestSentinels } from '../helpers/sentinels.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
+import { thoroughSerial } from '../helpers/thorough.ts';
 
 /** Long enough for a worker to join and for a failover before the end. */
 const shape = ['--image-size', '64', '--epochs', '10', '--save-val-epochs', '10'];
@@ -19,7 +20,7 @@ test.before(async () => {
 
 test.after.always(() => rmSync(shared.folder, { recursive: true }));
 
-test.serial('an undisturbed run, with which all others are compared', async (t) => {
+thoroughSerial('an undisturbed run, with which all others are compared', async (t) => {
   const output = join(temporaryFolder(t), 'run');
   const argv = [...tinyRun(shared.images), ...shape, '--cpu-workers', '2', '-o', output];
   const run = new Stage(t).start('coordinator', argv);
@@ -64,7 +65,7 @@ const failovers: Failover[] = [
 ];
 
 for (const { what, happens, afterwards } of failovers) {
-  test.serial(`a run goes through ${what}, and ends with the same bytes`, async (t) => {
+  thoroughSerial(`a run goes through ${what}, and ends with the same bytes`, async (t) => {
     const sentinels = await TestSentinels.start(t);
     const stage = new Stage(t);
     const output = join(temporaryFolder(t), 'run');

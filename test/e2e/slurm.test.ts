@@ -2,55 +2,58 @@
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import test from 'ava';
 import { Command, checkpoint, Stage, tinyImages, tinyRun, tinySteps, trainedSteps } from '../helpers/run.ts';
+import { thorough } from '../helpers/thorough.ts';
 
-test('a Slurm job stops before its time is up, is queued again, and ends with the bytes of one that was not', async (t) => {
-  const stage = new Stage(t);
-  const programs = join(stage.folder, 'bin');
-  const notes = join(stage.folder, 'notes');
-  mkdirSync(programs);
-  const program = (name: string, ...lines: string[]) =>
-    writeFileSync(join(programs, name), ['#!/bin/bash', ...lines, ''].join('\n'), { mode: 0o755 });
-  program('srun', '"$@" & "$@" & wait');
-  program('scontrol', `echo "$@" >>${notes}`);
-  for (const command of ['coordinator', 'worker'])
-    program(command, `exec ${process.execPath} ${resolve('dist', command, 'main.js')} "$@"`);
+thorough(
+  'a Slurm job stops before its time is up, is queued again, and ends with the bytes of one that was not',
+  async (t) => {
+    const stage = new Stage(t);
+    const programs = join(stage.folder, 'bin');
+    const notes = join(stage.folder, 'notes');
+    mkdirSync(programs);
+    const program = (name: string, ...lines: string[]) =>
+      writeFileSync(join(programs, name), ['#!/bin/bash', ...lines, ''].join('\n'), { mode: 0o755 });
+    program('srun', '"$@" & "$@" & wait');
+    program('scontrol', `echo "$@" >>${notes}`);
+    for (const command of ['coordinator', 'worker'])
+      program(command, `exec ${process.execPath} ${resolve('dist', command, 'main.js')} "$@"`);
 
-  const output = join(stage.folder, 'run');
-  const [, ...options] = tinyRun(await tinyImages(stage.folder));
-  const job = (restarts: number) =>
-    new Command(
-      spawn('bash', ['deploy/slurm/cornet.sbatch', ...options], {
-        stdio: ['ignore', 'pipe', 'pipe'],
-        env: {
-          ...process.env,
-          PATH: `${programs}:${process.env.PATH}`,
-          TMPDIR: stage.temporary,
-          RUN: output,
-          WORKER_OPTIONS: '--device cpu',
-          SLURM_JOB_ID: String(process.pid),
-          SLURM_RESTART_COUNT: String(restarts),
-          SLURMD_NODENAME: '127.0.0.1',
-        },
-      }),
-    );
-  const first = job(0);
-  await first.untilStep(output, 3);
-  first.signal('SIGTERM');
-  t.is(await first.ended, 75, first.stderr);
-  t.is(readFileSync(notes, 'utf8'), `requeue ${process.pid}\n`);
-  t.true(trainedSteps(output).length < tinySteps);
+    const output = join(stage.folder, 'run');
+    const [, ...options] = tinyRun(await tinyImages(stage.folder));
+    const job = (restarts: number) =>
+      new Command(
+        spawn('bash', ['deploy/slurm/cornet.sbatch', ...options], {
+          stdio: ['ignore', 'pipe', 'pipe'],
+          env: {
+            ...process.env,
+            PATH: `${programs}:${process.env.PATH}`,
+            TMPDIR: stage.temporary,
+            RUN: output,
+            WORKER_OPTIONS: '--device cpu',
+            SLURM_JOB_ID: String(process.pid),
+            SLURM_RESTART_COUNT: String(restarts),
+            SLURMD_NODENAME: '127.0.0.1',
+          },
+        }),
+      );
+    const first = job(0);
+    await first.untilStep(output, 3);
+    first.signal('SIGTERM');
+    t.is(await first.ended, 75, first.stderr);
+    t.is(readFileSync(notes, 'utf8'), `requeue ${process.pid}\n`);
+    t.true(trainedSteps(output).length < tinySteps);
 
-  // As if it had also lost its node: the lock names another host.
-  writeFileSync(join(output, 'lock'), '{"host":"node-that-broke","pid":1,"started":null}');
-  const second = job(1);
-  t.is(await second.ended, 0, second.stderr);
-  t.is(readFileSync(notes, 'utf8').split('\n').length, 2);
-  t.false(existsSync(join(output, 'lock')));
+    // As if it had also lost its node: the lock names another host.
+    writeFileSync(join(output, 'lock'), '{"host":"node-that-broke","pid":1,"started":null}');
+    const second = job(1);
+    t.is(await second.ended, 0, second.stderr);
+    t.is(readFileSync(notes, 'utf8').split('\n').length, 2);
+    t.false(existsSync(join(output, 'lock')));
 
-  const alone = join(stage.folder, 'alone');
-  const local = stage.start('coordinator', ['start', ...options, '--cpu-workers', '2', '-o', alone]);
-  t.is(await local.ended, 0, local.stderr);
-  t.true(checkpoint(output, tinySteps).equals(checkpoint(alone, tinySteps)));
-});
+    const alone = join(stage.folder, 'alone');
+    const local = stage.start('coordinator', ['start', ...options, '--cpu-workers', '2', '-o', alone]);
+    t.is(await local.ended, 0, local.stderr);
+    t.true(checkpoint(output, tinySteps).equals(checkpoint(alone, tinySteps)));
+  },
+);

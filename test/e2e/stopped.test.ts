@@ -16,6 +16,7 @@ import {
   tinySteps,
   trainedSteps,
 } from '../helpers/run.ts';
+import { thoroughSerial } from '../helpers/thorough.ts';
 
 let shared: { folder: string; images: string };
 /** Of the run that nothing happens to. */
@@ -58,31 +59,29 @@ for (const [moment, steps] of [
   ['in the middle of the run', 9],
   ['as the last step is done', tinySteps],
 ] as const) {
-  test.serial(
-    `SIGTERM to every process ${moment} loses no step, and a resume has the same bytes`,
-    async (t) => {
-      const stage = new Stage(t);
-      const output = join(stage.folder, 'run');
-      const argv = [...tinyRun(shared.images), ...seldom, '--cpu-workers', '2', '-o', output];
-      const run = stage.start('coordinator', argv);
-      await run.untilStep(output, steps);
-      // Workers first: the coordinator must not find them gone.
-      for (const part of ['worker/main.js', 'coordinator/main.js']) {
-        for (const pid of stage.processes(part)) process.kill(pid, 'SIGTERM');
-      }
-      const code = await run.ended;
-      const done = trainedSteps(output).length;
-      t.true(done >= steps);
-      t.is(savedStep(output), done, run.stdout);
-      t.is(code, /Done: 16 steps/.test(run.stdout) ? 0 : 75, run.stderr);
-      if (code === 75) {
-        const resumed = stage.start('coordinator', ['start', '--resume', '-o', output]);
-        t.is(await resumed.ended, 0, resumed.stderr);
-      }
-      t.true(checkpoint(output, tinySteps).equals(weights));
-      t.deepEqual(metricsOf(output), metrics);
-    },
-  );
+  const run = steps === tinySteps ? thoroughSerial : test.serial;
+  run(`SIGTERM to every process ${moment} loses no step, and a resume has the same bytes`, async (t) => {
+    const stage = new Stage(t);
+    const output = join(stage.folder, 'run');
+    const argv = [...tinyRun(shared.images), ...seldom, '--cpu-workers', '2', '-o', output];
+    const run = stage.start('coordinator', argv);
+    await run.untilStep(output, steps);
+    // Workers first: the coordinator must not find them gone.
+    for (const part of ['worker/main.js', 'coordinator/main.js']) {
+      for (const pid of stage.processes(part)) process.kill(pid, 'SIGTERM');
+    }
+    const code = await run.ended;
+    const done = trainedSteps(output).length;
+    t.true(done >= steps);
+    t.is(savedStep(output), done, run.stdout);
+    t.is(code, /Done: 16 steps/.test(run.stdout) ? 0 : 75, run.stderr);
+    if (code === 75) {
+      const resumed = stage.start('coordinator', ['start', '--resume', '-o', output]);
+      t.is(await resumed.ended, 0, resumed.stderr);
+    }
+    t.true(checkpoint(output, tinySteps).equals(weights));
+    t.deepEqual(metricsOf(output), metrics);
+  });
 }
 
 test.serial('a run whose workers are killed after its last step is not called done', async (t) => {
@@ -105,7 +104,7 @@ test.serial('a run whose workers are killed after its last step is not called do
   t.true(checkpoint(output, tinySteps).equals(weights));
 });
 
-test.serial('the last workers of a run leave its state behind, and others go on with it', async (t) => {
+thoroughSerial('the last workers of a run leave its state behind, and others go on with it', async (t) => {
   const redis = await TestRedis.start(t);
   const stage = new Stage(t);
   const output = join(stage.folder, 'run');
@@ -129,32 +128,35 @@ test.serial('the last workers of a run leave its state behind, and others go on 
   t.deepEqual(metricsOf(output), metrics);
 });
 
-test.serial('a worker that slept while its notice was trimmed away is told again, and joins', async (t) => {
-  const redis = await TestRedis.start(t);
-  const client = new Redis(redis.url);
-  t.teardown(() => client.disconnect());
-  const stage = new Stage(t);
-  const output = join(stage.folder, 'run');
-  const env = { CORNET_REDIS_URL: redis.url };
-  const long = [...tinyRun(shared.images), '--epochs', '2000', '--save-val-epochs', '5000'];
-  const run = stage.start('coordinator', [...long, '--cpu-workers', '1', '-o', output], env);
-  await run.untilStep(output, 2);
-  const guest = stage.start('worker', ['start', '--wait', '60'], env);
-  const joined = () => run.stdout.split(' joined.').length - 1;
-  await run.until('the guest is there', () => joined() === 2);
-  const asleep = stage
-    .processes('worker/main.js')
-    .filter((pid) => pid !== guest.child.pid)
-    .at(-1)!;
-  process.kill(asleep, 'SIGSTOP');
-  await run.until('it is dropped', () => /was dropped: not heard/.test(run.stdout));
-  await client.xtrim(names.down(runOf(output)), 'MAXLEN', 0);
-  process.kill(asleep, 'SIGCONT');
-  await run.until('it is there again', () => joined() === 3);
-  t.is(joined(), 3);
-  run.signal('SIGTERM');
-  t.is(await run.ended, 75, run.stderr);
-});
+thoroughSerial(
+  'a worker that slept while its notice was trimmed away is told again, and joins',
+  async (t) => {
+    const redis = await TestRedis.start(t);
+    const client = new Redis(redis.url);
+    t.teardown(() => client.disconnect());
+    const stage = new Stage(t);
+    const output = join(stage.folder, 'run');
+    const env = { CORNET_REDIS_URL: redis.url };
+    const long = [...tinyRun(shared.images), '--epochs', '2000', '--save-val-epochs', '5000'];
+    const run = stage.start('coordinator', [...long, '--cpu-workers', '1', '-o', output], env);
+    await run.untilStep(output, 2);
+    const guest = stage.start('worker', ['start', '--wait', '60'], env);
+    const joined = () => run.stdout.split(' joined.').length - 1;
+    await run.until('the guest is there', () => joined() === 2);
+    const asleep = stage
+      .processes('worker/main.js')
+      .filter((pid) => pid !== guest.child.pid)
+      .at(-1)!;
+    process.kill(asleep, 'SIGSTOP');
+    await run.until('it is dropped', () => /was dropped: not heard/.test(run.stdout));
+    await client.xtrim(names.down(runOf(output)), 'MAXLEN', 0);
+    process.kill(asleep, 'SIGCONT');
+    await run.until('it is there again', () => joined() === 3);
+    t.is(joined(), 3);
+    run.signal('SIGTERM');
+    t.is(await run.ended, 75, run.stderr);
+  },
+);
 
 function runOf(output: string): string {
   return (JSON.parse(readFileSync(join(output, 'config.json'), 'utf8')) as { run: string }).run;
