@@ -96,7 +96,7 @@ command('validate', 'Validate weights: top-1, top-5, loss, and accuracy by class
 program
   .command('export')
   .description("Write a checkpoint as the reference implementation's run.py saves it, for torch.load.")
-  .argument('<checkpoint>', "a checkpoint, or a run's folder (its latest one)")
+  .argument('<checkpoint>', "a checkpoint, a run's folder (its latest one), RUN:best or RUN:0.5")
   .argument('<file>', 'where to: OUT.pth.tar')
   .action(async (checkpoint: string, file: string) => {
     const { exportCheckpoint } = await import('./commands/export.ts');

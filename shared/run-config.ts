@@ -178,7 +178,11 @@ export function checkTimeouts(options: Pick<FreeOptions, 'workerTimeout'>): stri
 }
 
 /** Steps of one epoch: the last batch may be short. */
-export function stepsPerEpoch({ result }: RunConfig): number {
+export function stepsPerEpoch({
+  result,
+}: {
+  result: Pick<ResultOptions, 'trainImages' | 'batchSize'>;
+}): number {
   return Math.ceil(result.trainImages / result.batchSize);
 }
 

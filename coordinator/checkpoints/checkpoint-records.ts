@@ -1,5 +1,5 @@
 /** What `latest.json` and `best.json` say: which files of a folder are checkpoints, and what is known of them. */
-import { readFile, stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { CornetError } from '../../shared/errors.ts';
@@ -67,26 +67,4 @@ export async function recordBeside(path: string): Promise<CheckpointRecord | nul
   const best = await readRecord(join(folder, 'best.json'), recordSchema);
   const records = [...(latest === null ? [] : [latest, ...latest.earlier]), ...(best === null ? [] : [best])];
   return records.find(({ file }) => file === basename(path)) ?? null;
-}
-
-/**
- * The newest checkpoint of a run that another coordinator may be at work on; null when `path` is not a folder.
- * @param path the run's folder
- * @throws CornetError WEIGHTS_MISSING when the folder holds no checkpoint of a run; CHECKPOINT_DAMAGED, FOLDER_NOT_WRITABLE
- */
-export async function latestOfRun(path: string): Promise<{ path: string; record: CheckpointRecord } | null> {
-  if (!(await isFolder(path))) return null;
-  const folder = join(path, 'checkpoints');
-  const latest = await readRecord(join(folder, 'latest.json'), latestSchema);
-  if (latest !== null) return { path: join(folder, latest.file), record: latest };
-  throw new CornetError('WEIGHTS_MISSING', `The folder ${quoteName(path)} holds no run with a checkpoint.`);
-}
-
-async function isFolder(path: string): Promise<boolean> {
-  try {
-    return (await stat(path)).isDirectory();
-  } catch (error) {
-    if (systemCode(error) === undefined) throw error;
-    return false; // reading it as a file will say what is wrong
-  }
 }

@@ -143,7 +143,10 @@ export class Checkpoints {
         this.#best = record;
       }
       const before = this.#records.filter(({ step }) => step < record.step);
-      const staying = before.filter(({ kept }, i) => kept || i >= before.length - (this.#keep - 1));
+      const isBest = ({ step }: CheckpointRecord) => step === this.#best?.step;
+      const staying = before.filter(
+        (one, i) => one.kept || isBest(one) || i >= before.length - (this.#keep - 1),
+      );
       await this.#writeJson('latest.json', { ...record, earlier: staying });
       this.#records = [...staying, record];
       await this.#thinOut(record.step);

@@ -7,7 +7,8 @@ import { buildModel } from '../../shared/models/family.ts';
 import type { Model } from '../../shared/models/model.ts';
 import { resultOptions } from '../../shared/run-config.ts';
 import { type Checkpoint, readCheckpoint } from '../checkpoints/checkpoint-file.ts';
-import { latestOfRun, recordBeside } from '../checkpoints/checkpoint-records.ts';
+import { recordBeside } from '../checkpoints/checkpoint-records.ts';
+import { checkpointOfRun } from '../checkpoints/run-checkpoint.ts';
 import { writeDurably } from '../disk/durable-file.ts';
 import {
   OrderedDict,
@@ -24,13 +25,13 @@ const archive = 'archive';
 /**
  * Writes `{flags, epoch, state_dict, optimizer}` so that torch.load (PyTorch 1.6 or later) and the original read it:
  * names with `module.`, the state of torch.optim.SGD. Equal checkpoints give equal files.
- * @param source a checkpoint, or a run's folder: its latest one
+ * @param source a file, or a checkpoint of a run (`checkpointOfRun`)
  * @param target is replaced if it exists
  * @returns the checkpoint's path
  * @throws CornetError WEIGHTS_MISSING, CHECKPOINT_DAMAGED; DISK_FULL, FOLDER_NOT_WRITABLE: nothing is left behind
  */
 export async function exportCheckpoint(source: string, target: string): Promise<string> {
-  const path = (await latestOfRun(source))?.path ?? source;
+  const path = (await checkpointOfRun(source))?.path ?? source;
   const checkpoint = await readCheckpoint(
     path,
     (identity) => stateLayout(modelOf(resultOf(identity, path))).slots,

@@ -14,7 +14,9 @@ function recipeOf(key: 'learningRate' | 'epochs' | 'stepSize'): string {
 }
 
 const trained = {
-  help: "a file, a run's folder, pretrained, or untrained",
+  help: 'a file, a run, pretrained, or untrained',
+  details:
+    "a .safetensors, .pth or .pth.tar file; a run's folder (its latest checkpoint), RUN:best or RUN:0.5 (of that epoch)",
   default: 'pretrained',
   defaultTold: undefined,
 } as const;
@@ -83,8 +85,9 @@ export const modelRows = {
   weights: row({
     flags: '--weights <source>',
     value: z.string(),
-    help: 'initial weights: file, run folder, or pretrained',
-    details: 'a .safetensors, .pth or .pth.tar file; pretrained: the published ones, downloaded once',
+    help: 'initial weights: a file, a run, or pretrained',
+    details:
+      "a .safetensors, .pth or .pth.tar file; a run's folder, RUN:best or RUN:0.5 (of that epoch); pretrained: the published ones, downloaded once",
     defaultTold: 'random',
     group: 'Model and data',
     commands: ['start', 'validate', 'test'],

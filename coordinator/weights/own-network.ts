@@ -5,7 +5,7 @@ import { readHeader } from '../../shared/formats/safetensors.ts';
 import type { ModelName } from '../../shared/models/model.ts';
 import { bounds, type Precision } from '../../shared/option-bounds.ts';
 import { parseJson } from '../../shared/wire/protocol.ts';
-import { latestOfRun } from '../checkpoints/checkpoint-records.ts';
+import { checkpointOfRun } from '../checkpoints/run-checkpoint.ts';
 import { systemCode } from '../disk/durable-file.ts';
 import { asDict } from './state-dicts.ts';
 import { TorchFile } from './torch-file.ts';
@@ -23,12 +23,12 @@ export interface OwnNetwork {
 
 /**
  * Reads what a source of weights says of itself: a checkpoint's identity, or run.py's `flags`.
- * @param source a file, or a run's folder: its latest checkpoint
+ * @param source a file, or a checkpoint of a run (`checkpointOfRun`)
  * @returns a file that cannot be read says nothing: whoever reads its weights says what is wrong with it
- * @throws CornetError WEIGHTS_MISSING when the folder holds no checkpoint of a run; CHECKPOINT_DAMAGED, FOLDER_NOT_WRITABLE
+ * @throws CornetError as `checkpointOfRun`
  */
 export async function ownNetwork(source: string): Promise<OwnNetwork> {
-  const path = (await latestOfRun(source))?.path ?? source;
+  const path = (await checkpointOfRun(source))?.path ?? source;
   try {
     return understood((await kindOf(path)) === 'torch' ? await flagsOf(path) : await resultOf(path));
   } catch (error) {

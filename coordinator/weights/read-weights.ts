@@ -2,7 +2,7 @@
 import { CornetError } from '../../shared/errors.ts';
 import { type Purpose, stateLayout } from '../../shared/formats/state-layout.ts';
 import type { Model } from '../../shared/models/model.ts';
-import { latestOfRun } from '../checkpoints/checkpoint-records.ts';
+import { checkpointOfRun } from '../checkpoints/run-checkpoint.ts';
 import { fileSha256 } from './file-hash.ts';
 import { fillState } from './fill-state.ts';
 import { pretrainedWeights } from './pretrained.ts';
@@ -25,7 +25,7 @@ export interface FoundWeights {
 
 /**
  * Finds the file and looks whether it holds the model's weights.
- * @param source a file, `pretrained`, or a run's folder: its latest checkpoint
+ * @param source a file, `pretrained`, or a checkpoint of a run (`checkpointOfRun`)
  * @param key where they are in the file, for `findStateDict`; null: at the only place that fits
  * @throws CornetError as `readWeights`; CHECKPOINT_DAMAGED, DOWNLOAD_FAILED, DISK_FULL, FOLDER_NOT_WRITABLE
  */
@@ -77,6 +77,6 @@ async function resolveSource(
   if (source === 'pretrained') {
     return { path: await pretrainedWeights(model.name, environment, say), noted: null };
   }
-  const latest = await latestOfRun(source);
-  return latest === null ? { path: source, noted: null } : { path: latest.path, noted: latest.record.sha256 };
+  const found = await checkpointOfRun(source);
+  return found === null ? { path: source, noted: null } : { path: found.path, noted: found.record.sha256 };
 }

@@ -79,6 +79,11 @@ test('the newest, those kept forever and the best stay, also across a restart', 
   checkpoints = await Checkpoints.open(folder, layout, 2);
   for (const step of [5, 6]) await checkpoints.write(state(step));
   t.deepEqual(stepsIn(folder), [1, 2, 5, 6]);
+  t.deepEqual(
+    checkpoints.records.map(({ step }) => step),
+    [1, 2, 5, 6],
+    'the records name each',
+  );
   t.is(checkpoints.best?.step, 1);
 
   await checkpoints.write(state(7, { validation: { top1: 0.95, loss: 1 } }));

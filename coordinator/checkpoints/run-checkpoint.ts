@@ -1,0 +1,92 @@
+/** Which checkpoint of a run is meant by `RUN`, `RUN:latest`, `RUN:best` or `RUN:0.5`. */
+import { open, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { CornetError } from '../../shared/errors.ts';
+import { readHeader } from '../../shared/formats/safetensors.ts';
+import { resultOptions, stepsPerEpoch } from '../../shared/run-config.ts';
+import { quoteName } from '../../shared/util/printable.ts';
+import { parseJson } from '../../shared/wire/protocol.ts';
+import { fileError, systemCode } from '../disk/durable-file.ts';
+import { type CheckpointRecord, latestSchema, readRecord, recordSchema } from './checkpoint-records.ts';
+
+export interface RunCheckpoint {
+  readonly path: string;
+  readonly record: CheckpointRecord;
+}
+
+/**
+ * Finds a checkpoint of a run, which another coordinator may be at work on.
+ * @param source the run's folder: its newest checkpoint; or the folder, a colon, and `latest`, `best` or an epoch
+ * @returns null when it is neither
+ * @throws CornetError WEIGHTS_MISSING when the run has no such checkpoint; CHECKPOINT_DAMAGED, FOLDER_NOT_WRITABLE
+ */
+export async function checkpointOfRun(source: string): Promise<RunCheckpoint | null> {
+  if (await isFolder(source)) return newest(source);
+  const [, run, which] = /^(.+):(latest|best|\d+(?:\.\d+)?)$/.exec(source) ?? [];
+  if (run === undefined || !(await isFolder(run))) return null;
+  if (which === 'latest') return newest(run);
+  return which === 'best' ? best(run) : atEpoch(run, Number(which));
+}
+
+async function newest(run: string): Promise<RunCheckpoint> {
+  const record = await readRecord(join(run, 'checkpoints', 'latest.json'), latestSchema);
+  if (record === null) throw missing(`The folder ${quoteName(run)} holds no run with a checkpoint.`);
+  return at(run, record);
+}
+
+async function best(run: string): Promise<RunCheckpoint> {
+  const record = await readRecord(join(run, 'checkpoints', 'best.json'), recordSchema);
+  if (record === null) throw missing(`No checkpoint of ${quoteName(run)} has been validated yet.`);
+  return at(run, record);
+}
+
+async function atEpoch(run: string, epoch: number): Promise<RunCheckpoint> {
+  const { path } = await newest(run);
+  const perEpoch = await stepsPerEpochOf(path);
+  const latest = await readRecord(join(run, 'checkpoints', 'latest.json'), latestSchema);
+  const bestOne = await readRecord(join(run, 'checkpoints', 'best.json'), recordSchema);
+  const records = [...(latest?.earlier ?? []), ...(bestOne === null ? [] : [bestOne]), latest!];
+  const found = records.find(({ step }) => step === Math.round(epoch * perEpoch));
+  if (found !== undefined) return at(run, found);
+  const epochs = [...new Set(records.map(({ step }) => Number((step / perEpoch).toFixed(3))))];
+  throw missing(
+    `The run in ${quoteName(run)} has no checkpoint of epoch ${epoch}.`,
+    `It has those of the epochs ${epochs.sort((a, b) => a - b).join(', ')}.`,
+  );
+}
+
+const identitySchema = z.object({
+  result: z.object(resultOptions.pick({ trainImages: true, batchSize: true }).shape),
+});
+
+async function stepsPerEpochOf(path: string): Promise<number> {
+  const file = await open(path, 'r').catch((error) => {
+    throw fileError(error, `read ${quoteName(path)}`);
+  });
+  try {
+    const { metadata } = await readHeader(file, path);
+    const identity = identitySchema.safeParse(parseJson(metadata.identity ?? 'null'));
+    if (identity.success) return stepsPerEpoch(identity.data);
+    throw new CornetError('CHECKPOINT_DAMAGED', `${quoteName(path)} does not say which run it is of.`);
+  } finally {
+    await file.close();
+  }
+}
+
+function at(run: string, record: CheckpointRecord): RunCheckpoint {
+  return { path: join(run, 'checkpoints', record.file), record };
+}
+
+function missing(message: string, hint = 'Name a run that has one, or a file of weights.'): CornetError {
+  return new CornetError('WEIGHTS_MISSING', message, { hint });
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch (error) {
+    if (systemCode(error) === undefined) throw error;
+    return false; // reading it as a file will say what is wrong
+  }
+}

@@ -1,0 +1,59 @@
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { Checkpoints } from '../../coordinator/checkpoints/checkpoints.ts';
+import { checkpointOfRun } from '../../coordinator/checkpoints/run-checkpoint.ts';
+import { CornetError } from '../../shared/errors.ts';
+import { buildModel } from '../../shared/models/family.ts';
+import { resultOf } from '../helpers/state.ts';
+import { temporaryFolder } from '../helpers/temporary.ts';
+import { tinyLayout, tinyState } from '../helpers/tiny-state.ts';
+
+const elements = 4;
+/** Ten steps an epoch. */
+const identity = { result: resultOf(buildModel('Z', 1)), numerics: null };
+
+/** A run with checkpoints of steps 5, 10 and 12, of which that of step 5 is the best. */
+async function run(t: ExecutionContext): Promise<string> {
+  const folder = temporaryFolder(t);
+  const checkpoints = await Checkpoints.open(join(folder, 'checkpoints'), tinyLayout(elements), 3);
+  for (const [step, top1] of [
+    [5, 0.9],
+    [10, 0.8],
+    [12, null],
+  ] as const) {
+    const validation = top1 === null ? null : { top1, loss: 1 };
+    const body = tinyState(elements, step);
+    await checkpoints.write({ step, epoch: 0, body, identity, keepForEver: false, validation });
+  }
+  return folder;
+}
+
+test('a run stands for its latest checkpoint, its best one, or that of an epoch', async (t) => {
+  const folder = await run(t);
+  for (const [source, step] of [
+    [folder, 12],
+    [`${folder}:latest`, 12],
+    [`${folder}:best`, 5],
+    [`${folder}:0.5`, 5],
+    [`${folder}:1`, 10],
+    [`${folder}:1.2`, 12],
+  ] as const) {
+    const found = await checkpointOfRun(source);
+    t.is(found?.record.step, step, source);
+    t.is(found?.path, join(folder, 'checkpoints', `step-${String(step).padStart(8, '0')}.safetensors`));
+  }
+  t.is(await checkpointOfRun(join(folder, 'config.json')), null, 'a file');
+  t.is(await checkpointOfRun(`${folder}/none:best`), null, 'neither, so it is read as a file');
+});
+
+test('a checkpoint that a run does not have is refused with those that it has', async (t) => {
+  const error = await t.throwsAsync(checkpointOfRun(`${await run(t)}:0.7`), { instanceOf: CornetError });
+  t.is(error?.code, 'WEIGHTS_MISSING');
+  t.regex(error!.message, /has no checkpoint of epoch 0\.7/);
+  t.is(error?.hint, 'It has those of the epochs 0.5, 1, 1.2.');
+  const empty = temporaryFolder(t);
+  for (const source of [empty, `${empty}:best`, `${empty}:1`]) {
+    const none = await t.throwsAsync(checkpointOfRun(source), { instanceOf: CornetError });
+    t.is(none?.code, 'WEIGHTS_MISSING');
+  }
+});
