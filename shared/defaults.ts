@@ -159,8 +159,22 @@ export const jobLock = 2 * timeouts.worker;
 /** Local workers: starts in a row that may fail, milliseconds before the first new start, lines of last words kept. */
 export const fleet = { failures: 5, backOff: 100, lastWords: 4 } as const;
 
-/** Milliseconds between two drawings on a terminal, and between two lines of progress elsewhere. */
-export const progressEvery = { terminal: 200, plain: 5_000 } as const;
+/**
+ * Milliseconds between two drawings on a terminal, and between two lines of progress elsewhere: at first, and from
+ * `later` on, so that days of work do not fill a log.
+ */
+export const progressEvery = { terminal: 200, plain: 5_000, plainLater: 60_000, later: 600_000 } as const;
+
+/**
+ * What workers say for the run's log: characters of one line; lines that a worker may say at once and milliseconds until
+ * it may say one more; those that wait while Redis is away; the same for what the coordinator writes of all workers.
+ */
+export const remarks = {
+  longest: 2_000,
+  ofWorker: { most: 20, every: 10_000 },
+  waiting: 50,
+  ofAll: { most: 500, every: 100 },
+} as const;
 
 /** Steps over which the speed is measured. */
 export const paceWindow = 20;

@@ -14,6 +14,7 @@ import { version } from '../shared/process/version.ts';
 import {
   backendEnvironment,
   hasWorkerEnvironment,
+  readByCoordinator,
   workerEnvironment,
 } from '../shared/process/worker-environment.ts';
 import type { NoteToWorker } from '../shared/wire/protocol.ts';
@@ -136,7 +137,7 @@ async function startAgain(options: WorkerOptions): Promise<number> {
   if (metricsHost !== undefined) argv.push('--metrics-host', metricsHost);
   // Detached: Ctrl-C in the terminal reaches only this process, which passes it on. When this dies, the channel closes.
   const started = spawn(process.execPath, argv, {
-    env: { ...environment, CORNET_REDIS_URL: redis },
+    env: { ...environment, CORNET_REDIS_URL: redis, [readByCoordinator]: undefined },
     detached: true,
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
   });

@@ -11,7 +11,11 @@ import { buildModel } from '../../shared/models/family.ts';
 import { Faults, faultMarkerVariable } from '../../shared/process/faults.ts';
 import type { HttpServer } from '../../shared/process/http-server.ts';
 import { version } from '../../shared/process/version.ts';
-import { backendEnvironment, workerEnvironment } from '../../shared/process/worker-environment.ts';
+import {
+  backendEnvironment,
+  readByCoordinator,
+  workerEnvironment,
+} from '../../shared/process/worker-environment.ts';
 import { OutageLog } from '../../shared/redis/outages.ts';
 import type { PatientRedis } from '../../shared/redis/patient-redis.ts';
 import { waitInQueues } from '../../shared/redis/queue-connections.ts';
@@ -197,7 +201,7 @@ function disconnectAll(connections: Partial<Connections>): void {
 
 async function runToItsEnd<R>(
   { config, devices, folder, interruption, metricsHost, diskPatience }: RunSetup,
-  { redis: { url, server }, connections, log: { main: log, ofWorker }, http, prepare }: Parts<R>,
+  { redis: { url, server }, connections, log: { main: log, ofWorker, remark }, http, prepare }: Parts<R>,
 ): Promise<R> {
   const { redis, blobRedis, readerRedis } = connections;
   const faults = new Faults<'coordinator'>({
@@ -261,6 +265,7 @@ async function runToItsEnd<R>(
     outages,
     faults,
     log,
+    remark,
   });
   const observer =
     kind.observe?.({
@@ -284,6 +289,7 @@ async function runToItsEnd<R>(
         decodeThreads: config.options.decodeThreads,
       }),
       CORNET_REDIS_URL: url,
+      [readByCoordinator]: '1',
       ...backendEnvironment(process.env, { ...config, device }),
       CORNET_CONTROL_TOKEN: undefined, // workers take no orders
       [faultMarkerVariable]: folder.faultMarkerPath,

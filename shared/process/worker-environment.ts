@@ -109,6 +109,9 @@ export function workerEnvironment(
   };
 }
 
+/** Is set where a coordinator puts what the process prints into the run's log. */
+export const readByCoordinator = 'CORNET_READ_BY_COORDINATOR';
+
 export function hasWorkerEnvironment(environment: NodeJS.ProcessEnv): boolean {
   return environment[marker] === '1';
 }
