@@ -29,13 +29,16 @@ import { BlobClient, startBlobServer } from '../../shared/wire/socket-blobs.ts';
 import { socketNamespace } from '../../shared/wire/socket-folder.ts';
 import { PatientDisk } from '../disk/patient-disk.ts';
 import { Fleet } from '../host/fleet.ts';
+import { joinHint } from '../host/join-command.ts';
 import { PrivateRedis, shutDownLeftover } from '../host/redis-server.ts';
 import { Run } from '../protocol/run.ts';
 import type { Plan, RunEvent } from '../protocol/run-events.ts';
 import type { RunFolder } from '../run-folder/run-folder.ts';
 import { RunLog } from '../run-folder/run-log.ts';
+import type { JoinHint } from '../view/run-view.ts';
 import { Conductor, type Outcome } from './conductor.ts';
 import type { Interruption } from './interruption.ts';
+import { JoinReminder, type JoinReminderOptions } from './join-reminder.ts';
 import type { RunObserver, RunOutput, RunReporter } from './ports.ts';
 import { refuseIfRunning } from './refuse-if-running.ts';
 import { takeTerm } from './run-keys.ts';
@@ -68,6 +71,8 @@ export interface RunContext {
   disk: PatientDisk;
   /** Where Redis is, for the user to read. */
   redisName: string;
+  /** How a worker is added from elsewhere; null: nobody else reaches its Redis. */
+  join: JoinHint | null;
 }
 
 /** What makes one kind of run differ from another. */
@@ -199,6 +204,10 @@ function disconnectAll(connections: Partial<Connections>): void {
   for (const connection of Object.values(connections)) connection.disconnect();
 }
 
+function remindingOf(hint: JoinHint, parts: Omit<JoinReminderOptions, 'hint' | 'now'>): RunReporter {
+  return new JoinReminder({ ...parts, hint, now: () => performance.now() });
+}
+
 async function runToItsEnd<R>(
   { config, devices, folder, interruption, metricsHost, diskPatience }: RunSetup,
   { redis: { url, server }, connections, log: { main: log, ofWorker, remark }, http, prepare }: Parts<R>,
@@ -209,9 +218,10 @@ async function runToItsEnd<R>(
     [faultMarkerVariable]: folder.faultMarkerPath,
   });
   const redisName = server === null ? redactUrl(url) : 'a private redis-server';
+  const join = server === null ? joinHint(config, url) : null;
   log.info({ config }, 'Starting.');
   const disk = new PatientDisk({ patience: diskPatience, now: () => performance.now() });
-  const kind = await prepare({ log, faults, http, disk, redisName });
+  const kind = await prepare({ log, faults, http, disk, redisName, join });
   const { plan, output, reporter, describeShard, describeBatch } = kind;
   const tell = (level: 'info' | 'warn' | 'error', sentence: string) => {
     log[level](sentence);
@@ -255,7 +265,7 @@ async function runToItsEnd<R>(
     folder,
     disk,
     output,
-    reporter,
+    reporter: join === null ? reporter : remindingOf(join, { reporter, run, localWorkers: devices.length }),
     redis,
     blobs,
     token,

@@ -28,6 +28,8 @@ import { defaultOf, type InferenceOptions } from '../options/table.ts';
 import { jobsPerMember } from '../protocol/job-round.ts';
 import type { ValidationSummary } from '../protocol/validation-summary.ts';
 import { RunFolder } from '../run-folder/run-folder.ts';
+import type { JoinHint } from '../view/run-view.ts';
+import { joinLines } from '../watch/run-summary.ts';
 import type { FeatureFiles } from './feature-files.ts';
 import { InferenceOutput, openJournal, type UnreadableImage, unreadableImages } from './inference-output.ts';
 import { InferenceProgress } from './inference-progress.ts';
@@ -110,7 +112,7 @@ async function conductInFolder(inference: Inference, held: Held): Promise<number
       const state = finished.size === 0 ? 'new' : finished.size < batches ? 'begun' : 'full';
       const features = (await inference.openFeatures?.(folder.path, state)) ?? null;
       if (features !== null) release(() => features.close());
-      announce(inference, { config, folder, devices, redisName: context.redisName });
+      announce(inference, { config, folder, devices, redisName: context.redisName, join: context.join });
       return inferenceKind(inference, { config, folder, journal, finished, features, log: context.log });
     }),
   );
@@ -238,9 +240,15 @@ function describeBatch({ files, result }: Inference, batch: number): string {
 
 function announce(
   { title, files, result, options }: Inference,
-  held: { config: InferenceConfig; folder: RunFolder; devices: string[]; redisName: string },
+  held: {
+    config: InferenceConfig;
+    folder: RunFolder;
+    devices: string[];
+    redisName: string;
+    join: JoinHint | null;
+  },
 ): void {
-  const { config, folder, devices, redisName } = held;
+  const { config, folder, devices, redisName, join } = held;
   const workers =
     devices.length === 0 ? 'no local workers' : `${devices.length} × ${devices[0]?.split(':')[0]}`;
   process.stdout.write(
@@ -249,6 +257,7 @@ function announce(
       `  images    ${files.size} in ${quoteName(config.options.dataPath)}, ${result.imageSize} px, ${result.batchSize} at once`,
       `  weights   ${quoteName(options.weights)} (SHA-256 ${result.weights.slice(0, 8)}…)`,
       `  workers   ${workers}, ${config.threads} threads each, ${result.precision}, over ${redisName}`,
+      ...joinLines(join),
       '',
     ].join('\n'),
   );

@@ -123,7 +123,7 @@ interface TrainingParts {
 
 async function prepareTraining(
   { options, config, devices, folder, controlToken }: TrainingParts,
-  { log, faults, http, disk, redisName }: RunContext,
+  { log, faults, http, disk, redisName, join }: RunContext,
 ): Promise<RunKind<RunReport>> {
   const { model: name, times } = config.result;
   const model = buildModel(name, times);
@@ -143,6 +143,7 @@ async function prepareTraining(
     config,
     page: http === null ? null : `http://${http.address}/`,
     redis: redisName,
+    join,
   };
   watch.begun(start);
   const output = new TrainingOutput({
@@ -177,6 +178,7 @@ async function prepareTraining(
         watch,
         controlToken,
         facts: factsOf(start),
+        join,
       }),
     report: async (outcome) => report({ outcome, config, folder, checkpoints, disk, watch }),
   };

@@ -94,8 +94,17 @@ export interface EventView {
   message: string;
 }
 
+/** How a worker is added to the run. */
+export interface JoinHint {
+  /** A sentence that ends with a colon; the command follows. */
+  how: string;
+  command: string;
+}
+
 /** What never changes while a coordinator is at work. */
 export interface RunFacts {
+  /** Null: nobody else reaches its Redis. */
+  join: JoinHint | null;
   /** Name and value, to be shown as they are. */
   options: [string, string][];
   stepsPerEpoch: number;

@@ -1,5 +1,6 @@
 import { totalSteps } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
+import type { JoinHint } from '../view/run-view.ts';
 import type { StartInfo } from './news.ts';
 
 /** What a run is, as names and sentences. */
@@ -30,7 +31,16 @@ export function factsOf({ config, redis, devices, page }: StartInfo): [string, s
 
 /** The same as lines, below a title. */
 export function announcement(start: StartInfo): string[] {
-  const { config, folder } = start;
+  const { config, folder, join } = start;
   const facts = factsOf(start).map(([name, text]) => `  ${name.padEnd(9)} ${text}`);
-  return [`CORnet-${config.result.model} run ${config.run} in ${quoteName(folder)}`, ...facts];
+  return [
+    `CORnet-${config.result.model} run ${config.run} in ${quoteName(folder)}`,
+    ...facts,
+    ...joinLines(join),
+  ];
+}
+
+/** The command has a line of its own, to be copied as a whole. */
+export function joinLines(join: JoinHint | null): string[] {
+  return join === null ? [] : [join.how, `  ${join.command}`];
 }

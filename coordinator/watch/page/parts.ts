@@ -61,6 +61,13 @@ export function showState(
   document.title = `${done.toFixed(0)} % · ${view.loss === null ? state : `loss ${view.loss.toFixed(3)}`} · ${view.model}`;
 }
 
+/** While the run waits for a worker, the command that adds one. */
+export function showJoin({ phase }: RunView, { join }: RunFacts, connection: string): void {
+  const target = byId('join');
+  target.hidden = join === null || phase !== 'waiting' || connection !== 'live';
+  if (join !== null) fill(target, join.command, () => [`${join.how} `, element('code', '', join.command)]);
+}
+
 function usualSentence({ workers, imagesPerSecond }: RunView, { batchSize }: RunFacts): string {
   const members = workers.filter(({ status }) => status === 'member');
   const lanes = members.reduce((sum, worker) => sum + worker.lanes.length, 0);
