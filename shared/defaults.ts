@@ -176,8 +176,16 @@ export const remarks = {
   ofAll: { most: 500, every: 100 },
 } as const;
 
-/** Steps over which the speed is measured. */
-export const paceWindow = 20;
+/**
+ * Seconds over which a run's speed is measured, and the seconds per step that the time left follows from; steps below
+ * which neither is cut; when that time is known well enough to be shown: steps, or fewer long ones and their seconds.
+ */
+export const pace = {
+  speedMemory: 60,
+  outlookMemory: 300,
+  fewestSteps: 20,
+  known: { steps: 10, longSteps: 3, seconds: 60 },
+} as const;
 
 /** Milliseconds in which a moment's weight falls to 1/e, where the share of each phase is measured. */
 export const phaseMemory = 60_000;

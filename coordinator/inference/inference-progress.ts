@@ -1,7 +1,7 @@
 /** What an inference run shows while it works: one line on how far it is, rewritten on a terminal. */
 
 import type { RunReporter } from '../conduct/ports.ts';
-import { duration } from '../view/format.ts';
+import { about } from '../view/format.ts';
 
 export interface InferenceProgressOptions {
   out: NodeJS.WriteStream;
@@ -45,7 +45,7 @@ export class InferenceProgress implements RunReporter {
     this.#shown = at;
     const parts = [`${this.#images}/${all} images`];
     if (speed > 0) parts.push(`${speed.toFixed(speed < 10 ? 2 : 0)} images/s`);
-    if (speed > 0 && this.#images < all) parts.push(`${duration((all - this.#images) / speed)} left`);
+    if (speed > 0 && this.#images < all) parts.push(`${about((all - this.#images) / speed)} left`);
     this.#write(parts.join('  '), true);
   }
 

@@ -33,8 +33,9 @@ export interface RunView {
   loss: number | null;
   top1: number | null;
   learningRate: number | null;
-  /** Over the last steps, checkpoints and recoveries included. */
+  /** Over the last minute or so, checkpoints and recoveries included. */
   imagesPerSecond: number | null;
+  /** From `at` on, with the validations to come; null: not known yet. */
   secondsLeft: number | null;
   validation: { step: number; loss: number; top1: number; top5: number } | null;
   /** Where the time went lately: fractions by phase, largest first. */

@@ -1,6 +1,6 @@
 /** A run in lines, for logs and pipes: one every few seconds, and one for each event. */
 
-import { duration, percent, speed } from '../view/format.ts';
+import { percent, speed, timeLeft } from '../view/format.ts';
 import type { RunView } from '../view/run-view.ts';
 import type { RunNews, Scores } from './news.ts';
 import { announcement } from './run-summary.ts';
@@ -67,7 +67,7 @@ export function progressLine(view: RunView): string {
     top1 === null ? '' : `top-1 ${percent(top1)}`,
     imagesPerSecond === null ? '' : speed(imagesPerSecond),
     `${members} ${members === 1 ? 'worker' : 'workers'}`,
-    secondsLeft === null ? '' : `${duration(secondsLeft)} left`,
+    secondsLeft === null ? '' : timeLeft(secondsLeft, view.at),
   ]
     .filter((part) => part !== '')
     .join('  ');

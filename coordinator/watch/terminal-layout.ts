@@ -1,5 +1,5 @@
 /** A run in a few lines of a terminal: pure, from what is known to what is drawn. */
-import { calmSeconds, count, duration, percent, smallestShare, speed } from '../view/format.ts';
+import { calmSeconds, count, percent, smallestShare, speed, timeLeft } from '../view/format.ts';
 import type { RunView } from '../view/run-view.ts';
 
 export interface Canvas {
@@ -70,9 +70,10 @@ function state(view: RunView): Part[] {
   return [there, { text: spent.join(', '), style: 'faint' }];
 }
 
-function progressBar({ step, steps, secondsLeft }: RunView, { columns, color, unicode }: Canvas): string {
+function progressBar(view: RunView, { columns, color, unicode }: Canvas): string {
+  const { step, steps, secondsLeft, at } = view;
   const done = Math.min(1, step / steps);
-  const left = secondsLeft === null ? '' : `, ${duration(secondsLeft)} left`;
+  const left = secondsLeft === null ? '' : `, ${timeLeft(secondsLeft, at, unicode ? '≈' : '~')}`;
   const words = `${percent(done).padStart(6)}${left}`;
   const width = Math.min(columns - words.length - gap.length - 1, 60);
   if (width < 8) return line([{ text: words }], { columns, color, unicode });

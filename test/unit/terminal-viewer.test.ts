@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
 import test from 'ava';
+import { timeLeft } from '../../coordinator/view/format.ts';
 import type { RunView } from '../../coordinator/view/run-view.ts';
 import { layOut } from '../../coordinator/watch/terminal-layout.ts';
 import { TerminalViewer } from '../../coordinator/watch/terminal-viewer.ts';
@@ -49,7 +50,7 @@ const wide = { columns: 100, color: false, unicode: true };
 test('the lines of a run say where it is, how it learns, how fast it is and where the time goes', (t) => {
   t.deepEqual(layOut(view, wide), [
     'CORnet-Z   epoch 0.50 of 2   step 30 of 120',
-    `${'━'.repeat(15)}${'─'.repeat(45)}   25.0 %, 1 min 30 s left`,
+    `${'━'.repeat(15)}${'─'.repeat(45)}   25.0 %, ${timeLeft(90, view.at)}`,
     'loss 1.5000   top-1 25.0 %   validated 50.0 %   31 images/s   █▆▃▁',
     '2 workers   computing 90 %, reducing 10 %',
   ]);
