@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { nanoid } from 'nanoid';
 import type { Logger } from 'pino';
 import type { FileList } from '../../shared/data/file-list.ts';
-import { progressEvery, timeouts } from '../../shared/defaults.ts';
+import { timeouts } from '../../shared/defaults.ts';
 import { CornetError, exitCodes } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
@@ -28,6 +28,7 @@ import { defaultOf, type InferenceOptions } from '../options/table.ts';
 import { jobsPerMember } from '../protocol/job-round.ts';
 import type { ValidationSummary } from '../protocol/validation-summary.ts';
 import { RunFolder } from '../run-folder/run-folder.ts';
+import { count } from '../view/format.ts';
 import type { JoinHint } from '../view/run-view.ts';
 import { joinLines } from '../watch/run-summary.ts';
 import type { FeatureFiles } from './feature-files.ts';
@@ -135,7 +136,6 @@ function inferenceKind(inference: Inference, stored: Stored): RunKind<number> {
     images: files.size,
     before: imagesOf(finished, inference),
     now: () => performance.now(),
-    every: progressEvery,
   });
   const output = new InferenceOutput({ ...stored, weights, files, progress });
   return {
@@ -256,7 +256,7 @@ function announce(
       `CORnet-${result.model}: ${title} (run ${config.run} in ${quoteName(folder.path)})`,
       `  images    ${files.size} in ${quoteName(config.options.dataPath)}, ${result.imageSize} px, ${result.batchSize} at once`,
       `  weights   ${quoteName(options.weights)} (SHA-256 ${result.weights.slice(0, 8)}…)`,
-      `  workers   ${workers}, ${config.threads} threads each, ${result.precision}, over ${redisName}`,
+      `  workers   ${workers}, ${count(config.threads, 'thread', 'threads')} each, ${result.precision}, over ${redisName}`,
       ...joinLines(join),
       '',
     ].join('\n'),
