@@ -135,6 +135,9 @@ export const maxClasses = 1000;
 /** How much is asked of the file system at once while a data set is indexed. */
 export const indexing = { classesAtOnce: 4, statsAtOnce: 16 } as const;
 
+/** Milliseconds of indexing before it is said how far it is, and between two looks. */
+export const indexProgress = { patience: 1_000, look: 100 } as const;
+
 /**
  * The kept index of a data set: images from which on it is worth a file; milliseconds that its folders must have lain
  * still, longer than the grain of any file system's clock (FAT's is 2 s).

@@ -7,6 +7,7 @@ import { scheduleOf } from '../../shared/data/schedule.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import { traceModel } from '../../shared/models/trace.ts';
+import { progressOnStderr } from '../../shared/process/progress-line.ts';
 import { say } from '../../shared/process/say.ts';
 import { version } from '../../shared/process/version.ts';
 import {
@@ -141,7 +142,7 @@ function describeIssue({ issues }: ZodError): string {
 
 /** There is no log yet: what is to be said of the kept index goes to standard error. */
 function indexOf(dataPath: string): Promise<DatasetIndex> {
-  const cache = userIndexCache(process.env, say);
+  const cache = userIndexCache(process.env, say, progressOnStderr());
   return cachedIndex(dataPath, ['train', 'val'], cache);
 }
 

@@ -6,7 +6,7 @@ import type { Redis } from 'ioredis';
 import { nanoid } from 'nanoid';
 import type { Logger } from 'pino';
 import { userIndexCache } from '../../shared/data/index-cache.ts';
-import { http as httpDefaults, redisConnections, timeouts } from '../../shared/defaults.ts';
+import { http as httpDefaults, progressEvery, redisConnections, timeouts } from '../../shared/defaults.ts';
 import { CornetError, describeError, exitCodes } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
@@ -77,11 +77,9 @@ export async function startWorker(
   onUnexpectedEnd(({ code, message }) => log.fatal({ code }, message));
   const http = await openHttp(options, log);
   const dataPath = resolve(options.dataPath ?? config.options.dataPath);
-  const images = await findImages(
-    config,
-    dataPath,
-    userIndexCache(process.env, (sentence) => log.info(sentence)),
-  );
+  const say = (sentence: string) => log.info(sentence);
+  const cache = userIndexCache(process.env, say, { every: 2 * progressEvery.plain, show: say });
+  const images = await findImages(config, dataPath, cache);
   const { fingerprint } = images;
   if (fingerprint !== config.result.fingerprint) {
     throw new CornetError(
