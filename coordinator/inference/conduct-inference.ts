@@ -1,13 +1,13 @@
 /** What reading features and validating have in common: a run of one round of jobs, in a folder of its own until it is done. */
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
-import { nanoid } from 'nanoid';
 import type { Logger } from 'pino';
 import type { FileList } from '../../shared/data/file-list.ts';
 import { timeouts } from '../../shared/defaults.ts';
 import { CornetError, exitCodes } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
+import { chooseDevices } from '../../shared/process/gpus.ts';
 import { say } from '../../shared/process/say.ts';
 import { version } from '../../shared/process/version.ts';
 import {
@@ -16,12 +16,12 @@ import {
   type InferenceResult,
   inferenceConfig,
 } from '../../shared/run-config.ts';
+import { newId } from '../../shared/util/new-id.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { withReleasers } from '../../shared/util/releasers.ts';
 import type { BatchResult } from '../../shared/wire/protocol.ts';
 import { conductRun, type RunKind, type RunSetup } from '../conduct/conduct-run.ts';
 import { Interruption } from '../conduct/interruption.ts';
-import { chooseDevices } from '../host/gpus.ts';
 import { changedSettings, type Settings } from '../options/changes.ts';
 import { chooseBackend, chooseLocalWorkers, chooseThreads } from '../options/local-workers.ts';
 import { defaultOf, type InferenceOptions } from '../options/table.ts';
@@ -174,7 +174,7 @@ function inferenceKind(inference: Inference, stored: Stored): RunKind<number> {
 function newConfig({ options, result }: Inference): InferenceConfig {
   return {
     format: configFormat,
-    run: nanoid(10),
+    run: newId(),
     version,
     term: 1,
     result,

@@ -1,5 +1,4 @@
 /** From the options of `coordinator start` to the run's configuration: new, or that of the run to resume. */
-import { nanoid } from 'nanoid';
 import type { ZodError } from 'zod';
 import type { DatasetIndex } from '../../shared/data/dataset-index.ts';
 import { cachedIndex, userIndexCache } from '../../shared/data/index-cache.ts';
@@ -19,6 +18,7 @@ import {
   stepsPerEpoch,
   totalSteps,
 } from '../../shared/run-config.ts';
+import { newId } from '../../shared/util/new-id.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { changedOptions } from '../options/changes.ts';
 import { chooseBackend, chooseThreads } from '../options/local-workers.ts';
@@ -41,7 +41,7 @@ export async function newConfig(options: StartOptions, localWorkers: LocalWorker
   const { startingWeights, startingFile, stepOf } = start;
   const config = checked({
     format: configFormat,
-    run: nanoid(10),
+    run: newId(),
     version,
     term: 1,
     result: {

@@ -53,12 +53,6 @@ export function timeLeft(seconds: number, at: string, nearly = '≈'): string {
   return `${about(seconds)} left (${nearly} ${day}${clock})`;
 }
 
-/** With two significant digits where it is less than a tenth. */
-export function gigabytes(bytes: number): string {
-  const value = bytes / 1e9;
-  return `${value >= 0.1 || value === 0 ? value.toFixed(1) : value.toPrecision(2)} GB`;
-}
-
 export function speed(imagesPerSecond: number): string {
   return `${imagesPerSecond.toFixed(imagesPerSecond < 10 ? 2 : 0)} images/s`;
 }

@@ -30,7 +30,9 @@ test.serial('a worker says what it does, and its coming and going stand in log.j
   const output = join(stage.folder, 'run');
   const endless = [...tinyRun(await tinyImages(stage.folder)), '--epochs', '1000', '--cpu-workers', '0'];
   const run = stage.start('coordinator', [...endless, '-o', output], env);
-  await run.until('it waits', () => run.stdout.includes('over redis'));
+  await run.until('it says how to add a worker', () =>
+    /To add a worker on this host, run:\n {2}worker start /.test(run.stdout),
+  );
   const piped = stage.start('worker', ['start'], env);
   const seen = stage.onTerminal('worker', ['start'], 100, env);
   await run.until('both have joined', () => run.stdout.split(' joined.').length - 1 === 2);
@@ -47,10 +49,10 @@ test.serial('a worker says what it does, and its coming and going stand in log.j
     'Images are decoded by .*',
     'Asking to join as worker (\\S+)\\.',
     `Joined run ${id} as worker \\1 on cpu at step \\d+\\.`,
-    'Serving lane \\d from step \\d+ on\\.',
+    'Serving lanes? [\\d, ]+ from step \\d+ on\\.',
   ];
   t.regex(screen, new RegExp(lines.join('\n')));
-  t.regex(screen, new RegExp(`\nLeaving run ${id} \\(received SIGTERM\\)\\.\n`));
+  t.regex(screen, new RegExp(`\nLeaving run ${id} \\(received SIGTERM\\)\\.$`));
   t.notRegex(screen, /"level"/);
 
   const printed = linesOf(piped.stdout);
@@ -62,4 +64,49 @@ test.serial('a worker says what it does, and its coming and going stand in log.j
   t.is(logged.filter(({ msg }) => msg.startsWith(`Joined run ${id} as worker `)).length, 2);
   t.is(logged.filter(({ msg }) => msg.startsWith('Leaving run ')).length, 2);
   t.is(new Set(logged.map(({ worker }) => worker)).size, 2);
+});
+
+test.serial(
+  'one command starts several workers, passes its signal on and ends with the worst code',
+  async (t) => {
+    const redis = await TestRedis.start(t);
+    const env = { CORNET_REDIS_URL: redis.url };
+    const stage = new Stage(t);
+    const output = join(stage.folder, 'run');
+    const endless = [...tinyRun(await tinyImages(stage.folder)), '--epochs', '1000', '--cpu-workers', '0'];
+    const run = stage.start('coordinator', [...endless, '-o', output], env);
+    const several = ['start', '--wait', '60', '--cpu-workers', '2'];
+    const piped = stage.start('worker', several, env);
+    const seen = stage.onTerminal('worker', several, 200, env);
+    await run.until('all have joined', () => run.stdout.split(' joined.').length - 1 === 4);
+    const workers = (parts: string) => stage.processes(`worker/main.js start ${parts}`);
+    t.is(workers('--run').length, 4);
+    piped.signal('SIGTERM');
+    t.is(await piped.ended, 0, piped.stderr);
+    t.true(linesOf(piped.stdout).every(({ level }) => level === 'info'));
+    await seen.until('they serve lanes', () => /\[cpu-1\] Joined run/.test(seen.stdout));
+    t.regex(seen.stdout, /\[cpu-0\] Joined run/);
+
+    const [killed] = workers('--run');
+    process.kill(killed!, 'SIGKILL');
+    run.signal('SIGTERM');
+    t.is(await run.ended, 75, run.stderr);
+    t.is(await seen.ended, 1, seen.stdout);
+    t.regex(seen.stdout, /\[cpu-\d\] The process of this worker was killed by SIGKILL\./);
+    await stage.empty();
+  },
+);
+
+test.serial('workers of two kinds, or none, are refused', async (t) => {
+  const stage = new Stage(t);
+  const env = { CORNET_REDIS_URL: 'redis://127.0.0.1:1' };
+  for (const [argv, words] of [
+    [['--ngpus', '2', '--cpu-workers', '2'], /cannot be used with/],
+    [['--ngpus', '2', '--device', 'cuda:0'], /cannot be used with/],
+    [['--cpu-workers', '0'], /--cpu-workers must be a whole number of at least 1/],
+  ] as const) {
+    const worker = stage.start('worker', ['start', ...argv], env);
+    t.is(await worker.ended, 2);
+    t.regex(worker.stderr, words);
+  }
 });

@@ -33,7 +33,7 @@ test('however noisy the steps, the time left changes by a few percent from one t
   for (let n = 1; n < 2_000; n++) {
     step(draws.uniform() < 0.02 ? 5 : 0.5 + draws.uniform()); // now and then a checkpoint
     const left = pace.secondsLeft;
-    if (former !== null && n > 60) largest = Math.max(largest, Math.abs(left! / former - 1));
+    if (former !== null && n > 100) largest = Math.max(largest, Math.abs(left! / former - 1));
     former = left;
   }
   t.true(largest < 0.05, String(largest));

@@ -12,13 +12,13 @@ import { WorkerLog } from '../../worker/perform/worker-log.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
 /** A worker that speaks, at a time of ours. */
-function speaker({ isTTY, local = false }: { isTTY: boolean; local?: boolean }) {
+function speaker({ forPeople, local = false }: { forPeople: boolean; local?: boolean }) {
   const said: string[] = [];
   const state = { now: 0, images: 0 };
   const now = () => state.now;
-  const out = { isTTY, write: (text: string) => said.push(...text.trimEnd().split('\n')) > 0 };
+  const out = { write: (text: string) => said.push(...text.trimEnd().split('\n')) > 0 };
   const remarks = local ? null : new Remarks(now);
-  const log = new WorkerLog({ out, device: 'cuda:0', remarks });
+  const log = new WorkerLog({ out, forPeople, device: 'cuda:0', remarks });
   const voice = new Voice({ log, remarks, run: 'r', device: 'cuda:0', images: () => state.images, now });
   return { said, state, log, voice };
 }
@@ -26,7 +26,7 @@ function speaker({ isTTY, local = false }: { isTTY: boolean; local?: boolean }) 
 const waiting = { step: 7, sentence: () => 'Waiting at step 7.', doing: 'at step 7' };
 
 test('on a terminal a worker says in plain lines who it is, what it serves, how fast it is and why it leaves', (t) => {
-  const { said, state, voice } = speaker({ isTTY: true });
+  const { said, state, voice } = speaker({ forPeople: true });
   voice.named('w1', null);
   voice.joined('w1', 120);
   voice.serves([0, 2], 120);
@@ -50,7 +50,7 @@ test('on a terminal a worker says in plain lines who it is, what it serves, how 
 });
 
 test('a worker without work says what the run waits for, and its lines thin out', (t) => {
-  const { said, state, voice } = speaker({ isTTY: true });
+  const { said, state, voice } = speaker({ forPeople: true });
   for (; state.now < 2 * progressEvery.later; state.now += 1_000) voice.beat(waiting);
   t.deepEqual([...new Set(said)], ['Waiting at step 7.']);
   const most = progressEvery.later / (2 * progressEvery.plain);
@@ -58,7 +58,7 @@ test('a worker without work says what the run waits for, and its lines thin out'
 });
 
 test('elsewhere a worker writes JSON lines with ISO times, levels as words and its id', (t) => {
-  const { said, voice } = speaker({ isTTY: false });
+  const { said, voice } = speaker({ forPeople: false });
   voice.named('w1', null);
   voice.joined('w1', 3);
   const line = JSON.parse(said[1]!);
@@ -67,7 +67,7 @@ test('elsewhere a worker writes JSON lines with ISO times, levels as words and i
 });
 
 test('a worker that a coordinator reads shows no progress and sends no remarks', (t) => {
-  const { said, state, log, voice } = speaker({ isTTY: false, local: true });
+  const { said, state, log, voice } = speaker({ forPeople: false, local: true });
   log.main.warn('trouble');
   for (; state.now < 60_000; state.now += 1_000) voice.beat({ ...waiting, step: state.images++ });
   t.is(said.length, 1);
@@ -75,7 +75,7 @@ test('a worker that a coordinator reads shows no progress and sends no remarks',
 });
 
 test('of what a worker says the run gets warnings, and that it joins and leaves', (t) => {
-  const { log, voice } = speaker({ isTTY: true });
+  const { log, voice } = speaker({ forPeople: true });
   log.main.info('Images are decoded.');
   log.main.warn('A \x1b[2Jwarning.');
   voice.joined('w1', 3);
@@ -93,7 +93,7 @@ test('of what a worker says the run gets warnings, and that it joins and leaves'
 });
 
 test('a flood of warnings is cut to a few, says how many are missing, and fits the protocol', (t) => {
-  const { state, log, voice } = speaker({ isTTY: true });
+  const { state, log, voice } = speaker({ forPeople: true });
   for (let i = 0; i < 1_000; i++) log.main.warn('x'.repeat(10_000));
   t.is(voice.takeRemarks().length, limits.ofWorker.most);
   state.now += limits.ofWorker.every;
@@ -105,7 +105,7 @@ test('a flood of warnings is cut to a few, says how many are missing, and fits t
 });
 
 test('while nobody takes its remarks a worker keeps a bounded number of them', (t) => {
-  const { log, voice } = speaker({ isTTY: true });
+  const { log, voice } = speaker({ forPeople: true });
   for (let i = 0; i < 200; i++) voice.joined('w', i);
   log.main.warn('late');
   t.is(voice.takeRemarks().length, limits.waiting);

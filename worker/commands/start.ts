@@ -3,7 +3,6 @@ import type { Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import type { Redis } from 'ioredis';
-import { nanoid } from 'nanoid';
 import type { Logger } from 'pino';
 import { userIndexCache } from '../../shared/data/index-cache.ts';
 import { http as httpDefaults, progressEvery, redisConnections, timeouts } from '../../shared/defaults.ts';
@@ -15,11 +14,12 @@ import { HttpServer } from '../../shared/process/http-server.ts';
 import { Metrics } from '../../shared/process/metrics.ts';
 import { onUnexpectedEnd } from '../../shared/process/unexpected-end.ts';
 import { version } from '../../shared/process/version.ts';
-import { readByCoordinator } from '../../shared/process/worker-environment.ts';
+import { readByCoordinator, readOnTerminal } from '../../shared/process/worker-environment.ts';
 import { OutageLog } from '../../shared/redis/outages.ts';
 import { waitInQueues } from '../../shared/redis/queue-connections.ts';
 import { awaitRedis, connectRedis, redactUrl, redisOptions } from '../../shared/redis/redis.ts';
 import { type AnyConfig, isInference, purposeOf } from '../../shared/run-config.ts';
+import { newId } from '../../shared/util/new-id.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { RedisBlobs } from '../../shared/wire/blobs.ts';
 import { Carriers } from '../../shared/wire/carriers.ts';
@@ -71,7 +71,12 @@ export async function startWorker(
   const config = await awaitRun(options.redis, options.run, patience);
   const now = () => performance.now();
   const remarks = process.env[readByCoordinator] === undefined ? new Remarks(now) : null;
-  const workerLog = new WorkerLog({ out: process.stdout, device: options.device, remarks });
+  const workerLog = new WorkerLog({
+    out: process.stdout,
+    forPeople: process.stdout.isTTY || process.env[readOnTerminal] !== undefined,
+    device: options.device,
+    remarks,
+  });
   const log = workerLog.main;
   log.info(`${describeRun(config, redactUrl(options.redis))}: preparing to serve it on ${options.device}.`);
   onUnexpectedEnd(({ code, message }) => log.fatal({ code }, message));
@@ -115,7 +120,7 @@ export async function startWorker(
     new BlobClient(token),
     blobServer,
   );
-  const member = new Member(() => nanoid(10), era, {
+  const member = new Member(newId, era, {
     host: hostname(),
     pid: process.pid,
     place: socketNamespace(blobServer !== null),

@@ -5,7 +5,9 @@ import { oneLine } from '../../shared/util/printable.ts';
 import type { Remarks } from './remarks.ts';
 
 export interface WorkerLogOptions {
-  out: Pick<NodeJS.WriteStream, 'write' | 'isTTY'>;
+  out: Pick<NodeJS.WriteStream, 'write'>;
+  /** Sentences, not JSON. */
+  forPeople: boolean;
   device: string;
   /** Null: a coordinator reads what this process prints. */
   remarks: Pick<Remarks, 'add'> | null;
@@ -35,9 +37,9 @@ export class WorkerLog {
   }
 
   #write(text: string): void {
-    const { out, remarks } = this.#options;
+    const { out, forPeople, remarks } = this.#options;
     const line = JSON.parse(text) as Line;
-    out.write(out.isTTY ? `${sentenceOf(line)}\n` : text);
+    out.write(forPeople ? `${sentenceOf(line)}\n` : text);
     const { time: at, level } = line;
     const important = line.event !== undefined;
     if (level === 'warn' || level === 'error' || level === 'fatal' || (level === 'info' && important))
