@@ -138,6 +138,9 @@ export const maxClasses = 1000;
 /** How much is asked of the file system at once while a data set is indexed. */
 export const indexing = { classesAtOnce: 4, statsAtOnce: 16 } as const;
 
+/** Milliseconds of indexing before it is said how far it is, and between two looks. */
+export const indexProgress = { patience: 1_000, look: 100 } as const;
+
 /**
  * The kept index of a data set: images from which on it is worth a file; milliseconds that its folders must have lain
  * still, longer than the grain of any file system's clock (FAT's is 2 s).
@@ -162,11 +165,33 @@ export const jobLock = 2 * timeouts.worker;
 /** Local workers: starts in a row that may fail, milliseconds before the first new start, lines of last words kept. */
 export const fleet = { failures: 5, backOff: 100, lastWords: 4 } as const;
 
-/** Milliseconds between two drawings on a terminal, and between two lines of progress elsewhere. */
-export const progressEvery = { terminal: 200, plain: 5_000 } as const;
+/**
+ * Milliseconds between two drawings on a terminal, and between two lines of progress elsewhere: at first, and from
+ * `later` on, so that days of work do not fill a log.
+ */
+export const progressEvery = { terminal: 200, plain: 5_000, plainLater: 60_000, later: 600_000 } as const;
 
-/** Steps over which the speed is measured. */
-export const paceWindow = 20;
+/**
+ * What workers say for the run's log: characters of one line; lines that a worker may say at once and milliseconds until
+ * it may say one more; those that wait while Redis is away; the same for what the coordinator writes of all workers.
+ */
+export const remarks = {
+  longest: 2_000,
+  ofWorker: { most: 20, every: 10_000 },
+  waiting: 50,
+  ofAll: { most: 500, every: 100 },
+} as const;
+
+/**
+ * Seconds over which a run's speed is measured, and the seconds per step that the time left follows from; steps below
+ * which neither is cut; when that time is known well enough to be shown: steps, or fewer long ones and their seconds.
+ */
+export const pace = {
+  speedMemory: 60,
+  outlookMemory: 300,
+  fewestSteps: 20,
+  known: { steps: 10, longSteps: 3, seconds: 60 },
+} as const;
 
 /** Milliseconds in which a moment's weight falls to 1/e, where the share of each phase is measured. */
 export const phaseMemory = 60_000;

@@ -28,6 +28,7 @@ export const bounds = {
   backend: z.enum(backendNames),
   threads: atLeastOne,
   workers: z.int().min(0),
+  cpuWorkers: atLeastOne,
   decodeThreads: atLeastOne,
   epochs: positive,
   maxSteps: atLeastOne,

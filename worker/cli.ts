@@ -1,24 +1,17 @@
-/** What the `worker` command can do: one process, one device. */
-import { type ChildProcess, spawn } from 'node:child_process';
+/** What the `worker` command can do: a process for each device. */
 import { availableParallelism } from 'node:os';
 import { Command, Option } from 'commander';
 import { splitNames } from '../shared/data/dataset-index.ts';
 import { http } from '../shared/defaults.ts';
-import { CornetError, exitCodes } from '../shared/errors.ts';
+import { exitCodes } from '../shared/errors.ts';
 import { bounds } from '../shared/option-bounds.ts';
 import { Exit, runCommand } from '../shared/process/command-line.ts';
 import { addCompletion } from '../shared/process/completion.ts';
 import { parserOf } from '../shared/process/option-value.ts';
-import { onStopSignals } from '../shared/process/stop-signals.ts';
 import { version } from '../shared/process/version.ts';
-import {
-  backendEnvironment,
-  hasWorkerEnvironment,
-  workerEnvironment,
-} from '../shared/process/worker-environment.ts';
-import type { NoteToWorker } from '../shared/wire/protocol.ts';
+import { hasWorkerEnvironment } from '../shared/process/worker-environment.ts';
 import type { CheckDataOptions } from './commands/check-data.ts';
-import type { WorkerOptions } from './commands/start.ts';
+import { type ChosenWorkers, WorkerProcesses } from './commands/worker-processes.ts';
 import { EngineClient } from './engine/engine-client.ts';
 import { LeaveRequests } from './perform/leave-requests.ts';
 
@@ -44,7 +37,19 @@ program
     parserOf('--wait', bounds.wait),
     0,
   )
-  .option('--device <device>', 'cpu or cuda:N', 'cpu')
+  .addOption(
+    new Option('--device <device>', 'cpu, cuda:N, or cuda:all for one worker per GPU').default('cpu'),
+  )
+  .addOption(
+    new Option('--ngpus <n>', 'one worker per GPU, on those with most free memory (0: CPU)')
+      .argParser(parserOf('--ngpus', bounds.workers))
+      .conflicts(['device', 'cpuWorkers']),
+  )
+  .addOption(
+    new Option('--cpu-workers <n>', 'so many workers on the CPU')
+      .argParser(parserOf('--cpu-workers', bounds.cpuWorkers))
+      .conflicts(['device']),
+  )
   .option(
     '--data-path <folder>',
     "the data set on this host (default: the same path as on the coordinator's)",
@@ -61,17 +66,17 @@ program
   )
   .option(
     '--metrics-port <n>',
-    'port of its metrics (default: any that is free)',
+    'port of its metrics, with several workers the first one (default: any that is free)',
     parserOf('--metrics-port', bounds.port),
   )
   .option(
     '--metrics-host <address>',
     `address to serve them on (default: ${http.host}, where only this machine can read them)`,
   )
-  .action(async (options: WorkerOptions) => {
+  .action(async (options: ChosenWorkers) => {
     // A local worker dies with its coordinator.
     process.on('disconnect', () => process.exit(exitCodes.error));
-    if (!hasWorkerEnvironment(process.env)) throw new Exit(await startAgain(options));
+    if (!hasWorkerEnvironment(process.env)) throw new Exit(await new WorkerProcesses(options).run());
     const requests = new LeaveRequests();
     const engine = new EngineClient(); // its thread loads its modules while this one loads the rest
     const { startWorker } = await import('./commands/start.ts');
@@ -104,51 +109,6 @@ program
   });
 
 addCompletion(program);
-
-/** Starts this command again in the environment that the libraries need; returns its exit code. */
-async function startAgain(options: WorkerOptions): Promise<number> {
-  const { redis, run, device, dataPath, workers, metricsPort, metricsHost, wait } = options;
-  let child: ChildProcess | null = null;
-  // From the very start: in a container this is process 1, which a signal that nobody handles does not end.
-  onStopSignals((signal) => {
-    if (child === null) process.exit(exitCodes.complete);
-    const note: NoteToWorker = { leave: 'wish', reason: `received ${signal}` };
-    child.send(note, () => undefined); // it may be gone already
-  });
-  const { awaitRun } = await import('./commands/find-run.ts');
-  const config = await awaitRun(redis, run, wait * 1000);
-  const { backend } = config;
-  const threads = options.threads ?? config.threads;
-  const environment = {
-    ...workerEnvironment(process.env, {
-      threads,
-      workers: 1,
-      cores: availableParallelism(),
-      decodeThreads: workers ?? config.options.decodeThreads,
-    }),
-    ...backendEnvironment(process.env, { backend, device, threads }),
-  };
-  const argv = [process.argv[1]!, 'start', '--run', config.run, '--device', device, '--wait', String(wait)];
-  if (dataPath !== undefined) argv.push('--data-path', dataPath);
-  if (workers !== undefined) argv.push('--workers', String(workers));
-  if (options.threads !== undefined) argv.push('--threads', String(threads));
-  if (metricsPort !== undefined) argv.push('--metrics-port', String(metricsPort));
-  if (metricsHost !== undefined) argv.push('--metrics-host', metricsHost);
-  // Detached: Ctrl-C in the terminal reaches only this process, which passes it on. When this dies, the channel closes.
-  const started = spawn(process.execPath, argv, {
-    env: { ...environment, CORNET_REDIS_URL: redis },
-    detached: true,
-    stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
-  });
-  child = started;
-  return new Promise((resolve, reject) => {
-    started.on('error', reject);
-    started.on('exit', (code, signal) => {
-      if (code !== null) return resolve(code);
-      reject(new CornetError('WORKER_KILLED', `The process of this worker was killed by ${signal}.`));
-    });
-  });
-}
 
 process.exitCode = await runCommand(program, process.argv.slice(2));
 process.exit();

@@ -8,18 +8,18 @@ import { describeError, errorTable, exitCodes } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import { modelNames } from '../../shared/models/model.ts';
+import { describeGpu, listGpus, type VisibleGpu, visibleGpus } from '../../shared/process/gpus.ts';
 import { packageRoot } from '../../shared/process/package-root.ts';
+import { runProgram } from '../../shared/process/run-program.ts';
 import { version } from '../../shared/process/version.ts';
 import { type WorkerDescription, workerDescription } from '../../shared/process/worker-description.ts';
 import { workerEnvironment } from '../../shared/process/worker-environment.ts';
 import { connectRedis, redactUrl } from '../../shared/redis/redis.ts';
+import { gigabytes } from '../../shared/util/gigabytes.ts';
 import { oneLine, quoteName } from '../../shared/util/printable.ts';
 import { fileError, systemCode } from '../disk/durable-file.ts';
-import { describeGpu, listGpus, type VisibleGpu, visibleGpus } from '../host/gpus.ts';
 import { PrivateRedis } from '../host/redis-server.ts';
-import { runProgram } from '../host/run-program.ts';
 import { workerScript } from '../host/worker-command.ts';
-import { gigabytes } from '../view/format.ts';
 
 export interface DoctorOptions {
   outputPath?: string;

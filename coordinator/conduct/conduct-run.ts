@@ -11,7 +11,11 @@ import { buildModel } from '../../shared/models/family.ts';
 import { Faults, faultMarkerVariable } from '../../shared/process/faults.ts';
 import type { HttpServer } from '../../shared/process/http-server.ts';
 import { version } from '../../shared/process/version.ts';
-import { backendEnvironment, workerEnvironment } from '../../shared/process/worker-environment.ts';
+import {
+  backendEnvironment,
+  readByCoordinator,
+  workerEnvironment,
+} from '../../shared/process/worker-environment.ts';
 import { OutageLog } from '../../shared/redis/outages.ts';
 import type { PatientRedis } from '../../shared/redis/patient-redis.ts';
 import { waitInQueues } from '../../shared/redis/queue-connections.ts';
@@ -25,13 +29,16 @@ import { BlobClient, startBlobServer } from '../../shared/wire/socket-blobs.ts';
 import { socketNamespace } from '../../shared/wire/socket-folder.ts';
 import { PatientDisk } from '../disk/patient-disk.ts';
 import { Fleet } from '../host/fleet.ts';
+import { joinHint } from '../host/join-command.ts';
 import { PrivateRedis, shutDownLeftover } from '../host/redis-server.ts';
 import { Run } from '../protocol/run.ts';
 import type { Plan, RunEvent } from '../protocol/run-events.ts';
 import type { RunFolder } from '../run-folder/run-folder.ts';
 import { RunLog } from '../run-folder/run-log.ts';
+import type { JoinHint } from '../view/run-view.ts';
 import { Conductor, type Outcome } from './conductor.ts';
 import type { Interruption } from './interruption.ts';
+import { JoinReminder, type JoinReminderOptions } from './join-reminder.ts';
 import type { RunObserver, RunOutput, RunReporter } from './ports.ts';
 import { refuseIfRunning } from './refuse-if-running.ts';
 import { takeTerm } from './run-keys.ts';
@@ -64,6 +71,8 @@ export interface RunContext {
   disk: PatientDisk;
   /** Where Redis is, for the user to read. */
   redisName: string;
+  /** How a worker is added from elsewhere; null: nobody else reaches its Redis. */
+  join: JoinHint | null;
 }
 
 /** What makes one kind of run differ from another. */
@@ -195,9 +204,13 @@ function disconnectAll(connections: Partial<Connections>): void {
   for (const connection of Object.values(connections)) connection.disconnect();
 }
 
+function remindingOf(hint: JoinHint, parts: Omit<JoinReminderOptions, 'hint' | 'now'>): RunReporter {
+  return new JoinReminder({ ...parts, hint, now: () => performance.now() });
+}
+
 async function runToItsEnd<R>(
   { config, devices, folder, interruption, metricsHost, diskPatience }: RunSetup,
-  { redis: { url, server }, connections, log: { main: log, ofWorker }, http, prepare }: Parts<R>,
+  { redis: { url, server }, connections, log: { main: log, ofWorker, remark }, http, prepare }: Parts<R>,
 ): Promise<R> {
   const { redis, blobRedis, readerRedis } = connections;
   const faults = new Faults<'coordinator'>({
@@ -205,9 +218,10 @@ async function runToItsEnd<R>(
     [faultMarkerVariable]: folder.faultMarkerPath,
   });
   const redisName = server === null ? redactUrl(url) : 'a private redis-server';
+  const join = server === null ? joinHint(config, url) : null;
   log.info({ config }, 'Starting.');
   const disk = new PatientDisk({ patience: diskPatience, now: () => performance.now() });
-  const kind = await prepare({ log, faults, http, disk, redisName });
+  const kind = await prepare({ log, faults, http, disk, redisName, join });
   const { plan, output, reporter, describeShard, describeBatch } = kind;
   const tell = (level: 'info' | 'warn' | 'error', sentence: string) => {
     log[level](sentence);
@@ -251,7 +265,7 @@ async function runToItsEnd<R>(
     folder,
     disk,
     output,
-    reporter,
+    reporter: join === null ? reporter : remindingOf(join, { reporter, run, localWorkers: devices.length }),
     redis,
     blobs,
     token,
@@ -261,6 +275,7 @@ async function runToItsEnd<R>(
     outages,
     faults,
     log,
+    remark,
   });
   const observer =
     kind.observe?.({
@@ -284,6 +299,7 @@ async function runToItsEnd<R>(
         decodeThreads: config.options.decodeThreads,
       }),
       CORNET_REDIS_URL: url,
+      [readByCoordinator]: '1',
       ...backendEnvironment(process.env, { ...config, device }),
       CORNET_CONTROL_TOKEN: undefined, // workers take no orders
       [faultMarkerVariable]: folder.faultMarkerPath,

@@ -17,6 +17,8 @@ import {
   echo,
   type Job,
   names,
+  type Remark,
+  remark,
   upMessage,
 } from '../../shared/wire/protocol.ts';
 import { append, StreamReader } from '../../shared/wire/streams.ts';
@@ -36,6 +38,8 @@ export interface ConductorParts extends DiskParts {
   readerRedis: Redis;
   queueConnection: RedisOptions;
   outages: OutageLog;
+  /** Takes what a worker elsewhere says for the run's log. */
+  remark: (remark: Remark) => void;
 }
 
 export class Conductor {
@@ -195,8 +199,17 @@ export class Conductor {
       if (parsed.success) {
         this.tell({ type: 'message', message: parsed.data });
         if (parsed.data.type === 'bye') this.#left(parsed.data.worker);
-      } else log.warn({ issue: parsed.error.issues[0] }, 'A malformed message was refused.');
+        continue;
+      }
+      const said = remark.safeParse(entry);
+      if (said.success) this.#remark(said.data.remark);
+      else log.warn({ issue: parsed.error.issues[0] }, 'A malformed message was refused.');
     }
+  }
+
+  /** Of an older era: it stands in the log already, or another coordinator's worker said it. */
+  #remark(said: Remark): void {
+    if (compareEras(said.era, this.#parts.run.era) === 0) this.#parts.remark(said);
   }
 
   /** What is due at every heartbeat. */

@@ -11,6 +11,7 @@ import { isMainThread } from 'node:worker_threads';
 import type { Redis } from 'ioredis';
 import { redisServer, socketFolder, timeouts } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
+import { runProgram } from '../../shared/process/run-program.ts';
 import { connectRedis, socketUrl } from '../../shared/redis/redis.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import {
@@ -20,7 +21,6 @@ import {
   SocketPathTooLong,
 } from '../../shared/wire/socket-folder.ts';
 import { fileError, systemCode } from '../disk/durable-file.ts';
-import { runProgram } from './run-program.ts';
 
 const folderPrefix = 'cornet-redis-';
 const socketName = 'redis.sock';

@@ -1,13 +1,13 @@
 /** What reading features and validating have in common: a run of one round of jobs, in a folder of its own until it is done. */
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
-import { nanoid } from 'nanoid';
 import type { Logger } from 'pino';
 import type { FileList } from '../../shared/data/file-list.ts';
-import { progressEvery, timeouts } from '../../shared/defaults.ts';
+import { timeouts } from '../../shared/defaults.ts';
 import { CornetError, exitCodes } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
+import { chooseDevices } from '../../shared/process/gpus.ts';
 import { say } from '../../shared/process/say.ts';
 import { version } from '../../shared/process/version.ts';
 import {
@@ -16,18 +16,21 @@ import {
   type InferenceResult,
   inferenceConfig,
 } from '../../shared/run-config.ts';
+import { newId } from '../../shared/util/new-id.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { withReleasers } from '../../shared/util/releasers.ts';
 import type { BatchResult } from '../../shared/wire/protocol.ts';
 import { conductRun, type RunKind, type RunSetup } from '../conduct/conduct-run.ts';
 import { Interruption } from '../conduct/interruption.ts';
-import { chooseDevices } from '../host/gpus.ts';
 import { changedSettings, type Settings } from '../options/changes.ts';
 import { chooseBackend, chooseLocalWorkers, chooseThreads } from '../options/local-workers.ts';
 import { defaultOf, type InferenceOptions } from '../options/table.ts';
 import { jobsPerMember } from '../protocol/job-round.ts';
 import type { ValidationSummary } from '../protocol/validation-summary.ts';
 import { RunFolder } from '../run-folder/run-folder.ts';
+import { count } from '../view/format.ts';
+import type { JoinHint } from '../view/run-view.ts';
+import { joinLines } from '../watch/run-summary.ts';
 import type { Network } from './choose-network.ts';
 import type { FeatureFiles } from './feature-files.ts';
 import { InferenceOutput, openJournal, type UnreadableImage, unreadableImages } from './inference-output.ts';
@@ -113,7 +116,7 @@ async function conductInFolder(inference: Inference, held: Held): Promise<number
       const state = finished.size === 0 ? 'new' : finished.size < batches ? 'begun' : 'full';
       const features = (await inference.openFeatures?.(folder.path, state)) ?? null;
       if (features !== null) release(() => features.close());
-      announce(inference, { config, folder, devices, redisName: context.redisName });
+      announce(inference, { config, folder, devices, redisName: context.redisName, join: context.join });
       return inferenceKind(inference, { config, folder, journal, finished, features, log: context.log });
     }),
   );
@@ -136,7 +139,6 @@ function inferenceKind(inference: Inference, stored: Stored): RunKind<number> {
     images: files.size,
     before: imagesOf(finished, inference),
     now: () => performance.now(),
-    every: progressEvery,
   });
   const output = new InferenceOutput({ ...stored, weights, files, progress });
   return {
@@ -175,7 +177,7 @@ function inferenceKind(inference: Inference, stored: Stored): RunKind<number> {
 function newConfig({ options, result }: Inference): InferenceConfig {
   return {
     format: configFormat,
-    run: nanoid(10),
+    run: newId(),
     version,
     term: 1,
     result,
@@ -246,9 +248,15 @@ function shortIdentity(weights: string): string {
 
 function announce(
   { title, files, network, result, options }: Inference,
-  held: { config: InferenceConfig; folder: RunFolder; devices: string[]; redisName: string },
+  held: {
+    config: InferenceConfig;
+    folder: RunFolder;
+    devices: string[];
+    redisName: string;
+    join: JoinHint | null;
+  },
 ): void {
-  const { config, folder, devices, redisName } = held;
+  const { config, folder, devices, redisName, join } = held;
   const workers =
     devices.length === 0 ? 'no local workers' : `${devices.length} × ${devices[0]?.split(':')[0]}`;
   process.stdout.write(
@@ -257,7 +265,8 @@ function announce(
       `  network   ${network.description}`,
       `  images    ${files.size} in ${quoteName(config.options.dataPath)}, ${result.batchSize} at once`,
       `  weights   ${quoteName(options.weights)} (${shortIdentity(result.weights)})`,
-      `  workers   ${workers}, ${config.threads} threads each, ${result.precision}, over ${redisName}`,
+      `  workers   ${workers}, ${count(config.threads, 'thread', 'threads')} each, ${result.precision}, over ${redisName}`,
+      ...joinLines(join),
       '',
     ].join('\n'),
   );

@@ -7,6 +7,7 @@ import { CornetError, exitCodes } from '../../shared/errors.ts';
 import { bytesPerValue } from '../../shared/formats/feature-rows.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import { elementCount } from '../../shared/models/model.ts';
+import { progressOnStderr } from '../../shared/process/progress-line.ts';
 import { say } from '../../shared/process/say.ts';
 import type { FeaturesTask, InferenceConfig, InferenceResult } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
@@ -25,7 +26,7 @@ export async function extractFeatures(options: FeatureOptions): Promise<number> 
   const { model: name, times, imageSize } = network;
   const model = buildModel(name, times);
   const choice = chooseTaps(model, imageSize, options);
-  const folder = await listImageFolder(options.dataPath, recursive);
+  const folder = await listImageFolder(options.dataPath, recursive, progressOnStderr());
   const { files } = folder;
   const rowBytes = bytesPerValue[dtype] * sum(choice.taps.map(({ shape }) => elementCount(shape)));
   const batchSize = chooseBatchSize(options.batchSize, rowBytes);

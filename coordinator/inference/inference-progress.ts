@@ -1,7 +1,8 @@
 /** What an inference run shows while it works: one line on how far it is, rewritten on a terminal. */
-
+import { progressEvery } from '../../shared/defaults.ts';
+import { lineInterval } from '../../shared/process/line-interval.ts';
 import type { RunReporter } from '../conduct/ports.ts';
-import { duration } from '../view/format.ts';
+import { about } from '../view/format.ts';
 
 export interface InferenceProgressOptions {
   out: NodeJS.WriteStream;
@@ -10,12 +11,11 @@ export interface InferenceProgressOptions {
   before: number;
   /** Milliseconds, monotonic. */
   now: () => number;
-  /** Milliseconds between two lines, on a terminal and elsewhere. */
-  every: { terminal: number; plain: number };
 }
 
 export class InferenceProgress implements RunReporter {
   readonly #options: InferenceProgressOptions;
+  readonly #began: number;
   #images: number;
   /** When the first result came, and how many images were done then: before, workers were starting. */
   #first: { at: number; images: number } | null = null;
@@ -27,12 +27,13 @@ export class InferenceProgress implements RunReporter {
   constructor(options: InferenceProgressOptions) {
     this.#options = options;
     this.#images = options.before;
-    this.#activity = options.now();
+    this.#began = options.now();
+    this.#activity = this.#began;
   }
 
   /** So many more images are done. */
   done(images: number): void {
-    const { now, images: all, every, out } = this.#options;
+    const { now, images: all, out } = this.#options;
     const at = now();
     this.#activity = at;
     this.#images += images;
@@ -40,18 +41,19 @@ export class InferenceProgress implements RunReporter {
     const seconds = (at - this.#first.at) / 1000;
     const speed = seconds > 0 ? (this.#images - this.#first.images) / seconds : 0;
     this.latest = { images: this.#images, imagesPerSecond: speed > 0 ? speed : null };
-    const interval = out.isTTY ? every.terminal : every.plain;
+    const interval = out.isTTY ? progressEvery.terminal : lineInterval(at - this.#began);
     if (this.#images < all && at - this.#shown < interval) return;
     this.#shown = at;
     const parts = [`${this.#images}/${all} images`];
     if (speed > 0) parts.push(`${speed.toFixed(speed < 10 ? 2 : 0)} images/s`);
-    if (speed > 0 && this.#images < all) parts.push(`${duration((all - this.#images) / speed)} left`);
+    if (speed > 0 && this.#images < all) parts.push(`${about((all - this.#images) / speed)} left`);
     this.#write(parts.join('  '), true);
   }
 
   waiting(sentence: string): void {
-    const { now, every } = this.#options;
-    if (now() - this.#activity < 2 * every.plain || now() - this.#shown < 2 * every.plain) return;
+    const { now } = this.#options;
+    const quiet = 2 * progressEvery.plain;
+    if (now() - this.#activity < quiet || now() - this.#shown < quiet) return;
     this.#shown = now();
     this.#write(sentence, true);
   }

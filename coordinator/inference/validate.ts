@@ -5,6 +5,7 @@ import { cachedIndex, userIndexCache } from '../../shared/data/index-cache.ts';
 import { defaults } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { buildModel } from '../../shared/models/family.ts';
+import { progressOnStderr } from '../../shared/process/progress-line.ts';
 import { say } from '../../shared/process/say.ts';
 import type { InferenceResult } from '../../shared/run-config.ts';
 import { writeDurably } from '../disk/durable-file.ts';
@@ -22,7 +23,8 @@ export async function validate(options: InferenceOptions): Promise<number> {
   const network = await chooseNetwork(options);
   const { model: name, times, imageSize } = network;
   const model = buildModel(name, times);
-  const index = await cachedIndex(options.dataPath, ['val'], userIndexCache(process.env, say));
+  const cache = userIndexCache(process.env, say, progressOnStderr());
+  const index = await cachedIndex(options.dataPath, ['val'], cache);
   const weights = await findInferenceWeights(options, model);
   const result: InferenceResult = {
     model: name,

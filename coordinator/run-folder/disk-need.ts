@@ -5,9 +5,9 @@ import { CornetError } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import { type RunConfig, stepsPerEpoch, totalSteps } from '../../shared/run-config.ts';
+import { gigabytes } from '../../shared/util/gigabytes.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { fileError, systemCode } from '../disk/durable-file.ts';
-import { gigabytes } from '../view/format.ts';
 import type { RunFolder } from './run-folder.ts';
 
 /** Bytes of a line of metrics.jsonl, and of one of log.jsonl for each step at most. */

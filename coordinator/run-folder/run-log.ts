@@ -1,9 +1,12 @@
-/** log.jsonl, and log.1.jsonl before it: pino's lines, the coordinator's own and those of its local workers. */
+/** log.jsonl, and log.1.jsonl before it: pino's lines, the coordinator's own and those of its workers. */
 import { closeSync, fstatSync, openSync, renameSync, writeSync } from 'node:fs';
 import { type Logger, pino } from 'pino';
-import { logBytes } from '../../shared/defaults.ts';
+import { logBytes, remarks } from '../../shared/defaults.ts';
+import { logFormat } from '../../shared/process/log-format.ts';
 import { onUnexpectedEnd } from '../../shared/process/unexpected-end.ts';
-import { printableJson, quoteName } from '../../shared/util/printable.ts';
+import { Allowance } from '../../shared/util/allowance.ts';
+import { oneLine, printableJson, quoteName } from '../../shared/util/printable.ts';
+import type { Remark } from '../../shared/wire/protocol.ts';
 import { fileError, isDiskTrouble } from '../disk/durable-file.ts';
 import { isNoise } from './tensorflow-noise.ts';
 
@@ -15,6 +18,8 @@ export class RunLog {
   #file: number;
   #length: number;
   readonly #forget: () => void;
+  readonly #allowance = new Allowance(remarks.ofAll, () => performance.now());
+  #omitted = 0;
   /** The last line could not be written whole. */
   #torn = false;
 
@@ -32,17 +37,27 @@ export class RunLog {
       throw fileError(error, `write ${quoteName(path)}`);
     }
     const destination = { write: (line: string) => this.#write(line) };
-    const timestamp = pino.stdTimeFunctions.isoTime;
-    this.main = pino({ base: { pid: process.pid }, timestamp }, destination);
-    this.#workers = pino({ base: null, level: 'debug', timestamp }, destination); // its lines name the worker's process
+    this.main = pino({ ...logFormat, base: { pid: process.pid } }, destination);
+    this.#workers = pino({ ...logFormat, base: null, level: 'debug' }, destination); // its lines name the worker's process
     this.#forget = onUnexpectedEnd(({ code, message }) => this.main.fatal({ code }, message));
   }
 
   /** A worker's line is JSON already, or the last words of a library. */
   readonly ofWorker = (text: string): void => {
     const { level, msg, time, ...rest } = parseLine(text);
-    const name = pino.levels.labels[level] ?? 'info';
-    this.#workers[name as 'info'](rest, msg);
+    const known = Object.hasOwn(pino.levels.values, level) ? level : 'info';
+    this.#workers[known as 'info'](rest, msg);
+  };
+
+  /** What a worker elsewhere says, as long as all of them together do not say too much. */
+  readonly remark = ({ worker, host, at, level, message }: Remark): void => {
+    if (!this.#allowance.take()) {
+      this.#omitted++;
+      return;
+    }
+    if (this.#omitted > 0) this.main.warn(`${this.#omitted} lines of workers elsewhere were left out.`);
+    this.#omitted = 0;
+    this.#workers[level]({ worker: oneLine(worker), host: oneLine(host), at }, oneLine(message));
   };
 
   close(): void {
@@ -77,12 +92,11 @@ export class RunLog {
   }
 }
 
-function parseLine(text: string): { level: number; msg: string; time?: number } {
-  const level = isNoise(text) ? 'debug' : 'info';
-  const plain = { level: pino.levels.values[level]!, msg: text, worker: 'output' };
+function parseLine(text: string): { level: string; msg: string; time?: string } {
+  const plain = { level: isNoise(text) ? 'debug' : 'info', msg: text, worker: 'output' };
   try {
     const parsed = JSON.parse(text);
-    return typeof parsed?.level === 'number' ? parsed : plain;
+    return typeof parsed?.level === 'string' ? parsed : plain;
   } catch {
     return plain;
   }

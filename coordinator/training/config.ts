@@ -1,5 +1,4 @@
 /** From the options of `coordinator start` to the run's configuration: new, or that of the run to resume. */
-import { nanoid } from 'nanoid';
 import type { ZodError } from 'zod';
 import type { DatasetIndex } from '../../shared/data/dataset-index.ts';
 import { cachedIndex, userIndexCache } from '../../shared/data/index-cache.ts';
@@ -7,6 +6,7 @@ import { scheduleOf } from '../../shared/data/schedule.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import { traceModel } from '../../shared/models/trace.ts';
+import { progressOnStderr } from '../../shared/process/progress-line.ts';
 import { say } from '../../shared/process/say.ts';
 import { version } from '../../shared/process/version.ts';
 import {
@@ -18,6 +18,7 @@ import {
   stepsPerEpoch,
   totalSteps,
 } from '../../shared/run-config.ts';
+import { newId } from '../../shared/util/new-id.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { changedOptions } from '../options/changes.ts';
 import { chooseBackend, chooseThreads } from '../options/local-workers.ts';
@@ -40,7 +41,7 @@ export async function newConfig(options: StartOptions, localWorkers: LocalWorker
   const { startingWeights, startingFile, stepOf } = start;
   const config = checked({
     format: configFormat,
-    run: nanoid(10),
+    run: newId(),
     version,
     term: 1,
     result: {
@@ -141,7 +142,7 @@ function describeIssue({ issues }: ZodError): string {
 
 /** There is no log yet: what is to be said of the kept index goes to standard error. */
 function indexOf(dataPath: string): Promise<DatasetIndex> {
-  const cache = userIndexCache(process.env, say);
+  const cache = userIndexCache(process.env, say, progressOnStderr());
   return cachedIndex(dataPath, ['train', 'val'], cache);
 }
 

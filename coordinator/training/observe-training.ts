@@ -10,6 +10,7 @@ import type { RunObserver } from '../conduct/ports.ts';
 import { readRedis } from '../metrics/redis-metrics.ts';
 import { RunMetrics } from '../metrics/run-metrics.ts';
 import { serviceDiscovery } from '../metrics/service-discovery.ts';
+import type { JoinHint } from '../view/run-view.ts';
 import { LivePage } from '../watch/live-page.ts';
 import type { Watch } from '../watch/watch.ts';
 
@@ -22,13 +23,15 @@ export interface TrainingObservation {
   watch: Watch;
   /** What the run is, as names and sentences. */
   facts: [string, string][];
+  /** How a worker is added, or null. */
+  join: JoinHint | null;
   /** Opens the live page's orders; null: it takes none. */
   controlToken: string | null;
 }
 
 export function observeTraining(observed: Observed, training: TrainingObservation): RunObserver {
   const { run, redis, blobs, queues, tell } = observed;
-  const { config, checkpoints, http, log, watch, facts, controlToken } = training;
+  const { config, checkpoints, http, log, watch, facts, join, controlToken } = training;
   const metrics = new Metrics(() => performance.now());
   const runMetrics = new RunMetrics({
     metrics,
@@ -48,6 +51,7 @@ export function observeTraining(observed: Observed, training: TrainingObservatio
       tell,
       facts: {
         options: facts,
+        join,
         stepsPerEpoch: stepsPerEpoch(config),
         control: controlToken !== null,
         batchSize: config.result.batchSize,

@@ -6,6 +6,7 @@ import { CornetError, describeError, exitCodes } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { vectorLayout } from '../../shared/formats/vector-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
+import { chooseDevices } from '../../shared/process/gpus.ts';
 import { HttpServer } from '../../shared/process/http-server.ts';
 import { say } from '../../shared/process/say.ts';
 import { type RunConfig, totalSteps } from '../../shared/run-config.ts';
@@ -17,7 +18,6 @@ import { conductRun, type RunContext, type RunKind } from '../conduct/conduct-ru
 import type { Outcome } from '../conduct/conductor.ts';
 import { Interruption } from '../conduct/interruption.ts';
 import type { PatientDisk } from '../disk/patient-disk.ts';
-import { chooseDevices } from '../host/gpus.ts';
 import { chooseLocalWorkers } from '../options/local-workers.ts';
 import { defaultOf, type StartOptions } from '../options/table.ts';
 import { compareRoom } from '../run-folder/disk-need.ts';
@@ -123,7 +123,7 @@ interface TrainingParts {
 
 async function prepareTraining(
   { options, config, devices, folder, controlToken }: TrainingParts,
-  { log, faults, http, disk, redisName }: RunContext,
+  { log, faults, http, disk, redisName, join }: RunContext,
 ): Promise<RunKind<RunReport>> {
   const { model: name, times } = config.result;
   const model = buildModel(name, times);
@@ -143,6 +143,7 @@ async function prepareTraining(
     config,
     page: http === null ? null : `http://${http.address}/`,
     redis: redisName,
+    join,
   };
   watch.begun(start);
   const output = new TrainingOutput({
@@ -177,6 +178,7 @@ async function prepareTraining(
         watch,
         controlToken,
         facts: factsOf(start),
+        join,
       }),
     report: async (outcome) =>
       report({ outcome, config, folder, checkpoints, disk, watch, begunAt: output.begunAt }),

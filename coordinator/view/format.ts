@@ -20,10 +20,37 @@ export function duration(seconds: number): string {
   return `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
-/** With two significant digits where it is less than a tenth. */
-export function gigabytes(bytes: number): string {
-  const value = bytes / 1e9;
-  return `${value >= 0.1 || value === 0 ? value.toFixed(1) : value.toPrecision(2)} GB`;
+/** A time that is not known exactly, in about two figures. */
+export function about(seconds: number): string {
+  const minutes = seconds / 60;
+  if (seconds < 99.5) return `about ${Math.round(seconds)} s`;
+  if (minutes < 99.5) return `about ${Math.round(minutes)} min`;
+  const tens = Math.round(minutes / 10);
+  if (tens < 60) return `about ${Math.floor(tens / 6)} h ${10 * (tens % 6)} min`.replace(' 0 min', '');
+  const hours = Math.round(minutes / 60);
+  if (hours < 48) return `about ${hours} h`;
+  const days = hours / 24;
+  return `about ${days < 9.95 ? Number(days.toFixed(1)) : Math.round(days)} days`;
+}
+
+const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
+
+/**
+ * `about 7 min left (≈ 14:35)`, by the clock of whoever reads it; with the date on another day.
+ * @param at when that was so, ISO 8601
+ * @param nearly the sign for it
+ */
+export function timeLeft(seconds: number, at: string, nearly = '≈'): string {
+  const minutes = seconds < 3_600 ? 1 : seconds < 36_000 ? 10 : 60;
+  const grain = 60_000 * minutes;
+  const begin = new Date(at);
+  // By the local clock, whose offset need not be whole hours.
+  const offset = 60_000 * begin.getTimezoneOffset();
+  const end = new Date(Math.round((begin.getTime() + 1000 * seconds - offset) / grain) * grain + offset);
+  const clock = [end.getHours(), end.getMinutes()].map((part) => String(part).padStart(2, '0')).join(':');
+  const otherDay = end.toDateString() !== begin.toDateString();
+  const day = otherDay ? `${end.getDate()} ${months[end.getMonth()]} ` : '';
+  return `${about(seconds)} left (${nearly} ${day}${clock})`;
 }
 
 export function speed(imagesPerSecond: number): string {

@@ -33,8 +33,9 @@ export interface RunView {
   loss: number | null;
   top1: number | null;
   learningRate: number | null;
-  /** Over the last steps, checkpoints and recoveries included. */
+  /** Over the last minute or so, checkpoints and recoveries included. */
   imagesPerSecond: number | null;
+  /** From `at` on, with the validations to come; null: not known yet. */
   secondsLeft: number | null;
   validation: { step: number; loss: number; top1: number; top5: number } | null;
   /** Where the time went lately: fractions by phase, largest first. */
@@ -94,8 +95,17 @@ export interface EventView {
   message: string;
 }
 
+/** How a worker is added to the run. */
+export interface JoinHint {
+  /** A sentence that ends with a colon; the command follows. */
+  how: string;
+  command: string;
+}
+
 /** What never changes while a coordinator is at work. */
 export interface RunFacts {
+  /** Null: nobody else reaches its Redis. */
+  join: JoinHint | null;
   /** Name and value, to be shown as they are. */
   options: [string, string][];
   stepsPerEpoch: number;

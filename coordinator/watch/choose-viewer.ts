@@ -9,7 +9,7 @@ export function chooseViewer(out: NodeJS.WriteStream, env: NodeJS.ProcessEnv, js
   const write = (text: string) => void out.write(text);
   if (json) return new JsonViewer(write);
   const now = () => performance.now();
-  if (!out.isTTY || env.TERM === 'dumb') return new PlainViewer({ write, now, every: progressEvery.plain });
+  if (!out.isTTY || env.TERM === 'dumb') return new PlainViewer({ write, now });
   const language = env.LC_ALL || env.LC_CTYPE || env.LANG || '';
   return new TerminalViewer({
     terminal: out,

@@ -1,6 +1,7 @@
 /** `coordinator status --watch`: a run that another process conducts, shown until it ends. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { progressEvery, timeouts } from '../../shared/defaults.ts';
+import { timeouts } from '../../shared/defaults.ts';
+import { lineInterval } from '../../shared/process/line-interval.ts';
 import { connectRedis } from '../../shared/redis/redis.ts';
 import { oneLine, printableJson } from '../../shared/util/printable.ts';
 import { names } from '../../shared/wire/protocol.ts';
@@ -51,10 +52,11 @@ function shower(json: boolean): { update: (view: RunView) => void; end: () => vo
       update: (view) => void stdout.write(printableJson(`${JSON.stringify(view)}\n`)),
       end: () => undefined,
     };
+  const began = performance.now();
   let shown = Number.NEGATIVE_INFINITY;
   return {
     update: (view) => {
-      if (performance.now() - shown < progressEvery.plain) return;
+      if (performance.now() - shown < lineInterval(performance.now() - began)) return;
       shown = performance.now();
       stdout.write(`${progressLine(view)}  ${oneLine(view.sentence)}\n`);
     },

@@ -1,5 +1,6 @@
 /** What happens to a run, in the order in which it happens. Every line of `coordinator start --json` is one of these. */
 import type { RunConfig } from '../../shared/run-config.ts';
+import type { JoinHint } from '../view/run-view.ts';
 
 export interface StartInfo {
   run: string;
@@ -7,6 +8,8 @@ export interface StartInfo {
   /** The live page, or null. */
   page: string | null;
   redis: string;
+  /** How a worker is added, or null. */
+  join: JoinHint | null;
   /** One local worker each. */
   devices: string[];
   config: RunConfig;

@@ -1,6 +1,7 @@
-/** A run in lines, for logs and pipes: one every few seconds, and one for each event. */
-
-import { duration, percent, speed } from '../view/format.ts';
+/** A run in lines, for logs and pipes: one every few seconds, later every minute, and one for each event. */
+import { progressEvery } from '../../shared/defaults.ts';
+import { lineInterval } from '../../shared/process/line-interval.ts';
+import { percent, speed, timeLeft } from '../view/format.ts';
 import type { RunView } from '../view/run-view.ts';
 import type { RunNews, Scores } from './news.ts';
 import { announcement } from './run-summary.ts';
@@ -10,19 +11,19 @@ export interface PlainOptions {
   write: (text: string) => void;
   /** Milliseconds, monotonic. */
   now: () => number;
-  /** Milliseconds between two lines of progress. */
-  every: number;
 }
 
 export class PlainViewer implements RunViewer {
   readonly #options: PlainOptions;
+  readonly #began: number;
   /** When the last line of progress was written, and when the last step or validation ended. */
   #shown = Number.NEGATIVE_INFINITY;
   #active: number;
 
   constructor(options: PlainOptions) {
     this.#options = options;
-    this.#active = options.now();
+    this.#began = options.now();
+    this.#active = this.#began;
   }
 
   news(news: RunNews, view: () => RunView): void {
@@ -35,7 +36,7 @@ export class PlainViewer implements RunViewer {
     }
     if (news.type !== 'step') return;
     this.#active = at;
-    if (at - this.#shown < this.#options.every && news.step < view().steps) return;
+    if (at - this.#shown < lineInterval(at - this.#began) && news.step < view().steps) return;
     this.#shown = at;
     this.#line(progressLine(view()));
   }
@@ -43,8 +44,10 @@ export class PlainViewer implements RunViewer {
   /** What the run waits for, when nothing else was said for a while. */
   tick(view: () => RunView): void {
     const at = this.#options.now();
-    const quiet = 2 * this.#options.every;
-    if (at - this.#active < quiet || at - this.#shown < quiet) return;
+    const quiet = 2 * progressEvery.plain;
+    const saidSo = this.#shown - this.#active >= quiet;
+    const pause = saidSo ? Math.max(quiet, lineInterval(at - this.#began)) : quiet;
+    if (at - this.#active < quiet || at - this.#shown < pause) return;
     this.#shown = at;
     this.#line(view().sentence);
   }
@@ -67,7 +70,7 @@ export function progressLine(view: RunView): string {
     top1 === null ? '' : `top-1 ${percent(top1)}`,
     imagesPerSecond === null ? '' : speed(imagesPerSecond),
     `${members} ${members === 1 ? 'worker' : 'workers'}`,
-    secondsLeft === null ? '' : `${duration(secondsLeft)} left`,
+    secondsLeft === null ? '' : timeLeft(secondsLeft, view.at),
   ]
     .filter((part) => part !== '')
     .join('  ');

@@ -1,24 +1,28 @@
 import { totalSteps } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
+import { count } from '../view/format.ts';
+import type { JoinHint } from '../view/run-view.ts';
 import type { StartInfo } from './news.ts';
+import { wrap } from './wrap.ts';
 
 /** What a run is, as names and sentences. */
 export function factsOf({ config, redis, devices, page }: StartInfo): [string, string][] {
   const { result, options } = config;
   const workers =
     devices.length === 0 ? 'no local workers' : `${devices.length} × ${devices[0]?.split(':')[0]}`;
+  const images = `${result.trainImages} training and ${count(result.valImages, 'validation image', 'validation images')}`;
+  const steps = count(totalSteps(config), 'step', 'steps');
+  const batch = count(result.batchSize, 'image', 'images');
   return [
+    ['data', `${quoteName(options.dataPath)}: ${images}, ${count(result.classes, 'class', 'classes')}`],
+    ['schedule', `${steps} of ${batch} (${count(options.epochs, 'epoch', 'epochs')})`],
     [
-      'data',
-      `${quoteName(options.dataPath)}: ${result.trainImages} training and ${result.valImages} validation images, ${result.classes} classes`,
-    ],
-    [
-      'schedule',
-      `${totalSteps(config)} steps of ${result.batchSize} images (${options.epochs} epochs), lr ${result.learningRate}, step size ${result.stepSize}, momentum ${result.momentum}, weight decay ${result.weightDecay}`,
+      'optimizer',
+      `lr ${result.learningRate}, step size ${result.stepSize}, momentum ${result.momentum}, weight decay ${result.weightDecay}`,
     ],
     [
       'result',
-      `${result.lanes} lanes, ${config.threads} threads each, seed ${result.seed}, ${result.precision}, ${result.imageSize} px`,
+      `${count(result.lanes, 'lane', 'lanes')}, ${count(config.threads, 'thread', 'threads')} each, seed ${result.seed}, ${result.precision}, ${result.imageSize} px`,
     ],
     ...(result.deterministic
       ? []
@@ -28,9 +32,26 @@ export function factsOf({ config, redis, devices, page }: StartInfo): [string, s
   ];
 }
 
-/** The same as lines, below a title. */
-export function announcement(start: StartInfo): string[] {
-  const { config, folder } = start;
-  const facts = factsOf(start).map(([name, text]) => `  ${name.padEnd(9)} ${text}`);
-  return [`CORnet-${config.result.model} run ${config.run} in ${quoteName(folder)}`, ...facts];
+/** Columns of the names of facts, with what stands before and after them. */
+const indent = 12;
+
+/**
+ * The same as lines, below a title.
+ * @param columns that a line may have; what does not fit goes on below
+ */
+export function announcement(start: StartInfo, columns = Number.POSITIVE_INFINITY): string[] {
+  const { config, folder, join } = start;
+  const facts = factsOf(start).flatMap(([name, text]) =>
+    wrap(text, columns - indent).map((line, i) => `  ${(i === 0 ? name : '').padEnd(indent - 3)} ${line}`),
+  );
+  return [
+    `CORnet-${config.result.model} run ${config.run} in ${quoteName(folder)}`,
+    ...facts,
+    ...joinLines(join),
+  ];
+}
+
+/** The command has a line of its own, to be copied as a whole. */
+export function joinLines(join: JoinHint | null): string[] {
+  return join === null ? [] : [join.how, `  ${join.command}`];
 }

@@ -1,5 +1,5 @@
 /** A run in a few lines of a terminal: pure, from what is known to what is drawn. */
-import { calmSeconds, count, duration, percent, smallestShare, speed } from '../view/format.ts';
+import { calmSeconds, count, percent, smallestShare, speed, timeLeft } from '../view/format.ts';
 import type { RunView } from '../view/run-view.ts';
 
 export interface Canvas {
@@ -70,9 +70,10 @@ function state(view: RunView): Part[] {
   return [there, { text: spent.join(', '), style: 'faint' }];
 }
 
-function progressBar({ step, steps, secondsLeft }: RunView, { columns, color, unicode }: Canvas): string {
+function progressBar(view: RunView, { columns, color, unicode }: Canvas): string {
+  const { step, steps, secondsLeft, at } = view;
   const done = Math.min(1, step / steps);
-  const left = secondsLeft === null ? '' : `, ${duration(secondsLeft)} left`;
+  const left = secondsLeft === null ? '' : `, ${timeLeft(secondsLeft, at, unicode ? '≈' : '~')}`;
   const words = `${percent(done).padStart(6)}${left}`;
   const width = Math.min(columns - words.length - gap.length - 1, 60);
   if (width < 8) return line([{ text: words }], { columns, color, unicode });
@@ -82,15 +83,18 @@ function progressBar({ step, steps, secondsLeft }: RunView, { columns, color, un
   return `${bar}${gap}${words}`;
 }
 
-/** The course of the loss, at the end of the line where there is room for it. */
+/** The course of the loss, with its first and last value, at the end of the line where there is room for it. */
 function withSparkline(text: string, { sparkline }: RunView, { columns, color, unicode }: Canvas): string {
   const used = text.replace(escapes, '').length + gap.length;
-  if (sparkline.length < 3 || used + sparkline.length >= columns) return text;
+  const [first, last] = [sparkline[0], sparkline.at(-1)];
+  if (first === undefined || last === undefined || sparkline.length < 3) return text;
+  const course = ` ${figure(first)} ${unicode ? '→' : '->'} ${figure(last)}`;
+  if (used + sparkline.length + course.length >= columns) return text;
   const signs = [...(unicode ? bars.unicode : bars.ascii)];
   const low = Math.min(...sparkline);
   const range = Math.max(...sparkline) - low || 1;
   const drawn = sparkline.map((value) => signs[Math.round(((value - low) / range) * (signs.length - 1))]);
-  return text + gap + paint(drawn.join(''), 'faint', color);
+  return text + gap + paint(`${drawn.join('')}${course}`, 'faint', color);
 }
 
 /** As many of the parts as fit, from the left; the first is cut where even it does not. */
@@ -114,6 +118,11 @@ function line(parts: readonly Part[], { columns, color, unicode }: Canvas): stri
 
 function paint(text: string, style: Part['style'], color: boolean): string {
   return !color || style === undefined || text === '' ? text : `\x1b[${styles[style]}m${text}\x1b[0m`;
+}
+
+/** 6.9, 0.042 */
+function figure(loss: number): string {
+  return loss >= 1 ? loss.toFixed(1) : loss.toPrecision(2);
 }
 
 /** 25, 0.5, 3.13: two digits at most. */

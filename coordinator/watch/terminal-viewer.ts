@@ -45,7 +45,7 @@ export class TerminalViewer implements RunViewer {
   }
 
   news(news: RunNews, view: () => RunView): void {
-    if (news.type === 'start') return this.#redraw(announcement(news));
+    if (news.type === 'start') return this.#redraw(announcement(news, this.#options.terminal.columns));
     if (!this.#ended) this.#view = view;
     switch (news.type) {
       case 'event':

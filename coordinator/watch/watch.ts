@@ -3,6 +3,7 @@
  * `coordinator status` and the live page show it. Memory is bounded however long the run is.
  */
 import { open } from 'node:fs/promises';
+import { scheduleOf } from '../../shared/data/schedule.ts';
 import { sparklinePoints, watchMemory } from '../../shared/defaults.ts';
 import { type RunConfig, stepsPerEpoch, totalSteps } from '../../shared/run-config.ts';
 import { oneLine } from '../../shared/util/printable.ts';
@@ -54,7 +55,11 @@ export class Watch implements RunReporter {
     this.#clock = clock;
     this.#stepsPerEpoch = stepsPerEpoch(config);
     this.#totalSteps = totalSteps(config);
-    this.#pace = new Pace(this.#totalSteps, now);
+    this.#pace = new Pace({
+      totalSteps: this.#totalSteps,
+      validationsFrom: validationsOf(config, this.#totalSteps),
+      now,
+    });
     this.#phases = new PhaseTimes('restoring', now);
   }
 
@@ -115,7 +120,7 @@ export class Watch implements RunReporter {
 
   validated(step: number, summary: { loss: number; top1: number; top5: number; count: number }): void {
     const { loss, top1, top5, count: images } = summary;
-    this.#pace.pause();
+    this.#pace.validated(step);
     this.#rememberValidation({ step, loss, top1, top5 });
     this.#tell({ type: 'validation', step, epoch: step / this.#stepsPerEpoch, loss, top1, top5, images });
   }
@@ -195,4 +200,11 @@ export class Watch implements RunReporter {
     const dated = { at: this.#clock().toISOString(), ...item };
     for (const viewer of this.#viewers) viewer.news(dated, () => this.view());
   }
+}
+
+/** Counts the validations from a step on, as the run's plan has them: one in any case after the last step. */
+function validationsOf(config: RunConfig, last: number): (step: number) => number {
+  const schedule = scheduleOf(config.result);
+  const every = config.options.saveValEpochs;
+  return (step) => (step > last ? 0 : 1 + schedule.countDue(step, last - 1, every));
 }

@@ -10,6 +10,7 @@ import { indexing, maxClasses } from '../defaults.ts';
 import { CornetError } from '../errors.ts';
 import { mapBounded } from '../util/bounded.ts';
 import { quoteName } from '../util/printable.ts';
+import type { FileCounter } from './index-progress.ts';
 import { fileSize, folderError, isFolder, listFolder, realFolder, refuseForeignNames } from './listing.ts';
 import { missingSplit, noClassFolders } from './misplaced.ts';
 import { Split } from './split.ts';
@@ -54,23 +55,28 @@ export interface SeenFolder {
  * `val_in_folders/<class>/*`). Files are found in subfolders too, and symbolic links are followed.
  * With `train`, at least two classes are wanted; with both splits, the same classes in both.
  * @param seen is told every folder before it is read
+ * @param progress is told every file
  * @throws CornetError DATA_MISSING or DATA_INVALID, naming the folder
  */
 export async function indexDataset<S extends SplitName>(
   root: string,
   needed: readonly S[],
   seen: (folder: SeenFolder) => void = () => {},
+  progress?: Pick<FileCounter, 'counted'>,
 ): Promise<DatasetIndex<S>> {
   const absolute = resolve(root);
   await listFolder(absolute, 'The data folder');
-  const watch = async (path: string) => seen(await lookAt(absolute, path));
-  await watch('');
+  const watch = {
+    folder: async (path: string) => seen(await lookAt(absolute, path)),
+    file: () => progress?.counted(),
+  };
+  await watch.folder('');
   const splits: Partial<Record<SplitName, Split>> = {};
   let classes: readonly string[] | null = null;
   for (const name of splitNames) {
     if (!(needed as readonly SplitName[]).includes(name)) continue;
     const folder = await findSplit(absolute, name);
-    await watch(folder);
+    await watch.folder(folder);
     const found = await listClasses(join(absolute, folder), name, classes);
     if (classes !== null) checkSameClasses(join(absolute, folder), classes, found);
     classes = found;
@@ -79,6 +85,12 @@ export async function indexDataset<S extends SplitName>(
   assert(classes !== null, 'at least one split is needed');
   const index = { root: absolute, classes, fingerprint: fingerprintOf(splits), keptIn: null, ...splits };
   return index as unknown as DatasetIndex<S>;
+}
+
+/** Is told what is looked into. */
+interface IndexWatch {
+  folder(path: string): Promise<void>;
+  file(): void;
 }
 
 /** Of the splits that are there, in a fixed order. */
@@ -152,7 +164,7 @@ async function indexSplit(
   root: string,
   folder: string,
   classes: readonly string[],
-  watch: (path: string) => Promise<void>,
+  watch: IndexWatch,
 ): Promise<Split> {
   const manifests = await mapBounded(classes, indexing.classesAtOnce, async (name) => {
     const { names, sizes } = await listImages(root, `${folder}/${name}`, watch);
@@ -168,7 +180,7 @@ async function indexSplit(
 async function listImages(
   root: string,
   folder: string,
-  watch: (path: string) => Promise<void>,
+  watch: IndexWatch,
 ): Promise<{ names: string[]; sizes: number[] }> {
   const classFolder = join(root, folder);
   const found: { folder: string; files: string[] }[] = [];
@@ -176,7 +188,7 @@ async function listImages(
   async function walk(below: string, trail: readonly string[]): Promise<void> {
     const here = join(classFolder, below);
     const files: string[] = [];
-    await watch(`${folder}/${below}`.replace(/\/$/, ''));
+    await watch.folder(`${folder}/${below}`.replace(/\/$/, ''));
     for (const entry of await listFolder(here, 'The class folder')) {
       if (await isFolder(here, entry)) {
         await refuseForeignNames(here, [entry.name]);
@@ -194,7 +206,11 @@ async function listImages(
   if (names.length === 0) {
     throw new CornetError('DATA_MISSING', `The class folder ${quoteName(classFolder)} holds no images.`);
   }
-  const sizes = await mapBounded(names, indexing.statsAtOnce, (name) => fileSize(join(classFolder, name)));
+  const sizes = await mapBounded(names, indexing.statsAtOnce, async (name) => {
+    const size = await fileSize(join(classFolder, name));
+    watch.file();
+    return size;
+  });
   return { names, sizes };
 }
 

@@ -8,6 +8,7 @@ import { mapBounded } from '../util/bounded.ts';
 import { quoteName } from '../util/printable.ts';
 import { compareCodePoints, imageExtensions, leadsBack } from './dataset-index.ts';
 import { FileList } from './file-list.ts';
+import { type IndexProgress, type ProgressOutput, withProgress } from './index-progress.ts';
 import { fileSize, isFolder, listFolder, realFolder, refuseForeignNames } from './listing.ts';
 
 export interface ImageFolder {
@@ -25,10 +26,23 @@ const examplesKept = 3;
 /**
  * Lists the images of a folder by their extension (torchvision's); names that begin with a dot are left out.
  * @param recursive look into subfolders, too; links to folders are followed
+ * @param output says how far it is, if that takes long
  * @throws CornetError DATA_MISSING, DATA_INVALID, naming the folder or file
  */
-export async function listImageFolder(root: string, recursive: boolean): Promise<ImageFolder> {
+export function listImageFolder(
+  root: string,
+  recursive: boolean,
+  output?: ProgressOutput,
+): Promise<ImageFolder> {
   const absolute = resolve(root);
+  return withProgress(absolute, output, (progress) => listFiles(absolute, recursive, progress));
+}
+
+async function listFiles(
+  absolute: string,
+  recursive: boolean,
+  progress: IndexProgress | undefined,
+): Promise<ImageFolder> {
   const names: string[] = [];
   const examples: string[] = [];
   let others = 0;
@@ -63,7 +77,13 @@ export async function listImageFolder(root: string, recursive: boolean): Promise
   );
   if (names.length === 0) throw noImages(absolute, { recursive, subfolders, others });
   names.sort(compareCodePoints);
-  const sizes = await mapBounded(names, indexing.statsAtOnce, (name) => fileSize(join(absolute, name)));
+  progress?.expect(names.length);
+  const sizes = await mapBounded(names, indexing.statsAtOnce, async (name) => {
+    const size = await fileSize(join(absolute, name));
+    progress?.counted();
+    return size;
+  });
+  progress?.done(false);
   const manifest = Buffer.from(names.map((name, i) => `${name}\0${sizes[i]}\n`).join(''));
   const fingerprint = createHash('sha256').update(manifest).digest('hex');
   return {

@@ -25,6 +25,7 @@ import {
   type SplitName,
 } from './dataset-index.ts';
 import type { FileList } from './file-list.ts';
+import { type IndexProgress, type ProgressOutput, withProgress } from './index-progress.ts';
 import { Split } from './split.ts';
 
 /**
@@ -51,35 +52,57 @@ export interface IndexCacheOptions {
   readonly now: () => number;
   /** Takes a sentence about why an index was made anew, or is not kept. */
   readonly note: Note;
+  /** Says how far the indexing is, if it takes long. */
+  readonly progress?: ProgressOutput | undefined;
 }
 
 type Note = (sentence: string) => void;
 
 /** Indexes in the user's cache folder. */
-export function userIndexCache(environment: NodeJS.ProcessEnv, note: Note): IndexCacheOptions {
+export function userIndexCache(
+  environment: NodeJS.ProcessEnv,
+  note: Note,
+  progress?: ProgressOutput,
+): IndexCacheOptions {
   const cache = cacheFolder(environment);
   const folder = cache === null ? null : join(cache, 'index');
-  return { folder, fewestImages: indexCache.fewestImages, now: Date.now, note };
+  return { folder, fewestImages: indexCache.fewestImages, now: Date.now, note, progress };
 }
 
 /**
  * `indexDataset`, or what it made of the same folders before.
  * @throws CornetError as `indexDataset`; trouble with the cache is noted and never fatal
  */
-export async function cachedIndex<S extends SplitName>(
+export function cachedIndex<S extends SplitName>(
   root: string,
   needed: readonly S[],
   options: IndexCacheOptions,
 ): Promise<DatasetIndex<S>> {
   const absolute = resolve(root);
-  if (options.folder === null) return indexDataset(absolute, needed);
+  return withProgress(absolute, options.progress, async (progress) => {
+    const notes: string[] = []; // to be read below the progress, not in the middle of it
+    const note = (sentence: string) => void notes.push(sentence);
+    const index = await keptOrNew(absolute, needed, { ...options, note }, progress);
+    progress?.done(index.keptIn !== null);
+    for (const sentence of notes) options.note(sentence);
+    return index;
+  });
+}
+
+async function keptOrNew<S extends SplitName>(
+  absolute: string,
+  needed: readonly S[],
+  options: IndexCacheOptions,
+  progress: IndexProgress | undefined,
+): Promise<DatasetIndex<S>> {
+  if (options.folder === null) return indexDataset(absolute, needed, undefined, progress);
   const file = join(options.folder, `${nameOf(absolute, needed)}.index`);
   const kept = await readKept(file, absolute, options.note);
   if (kept !== null) return kept as DatasetIndex<S>;
 
   const began = options.now();
   const folders: SeenFolder[] = [];
-  const index = await indexDataset(absolute, needed, (folder) => folders.push(folder));
+  const index = await indexDataset(absolute, needed, (folder) => folders.push(folder), progress);
   const images = needed.reduce((sum, name) => sum + index[name].size, 0);
   if (images < options.fewestImages) return index;
   // A change within the grain of the file system's clock would leave the change time as it is.

@@ -93,6 +93,18 @@ export class Schedule {
     return k * interval < (step + 1) * microEpochs;
   }
 
+  /** How many of the steps from `from` to `last`, both included, `isDue` holds for. */
+  countDue(from: number, last: number, everyEpochs: number): number {
+    const first = Math.max(1, from);
+    if (last < first) return 0;
+    const interval = Math.round(everyEpochs * microEpochs) * this.stepsPerEpoch;
+    if (interval <= microEpochs) return last - first + 1; // every step
+    // ⌊k · interval⌋ ≥ first, and ≤ last
+    const lowest = Math.max(1, Math.ceil((first * microEpochs) / interval));
+    const highest = Math.ceil(((last + 1) * microEpochs) / interval) - 1;
+    return Math.max(0, highest - lowest + 1);
+  }
+
   #batch(step: number): { epoch: number; start: number; size: number } {
     assert(Number.isInteger(step) && step >= 0, `step ${step}`);
     const epoch = Math.floor(step / this.stepsPerEpoch);

@@ -109,6 +109,12 @@ export function workerEnvironment(
   };
 }
 
+/** Is set where a coordinator puts what the process prints into the run's log. */
+export const readByCoordinator = 'CORNET_READ_BY_COORDINATOR';
+
+/** Is set where somebody else puts what the process prints on a terminal. */
+export const readOnTerminal = 'CORNET_READ_ON_TERMINAL';
+
 export function hasWorkerEnvironment(environment: NodeJS.ProcessEnv): boolean {
   return environment[marker] === '1';
 }

@@ -207,6 +207,18 @@ export const downMessage = envelope.and(downBody);
 export type DownMessage = { era: Era; n: number } & DownBody;
 /** The coordinator hears itself: no more than a heartbeat, in `up`. */
 export const echo = z.strictObject({ echo: era });
+/** What a worker says for the run's log, in `up`: without a number, so nothing depends on whether it arrives. */
+export const remark = z.strictObject({
+  remark: z.strictObject({
+    era,
+    worker: id,
+    host: z.string().max(256),
+    at: z.iso.datetime(),
+    level: z.enum(['info', 'warn', 'error', 'fatal']),
+    message: z.string().max(2_000),
+  }),
+});
+export type Remark = z.infer<typeof remark>['remark'];
 export const upMessage = envelope.extend({ worker: id }).and(upBody);
 export type UpMessage = { era: Era; n: number; worker: string } & UpBody;
 

@@ -51,6 +51,14 @@ const metrics = {
   tried: () => undefined,
   named: () => undefined,
 };
+const voice = {
+  named: () => undefined,
+  joined: () => undefined,
+  serves: () => undefined,
+  beat: () => undefined,
+  leaving: () => undefined,
+  takeRemarks: () => [],
+};
 const batch = { images: new Uint8Array(1), labels: new Int32Array(1), unreadable: [] };
 const loader = { announce: () => false, next: null, get: async () => batch, reuse: () => undefined };
 const loadBatch = async () => batch;
@@ -102,6 +110,7 @@ await Promise.all(
         () => performance.now(),
       ),
       log: pino({ level: 'silent' }),
+      voice,
       faults: new Faults({}),
       metrics,
       tellParent: () => undefined,

@@ -13,14 +13,14 @@ const accidents = encodeURIComponent(`
 const env = { NODE_OPTIONS: `--import=data:text/javascript,${accidents}` };
 
 interface Line {
-  level: number;
+  level: string;
   code?: string;
   msg: string;
 }
 
 function fatalLines(output: string): Line[] {
   const lines = readFileSync(join(output, 'log.jsonl'), 'utf8').trim().split('\n');
-  return lines.map((line) => JSON.parse(line) as Line).filter(({ level }) => level === 60);
+  return lines.map((line) => JSON.parse(line) as Line).filter(({ level }) => level === 'fatal');
 }
 
 /** A run that does not end by itself. */

@@ -1,6 +1,6 @@
 import test from 'ava';
-import { chooseDevices, listGpus } from '../../coordinator/host/gpus.ts';
 import { CornetError } from '../../shared/errors.ts';
+import { allGpus, chooseDevices, listGpus } from '../../shared/process/gpus.ts';
 import {
   backendEnvironment,
   deviceHere,
@@ -24,6 +24,16 @@ test('--ngpus takes the GPUs with most free memory, in the order of the bus', as
   t.deepEqual(await choose(2), ['cuda:1', 'cuda:3']);
   t.deepEqual(await choose(3), ['cuda:1', 'cuda:2', 'cuda:3']);
   t.deepEqual(await choose(0), []);
+});
+
+test('cuda:all takes every GPU that CUDA may use', async (t) => {
+  const environment = listing(t, four);
+  t.deepEqual(await allGpus(environment), ['cuda:0', 'cuda:1', 'cuda:2', 'cuda:3']);
+  t.deepEqual(await allGpus({ ...environment, CUDA_VISIBLE_DEVICES: '2,0' }), ['cuda:0', 'cuda:1']);
+  const none = await t.throwsAsync(allGpus({ ...environment, CUDA_VISIBLE_DEVICES: '' }), {
+    instanceOf: CornetError,
+  });
+  t.is(none.code, 'DEVICE_UNAVAILABLE');
 });
 
 test('the line of a real GPU, an H200, is understood', async (t) => {

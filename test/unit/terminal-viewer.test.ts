@@ -1,56 +1,21 @@
 import { EventEmitter } from 'node:events';
 import test from 'ava';
-import type { RunView } from '../../coordinator/view/run-view.ts';
+import { timeLeft } from '../../coordinator/view/format.ts';
+import { announcement } from '../../coordinator/watch/run-summary.ts';
 import { layOut } from '../../coordinator/watch/terminal-layout.ts';
 import { TerminalViewer } from '../../coordinator/watch/terminal-viewer.ts';
+import type { RunConfig } from '../../shared/run-config.ts';
+import { aView } from '../helpers/a-view.ts';
 import { screenOf } from '../helpers/screen.ts';
 
-const view: RunView = {
-  run: 'r',
-  model: 'CORnet-Z',
-  coordinator: { host: 'h', pid: 1 },
-  at: '2026-01-01T00:00:00.000Z',
-  phase: 'computing',
-  phaseSeconds: 0.1,
-  sentence: 'Computing at step 30: waiting for b (the vector of lane 1) for 0.1 s.',
-  step: 30,
-  steps: 120,
-  epoch: 0.5,
-  epochs: 2,
-  images: null,
-  generation: 1,
-  departed: [],
-  workers: ['a', 'b'].map((id) => ({
-    id,
-    status: 'member' as const,
-    lanes: [],
-    host: 'h',
-    pid: 2,
-    device: 'cpu',
-    processor: 'x',
-    owes: null,
-    draining: false,
-  })),
-  loss: 1.5,
-  top1: 0.25,
-  learningRate: 0.1,
-  imagesPerSecond: 31.4,
-  secondsLeft: 90,
-  validation: { step: 20, loss: 1, top1: 0.5, top5: 0.9 },
-  shares: [
-    { phase: 'computing', share: 0.9 },
-    { phase: 'reducing', share: 0.1 },
-  ],
-  sparkline: [4, 3, 2, 1],
-  stopping: null,
-};
+const view = aView;
 const wide = { columns: 100, color: false, unicode: true };
 
 test('the lines of a run say where it is, how it learns, how fast it is and where the time goes', (t) => {
   t.deepEqual(layOut(view, wide), [
     'CORnet-Z   epoch 0.50 of 2   step 30 of 120',
-    `${'━'.repeat(15)}${'─'.repeat(45)}   25.0 %, 1 min 30 s left`,
-    'loss 1.5000   top-1 25.0 %   validated 50.0 %   31 images/s   █▆▃▁',
+    `${'━'.repeat(15)}${'─'.repeat(45)}   25.0 %, ${timeLeft(90, view.at)}`,
+    'loss 1.5000   top-1 25.0 %   validated 50.0 %   31 images/s   █▆▃▁ 4.0 → 1.0',
     '2 workers   computing 90 %, reducing 10 %',
   ]);
 });
@@ -74,6 +39,52 @@ test('colours only paint', (t) => {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: colours
   const bare = layOut(view, { ...wide, color: true }).map((line) => line.replace(/\x1b\[\d+m/g, ''));
   t.deepEqual(bare, layOut(view, wide));
+});
+
+const config = {
+  run: 'r',
+  threads: 1,
+  options: { dataPath: '/data', epochs: 1, maxSteps: null },
+  result: {
+    model: 'Z',
+    trainImages: 1,
+    valImages: 1,
+    classes: 2,
+    batchSize: 1,
+    lanes: 1,
+    seed: 0,
+    learningRate: 0.01,
+    stepSize: 10,
+    momentum: 0.9,
+    weightDecay: 0.0001,
+    precision: 'fp32',
+    imageSize: 224,
+    deterministic: true,
+  },
+} as unknown as RunConfig;
+
+test('a run introduces itself in lines that are broken between words, and one thing is one', (t) => {
+  const command = 'worker start --redis redis://head:6379 --run r --data-path /data/imagenet';
+  const start = {
+    run: 'r',
+    folder: '/runs/r',
+    page: null,
+    redis: 'a private redis-server',
+    devices: ['cpu'],
+  };
+  t.deepEqual(announcement({ ...start, config, join: { how: 'Run:', command } }, 50), [
+    'CORnet-Z run r in /runs/r',
+    '  data      /data: 1 training and 1 validation',
+    '            image, 2 classes',
+    '  schedule  1 step of 1 image (1 epoch)',
+    '  optimizer lr 0.01, step size 10, momentum 0.9,',
+    '            weight decay 0.0001',
+    '  result    1 lane, 1 thread each, seed 0, fp32,',
+    '            224 px',
+    '  workers   1 × cpu over a private redis-server',
+    'Run:',
+    `  ${command}`,
+  ]);
 });
 
 class FakeTerminal extends EventEmitter {

@@ -2,8 +2,10 @@
 import { join } from 'node:path';
 import type { DatasetIndex, SplitName } from '../../shared/data/dataset-index.ts';
 import { indexDataset } from '../../shared/data/dataset-index.ts';
+import { withProgress } from '../../shared/data/index-progress.ts';
 import { progressEvery } from '../../shared/defaults.ts';
 import { CornetError, exitCodes } from '../../shared/errors.ts';
+import { progressOnStderr } from '../../shared/process/progress-line.ts';
 import { type ImageDecoder, openDecoder } from '../data/decode.ts';
 import { squash } from '../data/transform.ts';
 
@@ -19,7 +21,11 @@ const side = 8;
 
 /** Prints one line for each bad file, and how far it is to standard error; returns the exit code. */
 export async function checkData({ dataPath, splits, workers }: CheckDataOptions): Promise<number> {
-  const index = await indexDataset(dataPath, splits);
+  const index = await withProgress(dataPath, progressOnStderr(), async (progress) => {
+    const made = await indexDataset(dataPath, splits, undefined, progress);
+    progress?.done(false);
+    return made;
+  });
   const decoder = openDecoder(workers);
   process.stderr.write(`Images are decoded by ${decoder.description}.\n`);
   const paths = pathsOf(index, splits);

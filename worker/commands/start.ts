@@ -3,10 +3,9 @@ import type { Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import type { Redis } from 'ioredis';
-import { nanoid } from 'nanoid';
-import { type Logger, pino } from 'pino';
+import type { Logger } from 'pino';
 import { userIndexCache } from '../../shared/data/index-cache.ts';
-import { http as httpDefaults, redisConnections, timeouts } from '../../shared/defaults.ts';
+import { http as httpDefaults, progressEvery, redisConnections, timeouts } from '../../shared/defaults.ts';
 import { CornetError, describeError, exitCodes } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
@@ -15,11 +14,13 @@ import { HttpServer } from '../../shared/process/http-server.ts';
 import { Metrics } from '../../shared/process/metrics.ts';
 import { onUnexpectedEnd } from '../../shared/process/unexpected-end.ts';
 import { version } from '../../shared/process/version.ts';
+import { readByCoordinator, readOnTerminal } from '../../shared/process/worker-environment.ts';
 import { OutageLog } from '../../shared/redis/outages.ts';
 import { waitInQueues } from '../../shared/redis/queue-connections.ts';
-import { awaitRedis, connectRedis, redisOptions } from '../../shared/redis/redis.ts';
+import { awaitRedis, connectRedis, redactUrl, redisOptions } from '../../shared/redis/redis.ts';
 import { type AnyConfig, isInference, purposeOf } from '../../shared/run-config.ts';
-import { oneLine, quoteName } from '../../shared/util/printable.ts';
+import { newId } from '../../shared/util/new-id.ts';
+import { quoteName } from '../../shared/util/printable.ts';
 import { RedisBlobs } from '../../shared/wire/blobs.ts';
 import { Carriers } from '../../shared/wire/carriers.ts';
 import { type Era, era as eraSchema, names, parseJson } from '../../shared/wire/protocol.ts';
@@ -35,6 +36,9 @@ import { GpuUtilization } from '../perform/gpu-utilization.ts';
 import { Heartbeat } from '../perform/heartbeat.ts';
 import type { LeaveRequests } from '../perform/leave-requests.ts';
 import { WorkerMetrics } from '../perform/metrics.ts';
+import { Remarks } from '../perform/remarks.ts';
+import { Voice } from '../perform/voice.ts';
+import { WorkerLog } from '../perform/worker-log.ts';
 import { WorkerShell } from '../perform/worker-shell.ts';
 import { Member } from '../protocol/member.ts';
 import { awaitRun } from './find-run.ts';
@@ -65,15 +69,22 @@ export async function startWorker(
 ): Promise<number> {
   const patience = options.wait * 1000;
   const config = await awaitRun(options.redis, options.run, patience);
-  const log = openLog(options.device);
+  const now = () => performance.now();
+  const remarks = process.env[readByCoordinator] === undefined ? new Remarks(now) : null;
+  const workerLog = new WorkerLog({
+    out: process.stdout,
+    forPeople: process.stdout.isTTY || process.env[readOnTerminal] !== undefined,
+    device: options.device,
+    remarks,
+  });
+  const log = workerLog.main;
+  log.info(`${describeRun(config, redactUrl(options.redis))}: preparing to serve it on ${options.device}.`);
   onUnexpectedEnd(({ code, message }) => log.fatal({ code }, message));
   const http = await openHttp(options, log);
   const dataPath = resolve(options.dataPath ?? config.options.dataPath);
-  const images = await findImages(
-    config,
-    dataPath,
-    userIndexCache(process.env, (sentence) => log.info(sentence)),
-  );
+  const say = (sentence: string) => log.info(sentence);
+  const cache = userIndexCache(process.env, say, { every: 2 * progressEvery.plain, show: say });
+  const images = await findImages(config, dataPath, cache);
   const { fingerprint } = images;
   if (fingerprint !== config.result.fingerprint) {
     throw new CornetError(
@@ -90,11 +101,7 @@ export async function startWorker(
   log.info({ decodeThreads }, `Images are decoded by ${decoder.description}.`);
   const pixels = await pixelProbe(decoder);
 
-  const outages = new OutageLog(
-    options.redis,
-    (level, sentence) => log[level](sentence),
-    () => performance.now(),
-  );
+  const outages = new OutageLog(options.redis, (level, sentence) => log[level](sentence), now);
   waitInQueues(outages);
   const connect = async (purpose: string, connectionsNeeded = 0): Promise<Redis> => {
     const name = `cornet-worker-${purpose}`;
@@ -113,7 +120,7 @@ export async function startWorker(
     new BlobClient(token),
     blobServer,
   );
-  const member = new Member(() => nanoid(10), era, {
+  const member = new Member(newId, era, {
     host: hostname(),
     pid: process.pid,
     place: socketNamespace(blobServer !== null),
@@ -125,7 +132,6 @@ export async function startWorker(
     vectorLength,
     ...(http === null ? {} : { metrics: http.addressFor(seenAs(redis)) }),
   });
-  const now = () => performance.now();
   const metrics = new Metrics(now);
   const { run } = config;
   const { device } = options;
@@ -148,6 +154,7 @@ export async function startWorker(
     queueConnection: redisOptions(options.redis),
     outages,
     log,
+    voice: new Voice({ log: workerLog, remarks, run, device, images: () => workerMetrics.images, now }),
     faults: new Faults(process.env),
     metrics: workerMetrics,
     tellParent: (note) => process.send?.(note),
@@ -217,14 +224,10 @@ function warmUpImages(config: AnyConfig, device: string): number | null {
   return Math.ceil(config.result.batchSize / config.result.lanes);
 }
 
-/** On a terminal somebody reads sentences; a coordinator, or whatever collects logs, gets JSON lines. */
-function openLog(device: string): Logger {
-  if (!process.stdout.isTTY) return pino({ base: { pid: process.pid, device } });
-  const write = (line: string) => {
-    const { msg, reason } = JSON.parse(line) as { msg: string; reason?: string };
-    process.stdout.write(`${oneLine(msg)}${reason === undefined ? '' : ` (${oneLine(reason)})`}\n`);
-  };
-  return pino({ base: null }, { write });
+/** `Run azUnbXW1Ql (CORnet-Z, training) on the Redis at redis://host:6379` */
+function describeRun(config: AnyConfig, redis: string): string {
+  const task = isInference(config) ? config.result.task.type : 'training';
+  return `Run ${config.run} (CORnet-${config.result.model}, ${task}) on the Redis at ${redis}`;
 }
 
 /** The era, and the token that the coordinator wrote with it. */

@@ -46,7 +46,7 @@ export async function findImages(
     const round = { files: index.val, batchSize, mode: 'validation', skipUnreadable } as const;
     return { index, fingerprint: index.fingerprint, shards: null, round };
   }
-  const { root, files, fingerprint } = await listImageFolder(dataPath, task.recursive);
+  const { root, files, fingerprint } = await listImageFolder(dataPath, task.recursive, cache.progress);
   const round = { files, batchSize, mode: 'features', skipUnreadable } as const;
   return { index: { root, keptIn: null }, fingerprint, shards: null, round };
 }

@@ -1,10 +1,14 @@
 import type { Redis } from 'ioredis';
+import { z } from 'zod';
 import { timeouts } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { HeardClock } from '../../shared/redis/heard-clock.ts';
 import type { AnyConfig } from '../../shared/run-config.ts';
 import { type Era, era, names, parseJson } from '../../shared/wire/protocol.ts';
 import type { WorkerMetrics } from './metrics.ts';
+
+/** What a worker reads of the run's status. */
+const runStatus = z.object({ sentence: z.string() });
 
 /** What a worker looks at with every heartbeat: whether Redis is the one it knew, and whether the coordinator is there. */
 export class Heartbeat {
@@ -15,6 +19,7 @@ export class Heartbeat {
   readonly #clock = new HeardClock(timeouts.beat);
   /** Heard time at which the coordinator's status was last there. */
   #heardAt = 0;
+  #status = '';
 
   /** @param now milliseconds, monotonic */
   constructor(
@@ -38,6 +43,11 @@ export class Heartbeat {
     return new CornetError('COORDINATOR_GONE', message);
   }
 
+  /** What the run is doing, in the coordinator's words; null: not known. */
+  get sentence(): string | null {
+    return runStatus.safeParse(parseJson(this.#status)).data?.sentence ?? null;
+  }
+
   /** The era that stands in Redis; null: none, so the coordinator has not yet noticed that Redis is another one. */
   async look(): Promise<Era | null> {
     const { run } = this.#config;
@@ -45,6 +55,7 @@ export class Heartbeat {
     const [text, status] = await this.#metrics.askingRedis(asking);
     const heard = this.#clock.answer(this.#now());
     if (status) this.#heardAt = heard;
+    this.#status = status ?? '';
     // Anything else than an era was not written by the coordinator, which will notice and write it anew.
     return era.safeParse(parseJson(text ?? '')).data ?? null;
   }

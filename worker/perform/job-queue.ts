@@ -1,5 +1,5 @@
 /** This worker's own BullMQ queue: BullMQ carries jobs; who is alive and what is valid is decided elsewhere. */
-import { type ConnectionOptions, Queue, Worker } from 'bullmq';
+import { type ConnectionOptions, ErrorCode, Queue, Worker } from 'bullmq';
 import type { RedisOptions } from 'ioredis';
 import { jobLock, jobsAtOnce } from '../../shared/defaults.ts';
 import { type Job, job as jobSchema, names } from '../../shared/wire/protocol.ts';
@@ -8,6 +8,18 @@ export interface TakenJob {
   job: Job;
   /** The job is done with: BullMQ may forget it. */
   done: () => void;
+}
+
+const forgotten: readonly unknown[] = [
+  ErrorCode.JobNotExist,
+  ErrorCode.JobLockNotExist,
+  ErrorCode.JobNotInState,
+  ErrorCode.JobLockMismatch,
+];
+
+/** BullMQ wanted to note the end of a job that its Redis no longer has, or that is no longer this worker's. */
+export function isForgottenJob(error: Error & { code?: unknown }): boolean {
+  return forgotten.includes(error.code);
 }
 
 export class JobQueue {

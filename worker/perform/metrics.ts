@@ -96,6 +96,8 @@ export class WorkerMetrics {
   readonly #metrics: Metrics;
   readonly #run: string;
   readonly #now: () => number;
+  /** Images computed, whatever for. */
+  images = 0;
   #asking = false;
 
   constructor({ metrics, run, host, device, numerics, now }: WorkerMetricsOptions) {
@@ -136,11 +138,13 @@ export class WorkerMetrics {
     this.#all.worker_shards_total.inc({ lane });
     this.#all.worker_shard_seconds_total.inc({ lane }, upload + forward + backward);
     this.#all.worker_images_total.inc({ use: 'training' }, count);
+    this.images += count;
   }
 
   /** A batch of a round went through the model, without training. */
   tried(images: number): void {
     this.#all.worker_images_total.inc({ use: 'inference' }, images);
+    this.images += images;
   }
 
   readFrom({ step, blobs, loader, vitals, utilization }: WorkerSources): void {

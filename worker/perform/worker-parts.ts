@@ -13,6 +13,7 @@ import type { Member } from '../protocol/member.ts';
 import type { MemberAction, Ticket } from '../protocol/member-events.ts';
 import type { Heartbeat } from './heartbeat.ts';
 import type { WorkerMetrics } from './metrics.ts';
+import type { Voice } from './voice.ts';
 
 /** What `Member` decided, of one kind. */
 export type Action<T extends MemberAction['type']> = MemberAction & { type: T };
@@ -43,6 +44,7 @@ export interface WorkerParts {
   queueConnection: RedisOptions;
   outages: OutageLog;
   log: Logger;
+  voice: Pick<Voice, 'named' | 'joined' | 'serves' | 'beat' | 'leaving' | 'takeRemarks'>;
   faults: Faults<'worker'>;
   metrics: Pick<WorkerMetrics, 'timing' | 'computed' | 'tried' | 'named'>;
   /** Tells the parent process, if there is one. */

@@ -1,4 +1,5 @@
 /** A worker at work: performs what `Member` decides, on Redis, the image loader and the engine. */
+import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { streamLength, timeouts } from '../../shared/defaults.ts';
 import { CornetError, describeError, type ErrorCode } from '../../shared/errors.ts';
@@ -7,13 +8,13 @@ import { fromRedis, isRefusal } from '../../shared/redis/redis.ts';
 import { oneAtATime } from '../../shared/util/one-at-a-time.ts';
 import { expectBytes } from '../../shared/wire/blobs.ts';
 import type { Carriers } from '../../shared/wire/carriers.ts';
-import { compareEras, downMessage, names } from '../../shared/wire/protocol.ts';
+import { compareEras, downMessage, names, type Remark } from '../../shared/wire/protocol.ts';
 import { append } from '../../shared/wire/streams.ts';
 import { whyForeign } from '../protocol/check-job.ts';
 import type { MemberAction, MemberEvent, Ticket } from '../protocol/member-events.ts';
 import { BatchWork } from './batch-work.ts';
 import { ExchangeWork } from './exchange-work.ts';
-import { JobQueue } from './job-queue.ts';
+import { isForgottenJob, JobQueue } from './job-queue.ts';
 import type { LeaveRequests } from './leave-requests.ts';
 import { ShardWork } from './shard-work.ts';
 import type { Action, EngineCalls, OnEngine, WorkerParts } from './worker-parts.ts';
@@ -46,7 +47,7 @@ export class WorkerShell {
   async work(
     requests: Pick<LeaveRequests, 'onWish' | 'onOrder'>,
   ): Promise<{ error: CornetError | null; reason: string }> {
-    const { member, reader, log } = this.#parts;
+    const { member, reader, log, voice } = this.#parts;
     const left = new Promise<{ error: CornetError | null; reason: string }>((resolve) => {
       this.#leave = resolve;
     });
@@ -70,15 +71,16 @@ export class WorkerShell {
     this.#over = true; // what is given up now fails, and that is nobody's fault
     clearInterval(heart);
     reader.close();
+    voice.leaving(outcome.reason);
     // Redis may be away for good.
     await Promise.race([this.#sayGoodbye(outcome), sleep(timeouts.redisConnect)]);
-    log.info({ reason: outcome.reason }, 'Leaving.');
     return outcome;
   }
 
   /** The last message: from here on this worker touches nothing of the run. */
   async #sayGoodbye({ error, reason }: { error: CornetError | null; reason: string }): Promise<void> {
     await this.#queue?.close();
+    this.#sendRemarks();
     const own = error !== null && hostTroubles.has(error.code) ? error.toJSON() : null;
     const bye = this.#parts.member.say({ type: 'bye', reason: reason.slice(0, 1_000), error: own });
     await Promise.allSettled(bye.map((action) => this.#start(action)));
@@ -97,7 +99,7 @@ export class WorkerShell {
 
   /** What is due at every heartbeat. */
   async #beat(): Promise<void> {
-    const { member, heartbeat, reader, log } = this.#parts;
+    const { member, heartbeat, reader, log, voice } = this.#parts;
     const era = await heartbeat.look();
     if (era !== null) {
       if (compareEras(era, member.era) !== 0) {
@@ -105,9 +107,20 @@ export class WorkerShell {
         this.#event({ type: 'era', era });
       }
       this.#perform(member.beat());
+      this.#sendRemarks();
     }
+    voice.beat({ step: member.step, sentence: () => heartbeat.sentence, doing: member.doing });
     if (await this.#queue?.watch())
       log.warn('The queue took none of the jobs that were waiting; it was reopened.');
+  }
+
+  /** Nobody waits for them, and nothing comes of one that is lost. */
+  #sendRemarks(): void {
+    const { member, redis, config, voice } = this.#parts;
+    for (const said of voice.takeRemarks()) {
+      const remark: Remark = { era: member.era, worker: member.id, host: hostname(), ...said };
+      append(redis, names.up(config.run), streamLength.up, { remark }).catch(() => undefined);
+    }
   }
 
   #event(event: MemberEvent): void {
@@ -120,7 +133,7 @@ export class WorkerShell {
   }
 
   async #start(action: MemberAction): Promise<void> {
-    const { member, redis, config, log } = this.#parts;
+    const { member, redis, config, voice } = this.#parts;
     switch (action.type) {
       case 'send': {
         const { era, n, worker, body } = action;
@@ -149,14 +162,14 @@ export class WorkerShell {
         return this.#event({ type: 'batch-done', ticket, batch, result, token });
       }
       case 'prefetch':
+        voice.serves(action.lanes, action.step);
         return this.#shards.announce(action.lanes, action.step);
       case 'answer':
         this.#jobs.get(action.token)?.();
         this.#jobs.delete(action.token);
         return;
       case 'renamed':
-        if (action.reason !== null)
-          log.warn({ reason: action.reason }, 'Dropped from the run; joining again.');
+        voice.named(member.id, action.reason);
         return this.#openQueue(member.id);
       case 'leave':
         return this.#leave({
@@ -182,7 +195,12 @@ export class WorkerShell {
         this.#event({ type: 'job', job, token });
       },
       (sentence) => log.warn(sentence),
-      (error) => (isRefusal(error) ? this.#crash(error) : outages.error(error)),
+      (error) => {
+        // Redis came back without the job that this worker was at: the coordinator has given it again.
+        if (isForgottenJob(error)) log.debug(error.message);
+        else if (isRefusal(error)) this.#crash(error);
+        else outages.error(error);
+      },
     );
     this.#connected = allConnected(this.#queue.connected(), redis, queueConnection);
     this.#connected.catch((error) => this.#cutOff(error));
@@ -217,6 +235,7 @@ export class WorkerShell {
     });
     this.#parts.faults.at('loaded', ticket.step);
     if (!loaded) return;
+    this.#parts.voice.joined(this.#parts.member.id, ticket.step);
     this.#event({ type: 'loaded', ticket, ok: true });
     this.#parts.tellParent({ joined: true });
   }

@@ -15,6 +15,7 @@ import {
   showEvents,
   showFacts,
   showFigures,
+  showJoin,
   showShares,
   showState,
   showWorkers,
@@ -46,6 +47,7 @@ function take(update: PageUpdate): void {
 function show(): void {
   if (view === null || facts === null) return;
   showState(view, facts, connection, lastWords);
+  showJoin(view, facts, connection);
   showFigures(view, facts);
   curves.show(curve, validations, facts.stepsPerEpoch);
   showShares(view, facts);

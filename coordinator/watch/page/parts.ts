@@ -1,5 +1,5 @@
 /** Everything on the page that is not a curve: each function shows one part of what is known. */
-import { calmSeconds, count, duration, grouped, percent, smallestShare, speed } from '../../view/format.ts';
+import { calmSeconds, count, grouped, percent, smallestShare, speed, timeLeft } from '../../view/format.ts';
 import type { CheckpointView, EventView, RunFacts, RunView, WorkerView } from '../../view/run-view.ts';
 import { byId, element, fill, setText } from './dom.ts';
 
@@ -52,7 +52,7 @@ export function showState(
     `epoch ${(view.epoch ?? 0).toFixed(2)} of ${Number((view.epochs ?? 0).toFixed(2))}`,
     `step ${grouped(view.step)} of ${grouped(view.steps)}`,
   ];
-  if (view.secondsLeft !== null && connection === 'live') parts.push(`${duration(view.secondsLeft)} left`);
+  if (view.secondsLeft !== null && connection === 'live') parts.push(timeLeft(view.secondsLeft, view.at));
   setText(byId('where'), parts.join(' · '));
   const done = (100 * view.step) / Math.max(1, view.steps);
   byId('done').style.width = `${done}%`;
@@ -60,6 +60,13 @@ export function showState(
   const sentence = usual ? usualSentence(view, facts) : view.sentence;
   setText(byId('sentence'), connection === 'ended' ? lastWords : sentence);
   document.title = `${done.toFixed(0)} % · ${view.loss === null ? state : `loss ${view.loss.toFixed(3)}`} · ${view.model}`;
+}
+
+/** While the run waits for a worker, the command that adds one. */
+export function showJoin({ phase }: RunView, { join }: RunFacts, connection: string): void {
+  const target = byId('join');
+  target.hidden = join === null || phase !== 'waiting' || connection !== 'live';
+  if (join !== null) fill(target, join.command, () => [`${join.how} `, element('code', '', join.command)]);
 }
 
 function usualSentence({ workers, imagesPerSecond }: RunView, { batchSize }: RunFacts): string {

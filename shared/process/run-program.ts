@@ -1,7 +1,7 @@
 /** Runs another program for what it says. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { doctor as limits, timeouts } from '../../shared/defaults.ts';
+import { doctor as limits, timeouts } from '../defaults.ts';
 
 export type Answer = { output: string } | { problem: string };
 

@@ -1,8 +1,8 @@
 /** The NVIDIA GPUs of this machine, as nvidia-smi tells of them, and which of them a run takes. */
-import { gpus as limits, timeouts } from '../../shared/defaults.ts';
-import { CornetError } from '../../shared/errors.ts';
-import type { LocalWorkers } from '../../shared/run-config.ts';
-import { gigabytes } from '../view/format.ts';
+import { gpus as limits, timeouts } from '../defaults.ts';
+import { CornetError } from '../errors.ts';
+import type { LocalWorkers } from '../run-config.ts';
+import { gigabytes } from '../util/gigabytes.ts';
 import { type Answer, runProgram } from './run-program.ts';
 
 export interface Gpu {
@@ -86,7 +86,8 @@ export async function chooseDevices(
   if (device === 'cpu') return { devices: Array.from({ length: count }, () => 'cpu'), notes: [] };
   const found = await listGpus(environment);
   const { CUDA_VISIBLE_DEVICES: visible } = environment;
-  if ('problem' in found) throw unlisted(count, found.problem);
+  if ('problem' in found)
+    throw unlisted(`--ngpus ${count} takes the GPUs with most free memory`, found.problem);
   const there = visibleGpus(found.gpus, visible);
   if (there.length < count) throw tooFew(count, there, visible);
   const free = ({ gpu }: VisibleGpu) => gpu?.free ?? 0;
@@ -100,14 +101,23 @@ export async function chooseDevices(
   };
 }
 
-function unlisted(ngpus: number, problem: string): CornetError {
-  return new CornetError(
-    'DEVICE_UNAVAILABLE',
-    `--ngpus ${ngpus} takes the GPUs with most free memory, but nvidia-smi does not list them: ${problem}.`,
-    {
-      hint: 'Install the NVIDIA driver, of which nvidia-smi is a part, or train on the CPU: --ngpus 0.',
-    },
-  );
+/**
+ * All GPUs that CUDA may use.
+ * @throws CornetError DEVICE_UNAVAILABLE
+ */
+export async function allGpus(environment: NodeJS.ProcessEnv): Promise<string[]> {
+  const found = await listGpus(environment);
+  const asked = '--device cuda:all takes all GPUs';
+  if ('problem' in found) throw unlisted(asked, found.problem);
+  const there = visibleGpus(found.gpus, environment.CUDA_VISIBLE_DEVICES);
+  if (there.length === 0) throw unlisted(asked, 'it knows none that CUDA may use');
+  return there.map(({ device }) => device);
+}
+
+function unlisted(asked: string, problem: string): CornetError {
+  return new CornetError('DEVICE_UNAVAILABLE', `${asked}, but nvidia-smi does not list them: ${problem}.`, {
+    hint: 'Install the NVIDIA driver, of which nvidia-smi is a part, or train on the CPU: --ngpus 0.',
+  });
 }
 
 function tooFew(ngpus: number, there: readonly VisibleGpu[], visible: string | undefined): CornetError {

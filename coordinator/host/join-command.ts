@@ -1,0 +1,38 @@
+/** How a worker is added to a run from elsewhere: a command to be pasted into a shell there. */
+import { basename } from 'node:path';
+import { redactUrl } from '../../shared/redis/redis.ts';
+import type { AnyConfig } from '../../shared/run-config.ts';
+import type { JoinHint } from '../view/run-view.ts';
+
+/** Hosts that mean another machine on each machine. */
+const here = /^(?:\/|unix:|\w+:\/\/(?:[^@/]*@)?(?:localhost|127\.[\d.]+|\[::1\])(?:[:/?]|$))/;
+
+/**
+ * @param redisUrl the user's Redis: a private one is reached by nobody else
+ * @param script what Node was given to run, by which the user called this program
+ */
+export function joinHint(
+  { run, options: { dataPath } }: Pick<AnyConfig, 'run'> & { options: { dataPath: string } },
+  redisUrl: string,
+  script: string = process.argv[1] ?? '',
+): JoinHint {
+  const shown = redactUrl(redisUrl);
+  const secret = shown.includes('***');
+  const where = here.test(shown) ? 'on this host' : 'on this host or another one';
+  const how = secret
+    ? `To add a worker ${where}, put the URL of this Redis into CORNET_REDIS_URL there and run:`
+    : `To add a worker ${where}, run:`;
+  const argv = [...(secret ? [] : ['--redis', shown]), '--run', run, '--data-path', dataPath];
+  return { how, command: workerStartCommand(argv, script) };
+}
+
+/** `worker start` with these arguments, as the user would call it, quoted for a shell. */
+function workerStartCommand(argv: readonly string[], script: string): string {
+  const name = basename(script);
+  const program = name.startsWith('cornet') ? ['cornet', 'worker'] : ['worker'];
+  return [...program, 'start', ...argv].map(shellWord).join(' ');
+}
+
+function shellWord(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}

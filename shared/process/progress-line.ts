@@ -1,0 +1,13 @@
+import { progressEvery } from '../defaults.ts';
+import { printable } from '../util/printable.ts';
+import { say } from './say.ts';
+
+/** How far a piece of work is, on standard error: one line that is rewritten on a terminal, else one now and then. */
+export function progressOnStderr(): { every: number; show: (sentence: string, last: boolean) => void } {
+  const { stderr } = process;
+  if (!stderr.isTTY) return { every: 2 * progressEvery.plain, show: (sentence) => say(sentence) };
+  return {
+    every: progressEvery.terminal,
+    show: (sentence, last) => void stderr.write(`\r\x1b[2K${printable(sentence)}${last ? '\n' : ''}`),
+  };
+}

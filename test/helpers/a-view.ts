@@ -1,0 +1,42 @@
+import type { RunView } from '../../coordinator/view/run-view.ts';
+
+/** A run in the middle of a step. */
+export const aView: RunView = {
+  run: 'r',
+  model: 'CORnet-Z',
+  coordinator: { host: 'h', pid: 1 },
+  at: '2026-01-01T00:00:00.000Z',
+  phase: 'computing',
+  phaseSeconds: 0.1,
+  sentence: 'Computing at step 30: waiting for b (the vector of lane 1) for 0.1 s.',
+  step: 30,
+  steps: 120,
+  epoch: 0.5,
+  epochs: 2,
+  images: null,
+  generation: 1,
+  departed: [],
+  workers: ['a', 'b'].map((id) => ({
+    id,
+    status: 'member' as const,
+    lanes: [],
+    host: 'h',
+    pid: 2,
+    device: 'cpu',
+    processor: 'x',
+    owes: null,
+    draining: false,
+  })),
+  loss: 1.5,
+  top1: 0.25,
+  learningRate: 0.1,
+  imagesPerSecond: 31.4,
+  secondsLeft: 90,
+  validation: { step: 20, loss: 1, top1: 0.5, top5: 0.9 },
+  shares: [
+    { phase: 'computing', share: 0.9 },
+    { phase: 'reducing', share: 0.1 },
+  ],
+  sparkline: [4, 3, 2, 1],
+  stopping: null,
+};
