@@ -9,6 +9,7 @@ import { bounds } from '../shared/option-bounds.ts';
 import { Exit, runCommand } from '../shared/process/command-line.ts';
 import { addCompletion } from '../shared/process/completion.ts';
 import { parserOf } from '../shared/process/option-value.ts';
+import { calledAs } from '../shared/process/own-command.ts';
 import { onStopSignals } from '../shared/process/stop-signals.ts';
 import { version } from '../shared/process/version.ts';
 import {
@@ -48,6 +49,7 @@ program
   .option(
     '--data-path <folder>',
     "the data set on this host (default: the same path as on the coordinator's)",
+    parserOf('--data-path', bounds.path),
   )
   .option(
     '-j, --workers <n>',
@@ -90,7 +92,7 @@ program
 program
   .command('check-data')
   .description('Decode every image of a data set, and list the files that cannot be decoded.')
-  .requiredOption('--data-path <folder>', 'the data set')
+  .requiredOption('--data-path <folder>', 'the data set', parserOf('--data-path', bounds.path))
   .addOption(new Option('--splits <names...>', 'which parts of it').choices(splitNames).default(splitNames))
   .option(
     '-j, --workers <n>',
@@ -136,7 +138,7 @@ async function startAgain(options: WorkerOptions): Promise<number> {
   if (metricsHost !== undefined) argv.push('--metrics-host', metricsHost);
   // Detached: Ctrl-C in the terminal reaches only this process, which passes it on. When this dies, the channel closes.
   const started = spawn(process.execPath, argv, {
-    env: { ...environment, CORNET_REDIS_URL: redis },
+    env: { ...environment, ...calledAs, CORNET_REDIS_URL: redis },
     detached: true,
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
   });

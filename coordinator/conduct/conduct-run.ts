@@ -10,6 +10,7 @@ import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import { Faults, faultMarkerVariable } from '../../shared/process/faults.ts';
 import type { HttpServer } from '../../shared/process/http-server.ts';
+import { calledAs } from '../../shared/process/own-command.ts';
 import { version } from '../../shared/process/version.ts';
 import { backendEnvironment, workerEnvironment } from '../../shared/process/worker-environment.ts';
 import { OutageLog } from '../../shared/redis/outages.ts';
@@ -274,7 +275,6 @@ async function runToItsEnd<R>(
   const fleet = new Fleet({
     run: config.run,
     devices,
-    dataPath: config.options.dataPath,
     metricsHost,
     environment: (device) => ({
       ...workerEnvironment(process.env, {
@@ -283,6 +283,7 @@ async function runToItsEnd<R>(
         cores: availableParallelism(),
         decodeThreads: config.options.decodeThreads,
       }),
+      ...calledAs,
       CORNET_REDIS_URL: url,
       ...backendEnvironment(process.env, { ...config, device }),
       CORNET_CONTROL_TOKEN: undefined, // workers take no orders

@@ -23,11 +23,17 @@ import { conductRun, type RunKind, type RunSetup } from '../conduct/conduct-run.
 import { Interruption } from '../conduct/interruption.ts';
 import { chooseDevices } from '../host/gpus.ts';
 import { changedSettings, type Settings } from '../options/changes.ts';
-import { chooseBackend, chooseLocalWorkers, chooseThreads } from '../options/local-workers.ts';
+import {
+  chooseBackend,
+  chooseLocalWorkers,
+  chooseThreads,
+  refuseUnreachable,
+} from '../options/local-workers.ts';
 import { defaultOf, type InferenceOptions } from '../options/table.ts';
 import { jobsPerMember } from '../protocol/job-round.ts';
 import type { ValidationSummary } from '../protocol/validation-summary.ts';
 import { RunFolder } from '../run-folder/run-folder.ts';
+import { count } from '../view/format.ts';
 import type { FeatureFiles } from './feature-files.ts';
 import { InferenceOutput, openJournal, type UnreadableImage, unreadableImages } from './inference-output.ts';
 import { InferenceProgress } from './inference-progress.ts';
@@ -68,6 +74,7 @@ export function conductInference(inference: Inference): Promise<number> {
   return withReleasers(async (release) => {
     const interruption = new Interruption();
     release(interruption.release);
+    refuseUnreachable(chooseLocalWorkers(inference.options, null), inference.options.redis);
     const path = join(resolve(inference.options.outputPath), `${inference.name}.unfinished`);
     const begun = await RunFolder.holdsRun(path);
     const folder = begun ? await RunFolder.open(path, hostname()) : await RunFolder.create(path, hostname());
@@ -242,13 +249,18 @@ function announce(
 ): void {
   const { config, folder, devices, redisName } = held;
   const workers =
-    devices.length === 0 ? 'no local workers' : `${devices.length} × ${devices[0]?.split(':')[0]}`;
+    devices.length === 0
+      ? 'no local workers; others join'
+      : `${devices.length} × ${devices[0]?.split(':')[0]}`;
+  // Of drawn weights it is the seed, and needs no shortening.
+  const { weights } = result;
+  const identity = weights.startsWith('seed ') ? weights : `SHA-256 ${weights.slice(0, 8)}…`;
   process.stdout.write(
     [
       `CORnet-${result.model}: ${title} (run ${config.run} in ${quoteName(folder.path)})`,
       `  images    ${files.size} in ${quoteName(config.options.dataPath)}, ${result.imageSize} px, ${result.batchSize} at once`,
-      `  weights   ${quoteName(options.weights)} (SHA-256 ${result.weights.slice(0, 8)}…)`,
-      `  workers   ${workers}, ${config.threads} threads each, ${result.precision}, over ${redisName}`,
+      `  weights   ${quoteName(options.weights)} (${identity})`,
+      `  workers   ${workers}, ${count(config.threads, 'thread', 'threads')} each, ${result.precision}, over ${redisName}`,
       '',
     ].join('\n'),
   );

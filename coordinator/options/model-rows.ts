@@ -4,6 +4,7 @@ import { splitNames } from '../../shared/data/dataset-index.ts';
 import { defaults, recipes } from '../../shared/defaults.ts';
 import { modelNames } from '../../shared/models/model.ts';
 import { bounds } from '../../shared/option-bounds.ts';
+import { readModelName } from './reference-words.ts';
 import { row } from './row.ts';
 
 /** `10; S: 20`: what most models take, and those that do not. */
@@ -34,6 +35,7 @@ export const modelRows = {
   model: row({
     flags: '--model <name>',
     value: bounds.model,
+    read: readModelName,
     help: "CORnet variant; RT is the paper's recurrent model",
     group: 'Model and data',
     commands: ['start', 'validate', 'test', 'layers'],
@@ -69,7 +71,7 @@ export const modelRows = {
   }),
   weights: row({
     flags: '--weights <source>',
-    value: z.string(),
+    value: bounds.path,
     help: 'initial weights: file, run folder, or pretrained',
     details: 'a .safetensors, .pth or .pth.tar file; pretrained: the published ones, downloaded once',
     defaultTold: 'random',
@@ -93,7 +95,7 @@ export const modelRows = {
   }),
   restorePath: row({
     flags: '--restore-path <file>',
-    value: z.string(),
+    value: bounds.path,
     help: 'continue from this checkpoint',
     details:
       "a run's, or a .pth.tar of the reference implementation; with --resume: one of the run's earlier ones",
@@ -105,7 +107,7 @@ export const modelRows = {
   }),
   dataPath: row({
     flags: '--data-path <folder>',
-    value: z.string(),
+    value: bounds.path,
     help: 'ImageNet as torchvision reads it: train/<class>/*, val/<class>/*',
     group: 'Model and data',
     commands: ['start', 'validate', 'test', 'check-data'],
