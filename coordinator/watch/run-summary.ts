@@ -1,12 +1,15 @@
 import { totalSteps } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
+import { count } from '../view/format.ts';
 import type { StartInfo } from './news.ts';
 
 /** What a run is, as names and sentences. */
 export function factsOf({ config, redis, devices, page }: StartInfo): [string, string][] {
   const { result, options } = config;
   const workers =
-    devices.length === 0 ? 'no local workers' : `${devices.length} × ${devices[0]?.split(':')[0]}`;
+    devices.length === 0
+      ? 'no local workers; others join'
+      : `${devices.length} × ${devices[0]?.split(':')[0]}`;
   return [
     [
       'data',
@@ -14,11 +17,11 @@ export function factsOf({ config, redis, devices, page }: StartInfo): [string, s
     ],
     [
       'schedule',
-      `${totalSteps(config)} steps of ${result.batchSize} images (${options.epochs} epochs), lr ${result.learningRate}, step size ${result.stepSize}, momentum ${result.momentum}, weight decay ${result.weightDecay}`,
+      `${count(totalSteps(config), 'step', 'steps')} of ${count(result.batchSize, 'image', 'images')} (${options.epochs} epochs), lr ${result.learningRate}, step size ${result.stepSize}, momentum ${result.momentum}, weight decay ${result.weightDecay}`,
     ],
     [
       'result',
-      `${result.lanes} lanes, ${config.threads} threads each, seed ${result.seed}, ${result.precision}, ${result.imageSize} px`,
+      `${count(result.lanes, 'lane', 'lanes')}, ${count(config.threads, 'thread', 'threads')} each, seed ${result.seed}, ${result.precision}, ${result.imageSize} px`,
     ],
     ...(result.deterministic
       ? []

@@ -82,8 +82,8 @@ test.serial(
 
 test.serial('a package whose addons were never built names what to run', async (t) => {
   const report = await doctor([], { root: barePackage(t) });
-  t.regex(report.line('torch backend'), /^missing .*has not been built.*Run `coordinator setup`/);
-  t.regex(report.line('image decoder'), /^note .*sharp .*Run coordinator setup/);
+  t.regex(report.line('torch backend'), /^missing .*has not been built.*Run `node .*main\.js setup`/);
+  t.regex(report.line('image decoder'), /^note .*sharp .*Run `node .*main\.js setup`/);
   t.is(report.line('device cpu'), '');
   t.is(report.code, 1);
 });
