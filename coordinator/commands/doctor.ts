@@ -4,7 +4,7 @@ import { access, stat, statfs } from 'node:fs/promises';
 import { availableParallelism, tmpdir, totalmem } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { defaults, doctor as limits, timeouts } from '../../shared/defaults.ts';
-import { describeError, type ErrorCode, errorTable, exitCodes } from '../../shared/errors.ts';
+import { describeError, errorTable, exitCodes } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import { modelNames } from '../../shared/models/model.ts';
@@ -60,7 +60,7 @@ export async function runDoctor({ outputPath, redis }: DoctorOptions): Promise<n
   }
   const ways = [
     ...(verdicts.has('missing') ? ['install the items marked "missing"'] : []),
-    ...(verdicts.has('error') ? ['correct those marked "error"'] : []),
+    ...(verdicts.has('error') ? ['correct the items marked "error"'] : []),
   ];
   process.stdout.write(ways.length === 0 ? 'Training can start.\n' : `Not ready: ${ways.join(', and ')}.\n`);
   return ways.length === 0 ? exitCodes.complete : exitCodes.error;
@@ -74,16 +74,6 @@ const setUpForGpus = {
 const ok = (subject: string, text: string): Finding => ({ verdict: 'ok', subject, text });
 const note = (subject: string, text: string): Finding => ({ verdict: 'note', subject, text });
 const missing = (subject: string, text: string): Finding => ({ verdict: 'missing', subject, text });
-
-/** What went wrong and what to do, in one line. */
-function findingFor(subject: string, error: unknown): Finding {
-  const { code, message, hint } = describeError(error);
-  const text = `${message} ${hint}`;
-  return absences.has(code) ? missing(subject, text) : { verdict: 'error', subject, text };
-}
-
-/** Codes that say of something that it is not there. */
-const absences: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['REDIS_UNREACHABLE', 'REDIS_SERVER_FAILED']);
 
 /** What a tensor library is installed with that somebody may not want. */
 const setUpFor = {
@@ -182,7 +172,8 @@ async function checkPrivateRedis(): Promise<Finding[]> {
   try {
     server = await PrivateRedis.start();
   } catch (error) {
-    return [findingFor('redis-server', error)];
+    const { message, hint } = describeError(error);
+    return [missing('redis-server', `${message} ${hint}`)];
   }
   const findings = await checkRedis(server.url, 'redis-server').finally(() => server.stop());
   const guard = await runProgram('setpriv', ['--pdeathsig', 'TERM', 'true']);
@@ -200,7 +191,9 @@ async function checkRedis(url: string, subject: string): Promise<Finding[]> {
     redis.disconnect();
     return [ok(subject, `${server} answers at ${redactUrl(url)}`)];
   } catch (error) {
-    return [findingFor(subject, error)];
+    const { code, message, hint } = describeError(error);
+    const verdict = code === 'REDIS_UNREACHABLE' ? 'missing' : 'error';
+    return [{ verdict, subject, text: `${message} ${hint}` }];
   }
 }
 

@@ -102,14 +102,14 @@ export class RunLock {
     );
   }
 
-  /** The kernel knows where the open lock is now. */
+  /** The kernel knows in which folder the open lock is now, whatever has become of its name. */
   async #folderGone(folder: string): Promise<CornetError> {
-    const path = await readlink(`/proc/self/fd/${this.#file.fd}`).catch(() => null);
-    if (path === null || path.endsWith(' (deleted)')) {
+    const path = await readlink(`/proc/self/fd/${this.#file.fd}`).catch(() => this.#path);
+    const now = dirname(path);
+    if (now === folder || !(await exists(now))) {
       const message = `The run folder ${quoteName(folder)} was deleted during the run, with its checkpoints.`;
       return new CornetError('FOLDER_NOT_WRITABLE', message, { hint: 'Start a new run.' });
     }
-    const now = dirname(path);
     const message = `The run folder ${quoteName(folder)} was moved to ${quoteName(now)} during the run.`;
     const command = ownCommand('coordinator', 'start', ['--resume', '--output-path', now]);
     return new CornetError('FOLDER_NOT_WRITABLE', message, {

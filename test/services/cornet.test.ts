@@ -73,15 +73,7 @@ test('the words of run.py, and of cornet and coordinator for each other, are und
     t.is(meant.status, 0);
     t.is(run(script, [word, '--help']).stdout, meant.stdout);
   }
-  const { stderr } = run(coordinator, [
-    'start',
-    '--data_path',
-    '/nowhere',
-    '--ngpus',
-    '2',
-    '--batchsize',
-    '1',
-  ]);
+  const { stderr } = run(coordinator, ['start', '-o', 'x', '--data_path', '/nowhere', '--batchsize', '1']);
   t.regex(stderr, /unknown option '--batchsize'\n\(Did you mean --batch-size\?\)/);
 });
 
