@@ -280,5 +280,5 @@ function isBetter({ validation }: CheckpointRecord, best: CheckpointRecord | nul
   if (validation === null) return false;
   if (best === null || best.validation === null) return true;
   if (validation.top1 !== best.validation.top1) return validation.top1 > best.validation.top1;
-  return validation.loss < best.validation.loss;
+  return validation.loss < best.validation.loss || Number.isNaN(best.validation.loss);
 }

@@ -29,7 +29,7 @@ import type { Failure } from '../protocol/run-events.ts';
 import { compareRoom } from '../run-folder/disk-need.ts';
 import { RunFolder } from '../run-folder/run-folder.ts';
 import { isUnbegun } from '../run-folder/unbegun-run.ts';
-import { duration } from '../view/format.ts';
+import { count, duration } from '../view/format.ts';
 import { chooseViewer } from '../watch/choose-viewer.ts';
 import { readControlToken } from '../watch/guard.ts';
 import type { RunNews, StartInfo } from '../watch/news.ts';
@@ -236,7 +236,7 @@ function report({
     step: latest?.step ?? null,
     checkpoint: file,
     message: complete
-      ? `Done: ${steps} steps, last checkpoint ${file} (${duration(seconds)} in steps).`
+      ? `Done: ${count(steps, 'step', 'steps')}, last checkpoint ${file} (${duration(seconds)} in steps).`
       : `Stopped ${at}. ${howToContinue(folder.path, config, options)}`,
   });
   return {
@@ -253,15 +253,23 @@ function report({
 function describeImages(train: Split, samples: ArrayLike<number>): string {
   const shown = Array.from(samples).slice(0, imagesShown);
   const names = shown.map((sample) => quoteName(train.path(sample))).join(', ');
-  return samples.length > imagesShown ? `${names}, … (${samples.length} in all)` : names;
+  return samples.length > imagesShown ? `${names}, … ${samples.length} in all` : names;
 }
 
 /** Why a run failed; the way out of a loss that is not finite depends on what there is to go back to. */
-function failureOf(failure: Failure, { latest }: Checkpoints, folder: RunFolder): CornetError {
+function failureOf(failure: Failure, { latest, records }: Checkpoints, folder: RunFolder): CornetError {
   if (failure.code !== 'NOT_FINITE') return CornetError.fromJSON(failure);
-  const hint =
-    latest === null || latest.step === 0
-      ? 'No step was finished: run the same command again with a lower --lr, and check the images named.'
-      : `Start a new run with a lower --lr and another --output-path. It can begin with the weights of a checkpoint, if they are good: --restore-path ${shellWords([`${folder.checkpointsPath}/${latest.file}`])}`;
+  if (latest === null || latest.step === 0) {
+    const hint =
+      'No step was finished: run the same command again with a lower --lr, and check the images named.';
+    return CornetError.fromJSON({ ...failure, hint });
+  }
+  // The newest one has the state that came to this.
+  const good = records.slice(0, -1).findLast(({ validation }) => !Number.isNaN(validation?.loss));
+  const from =
+    good === undefined
+      ? ''
+      : `, from its beginning or from an earlier checkpoint: --restore-path ${shellWords([`${folder.checkpointsPath}/${good.file}`])}`;
+  const hint = `Start a new run with a lower --lr and another --output-path${from === '' ? '.' : from}`;
   return CornetError.fromJSON({ ...failure, hint });
 }

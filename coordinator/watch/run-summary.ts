@@ -17,7 +17,7 @@ export function factsOf({ config, redis, devices, page }: StartInfo): [string, s
     ],
     [
       'schedule',
-      `${count(totalSteps(config), 'step', 'steps')} of ${count(result.batchSize, 'image', 'images')} (${options.epochs} epochs), lr ${result.learningRate}, step size ${result.stepSize}, momentum ${result.momentum}, weight decay ${result.weightDecay}`,
+      `${count(totalSteps(config), 'step', 'steps')} of ${count(Math.min(result.batchSize, result.trainImages), 'image', 'images')} (${count(options.epochs, 'epoch', 'epochs')}), lr ${result.learningRate}, step size ${result.stepSize}, momentum ${result.momentum}, weight decay ${result.weightDecay}`,
     ],
     [
       'result',
