@@ -1,7 +1,9 @@
 /** What the `coordinator` command can do. Each is loaded when it is asked for: a second of modules otherwise. */
 import { Command } from 'commander';
+import { bounds } from '../shared/option-bounds.ts';
 import { Exit, runCommand } from '../shared/process/command-line.ts';
 import { addCompletion } from '../shared/process/completion.ts';
+import { parserOf } from '../shared/process/option-value.ts';
 import { version } from '../shared/process/version.ts';
 import { quoteName } from '../shared/util/printable.ts';
 import type { CheckDataOptions } from './commands/check-data.ts';
@@ -9,6 +11,7 @@ import type { DoctorOptions } from './commands/doctor.ts';
 import type { LayersOptions } from './commands/layers.ts';
 import type { StatusOptions } from './commands/status.ts';
 import { addOptions } from './options/flags.ts';
+import { inOwnWords } from './options/reference-words.ts';
 import type { CommandName } from './options/row.ts';
 import type { FeatureOptions, InferenceOptions, StartOptions } from './options/table.ts';
 import type { VerifyOptions } from './verify/verify.ts';
@@ -49,7 +52,7 @@ command('status', 'Show what a run is doing, what it waits for, and since when.'
 );
 
 command('verify', 'Check every file of a run, even an active one; exits with 1 if one is damaged.')
-  .argument('<run>', 'the run folder')
+  .argument('<run>', 'the run folder', parserOf('The run folder', bounds.path))
   .action(async (run: string, options: VerifyOptions) => {
     const { verify } = await import('./verify/verify.ts');
     await verify(run, options);
@@ -96,8 +99,12 @@ command('validate', 'Validate weights: top-1, top-5, loss, and accuracy by class
 program
   .command('export')
   .description("Write a checkpoint as the reference implementation's run.py saves it, for torch.load.")
-  .argument('<checkpoint>', "a checkpoint, a run's folder (its latest one), RUN:best or RUN:0.5")
-  .argument('<file>', 'where to: OUT.pth.tar')
+  .argument(
+    '<checkpoint>',
+    "a checkpoint, a run's folder (its latest one), RUN:best or RUN:0.5",
+    parserOf('The checkpoint', bounds.path),
+  )
+  .argument('<file>', 'where to: OUT.pth.tar', parserOf('The file to write', bounds.path))
   .action(async (checkpoint: string, file: string) => {
     const { exportCheckpoint } = await import('./commands/export.ts');
     process.stdout.write(
@@ -116,6 +123,7 @@ addCompletion(program);
 
 /** Runs the command that the arguments name, and ends this process with its exit code. */
 export async function runProgram(): Promise<never> {
-  process.exitCode = await runCommand(program, process.argv.slice(2));
+  const names = program.commands.map((command) => command.name());
+  process.exitCode = await runCommand(program, process.argv.slice(2), (argv) => inOwnWords(argv, names));
   process.exit();
 }

@@ -15,7 +15,7 @@ export const errorTable = {
     exit: exitCodes.error,
     meaning: 'The data folder, or a required part of it, does not exist or contains no images.',
     remedy:
-      'Set --data-path to a folder with train/<class>/*.JPEG and val/<class>/*.JPEG (ImageNet as torchvision reads it); coordinator test takes any folder of images.',
+      'Set --data-path to a folder with train/<class>/*.JPEG and val/<class>/*.JPEG (ImageNet as torchvision reads it); `coordinator test` takes any folder of images.',
   },
   DATA_INVALID: {
     exit: exitCodes.error,
@@ -286,7 +286,8 @@ export const errorTable = {
   NOT_FINITE: {
     exit: exitCodes.error,
     meaning: 'A loss or a gradient is not a finite number.',
-    remedy: 'Start a new run from the last good checkpoint (--restore-path) with a lower --lr.',
+    remedy:
+      'Start a new run with a lower --lr, from the last good checkpoint if there is one (--restore-path).',
   },
   WORKER_KILLED: {
     exit: exitCodes.error,

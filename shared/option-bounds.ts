@@ -1,6 +1,8 @@
 /** What an option may be: command lines, configuration files and config.json are all held to these bounds. */
 import { z } from 'zod';
 import { modelNames } from './models/model.ts';
+import { quoteName, shortened } from './util/printable.ts';
+import { expandHome, mistakenPath } from './util/user-path.ts';
 
 export const backendNames = ['torch', 'tensorflow'] as const;
 export type BackendName = (typeof backendNames)[number];
@@ -12,6 +14,21 @@ export type Precision = (typeof precisions)[number];
 const atLeastOne = z.int().min(1);
 const positive = z.number().positive();
 const notNegative = z.number().min(0);
+
+/** Of a path that is refused, characters that are shown. */
+const shownOfPath = 80;
+
+/** A file or folder, with the home folder in the place of a leading `~`. */
+const path = z
+  .string()
+  .check(({ value, issues }) => {
+    const mistake = mistakenPath(value);
+    if (mistake === null) return;
+    const { why, hint } = mistake;
+    const message = `${quoteName(shortened(value, shownOfPath))} ${why}`;
+    issues.push({ code: 'custom', input: value, message, params: { hint } });
+  })
+  .overwrite(expandHome);
 
 export const bounds = {
   model: z.enum(modelNames),
@@ -44,4 +61,5 @@ export const bounds = {
   port: z.int().min(0).max(65_535),
   dtype: z.enum(['float32', 'float16']),
   format: z.enum(['npy', 'npz']),
+  path,
 } as const;

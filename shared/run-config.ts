@@ -79,6 +79,8 @@ export const freeOptions = z.strictObject({
   /** Milliseconds. */
   joinTimeout: bounds.joinTimeout,
   workerTimeout: bounds.workerTimeout,
+  /** The user's Redis as it may be shown, `***` for a password; without it the run had a private one. */
+  redis: z.string().optional(),
 });
 export type FreeOptions = z.infer<typeof freeOptions>;
 

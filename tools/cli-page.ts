@@ -16,9 +16,13 @@ export function cliPage(): string {
 Every command of \`coordinator\` and its options. \`coordinator start --help\` shows the common options,
 \`--help-all\` all of them. Underscores work as well (\`--batch_size\`).
 
+In a path, a leading \`~\` is the home folder, also in \`--output-path=~/x\` and in a configuration file, where no shell
+expands it.
+
 The result depends on the options marked *fixed*: they cannot change on resume. A resume may change the others. It keeps
 what \`config.json\` stores; repeat \`--redis\`, the \`--wait\` options, the \`--metrics\` options, \`--control-token-file\` and
-\`--json\`. To resume \`validate\` or \`test\`, run the same command again.
+\`--json\`. A run that stops prints the command with all of them. To resume \`validate\` or \`test\`, run the same command
+again.
 
 ## Configuration files
 

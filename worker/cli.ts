@@ -53,6 +53,7 @@ program
   .option(
     '--data-path <folder>',
     "the data set on this host (default: the same path as on the coordinator's)",
+    parserOf('--data-path', bounds.path),
   )
   .option(
     '-j, --workers <n>',
@@ -95,7 +96,7 @@ program
 program
   .command('check-data')
   .description('Decode every image of a data set, and list the files that cannot be decoded.')
-  .requiredOption('--data-path <folder>', 'the data set')
+  .requiredOption('--data-path <folder>', 'the data set', parserOf('--data-path', bounds.path))
   .addOption(new Option('--splits <names...>', 'which parts of it').choices(splitNames).default(splitNames))
   .option(
     '-j, --workers <n>',

@@ -12,7 +12,13 @@ export const filePattern = /^step-(\d{8,})\.safetensors$/;
 /** The name of a step's checkpoint. */
 export const fileNameOf = (step: number): string => `step-${String(step).padStart(8, '0')}.safetensors`;
 
-const validationSchema = z.strictObject({ top1: z.number(), loss: z.number() });
+/** JSON has no number for a loss that is not finite, and `null` in its place. */
+const writtenLoss = z
+  .number()
+  .nullable()
+  .transform((loss) => loss ?? Number.NaN);
+
+const validationSchema = z.strictObject({ top1: z.number(), loss: writtenLoss });
 /** Result of a validation: share of right answers (0 to 1) and mean loss over the validation images. */
 export type ValidationResult = z.infer<typeof validationSchema>;
 

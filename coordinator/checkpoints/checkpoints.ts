@@ -6,6 +6,7 @@ import { dirname, join, resolve } from 'node:path';
 import { CornetError } from '../../shared/errors.ts';
 import type { TensorEntry } from '../../shared/formats/safetensors.ts';
 import { quoteName } from '../../shared/util/printable.ts';
+import { shellWords } from '../../shared/util/shell-words.ts';
 import { parseJson } from '../../shared/wire/protocol.ts';
 import {
   type Fence,
@@ -222,7 +223,7 @@ export class Checkpoints {
       const candidate = join(this.#folder, file);
       try {
         await this.#load(candidate);
-        return `The one before it is good: use it with --resume --restore-path ${candidate}`;
+        return `The one before it is good: use it with --resume --restore-path ${shellWords([candidate])}`;
       } catch (error) {
         if (!(error instanceof CornetError)) throw error; // damaged as well: look further back
       }
@@ -282,5 +283,5 @@ function isBetter({ validation }: CheckpointRecord, best: CheckpointRecord | nul
   if (validation === null) return false;
   if (best === null || best.validation === null) return true;
   if (validation.top1 !== best.validation.top1) return validation.top1 > best.validation.top1;
-  return validation.loss < best.validation.loss;
+  return validation.loss < best.validation.loss || Number.isNaN(best.validation.loss);
 }

@@ -9,6 +9,7 @@ import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import { modelNames } from '../../shared/models/model.ts';
 import { describeGpu, listGpus, type VisibleGpu, visibleGpus } from '../../shared/process/gpus.ts';
+import { asCalled, calledAs } from '../../shared/process/own-command.ts';
 import { packageRoot } from '../../shared/process/package-root.ts';
 import { runProgram } from '../../shared/process/run-program.ts';
 import { version } from '../../shared/process/version.ts';
@@ -26,9 +27,12 @@ export interface DoctorOptions {
   redis?: string;
 }
 
-/** `note`: training can start, but not everything is as it could be. `missing`: it cannot. */
+/**
+ * `note`: training can start, but not everything is as it could be. `missing`: it cannot. `error`: it cannot, because of
+ * something that is there.
+ */
 export interface Finding {
-  readonly verdict: 'ok' | 'note' | 'missing';
+  readonly verdict: 'ok' | 'note' | 'missing' | 'error';
   readonly subject: string;
   readonly text: string;
 }
@@ -46,35 +50,36 @@ export async function runDoctor({ outputPath, redis }: DoctorOptions): Promise<n
     checkOpenFiles,
     checkMemory,
   ];
-  let missing = 0;
+  const verdicts = new Set<Finding['verdict']>();
   for (const check of checks) {
     for (const { verdict, subject, text } of await check()) {
-      if (verdict === 'missing') missing++;
-      process.stdout.write(
-        `${verdict.padEnd(7)}  ${subject.padEnd(16)}  ${oneLine(text.replaceAll('\n', ' '))}\n`,
-      );
+      verdicts.add(verdict);
+      const told = oneLine(asCalled(text.replaceAll('\n', ' ')));
+      process.stdout.write(`${verdict.padEnd(7)}  ${subject.padEnd(16)}  ${told}\n`);
     }
   }
-  process.stdout.write(
-    missing === 0 ? 'Training can start.\n' : 'Not ready: install the items marked "missing".\n',
-  );
-  return missing === 0 ? exitCodes.complete : exitCodes.error;
+  const ways = [
+    ...(verdicts.has('missing') ? ['install the items marked "missing"'] : []),
+    ...(verdicts.has('error') ? ['correct the items marked "error"'] : []),
+  ];
+  process.stdout.write(ways.length === 0 ? 'Training can start.\n' : `Not ready: ${ways.join(', and ')}.\n`);
+  return ways.length === 0 ? exitCodes.complete : exitCodes.error;
 }
 
 const setUpForGpus = {
-  torch: 'coordinator setup --libtorch wheel',
-  tensorflow: 'coordinator setup --backend tensorflow --libtensorflow wheel',
+  torch: '`coordinator setup --libtorch wheel`',
+  tensorflow: '`coordinator setup --backend tensorflow --libtensorflow wheel`',
 };
 
 const ok = (subject: string, text: string): Finding => ({ verdict: 'ok', subject, text });
 const note = (subject: string, text: string): Finding => ({ verdict: 'note', subject, text });
 const missing = (subject: string, text: string): Finding => ({ verdict: 'missing', subject, text });
 
-/** What went wrong and what to do, in one line. */
-function missingFor(subject: string, error: unknown): Finding {
-  const { message, hint } = describeError(error);
-  return missing(subject, `${message} ${hint}`);
-}
+/** What a tensor library is installed with that somebody may not want. */
+const setUpFor = {
+  torch: '`coordinator setup`',
+  tensorflow: '`coordinator setup --backend tensorflow`',
+};
 
 function checkNode(): Finding[] {
   return [ok('Node.js', `${process.version}, ${process.platform} ${process.arch}`)];
@@ -119,8 +124,10 @@ export function describedFindings(
   for (const { name, version, accelerator, acceleratorProblem, problem } of backends) {
     const subject = `${name} backend`;
     if (problem !== null) {
-      const say = usable.length === 0 ? missing : note;
-      findings.push(say(subject, `${problem.message} ${problem.hint}`));
+      const isSpare = usable.length > 0;
+      const [what] = problem.message.split(': ');
+      if (isSpare) findings.push(note(subject, `${what}. It is optional: ${setUpFor[name]}`));
+      else findings.push(missing(subject, `${problem.message} ${problem.hint}`));
     } else if (accelerator === null && hasGpus) {
       const way = `run ${setUpForGpus[name]} to train on the GPUs.`;
       findings.push(note(subject, `${version} without CUDA: ${way}`));
@@ -139,7 +146,7 @@ export function describedFindings(
   }
   const { description, addonProblem } = decoder;
   if (addonProblem === null) findings.push(ok('image decoder', description));
-  else findings.push(note('image decoder', `${description}. Run coordinator setup for the fast one.`));
+  else findings.push(note('image decoder', `${description}. Run \`coordinator setup\` for the fast one.`));
   return findings;
 }
 
@@ -151,7 +158,10 @@ async function describeLocalWorker(
   const { decodeThreads } = defaults;
   const answer = await runProgram(process.execPath, [workerScript, 'describe', 'cpu', ...gpus], {
     timeout: timeouts.workerStart,
-    env: workerEnvironment(process.env, { threads: cores, workers: 1, cores, decodeThreads }),
+    env: {
+      ...workerEnvironment(process.env, { threads: cores, workers: 1, cores, decodeThreads }),
+      ...calledAs,
+    },
   });
   if ('problem' in answer) return { problem: `The worker command does not run: ${answer.problem}.` };
   return workerDescription.parse(JSON.parse(answer.output));
@@ -162,7 +172,8 @@ async function checkPrivateRedis(): Promise<Finding[]> {
   try {
     server = await PrivateRedis.start();
   } catch (error) {
-    return [missingFor('redis-server', error)];
+    const { message, hint } = describeError(error);
+    return [missing('redis-server', `${message} ${hint}`)];
   }
   const findings = await checkRedis(server.url, 'redis-server').finally(() => server.stop());
   const guard = await runProgram('setpriv', ['--pdeathsig', 'TERM', 'true']);
@@ -180,7 +191,9 @@ async function checkRedis(url: string, subject: string): Promise<Finding[]> {
     redis.disconnect();
     return [ok(subject, `${server} answers at ${redactUrl(url)}`)];
   } catch (error) {
-    return [missingFor(subject, error)];
+    const { code, message, hint } = describeError(error);
+    const verdict = code === 'REDIS_UNREACHABLE' ? 'missing' : 'error';
+    return [{ verdict, subject, text: `${message} ${hint}` }];
   }
 }
 

@@ -3,8 +3,9 @@ import { hostname } from 'node:os';
 import { CornetError } from '../../shared/errors.ts';
 import { connectRedis, redactUrl, socketUrl } from '../../shared/redis/redis.ts';
 import { anyConfig, isInference, totalSteps } from '../../shared/run-config.ts';
-import { oneLine, printableJson, quoteName } from '../../shared/util/printable.ts';
+import { oneLine, printableJson } from '../../shared/util/printable.ts';
 import { names, parseJson } from '../../shared/wire/protocol.ts';
+import { howToContinue } from '../options/resume-command.ts';
 import { lastStep } from '../run-folder/metrics-file.ts';
 import { RunFolder } from '../run-folder/run-folder.ts';
 import type { RunView } from '../view/run-view.ts';
@@ -68,9 +69,7 @@ async function printAbsence({ outputPath, redis, run }: StatusOptions): Promise<
   const last = await lastStep(peek.metricsPath);
   process.stdout.write(
     `${nobody}; its metrics end at step ${last} of ${totalSteps(config)}.\n` +
-      (last < totalSteps(config)
-        ? `Continue with: coordinator start --resume --output-path ${quoteName(outputPath)}\n`
-        : ''),
+      (last < totalSteps(config) ? `${howToContinue(outputPath, config)}\n` : ''),
   );
 }
 

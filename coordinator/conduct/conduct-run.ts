@@ -10,6 +10,7 @@ import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import { Faults, faultMarkerVariable } from '../../shared/process/faults.ts';
 import type { HttpServer } from '../../shared/process/http-server.ts';
+import { calledAs } from '../../shared/process/own-command.ts';
 import { version } from '../../shared/process/version.ts';
 import {
   backendEnvironment,
@@ -289,7 +290,6 @@ async function runToItsEnd<R>(
   const fleet = new Fleet({
     run: config.run,
     devices,
-    dataPath: config.options.dataPath,
     metricsHost,
     environment: (device) => ({
       ...workerEnvironment(process.env, {
@@ -298,6 +298,7 @@ async function runToItsEnd<R>(
         cores: availableParallelism(),
         decodeThreads: config.options.decodeThreads,
       }),
+      ...calledAs,
       CORNET_REDIS_URL: url,
       [readByCoordinator]: '1',
       ...backendEnvironment(process.env, { ...config, device }),

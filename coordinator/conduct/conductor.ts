@@ -59,6 +59,8 @@ export class Conductor {
   #reject!: (error: unknown) => void;
   /** What went wrong here first. */
   #error: unknown = null;
+  /** The run has ended with an error: that the workers leave now is no news. */
+  #failed = false;
   #observer: RunObserver | null = null;
   #onDismissed: (worker: string) => void = () => undefined;
   /** Workers that said goodbye or whose process ended. */
@@ -144,6 +146,7 @@ export class Conductor {
       if (outcome.outcome === 'failed' && this.#error !== null) throw this.#error; // with its cause
       return outcome;
     } catch (error) {
+      this.#failed = true;
       if (!this.#superseded) this.#send({ type: 'stop', reason: 'The coordinator ended with an error.' });
       throw error;
     } finally {
@@ -282,6 +285,7 @@ export class Conductor {
         return output.validated(action.step, action.summary);
       case 'log':
         log[action.level](action.message);
+        if (this.#failed) return;
         reporter.say(action.message, action.level);
         return;
       case 'finish':

@@ -11,7 +11,6 @@ export interface FleetOptions {
   run: string;
   /** One process each: `cpu`, `cuda:0`, … */
   devices: readonly string[];
-  dataPath: string;
   /** Where they serve their metrics; undefined: for this machine only. */
   metricsHost: string | undefined;
   environment: (device: string) => NodeJS.ProcessEnv;
@@ -88,8 +87,8 @@ export class Fleet {
 
   #spawn(post: Post): void {
     if (this.#stopping) return;
-    const { run, dataPath, metricsHost, environment } = this.#options;
-    const argv = [workerScript, 'start', '--run', run, '--device', post.device, '--data-path', dataPath];
+    const { run, metricsHost, environment } = this.#options;
+    const argv = [workerScript, 'start', '--run', run, '--device', post.device];
     if (metricsHost !== undefined) argv.push('--metrics-host', metricsHost);
     // Detached: Ctrl-C in the terminal reaches only the coordinator. When that dies, the IPC channel closes.
     const child = spawn(process.execPath, argv, {

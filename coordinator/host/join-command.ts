@@ -2,6 +2,7 @@
 import { basename } from 'node:path';
 import { redactUrl } from '../../shared/redis/redis.ts';
 import type { AnyConfig } from '../../shared/run-config.ts';
+import { shellWords } from '../../shared/util/shell-words.ts';
 import type { JoinHint } from '../view/run-view.ts';
 
 /** Hosts that mean another machine on each machine. */
@@ -26,13 +27,9 @@ export function joinHint(
   return { how, command: workerStartCommand(argv, script) };
 }
 
-/** `worker start` with these arguments, as the user would call it, quoted for a shell. */
+/** By its name alone: where the package lies on another host is not known here (`ownCommand` is for this one). */
 function workerStartCommand(argv: readonly string[], script: string): string {
   const name = basename(script);
   const program = name.startsWith('cornet') ? ['cornet', 'worker'] : ['worker'];
-  return [...program, 'start', ...argv].map(shellWord).join(' ');
-}
-
-function shellWord(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+  return shellWords([...program, 'start', ...argv]);
 }

@@ -109,7 +109,7 @@ function named(
   const others = known.filter((tap) => tap.name === name.replace(stepSuffix, ''));
   const candidates = others.length > 0 ? others.map(tapName) : [...new Set(known.map((tap) => tap.name))];
   throw new CornetError('OPTION_INVALID', `CORnet-${model.name} has no output ${name}.`, {
-    hint: `Nearest names: ${nearestNames(name, candidates).join(', ')}. All: coordinator layers --model ${model.name}`,
+    hint: `Nearest names: ${nearestNames(name, candidates).join(', ')}. All: \`coordinator layers --model ${model.name}\``,
   });
 }
 

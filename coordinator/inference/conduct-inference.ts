@@ -23,7 +23,12 @@ import type { BatchResult } from '../../shared/wire/protocol.ts';
 import { conductRun, type RunKind, type RunSetup } from '../conduct/conduct-run.ts';
 import { Interruption } from '../conduct/interruption.ts';
 import { changedSettings, type Settings } from '../options/changes.ts';
-import { chooseBackend, chooseLocalWorkers, chooseThreads } from '../options/local-workers.ts';
+import {
+  chooseBackend,
+  chooseLocalWorkers,
+  chooseThreads,
+  refuseUnreachable,
+} from '../options/local-workers.ts';
 import { defaultOf, type InferenceOptions } from '../options/table.ts';
 import { jobsPerMember } from '../protocol/job-round.ts';
 import type { ValidationSummary } from '../protocol/validation-summary.ts';
@@ -73,6 +78,7 @@ export function conductInference(inference: Inference): Promise<number> {
   return withReleasers(async (release) => {
     const interruption = new Interruption();
     release(interruption.release);
+    refuseUnreachable(chooseLocalWorkers(inference.options, null), inference.options.redis);
     const path = join(resolve(inference.options.outputPath), `${inference.name}.unfinished`);
     const begun = await RunFolder.holdsRun(path);
     const folder = begun ? await RunFolder.open(path, hostname()) : await RunFolder.create(path, hostname());
@@ -258,7 +264,9 @@ function announce(
 ): void {
   const { config, folder, devices, redisName, join } = held;
   const workers =
-    devices.length === 0 ? 'no local workers' : `${devices.length} × ${devices[0]?.split(':')[0]}`;
+    devices.length === 0
+      ? 'no local workers; others join'
+      : `${devices.length} × ${devices[0]?.split(':')[0]}`;
   process.stdout.write(
     [
       `CORnet-${result.model}: ${title} (run ${config.run} in ${quoteName(folder.path)})`,

@@ -84,7 +84,7 @@ function read(name: string, row: NamedRow, value: unknown, command: CommandName)
 function unknownKey(key: string, path: string, command: CommandName): CornetError {
   const elsewhere = optionRows.find((row) => keysOf(row).includes(camelCase(key)));
   if (elsewhere !== undefined) {
-    return invalid(`${quoteName(path)}: ${quoteName(key)} is not an option of coordinator ${command}.`);
+    return invalid(`${quoteName(path)}: ${quoteName(key)} is not an option of \`coordinator ${command}\`.`);
   }
   const names = rowsOf(command).map((row) => row.name.replace(/^--(no-)?/, ''));
   return new CornetError('OPTION_INVALID', `${quoteName(path)}: there is no option ${quoteName(key)}.`, {

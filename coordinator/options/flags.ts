@@ -1,6 +1,7 @@
 /** From the table to commander: flags, checks, help in groups. */
 import { type Command, CommanderError, Option } from 'commander';
-import { parserOf } from '../../shared/process/option-value.ts';
+import { bounds } from '../../shared/option-bounds.ts';
+import { parserOf, readValue } from '../../shared/process/option-value.ts';
 import { readConfigFile } from './config-file.ts';
 import { type CommandName, choicesOf, defaultToldOf, hintOf, isSwitch } from './row.ts';
 import { type NamedRow, rowsOf } from './table.ts';
@@ -82,7 +83,8 @@ function takeConfigFile(command: Command, name: CommandName, rows: readonly Name
       if (sourceOf(option) === fromFile) command.setOptionValueWithSource(option, undefined, undefined);
     }
   };
-  command.on('option:config', (path: string) => {
+  command.on('option:config', (given: string) => {
+    const path = readValue('--config', bounds.path, given);
     for (const [option, value] of readConfigFile(path, name)) {
       if (sourceOf(option) !== 'cli') command.setOptionValueWithSource(option, value, fromFile);
     }

@@ -23,6 +23,28 @@ export function chooseLocalWorkers(
 }
 
 /**
+ * Nobody can join a run without local workers on a Redis that only this machine's processes know.
+ * @param redis the user's; undefined: a private one
+ * @param former the Redis that a resumed run has used, as it may be shown
+ * @throws CornetError OPTION_INVALID
+ */
+export function refuseUnreachable(
+  { count }: LocalWorkers,
+  redis: string | undefined,
+  former?: string | undefined,
+): void {
+  if (count > 0 || redis !== undefined) return;
+  const used = former === undefined ? '' : ` This run has used ${former}.`;
+  throw new CornetError(
+    'OPTION_INVALID',
+    `Without local workers a run needs a Redis that other workers can reach.${used}`,
+    {
+      hint: 'Set --redis, or CORNET_REDIS_URL, to the URL of that Redis; or start workers here with --cpu-workers or --ngpus.',
+    },
+  );
+}
+
+/**
  * What computes the run's bits.
  * @throws CornetError OPTION_INVALID when that library cannot compute in the precision
  */

@@ -4,6 +4,7 @@ import { splitNames } from '../../shared/data/dataset-index.ts';
 import { defaults, recipes } from '../../shared/defaults.ts';
 import { modelNames } from '../../shared/models/model.ts';
 import { bounds } from '../../shared/option-bounds.ts';
+import { readModelName } from './reference-words.ts';
 import { row } from './row.ts';
 
 /** `10; S: 20`: what most models take, and those that do not. */
@@ -40,6 +41,7 @@ export const modelRows = {
   model: row({
     flags: '--model <name>',
     value: bounds.model,
+    read: readModelName,
     help: "CORnet variant; RT is the paper's recurrent model",
     group: 'Model and data',
     commands: ['start', 'validate', 'test', 'layers'],
@@ -84,7 +86,7 @@ export const modelRows = {
   }),
   weights: row({
     flags: '--weights <source>',
-    value: z.string(),
+    value: bounds.path,
     help: 'initial weights: a file, a run, or pretrained',
     details:
       "a .safetensors, .pth or .pth.tar file; a run's folder, RUN:best or RUN:0.5 (of that epoch); pretrained: the published ones, downloaded once",
@@ -109,7 +111,7 @@ export const modelRows = {
   }),
   restorePath: row({
     flags: '--restore-path <file>',
-    value: z.string(),
+    value: bounds.path,
     help: 'continue from this checkpoint',
     details:
       "a run's, or a .pth.tar of the reference implementation; with --resume: one of the run's earlier ones",
@@ -121,7 +123,7 @@ export const modelRows = {
   }),
   dataPath: row({
     flags: '--data-path <folder>',
-    value: z.string(),
+    value: bounds.path,
     help: 'ImageNet as torchvision reads it: train/<class>/*, val/<class>/*',
     group: 'Model and data',
     commands: ['start', 'validate', 'test', 'check-data'],

@@ -59,6 +59,8 @@ export interface OptionRow extends Told {
   readonly kind: 'result' | 'free';
   /** Where config.json has it, in `result`, in `options`, or at the top. */
   readonly setting?: string;
+  /** config.json does not remember it: the command that continues a run is given it again. */
+  readonly repeats?: boolean;
   /** Has no meaning beside these, which a flag therefore takes out of a configuration file. */
   readonly excludes?: readonly string[];
   readonly variants?: Partial<Record<CommandName, Partial<Told>>>;

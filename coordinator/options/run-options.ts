@@ -1,5 +1,6 @@
 /** The options that a run was started with, from its config.json. */
 import { CornetError } from '../../shared/errors.ts';
+import { checkFormat } from '../../shared/process/check-format.ts';
 import { anyConfig, isInference, type RunConfig, type StartingWeights } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import type { CommandName } from './row.ts';
@@ -13,8 +14,9 @@ export function isRunConfig(content: object): boolean {
   return 'result' in content && 'options' in content;
 }
 
-/** @throws CornetError OPTION_INVALID */
+/** @throws CornetError OPTION_INVALID, RUN_FORMAT */
 export function optionsOfRun(content: unknown, path: string, command: CommandName): Map<OptionName, unknown> {
+  checkFormat(content, path);
   const parsed = anyConfig.safeParse(content);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;

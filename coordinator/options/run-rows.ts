@@ -14,7 +14,7 @@ function fraction(text: string): number {
 export const runRows = {
   outputPath: row({
     flags: '-o, --output-path <folder>',
-    value: z.string(),
+    value: bounds.path,
     help: 'the run folder: configuration, log, metrics, checkpoints',
     group: 'Run',
     commands: ['start', 'validate', 'test', 'status', 'doctor', 'demo'],
@@ -30,7 +30,7 @@ export const runRows = {
   }),
   config: row({
     flags: '--config <file>',
-    value: z.string(),
+    value: bounds.path,
     help: "options from a YAML or JSON file or a run's config.json; flags win",
     details: 'keys are the long option names: batch-size or batchSize',
     group: 'Run',
@@ -200,6 +200,7 @@ export const runRows = {
     group: 'Redis and other machines',
     commands: ['start', 'validate', 'test'],
     kind: 'free',
+    repeats: true,
   }),
   joinTimeout: row({
     flags: '--join-timeout <s>',
@@ -250,6 +251,7 @@ export const runRows = {
     group: 'Output and monitoring',
     commands: ['start'],
     kind: 'free',
+    repeats: true,
   }),
   metricsHost: row({
     flags: '--metrics-host <address>',
@@ -260,16 +262,18 @@ export const runRows = {
     group: 'Output and monitoring',
     commands: ['start'],
     kind: 'free',
+    repeats: true,
   }),
   controlTokenFile: row({
     flags: '--control-token-file <file>',
-    value: z.string(),
+    value: bounds.path,
     help: 'anyone who has the token in this file can control the run on the live page',
     defaultTold: 'CORNET_CONTROL_TOKEN, else nobody',
     rare: true,
     group: 'Output and monitoring',
     commands: ['start'],
     kind: 'free',
+    repeats: true,
   }),
   waitForDisk: row({
     flags: '--wait-for-disk <s>',
@@ -281,6 +285,7 @@ export const runRows = {
     group: 'Output and monitoring',
     commands: ['start', 'validate', 'test'],
     kind: 'free',
+    repeats: true,
   }),
   watch: row({
     flags: '--watch',
@@ -299,6 +304,7 @@ export const runRows = {
     group: 'Output and monitoring',
     commands: ['start', 'status', 'verify', 'layers'],
     kind: 'free',
+    repeats: true,
     variants: {
       status: { help: 'print JSON, one object per line' },
       verify: { help: 'print JSON, one object per file' },

@@ -23,6 +23,9 @@ import { Step, type StepMetrics } from './step.ts';
 const missingLimit = 10;
 const missingLimitOfOne = 4;
 
+/** Lanes of a bad gradient whose images a sentence names. */
+const lanesNamed = 4;
+
 /** How far a step is. */
 export type ExchangePhase = 'computing' | 'reducing' | 'applying';
 
@@ -145,10 +148,12 @@ export class StepExchange {
     if (this.#phase !== 'reducing' || step !== this.#step.step) return null;
     if (generation !== state.roster.generation) return null;
     if (bad !== null) {
-      const shards = this.#step.shares.map(({ lane }) => this.#context.describeShard(step, lane)).join('; ');
+      const named = this.#step.shares.slice(0, lanesNamed);
+      const shards = named.map(({ lane }) => this.#context.describeShard(step, lane)).join('; ');
+      const more = this.#step.shares.length > named.length ? '; …' : '';
       return this.#fail({
         code: 'NOT_FINITE',
-        message: `The gradient of ${bad} is not finite at ${shards}.`,
+        message: `The gradient of ${bad} is not finite at ${shards}${more}.`,
       });
     }
     this.#step.acceptSlice(worker.id, ref);

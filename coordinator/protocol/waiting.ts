@@ -47,7 +47,8 @@ export function workersOf(state: RunState): SeenWorker[] {
 export function sentenceOf(state: RunState, unanswered: readonly string[]): string {
   if (state.phase.name === 'finished') return 'Finished.';
   const cause = state.disturbance === null ? '' : `, after ${state.disturbance}`;
-  return `${waitOf(state, unanswered)} for ${seconds(state.heard - state.phaseSince)}${cause}.`;
+  const time = state.heard - state.phaseSince;
+  return `${waitOf(state, unanswered)}${time < 100 ? '' : ` for ${seconds(time)}`}${cause}.`;
 }
 
 function waitOf(state: RunState, unanswered: readonly string[]): string {

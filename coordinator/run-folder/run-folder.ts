@@ -1,10 +1,11 @@
 /** A run's output folder: what lies where, who may write there. */
 import { mkdir, readFile, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import type { ZodError } from 'zod';
 import { CornetError } from '../../shared/errors.ts';
+import { checkFormat } from '../../shared/process/check-format.ts';
 import { say } from '../../shared/process/say.ts';
-import { isLater, version as ourVersion } from '../../shared/process/version.ts';
-import { configFormat } from '../../shared/run-config.ts';
+import { type AnyConfig, anyConfig } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import {
   exists,
@@ -16,19 +17,9 @@ import {
   writeDurably,
 } from '../disk/durable-file.ts';
 import { MetricsFile } from './metrics-file.ts';
+import { runFiles } from './run-files.ts';
 import { RunLock } from './run-lock.ts';
-
-/** What lies in the folder of a run. */
-export const runFiles = {
-  config: 'config.json',
-  lock: 'lock',
-  token: 'token',
-  redis: 'redis.json',
-  log: 'log.jsonl',
-  formerLog: 'log.1.jsonl',
-  metrics: 'metrics.jsonl',
-  checkpoints: 'checkpoints',
-} as const;
+import { clearUnbegun, isUnbegun } from './unbegun-run.ts';
 
 /**
  *     config.json     the run's id, options and numerics; a folder that has it holds a run
@@ -46,16 +37,20 @@ export class RunFolder {
   readonly #lock: RunLock;
   /** The first folder that had to be made for this one, or null. */
   readonly #made: string | null;
+  /** It still holds a run that has not finished a step, which `writeConfig` replaces. */
+  #replaces: boolean;
   #discarded = false;
 
-  private constructor(path: string, lock: RunLock, made: string | null) {
+  private constructor(path: string, lock: RunLock, made: string | null, replaces = false) {
     this.path = path;
     this.#lock = lock;
     this.#made = made;
+    this.#replaces = replaces;
   }
 
   /**
-   * Makes the folder of a new run. It holds a run once `writeConfig` was called; released before, it is removed.
+   * Makes the folder of a new run. It holds a run once `writeConfig` was called; released before, it is removed. A run
+   * that has not finished a step is in nobody's way: `writeConfig` replaces it.
    * @param host this machine's name (os.hostname())
    * @throws CornetError RUN_EXISTS, RUN_LOCKED, FOLDER_NOT_WRITABLE, DISK_FULL
    */
@@ -68,10 +63,14 @@ export class RunFolder {
       throw fileError(error, `make the output folder ${quoteName(folder)}`);
     }
     try {
-      if (await RunFolder.holdsRun(folder)) {
-        throw new CornetError('RUN_EXISTS', `The folder ${quoteName(folder)} already holds a run.`);
+      await refuseBegun(folder);
+      const lock = await RunLock.acquire(join(folder, runFiles.lock), host, say);
+      try {
+        return new RunFolder(folder, lock, made, await refuseBegun(folder)); // again: it was somebody else's until now
+      } catch (error) {
+        await lock.release();
+        throw error;
       }
-      return new RunFolder(folder, await RunLock.acquire(join(folder, runFiles.lock), host, say), made);
     } catch (error) {
       await removeEmpty(folder, made);
       throw error;
@@ -97,15 +96,24 @@ export class RunFolder {
     return new RunFolder(folder, lock, null);
   }
 
-  /** Looks into the folder of a run without taking it: what a reader may see while a coordinator is at work. */
+  /**
+   * Looks into the folder of a run without taking it: what a reader may see while a coordinator is at work.
+   * @throws CornetError RUN_MISSING, RUN_DAMAGED, RUN_FORMAT
+   */
   static async peek(
     path: string,
-  ): Promise<{ config: unknown; redisSocket: string | null; metricsPath: string }> {
+  ): Promise<{ config: AnyConfig; redisSocket: string | null; metricsPath: string }> {
     if (!(await RunFolder.holdsRun(path))) {
       throw new CornetError('RUN_MISSING', `The folder ${quoteName(path)} holds no run.`);
     }
-    const config = await readJson(join(path, runFiles.config));
-    return { config, redisSocket: await readRedisNote(path), metricsPath: join(path, runFiles.metrics) };
+    const configPath = join(path, runFiles.config);
+    const config = anyConfig.safeParse(await readConfigFile(configPath));
+    if (!config.success) throw damagedConfig(configPath, config.error);
+    return {
+      config: config.data,
+      redisSocket: await readRedisNote(path),
+      metricsPath: join(path, runFiles.metrics),
+    };
   }
 
   /** Whether a folder holds a run. */
@@ -146,6 +154,12 @@ export class RunFolder {
   }
 
   async writeConfig(config: unknown): Promise<void> {
+    if (this.#replaces) {
+      await this.fence();
+      await clearUnbegun(this.path);
+      say(`Replacing the run in ${quoteName(this.path)}, which has not finished a step; its log is kept.`);
+      this.#replaces = false;
+    }
     await this.#writeJson(this.configPath, config);
   }
 
@@ -216,6 +230,16 @@ export class RunFolder {
   }
 }
 
+/**
+ * Whether there is a run that has not finished a step.
+ * @throws CornetError RUN_EXISTS when there is one that has
+ */
+async function refuseBegun(folder: string): Promise<boolean> {
+  if (!(await RunFolder.holdsRun(folder))) return false;
+  if (await isUnbegun(folder)) return true;
+  throw new CornetError('RUN_EXISTS', `The folder ${quoteName(folder)} already holds a run.`);
+}
+
 /** A disk that fails while a run ends must not hide why it ends: what stays is known to be stale later. */
 async function tidyUp(work: () => Promise<void>): Promise<void> {
   try {
@@ -271,18 +295,16 @@ async function removeEmpty(folder: string, top: string | null): Promise<void> {
  */
 export async function readConfigFile(path: string): Promise<unknown> {
   const config = await readJson(path);
-  const { format, version } = (config ?? {}) as { format?: unknown; version?: unknown };
-  if (typeof version === 'string' && isLater(version, ourVersion)) {
-    throw new CornetError(
-      'RUN_FORMAT',
-      `${quoteName(path)} was written by cornet-ts ${version}, which is newer than this one (${ourVersion}).`,
-      { hint: 'Go on with that version, or a later one.' },
-    );
-  }
-  if (typeof format !== 'number' || format === configFormat) return config;
-  throw new CornetError(
-    'RUN_FORMAT',
-    `${quoteName(path)} is of format ${format}, and this version of cornet-ts reads format ${configFormat}.`,
+  checkFormat(config, path);
+  return config;
+}
+
+/** A config.json that is JSON, but not what a run has written. */
+export function damagedConfig(path: string, { issues: [issue] }: ZodError): CornetError {
+  const where = issue === undefined || issue.path.length === 0 ? '' : `${issue.path.join('.')}: `;
+  return new CornetError(
+    'RUN_DAMAGED',
+    `${quoteName(path)} is not a run's configuration: ${where}${issue?.message}.`,
   );
 }
 

@@ -5,6 +5,7 @@ import { dirname } from 'node:path';
 import { nanoid } from 'nanoid';
 import { z } from 'zod';
 import { CornetError } from '../../shared/errors.ts';
+import { ownCommand } from '../../shared/process/own-command.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { exists, fileError, systemCode } from '../disk/durable-file.ts';
 import { lockInKernel } from './kernel-lock.ts';
@@ -92,16 +93,28 @@ export class RunLock {
     if (text === this.#text) return;
     const folder = dirname(this.#path);
     if (text === null && !(await exists(folder))) {
-      throw new CornetError(
-        'FOLDER_NOT_WRITABLE',
-        `The run folder ${quoteName(folder)} was deleted during the run.`,
-      );
+      throw await this.#folderGone(folder);
     }
     const now = text === null ? 'was deleted' : `now names ${describe(parse(text))}`;
     throw locked(
       `This coordinator has lost its run: the lock ${quoteName(this.#path)} ${now}. It writes nothing more there.`,
       'Leave the run to the other coordinator; if none is at work on it, start again with --resume.',
     );
+  }
+
+  /** The kernel knows in which folder the open lock is now, whatever has become of its name. */
+  async #folderGone(folder: string): Promise<CornetError> {
+    const path = await readlink(`/proc/self/fd/${this.#file.fd}`).catch(() => this.#path);
+    const now = dirname(path);
+    if (now === folder || !(await exists(now))) {
+      const message = `The run folder ${quoteName(folder)} was deleted during the run, with its checkpoints.`;
+      return new CornetError('FOLDER_NOT_WRITABLE', message, { hint: 'Start a new run.' });
+    }
+    const message = `The run folder ${quoteName(folder)} was moved to ${quoteName(now)} during the run.`;
+    const command = ownCommand('coordinator', 'start', ['--resume', '--output-path', now]);
+    return new CornetError('FOLDER_NOT_WRITABLE', message, {
+      hint: `Move it back, or continue there: ${command}`,
+    });
   }
 
   async release(): Promise<void> {

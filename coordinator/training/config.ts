@@ -1,6 +1,6 @@
 /** From the options of `coordinator start` to the run's configuration: new, or that of the run to resume. */
 import type { ZodError } from 'zod';
-import type { DatasetIndex } from '../../shared/data/dataset-index.ts';
+import type { DatasetIndex, Split } from '../../shared/data/dataset-index.ts';
 import { cachedIndex, userIndexCache } from '../../shared/data/index-cache.ts';
 import { scheduleOf } from '../../shared/data/schedule.ts';
 import { CornetError } from '../../shared/errors.ts';
@@ -23,16 +23,22 @@ import { quoteName } from '../../shared/util/printable.ts';
 import { changedOptions } from '../options/changes.ts';
 import { chooseBackend, chooseThreads } from '../options/local-workers.ts';
 import { nameOfSetting, type StartOptions } from '../options/table.ts';
-import type { RunFolder } from '../run-folder/run-folder.ts';
+import { damagedConfig, type RunFolder } from '../run-folder/run-folder.ts';
 import { chooseFreeOptions, chooseOptions } from './options.ts';
 import { planOf } from './plan.ts';
 import { chooseStart, otherTrajectory } from './starting-point.ts';
+
+export interface Configured {
+  config: RunConfig;
+  /** The training images. */
+  train: Split;
+}
 
 /**
  * The configuration of a new run.
  * @throws CornetError OPTION_INVALID, NORM_ONE_VALUE, DATA_MISSING, DATA_INVALID, and what `chooseStart` throws
  */
-export async function newConfig(options: StartOptions, localWorkers: LocalWorkers): Promise<RunConfig> {
+export async function newConfig(options: StartOptions, localWorkers: LocalWorkers): Promise<Configured> {
   const chosen = chooseOptions(options, localWorkers);
   const free = chooseFreeOptions(options, chosen.model, localWorkers, null);
   const index = await indexOf(free.dataPath);
@@ -56,8 +62,14 @@ export async function newConfig(options: StartOptions, localWorkers: LocalWorker
   });
   const other = otherTrajectory(start.identity, config);
   if (other !== null) say(`warning: ${other}`);
+  const { batchSize, trainImages } = config.result;
+  if (batchSize > trainImages) {
+    say(
+      `warning: --batch-size ${batchSize} is more than there are training images: an epoch is one step of ${trainImages} images.`,
+    );
+  }
   const [first, end] = [stepOf(stepsPerEpoch(config)), totalSteps(config)];
-  if (startingFile === null || first < end) return config;
+  if (startingFile === null || first < end) return { config, train: index.train };
   throw new CornetError(
     'OPTION_INVALID',
     `${quoteName(startingFile)} is at step ${first}, and this run would end at step ${end}: nothing is left to do.`,
@@ -72,10 +84,7 @@ export async function newConfig(options: StartOptions, localWorkers: LocalWorker
 export async function readConfig(folder: RunFolder): Promise<RunConfig> {
   const parsed = runConfig.safeParse(await folder.readConfig());
   if (!parsed.success) {
-    throw new CornetError(
-      'RUN_DAMAGED',
-      `${quoteName(folder.configPath)} is not a run's configuration: ${describeIssue(parsed.error)}.`,
-    );
+    throw damagedConfig(folder.configPath, parsed.error);
   }
   return parsed.data;
 }
@@ -88,20 +97,22 @@ export async function resumedConfig(
   options: StartOptions,
   former: RunConfig,
   localWorkers: LocalWorkers,
-): Promise<RunConfig> {
+): Promise<Configured> {
   const changed = changedOptions(options, former);
   if (changed.length > 0) {
     throw new CornetError('RESULT_OPTION_CHANGED', changed.join(' '));
   }
   const free = chooseFreeOptions(options, former.result.model, localWorkers, former.options);
-  const { fingerprint } = describeData(await indexOf(free.dataPath));
+  const index = await indexOf(free.dataPath);
+  const { fingerprint } = index;
   if (fingerprint !== former.result.fingerprint) {
     throw new CornetError(
       'DATA_DIFFERS',
       `The data set at ${quoteName(free.dataPath)} has the fingerprint ${fingerprint}, the run's is ${former.result.fingerprint}.`,
     );
   }
-  return checked({ ...former, version, term: former.term + 1, options: free });
+  const config = checked({ ...former, version, term: former.term + 1, options: free });
+  return { config, train: index.train };
 }
 
 function checked(config: RunConfig): RunConfig {

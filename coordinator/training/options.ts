@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { defaults, recipes, timeouts } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { type ModelName, modelNames } from '../../shared/models/model.ts';
+import { redactUrl } from '../../shared/redis/redis.ts';
 import type { FreeOptions, LocalWorkers, ResultOptions } from '../../shared/run-config.ts';
 import { defaultOf, type StartOptions } from '../options/table.ts';
 
@@ -86,6 +87,7 @@ export function chooseFreeOptions(
     keepCheckpoints: options.keepCheckpoints ?? former?.keepCheckpoints ?? defaultOf('keepCheckpoints'),
     joinTimeout: milliseconds(options.joinTimeout) ?? former?.joinTimeout ?? timeouts.join,
     workerTimeout: milliseconds(options.workerTimeout) ?? former?.workerTimeout ?? timeouts.worker,
+    ...(options.redis === undefined ? {} : { redis: redactUrl(options.redis) }),
   };
   if (free.dataPath === '') throw new CornetError('OPTION_INVALID', '--data-path is missing.');
   return free;

@@ -1,5 +1,6 @@
 /** `coordinator start`: from options to a run, and its end. */
 import { hostname } from 'node:os';
+import type { Split } from '../../shared/data/dataset-index.ts';
 import { scheduleOf } from '../../shared/data/schedule.ts';
 import { http as httpDefaults } from '../../shared/defaults.ts';
 import { CornetError, describeError, exitCodes } from '../../shared/errors.ts';
@@ -8,21 +9,27 @@ import { vectorLayout } from '../../shared/formats/vector-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import { chooseDevices } from '../../shared/process/gpus.ts';
 import { HttpServer } from '../../shared/process/http-server.ts';
+import { asCalled } from '../../shared/process/own-command.ts';
 import { say } from '../../shared/process/say.ts';
-import { type RunConfig, totalSteps } from '../../shared/run-config.ts';
+import { isInference, type RunConfig, totalSteps } from '../../shared/run-config.ts';
 import { printableJson, quoteName } from '../../shared/util/printable.ts';
 import { withReleasers } from '../../shared/util/releasers.ts';
+import { shellWords } from '../../shared/util/shell-words.ts';
 import { Checkpoints } from '../checkpoints/checkpoints.ts';
 import { checkIdentity } from '../checkpoints/own-run.ts';
 import { conductRun, type RunContext, type RunKind } from '../conduct/conduct-run.ts';
 import type { Outcome } from '../conduct/conductor.ts';
 import { Interruption } from '../conduct/interruption.ts';
 import type { PatientDisk } from '../disk/patient-disk.ts';
-import { chooseLocalWorkers } from '../options/local-workers.ts';
+import { changedOptions } from '../options/changes.ts';
+import { chooseLocalWorkers, refuseUnreachable } from '../options/local-workers.ts';
+import { howToContinue } from '../options/resume-command.ts';
 import { defaultOf, type StartOptions } from '../options/table.ts';
+import type { Failure } from '../protocol/run-events.ts';
 import { compareRoom } from '../run-folder/disk-need.ts';
 import { RunFolder } from '../run-folder/run-folder.ts';
-import { duration } from '../view/format.ts';
+import { isUnbegun } from '../run-folder/unbegun-run.ts';
+import { count, duration } from '../view/format.ts';
 import { chooseViewer } from '../watch/choose-viewer.ts';
 import { readControlToken } from '../watch/guard.ts';
 import type { RunNews, StartInfo } from '../watch/news.ts';
@@ -34,6 +41,9 @@ import { asResume } from './options.ts';
 import { planOf } from './plan.ts';
 import { startingState } from './starting-point.ts';
 import { TrainingOutput } from './training-output.ts';
+
+/** Images of a shard that a sentence names. */
+const imagesShown = 4;
 
 export interface RunReport {
   exitCode: number;
@@ -57,12 +67,14 @@ export async function startRun(options: StartOptions): Promise<RunReport> {
 /** With `--json` the last line says why the command fails. */
 function printError(error: unknown): void {
   const { code, message, hint, exitCode } = CornetError.fromJSON(describeError(error));
-  const news: RunNews = { at: new Date().toISOString(), type: 'error', code, message, hint, exitCode };
+  const told = { message: asCalled(message), hint: asCalled(hint) };
+  const news: RunNews = { at: new Date().toISOString(), type: 'error', code, ...told, exitCode };
   process.stdout.write(printableJson(`${JSON.stringify(news)}\n`));
 }
 
 async function startOrThrow(given: StartOptions): Promise<RunReport> {
-  const goesOn = given.autoResume === true && !given.resume && (await RunFolder.holdsRun(given.outputPath));
+  const holdsRun = given.autoResume === true && !given.resume && (await RunFolder.holdsRun(given.outputPath));
+  const goesOn = holdsRun && !(await givesWay(given));
   const options = goesOn ? asResume(given) : given;
   const controlToken = await readControlToken(options.controlTokenFile, process.env);
   return withReleasers(async (release) => {
@@ -74,9 +86,10 @@ async function startOrThrow(given: StartOptions): Promise<RunReport> {
     release(() => folder.release());
     const former = options.resume ? await readConfig(folder) : null;
     const localWorkers = chooseLocalWorkers(options, former?.options.localWorkers ?? null);
+    refuseUnreachable(localWorkers, options.redis, former?.options.redis);
     const { devices, notes } = await chooseDevices(localWorkers, process.env);
     for (const note of notes) say(note);
-    const config =
+    const { config, train } =
       former === null
         ? await newConfig(options, localWorkers)
         : await resumedConfig(options, former, localWorkers);
@@ -95,9 +108,16 @@ async function startOrThrow(given: StartOptions): Promise<RunReport> {
       metricsHost: options.metricsHost,
     };
     return conductRun(setup, (context) =>
-      prepareTraining({ options, config, devices, folder, controlToken }, context),
+      prepareTraining({ options, config, train, devices, folder, controlToken }, context),
     );
   });
+}
+
+/** With --auto-resume: a run that has not finished a step gives way to one with other settings. */
+async function givesWay(given: StartOptions): Promise<boolean> {
+  if (!(await isUnbegun(given.outputPath))) return false;
+  const { config } = await RunFolder.peek(given.outputPath);
+  return !isInference(config) && changedOptions(asResume(given), config).length > 0;
 }
 
 function bytesNeeded({ result }: RunConfig): number {
@@ -116,13 +136,14 @@ async function openHttp({ metricsHost, metricsPort }: StartOptions): Promise<Htt
 interface TrainingParts {
   options: StartOptions;
   config: RunConfig;
+  train: Split;
   devices: string[];
   folder: RunFolder;
   controlToken: string | null;
 }
 
 async function prepareTraining(
-  { options, config, devices, folder, controlToken }: TrainingParts,
+  { options, config, train, devices, folder, controlToken }: TrainingParts,
   { log, faults, http, disk, redisName, join }: RunContext,
 ): Promise<RunKind<RunReport>> {
   const { model: name, times } = config.result;
@@ -164,7 +185,7 @@ async function prepareTraining(
     reporter: watch,
     describeShard: (step, lane) => {
       const { epoch, samples } = schedule.shard(step, lane);
-      return `step ${step}, lane ${lane} (epoch ${epoch}, samples ${describeSamples(samples)})`;
+      return `step ${step}, lane ${lane} (epoch ${epoch}: ${describeImages(train, samples)})`;
     },
     describeBatch: (batch) => `batch ${batch} of the validation`,
     whenStopped: 'stopping after a checkpoint',
@@ -181,13 +202,14 @@ async function prepareTraining(
         join,
       }),
     report: async (outcome) =>
-      report({ outcome, config, folder, checkpoints, disk, watch, begunAt: output.begunAt }),
+      report({ outcome, options, config, folder, checkpoints, disk, watch, begunAt: output.begunAt }),
   };
 }
 
 /** What the end of a run means for the user. */
 function report({
   outcome,
+  options,
   config,
   folder,
   checkpoints,
@@ -196,6 +218,7 @@ function report({
   begunAt,
 }: {
   outcome: Outcome;
+  options: StartOptions;
   config: RunConfig;
   folder: RunFolder;
   checkpoints: Checkpoints;
@@ -204,7 +227,7 @@ function report({
   /** The step that it was at when this coordinator began. */
   begunAt: number | null;
 }): RunReport {
-  if (outcome.outcome === 'failed') throw CornetError.fromJSON(outcome.failure);
+  if (outcome.outcome === 'failed') throw failureOf(outcome.failure, checkpoints, folder);
   const { latest } = checkpoints;
   const { images, seconds } = watch.totals;
   const complete = outcome.outcome === 'complete';
@@ -220,9 +243,9 @@ function report({
     checkpoint: file,
     message: complete
       ? begunAt === steps
-        ? `Nothing was left to train: all ${steps} steps had been done, last checkpoint ${file}.`
-        : `Done: ${steps} steps, last checkpoint ${file} (${duration(seconds)} in steps).`
-      : `Stopped ${at}. Continue with: coordinator start --resume --output-path ${quoteName(folder.path)}`,
+        ? `Nothing was left to train: all ${count(steps, 'step', 'steps')} had been done, last checkpoint ${file}.`
+        : `Done: ${count(steps, 'step', 'steps')}, last checkpoint ${file} (${duration(seconds)} in steps).`
+      : `Stopped ${at}. ${howToContinue(folder.path, config, options)}`,
   });
   return {
     exitCode,
@@ -234,7 +257,27 @@ function report({
   };
 }
 
-function describeSamples(samples: ArrayLike<number>): string {
-  const shown = Array.from(samples).slice(0, 8).join(', ');
-  return samples.length > 8 ? `${shown}, … (${samples.length} in all)` : shown;
+/** The first images of a shard, relative to the data folder. */
+function describeImages(train: Split, samples: ArrayLike<number>): string {
+  const shown = Array.from(samples).slice(0, imagesShown);
+  const names = shown.map((sample) => quoteName(train.path(sample))).join(', ');
+  return samples.length > imagesShown ? `${names}, … ${samples.length} in all` : names;
+}
+
+/** Why a run failed; the way out of a loss that is not finite depends on what there is to go back to. */
+function failureOf(failure: Failure, { latest, records }: Checkpoints, folder: RunFolder): CornetError {
+  if (failure.code !== 'NOT_FINITE') return CornetError.fromJSON(failure);
+  if (latest === null || latest.step === 0) {
+    const hint =
+      'No step was finished: run the same command again with a lower --lr, and check the images named.';
+    return CornetError.fromJSON({ ...failure, hint });
+  }
+  // The newest one has the state that came to this.
+  const good = records.slice(0, -1).findLast(({ validation }) => !Number.isNaN(validation?.loss));
+  const from =
+    good === undefined
+      ? ''
+      : `, from its beginning or from an earlier checkpoint: --restore-path ${shellWords([`${folder.checkpointsPath}/${good.file}`])}`;
+  const hint = `Start a new run with a lower --lr and another --output-path${from === '' ? '.' : from}`;
+  return CornetError.fromJSON({ ...failure, hint });
 }

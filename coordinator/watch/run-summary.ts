@@ -9,10 +9,12 @@ import { wrap } from './wrap.ts';
 export function factsOf({ config, redis, devices, page }: StartInfo): [string, string][] {
   const { result, options } = config;
   const workers =
-    devices.length === 0 ? 'no local workers' : `${devices.length} × ${devices[0]?.split(':')[0]}`;
+    devices.length === 0
+      ? 'no local workers; others join'
+      : `${devices.length} × ${devices[0]?.split(':')[0]}`;
   const images = `${result.trainImages} training and ${count(result.valImages, 'validation image', 'validation images')}`;
   const steps = count(totalSteps(config), 'step', 'steps');
-  const batch = count(result.batchSize, 'image', 'images');
+  const batch = count(Math.min(result.batchSize, result.trainImages), 'image', 'images');
   return [
     ['data', `${quoteName(options.dataPath)}: ${images}, ${count(result.classes, 'class', 'classes')}`],
     ['schedule', `${steps} of ${batch} (${count(options.epochs, 'epoch', 'epochs')})`],

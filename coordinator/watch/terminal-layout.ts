@@ -37,10 +37,9 @@ export function layOut(view: RunView, canvas: Canvas): string[] {
   ].filter((text) => text !== '');
 }
 
-function title({ model, stopping }: RunView): Part {
-  return stopping === null
-    ? { text: model, style: 'strong' }
-    : { text: `${model}, stopping: ${stopping}`, style: 'warn' };
+function title({ model, stopping, phase }: RunView): Part {
+  if (stopping === null) return { text: model, style: 'strong' };
+  return { text: `${model}, ${phase === 'finished' ? 'stopped' : 'stopping'}: ${stopping}`, style: 'warn' };
 }
 
 function where({ epoch, epochs, step, steps, images }: RunView): Part[] {

@@ -183,7 +183,11 @@ export class Watch implements RunReporter {
       this.curve.add({ step: step!, loss, top1: top1!, images: images!, seconds: null });
       this.#last = { loss, top1: top1!, learningRate: record['train/learning_rate']! };
     } else if (record['val/loss'] !== undefined) {
-      const [valLoss, valTop1, top5] = [record['val/loss'], record['val/top1']!, record['val/top5']!];
+      const [valLoss, valTop1, top5] = [
+        record['val/loss'] ?? Number.NaN,
+        record['val/top1']!,
+        record['val/top5']!,
+      ];
       this.#rememberValidation({ step: step!, loss: valLoss, top1: valTop1, top5 });
     }
   }

@@ -5,6 +5,7 @@ import { fromRedis } from '../redis/redis-replies.ts';
 import { printable, quoteName } from '../util/printable.ts';
 import { isOutOfFiles } from './open-files.ts';
 import { withoutUrls } from './option-value.ts';
+import { asCalled } from './own-command.ts';
 import { endUnexpectedly } from './unexpected-end.ts';
 
 /** The original's names (`--batch_size`) are ours with underscores. */
@@ -14,8 +15,15 @@ function kebabCase(argv: readonly string[]): string[] {
   );
 }
 
-/** Runs a command to its exit code: a user's error is one sentence, a code and a way out; anything else is our fault. */
-export async function runCommand(program: Command, argv: readonly string[]): Promise<number> {
+/**
+ * Runs a command to its exit code: a user's error is one sentence, a code and a way out; anything else is our fault.
+ * @param translate other words that users know, into those of the program
+ */
+export async function runCommand(
+  program: Command,
+  argv: readonly string[],
+  translate: (argv: readonly string[]) => string[] = (words) => [...words],
+): Promise<number> {
   // Whoever watched has gone (`| head`): that is no reason to stop, and nobody is there to be told.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   endUnexpectedly(tellError);
@@ -28,7 +36,7 @@ export async function runCommand(program: Command, argv: readonly string[]): Pro
   }
   try {
     refuseForeignBytes(argv);
-    await program.parseAsync(kebabCase(argv), { from: 'user' });
+    await program.parseAsync(translate(kebabCase(argv)), { from: 'user' });
     return exitCodes.complete;
   } catch (thrown) {
     const error = fromRedis(thrown);
@@ -42,7 +50,7 @@ export async function runCommand(program: Command, argv: readonly string[]): Pro
 function tellError(thrown: unknown): number {
   const error = isOutOfFiles(thrown) ? outOfFiles(thrown as Error) : thrown;
   if (error instanceof CornetError) {
-    process.stderr.write(`error: ${error.message} [${error.code}]\n${error.hint}\n`);
+    process.stderr.write(`error: ${asCalled(error.message)} [${error.code}]\n${asCalled(error.hint)}\n`);
     return error.exitCode;
   }
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);

@@ -24,6 +24,10 @@ export function readValue<T>(
 ): T {
   const parsed = schema.safeParse(read(text));
   if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  if (issue?.code === 'custom') {
+    throw new CornetError('OPTION_INVALID', `${name}: ${issue.message}.`, { hint: issue.params?.hint });
+  }
   const value = quoteName(shortened(withoutUrls(text), shown));
   throw new CornetError(
     'OPTION_INVALID',

@@ -7,6 +7,11 @@
 const steering = /[\p{Cc}\p{Cs}\u061c\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/gu;
 const shortEscapes: Record<string, string> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
 
+/** Whether a name has characters that steer what shows it. */
+export function hasSteering(name: string): boolean {
+  return name.search(steering) >= 0;
+}
+
 function escaped(character: string): string {
   const code = character.charCodeAt(0);
   const hex = code.toString(16);

@@ -14,6 +14,7 @@ import { dirname, join } from 'node:path';
 import test from 'ava';
 import { Redis } from 'ioredis';
 import type { ErrorCode } from '../../shared/errors.ts';
+import { redactUrl } from '../../shared/redis/redis.ts';
 import { names } from '../../shared/wire/protocol.ts';
 import { imaginaryGpu, listing } from '../helpers/gpus.ts';
 import { TestRedis } from '../helpers/redis.ts';
@@ -116,9 +117,39 @@ const table: {
     refused: { code: 'DATA_INVALID', exit: 1, says: /dots is missing/ },
   },
   {
-    title: 'a home folder that no shell expanded',
-    argv: () => ['--data-path', '~/imagenet'],
-    refused: { code: 'DATA_MISSING', exit: 1, says: /its ~ was not expanded/ },
+    title: 'a data folder that is not there, below a home folder that no shell expanded',
+    argv: () => ['--data-path=~/imagenet'],
+    env: { HOME: '/home/somebody' },
+    refused: { code: 'DATA_MISSING', exit: 1, says: /\/home\/somebody\/imagenet cannot be read/ },
+  },
+  {
+    title: "another user's home folder that no shell expanded",
+    argv: () => ['--data-path=~kate/imagenet'],
+    refused: { ...usage, says: /--data-path: ~kate\/imagenet names another user's home folder/ },
+  },
+  {
+    title: 'an output folder with which a folder named ~ would be made',
+    argv: () => ['--output-path=runs/~/x'],
+    refused: { ...usage, says: /--output-path: runs\/~\/x has a ~ .*\n.*~\/runs\/x/ },
+  },
+  {
+    title: 'an output folder behind -o=',
+    argv: () => ['-o=~/x'],
+    refused: { ...usage, says: /--output-path: =~\/x begins with =/ },
+  },
+  {
+    title: 'no local workers, and a Redis that no other worker can reach',
+    argv: () => ['--cpu-workers', '0'],
+    env: { CORNET_REDIS_URL: undefined },
+    refused: {
+      ...usage,
+      says: /Without local workers a run needs a Redis.*\n.*CORNET_REDIS_URL.*--cpu-workers/,
+    },
+  },
+  {
+    title: 'an option of run.py that has no counterpart',
+    argv: () => ['--save_train_epochs=0.1'],
+    refused: { ...usage, says: /There is no --save-train-epochs: metrics\.jsonl has/ },
   },
   {
     title: 'an unknown model',
@@ -309,6 +340,15 @@ test.serial('a worker with another data set is refused, and the run waits on', a
   run.signal('SIGINT');
   t.is(await run.ended, 75);
   t.regex(run.stdout, /Stopped before its first checkpoint/);
+  const [, again] = /Continue with: (.*)\n/.exec(run.stdout)!;
+  t.true(again!.endsWith(`--redis ${redactUrl(redis.url)}`), again);
+  const resume = stage.start('coordinator', ['start', '--resume', '-o', output], {
+    CORNET_REDIS_URL: undefined,
+  });
+  await assertRefused(t, stage, resume, {
+    ...usage,
+    says: /Without local workers a run needs a Redis.* This run has used .* \[/,
+  });
 });
 
 test.serial('a worker is refused by a run of another version, and by a Redis without runs', async (t) => {
@@ -366,7 +406,7 @@ test.serial('an image that cannot be read stops the run when it is met, named wi
   await assertRefused(t, stage, run, { code: 'IMAGE_UNREADABLE', exit: 1, says: /train\/dots\/z\.jpg/ });
 });
 
-test.serial('a local worker that cannot start is quoted', async (t) => {
+test.serial('a local worker that cannot start is quoted, and the next start replaces the run', async (t) => {
   const stage = new Stage(t);
   const output = join(stage.folder, 'run');
   const argv = [...tinyRun(images), '--ngpus', '1', '-o', output];
@@ -376,6 +416,14 @@ test.serial('a local worker that cannot start is quoted', async (t) => {
     exit: 1,
     says: /cuda:0.*\[DEVICE_UNAVAILABLE\]/,
   });
+  const first = readFileSync(join(output, 'log.jsonl'), 'utf8');
+  const next = stage.start('coordinator', [
+    ...tinyRun(images),
+    ...['--cpu-workers', '1', '--lr', '0.02', '--max-steps', '1', '-o', output],
+  ]);
+  t.is(await next.ended, 0, next.stderr);
+  t.regex(next.stderr, /^Replacing the run in .*, which has not finished a step; its log is kept\.\n$/);
+  t.true(readFileSync(join(output, 'log.jsonl'), 'utf8').startsWith(first));
 });
 
 test.serial('Ctrl-C while the run starts ends it at once, and a second Ctrl-C does not wait', async (t) => {
@@ -386,7 +434,10 @@ test.serial('Ctrl-C while the run starts ends it at once, and a second Ctrl-C do
   run.signal('SIGINT');
   t.is(await run.ended, 75);
   t.is(run.stderr, '');
-  t.regex(run.stdout, /Stopped before its first checkpoint\. Continue with: coordinator start --resume/);
+  t.regex(
+    run.stdout,
+    /Stopped before its first checkpoint\. Continue with: node dist\/coordinator\/main\.js start --resume/,
+  );
   t.deepEqual(readdirSync(stage.temporary), []);
   t.deepEqual(stage.processes(), []);
 

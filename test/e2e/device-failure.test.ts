@@ -56,7 +56,7 @@ test.serial('a shard at which every device fails ends the run, and is named with
   t.is(await run.ended, 1, run.stdout);
   t.regex(
     run.stderr,
-    /^error: 3 workers died, or something failed on their hosts, one after the other, at step 2, lane 0 \(epoch 0, samples \d+, .*\)\. The last one: The device failed in .* \[DEVICE_FAILED\] \[POISON_SHARD\]\n/,
+    /^error: 3 workers died, or something failed on their hosts, one after the other, at step 2, lane 0 \(epoch 0: train\/\S+, .*\)\. The last one: The device failed in .* \[DEVICE_FAILED\] \[POISON_SHARD\]\n/,
   );
 });
 

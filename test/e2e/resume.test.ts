@@ -68,7 +68,7 @@ test.serial(
     t.regex(first.stdout, /SIGINT: stopping after a checkpoint/);
     t.regex(
       first.stdout,
-      /Stopped at step \d+ of 16\. Continue with: coordinator start --resume --output-path /,
+      /Stopped at step \d+ of 16\. Continue with: node dist\/coordinator\/main\.js start --resume --output-path /,
     );
     t.deepEqual(readdirSync(stage.temporary), []);
     t.deepEqual(stage.processes(), []);

@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { chmodSync, chownSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
@@ -43,8 +43,25 @@ test.serial('a run whose folder is deleted ends with that reason', async (t) => 
   await run.untilStep(output, 3);
   rmSync(output, { recursive: true });
   t.is(await run.ended, 1);
-  t.regex(run.stderr, /^error: The run folder .* was deleted during the run\. \[FOLDER_NOT_WRITABLE\]$/m);
+  t.regex(
+    run.stderr,
+    /^error: The run folder .* was deleted during the run, with its checkpoints\. \[FOLDER_NOT_WRITABLE\]\nStart a new run\.\n$/,
+  );
+  t.notRegex(run.stdout, /was dropped|goes back/);
   t.false(existsSync(output));
+  await stage.empty();
+});
+
+test.serial('a run whose folder is moved ends with its new place, where it can be continued', async (t) => {
+  const stage = new Stage(t);
+  const [output, elsewhere] = [join(stage.folder, 'run'), join(stage.folder, 'the archive')];
+  const run = stage.start('coordinator', [...tinyRun(images), ...long, '-o', output]);
+  await run.untilStep(output, 3);
+  renameSync(output, elsewhere);
+  t.is(await run.ended, 1);
+  t.regex(run.stderr, /^error: The run folder .* was moved to .*the archive during the run\./);
+  t.regex(run.stderr, /continue there: node .* start --resume --output-path '.*the archive'\n$/);
+  t.notRegex(run.stdout, /was dropped|goes back/);
   await stage.empty();
 });
 

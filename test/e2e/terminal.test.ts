@@ -25,7 +25,7 @@ test.serial('on a terminal a run is shown in place, to its own and for another p
 
   const screen = screenOf(run.stdout, 70);
   t.is(screen.filter((row) => row.startsWith('CORnet-Z   epoch')).length, 0, 'it says that it stops');
-  t.is(screen.filter((row) => /^CORnet-Z, stopping: received SIGTERM/.test(row)).length, 1);
+  t.is(screen.filter((row) => /^CORnet-Z, stopped: received SIGTERM/.test(row)).length, 1);
   t.is(screen.filter((row) => / joined\.$/.test(row)).length, 2);
   t.regex(
     screen.join('\n'),

@@ -61,6 +61,22 @@ test('its exit codes and errors are those of the command behind it', (t) => {
   t.deepEqual(stderr, run(coordinator, ['verify', 'no-such-run']).stderr);
 });
 
+test('the words of run.py, and of cornet and coordinator for each other, are understood', (t) => {
+  for (const [script, word, command] of [
+    [coordinator, 'train', 'start'],
+    [coordinator, 'features', 'test'],
+    [coordinator, 'extract', 'test'],
+    [cornet, 'start', 'train'],
+    [cornet, 'extract', 'features'],
+  ] as const) {
+    const meant = run(script, [command, '--help']);
+    t.is(meant.status, 0);
+    t.is(run(script, [word, '--help']).stdout, meant.stdout);
+  }
+  const { stderr } = run(coordinator, ['start', '-o', 'x', '--data_path', '/nowhere', '--batchsize', '1']);
+  t.regex(stderr, /unknown option '--batchsize'\n\(Did you mean --batch-size\?\)/);
+});
+
 test('a worker that cornet runs takes the signal itself', async (t) => {
   const stage = new Stage(t);
   const { url, socket } = await TestRedis.start(t);

@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
 import { imaginaryGpu, listing } from '../helpers/gpus.ts';
+import { TestRedis } from '../helpers/redis.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
 interface Report {
@@ -82,8 +83,8 @@ test.serial(
 
 test.serial('a package whose addons were never built names what to run', async (t) => {
   const report = await doctor([], { root: barePackage(t) });
-  t.regex(report.line('torch backend'), /^missing .*has not been built.*Run `coordinator setup`/);
-  t.regex(report.line('image decoder'), /^note .*sharp .*Run coordinator setup/);
+  t.regex(report.line('torch backend'), /^missing .*has not been built.*Run `node .*main\.js setup`/);
+  t.regex(report.line('image decoder'), /^note .*sharp .*Run `node .*main\.js setup`/);
   t.is(report.line('device cpu'), '');
   t.is(report.code, 1);
 });
@@ -125,6 +126,20 @@ test.serial('a Redis that does not answer is missing, and the private one is not
   t.regex(report.line('Redis'), /^missing .*nobody\.sock cannot be used/);
   t.is(report.line('redis-server'), '');
   t.is(report.code, 1);
+});
+
+test.serial('a Redis that is there, but refuses, is an error, not missing', async (t) => {
+  const { socket } = await TestRedis.start(t, ['--requirepass', 'right']);
+  const { line, end, code } = await doctor(['--redis', `unix://:wrong@local${socket}`]);
+  t.regex(line('Redis'), /^error .*WRONGPASS(?!.*\.\.)/);
+  t.is(end, 'Not ready: correct the items marked "error".');
+  t.is(code, 1);
+  t.regex((await doctor(['--redis', 'nonsense'])).line('Redis'), /^error .*The Redis URL is not redis:/);
+});
+
+test.serial('a tensor library that nobody asked for takes one short line', async (t) => {
+  const note = (await doctor()).line('tensorflow backend');
+  t.true(note.startsWith('ok ') || note.length < 150, note);
 });
 
 test.serial('an output folder that is a file, or lies below one, is missing', async (t) => {

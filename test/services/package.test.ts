@@ -75,6 +75,18 @@ test("an installed package trains, with addons that lie in the user's cache", as
   mkdirSync(join(cache, 'cornet-ts'), { recursive: true });
   symlinkSync(resolve('.cache'), join(cache, 'cornet-ts', version));
 
+  // As npm links them; npx takes the command that is called like the package.
+  const { bin } = JSON.parse(readFileSync('package.json', 'utf8')) as { bin: Record<string, string> };
+  mkdirSync(join(modules, '.bin'));
+  for (const [name, path] of Object.entries(bin)) {
+    symlinkSync(join('..', 'cornet-ts', path), join(modules, '.bin', name));
+  }
+  const npx = (...words: string[]) =>
+    execFileSync('npx', ['--no', '--', ...words], { cwd: stage.folder, encoding: 'utf8' });
+  t.is(npx('cornet-ts', '--version'), `${version}\n`);
+  t.regex(npx('cornet-ts', 'train', '--help'), /^Usage: cornet-ts train /);
+  t.regex(npx('cornet-ts', 'worker', '--help'), /^Usage: worker /);
+
   const output = join(stage.folder, 'run');
   const argv = [
     ...tinyRun(await tinyImages(stage.folder)),
@@ -119,10 +131,11 @@ test('whatever has compiled the clone, its commands can be run: npm run build, n
       t.notThrows(() => accessSync(join(folder, path), constants.X_OK), `npm ${command[0]}: ${path}`);
     }
   }
-  t.deepEqual(Object.keys(bin), ['cornet', 'coordinator', 'worker']);
+  t.deepEqual(Object.keys(bin), ['cornet', 'cornet-ts', 'coordinator', 'worker']);
   for (const [name, path] of Object.entries(bin)) {
     const help = execFileSync(join(folder, path), ['--help'], { cwd: folder, encoding: 'utf8' });
-    t.regex(help, new RegExp(`^Usage: ${name} `));
+    // As a script it cannot know the name of the link to it.
+    t.regex(help, new RegExp(`^Usage: ${name === 'cornet-ts' ? 'cornet' : name} `));
   }
   // one place compiles
   const others = Object.entries({ ...scripts, setup: readFileSync('deploy/setup.sh', 'utf8') }).filter(

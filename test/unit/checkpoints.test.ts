@@ -68,6 +68,17 @@ test('latest.json names the file, its SHA-256, its step and its validation', asy
   t.like(latest, { file: name(4), sha256, step: 4, validation: { top1: 0.25, loss: 2 } });
 });
 
+test('a validation whose loss is not finite can be read again, and any other is better', async (t) => {
+  const folder = temporaryFolder(t);
+  const first = await Checkpoints.open(folder, layout, 3);
+  await first.write(state(1, { validation: { top1: 0.25, loss: Number.NaN } }));
+  const again = await Checkpoints.open(folder, layout, 3);
+  t.is(again.latest?.validation?.loss, Number.NaN);
+  t.is((await again.readLatest())?.step, 1);
+  await again.write(state(2, { validation: { top1: 0.25, loss: 9 } }));
+  t.is(again.best?.step, 2);
+});
+
 test('the newest, those kept forever and the best stay, also across a restart', async (t) => {
   const folder = temporaryFolder(t);
   let checkpoints = await Checkpoints.open(folder, layout, 2);

@@ -1,14 +1,13 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { Command } from 'commander';
 import { readConfigFile } from '../../coordinator/options/config-file.ts';
 import { addOptions } from '../../coordinator/options/flags.ts';
 import type { CommandName } from '../../coordinator/options/row.ts';
-import { buildModel } from '../../shared/models/family.ts';
-import type { RunConfig, StartingWeights } from '../../shared/run-config.ts';
-import { resultOf } from '../helpers/state.ts';
+import type { StartingWeights } from '../../shared/run-config.ts';
+import { trainingConfig as config } from '../helpers/training-config.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'cornet-test-'));
 test.after.always(() => rmSync(folder, { recursive: true }));
@@ -32,33 +31,6 @@ function parse(name: CommandName, ...argv: string[]): Record<string, unknown> {
     Object.entries(given).filter(([key, value]) => key !== 'config' && value !== undefined),
   );
 }
-
-const config: RunConfig = {
-  format: 3,
-  run: 'r',
-  version: '1',
-  term: 1,
-  backend: 'tensorflow',
-  threads: 3,
-  numerics: null,
-  result: resultOf(buildModel('Z', 1), { deterministic: false }),
-  options: {
-    epochs: 2,
-    maxSteps: null,
-    dataPath: '/images',
-    startingFile: null,
-    decodeThreads: 2,
-    skipUnreadable: true,
-    saveModelSeconds: 7,
-    saveModelEpochs: 1,
-    saveValEpochs: 0.5,
-    keepCheckpoints: 4,
-    audit: 0,
-    joinTimeout: 12_000,
-    workerTimeout: 3_600_000,
-    localWorkers: { device: 'cpu', count: 2 },
-  },
-};
 
 test('keys are long option names, with hyphens, underscores or capitals, and flags win', (t) => {
   const yaml = file(
@@ -96,6 +68,11 @@ test('a file of JSON, or of YAML that looks like it', (t) => {
   t.is(parse('start', '-o', 'x', '--config', file('{batchSize: 4}')).batchSize, 4);
 });
 
+test('paths and names of models are read as on a command line', (t) => {
+  const given = parse('start', '--config', file('output-path: ~/x\ndata_path: ~/images\nmodel: cornet_s'));
+  t.like(given, { outputPath: join(homedir(), 'x'), dataPath: join(homedir(), 'images'), model: 'S' });
+});
+
 test('a flag takes the place of those of the file that it does not go with', (t) => {
   const yaml = file('output-path: x\ncpu-workers: 2\nrestore-path: a\nweights-key: k');
   const given = parse('start', '--config', yaml, '--ngpus', '1', '--weights', 'b');
@@ -122,14 +99,21 @@ test('values are held to the bounds of the options; errors name file and key', (
     ['skip-unreadable: 1', 'start', /\.yaml: skip-unreadable must be true or false, not 1\./],
     ['redis: ["redis://u:secret@h"]', 'start', /redis must be a single value, not (?!.*secret)/],
     ['lr: 1\nlearning-rate: 2', 'start', /\.yaml: learning-rate is another name of an option/],
-    ['config: other.yaml', 'start', /\.yaml: config is not an option of coordinator start\./],
-    ['epochs: 2', 'validate', /\.yaml: epochs is not an option of coordinator validate\./],
+    ['config: other.yaml', 'start', /\.yaml: config is not an option of `coordinator start`\./],
+    ['epochs: 2', 'validate', /\.yaml: epochs is not an option of `coordinator validate`\./],
     ['a: 1\na: 2', 'start', /\.yaml is neither YAML nor JSON: Map keys must be unique at line 2, column 1\./],
+    ['data-path: a/~/b', 'start', /\.yaml: data-path: a\/~\/b has a ~ /],
     ['just words', 'start', /\.yaml holds no options/],
+    [
+      '{"format": 2, "result": {}, "options": {}}',
+      'start',
+      /\.yaml is of format 2, and this version of cornet-ts reads format 3/,
+    ],
     ['{"result": {}, "options": {}}', 'start', /\.yaml is not a run's configuration of this version/],
   ];
   for (const [content, command, message] of wrong) {
-    t.throws(() => readConfigFile(file(content), command), { message, code: 'OPTION_INVALID' });
+    const code = content.includes('format') ? 'RUN_FORMAT' : 'OPTION_INVALID';
+    t.throws(() => readConfigFile(file(content), command), { message, code });
   }
   t.throws(() => readConfigFile(join(folder, 'none'), 'start'), {
     message: /none cannot be read: it does not exist/,

@@ -106,6 +106,6 @@ test('the doctor sends nobody to download a build for CUDA who has one', (t) => 
   t.is(torchFinding({ accelerator: null }, false), 'ok: libtorch 2.13.0, without CUDA');
   t.regex(
     torchFinding({ accelerator: null }, true),
-    /^note: .* without CUDA: run coordinator setup --libtorch wheel/,
+    /^note: .* without CUDA: run `coordinator setup --libtorch wheel`/,
   );
 });

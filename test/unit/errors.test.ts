@@ -20,7 +20,7 @@ const created = sources.flatMap(({ path, text }) =>
 );
 
 test('every code that is given to an error stands in the table', (t) => {
-  const explicit = /(?:new CornetError\(\s*|\bcode: )'([^']*)'/g;
+  const explicit = /(?:new CornetError\(\s*|\bcode: )'([A-Z][^']*)'/g;
   const strange = sources.flatMap(({ path, text }) =>
     [...text.matchAll(explicit)]
       .map((match) => match[1]!)

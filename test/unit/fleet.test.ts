@@ -16,7 +16,6 @@ test('a post whose process cannot be started for want of open files is given up 
     const fleet = new Fleet({
       run: 'none',
       devices: ['cpu'],
-      dataPath: '/nonexistent',
       metricsHost: undefined,
       environment: () => process.env,
       line: () => undefined,

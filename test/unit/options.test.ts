@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import test from 'ava';
 import { Command } from 'commander';
 import { changedOptions, changedSettings } from '../../coordinator/options/changes.ts';
@@ -55,6 +57,36 @@ test('what config.json has of an option exists, and has its bounds', (t) => {
     const [, free] = /^options\.(.*)$/.exec(setting) ?? [];
     t.truthy(free === undefined ? shape[setting] : freeOptions.shape[free as 'epochs'], attribute);
     if (free === undefined && setting in bounds) t.is(shape[setting], value, attribute);
+  }
+});
+
+test('every option that is a path knows the home folder, on a command line', (t) => {
+  const paths = optionRows.filter(({ value }) => value === bounds.path).map(({ attribute }) => attribute);
+  t.deepEqual(paths.sort(), [
+    'config',
+    'controlTokenFile',
+    'dataPath',
+    'outputPath',
+    'restorePath',
+    'weights',
+  ]);
+  for (const { attribute, name, flags } of optionRows) {
+    t.is(/<(folder|file|source)>/.test(flags), paths.includes(attribute), attribute);
+    if (!paths.includes(attribute) || attribute === 'config') continue;
+    t.is(parse('start', ['-o', 'x', `${name}=~/y`])[attribute], join(homedir(), 'y'));
+    t.throws(() => parse('start', [`${name}=a/~/y`]), { code: 'OPTION_INVALID' });
+  }
+  t.throws(() => parse('start', ['--config=~kate/y']), { message: /another user's home/ });
+});
+
+test('a model may be named as the reference implementation names it', (t) => {
+  for (const [typed, model] of [
+    ['s', 'S'],
+    ['cornet_s', 'S'],
+    ['CORnet-RT', 'RT'],
+    ['Cornet_Z', 'Z'],
+  ] as const) {
+    t.is(parse('start', ['-o', 'x', '--model', typed]).model, model);
   }
 });
 

@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline';
 import { timeouts } from '../../shared/defaults.ts';
 import { CornetError, exitCodes } from '../../shared/errors.ts';
 import { allGpus, chooseDevices } from '../../shared/process/gpus.ts';
+import { calledAs } from '../../shared/process/own-command.ts';
 import { say } from '../../shared/process/say.ts';
 import { onStopSignals } from '../../shared/process/stop-signals.ts';
 import {
@@ -98,6 +99,7 @@ export class WorkerProcesses {
         decodeThreads: workers ?? config.options.decodeThreads,
       }),
       ...backendEnvironment(process.env, { backend: config.backend, device, threads }),
+      ...calledAs,
       CORNET_REDIS_URL: redis,
       [readByCoordinator]: undefined,
       [readOnTerminal]: several && process.stdout.isTTY ? '1' : undefined,

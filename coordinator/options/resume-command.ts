@@ -1,0 +1,38 @@
+/** The command that continues a run, for the user to paste. */
+import { resolve } from 'node:path';
+import { bounds } from '../../shared/option-bounds.ts';
+import { ownCommand } from '../../shared/process/own-command.ts';
+import type { RunConfig } from '../../shared/run-config.ts';
+import { rowsOf, type StartOptions } from './table.ts';
+
+/**
+ * "Continue with: …", with what config.json does not remember.
+ * @param folder the run's
+ * @param given the options of the command that ran it, as far as they are known
+ */
+export function howToContinue(
+  folder: string,
+  { options: { redis } }: Pick<RunConfig, 'options'>,
+  given: Partial<StartOptions> = {},
+): string {
+  const hasSecret = redis?.includes('***') === true;
+  const command = ownCommand('coordinator', 'start', [
+    '--resume',
+    '--output-path',
+    resolve(folder),
+    ...(redis === undefined || hasSecret ? [] : ['--redis', redis]),
+    ...repeated(given),
+  ]);
+  if (!hasSecret) return `Continue with: ${command}`;
+  return `Continue with (CORNET_REDIS_URL must hold ${redis} with its password): ${command}`;
+}
+
+/** Flags of the options that each command needs again. */
+function repeated(given: Partial<StartOptions>): string[] {
+  return rowsOf('start').flatMap(({ attribute, name, value, repeats }) => {
+    const setting = given[attribute as keyof StartOptions];
+    if (repeats !== true || setting === undefined || setting === false) return [];
+    if (setting === true) return [name];
+    return [name, value === bounds.path ? resolve(String(setting)) : String(setting)];
+  });
+}

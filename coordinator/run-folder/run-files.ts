@@ -1,0 +1,11 @@
+/** What lies in the folder of a run. */
+export const runFiles = {
+  config: 'config.json',
+  lock: 'lock',
+  token: 'token',
+  redis: 'redis.json',
+  log: 'log.jsonl',
+  formerLog: 'log.1.jsonl',
+  metrics: 'metrics.jsonl',
+  checkpoints: 'checkpoints',
+} as const;

@@ -1,0 +1,59 @@
+import { resolve } from 'node:path';
+import test from 'ava';
+import { howToContinue } from '../../coordinator/options/resume-command.ts';
+import { optionRows } from '../../coordinator/options/table.ts';
+import { redactUrl } from '../../shared/redis/redis.ts';
+import { trainingConfig } from '../helpers/training-config.ts';
+
+/** What stands behind `start` in the command that continues a run. */
+function argumentsOf(redis: string | undefined, given: Parameters<typeof howToContinue>[2]): string {
+  const options = { ...trainingConfig.options, ...(redis === undefined ? {} : { redis: redactUrl(redis) }) };
+  return howToContinue('/runs/x ace', { options }, given).replace(/^(Continue with.*): .* start /, '$1: ');
+}
+
+test('the command that continues a run names its folder, quoted for a shell, and its Redis', (t) => {
+  t.is(argumentsOf(undefined, {}), "Continue with: --resume --output-path '/runs/x ace'");
+  t.is(
+    argumentsOf('redis://head:6400/2', {}),
+    "Continue with: --resume --output-path '/runs/x ace' --redis redis://head:6400/2",
+  );
+});
+
+test('a password is not repeated: where it comes from is said', (t) => {
+  t.is(
+    argumentsOf('redis://me:secret@head/2', {}),
+    "Continue with (CORNET_REDIS_URL must hold redis://me:***@head/2 with its password): --resume --output-path '/runs/x ace'",
+  );
+});
+
+test('options that config.json does not remember are repeated, all others are not', (t) => {
+  const given = {
+    outputPath: 'x',
+    lanes: 4,
+    epochs: 3,
+    wait: 60,
+    metricsPort: 0,
+    json: true,
+    autoResume: true,
+  };
+  const told = argumentsOf(undefined, { ...given, controlTokenFile: 'a token', cpuWorkers: 3 });
+  t.is(
+    told,
+    `Continue with: --resume --output-path '/runs/x ace' --wait 60 --metrics-port 0 --control-token-file '${resolve('a token')}' --json`,
+  );
+  // Whoever adds an option that a run is not to forget must decide.
+  const forgotten = optionRows.filter(
+    ({ commands, kind, setting, repeats }) =>
+      commands.includes('start') && kind === 'free' && setting === undefined && repeats !== true,
+  );
+  t.deepEqual(forgotten.map(({ attribute }) => attribute).sort(), [
+    'autoResume',
+    'config',
+    'cpuWorkers', // config.json has localWorkers
+    'ngpus',
+    'outputPath',
+    'redis', // as above
+    'restorePath', // config.json has startingFile; of a resume, the run has gone back
+    'resume',
+  ]);
+});
