@@ -48,7 +48,7 @@ export class DiskActions {
   /** @param maker names the snapshot's blob, besides its step */
   async restore(maker: string): Promise<void> {
     const { run, blobs, log } = this.#parts;
-    const restored = await this.#write(() => this.#readState()); // what is being written may be the latest
+    const restored = await this.#inTurn(() => this.#readState()); // what is being written will be the last one
     if (restored === null) return; // the run has ended meanwhile
     const { step, body, validated } = restored;
     const ref = await blobs.put(names.snapshot(run.era, step, maker), body, blobs.toAnybody);
@@ -75,13 +75,17 @@ export class DiskActions {
     const { blobs, disk, snapshotBytes } = this.#parts;
     expectBytes(ref, snapshotBytes);
     let body: Uint8Array | null = null;
-    const fetched = await disk.insist('a snapshot', async () => {
+    const fetching = disk.insist('a snapshot', async () => {
       body = await blobs.get(ref); // which may lack a file descriptor
     });
-    if (!fetched) return this.#tell({ type: 'saved', step, outcome: 'failed' });
-    if (body === null) return this.#tell({ type: 'saved', step, outcome: 'lost' });
-    const written = this.#write(() => this.#saveHeld(step, body!, last));
-    this.#tell({ type: 'held', step });
+    // Its place is taken now: a look at the last checkpoint that is asked for meanwhile is to find this one.
+    const written = this.#inTurn(async () => {
+      const fetched = await fetching;
+      return fetched && body !== null && (await this.#saveHeld(step, body, last));
+    });
+    const fetched = await fetching;
+    if (fetched && body === null) return this.#tell({ type: 'saved', step, outcome: 'lost' });
+    if (fetched) this.#tell({ type: 'held', step });
     this.#tell({ type: 'saved', step, outcome: (await written) ? 'written' : 'failed' });
   }
 
@@ -94,7 +98,7 @@ export class DiskActions {
   }
 
   /** One after the other, in the order of the calls. */
-  #write<T>(work: () => Promise<T>): Promise<T> {
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
     const result = this.#writing.then(work);
     this.#writing = result.catch(() => undefined); // whoever called is told
     return result;

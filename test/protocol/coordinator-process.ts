@@ -15,6 +15,8 @@ export class CoordinatorProcess {
   number = 0;
   heard = 0;
   io: (() => void)[] = [];
+  /** What goes to the disk of the run, in this order; what is still being fetched keeps its place. */
+  disk: { work: (() => void) | null }[] = [];
   /** Jobs that a connection which broke before the reply will add once more. */
   again: (() => void)[] = [];
   /** It takes no event; what happens meanwhile waits for it. */
@@ -69,8 +71,8 @@ export class CoordinatorProcess {
     const { phase, workers, sentence } = this.run;
     if (this.outcome !== null || phase === 'waiting' || phase === 'finished') return;
     if (phase === 'restoring' || phase === 'saving' || phase === 'finishing') {
-      assert(this.io.length > 0, `nothing is under way: ${sentence}`);
-    } else assert(this.io.length > 0 || (workers.length > 0 && !sentence.includes('nobody')), sentence);
+      assert(this.#busy, `nothing is under way: ${sentence}`);
+    } else assert(this.#busy || (workers.length > 0 && !sentence.includes('nobody')), sentence);
   }
 
   /** Messages that lay unread are gone. */
@@ -120,7 +122,7 @@ export class CoordinatorProcess {
         redis.queues.delete(action.worker);
         break;
       case 'restore':
-        this.#fenced(() => {
+        this.#onDisk(() => {
           const { step, state, validated } = disk.latest ?? {
             step: 0,
             state: world.truth[0]!,
@@ -130,16 +132,21 @@ export class CoordinatorProcess {
           this.event({ type: 'restored', step, ref, validated });
         });
         break;
-      case 'save':
+      case 'save': {
+        const { step, ref } = action;
+        const place = this.#onDisk(null);
         this.#fenced(() => {
-          const { step, ref } = action;
           const state = carriers.get(ref);
-          if (state === undefined) return this.event({ type: 'saved', step, outcome: 'lost' });
+          if (state === undefined) {
+            this.disk = this.disk.filter((other) => other !== place);
+            return this.event({ type: 'saved', step, outcome: 'lost' });
+          }
           world.compare(step, state);
-          this.#fenced(() => this.#write(action, state));
+          place.work = () => this.#write(action, state);
           this.event({ type: 'held', step });
         });
         break;
+      }
       case 'delete':
         for (const ref of action.refs) carriers.delete(ref);
         break;
@@ -195,6 +202,23 @@ export class CoordinatorProcess {
     this.io.push(() => (this.superseded ? this.#takenOver() : work()));
   }
 
+  /** @param work null: not known yet */
+  #onDisk(work: (() => void) | null): { work: (() => void) | null } {
+    const place = { work };
+    this.disk.push(place);
+    return place;
+  }
+
+  #nextOnDisk(): void {
+    const { work } = this.disk.shift()!;
+    if (this.superseded) this.#takenOver();
+    else work!();
+  }
+
+  get #busy(): boolean {
+    return this.io.length > 0 || this.disk.length > 0;
+  }
+
   /** What is not the run's last checkpoint the disk may refuse. */
   #write({ step, last }: { step: number; last: boolean }, state: Numbers): void {
     const { disk, validated, draws } = this.world;
@@ -248,8 +272,9 @@ export class CoordinatorProcess {
       });
     }
     if (this.again.length > 0) moves.push(() => this.again.shift()!());
-    if (this.io.length > 0 && this.world.draws.integer(this.world.slowness) === 0)
-      moves.push(() => this.io.shift()!());
+    const isReady = () => this.world.draws.integer(this.world.slowness) === 0;
+    if (this.io.length > 0 && isReady()) moves.push(() => this.io.shift()!());
+    if (this.disk[0]?.work != null && isReady()) moves.push(() => this.#nextOnDisk());
     if (this.outbox.length > 0) moves.push(() => flush(this.outbox, redis.down, this.world.draws));
     return moves;
   }
