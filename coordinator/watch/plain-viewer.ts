@@ -70,7 +70,7 @@ export function progressLine(view: RunView): string {
     top1 === null ? '' : `top-1 ${percent(top1)}`,
     imagesPerSecond === null ? '' : speed(imagesPerSecond),
     `${members} ${members === 1 ? 'worker' : 'workers'}`,
-    secondsLeft === null ? '' : timeLeft(secondsLeft, view.at),
+    secondsLeft === null || step >= steps ? '' : timeLeft(secondsLeft, view.at),
   ]
     .filter((part) => part !== '')
     .join('  ');

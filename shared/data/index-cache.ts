@@ -81,7 +81,10 @@ export function cachedIndex<S extends SplitName>(
   const absolute = resolve(root);
   return withProgress(absolute, options.progress, async (progress) => {
     const notes: string[] = []; // to be read below the progress, not in the middle of it
-    const note = (sentence: string) => void notes.push(sentence);
+    const note = (sentence: string) => {
+      if (progress?.isShown) notes.push(sentence);
+      else options.note(sentence);
+    };
     const index = await keptOrNew(absolute, needed, { ...options, note }, progress);
     progress?.done(index.keptIn !== null);
     for (const sentence of notes) options.note(sentence);

@@ -36,6 +36,11 @@ export class IndexProgress implements FileCounter {
     this.#timer = setInterval(() => this.look(), limits.look).unref();
   }
 
+  /** Whether something was said. */
+  get isShown(): boolean {
+    return this.#shown !== null;
+  }
+
   counted(): void {
     this.#files++;
   }

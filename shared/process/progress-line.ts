@@ -8,6 +8,10 @@ export function progressOnStderr(): { every: number; show: (sentence: string, la
   if (!stderr.isTTY) return { every: 2 * progressEvery.plain, show: (sentence) => say(sentence) };
   return {
     every: progressEvery.terminal,
-    show: (sentence, last) => void stderr.write(`\r\x1b[2K${printable(sentence)}${last ? '\n' : ''}`),
+    show: (sentence, last) => {
+      const text = printable(sentence);
+      // A line that is broken could not be rewritten.
+      stderr.write(`\r\x1b[2K${last ? `${text}\n` : text.slice(0, (stderr.columns || 80) - 1)}`);
+    },
   };
 }

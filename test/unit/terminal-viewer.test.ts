@@ -20,6 +20,11 @@ test('the lines of a run say where it is, how it learns, how fast it is and wher
   ]);
 });
 
+test('at its last step a run has no time left to tell', (t) => {
+  const bar = layOut({ ...view, step: 120, secondsLeft: 0 }, wide)[1]!;
+  t.regex(bar, /━ {3}100\.0 %$/);
+});
+
 test('what is waited for is said when it takes long', (t) => {
   t.is(layOut({ ...view, phaseSeconds: 8 }, wide)[3], `2 workers   ${view.sentence}`);
   const waiting = { ...view, phase: 'waiting', workers: [], sentence: 'Waiting.' };

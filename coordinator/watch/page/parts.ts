@@ -52,7 +52,8 @@ export function showState(
     `epoch ${(view.epoch ?? 0).toFixed(2)} of ${Number((view.epochs ?? 0).toFixed(2))}`,
     `step ${grouped(view.step)} of ${grouped(view.steps)}`,
   ];
-  if (view.secondsLeft !== null && connection === 'live') parts.push(timeLeft(view.secondsLeft, view.at));
+  if (view.secondsLeft !== null && view.step < view.steps && connection === 'live')
+    parts.push(timeLeft(view.secondsLeft, view.at));
   setText(byId('where'), parts.join(' · '));
   const done = (100 * view.step) / Math.max(1, view.steps);
   byId('done').style.width = `${done}%`;
