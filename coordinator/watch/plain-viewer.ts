@@ -1,6 +1,7 @@
 /** A run in lines, for logs and pipes: one every few seconds, and one for each event. */
 
 import { duration, percent, speed } from '../view/format.ts';
+import { healthOf } from '../view/health.ts';
 import type { RunView } from '../view/run-view.ts';
 import type { RunNews, Scores } from './news.ts';
 import { announcement } from './run-summary.ts';
@@ -46,7 +47,7 @@ export class PlainViewer implements RunViewer {
     const quiet = 2 * this.#options.every;
     if (at - this.#active < quiet || at - this.#shown < quiet) return;
     this.#shown = at;
-    this.#line(view().sentence);
+    this.#line(withHealth(view()));
   }
 
   end(): void {}
@@ -71,6 +72,14 @@ export function progressLine(view: RunView): string {
   ]
     .filter((part) => part !== '')
     .join('  ');
+}
+
+/** What the run is doing, behind the word for it where that is not OK. */
+export function withHealth(view: RunView): string {
+  const { word, reasons } = healthOf(view, 0, null);
+  if (word === 'OK' || word === 'COMPLETE') return view.sentence;
+  const isSaid = view.phase === 'redis_away';
+  return `${word}: ${isSaid ? '' : `${reasons[0]}. `}${view.sentence}`;
 }
 
 export function validationLine({ epoch, loss, top1, top5, images }: Scores): string {
