@@ -1,6 +1,7 @@
 /** `coordinator status`: whether a run is healthy, what it is doing, what it waits for and since when. */
 import { hostname } from 'node:os';
-import { timeouts } from '../../shared/defaults.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { progressEvery, timeouts } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { connectRedis, redactUrl, socketUrl } from '../../shared/redis/redis.ts';
 import { type AnyConfig, anyConfig, isInference } from '../../shared/run-config.ts';
@@ -49,13 +50,34 @@ export async function printStatus(options: StatusOptions): Promise<number> {
   const found = await lookFor(place);
   const [first] = found;
   const sign = first?.sign ?? null;
-  if (!options.watch || sign === null) return printAll(found, place, options);
+  if (!options.watch || (sign === null && isOver(first!))) return printAll(found, place, options);
   if (found.length > 1) {
     const runs = found.map((one) => one.sign!.view.run).join(', ');
     throw new CornetError('OPTION_INVALID', `Several runs are active there: ${runs}. Choose one with --run.`);
   }
-  await followRun({ redis: place.redis!, first: sign, json: options.json });
-  return printAll(await lookFor({ ...place, run: sign.view.run }), place, options);
+  const run = sign?.view.run ?? place.run;
+  return printAll([await watchToItsEnd(sign, run, options)], place, options);
+}
+
+/** Shows a run, through outages of its Redis as well, until no coordinator is at work on it. */
+async function watchToItsEnd(first: Sign | null, run: string | null, options: StatusOptions): Promise<Found> {
+  const { json } = options;
+  let sign = first;
+  let shownAt = Number.NEGATIVE_INFINITY;
+  for (;;) {
+    // A resume has another private Redis.
+    const place = { ...(await placeOf(options)), run };
+    if (sign !== null) await followRun({ redis: place.redis!, first: sign, json });
+    const found: Found = (await lookFor(place))[0]!;
+    if (isOver(found)) return found;
+    sign = found.sign;
+    if (sign !== null) continue;
+    if (json || performance.now() - shownAt >= progressEvery.plain) {
+      shownAt = performance.now();
+      process.stdout.write(`${json ? objectLine(found, place) : oneLine(firstLine(found))}\n`);
+    }
+    await sleep(timeouts.beat);
+  }
 }
 
 async function placeOf({ outputPath, redis, run }: StatusOptions): Promise<Place> {
@@ -115,12 +137,24 @@ const severity: HealthWord[] = ['OK', 'COMPLETE', 'SLOW', 'STOPPED', 'STUCK'];
 function printAll(found: Found[], place: Place, { json }: StatusOptions): number {
   const write = (text: string) => void process.stdout.write(text);
   for (const one of found) {
-    if (json) write(printableJson(`${JSON.stringify(objectOf(one, place))}\n`));
+    if (json) write(`${objectLine(one, place)}\n`);
     else for (const line of asText(one, place)) write(`${oneLine(line)}\n`);
   }
   const words = found.map(({ health }) => health.word);
   const worst = words.reduce((a, b) => (severity.indexOf(b) > severity.indexOf(a) ? b : a));
   return healthExitCodes[worst];
+}
+
+function isOver({ health: { word } }: Found): boolean {
+  return word === 'STOPPED' || word === 'COMPLETE';
+}
+
+function objectLine(found: Found, place: Place): string {
+  return printableJson(JSON.stringify(objectOf(found, place)));
+}
+
+function firstLine({ health: { word, reasons } }: Found): string {
+  return `${word}  ${reasons.join('; ')}`;
 }
 
 function objectOf({ sign, traces, health }: Found, { run, folder }: Place): unknown {
@@ -132,9 +166,9 @@ function objectOf({ sign, traces, health }: Found, { run, folder }: Place): unkn
 }
 
 function asText(found: Found, place: Place): string[] {
-  const { sign, health } = found;
-  const first = `${health.word}  ${health.reasons.join('; ')}`;
-  if (health.word === 'STOPPED' || health.word === 'COMPLETE' || sign === null) {
+  const { sign } = found;
+  const first = firstLine(found);
+  if (isOver(found) || sign === null) {
     return [first, ...absence(found, place)];
   }
   const { view } = sign;

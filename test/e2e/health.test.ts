@@ -49,6 +49,8 @@ test.serial('status says in one word how a run is: OK, SLOW, STOPPED, COMPLETE',
   t.deepEqual([health.word, seen.away], ['OK', null]);
   t.true(step >= 30 && seen.answersIn > 0);
 
+  const watcher = stage.start('coordinator', ['status', '--watch', '-o', output], env);
+  await watcher.until('it is watched', () => /^epoch .* left/.test(watcher.stdout));
   await redis.kill();
   await run.until('it has been said how long Redis is away', () =>
     /SLOW: Redis at unix:\S+ has been away for 1\d\.\d s: the run is paused/.test(run.stdout),
@@ -58,13 +60,20 @@ test.serial('status says in one word how a run is: OK, SLOW, STOPPED, COMPLETE',
   t.is(paused.code, 10, paused.text);
   t.regex(paused.text, /^SLOW {2}its Redis does not answer; files of the run were written .* ago\n/);
   t.regex(paused.text, /which is still running/);
+  await watcher.until('who watches is told', () =>
+    /\nSLOW {2}its Redis does not answer; /.test(watcher.stdout),
+  );
+  const { length } = watcher.stdout;
   await redis.start();
+  await watcher.until('and sees the run again', () => /^epoch /m.test(watcher.stdout.slice(length)));
   const steps = trainedSteps(output).length;
   await run.untilStep(output, steps + 30);
   await until('it is well again', async () => (await look(stage, ['-o', output], env)).code === 0);
 
   run.signal('SIGKILL');
   await run.ended;
+  t.is(await watcher.ended, 12, watcher.stderr);
+  t.regex(watcher.stdout, /\nSTOPPED {2}its coordinator was killed .*\n.*\nContinue with: .*\n$/);
   const killed = await look(stage, ['-o', output], env);
   t.is(killed.code, 12, killed.text);
   t.regex(
