@@ -44,12 +44,13 @@ program
     throw new Exit(await setUp(options));
   });
 
-command('status', 'Show what a run is doing, what it waits for, and since when.').action(
-  async (options: StatusOptions) => {
-    const { printStatus } = await import('./commands/status.ts');
-    await printStatus(options);
-  },
-);
+command(
+  'status',
+  'Show whether a run is healthy (exit code 0, else 10 SLOW, 11 STUCK, 12 STOPPED), what it is doing, what it waits for, and since when.',
+).action(async (options: StatusOptions) => {
+  const { printStatus } = await import('./commands/status.ts');
+  throw new Exit(await printStatus(options));
+});
 
 command('verify', 'Check every file of a run, even an active one; exits with 1 if one is damaged.')
   .argument('<run>', 'the run folder', parserOf('The run folder', bounds.path))

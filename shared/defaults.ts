@@ -59,6 +59,9 @@ export const timeouts = {
   blobRead: 20_000, // silence of a blob server in the middle of an answer
 } as const;
 
+/** Milliseconds after which the status of a coordinator that says nothing more disappears from Redis. */
+export const statusTimeToLive = 3 * timeouts.member;
+
 /**
  * A disk that would not take something, in milliseconds: pauses between two tries at the end of a run, time until it is
  * said again, and (`save`) until a checkpoint that failed is tried again, doubled each time up to the usual interval.
@@ -201,6 +204,29 @@ export const gpus = { plenty: 10e9 } as const;
 
 /** Where less is free on a GPU, in bytes or in parts of the whole, a library that finds no way to compute has no memory. */
 export const deviceMemory = { little: 2 ** 30, littlePart: 0.05 } as const;
+
+/**
+ * From when on a run is called SLOW or STUCK (`coordinator/view/health.ts`), in seconds unless it says otherwise. A run
+ * without an update is SLOW after `slowSteps` times what a step usually takes, and STUCK after `stuckSteps` times that,
+ * but not before `slow` and `stuck`.
+ */
+export const health = {
+  slow: 15, // without an update, or in a phase of which a short while is usual
+  stuck: 300,
+  slowSteps: 4,
+  stuckSteps: 20,
+  slowPart: 0.5, // of the usual speed
+  usual: 1_800, // in which a step's weight in the usual speed falls to 1/e
+  redisStuck: 60, // without Redis
+  noWorkerStuck: 120, // without a worker; one of CORnet-S takes a while to start
+  checkpoints: 2, // of them a disk should have room for
+  checkpointLate: { intervals: 3, seconds: 600 }, // as in dashboards/alerts.yml
+  starting: 300, // from the start of a coordinator to its first sign of life: it may index a data set
+  quiet: 60, // since the run folder was written, while a coordinator that cannot be asked counts as at work
+} as const;
+
+/** Milliseconds between two looks at the run folder's disk. */
+export const vitalsEvery = 10_000;
 
 /** Points that the curves of a run have (up to twice as many), and those of the smallest one. */
 export const curvePoints = 400;

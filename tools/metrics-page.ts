@@ -48,7 +48,7 @@ Redis is away, is omitted.
 
 | where | address |
 |---|---|
-| coordinator | port 9464 of 127.0.0.1, or any free port if that is taken; \`--metrics-port\`, \`--metrics-host\` |
+| coordinator | port 9464 of 127.0.0.1, or any free port if that is taken (a warning says which); \`--metrics-port\`, \`--metrics-host\` |
 | local workers | any free port, on the coordinator's \`--metrics-host\` |
 | a worker on another host | any free port of its 127.0.0.1; use \`--metrics-host\` (and \`--metrics-port\`) so that others can reach it |
 
@@ -64,10 +64,15 @@ worker joins or leaves. Every metric carries the label \`run\`, a worker's also 
 joins); Prometheus adds \`role\` and \`instance\`. A worker on another host that listens only on its own 127.0.0.1 cannot
 be reached and is omitted. For several runs, list one \`url\` for each.
 
-\`dashboards/alerts.yml\` contains the alerting rules: a run that makes no progress, a loss that is not finite, any other
-failure, workers that come and go or cannot start, and a checkpoint that fails or is too old. A failing run waits until
-it has been scraped once more (if anything scrapes it, and at most 30 s), so that the alert does not die with the
-process.
+On a machine that you share, port 9464 may belong to somebody else's run. Choose a port with \`--metrics-port\`, and name
+the runs that you want in the \`keep\` rule of \`deploy/prometheus.yml\` (its \`regex\`): targets of other runs are then
+dropped. On Slurm, \`deploy/slurm/cornet.sbatch\` uses port 10000 + job id modulo 10000 of the job's first node.
+
+\`dashboards/alerts.yml\` contains the alerting rules: a run that makes no progress, a coordinator that is gone, Redis
+away, a loss that is not finite, any other failure, workers that come and go or cannot start, and a checkpoint that fails
+or is too old. A run that ends, in whatever way, waits until it has been scraped once more (if anything scrapes it, and
+at most 30 s), so that an alert does not die with the process, and so that a run that ended in order is not taken for one
+that was killed (\`cornet_ended_term\`). This needs a scrape interval of less than 30 s.
 
 ## Grafana
 

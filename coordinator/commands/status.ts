@@ -1,16 +1,25 @@
-/** `coordinator status`: one sentence on what a run is doing, what it waits for and since when. */
+/** `coordinator status`: whether a run is healthy, what it is doing, what it waits for and since when. */
 import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { progressEvery, timeouts } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { connectRedis, redactUrl, socketUrl } from '../../shared/redis/redis.ts';
-import { anyConfig, isInference, totalSteps } from '../../shared/run-config.ts';
+import { type AnyConfig, anyConfig, isInference } from '../../shared/run-config.ts';
 import { oneLine, printableJson } from '../../shared/util/printable.ts';
-import { names, parseJson } from '../../shared/wire/protocol.ts';
+import { isGone, readSigns, type Sign } from '../conduct/signs.ts';
 import { howToContinue } from '../options/resume-command.ts';
-import { lastStep } from '../run-folder/metrics-file.ts';
 import { RunFolder } from '../run-folder/run-folder.ts';
-import type { RunView } from '../view/run-view.ts';
-import { isView } from '../view/run-view.ts';
-import { followRun } from '../watch/follow-run.ts';
+import { type FolderTraces, tracesOf } from '../run-folder/traces.ts';
+import { duration, elapsed } from '../view/format.ts';
+import {
+  type Health,
+  type HealthWord,
+  healthExitCodes,
+  healthOf,
+  type Traces,
+  type Unheard,
+} from '../view/health.ts';
+import { asJson, followRun } from '../watch/follow-run.ts';
 
 export interface StatusOptions {
   outputPath?: string;
@@ -26,81 +35,176 @@ interface Place {
   redis: string | null;
   /** Null: whatever is alive there. */
   run: string | null;
+  folder: { path: string; config: AnyConfig } | null;
 }
 
-export async function printStatus(options: StatusOptions): Promise<void> {
+/** What was found of one run. */
+interface Found {
+  sign: Sign | null;
+  traces: FolderTraces | null;
+  health: Health;
+}
+
+/** @returns the exit code: that of the word, of several runs the worst one's */
+export async function printStatus(options: StatusOptions): Promise<number> {
   const place = await placeOf(options);
-  const print = options.json ? printJson : printText;
-  const statuses = await readStatuses(place);
-  if (statuses.length === 0) return options.json ? undefined : printAbsence(options);
-  if (!options.watch) return statuses.forEach(print);
-  const [first, ...others] = statuses;
-  if (others.length > 0) {
-    const runs = statuses.map(({ run }) => run).join(', ');
+  const found = await lookFor(place);
+  const [first] = found;
+  const sign = first?.sign ?? null;
+  if (!options.watch || (sign === null && isOver(first!))) return printAll(found, place, options);
+  if (found.length > 1) {
+    const runs = found.map((one) => one.sign!.view.run).join(', ');
     throw new CornetError('OPTION_INVALID', `Several runs are active there: ${runs}. Choose one with --run.`);
   }
-  await followRun({ redis: place.redis!, first: first!, json: options.json });
-  if (!options.json) await printAbsence(options);
+  const run = sign?.view.run ?? place.run;
+  return printAll([await watchToItsEnd(sign, run, options)], place, options);
+}
+
+/** Shows a run, through outages of its Redis as well, until no coordinator is at work on it. */
+async function watchToItsEnd(first: Sign | null, run: string | null, options: StatusOptions): Promise<Found> {
+  const { json } = options;
+  let sign = first;
+  let shownAt = Number.NEGATIVE_INFINITY;
+  for (;;) {
+    // A resume has another private Redis.
+    const place = { ...(await placeOf(options)), run };
+    if (sign !== null) await followRun({ redis: place.redis!, first: sign, json });
+    const found: Found = (await lookFor(place))[0]!;
+    if (isOver(found)) return found;
+    sign = found.sign;
+    if (sign !== null) continue;
+    if (json || performance.now() - shownAt >= progressEvery.plain) {
+      shownAt = performance.now();
+      process.stdout.write(`${json ? objectLine(found, place) : oneLine(firstLine(found))}\n`);
+    }
+    await sleep(timeouts.beat);
+  }
 }
 
 async function placeOf({ outputPath, redis, run }: StatusOptions): Promise<Place> {
   if (outputPath === undefined) {
-    if (redis !== undefined) return { redis, run: run ?? null };
+    if (redis !== undefined) return { redis, run: run ?? null, folder: null };
     throw new CornetError('OPTION_INVALID', 'Specify a run with --output-path or --redis.');
   }
   const peek = await RunFolder.peek(outputPath);
   const socket = peek.redisSocket === null ? null : socketUrl(peek.redisSocket);
-  return { redis: redis ?? socket, run: anyConfig.parse(peek.config).run };
-}
-
-/** No coordinator is at work: what is left of the run. */
-async function printAbsence({ outputPath, redis, run }: StatusOptions): Promise<void> {
-  if (outputPath === undefined) {
-    const which = run === undefined ? 'No run' : `Run ${run}, or its coordinator,`;
-    const not = run === undefined ? 'is alive' : 'is not alive';
-    return void process.stdout.write(`${which} ${not} on the Redis at ${redactUrl(redis!)}.\n`);
-  }
-  const peek = await RunFolder.peek(outputPath);
   const config = anyConfig.parse(peek.config);
-  const nobody = `Run ${config.run} (CORnet-${config.result.model}): no coordinator is running on ${hostname()}`;
-  if (isInference(config)) {
-    return void process.stdout.write(`${nobody}. Continue it with the command that started it.\n`);
-  }
-  const last = await lastStep(peek.metricsPath);
-  process.stdout.write(
-    `${nobody}; its metrics end at step ${last} of ${totalSteps(config)}.\n` +
-      (last < totalSteps(config) ? `${howToContinue(outputPath, config)}\n` : ''),
-  );
+  return { redis: redis ?? socket, run: config.run, folder: { path: outputPath, config } };
 }
 
-/** What the coordinators at a place wrote at their last heartbeat; nothing where a run folder's Redis is gone. */
-async function readStatuses({ redis: url, run }: Place): Promise<RunView[]> {
-  if (url === null) return [];
-  const redis = await connectRedis(url, { name: 'cornet-status', bytesNeeded: 0 }).catch((error) => {
-    if (url.startsWith('unix:') && run !== null) return null; // left over by a coordinator that was killed
-    throw error;
-  });
-  if (redis === null) return [];
+async function lookFor(place: Place): Promise<Found[]> {
+  const { signs, unheard } = await listen(place);
+  if (place.folder === null) {
+    if (signs.length === 0) return [{ sign: null, traces: null, health: healthOf(null, 0, null) }];
+    return signs.map((sign) => ({
+      sign,
+      traces: null,
+      health: healthOf(sign.view, sign.age, deadTraces(sign)),
+    }));
+  }
+  const { path, config } = place.folder;
+  const traces = await tracesOf(path, config, { host: hostname(), now: Date.now(), unheard });
+  const sign = signs[0] ?? null;
+  return [{ sign, traces, health: healthOf(sign?.view ?? null, sign?.age ?? 0, traces) }];
+}
+
+/** What the coordinators at a place say, and why nothing can be heard there. */
+async function listen({ redis: url, run, folder }: Place): Promise<{ signs: Sign[]; unheard: Unheard }> {
+  if (url === null) return { signs: [], unheard: 'no-redis' };
   try {
-    const runs = run === null ? (await redis.smembers(names.runs)).sort() : [run];
-    const texts = await Promise.all(runs.map((id) => redis.get(names.status(id))));
-    return texts.map((text) => parseJson(text ?? '')).filter(isView);
-  } finally {
-    redis.disconnect();
+    const redis = await connectRedis(url, { name: 'cornet-status', bytesNeeded: 0 });
+    try {
+      return { signs: await readSigns(redis, run), unheard: null };
+    } finally {
+      redis.disconnect();
+    }
+  } catch (error) {
+    // A run folder says enough: its private Redis may be left over by a coordinator that was killed.
+    if (folder === null) throw error;
+    return { signs: [], unheard: 'no-answer' };
   }
 }
 
-function printJson(view: RunView): void {
-  process.stdout.write(printableJson(`${JSON.stringify(view)}\n`));
+/** Without its folder: of a coordinator on this machine it can be seen that it is gone. */
+function deadTraces({ view, age }: Sign): Traces | null {
+  if (!isGone(view.coordinator)) return null;
+  const { step, steps, checkpoint, best, validation } = view;
+  const known = { step, steps, checkpoint, best, validation };
+  return { ...known, coordinator: 'gone', starting: false, ended: null, quiet: age, unheard: null };
 }
 
-function printText(view: RunView): void {
+const severity: HealthWord[] = ['OK', 'COMPLETE', 'SLOW', 'STOPPED', 'STUCK'];
+
+function printAll(found: Found[], place: Place, { json }: StatusOptions): number {
+  const write = (text: string) => void process.stdout.write(text);
+  for (const one of found) {
+    if (json) write(`${objectLine(one, place)}\n`);
+    else for (const line of asText(one, place)) write(`${oneLine(line)}\n`);
+  }
+  const words = found.map(({ health }) => health.word);
+  const worst = words.reduce((a, b) => (severity.indexOf(b) > severity.indexOf(a) ? b : a));
+  return healthExitCodes[worst];
+}
+
+function isOver({ health: { word } }: Found): boolean {
+  return word === 'STOPPED' || word === 'COMPLETE';
+}
+
+function objectLine(found: Found, place: Place): string {
+  return printableJson(JSON.stringify(objectOf(found, place)));
+}
+
+function firstLine({ health: { word, reasons } }: Found): string {
+  return `${word}  ${reasons.join('; ')}`;
+}
+
+function objectOf({ sign, traces, health }: Found, { run, folder }: Place): unknown {
+  if (sign !== null) return asJson(sign, health);
+  const model = folder === null ? null : `CORnet-${folder.config.result.model}`;
+  const { step, steps, checkpoint, best, validation } = traces ?? {};
+  const known = traces === null ? {} : { step, steps, checkpoint, best, validation };
+  return { run, model, ...known, health };
+}
+
+function asText(found: Found, place: Place): string[] {
+  const { sign } = found;
+  const first = firstLine(found);
+  if (isOver(found) || sign === null) {
+    return [first, ...absence(found, place)];
+  }
+  const { view } = sign;
   const speed = view.imagesPerSecond === null ? '' : `, ${view.imagesPerSecond.toFixed(1)} images/s`;
   const loss = view.loss === null ? '' : `, loss ${view.loss.toFixed(4)}`;
+  const left = (view.secondsLeft ?? null) === null ? '' : `, ${duration(view.secondsLeft!)} left`;
   const where = view.images === null ? `step ${view.step} of ${view.steps}` : `${view.images} images done`;
-  process.stdout.write(`Run ${oneLine(view.run)}, ${where}${loss}${speed}.\n${oneLine(view.sentence)}\n`);
-  for (const { id, status: state, lanes, host, pid } of view.workers) {
-    const line = `  ${id}  ${state}  lanes ${lanes.join(', ') || '-'}  process ${pid} on ${host}`;
-    process.stdout.write(`${oneLine(line)}\n`);
+  return [
+    first,
+    `Run ${view.run}, ${where}${loss}${speed}${left}.`,
+    sign.age > timeouts.member / 1000 ? `${view.sentence} (${elapsed(sign.age)} ago)` : view.sentence,
+    ...view.workers.map(
+      ({ id, status: state, lanes, host, pid }) =>
+        `  ${id}  ${state}  lanes ${lanes.join(', ') || '-'}  process ${pid} on ${host}`,
+    ),
+  ];
+}
+
+/** Nobody makes progress, or nobody can be asked: what is left of the run, and how to go on. */
+function absence({ sign, traces, health }: Found, { redis, run, folder }: Place): string[] {
+  if (folder === null || traces === null) {
+    const which = sign?.view.run ?? run;
+    const who = which === null ? 'No run' : `Run ${which}, or its coordinator,`;
+    return [`${who} ${which === null ? 'is alive' : 'is not alive'} on the Redis at ${redactUrl(redis!)}.`];
   }
+  const { config, path } = folder;
+  const { lock, coordinator, ended, step, steps } = traces;
+  const name = `Run ${config.run} (CORnet-${config.result.model})`;
+  const progress = isInference(config) ? '' : `; its metrics end at step ${step} of ${steps}`;
+  if (coordinator === 'unknown') return [`${name}${progress}.`, lock!.sentence, lock!.hint!];
+  const isEnding = coordinator === 'running' && ended !== null;
+  if (coordinator === 'running' && !isEnding) return [`${name}${progress}.`, lock!.sentence];
+  const who = isEnding ? 'its coordinator is ending' : `no coordinator is running on ${hostname()}`;
+  const nobody = `${name}: ${who}${progress}.`;
+  if (isInference(config)) return [`${nobody} Continue it with the command that started it.`];
+  if (health.word === 'COMPLETE') return [nobody];
+  return [nobody, howToContinue(path, config)];
 }

@@ -101,6 +101,7 @@ export interface Observed {
   queues: () => Iterable<Queue>;
   /** Tells the run something from outside. */
   tell: (event: RunEvent) => void;
+  outages: OutageLog;
 }
 
 /**
@@ -285,6 +286,7 @@ async function runToItsEnd<R>(
       blobs,
       queues: () => conductor.queues,
       tell: (event) => conductor.tell(event),
+      outages,
     }) ?? null;
   if (observer !== null) conductor.observe(observer);
   const fleet = new Fleet({
@@ -332,7 +334,10 @@ async function runToItsEnd<R>(
     const outcome = await conducting;
     reporter.end();
     log.info({ outcome: outcome.outcome }, 'Finished.');
-    return await kind.report(outcome);
+    const result = await kind.report(outcome);
+    await fleet.stop();
+    await observer?.ended();
+    return result;
   } catch (error) {
     await fleet.stop();
     await observer?.failed(describeError(error));

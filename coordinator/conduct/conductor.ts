@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ConnectionOptions, Queue } from 'bullmq';
 import type { Redis, RedisOptions } from 'ioredis';
-import { streamLength, timeouts } from '../../shared/defaults.ts';
+import { statusTimeToLive, streamLength, timeouts } from '../../shared/defaults.ts';
 import { CornetError, describeError } from '../../shared/errors.ts';
 import { allConnected } from '../../shared/redis/all-connected.ts';
 import { HeardClock } from '../../shared/redis/heard-clock.ts';
@@ -138,6 +138,7 @@ export class Conductor {
     const look = oneAtATime(() => this.#look());
     const heart = setInterval(() => {
       this.#parts.outages.look();
+      this.#observer?.beat();
       this.#parts.reporter.waiting(this.#parts.outages.sentence ?? run.sentence);
       look().catch((error) => this.#fail(error));
     }, timeouts.beat);
@@ -233,7 +234,7 @@ export class Conductor {
     }
     if (this.#parts.output.steps?.saveDue()) this.tell({ type: 'save-due' });
     const status = JSON.stringify(viewOf(run, config, reporter.latest, new Date()));
-    await redis.set(names.status(config.run), status, 'PX', 3 * timeouts.member);
+    await redis.set(names.status(config.run), status, 'PX', statusTimeToLive);
   }
 
   #takenOver(): void {

@@ -40,8 +40,12 @@ export interface RunObserver {
   /** A shard was given out again in the same step. */
   recomputed(): void;
   redisAnswered(seconds: number): void;
+  /** A second has passed. */
+  beat(): void;
   /** The run ended with an error. The command ends when this returns, after bounded time. */
   failed(error: { code: string; message: string }): Promise<void>;
+  /** The run ended in order. The command ends when this returns, after bounded time. */
+  ended(): Promise<void>;
 }
 
 /** What the conductor shows of the run while it works. */

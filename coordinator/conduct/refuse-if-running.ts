@@ -1,12 +1,11 @@
 /** Whether another coordinator is at work on a run: its status in Redis tells. */
-import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { timeouts } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { names, parseJson } from '../../shared/wire/protocol.ts';
-import { systemCode } from '../disk/durable-file.ts';
 import { isView } from '../view/run-view.ts';
+import { isGone } from './signs.ts';
 
 /**
  * A coordinator writes its status at every beat, and one that was killed leaves it for a while: the status of a live
@@ -38,11 +37,5 @@ export async function refuseIfRunning(redis: Redis, run: string, url: string): P
 
 function isOfDeadProcess(status: string): boolean {
   const view = parseJson(status);
-  if (!isView(view) || view.coordinator.host !== hostname()) return false;
-  try {
-    process.kill(view.coordinator.pid, 0);
-    return false;
-  } catch (error) {
-    return systemCode(error) === 'ESRCH';
-  }
+  return isView(view) && isGone(view.coordinator);
 }

@@ -4,6 +4,7 @@
  */
 
 import { counter, defineMetrics, duration, gauge, type Metrics } from '../../shared/process/metrics.ts';
+import type { OutageLog } from '../../shared/redis/outages.ts';
 import { type RunConfig, stepsPerEpoch, totalSteps } from '../../shared/run-config.ts';
 import type { PhaseName } from '../protocol/phase.ts';
 import type { Run } from '../protocol/run.ts';
@@ -31,9 +32,13 @@ const specs = {
   images_total: counter('Images trained on under this coordinator; its rate is the speed.'),
   last_apply_timestamp_seconds: gauge('Unix time of the last update; before the first, of the start.'),
   step_seconds: duration('From one update to the next, without validation and other pauses between them.'),
-  phase: gauge('1 for the phase that the run is in, 0 for the others.', 'phase'),
+  phase: gauge(
+    '1 for the phase that the run is in, 0 for the others; redis_away while there is no Redis.',
+    'phase',
+  ),
   phase_seconds_total: counter('Time that the run has spent in each phase.', 'phase'),
   term: gauge('Goes up each time a coordinator starts on the run.'),
+  ended_term: gauge('The term, once its coordinator has ended in order or with an error; 0 before.'),
   generation: gauge('Goes up each time the set of members changes.'),
   members: gauge('Workers that the coordinator knows, by status.', 'status'),
   given_up_workers: gauge(
@@ -69,7 +74,10 @@ const specs = {
   redis_memory_max_bytes: gauge('Memory that Redis may allocate at most; 0: no limit.'),
 };
 
-const phases: readonly PhaseName[] = [
+/** The run's own phases, and what is shown in their place while there is no Redis. */
+type ShownPhase = PhaseName | 'redis_away';
+
+const phases: readonly ShownPhase[] = [
   'restoring',
   'waiting',
   'rollcall',
@@ -82,6 +90,7 @@ const phases: readonly PhaseName[] = [
   'applying',
   'finishing',
   'finished',
+  'redis_away',
 ];
 
 /** Defined without a run, so that they can be listed. */
@@ -93,6 +102,7 @@ export interface RunMetricsOptions {
   metrics: Metrics;
   config: RunConfig;
   run: Run;
+  outages: Pick<OutageLog, 'outage'>;
   /** Milliseconds, monotonic. */
   now: () => number;
   /** Milliseconds since 1970. */
@@ -103,10 +113,11 @@ export class RunMetrics {
   readonly all: ReturnType<typeof defineRunMetrics>;
   readonly #metrics: Metrics;
   readonly #run: Run;
+  readonly #outages: Pick<OutageLog, 'outage'>;
   readonly #config: RunConfig;
   readonly #now: () => number;
   readonly #clock: () => number;
-  #phase: PhaseName;
+  #phase: ShownPhase;
   #phaseSince: number;
   /** When the step began that is under way; null between two steps that do not follow each other directly. */
   #stepSince: number | null = null;
@@ -116,9 +127,10 @@ export class RunMetrics {
   readonly #saving = new Map<number, { since: number; bytes: number }>();
   #restored = false;
 
-  constructor({ metrics, config, run, now, clock }: RunMetricsOptions) {
+  constructor({ metrics, config, run, outages, now, clock }: RunMetricsOptions) {
     this.#metrics = metrics;
     this.#run = run;
+    this.#outages = outages;
     this.#config = config;
     this.#now = now;
     this.#clock = clock;
@@ -131,6 +143,7 @@ export class RunMetrics {
     this.all.run_info.set({ model, precision, backend, version }, 1);
     this.all.planned_steps.set(totalSteps(config));
     this.all.term.set(config.term);
+    this.all.ended_term.set(0);
     this.all.checkpoint_interval_seconds.set(config.options.saveModelSeconds);
     this.all.last_apply_timestamp_seconds.set(clock() / 1000);
     this.all.checkpoint_timestamp_seconds.set(clock() / 1000);
@@ -157,10 +170,24 @@ export class RunMetrics {
     this.all.redis_roundtrip_seconds.observe(seconds);
   }
 
+  /** A second has passed. */
+  beat(): void {
+    this.#account();
+  }
+
   /** Lets those who read these metrics learn of it before they are gone. */
   async failed(code: string): Promise<void> {
     this.all.failed.set({ code }, 1);
-    await this.#metrics.readOnceMore();
+    await this.ended();
+  }
+
+  /**
+   * The same where nothing went wrong: otherwise nobody could tell this end from a crash.
+   * @param announce is told that the end waits for that, and how many milliseconds at most
+   */
+  async ended(announce?: (patience: number) => void): Promise<void> {
+    this.all.ended_term.set(this.#config.term);
+    await this.#metrics.readOnceMore(announce);
   }
 
   #decided(action: RunAction, over: boolean): void {
@@ -233,20 +260,26 @@ export class RunMetrics {
     const now = this.#now();
     this.all.phase_seconds_total.inc({ phase: this.#phase }, (now - this.#phaseSince) / 1000);
     this.#phaseSince = now;
-    const { phase } = this.#run;
+    const phase = this.#shownPhase;
     if (phase === this.#phase) return;
     this.#phase = phase;
+    if (phase === 'redis_away') return; // a part of the step
     if (phase === 'computing') this.#stepSince ??= now;
     else if (phase !== 'reducing' && phase !== 'applying') this.#stepSince = null;
+  }
+
+  get #shownPhase(): ShownPhase {
+    return this.#outages.outage === null ? this.#run.phase : 'redis_away';
   }
 
   #look(): void {
     this.#account();
     const run = this.#run;
+    const shown = this.#shownPhase;
     this.all.step.set(run.step);
     this.all.epoch.set(run.step / stepsPerEpoch(this.#config));
     this.all.generation.set(run.generation);
-    for (const phase of phases) this.all.phase.set({ phase }, phase === run.phase ? 1 : 0);
+    for (const phase of phases) this.all.phase.set({ phase }, phase === shown ? 1 : 0);
     const { workers } = run;
     for (const status of ['newcomer', 'loading', 'member'] as const) {
       this.all.members.set({ status }, workers.filter((worker) => worker.status === status).length);

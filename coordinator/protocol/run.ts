@@ -96,6 +96,11 @@ export class Run {
     return sentenceOf(this.#state, this.#rollCall.unanswered);
   }
 
+  /** The same with the true time for which the phase has lasted, in milliseconds. */
+  sentenceAfter(passed: number): string {
+    return sentenceOf(this.#state, this.#rollCall.unanswered, passed);
+  }
+
   /** Publishes the state to start from. */
   start(): RunAction[] {
     this.#transfer.restore();

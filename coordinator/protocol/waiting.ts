@@ -43,12 +43,16 @@ export function workersOf(state: RunState): SeenWorker[] {
 /**
  * One sentence: what the run is doing, what it waits for, since when (heard time), and what brought it there.
  * @param unanswered workers that have not answered the roll call
+ * @param passed milliseconds for which the phase has lasted; default: heard time, which stands still without Redis
  */
-export function sentenceOf(state: RunState, unanswered: readonly string[]): string {
+export function sentenceOf(
+  state: RunState,
+  unanswered: readonly string[],
+  passed = state.heard - state.phaseSince,
+): string {
   if (state.phase.name === 'finished') return 'Finished.';
   const cause = state.disturbance === null ? '' : `, after ${state.disturbance}`;
-  const time = state.heard - state.phaseSince;
-  return `${waitOf(state, unanswered)}${time < 100 ? '' : ` for ${seconds(time)}`}${cause}.`;
+  return `${waitOf(state, unanswered)}${passed < 100 ? '' : ` for ${seconds(passed)}`}${cause}.`;
 }
 
 function waitOf(state: RunState, unanswered: readonly string[]): string {

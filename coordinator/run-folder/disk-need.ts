@@ -48,7 +48,8 @@ export async function compareRoom(folder: RunFolder, config: RunConfig): Promise
   );
 }
 
-async function freeBytes(path: string): Promise<number> {
+/** @throws CornetError FOLDER_NOT_WRITABLE */
+export async function freeBytes(path: string): Promise<number> {
   try {
     const { bavail, bsize } = await statfs(path);
     return bavail * bsize;

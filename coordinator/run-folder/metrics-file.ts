@@ -1,12 +1,13 @@
 /** `metrics.jsonl`: one JSON object per line, each with the step it belongs to. */
 import { createReadStream } from 'node:fs';
-import { open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { metricsInWaiting } from '../../shared/defaults.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { exists, type Fence, fileError, noFence, syncFolder, writeDurably } from '../disk/durable-file.ts';
 import { LineFile } from '../disk/line-file.ts';
 import { count } from '../view/format.ts';
+import type { ValidationPoint } from '../view/run-view.ts';
+import { lastLines } from './last-lines.ts';
 
 /** One line: `step` is the number of updates done when it was measured; the other keys are metrics. */
 export interface MetricsRecord {
@@ -145,17 +146,18 @@ function stepOf(line: string): number | null {
   }
 }
 
-/** The step of the last whole line, or 0. */
-export async function lastStep(path: string): Promise<number> {
-  const file = await open(path, 'r').catch(() => null);
-  if (file === null) return 0;
-  try {
-    const { size } = await file.stat();
-    const begin = Math.max(0, size - pieceBytes);
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(size - begin), 0, size - begin, begin);
-    const lines = buffer.toString('utf8', 0, bytesRead).split('\n').slice(0, -1);
-    return lines.map(stepOf).findLast((step) => step !== null) ?? 0;
-  } finally {
-    await file.close();
-  }
+/** The step of the last whole line, or 0, and the last validation near the end of the file, or null. */
+export async function lastMeasurements(
+  path: string,
+): Promise<{ step: number; validation: ValidationPoint | null }> {
+  const lines = await lastLines(path, pieceBytes);
+  const step = lines.map(stepOf).findLast((found) => found !== null) ?? 0;
+  const validation = lines.map(validationOf).findLast((found) => found !== null) ?? null;
+  return { step, validation };
+}
+
+function validationOf(line: string): ValidationPoint | null {
+  if (!line.includes('"val/loss"') || stepOf(line) === null) return null;
+  const { step, ...record } = JSON.parse(line) as Record<string, number>;
+  return { step: step!, loss: record['val/loss']!, top1: record['val/top1']!, top5: record['val/top5']! };
 }

@@ -22,6 +22,14 @@ const holderSchema = z.object({
 });
 type Holder = z.infer<typeof holderSchema>;
 
+/** Who holds a lock; `unknown`: on another host or in another container, where only that one can tell. */
+export interface LockHolder {
+  state: 'alive' | 'unknown' | 'gone';
+  sentence: string;
+  /** How to get past a lock whose holder is unknown. */
+  hint: string | null;
+}
+
 export class RunLock {
   readonly #path: string;
   readonly #text: string;
@@ -65,21 +73,15 @@ export class RunLock {
   /**
    * Who holds a lock, without touching it; null where there is none.
    * @param host this machine's name
-   * @returns `alive`: or not certainly dead
    */
-  static async holder(path: string, host: string): Promise<{ alive: boolean; sentence: string } | null> {
+  static async holder(path: string, host: string): Promise<LockHolder | null> {
     const found = await look(path);
     if (found === null) return null;
-    try {
-      const note = await refuseUnlessStale(path, found, await thisProcess(host));
-      return {
-        alive: false,
-        sentence: note ?? `It is left over by ${describe(parse(found.text))}, which is gone.`,
-      };
-    } catch (error) {
-      if (!(error instanceof CornetError) || error.code !== 'RUN_LOCKED') throw error;
-      return { alive: true, sentence: error.message };
-    }
+    const verdict = await judge(path, found, await thisProcess(host));
+    if (verdict.state !== 'gone') return { hint: null, ...verdict };
+    const { note } = verdict;
+    const sentence = note ?? `It is left over by ${describe(parse(found.text))}, which is gone.`;
+    return { state: 'gone', sentence, hint: null };
   }
 
   /** Somebody may have deleted the file by hand and started another coordinator. */
@@ -182,23 +184,42 @@ async function look(path: string): Promise<Found | null> {
  * @returns what is to be said of a lock that is taken over, or null
  * @throws CornetError RUN_LOCKED unless its holder is certainly dead
  */
-async function refuseUnlessStale(path: string, { text, held }: Found, self: Holder): Promise<string | null> {
+async function refuseUnlessStale(path: string, found: Found, self: Holder): Promise<string | null> {
+  const verdict = await judge(path, found, self);
+  if (verdict.state === 'gone') return verdict.note;
+  throw locked(verdict.sentence, verdict.state === 'unknown' ? verdict.hint : undefined);
+}
+
+type Verdict =
+  | { state: 'alive'; sentence: string }
+  | { state: 'unknown'; sentence: string; hint: string }
+  /** `note`: what is to be said when it is taken over. */
+  | { state: 'gone'; note: string | null };
+
+async function judge(path: string, { text, held }: Found, self: Holder): Promise<Verdict> {
   const holder = parse(text);
-  if (held) throw locked(`This run is already controlled by ${describe(holder)}, which is still running.`);
+  const who = describe(holder);
+  const alive = {
+    state: 'alive',
+    sentence: `This run is already controlled by ${who}, which is still running.`,
+  } as const;
+  if (held) return alive;
   if (holder === null) {
-    return `warning: ${quoteName(path)} cannot be read, as after a power cut: it is taken over.`;
+    const note = `warning: ${quoteName(path)} cannot be read, as after a power cut: it is taken over.`;
+    return { state: 'gone', note };
   }
-  const wayOut = `If that process is certainly gone, delete ${quoteName(path)} and start again.`;
-  const says = `${quoteName(path)} says that ${describe(holder)} works on this run`;
-  if (holder.host !== self.host) throw locked(`${says}; this is host ${self.host}.`, wayOut);
-  if (bootOf(holder) !== bootOf(self)) return null;
-  if (holder.kernelLock && held === false) return null; // this kernel would still hold it
+  const hint = `If that process is certainly gone, delete ${quoteName(path)} and start again.`;
+  const says = `${quoteName(path)} says that ${who} works on this run`;
+  if (holder.host !== self.host) {
+    return { state: 'unknown', sentence: `${says}; this is host ${self.host}.`, hint };
+  }
+  if (bootOf(holder) !== bootOf(self)) return { state: 'gone', note: null };
+  if (holder.kernelLock && held === false) return { state: 'gone', note: null }; // this kernel would still hold it
   if (holder.pidNamespace !== self.pidNamespace) {
-    throw locked(`${says}, in another container, where this one cannot see whether it is alive.`, wayOut);
+    const sentence = `${says}, in another container, where this one cannot see whether it is alive.`;
+    return { state: 'unknown', sentence, hint };
   }
-  if (await isAlive(holder))
-    throw locked(`This run is already controlled by ${describe(holder)}, which is still running.`);
-  return null;
+  return (await isAlive(holder)) ? alive : { state: 'gone', note: null };
 }
 
 function locked(message: string, hint?: string): CornetError {

@@ -8,6 +8,7 @@ import { Allowance } from '../../shared/util/allowance.ts';
 import { oneLine, printableJson, quoteName } from '../../shared/util/printable.ts';
 import type { Remark } from '../../shared/wire/protocol.ts';
 import { fileError, isDiskTrouble } from '../disk/durable-file.ts';
+import { lastLines } from './last-lines.ts';
 import { isNoise } from './tensorflow-noise.ts';
 
 export class RunLog {
@@ -89,6 +90,49 @@ export class RunLog {
     this.#length = 0;
     this.#torn = false;
     closeSync(full);
+  }
+}
+
+/** Bytes at the end of the log in which last words are looked for. */
+const tailBytes = 1024 * 1024;
+
+/**
+ * How the log says that the last coordinator ended, and when (milliseconds since 1970); null: it was killed, or is at
+ * work.
+ */
+export async function lastWords(
+  path: string,
+): Promise<{ at: number; ended: 'complete' | 'interrupted' | { code: string } } | null> {
+  const lines = (await lastLines(path, tailBytes)).map(coordinatorLine).filter((line) => line !== null);
+  const begun = lines.findLastIndex(({ msg, config }) => msg === 'Starting.' && config !== undefined);
+  for (const { time, level, code, outcome } of lines.slice(begun + 1).toReversed()) {
+    const at = Date.parse(time ?? '') || 0;
+    if (fatal.includes(level)) return { at, ended: { code: code ?? 'INTERNAL' } };
+    if (outcome === 'complete' || outcome === 'interrupted') return { at, ended: outcome };
+  }
+  return null;
+}
+
+/** Logs of 0.1.0 have levels as numbers. */
+const fatal: readonly unknown[] = ['fatal', pino.levels.values.fatal];
+
+interface CoordinatorLine {
+  level: unknown;
+  time?: string;
+  msg?: string;
+  config?: unknown;
+  outcome?: string;
+  code?: string;
+}
+
+/** A line that is not a worker's: those name their device or themselves. */
+function coordinatorLine(line: string): CoordinatorLine | null {
+  try {
+    const parsed = JSON.parse(line);
+    const own = typeof parsed?.pid === 'number' && parsed.device === undefined && parsed.worker === undefined;
+    return own ? parsed : null;
+  } catch {
+    return null;
   }
 }
 

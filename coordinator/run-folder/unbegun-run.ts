@@ -6,14 +6,14 @@ import { quoteName } from '../../shared/util/printable.ts';
 import { parseJson } from '../../shared/wire/protocol.ts';
 import { fileNameOf, filePattern } from '../checkpoints/checkpoint-records.ts';
 import { fileError, removePartialFiles, systemCode } from '../disk/durable-file.ts';
-import { lastStep } from './metrics-file.ts';
+import { lastMeasurements } from './metrics-file.ts';
 import { runFiles } from './run-files.ts';
 
 /** Whether a folder holds a training, of this format, with neither a step nor a checkpoint past step 0. */
 export async function isUnbegun(folder: string): Promise<boolean> {
   const text = await readFile(join(folder, runFiles.config), 'utf8').catch(() => '');
   if (!runConfig.safeParse(parseJson(text)).success) return false;
-  if ((await lastStep(join(folder, runFiles.metrics))) > 0) return false;
+  if ((await lastMeasurements(join(folder, runFiles.metrics))).step > 0) return false;
   const steps = (await namesIn(join(folder, runFiles.checkpoints))).map(
     (name) => filePattern.exec(name)?.[1],
   );

@@ -1,22 +1,29 @@
 /** Everything that shows a training over HTTP: metrics for Prometheus, and the live page. */
 import type { Logger } from 'pino';
 import { describeError } from '../../shared/errors.ts';
+import { stateLayout } from '../../shared/formats/state-layout.ts';
+import { buildModel } from '../../shared/models/family.ts';
 import type { HttpServer } from '../../shared/process/http-server.ts';
 import { Metrics, setTraffic } from '../../shared/process/metrics.ts';
+import { say } from '../../shared/process/say.ts';
 import { type RunConfig, stepsPerEpoch } from '../../shared/run-config.ts';
 import type { Checkpoints } from '../checkpoints/checkpoints.ts';
 import type { Observed } from '../conduct/conduct-run.ts';
 import type { RunObserver } from '../conduct/ports.ts';
+import type { PatientDisk } from '../disk/patient-disk.ts';
 import { readRedis } from '../metrics/redis-metrics.ts';
 import { RunMetrics } from '../metrics/run-metrics.ts';
 import { serviceDiscovery } from '../metrics/service-discovery.ts';
 import type { JoinHint } from '../view/run-view.ts';
 import { LivePage } from '../watch/live-page.ts';
+import { Vitals } from '../watch/vitals.ts';
 import type { Watch } from '../watch/watch.ts';
 
 export interface TrainingObservation {
   config: RunConfig;
   checkpoints: Checkpoints;
+  checkpointsPath: string;
+  disk: PatientDisk;
   /** Null: nothing is served. */
   http: HttpServer | null;
   log: Logger;
@@ -27,22 +34,40 @@ export interface TrainingObservation {
   join: JoinHint | null;
   /** Opens the live page's orders; null: it takes none. */
   controlToken: string | null;
+  /** What must be known of where it is shown, or null. */
+  notice: string | null;
 }
 
 export function observeTraining(observed: Observed, training: TrainingObservation): RunObserver {
-  const { run, redis, blobs, queues, tell } = observed;
-  const { config, checkpoints, http, log, watch, facts, join, controlToken } = training;
+  const { run, redis, blobs, queues, tell, outages } = observed;
+  const { config, checkpoints, checkpointsPath, disk, http, log, watch, facts, join, controlToken } =
+    training;
   const metrics = new Metrics(() => performance.now());
   const runMetrics = new RunMetrics({
     metrics,
     config,
     run,
+    outages,
     now: () => performance.now(),
     clock: () => Date.now(),
   });
   readRedis(metrics, runMetrics, { redis, queues });
   metrics.beforeReading(() => setTraffic(runMetrics.all.exchange_bytes_total, blobs));
-  watch.follow(run);
+  const { model, times } = config.result;
+  const vitals = new Vitals({
+    outages,
+    disk,
+    checkpoints,
+    checkpointsPath,
+    checkpointBytes: stateLayout(buildModel(model, times)).bytes,
+    interval: config.options.saveModelSeconds,
+    clock: () => Date.now(),
+  });
+  watch.follow(run, vitals);
+  if (training.notice !== null) {
+    log.warn(training.notice);
+    watch.say(training.notice, 'warn');
+  }
   let page: LivePage | null = null;
   if (http !== null) {
     page = new LivePage({
@@ -70,9 +95,17 @@ export function observeTraining(observed: Observed, training: TrainingObservatio
       runMetrics.saw(event, actions);
     },
     recomputed: () => runMetrics.recomputed(),
-    redisAnswered: (seconds) => runMetrics.redisAnswered(seconds),
+    redisAnswered: (seconds) => {
+      watch.redisAnswered(seconds);
+      runMetrics.redisAnswered(seconds);
+    },
+    beat: () => runMetrics.beat(),
+    ended: () =>
+      runMetrics.ended((patience) =>
+        say(`Waiting at most ${Math.ceil(patience / 1000)} s for Prometheus to read the last metrics.`),
+      ),
     failed: async (error) => {
-      page?.close(`The run ended with an error: ${error.message} [${error.code}]`, () => watch.view());
+      page?.close(`The run ended with an error: ${error.message} [${error.code}]`, () => watch.view(), true);
       await runMetrics.failed(error.code);
     },
   };

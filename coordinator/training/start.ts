@@ -133,6 +133,16 @@ async function openHttp({ metricsHost, metricsPort }: StartOptions): Promise<Htt
   return HttpServer.listen(host, httpDefaults.port).catch(() => HttpServer.listen(host, 0));
 }
 
+/** Whoever opens or scrapes the usual port must not take another run for this one. */
+function portNotice({ metricsPort }: StartOptions, http: HttpServer | null): string | null {
+  if (http === null || metricsPort !== undefined || http.port === httpDefaults.port) return null;
+  return (
+    `Port ${httpDefaults.port} is taken, perhaps by another run: this one has its live page and metrics at ` +
+    `http://${http.address}/. Add http://${http.address}/service-discovery to Prometheus (deploy/prometheus.yml), ` +
+    'or choose a port with --metrics-port.'
+  );
+}
+
 interface TrainingParts {
   options: StartOptions;
   config: RunConfig;
@@ -194,12 +204,15 @@ async function prepareTraining(
       observeTraining(observed, {
         config,
         checkpoints,
+        checkpointsPath: folder.checkpointsPath,
+        disk,
         http,
         log,
         watch,
         controlToken,
         facts: factsOf(start),
         join,
+        notice: portNotice(options, http),
       }),
     report: async (outcome) =>
       report({ outcome, options, config, folder, checkpoints, disk, watch, begunAt: output.begunAt }),

@@ -77,7 +77,7 @@ async function verifyLock(folder: string): Promise<{ finding: Finding; live: boo
   const { lock } = runFiles;
   const holder = await RunLock.holder(join(folder, lock), hostname());
   if (holder === null) return null;
-  if (holder.alive) return { finding: ok(lock, holder.sentence), live: true };
+  if (holder.state !== 'gone') return { finding: ok(lock, holder.sentence), live: true };
   return { finding: note(lock, `${holder.sentence} A resume takes it over.`), live: false };
 }
 

@@ -20,6 +20,20 @@ export function duration(seconds: number): string {
   return `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
+/** A time that may be short: 0.4 s, 12 s, 3 min, 2 h 5 min. */
+export function elapsed(seconds: number): string {
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
+  const minutes = Math.round(seconds / 60);
+  return seconds < 59.5 || minutes >= 60 ? duration(seconds) : `${minutes} min`;
+}
+
+/** 0.31 ms, 12 ms, 1.2 s. */
+export function latency(seconds: number): string {
+  if (seconds >= 0.9995) return `${seconds.toFixed(1)} s`;
+  const milliseconds = 1000 * seconds;
+  return `${milliseconds >= 10 ? milliseconds.toFixed(0) : milliseconds.toPrecision(2)} ms`;
+}
+
 /** A time that is not known exactly, in about two figures. */
 export function about(seconds: number): string {
   const minutes = seconds / 60;

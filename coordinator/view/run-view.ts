@@ -2,6 +2,7 @@
  * What can be seen of a run: one plain object for the terminal, `coordinator status`, `--json` and the live page. This
  * file is compiled for the browser as well and imports only types.
  */
+import type { Outage } from '../../shared/redis/outage.ts';
 import type { Owed } from '../protocol/debts.ts';
 
 /** How a run stands at one moment. */
@@ -12,6 +13,7 @@ export interface RunView {
   coordinator: { host: string; pid: number };
   /** When this was true: ISO 8601. */
   at: string;
+  /** `redis_away` while there is no Redis, whatever the run was doing. */
   phase: string;
   /** Seconds for which it has been in this phase of this step. */
   phaseSeconds: number | null;
@@ -35,8 +37,19 @@ export interface RunView {
   learningRate: number | null;
   /** Over the last minute or so, checkpoints and recoveries included. */
   imagesPerSecond: number | null;
-  /** From `at` on, with the validations to come; null: not known yet. */
+  /** From `at` on, with the validations to come; null: not known yet, or Redis is away. */
   secondsLeft: number | null;
+  /** What is usual for this run, over the last half hour or so; null before that is known. */
+  usual: { imagesPerSecond: number; stepSeconds: number } | null;
+  /** Seconds since the last update or validation, or since the run began or went back. */
+  idleSeconds: number | null;
+  /** As the coordinator sees it. `answersIn`: seconds that it took to answer a small question, last time. */
+  redis: { away: Outage | null; answersIn: number | null } | null;
+  disk: DiskView | null;
+  /** The latest checkpoint, its age in seconds, and seconds between two checkpoints. */
+  checkpoint: { step: number; age: number | null; interval: number } | null;
+  /** The checkpoint with the best validation. */
+  best: BestView | null;
   validation: { step: number; loss: number; top1: number; top5: number } | null;
   /** Where the time went lately: fractions by phase, largest first. */
   shares: { phase: string; share: number }[];
@@ -44,6 +57,19 @@ export interface RunView {
   sparkline: number[];
   /** Why the run is about to stop, or null. */
   stopping: string | null;
+}
+
+interface DiskView {
+  /** Why the disk did not take something that is still to be written, or null. */
+  trouble: string | null;
+  free: number | null;
+  /** Bytes of a checkpoint. */
+  checkpoint: number;
+}
+
+export interface BestView {
+  step: number;
+  top1: number;
 }
 
 export interface WorkerView {
@@ -126,6 +152,8 @@ export interface PageUpdate {
   checkpoints?: CheckpointView[];
   /** The coordinator's last words. */
   ended?: string;
+  /** They are about an error. */
+  failed?: boolean;
 }
 
 /** Whether what was found as a status in Redis is one: anyone who can write there can write anything. */

@@ -4,16 +4,16 @@ import { timeouts } from '../../shared/defaults.ts';
 import { lineInterval } from '../../shared/process/line-interval.ts';
 import { connectRedis } from '../../shared/redis/redis.ts';
 import { oneLine, printableJson } from '../../shared/util/printable.ts';
-import { names } from '../../shared/wire/protocol.ts';
-import type { RunView } from '../view/run-view.ts';
+import { readSigns, type Sign } from '../conduct/signs.ts';
+import { healthOf } from '../view/health.ts';
 import { chooseViewer } from './choose-viewer.ts';
-import { progressLine } from './plain-viewer.ts';
+import { progressLine, withHealth } from './plain-viewer.ts';
 import { TerminalViewer } from './terminal-viewer.ts';
 
 export interface FollowOptions {
   redis: string;
   /** What is known of it already. */
-  first: RunView;
+  first: Sign;
   json: boolean;
 }
 
@@ -23,16 +23,16 @@ export async function followRun({ redis: url, first, json }: FollowOptions): Pro
   const show = shower(json);
   try {
     let heardAt = performance.now();
-    for (let view = first; ; ) {
-      show.update(view);
+    for (let sign = first; ; ) {
+      show.update(sign);
       await sleep(timeouts.beat);
       const silent = sleep(timeouts.member, null, { ref: false });
-      const text = await Promise.race([redis.get(names.status(first.run)), silent]);
-      if (text === null) return;
-      const next = JSON.parse(text) as RunView;
-      if (next.at !== view.at) heardAt = performance.now();
+      const signs = await Promise.race([readSigns(redis, first.view.run), silent]);
+      const next = signs?.[0];
+      if (next === undefined) return;
+      if (next.view.at !== sign.view.at) heardAt = performance.now();
       else if (performance.now() - heardAt > timeouts.member) return;
-      view = next;
+      sign = next;
     }
   } finally {
     show.end();
@@ -41,25 +41,30 @@ export async function followRun({ redis: url, first, json }: FollowOptions): Pro
 }
 
 /** In place on a terminal, as JSON for machines, else a line now and then. */
-function shower(json: boolean): { update: (view: RunView) => void; end: () => void } {
+function shower(json: boolean): { update: (sign: Sign) => void; end: () => void } {
   const { stdout } = process;
   const viewer = json ? null : chooseViewer(stdout, process.env, false);
   if (viewer instanceof TerminalViewer) {
-    return { update: (view) => viewer.tick(() => view), end: () => viewer.end() };
+    return { update: ({ view }) => viewer.tick(() => view), end: () => viewer.end() };
   }
   if (json)
     return {
-      update: (view) => void stdout.write(printableJson(`${JSON.stringify(view)}\n`)),
+      update: (sign) => void stdout.write(printableJson(`${JSON.stringify(asJson(sign))}\n`)),
       end: () => undefined,
     };
   const began = performance.now();
   let shown = Number.NEGATIVE_INFINITY;
   return {
-    update: (view) => {
+    update: ({ view }) => {
       if (performance.now() - shown < lineInterval(performance.now() - began)) return;
       shown = performance.now();
-      stdout.write(`${progressLine(view)}  ${oneLine(view.sentence)}\n`);
+      stdout.write(`${oneLine(`${progressLine(view)}  ${withHealth(view)}`)}\n`);
     },
     end: () => undefined,
   };
+}
+
+/** A run for machines, as it was seen. */
+export function asJson({ view, age }: Sign, health = healthOf(view, age, null)): unknown {
+  return { ...view, age, health };
 }

@@ -35,6 +35,8 @@ const files: [path: string, type: string, ...file: string[]][] = [
     ...['dist', 'coordinator', 'watch', 'page', `${name}.js`],
   ]),
   ['/view/format.js', 'text/javascript', 'dist', 'coordinator', 'view', 'format.js'],
+  ['/view/health.js', 'text/javascript', 'dist', 'coordinator', 'view', 'health.js'],
+  ['/shared/defaults.js', 'text/javascript', 'dist', 'shared', 'defaults.js'],
 ];
 
 export interface LivePageOptions {
@@ -86,8 +88,8 @@ export class LivePage implements RunViewer {
   }
 
   /** Takes leave of all that look, with the last words of the run. */
-  close(ended: string, view: () => RunView): void {
-    this.#send({ ...this.#update(view()), ended });
+  close(ended: string, view: () => RunView, failed = false): void {
+    this.#send({ ...this.#update(view()), ended, failed });
     for (const client of this.#clients) client.end();
   }
 

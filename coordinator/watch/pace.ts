@@ -1,5 +1,5 @@
 /** How fast a run trains, and how long it will take. */
-import { pace as limits } from '../../shared/defaults.ts';
+import { health, pace as limits } from '../../shared/defaults.ts';
 
 export interface PaceOptions {
   totalSteps: number;
@@ -42,6 +42,7 @@ export class Pace {
   readonly #options: PaceOptions;
   readonly #speed = new FadingSums(limits.speedMemory);
   readonly #outlook = new FadingSums(limits.outlookMemory);
+  readonly #usual = new FadingSums(health.usual);
   /** When the last step or validation ended; null: what goes before the next step is no part of it. */
   #lastEnd: number | null = null;
   #images = 0;
@@ -52,9 +53,12 @@ export class Pace {
   #validatedStep = -1;
   /** What the last one took, with whatever came between it and its step. */
   #validationSeconds: number | null = null;
+  /** Since when nothing has ended. */
+  #idleSince: number;
 
   constructor(options: PaceOptions) {
     this.#options = options;
+    this.#idleSince = options.now();
   }
 
   /** A step ended after which `step` updates were done. Returns the seconds it took, or null for the first one. */
@@ -66,6 +70,7 @@ export class Pace {
       this.#timed++;
       this.#speed.add(images, took);
       this.#outlook.add(images, took);
+      this.#usual.add(images, took);
     }
     this.#step = step;
     return took;
@@ -80,6 +85,7 @@ export class Pace {
   /** What comes now has nothing to do with what was: the time of the next step is not known. */
   restart(): void {
     this.#lastEnd = null;
+    this.#idleSince = this.#options.now();
   }
 
   /** Images trained on, and the seconds it took, from the end of the first step on; validation is left out. */
@@ -111,11 +117,24 @@ export class Pace {
     return Math.max(0, left - Math.min(passed, underWay));
   }
 
+  /** What is usual; null before enough steps were seen. */
+  get usual(): { imagesPerSecond: number; stepSeconds: number } | null {
+    const { imagesPerSecond, secondsPerStep } = this.#usual;
+    if (this.#timed <= limits.fewestSteps || imagesPerSecond === null) return null;
+    return { imagesPerSecond, stepSeconds: secondsPerStep! };
+  }
+
+  /** Since the last step or validation, or since the run began or went back. */
+  get idleSeconds(): number {
+    return (this.#options.now() - this.#idleSince) / 1000;
+  }
+
   /** Seconds since the last call, or null where nothing was measured before. */
   #lap(): number | null {
     const at = this.#options.now();
     const took = this.#lastEnd === null ? null : (at - this.#lastEnd) / 1000;
     this.#lastEnd = at;
+    this.#idleSince = at;
     return took;
   }
 }

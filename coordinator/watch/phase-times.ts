@@ -5,6 +5,8 @@ export class PhaseTimes {
   readonly #now: () => number;
   #phase: string;
   #step = 0;
+  /** What the time counts as. */
+  #counts: string;
   /** When the phase began, and up to when it is counted. */
   #began: number;
   #counted: number;
@@ -14,17 +16,23 @@ export class PhaseTimes {
   constructor(phase: string, now: () => number) {
     this.#now = now;
     this.#phase = phase;
+    this.#counts = phase;
     this.#began = now();
     this.#counted = this.#began;
   }
 
-  /** The run is in this phase of this step now. */
-  enter(phase: string, step: number): void {
-    if (phase === this.#phase && step === this.#step) return;
+  /**
+   * The run is in this phase of this step now.
+   * @param counts what its time counts as: an outage does not begin the phase again
+   */
+  enter(phase: string, step: number, counts = phase): void {
+    const same = phase === this.#phase && step === this.#step;
+    if (same && counts === this.#counts) return;
     this.#count();
     this.#phase = phase;
     this.#step = step;
-    this.#began = this.#counted;
+    this.#counts = counts;
+    if (!same) this.#began = this.#counted;
   }
 
   /** What was before now does not count. */
@@ -55,6 +63,6 @@ export class PhaseTimes {
     for (const [phase, weight] of this.#weights) this.#weights.set(phase, weight * kept);
     // The integral of what is left of each moment: exact however often it is asked for.
     const gained = phaseMemory * (1 - kept);
-    this.#weights.set(this.#phase, (this.#weights.get(this.#phase) ?? 0) + gained);
+    this.#weights.set(this.#counts, (this.#weights.get(this.#counts) ?? 0) + gained);
   }
 }

@@ -2,6 +2,7 @@
 import { progressEvery } from '../../shared/defaults.ts';
 import { lineInterval } from '../../shared/process/line-interval.ts';
 import { percent, speed, timeLeft } from '../view/format.ts';
+import { healthOf } from '../view/health.ts';
 import type { RunView } from '../view/run-view.ts';
 import type { RunNews, Scores } from './news.ts';
 import { announcement } from './run-summary.ts';
@@ -49,7 +50,7 @@ export class PlainViewer implements RunViewer {
     const pause = saidSo ? Math.max(quiet, lineInterval(at - this.#began)) : quiet;
     if (at - this.#active < quiet || at - this.#shown < pause) return;
     this.#shown = at;
-    this.#line(view().sentence);
+    this.#line(withHealth(view()));
   }
 
   end(): void {}
@@ -74,6 +75,14 @@ export function progressLine(view: RunView): string {
   ]
     .filter((part) => part !== '')
     .join('  ');
+}
+
+/** What the run is doing, behind the word for it where that is not OK. */
+export function withHealth(view: RunView): string {
+  const { word, reasons } = healthOf(view, 0, null);
+  if (word === 'OK' || word === 'COMPLETE') return view.sentence;
+  const isSaid = view.phase === 'redis_away';
+  return `${word}: ${isSaid ? '' : `${reasons[0]}. `}${view.sentence}`;
 }
 
 export function validationLine({ epoch, loss, top1, top5, images }: Scores): string {

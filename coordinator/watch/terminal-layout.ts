@@ -1,5 +1,6 @@
 /** A run in a few lines of a terminal: pure, from what is known to what is drawn. */
 import { calmSeconds, count, percent, smallestShare, speed, timeLeft } from '../view/format.ts';
+import { type HealthWord, healthOf } from '../view/health.ts';
 import type { RunView } from '../view/run-view.ts';
 
 export interface Canvas {
@@ -12,10 +13,10 @@ export interface Canvas {
 /** A piece of a line. */
 interface Part {
   text: string;
-  style?: 'strong' | 'faint' | 'good' | 'warn';
+  style?: 'strong' | 'faint' | 'good' | 'warn' | 'bad';
 }
 
-const styles = { strong: '1', faint: '2', good: '32', warn: '33' } as const;
+const styles = { strong: '1', faint: '2', good: '32', warn: '33', bad: '31' } as const;
 
 /** What paints, and takes no room. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: it is what terminals are told by
@@ -30,7 +31,7 @@ const bars = { unicode: '▁▂▃▄▅▆▇█', ascii: '_.-~^' };
 /** At most four lines, none wider than the canvas. */
 export function layOut(view: RunView, canvas: Canvas): string[] {
   return [
-    line([title(view), ...where(view)], canvas),
+    line([title(view), ...healthPart(view, canvas), ...where(view)], canvas),
     view.steps > 0 ? progressBar(view, canvas) : '',
     withSparkline(line(figures(view), canvas), view, canvas),
     line(state(view), canvas),
@@ -40,6 +41,23 @@ export function layOut(view: RunView, canvas: Canvas): string[] {
 function title({ model, stopping, phase }: RunView): Part {
   if (stopping === null) return { text: model, style: 'strong' };
   return { text: `${model}, ${phase === 'finished' ? 'stopped' : 'stopping'}: ${stopping}`, style: 'warn' };
+}
+
+const styleOf: Partial<Record<HealthWord, 'warn' | 'bad'>> = { SLOW: 'warn', STUCK: 'bad' };
+
+/** Columns that the word for a run's health and its first reason take up at most. */
+const healthColumns = 50;
+
+/** Nothing where all is well. */
+function healthPart(view: RunView, { unicode }: Canvas): Part[] {
+  const { word, reasons } = healthOf(view, 0, null);
+  const style = styleOf[word];
+  if (style === undefined) return [];
+  const text = `${word}: ${reasons[0]}`;
+  const cut = unicode ? '…' : '...';
+  return [
+    { text: text.length > healthColumns ? text.slice(0, healthColumns - cut.length) + cut : text, style },
+  ];
 }
 
 function where({ epoch, epochs, step, steps, images }: RunView): Part[] {

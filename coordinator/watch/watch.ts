@@ -17,6 +17,10 @@ import { Curve } from './curve.ts';
 import type { Ending, NewsItem, RunNews, StartInfo } from './news.ts';
 import { Pace } from './pace.ts';
 import { PhaseTimes } from './phase-times.ts';
+import type { Vitals } from './vitals.ts';
+
+/** The phase that is shown while there is no Redis, in place of the run's own. */
+const redisAway = 'redis_away';
 
 /** A way to show a run. */
 export interface RunViewer {
@@ -46,6 +50,7 @@ export class Watch implements RunReporter {
   readonly #pace: Pace;
   readonly #phases: PhaseTimes;
   #run: Run | null = null;
+  #vitals: Vitals | null = null;
   #last: { loss: number; top1: number; learningRate: number } | null = null;
   #validations: ValidationPoint[] = [];
   #events: EventView[] = [];
@@ -64,8 +69,9 @@ export class Watch implements RunReporter {
   }
 
   /** The run to look at from now on. */
-  follow(run: Run): void {
+  follow(run: Run, vitals: Vitals): void {
     this.#run = run;
+    this.#vitals = vitals;
   }
 
   add(viewer: RunViewer): void {
@@ -98,10 +104,17 @@ export class Watch implements RunReporter {
 
   /** The run was told of something, and may be in another phase than before. */
   saw(): void {
-    this.#phases.enter(this.#run!.phase, this.#run!.step);
+    const { phase, step } = this.#run!;
+    this.#phases.enter(phase, step, this.#vitals!.outage === null ? phase : redisAway);
+  }
+
+  redisAnswered(seconds: number): void {
+    this.#vitals?.redisAnswered(seconds);
   }
 
   waiting(): void {
+    this.saw();
+    this.#vitals!.look();
     for (const viewer of this.#viewers) viewer.tick(() => this.view());
   }
 
@@ -164,16 +177,30 @@ export class Watch implements RunReporter {
 
   get latest(): Partial<RunView> {
     const { step } = this.#run!;
+    const phaseSeconds = this.#phases.seconds;
+    const outage = this.#vitals!.outage;
     return {
-      phaseSeconds: this.#phases.seconds,
+      phaseSeconds,
+      sentence: this.#run!.sentenceAfter(1000 * phaseSeconds),
       epoch: step / this.#stepsPerEpoch,
       epochs: this.#totalSteps / this.#stepsPerEpoch,
       ...(this.#last ?? {}),
       imagesPerSecond: this.#pace.imagesPerSecond,
       secondsLeft: this.#pace.secondsLeft,
+      usual: this.#pace.usual,
+      idleSeconds: this.#pace.idleSeconds,
+      ...this.#vitals!.seen,
       validation: this.validation,
       shares: this.#phases.shares,
       sparkline: this.curve.sparkline(sparklinePoints),
+      ...(outage === null
+        ? {}
+        : {
+            phase: redisAway,
+            phaseSeconds: outage.seconds,
+            sentence: this.#vitals!.sentence!,
+            secondsLeft: null,
+          }),
     };
   }
 

@@ -104,12 +104,14 @@ export class Metrics {
   /**
    * Waits until somebody who reads these metrics regularly has read them once more, so that last words are heard:
    * a process that ends takes them with it. At once when nobody does; never for longer than `scraping.lastWords`.
+   * @param announce is told that there is something to wait for, and how many milliseconds at most
    */
-  async readOnceMore(): Promise<void> {
+  async readOnceMore(announce: (patience: number) => void = () => undefined): Promise<void> {
     const [before, last] = this.#scrapes;
     if (before === undefined || last === undefined) return;
     const patience = Math.min(2 * (last - before), scraping.lastWords);
     if (this.#now() - last > patience) return;
+    announce(patience);
     const read = new Promise<void>((resolve) => {
       this.#scraped = resolve;
     });

@@ -1,6 +1,7 @@
 /** What is said while Redis is away, and of errors that are no outage. */
 import type { Redis } from 'ioredis';
 import { distinctErrors, timeouts } from '../defaults.ts';
+import type { Outage } from './outage.ts';
 import type { PatientRedis } from './patient-redis.ts';
 import { errorOfReply, isPassing } from './redis-replies.ts';
 import { redactUrl } from './redis-url.ts';
@@ -22,7 +23,7 @@ function isOutage(error: Error & { code?: unknown }): boolean {
   );
 }
 
-type Outage = 'lost' | 'refused';
+type Kind = 'lost' | 'refused';
 
 /**
  * One sentence when Redis goes away, falls silent or takes no commands, and one when that is over, however many connections
@@ -33,10 +34,10 @@ export class OutageLog {
   readonly #url: string;
   readonly #log: (level: 'warn' | 'info', sentence: string) => void;
   readonly #now: () => number;
-  readonly #away = new Map<Redis, Outage>();
+  readonly #away = new Map<Redis, Kind>();
   readonly #named = new Set<string>();
   /** How the outage began, and when. */
-  #kind: Outage = 'lost';
+  #kind: Kind = 'lost';
   #since = 0;
   /** Redis takes commands again, but whether it takes all is not known yet. */
   #calm: NodeJS.Timeout | undefined;
@@ -59,15 +60,19 @@ export class OutageLog {
     return this.#away.size > 0;
   }
 
+  /** Null while Redis is there. */
+  get outage(): Outage | null {
+    if (this.away) return { how: this.#kind, seconds: (this.#now() - this.#since) / 1000 };
+    return this.#silent ? { how: 'silent', seconds: (this.#now() - this.#askedAt!) / 1000 } : null;
+  }
+
   /** Why everybody waits, and since when; null while Redis is there. */
   get sentence(): string | null {
+    const { outage } = this;
+    if (outage === null) return null;
+    const what = { lost: 'been away', refused: 'taken no commands', silent: 'not answered' }[outage.how];
     const meanwhile = 'the run is paused, and worker timeouts are suspended';
-    if (this.away) {
-      const how = this.#kind === 'lost' ? 'been away' : 'taken no commands';
-      return `Redis at ${this.#url} has ${how} for ${this.#for(this.#since)}: ${meanwhile}.`;
-    }
-    if (!this.#silent) return null;
-    return `Redis at ${this.#url} has not answered for ${this.#for(this.#askedAt!)}: ${meanwhile}.`;
+    return `Redis at ${this.#url} has ${what} for ${outage.seconds.toFixed(1)} s: ${meanwhile}.`;
   }
 
   /** A question was put to Redis. */
@@ -123,7 +128,7 @@ export class OutageLog {
     this.#log('warn', `Redis at ${this.#url}: ${error.message}`);
   };
 
-  #begin(redis: Redis, kind: Outage, sentence: string): void {
+  #begin(redis: Redis, kind: Kind, sentence: string): void {
     const goesOn = this.away || this.#calm !== undefined;
     clearTimeout(this.#calm);
     this.#calm = undefined;
@@ -135,7 +140,7 @@ export class OutageLog {
     this.#log('warn', sentence);
   }
 
-  #end(redis: Redis, kind: Outage): void {
+  #end(redis: Redis, kind: Kind): void {
     if (this.#away.get(redis) !== kind) return;
     this.#away.delete(redis);
     if (this.away) return;

@@ -67,7 +67,14 @@ function runMetrics(count: number) {
     result: { model: 'Z', precision: 'fp32', trainImages: 80, batchSize: 8 },
     options: { epochs: 2, maxSteps: null, saveModelSeconds: 600 },
   } as RunConfig;
-  const watch = new RunMetrics({ metrics, config, run: run as unknown as Run, now, clock: () => Date.now() });
+  const watch = new RunMetrics({
+    metrics,
+    config,
+    run: run as unknown as Run,
+    outages: { outage: null },
+    now,
+    clock: () => Date.now(),
+  });
   return { metrics, watch, run };
 }
 

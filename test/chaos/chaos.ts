@@ -7,7 +7,7 @@ import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { lastStep } from '../../coordinator/run-folder/metrics-file.ts';
+import { lastMeasurements } from '../../coordinator/run-folder/metrics-file.ts';
 import { type ErrorCode, exitCodes } from '../../shared/errors.ts';
 import type { Draws } from '../../shared/random.ts';
 import { processes } from '../helpers/processes.ts';
@@ -307,7 +307,7 @@ class Chaos {
   /** A stop loses the step under way at most. */
   async #debt(): Promise<{ step: number; logged: number } | null> {
     if (!this.#cleanStop || this.#coordinator.exitCode !== exitCodes.resumable) return this.#owed;
-    const last = await lastStep(join(this.#output, 'metrics.jsonl'));
+    const { step: last } = await lastMeasurements(join(this.#output, 'metrics.jsonl'));
     return { step: last - 1, logged: this.#sizeOf('log.jsonl') };
   }
 

@@ -121,16 +121,16 @@ test.serial('a second coordinator on a live run is refused: by the lock, and thr
   t.is(await status.ended, 0, status.stderr);
   t.regex(
     status.stdout,
-    /^Run \S+, step \d+ of 8000, loss .*\n.+at step \d+: waiting for .*\n {2}\S+ {2}member {2}lanes 0, 1 /,
+    /^OK {2}.*; Redis answers in [\d.]+ m?s\nRun \S+, step \d+ of 8000, loss .*\n.+at step \d+: waiting for .*\n {2}\S+ {2}member {2}lanes 0, 1 /,
   );
 
   run.signal('SIGTERM');
   t.is(await run.ended, 75);
   const after = stage.start('coordinator', ['status', '-o', output]);
-  t.is(await after.ended, 0);
+  t.is(await after.ended, 12);
   t.regex(
     after.stdout,
-    /no coordinator is running on .* its metrics end at step \d+ of 8000\.\nContinue with:/,
+    /^STOPPED {2}interrupted at step \d+ of 8000; last checkpoint .* ago\n.*no coordinator is running on .* its metrics end at step \d+ of 8000\.\nContinue with:/,
   );
   const client = new Redis(redis.socket);
   t.teardown(() => client.disconnect());

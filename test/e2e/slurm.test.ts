@@ -39,6 +39,13 @@ thorough(
       );
     const first = job(0);
     await first.untilStep(output, 3);
+    const port = 10_000 + (process.pid % 10_000);
+    const targets = await (await fetch(`http://127.0.0.1:${port}/service-discovery`)).json();
+    t.deepEqual(
+      (targets as { labels: { role: string } }[]).map(({ labels }) => labels.role).sort(),
+      ['coordinator', 'worker', 'worker'],
+      'Prometheus finds both workers on the port of the job',
+    );
     first.signal('SIGTERM');
     t.is(await first.ended, 75, first.stderr);
     t.is(readFileSync(notes, 'utf8'), `requeue ${process.pid}\n`);

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
+import type { Health } from '../../coordinator/view/health.ts';
 import type { RunView } from '../../coordinator/view/run-view.ts';
 import type { RunNews } from '../../coordinator/watch/news.ts';
 import { type Command, Stage, tinyImages, tinyRun, tinySteps } from '../helpers/run.ts';
@@ -34,17 +35,21 @@ test.serial('on a terminal a run is shown in place, to its own and for another p
   t.true(screen.every((row) => row.length <= 70));
   t.true(run.stdout.includes('\x1b[1m'));
 
-  t.is(await watcher.ended, 0, watcher.stdout);
+  t.is(await watcher.ended, 12, watcher.stdout);
   const watched = screenOf(watcher.stdout, 50);
   t.is(watched.filter((row) => row.startsWith('CORnet-Z')).length, 1);
-  t.regex(watched.join(''), /no coordinator is running on/);
+  t.regex(
+    watched.join(''),
+    /STOPPED {2}interrupted at step .*(no coordinator is running on|its coordinator is ending)/,
+  );
   // biome-ignore lint/suspicious/noControlCharactersInRegex: colours
   t.notRegex(watcher.stdout, /\x1b\[\d+m/);
 
-  t.is(await machine.ended, 0, machine.stderr);
-  const views = lines<RunView>(machine);
+  t.is(await machine.ended, 12, machine.stderr);
+  const views = lines<RunView & { health: Health }>(machine);
   t.true(views.every((view) => view.model === 'CORnet-Z' && view.steps === 8000));
   t.true(views[1]!.step >= views[0]!.step);
+  t.deepEqual([views[0]!.health.word, views.at(-1)!.health.word], ['OK', 'STOPPED']);
 });
 
 function stepsShown({ stdout }: Command): Set<string> {

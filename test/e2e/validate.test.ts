@@ -106,7 +106,8 @@ test.serial('a validation that was killed goes on with what is stored', async (t
   const status = stage.start('coordinator', [
     ...['status', '-o', join(output, 'CORnet-Z_validation.unfinished')],
   ]);
-  t.is(await status.ended, 0, status.stderr);
+  t.is(await status.ended, 12, status.stderr);
+  t.regex(status.stdout, /^STOPPED {2}its coordinator was killed or has crashed\n/);
   t.regex(status.stdout, /no coordinator is running on .* Continue it with the command that started it/);
   const resumed = stage.start('coordinator', argv);
   t.is(await resumed.ended, 0, resumed.stderr);

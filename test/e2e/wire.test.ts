@@ -153,7 +153,8 @@ test.serial('what a stranger writes into Redis is refused and named, and changes
   t.teardown(() => stranger.disconnect());
   await tamper(t, stranger, id);
   const status = stage.start('coordinator', ['status'], { CORNET_REDIS_URL: redis.url });
-  t.is(await status.ended, 0, status.stderr);
+  t.is(await status.ended, 12, status.stderr);
+  t.regex(status.stdout, /^STOPPED {2}no coordinator is at work\nNo run is alive on the Redis at /);
   run.signal('SIGCONT');
   t.is(await run.ended, 0, run.stdout + run.stderr);
   const steps = (folder: string) => checkpoint(join(stage.folder, folder), 8);

@@ -32,6 +32,12 @@ export const aView: RunView = {
   learningRate: 0.1,
   imagesPerSecond: 31.4,
   secondsLeft: 90,
+  usual: { imagesPerSecond: 30, stepSeconds: 1 },
+  idleSeconds: 0.4,
+  redis: { away: null, answersIn: 0.0003 },
+  disk: null,
+  checkpoint: null,
+  best: null,
   validation: { step: 20, loss: 1, top1: 0.5, top5: 0.9 },
   shares: [
     { phase: 'computing', share: 0.9 },

@@ -38,10 +38,15 @@ export class Prometheus {
   /**
    * @param coordinators `host:port` of their metrics
    * @param others scraped as well, under the same job
+   * @param runs a regular expression that selects runs, as in deploy/prometheus.yml
    */
   static async start(
     t: ExecutionContext,
-    { coordinators, others }: { coordinators: readonly string[]; others: readonly string[] },
+    {
+      coordinators,
+      others = [],
+      runs = '.*',
+    }: { coordinators: readonly string[]; others?: readonly string[]; runs?: string },
   ): Promise<Prometheus> {
     const folder = temporaryFolder(t);
     const rules = join(folder, 'alerts.yml');
@@ -55,15 +60,17 @@ export class Prometheus {
     const shipped = readFileSync('deploy/prometheus.yml', 'utf8');
     const configuration = replaced(shipped, [
       [shippedUrl, urls.join('')],
+      ["regex: '.*'", `regex: '${runs}'`],
       ['scrape_interval: 15s', 'scrape_interval: 1s'],
       ['evaluation_interval: 15s', 'evaluation_interval: 1s'],
       ['../dashboards/alerts.yml', rules],
     ]);
-    writeFileSync(config, configuration + fixed);
+    writeFileSync(config, others.length === 0 ? configuration : configuration + fixed);
     const hastened = replaced(readFileSync('dashboards/alerts.yml', 'utf8'), [
       ['> 900', '> 4'],
       ['+ 600', '+ 2'],
       ['for: 1m', 'for: 0s'],
+      ['for: 2m', 'for: 3s'],
     ]);
     writeFileSync(rules, hastened);
     const argv = ['--config.file', config, '--storage.tsdb.path', join(folder, 'data')];

@@ -181,9 +181,12 @@ test('an outage is one sentence and its end another, for any number of connectio
   );
   t.true(outages.away);
   now = 12_300;
+  t.deepEqual(outages.outage, { how: 'lost', seconds: 12.3 });
+  t.regex(outages.sentence!, /^Redis at unix:.* has been away for 12\.3 s: the run is paused/);
   await server.start();
   await Promise.all(connections.map((redis) => redis.ping()));
   t.false(outages.away);
+  t.deepEqual([outages.outage, outages.sentence], [null, null]);
   t.deepEqual(sentences.length, 2);
   t.regex(sentences[0]!, /^warn: Redis at unix:.* is away \(.*\); waiting for it\.$/);
   t.regex(sentences[1]!, /^info: Redis at unix:.* is back after 12\.3 s\.$/);

@@ -1,7 +1,7 @@
 import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { lastStep, MetricsFile } from '../../coordinator/run-folder/metrics-file.ts';
+import { lastMeasurements, MetricsFile } from '../../coordinator/run-folder/metrics-file.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { possible } from '../helpers/possible.ts';
 import { canMount, smallDisk, temporaryFolder } from '../helpers/temporary.ts';
@@ -78,7 +78,7 @@ test('a file larger than any string of Node can be resumed', async (t) => {
   const said: string[] = [];
   await (await MetricsFile.open(path, 9, { warn: (sentence) => said.push(sentence) })).close();
   t.is(readFileSync(path, 'utf8'), line(1) + line(2));
-  t.is(await lastStep(path), 2);
+  t.is((await lastMeasurements(path)).step, 2);
 });
 
 test('what a coordinator that was superseded still appends does not reach the file of its successor', async (t) => {

@@ -4,6 +4,7 @@ import type { PhaseName } from '../../coordinator/protocol/phase.ts';
 import type { Run } from '../../coordinator/protocol/run.ts';
 import type { RunAction } from '../../coordinator/protocol/run-events.ts';
 import { Metrics } from '../../shared/process/metrics.ts';
+import type { Outage } from '../../shared/redis/outage.ts';
 import type { RunConfig } from '../../shared/run-config.ts';
 
 const config = {
@@ -19,11 +20,13 @@ const config = {
 function watched() {
   const run = { phase: 'restoring' as PhaseName, step: 0, generation: 1, workers: [] };
   let now = 0;
+  const redis: { outage: Outage | null } = { outage: null };
   const metrics = new Metrics(() => now);
   const watch = new RunMetrics({
     metrics,
     config,
     run: run as unknown as Run,
+    outages: redis,
     now: () => now,
     clock: () => 1_000_000 + now,
   });
@@ -43,7 +46,7 @@ function watched() {
         Object.entries(labels).every(([label, wanted]) => entry.labels[label] === wanted),
     )?.value;
   };
-  return { watch, after, value };
+  return { watch, after, value, redis, metrics };
 }
 
 const stepDone = (step: number): RunAction => ({
@@ -112,4 +115,33 @@ test('a device whose worker cannot start is counted', async (t) => {
   const { watch, value } = watched();
   watch.saw({ type: 'device-given-up', device: 'cuda:1', lastWords: 'no such GPU', left: 1 }, []);
   t.is(await value('given_up_workers', { device: 'cuda:1' }), 1);
+});
+
+test('while Redis is away that is the phase, and a step that lasts through it is one step', async (t) => {
+  const { watch, after, value, redis, metrics } = watched();
+  after(1_000, 'computing');
+  redis.outage = { how: 'lost', seconds: 0 };
+  watch.beat();
+  after(10_000, 'computing');
+  await metrics.text();
+  t.is(await value('phase', { phase: 'redis_away' }), 1);
+  t.is(await value('phase', { phase: 'computing' }), 0);
+  redis.outage = null;
+  watch.beat();
+  await metrics.text();
+  t.is(await value('phase', { phase: 'redis_away' }), 0);
+  after(2_000, 'computing', stepDone(0));
+  t.is(await value('phase_seconds_total', { phase: 'redis_away' }), 10);
+  t.is(await value('phase_seconds_total', { phase: 'computing' }), 2);
+  t.is(await value('step_seconds_sum'), 12);
+});
+
+test('a term that has ended says so, whether it ended well or not', async (t) => {
+  const { watch, value } = watched();
+  t.deepEqual([await value('term'), await value('ended_term')], [1, 0]);
+  await watch.ended();
+  t.is(await value('ended_term'), 1);
+  const failing = watched();
+  await failing.watch.failed('DISK_FULL');
+  t.deepEqual([await failing.value('failed'), await failing.value('ended_term')], [1, 1]);
 });

@@ -31,6 +31,22 @@ test('what is waited for is said when it takes long', (t) => {
   t.is(layOut(waiting, wide)[3], '0 workers   Waiting.');
 });
 
+test('a run that is not healthy says so behind its name, and an outage takes the time that is left', (t) => {
+  const away = {
+    ...view,
+    phase: 'redis_away',
+    secondsLeft: null,
+    redis: { away: { how: 'lost' as const, seconds: 12.3 }, answersIn: 0.001 },
+    sentence: 'Redis at unix:///s has been away for 12.3 s: the run is paused.',
+  };
+  const lines = layOut(away, wide);
+  t.is(lines[0], 'CORnet-Z   SLOW: Redis away for 12 s   epoch 0.50 of 2   step 30 of 120');
+  t.is(lines[1], `${'━'.repeat(15)}${'─'.repeat(45)}   25.0 %`);
+  t.is(lines[3], `2 workers   ${away.sentence}`);
+  const stuck = { ...away, redis: { away: { how: 'lost' as const, seconds: 61 }, answersIn: null } };
+  t.true(layOut(stuck, { ...wide, color: true })[0]!.includes('\x1b[31mSTUCK: Redis away for 1 min\x1b[0m'));
+});
+
 test('no line is ever wider than its terminal, or has a sign that a plain one lacks', (t) => {
   for (let columns = 20; columns < 120; columns++) {
     for (const line of layOut(view, { columns, color: false, unicode: false })) {

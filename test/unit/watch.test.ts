@@ -1,8 +1,10 @@
 import test from 'ava';
+import type { RunState } from '../../coordinator/protocol/run-state.ts';
+import { sentenceOf } from '../../coordinator/protocol/waiting.ts';
 import { Curve } from '../../coordinator/watch/curve.ts';
 import { Pace } from '../../coordinator/watch/pace.ts';
 import { PhaseTimes } from '../../coordinator/watch/phase-times.ts';
-import { curvePoints, phaseMemory } from '../../shared/defaults.ts';
+import { curvePoints, health, pace as paceLimits, phaseMemory } from '../../shared/defaults.ts';
 
 function sample(step: number) {
   return { step, loss: step % 7, top1: 0.5, images: 4, seconds: step % 3 === 0 ? null : 0.5 };
@@ -87,4 +89,67 @@ test('the shares of the phases add up to one, and the past fades', (t) => {
   t.is(times.seconds, (20 * phaseMemory) / 1000);
   t.is(times.shares[0]!.phase, 'validating');
   t.true(times.shares[0]!.share > 0.999);
+});
+
+test('what is usual is known after a window of steps, and forgets slowly what was', (t) => {
+  let now = 0;
+  const pace = new Pace({ totalSteps: 100_000, validationsFrom: () => 0, now: () => now });
+  let n = 0;
+  const steps = (count: number, seconds: number) => {
+    for (let i = 0; i < count; i++) {
+      now += 1000 * seconds;
+      pace.step(++n, 10);
+    }
+  };
+  steps(paceLimits.fewestSteps + 1, 1);
+  t.is(pace.usual, null);
+  steps(1, 1);
+  t.is(pace.usual!.imagesPerSecond.toFixed(6), '10.000000');
+  t.is(pace.usual!.stepSeconds.toFixed(6), '1.000000');
+  steps(2_000, 1);
+  steps(paceLimits.fewestSteps, 4);
+  t.true(pace.imagesPerSecond! < 5, 'it is slow now');
+  t.true(pace.usual!.imagesPerSecond > 9, 'a minute of slow steps');
+  steps(health.usual, 4);
+  t.true(pace.usual!.imagesPerSecond < 3, 'two hours of them');
+});
+
+test('a run is idle since its last step or validation, or since it went back', (t) => {
+  let now = 5_000;
+  const pace = new Pace({ totalSteps: 10, validationsFrom: () => 0, now: () => now });
+  now = 8_000;
+  t.is(pace.idleSeconds, 3);
+  pace.step(1, 1);
+  now = 9_000;
+  t.is(pace.idleSeconds, 1);
+  pace.validated(1);
+  t.is(pace.idleSeconds, 0);
+  now = 11_000;
+  pace.restart();
+  t.is(pace.idleSeconds, 0);
+});
+
+test('an outage counts as itself, and does not begin the phase again', (t) => {
+  let now = 0;
+  const times = new PhaseTimes('computing', () => now);
+  now = 1_000;
+  times.enter('computing', 0, 'redis_away');
+  now = 13_000;
+  times.enter('computing', 0);
+  now = 14_000;
+  t.is(times.seconds, 14);
+  t.deepEqual(times.shares.map(({ phase }) => phase).sort(), ['computing', 'redis_away']);
+  t.true(times.shares[0]!.phase === 'redis_away' && times.shares[0]!.share > 0.8);
+});
+
+test('the sentence tells the true time, where that is known, and heard time otherwise', (t) => {
+  const state = { phase: { name: 'waiting' }, step: 3, heard: 100, phaseSince: 100, disturbance: null };
+  const waiting = state as unknown as RunState;
+  t.is(sentenceOf(waiting, []), 'Waiting at step 3 for a worker to join.');
+  t.is(sentenceOf(waiting, [], 12_400), 'Waiting at step 3 for a worker to join for 12 s.');
+  const after = { ...state, disturbance: 'Redis came back empty' } as unknown as RunState;
+  t.is(
+    sentenceOf(after, [], 3_210),
+    'Waiting at step 3 for a worker to join for 3.2 s, after Redis came back empty.',
+  );
 });

@@ -1,4 +1,5 @@
 /** The live page: keeps what the event stream says, and shows it. */
+import { type Health, healthOf } from '../../view/health.ts';
 import type {
   CheckpointView,
   CurvePoint,
@@ -28,6 +29,9 @@ const curves = new Curves();
 const control = new Control();
 let connection: 'live' | 'lost' | 'ended' = 'lost';
 let lastWords = '';
+let failed = false;
+/** When the coordinator was heard of last; milliseconds of the page's clock. */
+let heardAt = 0;
 let facts: RunFacts | null = null;
 let view: RunView | null = null;
 let curve: CurvePoint[] = [];
@@ -46,7 +50,7 @@ function take(update: PageUpdate): void {
 
 function show(): void {
   if (view === null || facts === null) return;
-  showState(view, facts, connection, lastWords);
+  showConnection(view, facts);
   showJoin(view, facts, connection);
   showFigures(view, facts);
   curves.show(curve, validations, facts.stepsPerEpoch);
@@ -58,12 +62,20 @@ function show(): void {
   showFacts(view, facts);
 }
 
+function showConnection(view: RunView, facts: RunFacts): void {
+  const age = connection === 'ended' ? 0 : (performance.now() - heardAt) / 1000;
+  const health: Health = failed ? { word: 'STOPPED', reasons: [] } : healthOf(view, age, null);
+  showState(view, facts, { connection, health, lastWords });
+}
+
 function listen(): void {
   const stream = new EventSource('events');
   stream.addEventListener('message', ({ data }) => {
     const update = JSON.parse(data) as PageUpdate;
     connection = update.ended === undefined ? 'live' : 'ended';
     lastWords = update.ended ?? '';
+    failed = update.failed ?? false;
+    heardAt = performance.now();
     take(update);
     show();
     if (connection === 'live') return;
@@ -78,3 +90,7 @@ function listen(): void {
 }
 
 listen();
+// Silence changes what is to be said, too.
+setInterval(() => {
+  if (view !== null && facts !== null && connection !== 'ended') showConnection(view, facts);
+}, 1_000);

@@ -1,5 +1,6 @@
 /** Everything on the page that is not a curve: each function shows one part of what is known. */
 import { calmSeconds, count, grouped, percent, smallestShare, speed, timeLeft } from '../../view/format.ts';
+import type { Health, HealthWord } from '../../view/health.ts';
 import type { CheckpointView, EventView, RunFacts, RunView, WorkerView } from '../../view/run-view.ts';
 import { byId, element, fill, setText } from './dom.ts';
 
@@ -17,6 +18,7 @@ const phases: Record<string, [name: string, color: string]> = {
   saving: ['reading the state for a checkpoint', 'rest'],
   finishing: ['writing the last checkpoint', 'rest'],
   finished: ['finished', 'rest'],
+  redis_away: ['Redis away', 'wait'],
 };
 
 /** Seconds for which a worker that is gone stays to be seen. */
@@ -27,27 +29,38 @@ const newestCheckpoints = 6;
 const inStep = ['computing', 'reducing', 'applying'];
 const quick = [...inStep, 'publishing', 'loading', 'validating', 'saving'];
 
+/** The colour of each word for a run's health. */
+const colors: Record<HealthWord, string> = {
+  OK: 'live',
+  COMPLETE: 'live',
+  SLOW: 'waits',
+  STUCK: 'lost',
+  STOPPED: 'ended',
+};
+
+export interface Standing {
+  connection: 'live' | 'lost' | 'ended';
+  health: Health;
+  lastWords: string;
+}
+
 export function showState(
   view: RunView,
   facts: RunFacts,
-  connection: 'live' | 'lost' | 'ended',
-  lastWords: string,
+  { connection, health: { word, reasons }, lastWords }: Standing,
 ): void {
   setText(byId('model'), view.model);
   const [name] = phases[view.phase] ?? [view.phase];
   const usual =
     quick.includes(view.phase) && (view.phaseSeconds ?? 0) < calmSeconds && view.stopping === null;
   const training = usual || inStep.includes(view.phase) ? 'training' : name;
-  const over = view.phase === 'finished' && view.step >= view.steps ? 'finished' : 'stopped';
-  const state = {
-    live: view.stopping === null ? training : 'stopping',
-    lost: 'connection lost, trying again',
-    ended: over,
-  }[connection];
+  const what = { live: view.stopping === null ? training : 'stopping', lost: 'connection lost', ended: '' };
+  const about = word === 'OK' ? what[connection] : (reasons[0] ?? '');
+  const state = about === '' || connection === 'ended' ? word : `${word} · ${about}`;
   const pill = byId('state');
   setText(pill, state);
-  const waits = view.phase === 'waiting' || view.phase === 'rollcall' || view.stopping !== null;
-  pill.className = `pill ${connection === 'live' ? (waits ? 'waits' : 'live') : connection}`;
+  pill.className = `pill ${word === 'OK' && connection === 'lost' ? 'waits' : colors[word]}`;
+  pill.title = reasons.join('; ');
   const parts = [
     `epoch ${(view.epoch ?? 0).toFixed(2)} of ${Number((view.epochs ?? 0).toFixed(2))}`,
     `step ${grouped(view.step)} of ${grouped(view.steps)}`,
@@ -59,8 +72,14 @@ export function showState(
   byId('done').style.width = `${done}%`;
   byId('bar').setAttribute('aria-valuenow', done.toFixed(0));
   const sentence = usual ? usualSentence(view, facts) : view.sentence;
-  setText(byId('sentence'), connection === 'ended' ? lastWords : sentence);
-  document.title = `${done.toFixed(0)} % · ${view.loss === null ? state : `loss ${view.loss.toFixed(3)}`} · ${view.model}`;
+  const said = {
+    live: sentence,
+    lost: `The connection to the coordinator is lost; trying again. Before that: ${view.sentence}`,
+    ended: lastWords,
+  };
+  setText(byId('sentence'), said[connection]);
+  const alarm = word === 'OK' || word === 'COMPLETE' ? '' : `${word} · `;
+  document.title = `${alarm}${done.toFixed(0)} % · ${view.loss === null ? state : `loss ${view.loss.toFixed(3)}`} · ${view.model}`;
 }
 
 /** While the run waits for a worker, the command that adds one. */
