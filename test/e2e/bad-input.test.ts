@@ -406,25 +406,28 @@ test.serial('an image that cannot be read stops the run when it is met, named wi
   await assertRefused(t, stage, run, { code: 'IMAGE_UNREADABLE', exit: 1, says: /train\/dots\/z\.jpg/ });
 });
 
-test.serial('a local worker that cannot start is quoted, and the next start replaces the run', async (t) => {
-  const stage = new Stage(t);
-  const output = join(stage.folder, 'run');
-  const argv = [...tinyRun(images), '--ngpus', '1', '-o', output];
-  const run = stage.start('coordinator', argv, listing(t, [imaginaryGpu]));
-  await assertRefused(t, stage, run, {
-    code: 'WORKER_FAILED',
-    exit: 1,
-    says: /cuda:0.*\[DEVICE_UNAVAILABLE\]/,
-  });
-  const first = readFileSync(join(output, 'log.jsonl'), 'utf8');
-  const next = stage.start('coordinator', [
-    ...tinyRun(images),
-    ...['--cpu-workers', '1', '--lr', '0.02', '--max-steps', '1', '-o', output],
-  ]);
-  t.is(await next.ended, 0, next.stderr);
-  t.regex(next.stderr, /^Replacing the run in .*, which has not finished a step; its log is kept\.\n$/);
-  t.true(readFileSync(join(output, 'log.jsonl'), 'utf8').startsWith(first));
-});
+test.serial(
+  'a local worker that cannot start is quoted, and a start with other settings replaces the run, resuming or not',
+  async (t) => {
+    const stage = new Stage(t);
+    const output = join(stage.folder, 'run');
+    const argv = [...tinyRun(images), '--ngpus', '1', '-o', output];
+    const run = stage.start('coordinator', argv, listing(t, [imaginaryGpu]));
+    await assertRefused(t, stage, run, {
+      code: 'WORKER_FAILED',
+      exit: 1,
+      says: /cuda:0.*\[DEVICE_UNAVAILABLE\]/,
+    });
+    const first = readFileSync(join(output, 'log.jsonl'), 'utf8');
+    const next = stage.start('coordinator', [
+      ...tinyRun(images),
+      ...['--cpu-workers', '1', '--lr', '0.02', '--max-steps', '1', '--auto-resume', '-o', output],
+    ]);
+    t.is(await next.ended, 0, next.stderr);
+    t.regex(next.stderr, /^Replacing the run in .*, which has not finished a step; its log is kept\.\n$/);
+    t.true(readFileSync(join(output, 'log.jsonl'), 'utf8').startsWith(first));
+  },
+);
 
 test.serial('Ctrl-C while the run starts ends it at once, and a second Ctrl-C does not wait', async (t) => {
   const stage = new Stage(t);
