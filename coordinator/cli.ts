@@ -26,6 +26,10 @@ function command(name: CommandName, description: string): Command {
 }
 
 command('start', 'Start a run, or resume one (--resume).').action(async (options: StartOptions) => {
+  if (options.dryRun === true) {
+    const { dryRun } = await import('./training/dry-run.ts');
+    return dryRun(options);
+  }
   const { startRun } = await import('./training/start.ts');
   const { exitCode } = await startRun(options);
   throw new Exit(exitCode);

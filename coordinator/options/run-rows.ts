@@ -56,6 +56,16 @@ export const runRows = {
     commands: ['start'],
     kind: 'free',
   }),
+  dryRun: row({
+    flags: '--dry-run',
+    value: z.boolean(),
+    default: false,
+    help: 'check everything and print what the run would do and need; start nothing',
+    rare: true,
+    group: 'Run',
+    commands: ['start'],
+    kind: 'free',
+  }),
   run: row({
     flags: '--run <id>',
     value: z.string(),

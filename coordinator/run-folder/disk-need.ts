@@ -14,7 +14,7 @@ import type { RunFolder } from './run-folder.ts';
 const lineBytes = 250;
 
 /** Bytes that a training has on disk when most lies there: checkpoints with the one that is being written, and metrics. */
-function bytesOfRun(config: RunConfig): { checkpoint: number; all: number } {
+export function bytesOfRun(config: RunConfig): { checkpoint: number; all: number } {
   const { model, times } = config.result;
   const { keepCheckpoints, saveModelEpochs } = config.options;
   const checkpoint = stateLayout(buildModel(model, times)).bytes;

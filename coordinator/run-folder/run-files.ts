@@ -4,6 +4,7 @@ export const runFiles = {
   lock: 'lock',
   token: 'token',
   redis: 'redis.json',
+  classes: 'classes.json',
   log: 'log.jsonl',
   formerLog: 'log.1.jsonl',
   metrics: 'metrics.jsonl',

@@ -26,6 +26,7 @@ import { clearUnbegun, isUnbegun } from './unbegun-run.ts';
  *     lock            names the coordinator at work (RunLock)
  *     token           what the run's processes know each other by; for this user alone
  *     redis.json      where the private Redis listens, while there is one
+ *     classes.json    the names of the classes, in the order of the model's outputs
  *     log.jsonl       pino's lines; log.1.jsonl: those before them
  *     metrics.jsonl   one line per measurement (MetricsFile)
  *     checkpoints/    (Checkpoints)
@@ -161,6 +162,12 @@ export class RunFolder {
       this.#replaces = false;
     }
     await this.#writeJson(this.configPath, config);
+  }
+
+  /** Notes the names of the classes, in the order of the model's outputs, unless they stand there. */
+  async keepClasses(classes: readonly string[]): Promise<void> {
+    const path = join(this.path, runFiles.classes);
+    if (!(await exists(path))) await this.#writeJson(path, classes);
   }
 
   /**

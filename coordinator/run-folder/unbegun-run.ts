@@ -28,8 +28,7 @@ export async function clearUnbegun(folder: string): Promise<void> {
   const checkpoints = join(folder, runFiles.checkpoints);
   const files = [
     ...['latest.json', 'best.json', fileNameOf(0)].map((name) => join(checkpoints, name)),
-    join(folder, runFiles.metrics),
-    join(folder, runFiles.token),
+    ...[runFiles.metrics, runFiles.token, runFiles.classes].map((name) => join(folder, name)),
   ];
   try {
     for (const file of files) await rm(file, { force: true });

@@ -1,6 +1,6 @@
 /** From the options of `coordinator start` to the run's configuration: new, or that of the run to resume. */
 import type { ZodError } from 'zod';
-import type { DatasetIndex, Split } from '../../shared/data/dataset-index.ts';
+import type { DatasetIndex } from '../../shared/data/dataset-index.ts';
 import { cachedIndex, userIndexCache } from '../../shared/data/index-cache.ts';
 import { scheduleOf } from '../../shared/data/schedule.ts';
 import { CornetError } from '../../shared/errors.ts';
@@ -30,8 +30,7 @@ import { chooseStart, otherTrajectory } from './starting-point.ts';
 
 export interface Configured {
   config: RunConfig;
-  /** The training images. */
-  train: Split;
+  index: DatasetIndex;
 }
 
 /**
@@ -69,7 +68,7 @@ export async function newConfig(options: StartOptions, localWorkers: LocalWorker
     );
   }
   const [first, end] = [stepOf(stepsPerEpoch(config)), totalSteps(config)];
-  if (startingFile === null || first < end) return { config, train: index.train };
+  if (startingFile === null || first < end) return { config, index };
   throw new CornetError(
     'OPTION_INVALID',
     `${quoteName(startingFile)} is at step ${first}, and this run would end at step ${end}: nothing is left to do.`,
@@ -112,7 +111,7 @@ export async function resumedConfig(
     );
   }
   const config = checked({ ...former, version, term: former.term + 1, options: free });
-  return { config, train: index.train };
+  return { config, index };
 }
 
 function checked(config: RunConfig): RunConfig {

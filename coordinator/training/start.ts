@@ -1,6 +1,6 @@
 /** `coordinator start`: from options to a run, and its end. */
 import { hostname } from 'node:os';
-import type { Split } from '../../shared/data/dataset-index.ts';
+import type { DatasetIndex, Split } from '../../shared/data/dataset-index.ts';
 import { scheduleOf } from '../../shared/data/schedule.ts';
 import { http as httpDefaults } from '../../shared/defaults.ts';
 import { CornetError, describeError, exitCodes } from '../../shared/errors.ts';
@@ -11,7 +11,7 @@ import { chooseDevices } from '../../shared/process/gpus.ts';
 import { HttpServer } from '../../shared/process/http-server.ts';
 import { asCalled } from '../../shared/process/own-command.ts';
 import { say } from '../../shared/process/say.ts';
-import { isInference, type RunConfig, totalSteps } from '../../shared/run-config.ts';
+import { type RunConfig, totalSteps } from '../../shared/run-config.ts';
 import { printableJson, quoteName } from '../../shared/util/printable.ts';
 import { withReleasers } from '../../shared/util/releasers.ts';
 import { shellWords } from '../../shared/util/shell-words.ts';
@@ -21,23 +21,21 @@ import { conductRun, type RunContext, type RunKind } from '../conduct/conduct-ru
 import type { Outcome } from '../conduct/conductor.ts';
 import { Interruption } from '../conduct/interruption.ts';
 import type { PatientDisk } from '../disk/patient-disk.ts';
-import { changedOptions } from '../options/changes.ts';
 import { chooseLocalWorkers, refuseUnreachable } from '../options/local-workers.ts';
 import { howToContinue } from '../options/resume-command.ts';
 import { defaultOf, type StartOptions } from '../options/table.ts';
 import type { Failure } from '../protocol/run-events.ts';
 import { compareRoom } from '../run-folder/disk-need.ts';
 import { RunFolder } from '../run-folder/run-folder.ts';
-import { isUnbegun } from '../run-folder/unbegun-run.ts';
 import { count, duration } from '../view/format.ts';
 import { chooseViewer } from '../watch/choose-viewer.ts';
 import { readControlToken } from '../watch/guard.ts';
 import type { RunNews, StartInfo } from '../watch/news.ts';
 import { factsOf } from '../watch/run-summary.ts';
 import { Watch } from '../watch/watch.ts';
+import { withAutoResume } from './auto-resume.ts';
 import { newConfig, readConfig, resumedConfig } from './config.ts';
 import { observeTraining } from './observe-training.ts';
-import { asResume } from './options.ts';
 import { planOf } from './plan.ts';
 import { startingState } from './starting-point.ts';
 import { TrainingOutput } from './training-output.ts';
@@ -73,9 +71,7 @@ function printError(error: unknown): void {
 }
 
 async function startOrThrow(given: StartOptions): Promise<RunReport> {
-  const holdsRun = given.autoResume === true && !given.resume && (await RunFolder.holdsRun(given.outputPath));
-  const goesOn = holdsRun && !(await givesWay(given));
-  const options = goesOn ? asResume(given) : given;
+  const options = await withAutoResume(given);
   const controlToken = await readControlToken(options.controlTokenFile, process.env);
   return withReleasers(async (release) => {
     const interruption = new Interruption();
@@ -89,7 +85,7 @@ async function startOrThrow(given: StartOptions): Promise<RunReport> {
     refuseUnreachable(localWorkers, options.redis, former?.options.redis);
     const { devices, notes } = await chooseDevices(localWorkers, process.env);
     for (const note of notes) say(note);
-    const { config, train } =
+    const { config, index } =
       former === null
         ? await newConfig(options, localWorkers)
         : await resumedConfig(options, former, localWorkers);
@@ -108,16 +104,9 @@ async function startOrThrow(given: StartOptions): Promise<RunReport> {
       metricsHost: options.metricsHost,
     };
     return conductRun(setup, (context) =>
-      prepareTraining({ options, config, train, devices, folder, controlToken }, context),
+      prepareTraining({ options, config, index, devices, folder, controlToken }, context),
     );
   });
-}
-
-/** With --auto-resume: a run that has not finished a step gives way to one with other settings. */
-async function givesWay(given: StartOptions): Promise<boolean> {
-  if (!(await isUnbegun(given.outputPath))) return false;
-  const { config } = await RunFolder.peek(given.outputPath);
-  return !isInference(config) && changedOptions(asResume(given), config).length > 0;
 }
 
 function bytesNeeded({ result }: RunConfig): number {
@@ -146,14 +135,14 @@ function portNotice({ metricsPort }: StartOptions, http: HttpServer | null): str
 interface TrainingParts {
   options: StartOptions;
   config: RunConfig;
-  train: Split;
+  index: DatasetIndex;
   devices: string[];
   folder: RunFolder;
   controlToken: string | null;
 }
 
 async function prepareTraining(
-  { options, config, train, devices, folder, controlToken }: TrainingParts,
+  { options, config, index, devices, folder, controlToken }: TrainingParts,
   { log, faults, http, disk, redisName, join }: RunContext,
 ): Promise<RunKind<RunReport>> {
   const { model: name, times } = config.result;
@@ -176,6 +165,7 @@ async function prepareTraining(
     redis: redisName,
     join,
   };
+  await folder.keepClasses(index.classes);
   watch.begun(start);
   const output = new TrainingOutput({
     config,
@@ -195,7 +185,7 @@ async function prepareTraining(
     reporter: watch,
     describeShard: (step, lane) => {
       const { epoch, samples } = schedule.shard(step, lane);
-      return `step ${step}, lane ${lane} (epoch ${epoch}: ${describeImages(train, samples)})`;
+      return `step ${step}, lane ${lane} (epoch ${epoch}: ${describeImages(index.train, samples)})`;
     },
     describeBatch: (batch) => `batch ${batch} of the validation`,
     whenStopped: 'stopping after a checkpoint',

@@ -1,4 +1,7 @@
-import { totalSteps } from '../../shared/run-config.ts';
+import { vectorLayout } from '../../shared/formats/vector-layout.ts';
+import { buildModel } from '../../shared/models/family.ts';
+import { type RunConfig, totalSteps } from '../../shared/run-config.ts';
+import { gigabytes } from '../../shared/util/gigabytes.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { count } from '../view/format.ts';
 import type { JoinHint } from '../view/run-view.ts';
@@ -6,7 +9,7 @@ import type { StartInfo } from './news.ts';
 import { wrap } from './wrap.ts';
 
 /** What a run is, as names and sentences. */
-export function factsOf({ config, redis, devices, page }: StartInfo): [string, string][] {
+export function factsOf({ config, redis, devices, page, join }: StartInfo): [string, string][] {
   const { result, options } = config;
   const workers =
     devices.length === 0
@@ -30,8 +33,24 @@ export function factsOf({ config, redis, devices, page }: StartInfo): [string, s
       ? []
       : ([['bits', 'NOT the same when repeated: --no-deterministic']] satisfies [string, string][])),
     ['workers', `${workers} over ${redis}`],
+    ...(join === null || result.lanes === 1
+      ? []
+      : ([['exchange', exchangeOf(config)]] satisfies [string, string][])),
     ...(page === null ? [] : ([['page', page]] satisfies [string, string][])),
   ];
+}
+
+/** Bytes that a network of 10 Gbit/s carries in a second. */
+const tenGigabit = 1.25e9;
+
+/** What Redis has to send for a step with one worker per lane, as docs/scaling.md counts: all but its own, twice. */
+function exchangeOf({ result: { model, times, imageSize, lanes } }: RunConfig): string {
+  const vector = 4 * vectorLayout(buildModel(model, times), imageSize).length;
+  const sent = 2 * vector * (lanes - 1);
+  return (
+    `${gigabytes(vector)} of gradients per lane and step. With workers on several hosts Redis sends ` +
+    `${gigabytes(sent)} a step: ${(sent / tenGigabit).toPrecision(2)} s at 10 Gbit/s`
+  );
 }
 
 /** Columns of the names of facts, with what stands before and after them. */

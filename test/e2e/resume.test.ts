@@ -40,6 +40,7 @@ test.serial(
     t.deepEqual(trainedSteps(output), everyStep);
     t.deepEqual(readdirSync(output).sort(), [
       'checkpoints',
+      'classes.json',
       'config.json',
       'log.jsonl',
       'metrics.jsonl',

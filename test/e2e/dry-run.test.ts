@@ -1,0 +1,63 @@
+/** `coordinator start --dry-run` says what a run would be, and leaves nothing. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'ava';
+import { assertRefused } from '../helpers/refused.ts';
+import { Stage, tinyImages, tinyRun, trainedSteps } from '../helpers/run.ts';
+
+test('a dry run tells what a run would do and need, as a start checks it, and starts nothing', async (t) => {
+  const stage = new Stage(t);
+  const images = await tinyImages(stage.folder);
+  const output = join(stage.folder, 'runs', 'z');
+  const argv = [...tinyRun(images), '--step-size', '1', '--save-model-epochs', '0.5', '-o', output];
+  const dry = stage.start('coordinator', [...argv, '--dry-run']);
+  t.is(await dry.ended, 0, dry.stderr);
+  for (const line of [
+    /data +.*images: 60 training and 20 validation images, 10 classes\n/,
+    /schedule +16 steps of 8 images \(2 epochs\)\n/,
+    /rates +0\.01 to epoch 0\.88, 0\.001 to epoch 1\.88, 0\.0001 to epoch 2\n/,
+    /validates +2 times, every 1 epochs and at the end\n/,
+    /keeps +4 checkpoints forever \(every 0\.5 epochs\), the newest 3 and the best, of 0\.017 GB each\n/,
+    /disk +0\.\d+ GB at most; [\d.]+ GB are free in .*\n/,
+    /Nothing was started: --dry-run\.\n$/,
+  ]) {
+    t.regex(dry.stdout, line);
+  }
+  t.false(existsSync(join(stage.folder, 'runs')), 'not even a folder');
+  t.deepEqual(readdirSync(stage.temporary), []);
+
+  const run = stage.start('coordinator', [...argv, '--max-steps', '2']);
+  t.is(await run.ended, 0, run.stderr);
+  t.deepEqual(
+    JSON.parse(readFileSync(join(output, 'classes.json'), 'utf8')),
+    readdirSync(join(images, 'val')).sort(),
+  );
+  const again = stage.start('coordinator', [...argv, '--dry-run']);
+  await assertRefused(t, stage, again, { code: 'RUN_EXISTS', exit: 1, says: /already holds a run/ });
+  const resume = stage.start('coordinator', [
+    'start',
+    '--resume',
+    '--dry-run',
+    '--epochs',
+    '1',
+    '-o',
+    output,
+  ]);
+  t.is(await resume.ended, 0, resume.stderr);
+  t.regex(resume.stdout, /schedule +2 steps of 8 images/);
+  t.deepEqual(trainedSteps(output), [1, 2]);
+});
+
+test('with a Redis of its own, a run says what the exchange between hosts costs', async (t) => {
+  const stage = new Stage(t);
+  const images = await tinyImages(stage.folder);
+  const argv = [...tinyRun(images), '--redis', 'redis://:secret@store:6379', '-o', join(stage.folder, 'run')];
+  const dry = stage.start('coordinator', [...argv, '--dry-run']);
+  t.is(await dry.ended, 0, dry.stderr);
+  t.regex(
+    dry.stdout,
+    /exchange +0\.0083 GB of gradients per lane and step\. With workers on several hosts Redis sends 0\.017 GB a step: 0\.013 s at 10 Gbit\/s\n/,
+  );
+  t.regex(dry.stdout, /worker start --run \w+ --data-path/);
+  t.notRegex(dry.stdout + dry.stderr, /secret/);
+});
