@@ -131,14 +131,31 @@ for (const overlay of readdirSync(join(kubernetes, 'overlays'))) {
   (canRender ? test : test.skip)(`the overlay ${overlay} renders to valid manifests`, (t) => {
     const rendered = render(join(kubernetes, 'overlays', overlay));
     t.deepEqual(faultsOf(t, rendered), []);
-    const { containers } = podOf(rendered, 'Deployment', 'cornet-worker');
-    t.is(containers[0].resources.limits['nvidia.com/gpu'], overlay === 'cpu' ? undefined : '1');
+    const inOnePod = overlay === 'one-pod';
+    const { containers } = inOnePod
+      ? podOf(rendered, 'Job', 'cornet-coordinator')
+      : podOf(rendered, 'Deployment', 'cornet-worker');
+    const gpus = inOnePod ? '8' : overlay === 'cpu' ? undefined : '1';
+    t.is(containers[0].resources.limits['nvidia.com/gpu'], gpus);
     t.is(
       rendered.some(({ kind }) => kind === 'PodMonitor'),
       overlay !== 'cpu',
     );
   });
 }
+
+(canRender ? test : test.skip)(
+  'with all GPUs in one pod there is no Redis of its own, nor a way to it, and no other worker',
+  (t) => {
+    const rendered = render(join(kubernetes, 'overlays', 'one-pod'));
+    t.false(rendered.some(({ metadata: { name } }) => /redis|worker/.test(name)));
+    const [{ args, env }] = podOf(rendered, 'Job', 'cornet-coordinator').containers;
+    const known = optionsOf('coordinator');
+    const given = args!.filter((arg) => arg.startsWith('--')).map((arg) => arg.split('=', 1)[0]!);
+    t.true(given.includes('--ngpus') && given.every((option) => known.has(option)));
+    t.deepEqual(env!.map(({ name }) => name).sort(), ['LANES', 'MODEL', 'THREADS', 'XDG_CACHE_HOME']);
+  },
+);
 
 test('the Job goes on after exit code 75, gives up after 2, and outlives the cluster', (t) => {
   const { spec } = base.find(({ kind }) => kind === 'Job')!;
