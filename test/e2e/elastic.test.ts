@@ -281,7 +281,7 @@ test.serial('a shard at which three workers die ends the run, and is named with 
   t.is(await run.ended, 1);
   t.regex(
     run.stderr,
-    /^error: 3 workers died, or something failed on their hosts, one after the other, at step 2, lane 0 \(epoch 0, samples \d+, \d+\)\. The last one: its process ended \(killed by SIGKILL\)\. \[POISON_SHARD\]\n/,
+    /^error: 3 workers died, or something failed on their hosts, one after the other, at step 2, lane 0 \(epoch 0: train\/\w+\/\w+\.JPEG, train\/\w+\/\w+\.JPEG\)\. The last one: its process ended \(killed by SIGKILL\)\. \[POISON_SHARD\]\n/,
   );
 });
 

@@ -80,7 +80,7 @@ test.serial('status says in one word how a run is: OK, SLOW, STOPPED, COMPLETE',
     killed.text,
     /^STOPPED {2}its coordinator was killed or has crashed at step \d+ of 8000; last checkpoint .* ago\n/,
   );
-  t.regex(killed.text, /Continue with: coordinator start --resume --output-path /);
+  t.regex(killed.text, /Continue with: node dist\/coordinator\/main\.js start --resume --output-path /);
   t.regex((await look(stage, [], env)).text, /^STOPPED {2}its coordinator was killed or has crashed/);
 
   const lock = readFileSync(join(output, 'lock'));

@@ -6,7 +6,7 @@ import { Command, checkpoint, Stage, tinyImages, tinyRun, tinySteps, trainedStep
 import { thorough } from '../helpers/thorough.ts';
 
 thorough(
-  'a Slurm job stops before its time is up, is queued again, and ends with the bytes of one that was not',
+  'a Slurm job stops before its time is up and is queued again; the next job waits for its end, and comes to the same bytes',
   async (t) => {
     const stage = new Stage(t);
     const programs = join(stage.folder, 'bin');
@@ -14,14 +14,15 @@ thorough(
     mkdirSync(programs);
     const program = (name: string, ...lines: string[]) =>
       writeFileSync(join(programs, name), ['#!/bin/bash', ...lines, ''].join('\n'), { mode: 0o755 });
-    program('srun', '"$@" & "$@" & wait');
+    program('srun', "trap 'kill $(jobs -p)' TERM", '"$@" & "$@" & wait');
     program('scontrol', `echo "$@" >>${notes}`);
     for (const command of ['coordinator', 'worker'])
       program(command, `exec ${process.execPath} ${resolve('dist', command, 'main.js')} "$@"`);
 
     const output = join(stage.folder, 'run');
     const [, ...options] = tinyRun(await tinyImages(stage.folder));
-    const job = (restarts: number) =>
+    const [former, later] = [process.pid, process.pid + 1];
+    const job = (id: number) =>
       new Command(
         spawn('bash', ['deploy/slurm/cornet.sbatch', ...options], {
           stdio: ['ignore', 'pipe', 'pipe'],
@@ -31,15 +32,15 @@ thorough(
             TMPDIR: stage.temporary,
             RUN: output,
             WORKER_OPTIONS: '--device cpu',
-            SLURM_JOB_ID: String(process.pid),
-            SLURM_RESTART_COUNT: String(restarts),
+            SLURM_JOB_ID: String(id),
             SLURMD_NODENAME: '127.0.0.1',
           },
         }),
       );
-    const first = job(0);
+    const first = job(former);
     await first.untilStep(output, 3);
-    const port = 10_000 + (process.pid % 10_000);
+    const port = 10_000 + (former % 10_000);
+    t.regex(first.stdout, new RegExp(`ssh -L ${port}:127\\.0\\.0\\.1:${port} LOGIN_NODE`));
     const targets = await (await fetch(`http://127.0.0.1:${port}/service-discovery`)).json();
     t.deepEqual(
       (targets as { labels: { role: string } }[]).map(({ labels }) => labels.role).sort(),
@@ -48,12 +49,17 @@ thorough(
     );
     first.signal('SIGTERM');
     t.is(await first.ended, 75, first.stderr);
-    t.is(readFileSync(notes, 'utf8'), `requeue ${process.pid}\n`);
+    t.is(readFileSync(notes, 'utf8'), `requeue ${former}\n`);
     t.true(trainedSteps(output).length < tinySteps);
 
     // As if it had also lost its node: the lock names another host.
     writeFileSync(join(output, 'lock'), '{"host":"node-that-broke","pid":1,"started":null}');
-    const second = job(1);
+    program('squeue', `echo ${former} RUNNING`);
+    const early = job(later);
+    t.is(await early.ended, 1);
+    t.regex(early.stderr, /on host node-that-broke with .*\[RUN_LOCKED\]/);
+    program('squeue', 'echo "slurm_load_jobs error: Invalid job id specified" >&2', 'exit 1');
+    const second = job(later);
     t.is(await second.ended, 0, second.stderr);
     t.is(readFileSync(notes, 'utf8').split('\n').length, 2);
     t.false(existsSync(join(output, 'lock')));
