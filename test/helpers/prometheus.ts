@@ -6,6 +6,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { ExecutionContext } from 'ava';
+import { until } from './run.ts';
 import { temporaryFolder } from './temporary.ts';
 
 /** Where a program of the package is: installed, or unpacked by `deploy/setup.sh --tests`; null: nowhere. */
@@ -84,6 +85,9 @@ export class Prometheus {
       const address = /msg="Listening on" address=(\S+)/.exec(line)?.[1];
       if (address === undefined) continue;
       child.stderr.resume();
+      // It listens before it answers questions.
+      const isReady = async () => (await fetch(`http://${address}/-/ready`)).ok;
+      await until('Prometheus is ready', isReady);
       return new Prometheus(`http://${address}`);
     }
     throw new Error(`Prometheus ended before it was ready:\n${said.join('\n')}`);
