@@ -50,6 +50,7 @@ test('options that config.json does not remember are repeated, all others are no
     'autoResume',
     'config',
     'cpuWorkers', // config.json has localWorkers
+    'dryRun',
     'ngpus',
     'outputPath',
     'redis', // as above
