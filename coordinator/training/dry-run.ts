@@ -61,7 +61,7 @@ async function formerConfig(folder: string): Promise<RunConfig> {
 }
 
 /** What follows from a configuration: learning rates, validations, checkpoints and the room that they take. */
-export async function needsOf(config: RunConfig, folder: string): Promise<[string, string][]> {
+async function needsOf(config: RunConfig, folder: string): Promise<[string, string][]> {
   const { result, options } = config;
   const schedule = scheduleOf(result);
   const { steps } = planOf(config, schedule);
