@@ -3,6 +3,7 @@ import { healthExitCodes, healthOf, type Traces } from '../../coordinator/view/h
 import type { RunView, WorkerView } from '../../coordinator/view/run-view.ts';
 import { health as limits, timeouts } from '../../shared/defaults.ts';
 import { exitCodes } from '../../shared/errors.ts';
+import { aView } from '../helpers/a-view.ts';
 
 const worker: WorkerView = {
   id: 'w1',
@@ -18,36 +19,14 @@ const worker: WorkerView = {
 
 /** A training at work. */
 const view: RunView = {
-  run: 'r',
-  model: 'CORnet-Z',
-  coordinator: { host: 'h', pid: 1 },
-  at: '2026-01-01T00:00:00.000Z',
-  phase: 'computing',
-  phaseSeconds: 0.1,
-  sentence: 'Computing.',
-  step: 30,
-  steps: 120,
-  epoch: 0.5,
-  epochs: 2,
-  images: null,
-  generation: 1,
+  ...aView,
   workers: [worker],
-  departed: [],
-  loss: 1.5,
-  top1: 0.25,
-  learningRate: 0.1,
   imagesPerSecond: 200,
-  secondsLeft: 90,
   usual: { imagesPerSecond: 210, stepSeconds: 1 },
   idleSeconds: 0.3,
-  redis: { away: null, answersIn: 0.0003 },
   disk: { trouble: null, free: 40.7e6, checkpoint: 1e6 },
   checkpoint: { step: 20, age: 170, interval: 600 },
   best: { step: 20, top1: 0.5 },
-  validation: { step: 20, loss: 1, top1: 0.5, top5: 0.9 },
-  shares: [],
-  sparkline: [],
-  stopping: null,
 };
 
 /** What it leaves in its folder. */
