@@ -35,7 +35,7 @@ import type { ValidationSummary } from '../protocol/validation-summary.ts';
 import { RunFolder } from '../run-folder/run-folder.ts';
 import { count } from '../view/format.ts';
 import type { JoinHint } from '../view/run-view.ts';
-import { joinLines } from '../watch/run-summary.ts';
+import { describeDevices, joinLines } from '../watch/run-summary.ts';
 import type { Network } from './choose-network.ts';
 import type { FeatureFiles } from './feature-files.ts';
 import { InferenceOutput, openJournal, type UnreadableImage, unreadableImages } from './inference-output.ts';
@@ -263,10 +263,7 @@ function announce(
   },
 ): void {
   const { config, folder, devices, redisName, join } = held;
-  const workers =
-    devices.length === 0
-      ? 'no local workers; others join'
-      : `${devices.length} × ${devices[0]?.split(':')[0]}`;
+  const workers = describeDevices(devices);
   process.stdout.write(
     [
       `CORnet-${result.model}: ${title} (run ${config.run} in ${quoteName(folder.path)})`,

@@ -8,13 +8,16 @@ import type { JoinHint } from '../view/run-view.ts';
 import type { StartInfo } from './news.ts';
 import { wrap } from './wrap.ts';
 
+/** `2 × cuda` */
+export function describeDevices(devices: readonly string[]): string {
+  const [first] = devices;
+  return first === undefined ? 'no local workers; others join' : `${devices.length} × ${first.split(':')[0]}`;
+}
+
 /** What a run is, as names and sentences. */
 export function factsOf({ config, redis, devices, page, join }: StartInfo): [string, string][] {
   const { result, options } = config;
-  const workers =
-    devices.length === 0
-      ? 'no local workers; others join'
-      : `${devices.length} × ${devices[0]?.split(':')[0]}`;
+  const workers = describeDevices(devices);
   const images = `${result.trainImages} training and ${count(result.valImages, 'validation image', 'validation images')}`;
   const steps = count(totalSteps(config), 'step', 'steps');
   const batch = count(Math.min(result.batchSize, result.trainImages), 'image', 'images');
