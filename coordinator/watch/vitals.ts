@@ -28,12 +28,14 @@ export class Vitals {
   readonly #look = oneAtATime(() => this.#lookAtDisk());
   #lookedAt = Number.NEGATIVE_INFINITY;
   #free: number | null = null;
-  /** When the latest checkpoint was written. */
-  #saved: { file: string; at: number } | null = null;
+  /** When the latest checkpoint was written; of one from before this coordinator null, until its file is looked at. */
+  #saved: { file: string; step: number; at: number | null } | null;
   #answersIn: number | null = null;
 
   constructor(parts: VitalsParts) {
     this.#parts = parts;
+    const { latest } = parts.checkpoints;
+    this.#saved = latest === null ? null : { file: latest.file, step: latest.step, at: null };
   }
 
   get outage(): Outage | null {
@@ -51,9 +53,8 @@ export class Vitals {
 
   /** Call it now and then: it looks at the disk when that is due, without waiting for it. */
   look(): void {
-    const { checkpoints, clock } = this.#parts;
-    const isNew = checkpoints.latest !== null && checkpoints.latest.file !== this.#saved?.file;
-    if (!isNew && clock() - this.#lookedAt < vitalsEvery) return;
+    const { clock } = this.#parts;
+    if (clock() - this.#lookedAt < vitalsEvery) return;
     this.#lookedAt = clock();
     // A disk that does not answer is what writing will find.
     this.#look().catch(() => undefined);
@@ -62,8 +63,8 @@ export class Vitals {
   get seen(): Pick<RunView, 'redis' | 'disk' | 'checkpoint' | 'best'> {
     const { disk, checkpoints, checkpointBytes, interval, clock } = this.#parts;
     const { latest, best } = checkpoints;
-    const saved = latest !== null && latest.file === this.#saved?.file ? this.#saved.at : null;
-    const age = saved === null ? null : Math.max(0, clock() - saved) / 1000;
+    const at = this.#noticeCheckpoint()?.at ?? null;
+    const age = at === null ? null : Math.max(0, clock() - at) / 1000;
     return {
       redis: { away: this.outage, answersIn: this.#answersIn },
       disk: { trouble: disk.trouble?.message ?? null, free: this.#free, checkpoint: checkpointBytes },
@@ -72,13 +73,21 @@ export class Vitals {
     };
   }
 
-  async #lookAtDisk(): Promise<void> {
-    const { checkpoints, checkpointsPath } = this.#parts;
+  #noticeCheckpoint(): { at: number | null } | null {
+    const { checkpoints, clock } = this.#parts;
     const { latest } = checkpoints;
     if (latest !== null && latest.file !== this.#saved?.file) {
-      const at = await writtenAt(join(checkpointsPath, latest.file));
-      this.#saved = { file: latest.file, at };
+      const { file, step } = latest;
+      const goneBack = this.#saved !== null && step < this.#saved.step;
+      this.#saved = { file, step, at: goneBack ? null : clock() };
     }
+    return this.#saved;
+  }
+
+  async #lookAtDisk(): Promise<void> {
+    const { checkpointsPath } = this.#parts;
+    const saved = this.#saved;
+    if (saved !== null) saved.at ??= (await writtenAt(join(checkpointsPath, saved.file))) || null;
     this.#free = await freeBytes(checkpointsPath);
   }
 }
