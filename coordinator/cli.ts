@@ -10,6 +10,7 @@ import type { CheckDataOptions } from './commands/check-data.ts';
 import type { DoctorOptions } from './commands/doctor.ts';
 import type { LayersOptions } from './commands/layers.ts';
 import type { StatusOptions } from './commands/status.ts';
+import type { ViewOptions } from './commands/view.ts';
 import { addOptions } from './options/flags.ts';
 import { inOwnWords } from './options/reference-words.ts';
 import type { CommandName } from './options/row.ts';
@@ -55,6 +56,13 @@ command(
   const { printStatus } = await import('./commands/status.ts');
   throw new Exit(await printStatus(options));
 });
+
+command('view', 'Serve the live page of a run that has ended, made from its files, until Ctrl-C.')
+  .argument('<run>', 'the run folder', parserOf('The run folder', bounds.path))
+  .action(async (run: string, options: ViewOptions) => {
+    const { viewRun } = await import('./commands/view.ts');
+    await viewRun(run, options);
+  });
 
 command('verify', 'Check every file of a run, even an active one; exits with 1 if one is damaged.')
   .argument('<run>', 'the run folder', parserOf('The run folder', bounds.path))

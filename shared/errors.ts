@@ -75,8 +75,8 @@ export const errorTable = {
   },
   RUN_MISSING: {
     exit: exitCodes.error,
-    meaning: 'The output folder contains no run to resume.',
-    remedy: 'Check --output-path, or start a new run without --resume.',
+    meaning: 'The folder contains no run.',
+    remedy: 'Check the path of the run folder, or start a new run without --resume.',
   },
   RUN_LOCKED: {
     exit: exitCodes.error,

@@ -63,14 +63,29 @@ export async function readRecord<T extends CheckpointRecord>(
   }
 }
 
+/** All checkpoints of a folder that are on record. */
+export interface CheckpointRecords {
+  /** Oldest first. */
+  readonly records: readonly CheckpointRecord[];
+  /** By validation top-1, then by lower loss, then the earlier one; it may be missing among the records. */
+  readonly best: CheckpointRecord | null;
+}
+
+/** @throws CornetError CHECKPOINT_DAMAGED, FOLDER_NOT_WRITABLE */
+export async function readRecords(folder: string): Promise<CheckpointRecords> {
+  const latest = await readRecord(join(folder, 'latest.json'), latestSchema);
+  const best = await readRecord(join(folder, 'best.json'), recordSchema);
+  if (latest === null) return { records: [], best };
+  const { earlier, ...newest } = latest;
+  return { records: [...earlier, newest], best };
+}
+
 /**
  * What the records in its folder say of a checkpoint, or null.
  * @throws CornetError CHECKPOINT_DAMAGED, FOLDER_NOT_WRITABLE
  */
 export async function recordBeside(path: string): Promise<CheckpointRecord | null> {
-  const folder = dirname(path);
-  const latest = await readRecord(join(folder, 'latest.json'), latestSchema);
-  const best = await readRecord(join(folder, 'best.json'), recordSchema);
-  const records = [...(latest === null ? [] : [latest, ...latest.earlier]), ...(best === null ? [] : [best])];
-  return records.find(({ file }) => file === basename(path)) ?? null;
+  const { records, best } = await readRecords(dirname(path));
+  const all = best === null ? records : [...records, best];
+  return all.find(({ file }) => file === basename(path)) ?? null;
 }

@@ -23,9 +23,7 @@ import {
   type CheckpointRecord,
   fileNameOf,
   filePattern,
-  latestSchema,
-  readRecord,
-  recordSchema,
+  readRecords,
   type ValidationResult,
 } from './checkpoint-records.ts';
 
@@ -106,11 +104,8 @@ export class Checkpoints {
     } catch (error) {
       throw fileError(error, `use ${quoteName(folder)}`);
     }
-    const latest = await readRecord(join(folder, 'latest.json'), latestSchema);
-    const best = await readRecord(join(folder, 'best.json'), recordSchema);
-    if (latest === null) return new Checkpoints(folder, layout, keep, run, [], best);
-    const { earlier, ...newest } = latest;
-    return new Checkpoints(folder, layout, keep, run, [...earlier, newest], best);
+    const { records, best } = await readRecords(folder);
+    return new Checkpoints(folder, layout, keep, run, records, best);
   }
 
   /** Oldest first. */

@@ -8,7 +8,13 @@ import { resultOptions, stepsPerEpoch } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { parseJson } from '../../shared/wire/protocol.ts';
 import { fileError, systemCode } from '../disk/durable-file.ts';
-import { type CheckpointRecord, latestSchema, readRecord, recordSchema } from './checkpoint-records.ts';
+import {
+  type CheckpointRecord,
+  latestSchema,
+  readRecord,
+  readRecords,
+  recordSchema,
+} from './checkpoint-records.ts';
 
 export interface RunCheckpoint {
   readonly path: string;
@@ -44,9 +50,8 @@ async function best(run: string): Promise<RunCheckpoint> {
 async function atEpoch(run: string, epoch: number): Promise<RunCheckpoint> {
   const { path } = await newest(run);
   const perEpoch = await stepsPerEpochOf(path);
-  const latest = await readRecord(join(run, 'checkpoints', 'latest.json'), latestSchema);
-  const bestOne = await readRecord(join(run, 'checkpoints', 'best.json'), recordSchema);
-  const records = [...(latest?.earlier ?? []), ...(bestOne === null ? [] : [bestOne]), latest!];
+  const { records: known, best } = await readRecords(join(run, 'checkpoints'));
+  const records = best === null ? known : [...known, best];
   const found = records.find(({ step }) => step === Math.round(epoch * perEpoch));
   if (found !== undefined) return at(run, found);
   const epochs = [...new Set(records.map(({ step }) => Number((step / perEpoch).toFixed(3))))];

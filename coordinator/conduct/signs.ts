@@ -4,10 +4,10 @@ import type { Redis } from 'ioredis';
 import { statusTimeToLive } from '../../shared/defaults.ts';
 import { names, parseJson } from '../../shared/wire/protocol.ts';
 import { systemCode } from '../disk/durable-file.ts';
-import { isView, type RunView } from '../view/run-view.ts';
+import { isView, type SpokenView } from '../view/run-view.ts';
 
 export interface Sign {
-  view: RunView;
+  view: SpokenView;
   /** Seconds since it was written, by Redis's clock: those of two machines may differ. */
   age: number;
 }
@@ -31,7 +31,7 @@ async function readSign(redis: Redis, run: string): Promise<Sign | null> {
 }
 
 /** Whether it was a process of this machine that is gone. */
-export function isGone({ host, pid }: RunView['coordinator']): boolean {
+export function isGone({ host, pid }: SpokenView['coordinator']): boolean {
   if (host !== hostname()) return false;
   try {
     process.kill(pid, 0);

@@ -8,6 +8,7 @@ export type CommandName =
   | 'layers'
   | 'check-data'
   | 'status'
+  | 'view'
   | 'verify'
   | 'doctor'
   | 'demo';

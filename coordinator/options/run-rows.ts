@@ -259,9 +259,10 @@ export const runRows = {
     details: '0: any free one',
     defaultTold: `${http.port}, or any free one`,
     group: 'Output and monitoring',
-    commands: ['start'],
+    commands: ['start', 'view'],
     kind: 'free',
     repeats: true,
+    variants: { view: { help: 'port of the page', defaultTold: 'any free one' } },
   }),
   metricsHost: row({
     flags: '--metrics-host <address>',
@@ -270,9 +271,10 @@ export const runRows = {
     defaultTold: `${http.host}, this machine only`,
     rare: true,
     group: 'Output and monitoring',
-    commands: ['start'],
+    commands: ['start', 'view'],
     kind: 'free',
     repeats: true,
+    variants: { view: { help: 'address of the page', rare: false } },
   }),
   controlTokenFile: row({
     flags: '--control-token-file <file>',

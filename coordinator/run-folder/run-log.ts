@@ -1,13 +1,14 @@
 /** log.jsonl, and log.1.jsonl before it: pino's lines, the coordinator's own and those of its workers. */
 import { closeSync, fstatSync, openSync, renameSync, writeSync } from 'node:fs';
 import { type Logger, pino } from 'pino';
-import { logBytes, remarks } from '../../shared/defaults.ts';
+import { logBytes, remarks, watchMemory } from '../../shared/defaults.ts';
 import { logFormat } from '../../shared/process/log-format.ts';
 import { onUnexpectedEnd } from '../../shared/process/unexpected-end.ts';
 import { Allowance } from '../../shared/util/allowance.ts';
 import { oneLine, printableJson, quoteName } from '../../shared/util/printable.ts';
 import type { Remark } from '../../shared/wire/protocol.ts';
 import { fileError, isDiskTrouble } from '../disk/durable-file.ts';
+import type { EventView } from '../view/run-view.ts';
 import { lastLines } from './last-lines.ts';
 import { isNoise } from './tensorflow-noise.ts';
 
@@ -113,6 +114,16 @@ export async function lastWords(
   return null;
 }
 
+/** The last of what coordinators have logged, oldest first. */
+export async function loggedEvents(path: string): Promise<EventView[]> {
+  const lines = (await lastLines(path, tailBytes)).map(coordinatorLine).filter((line) => line !== null);
+  return lines.slice(-watchMemory.events).map(({ time, level, msg = '', file }) => ({
+    at: String(time ?? ''),
+    level: level === 'warn' ? 'warn' : level === 'error' || fatal.includes(level) ? 'error' : 'info',
+    message: oneLine(file === undefined ? String(msg) : `${String(msg).replace(/\.$/, '')}: ${file}`),
+  }));
+}
+
 /** Logs of 0.1.0 have levels as numbers. */
 const fatal: readonly unknown[] = ['fatal', pino.levels.values.fatal];
 
@@ -123,6 +134,8 @@ interface CoordinatorLine {
   config?: unknown;
   outcome?: string;
   code?: string;
+  /** A checkpoint's name. */
+  file?: string;
 }
 
 /** A line that is not a worker's: those name their device or themselves. */

@@ -4,13 +4,15 @@
  */
 import type { Outage } from '../../shared/redis/outage.ts';
 import type { Owed } from '../protocol/debts.ts';
+import type { Health } from './health.ts';
 
 /** How a run stands at one moment. */
 export interface RunView {
   run: string;
   /** `CORnet-Z`, … */
   model: string;
-  coordinator: { host: string; pid: number };
+  /** Null: what is known was read from the run's files. */
+  coordinator: { host: string; pid: number } | null;
   /** When this was true: ISO 8601. */
   at: string;
   /** `redis_away` while there is no Redis, whatever the run was doing. */
@@ -145,6 +147,8 @@ export interface RunFacts {
 export interface PageUpdate {
   facts?: RunFacts;
   view?: RunView;
+  /** How the run is, where that is not to be told from the view. */
+  health?: Health;
   /** The training curve from the point `from` on. */
   curve?: { from: number; points: CurvePoint[] };
   validations?: ValidationPoint[];
@@ -156,8 +160,11 @@ export interface PageUpdate {
   failed?: boolean;
 }
 
+/** As a coordinator says it. */
+export type SpokenView = RunView & { coordinator: NonNullable<RunView['coordinator']> };
+
 /** Whether what was found as a status in Redis is one: anyone who can write there can write anything. */
-export function isView(found: unknown): found is RunView {
+export function isView(found: unknown): found is SpokenView {
   const view = found as Partial<RunView> | null;
   const { host, pid } = view?.coordinator ?? {};
   const known = typeof host === 'string' && typeof pid === 'number' && typeof view?.step === 'number';

@@ -1,7 +1,8 @@
 import { hostname } from 'node:os';
 import type { AnyConfig } from '../../shared/run-config.ts';
+import type { CheckpointRecords } from '../checkpoints/checkpoint-records.ts';
 import type { Run } from '../protocol/run.ts';
-import type { RunView } from './run-view.ts';
+import type { CheckpointView, RunView } from './run-view.ts';
 
 /** How a run stands. What is not `measured` is null. */
 export function viewOf(
@@ -56,4 +57,15 @@ export function viewOf(
     sparkline: [],
     ...measured,
   };
+}
+
+/** The checkpoints of a run, oldest first. */
+export function checkpointViews({ records, best }: CheckpointRecords): CheckpointView[] {
+  return records.map(({ file, step, kept, validation }) => ({
+    file,
+    step,
+    kept,
+    best: best?.file === file,
+    top1: validation?.top1 ?? null,
+  }));
 }

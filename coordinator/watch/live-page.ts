@@ -1,43 +1,16 @@
 /** The live page of a run: a few static files, an event stream that keeps them up to date, and orders. */
-import { readFileSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
-import { join } from 'node:path';
 import { livePage as limits } from '../../shared/defaults.ts';
-import { type HttpHandler, type Route, respond } from '../../shared/process/http-server.ts';
+import { type Route, respond } from '../../shared/process/http-server.ts';
 import type { HttpReply } from '../../shared/process/own-host.ts';
-import { packageRoot } from '../../shared/process/package-root.ts';
 import type { Checkpoints } from '../checkpoints/checkpoints.ts';
 import type { RunEvent } from '../protocol/run-events.ts';
-import type { CheckpointView, PageUpdate, RunFacts, RunView } from '../view/run-view.ts';
+import type { PageUpdate, RunFacts, RunView } from '../view/run-view.ts';
+import { checkpointViews } from '../view/view-of.ts';
 import { whyNotObeyed } from './guard.ts';
 import type { RunNews } from './news.ts';
+import { eventMessage, eventStream, pageRoutes, shown } from './page-files.ts';
 import type { RunViewer, Watch } from './watch.ts';
-
-/** Nothing from anywhere else, no script or style inside the page, in nobody's frame. */
-const policy = [
-  "default-src 'none'",
-  "script-src 'self'",
-  "style-src 'self'",
-  "connect-src 'self'",
-  'img-src data:',
-  "base-uri 'none'",
-  "form-action 'none'",
-  "frame-ancestors 'none'",
-].join('; ');
-
-/** Where each file is served, and where it lies: sources, or what was compiled for the browser. */
-const files: [path: string, type: string, ...file: string[]][] = [
-  ['/', 'text/html', 'coordinator', 'watch', 'page', 'index.html'],
-  ['/watch/page/page.css', 'text/css', 'coordinator', 'watch', 'page', 'page.css'],
-  ...['page', 'chart', 'curves', 'parts', 'dom', 'control'].map((name): [string, string, ...string[]] => [
-    `/watch/page/${name}.js`,
-    'text/javascript',
-    ...['dist', 'coordinator', 'watch', 'page', `${name}.js`],
-  ]),
-  ['/view/format.js', 'text/javascript', 'dist', 'coordinator', 'view', 'format.js'],
-  ['/view/health.js', 'text/javascript', 'dist', 'coordinator', 'view', 'health.js'],
-  ['/shared/defaults.js', 'text/javascript', 'dist', 'shared', 'defaults.js'],
-];
 
 export interface LivePageOptions {
   watch: Watch;
@@ -59,14 +32,9 @@ export class LivePage implements RunViewer {
   }
 
   get routes(): Route[] {
-    const pages = files.map(([path, type, ...file]): Route => {
-      const body = readFileSync(join(packageRoot, ...file));
-      const handler = this.#shown((_, response) => respond(response, 200, body, `${type}; charset=utf-8`));
-      return { method: 'GET', path, handler };
-    });
     return [
-      ...pages,
-      { method: 'GET', path: '/events', handler: this.#shown((_, response) => this.#stream(response)) },
+      ...pageRoutes(),
+      { method: 'GET', path: '/events', handler: shown((_, response) => this.#stream(response)) },
       this.#order('checkpoint', () => {
         this.#options.tell({ type: 'save-due' });
         return { status: 202, reason: 'A checkpoint is written after this step.' };
@@ -104,12 +72,7 @@ export class LivePage implements RunViewer {
     if (this.#clients.size >= limits.clients) {
       return respond(response, 503, 'Too many pages of this run are open.\n');
     }
-    response.writeHead(200, {
-      'Content-Type': 'text/event-stream',
-      'Cache-Control': 'no-store',
-      'X-Accel-Buffering': 'no', // for nginx
-      'X-Content-Type-Options': 'nosniff',
-    });
+    response.writeHead(200, eventStream);
     response.on('close', () => this.#clients.delete(response));
     const { watch } = this.#options;
     const whole: PageUpdate = {
@@ -118,9 +81,9 @@ export class LivePage implements RunViewer {
       curve: { from: 0, points: watch.curve.points },
       validations: [...watch.validations],
       events: [...watch.events],
-      checkpoints: this.#checkpoints(),
+      checkpoints: checkpointViews(this.#options.checkpoints),
     };
-    response.write(`retry: ${limits.retry}\n${message(whole)}`);
+    response.write(`retry: ${limits.retry}\n${eventMessage(whole)}`);
     this.#clients.add(response);
   }
 
@@ -129,29 +92,18 @@ export class LivePage implements RunViewer {
     const update: PageUpdate = { view, curve: watch.curve.changes() };
     if (this.#changed.has('events')) update.events = [...watch.events];
     if (this.#changed.has('validations')) update.validations = [...watch.validations];
-    if (this.#changed.has('checkpoints')) update.checkpoints = this.#checkpoints();
+    if (this.#changed.has('checkpoints')) update.checkpoints = checkpointViews(this.#options.checkpoints);
     this.#changed.clear();
     return update;
   }
 
   #send(update: PageUpdate): void {
-    const text = message(update);
+    const text = eventMessage(update);
     for (const client of this.#clients) {
       // Who does not read gets nothing more: its browser asks again, and begins with the whole.
       if (client.writableLength > limits.unread) client.destroy();
       else client.write(text);
     }
-  }
-
-  #checkpoints(): CheckpointView[] {
-    const { records, best } = this.#options.checkpoints;
-    return records.map(({ file, step, kept, validation }) => ({
-      file,
-      step,
-      kept,
-      best: best?.file === file,
-      top1: validation?.top1 ?? null,
-    }));
   }
 
   #drain(worker: string): HttpReply {
@@ -168,25 +120,11 @@ export class LivePage implements RunViewer {
   }
 
   #order(name: string, obey: (url: URL) => HttpReply): Route {
-    const handler = this.#shown(({ message: { headers }, url }, response) => {
+    const handler = shown(({ message: { headers }, url }, response) => {
       const { status, reason } = whyNotObeyed(headers, this.#options.token) ?? obey(url);
       if (status === 401) response.setHeader('WWW-Authenticate', 'Bearer');
       respond(response, status, `${reason}\n`);
     });
     return { method: 'POST', path: `/control/${name}`, handler };
   }
-
-  /** What a browser must know of the page. */
-  #shown(handler: HttpHandler): HttpHandler {
-    return (request, response) => {
-      response.setHeader('Content-Security-Policy', policy);
-      response.setHeader('Referrer-Policy', 'no-referrer');
-      response.setHeader('Cross-Origin-Resource-Policy', 'same-origin');
-      return handler(request, response);
-    };
-  }
-}
-
-function message(update: PageUpdate): string {
-  return `data: ${JSON.stringify(update)}\n\n`;
 }

@@ -2,7 +2,6 @@
  * Everything that is known of a run by those who watch it. The conductor tells what happens; the terminal, `--json`,
  * `coordinator status` and the live page show it. Memory is bounded however long the run is.
  */
-import { open } from 'node:fs/promises';
 import { scheduleOf } from '../../shared/data/schedule.ts';
 import { sparklinePoints, watchMemory } from '../../shared/defaults.ts';
 import { type RunConfig, stepsPerEpoch, totalSteps } from '../../shared/run-config.ts';
@@ -13,7 +12,8 @@ import type { Run } from '../protocol/run.ts';
 import type { StepMetrics } from '../protocol/step.ts';
 import type { EventView, RunView, ValidationPoint } from '../view/run-view.ts';
 import { viewOf } from '../view/view-of.ts';
-import { Curve } from './curve.ts';
+import type { Curve } from './curve.ts';
+import { History } from './history.ts';
 import type { Ending, NewsItem, RunNews, StartInfo } from './news.ts';
 import { Pace } from './pace.ts';
 import { PhaseTimes } from './phase-times.ts';
@@ -42,7 +42,7 @@ export interface WatchOptions {
 
 export class Watch implements RunReporter {
   readonly config: RunConfig;
-  readonly curve = new Curve();
+  readonly #history = new History();
   readonly #clock: () => Date;
   readonly #viewers: RunViewer[] = [];
   readonly #stepsPerEpoch: number;
@@ -51,8 +51,6 @@ export class Watch implements RunReporter {
   readonly #phases: PhaseTimes;
   #run: Run | null = null;
   #vitals: Vitals | null = null;
-  #last: { loss: number; top1: number; learningRate: number } | null = null;
-  #validations: ValidationPoint[] = [];
   #events: EventView[] = [];
 
   constructor({ config, now, clock }: WatchOptions) {
@@ -82,9 +80,13 @@ export class Watch implements RunReporter {
     this.#tell({ type: 'start', ...start });
   }
 
-  /** The last validations, oldest first. */
+  get curve(): Curve {
+    return this.#history.curve;
+  }
+
+  /** Oldest first. */
   get validations(): readonly ValidationPoint[] {
-    return this.#validations;
+    return this.#history.validations;
   }
 
   /** The last events, oldest first. */
@@ -98,7 +100,7 @@ export class Watch implements RunReporter {
   }
 
   get validation(): RunView['validation'] {
-    const { step, loss, top1, top5 } = this.#validations.at(-1) ?? {};
+    const { step, loss, top1, top5 } = this.validations.at(-1) ?? {};
     return step === undefined ? null : { step, loss: loss!, top1: top1!, top5: top5! };
   }
 
@@ -124,7 +126,7 @@ export class Watch implements RunReporter {
     const step = metrics.step + 1;
     const seconds = this.#pace.step(step, images);
     if (seconds === null) this.#phases.forget(); // the start is behind
-    this.#last = { loss, top1, learningRate };
+    this.#history.last = { loss, top1, learningRate };
     this.curve.add({ step, loss, top1, images, seconds });
     const { imagesPerSecond, secondsLeft } = this.#pace;
     const about = { epoch: step / this.#stepsPerEpoch, learningRate, images, members };
@@ -134,7 +136,7 @@ export class Watch implements RunReporter {
   validated(step: number, summary: { loss: number; top1: number; top5: number; count: number }): void {
     const { loss, top1, top5, count: images } = summary;
     this.#pace.validated(step);
-    this.#rememberValidation({ step, loss, top1, top5 });
+    this.#history.addValidation({ step, loss, top1, top5 });
     this.#tell({ type: 'validation', step, epoch: step / this.#stepsPerEpoch, loss, top1, top5, images });
   }
 
@@ -155,11 +157,9 @@ export class Watch implements RunReporter {
    * @param metricsPath metrics.jsonl without lines past that step
    */
   async restored(metricsPath: string): Promise<void> {
-    this.curve.clear();
-    this.#validations = [];
+    this.#history.clear();
     this.#pace.restart();
-    const file = await open(metricsPath);
-    for await (const line of file.readLines()) this.#recall(JSON.parse(line) as Record<string, number>);
+    await this.#history.read(metricsPath);
   }
 
   ended(ending: Ending): void {
@@ -184,7 +184,7 @@ export class Watch implements RunReporter {
       sentence: this.#run!.sentenceAfter(1000 * phaseSeconds),
       epoch: step / this.#stepsPerEpoch,
       epochs: this.#totalSteps / this.#stepsPerEpoch,
-      ...(this.#last ?? {}),
+      ...(this.#history.last ?? {}),
       imagesPerSecond: this.#pace.imagesPerSecond,
       secondsLeft: this.#pace.secondsLeft,
       usual: this.#pace.usual,
@@ -202,29 +202,6 @@ export class Watch implements RunReporter {
             secondsLeft: null,
           }),
     };
-  }
-
-  #recall(record: Record<string, number>): void {
-    const { step, 'train/loss': loss, 'train/top1': top1, 'train/images': images } = record;
-    if (loss !== undefined) {
-      this.curve.add({ step: step!, loss, top1: top1!, images: images!, seconds: null });
-      this.#last = { loss, top1: top1!, learningRate: record['train/learning_rate']! };
-    } else if (record['val/loss'] !== undefined) {
-      const [valLoss, valTop1, top5] = [
-        record['val/loss'] ?? Number.NaN,
-        record['val/top1']!,
-        record['val/top5']!,
-      ];
-      this.#rememberValidation({ step: step!, loss: valLoss, top1: valTop1, top5 });
-    }
-  }
-
-  #rememberValidation(point: ValidationPoint): void {
-    this.#validations.push(point);
-    // Every other one goes: so the whole course stays visible.
-    const { length } = this.#validations;
-    if (length > watchMemory.validations)
-      this.#validations = this.#validations.filter((_, i) => i % 2 === (length - 1) % 2);
   }
 
   #tell(item: NewsItem): void {

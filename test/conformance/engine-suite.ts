@@ -12,6 +12,7 @@ import { type ModelName, modelNames } from '../../shared/models/model.ts';
 import type { BackendName } from '../../shared/run-config.ts';
 import { Engine, type EngineOptions } from '../../worker/engine/engine.ts';
 import { testDevice } from '../helpers/device.ts';
+import { testsAll, thoroughSerial } from '../helpers/thorough.ts';
 
 const imageSize = 64;
 const times = 5;
@@ -73,7 +74,8 @@ export function engineTests(backend: BackendName, precisions: readonly ('fp32' |
 
   for (const precision of precisions) {
     for (const model of modelNames) {
-      test.serial(
+      const long = precision === 'bf16' && model === 'S';
+      (long ? thoroughSerial : test.serial)(
         `CORnet-${model} in ${precision}: a shard computed again has the same bytes, and the state stays`,
         (t) => {
           const engine = loadedEngine(model, { precision });
@@ -249,7 +251,7 @@ export function engineTests(backend: BackendName, precisions: readonly ('fp32' |
 
   if (precisions.includes('bf16')) {
     test.serial('bf16 stays close to fp32', (t) => {
-      for (const model of modelNames) {
+      for (const model of modelNames.filter((name) => testsAll || name !== 'S')) {
         const [exact, rounded] = (['fp32', 'bf16'] as const).map((precision) => {
           const engine = loadedEngine(model, { precision });
           return engine.computeShard(0, ...shard(4)).scores.loss;

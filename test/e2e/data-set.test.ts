@@ -2,8 +2,9 @@ import { appendFileSync, readdirSync, readFileSync, statSync, truncateSync } fro
 import { join } from 'node:path';
 import test from 'ava';
 import { checkpoint, metricsOf, Stage, tinyImages, tinyRun, tinySteps } from '../helpers/run.ts';
+import { thoroughSerial } from '../helpers/thorough.ts';
 
-test.serial(
+thoroughSerial(
   'images that change under a run end it by name, and it goes on once they are restored',
   async (t) => {
     const stage = new Stage(t);

@@ -51,14 +51,17 @@ thoroughSerial(
   },
 );
 
-test.serial('a shard at which every device fails ends the run, and is named with its samples', async (t) => {
-  const { run } = start(t, 2, { CORNET_FAULT: 'computing@2:0=devices' });
-  t.is(await run.ended, 1, run.stdout);
-  t.regex(
-    run.stderr,
-    /^error: 3 workers died, or something failed on their hosts, one after the other, at step 2, lane 0 \(epoch 0: train\/\S+, .*\)\. The last one: The device failed in .* \[DEVICE_FAILED\] \[POISON_SHARD\]\n/,
-  );
-});
+thoroughSerial(
+  'a shard at which every device fails ends the run, and is named with its samples',
+  async (t) => {
+    const { run } = start(t, 2, { CORNET_FAULT: 'computing@2:0=devices' });
+    t.is(await run.ended, 1, run.stdout);
+    t.regex(
+      run.stderr,
+      /^error: 3 workers died, or something failed on their hosts, one after the other, at step 2, lane 0 \(epoch 0: train\/\S+, .*\)\. The last one: The device failed in .* \[DEVICE_FAILED\] \[POISON_SHARD\]\n/,
+    );
+  },
+);
 
 test.serial('a worker whose device fails says so in one sentence and ends with an exit code', async (t) => {
   const { run } = start(t, 1, { CORNET_FAULT: 'loading@0=devices' });

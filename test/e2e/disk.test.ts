@@ -6,6 +6,7 @@ import test from 'ava';
 import { possible } from '../helpers/possible.ts';
 import { checkpoint, Stage, tinyImages, tinyRun, trainedSteps } from '../helpers/run.ts';
 import { canMount, fillDisk, smallDisk } from '../helpers/temporary.ts';
+import { testsAll } from '../helpers/thorough.ts';
 
 const onSmallDisk = possible(canMount, 'no file system can be mounted (that takes root)')
   ? test.serial
@@ -35,7 +36,7 @@ async function undisturbed(stage: Stage, steps: number): Promise<Buffer> {
   return checkpoint(output, steps);
 }
 
-onSmallDisk(
+(testsAll ? onSmallDisk : test.serial.skip)(
   'a disk that is full at the first checkpoint, which is the last one, is waited for (needs the right to mount)',
   async (t) => {
     const stage = new Stage(t);
@@ -100,41 +101,45 @@ onSmallDisk(
   },
 );
 
-onSmallDisk('an inference run waits for its disk and has the bytes that it would have had', async (t) => {
-  const stage = new Stage(t);
-  const disk = smallDisk(t, size);
-  const extract = (output: string) =>
-    stage.start('coordinator', [
-      ...[
-        'test',
-        '--model',
-        'Z',
-        '--imsize',
-        '64',
-        '--tap',
-        'all',
-        '--batch-size',
-        '1',
-        '--cpu-workers',
-        '1',
-      ],
-      ...['--threads', '1', '--data-path', join(images, 'val', readdirSync(join(images, 'val'))[0]!)],
-      ...['--weights', 'untrained', '-o', output],
-    ]);
-  const whole = join(stage.folder, 'whole');
-  const first = extract(whole);
-  t.is(await first.ended, 0, first.stderr);
-  const output = join(disk, 'features');
-  const run = extract(output);
-  const begun = () => readdirSync(disk, { recursive: true }).some((name) => String(name).includes('journal'));
-  await run.until('it has begun', begun);
-  const makeRoom = fillDisk(disk);
-  await run.until('it waits', () => /Waiting for the disk to take/.test(run.stdout + run.stderr));
-  makeRoom();
-  t.is(await run.ended, 0, run.stderr);
-  for (const name of readdirSync(whole).filter((name) => /npy|npz/.test(name)))
-    t.true(readFileSync(join(whole, name)).equals(readFileSync(join(output, name))), name);
-});
+(testsAll ? onSmallDisk : test.serial.skip)(
+  'an inference run waits for its disk and has the bytes that it would have had',
+  async (t) => {
+    const stage = new Stage(t);
+    const disk = smallDisk(t, size);
+    const extract = (output: string) =>
+      stage.start('coordinator', [
+        ...[
+          'test',
+          '--model',
+          'Z',
+          '--imsize',
+          '64',
+          '--tap',
+          'all',
+          '--batch-size',
+          '1',
+          '--cpu-workers',
+          '1',
+        ],
+        ...['--threads', '1', '--data-path', join(images, 'val', readdirSync(join(images, 'val'))[0]!)],
+        ...['--weights', 'untrained', '-o', output],
+      ]);
+    const whole = join(stage.folder, 'whole');
+    const first = extract(whole);
+    t.is(await first.ended, 0, first.stderr);
+    const output = join(disk, 'features');
+    const run = extract(output);
+    const begun = () =>
+      readdirSync(disk, { recursive: true }).some((name) => String(name).includes('journal'));
+    await run.until('it has begun', begun);
+    const makeRoom = fillDisk(disk);
+    await run.until('it waits', () => /Waiting for the disk to take/.test(run.stdout + run.stderr));
+    makeRoom();
+    t.is(await run.ended, 0, run.stderr);
+    for (const name of readdirSync(whole).filter((name) => /npy|npz/.test(name)))
+      t.true(readFileSync(join(whole, name)).equals(readFileSync(join(output, name))), name);
+  },
+);
 
 onSmallDisk('a disk that has no room for a checkpoint is refused before anything is computed', async (t) => {
   const stage = new Stage(t);

@@ -188,7 +188,7 @@ test.serial('a private redis-server that dies is started again, and the run goes
   t.notRegex(run.stdout, /was dropped/);
 });
 
-test.serial('a Redis that comes back with what it had saved a while ago stops nobody', async (t) => {
+thoroughSerial('a Redis that comes back with what it had saved a while ago stops nobody', async (t) => {
   const redis = await TestRedis.start(t, ['--save', '3600', '1', '--dir', temporaryFolder(t)]);
   const played = play(t, 2, { env: { CORNET_REDIS_URL: redis.url } });
   const { output, run } = played;
@@ -270,20 +270,23 @@ test.serial(
   },
 );
 
-test.serial('a shard at which three workers die ends the run, and is named with its samples', async (t) => {
-  const { output, run } = play(t, 1, { env: { CORNET_FAULT: 'computing@2:0' } });
-  const marker = join(output, 'fault');
-  for (let death = 1; death < 3; death++) {
-    await run.until(`worker ${death} has died`, () => existsSync(marker));
-    rmSync(marker); // a fault happens once per marker
-    await run.until('its successor is there', () => run.stdout.split(' joined.').length - 1 === death + 1);
-  }
-  t.is(await run.ended, 1);
-  t.regex(
-    run.stderr,
-    /^error: 3 workers died, or something failed on their hosts, one after the other, at step 2, lane 0 \(epoch 0: train\/\w+\/\w+\.JPEG, train\/\w+\/\w+\.JPEG\)\. The last one: its process ended \(killed by SIGKILL\)\. \[POISON_SHARD\]\n/,
-  );
-});
+thoroughSerial(
+  'a shard at which three workers die ends the run, and is named with its samples',
+  async (t) => {
+    const { output, run } = play(t, 1, { env: { CORNET_FAULT: 'computing@2:0' } });
+    const marker = join(output, 'fault');
+    for (let death = 1; death < 3; death++) {
+      await run.until(`worker ${death} has died`, () => existsSync(marker));
+      rmSync(marker); // a fault happens once per marker
+      await run.until('its successor is there', () => run.stdout.split(' joined.').length - 1 === death + 1);
+    }
+    t.is(await run.ended, 1);
+    t.regex(
+      run.stderr,
+      /^error: 3 workers died, or something failed on their hosts, one after the other, at step 2, lane 0 \(epoch 0: train\/\w+\/\w+\.JPEG, train\/\w+\/\w+\.JPEG\)\. The last one: its process ended \(killed by SIGKILL\)\. \[POISON_SHARD\]\n/,
+    );
+  },
+);
 
 thoroughSerial('a worker from elsewhere whose process is killed says so, and the run goes on', async (t) => {
   const redis = await TestRedis.start(t);

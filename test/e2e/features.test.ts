@@ -16,6 +16,7 @@ import { buildModel } from '../../shared/models/family.ts';
 import { Draws } from '../../shared/random.ts';
 import { writeFormulaWeights } from '../helpers/formula-weights.ts';
 import { type Command, Stage } from '../helpers/run.ts';
+import { thoroughSerial } from '../helpers/thorough.ts';
 
 const imageCount = 2_000;
 const batchSize = 16;
@@ -94,7 +95,7 @@ test.serial('the features of 2,000 images, read without a disturbance', async (t
   t.deepEqual(stage.processes(), []);
 });
 
-test.serial('a coordinator killed in the middle, then a worker: the same bytes', async (t) => {
+thoroughSerial('a coordinator killed in the middle, then a worker: the same bytes', async (t) => {
   const stage = new Stage(t);
   const output = join(stage.folder, 'out');
   const dying = { CORNET_FAULT: `stored@0:${coordinatorDiesAt}` };

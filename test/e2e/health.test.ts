@@ -8,6 +8,7 @@ import type { Health } from '../../coordinator/view/health.ts';
 import { http } from '../../shared/defaults.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import { type Command, Stage, tinyImages, tinyRun, trainedSteps, until } from '../helpers/run.ts';
+import { thoroughSerial } from '../helpers/thorough.ts';
 
 /** Text and exit code of a look at a run. */
 async function look(
@@ -20,7 +21,7 @@ async function look(
   return { code, text: status.stdout + status.stderr };
 }
 
-test.serial('status says in one word how a run is: OK, SLOW, STOPPED, COMPLETE', async (t) => {
+thoroughSerial('status says in one word how a run is: OK, SLOW, STOPPED, COMPLETE', async (t) => {
   const stage = new Stage(t);
   const output = join(stage.folder, 'run');
   const redis = await TestRedis.start(t);

@@ -7,6 +7,7 @@ import { possible } from '../helpers/possible.ts';
 import { assertRefused } from '../helpers/refused.ts';
 import { Stage, tinyImages, tinyRun } from '../helpers/run.ts';
 import { canMount, smallDisk } from '../helpers/temporary.ts';
+import { thoroughSerial } from '../helpers/thorough.ts';
 
 let folder: string;
 let images: string;
@@ -84,7 +85,7 @@ test.serial('a temporary folder that is not there, or is a file, names TMPDIR', 
   }
 });
 
-test.serial('a temporary folder may be relative, and be called anything', async (t) => {
+thoroughSerial('a temporary folder may be relative, and be called anything', async (t) => {
   const stage = new Stage(t);
   const odd = join(stage.folder, 'a #b?%20@c');
   mkdirSync(odd);

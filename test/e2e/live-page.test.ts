@@ -7,6 +7,7 @@ import { chromiumPath, openBrowser } from '../helpers/browser.ts';
 import { possible } from '../helpers/possible.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import { type Command, Stage, tinyImages, tinyRun } from '../helpers/run.ts';
+import { testsAll } from '../helpers/thorough.ts';
 
 const test = possible(chromiumPath !== null, 'Chromium is missing') ? anyTest.serial : anyTest.serial.skip;
 const token = 'a-token-of-the-test';
@@ -99,31 +100,34 @@ test('the page shows a run as it goes on: curves move, a dead worker is named, a
   t.is(await resumed.ended, 75);
 });
 
-test('while Redis is away the page says so and for how long, and no time that is left', async (t) => {
-  const stage = new Stage(t);
-  const redis = await TestRedis.start(t);
-  const run = await start(stage, join(stage.folder, 'run'), { CORNET_REDIS_URL: redis.url });
-  const { page, complaints } = await (await openBrowser(t))(await addressOf(run));
-  await page.locator('#state', { hasText: 'OK · training' }).waitFor();
-  await page.locator('#where', { hasText: ' left' }).waitFor();
-  await redis.kill();
-  await page.locator('#state.waits', { hasText: /^SLOW · Redis away for [3-9]\.\d s$/ }).waitFor();
-  t.regex(
-    (await page.locator('#sentence').textContent())!,
-    /^Redis at unix:.* has been away for \d+\.\d s: the run/,
-  );
-  t.notRegex((await page.locator('#where').textContent())!, /left/);
-  await redis.start();
-  await page.locator('#state.live', { hasText: 'OK · training' }).waitFor({ timeout: 60_000 });
+(testsAll ? test : anyTest.serial.skip)(
+  'while Redis is away the page says so and for how long, and no time that is left',
+  async (t) => {
+    const stage = new Stage(t);
+    const redis = await TestRedis.start(t);
+    const run = await start(stage, join(stage.folder, 'run'), { CORNET_REDIS_URL: redis.url });
+    const { page, complaints } = await (await openBrowser(t))(await addressOf(run));
+    await page.locator('#state', { hasText: 'OK · training' }).waitFor();
+    await page.locator('#where', { hasText: ' left' }).waitFor();
+    await redis.kill();
+    await page.locator('#state.waits', { hasText: /^SLOW · Redis away for [3-9]\.\d s$/ }).waitFor();
+    t.regex(
+      (await page.locator('#sentence').textContent())!,
+      /^Redis at unix:.* has been away for \d+\.\d s: the run/,
+    );
+    t.notRegex((await page.locator('#where').textContent())!, /left/);
+    await redis.start();
+    await page.locator('#state.live', { hasText: 'OK · training' }).waitFor({ timeout: 60_000 });
 
-  run.signal('SIGSTOP');
-  await page.locator('#state.lost', { hasText: /^STUCK · no sign of the coordinator for/ }).waitFor();
-  run.signal('SIGCONT');
-  run.signal('SIGTERM');
-  await page.locator('#state.ended', { hasText: /^STOPPED$/ }).waitFor();
-  t.is(await run.ended, 75);
-  t.deepEqual(complaints, []);
-});
+    run.signal('SIGSTOP');
+    await page.locator('#state.lost', { hasText: /^STUCK · no sign of the coordinator for/ }).waitFor();
+    run.signal('SIGCONT');
+    run.signal('SIGTERM');
+    await page.locator('#state.ended', { hasText: /^STOPPED$/ }).waitFor();
+    t.is(await run.ended, 75);
+    t.deepEqual(complaints, []);
+  },
+);
 
 test('whoever has the token saves, drains and stops; nobody else does', async (t) => {
   const stage = new Stage(t);

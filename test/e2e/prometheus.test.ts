@@ -11,6 +11,7 @@ import { Prometheus, prometheus } from '../helpers/prometheus.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import { type Command, Stage, tinyImages, tinyRun, trainedSteps, until } from '../helpers/run.ts';
 import { canMount, fillDisk, smallDisk } from '../helpers/temporary.ts';
+import { testsAll } from '../helpers/thorough.ts';
 
 const test = possible(prometheus !== null, 'Prometheus is missing') ? ava.serial : ava.serial.skip;
 
@@ -143,65 +144,68 @@ test('every panel shows data of a run of two workers, and alerts fire where they
   t.is(await worker.ended, 0, worker.stderr);
 });
 
-test('a coordinator that is killed is an alert, one that ends or is stopped is none, and Redis away is one', async (t) => {
-  const stage = new Stage(t);
-  const redis = await TestRedis.start(t);
-  const env = { CORNET_REDIS_URL: redis.url };
-  const output = join(stage.folder, 'run');
-  const images = await tinyImages(stage.folder);
-  const often = ['--epochs', '1000', '--save-model-secs', '1', '--cpu-workers', '1', '-o', output];
-  const first = stage.start('coordinator', [...tinyRun(images), ...often, '--metrics-port', '0'], env);
-  const { address, run } = await announced(first);
-  // Somebody else's run on the same machine, which Prometheus is not to read.
-  const other = stage.start(
-    'coordinator',
-    [...tinyRun(images), '--metrics-port', '0', '--cpu-workers', '0', '-o', join(stage.folder, 'other')],
-    env,
-  );
-  const { address: elsewhere, run: stranger } = await announced(other);
-  const server = await Prometheus.start(t, { coordinators: [address, elsewhere], runs: run });
-  const seen = async (term: number) =>
-    (await server.query(`count_over_time(cornet_term{run="${run}"}[10s]) > 2 and cornet_term == ${term}`))
-      .length === 1;
-  const fires = async (alert: string) => (await server.firing()).some((firing) => firing.alert === alert);
-  const quietly = async () => {
-    for (let i = 0; i < 8; i++) {
-      t.false(await fires('CornetCoordinatorGone'));
-      await sleep(1_000);
-    }
-  };
-  await first.until('it is scraped', () => seen(1));
-  await redis.kill();
-  await first.until('Redis away is an alert', () => fires('CornetRedisAway'));
-  await redis.start();
-  await first.until('and is over', async () => !(await fires('CornetRedisAway')));
+(testsAll ? test : ava.serial.skip)(
+  'a coordinator that is killed is an alert, one that ends or is stopped is none, and Redis away is one',
+  async (t) => {
+    const stage = new Stage(t);
+    const redis = await TestRedis.start(t);
+    const env = { CORNET_REDIS_URL: redis.url };
+    const output = join(stage.folder, 'run');
+    const images = await tinyImages(stage.folder);
+    const often = ['--epochs', '1000', '--save-model-secs', '1', '--cpu-workers', '1', '-o', output];
+    const first = stage.start('coordinator', [...tinyRun(images), ...often, '--metrics-port', '0'], env);
+    const { address, run } = await announced(first);
+    // Somebody else's run on the same machine, which Prometheus is not to read.
+    const other = stage.start(
+      'coordinator',
+      [...tinyRun(images), '--metrics-port', '0', '--cpu-workers', '0', '-o', join(stage.folder, 'other')],
+      env,
+    );
+    const { address: elsewhere, run: stranger } = await announced(other);
+    const server = await Prometheus.start(t, { coordinators: [address, elsewhere], runs: run });
+    const seen = async (term: number) =>
+      (await server.query(`count_over_time(cornet_term{run="${run}"}[10s]) > 2 and cornet_term == ${term}`))
+        .length === 1;
+    const fires = async (alert: string) => (await server.firing()).some((firing) => firing.alert === alert);
+    const quietly = async () => {
+      for (let i = 0; i < 8; i++) {
+        t.false(await fires('CornetCoordinatorGone'));
+        await sleep(1_000);
+      }
+    };
+    await first.until('it is scraped', () => seen(1));
+    await redis.kill();
+    await first.until('Redis away is an alert', () => fires('CornetRedisAway'));
+    await redis.start();
+    await first.until('and is over', async () => !(await fires('CornetRedisAway')));
 
-  first.signal('SIGINT');
-  t.is(await first.ended, 75, first.stderr);
-  t.regex(first.stderr, /Waiting at most \d+ s for Prometheus to read the last metrics\./);
-  t.is((await server.query(`last_over_time(cornet_ended_term{run="${run}"}[1m])`))[0]?.value, 1);
-  await quietly();
+    first.signal('SIGINT');
+    t.is(await first.ended, 75, first.stderr);
+    t.regex(first.stderr, /Waiting at most \d+ s for Prometheus to read the last metrics\./);
+    t.is((await server.query(`last_over_time(cornet_ended_term{run="${run}"}[1m])`))[0]?.value, 1);
+    await quietly();
 
-  const port = new URL(`http://${address}`).port;
-  const resume = ['start', '--resume', '-o', output, '--metrics-port', port];
-  const second = stage.start('coordinator', resume, env);
-  await second.until('it is scraped again', () => seen(2));
-  second.signal('SIGKILL');
-  await second.ended;
-  await until('a coordinator that was killed is an alert', () => fires('CornetCoordinatorGone'));
-  const { length } = await server.query(`{run="${stranger}"}`);
-  t.is(length, 0, 'the run of somebody else is not read');
-  other.signal('SIGINT');
-  t.is(await other.ended, 75, other.stderr);
+    const port = new URL(`http://${address}`).port;
+    const resume = ['start', '--resume', '-o', output, '--metrics-port', port];
+    const second = stage.start('coordinator', resume, env);
+    await second.until('it is scraped again', () => seen(2));
+    second.signal('SIGKILL');
+    await second.ended;
+    await until('a coordinator that was killed is an alert', () => fires('CornetCoordinatorGone'));
+    const { length } = await server.query(`{run="${stranger}"}`);
+    t.is(length, 0, 'the run of somebody else is not read');
+    other.signal('SIGINT');
+    t.is(await other.ended, 75, other.stderr);
 
-  const third = stage.start('coordinator', resume, env);
-  await third.until('it is back', () => seen(3));
-  await third.until('the alert is over', async () => !(await fires('CornetCoordinatorGone')));
-  third.signal('SIGTERM');
-  t.is(await third.ended, 75, third.stderr);
-  const last = [...resume, '--max-steps', String(trainedSteps(output).at(-1)! + 400)];
-  const fourth = stage.start('coordinator', last, env);
-  await fourth.until('it is scraped to its end', () => seen(4));
-  t.is(await fourth.ended, 0, fourth.stderr);
-  await quietly();
-});
+    const third = stage.start('coordinator', resume, env);
+    await third.until('it is back', () => seen(3));
+    await third.until('the alert is over', async () => !(await fires('CornetCoordinatorGone')));
+    third.signal('SIGTERM');
+    t.is(await third.ended, 75, third.stderr);
+    const last = [...resume, '--max-steps', String(trainedSteps(output).at(-1)! + 400)];
+    const fourth = stage.start('coordinator', last, env);
+    await fourth.until('it is scraped to its end', () => seen(4));
+    t.is(await fourth.ended, 0, fourth.stderr);
+    await quietly();
+  },
+);

@@ -9,6 +9,7 @@ import { allConnected } from '../../shared/redis/all-connected.ts';
 import { names } from '../../shared/wire/protocol.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import { Stage, tinyImages, tinyRun, until } from '../helpers/run.ts';
+import { thoroughSerial } from '../helpers/thorough.ts';
 
 test.serial('a run counts the connections that it needs before it begins', async (t) => {
   const stage = new Stage(t);
@@ -31,7 +32,7 @@ test.serial('a run counts the connections that it needs before it begins', async
   }
 });
 
-test.serial(
+thoroughSerial(
   'what is counted is what is used: a run with as many connections as it needs goes on',
   async (t) => {
     const stage = new Stage(t);
@@ -54,7 +55,7 @@ test.serial(
   },
 );
 
-test.serial(
+thoroughSerial(
   'a worker whose last connections are refused says so and leaves, and never said hello',
   async (t) => {
     const stage = new Stage(t);
@@ -95,7 +96,7 @@ test.serial(
   },
 );
 
-test.serial('connections that a server refuses are given up when others get an answer', async (t) => {
+thoroughSerial('connections that a server refuses are given up when others get an answer', async (t) => {
   const server = await TestRedis.start(t);
   const redis = new Redis(server.socket);
   t.teardown(() => redis.disconnect());
@@ -112,7 +113,7 @@ test.serial('connections that a server refuses are given up when others get an a
   t.regex(error!.message, /max number of clients reached/);
 });
 
-test.serial('while Redis stands still, connections are waited for', async (t) => {
+thoroughSerial('while Redis stands still, connections are waited for', async (t) => {
   const server = await TestRedis.start(t);
   const redis = new Redis(server.socket);
   t.teardown(() => redis.disconnect());

@@ -110,7 +110,7 @@ for (const { what, options, begin, end, reply, lasts } of refusals) {
   });
 }
 
-test.serial('the end of a refusal is said once', async (t) => {
+thoroughSerial('the end of a refusal is said once', async (t) => {
   const folder = temporaryFolder(t);
   const server = await TestRedis.start(t);
   const redis = new Redis(server.socket);
@@ -129,7 +129,7 @@ test.serial('the end of a refusal is said once', async (t) => {
   t.is(timesOf(run.stdout, /takes commands again/g), 1);
 });
 
-test.serial('with --wait a run begins when its Redis is the master, and takes commands', async (t) => {
+thoroughSerial('with --wait a run begins when its Redis is the master, and takes commands', async (t) => {
   const folder = temporaryFolder(t);
   const server = await TestRedis.start(t, ['--replicaof', '127.0.0.1 1', '--min-replicas-to-write', '1']);
   const redis = new Redis(server.socket);

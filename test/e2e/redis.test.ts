@@ -7,6 +7,7 @@ import { processes } from '../helpers/processes.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import { checkpoint, Stage, tinyImages, tinyRun, trainedSteps } from '../helpers/run.ts';
 import { canMount } from '../helpers/temporary.ts';
+import { thoroughSerial } from '../helpers/thorough.ts';
 
 /** Everything below a folder, as one text. */
 function contentsOf(folder: string): string {
@@ -55,7 +56,7 @@ test.serial('remote workers serve a run over a Redis with a password, which show
   t.deepEqual(await client.keys('*'), []);
 });
 
-(possible(canMount, 'file systems cannot be mounted here') ? test.serial : test.serial.skip)(
+(possible(canMount, 'file systems cannot be mounted here') ? thoroughSerial : test.serial.skip)(
   'a worker that cannot reach the sockets of the others gets everything through Redis: the same bytes',
   async (t) => {
     const stage = new Stage(t);

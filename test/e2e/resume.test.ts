@@ -114,7 +114,7 @@ thoroughSerial(
   },
 );
 
-test.serial(
+thoroughSerial(
   'a run that went back and was killed before its next checkpoint goes on from where it went',
   async (t) => {
     const stage = new Stage(t);

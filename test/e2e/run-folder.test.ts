@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { possible } from '../helpers/possible.ts';
 import { Stage, tinyImages, tinyRun } from '../helpers/run.ts';
+import { thoroughSerial } from '../helpers/thorough.ts';
 
 let folder: string;
 let images: string;
@@ -65,7 +66,7 @@ test.serial('a run whose folder is moved ends with its new place, where it can b
   await stage.empty();
 });
 
-test.serial(
+thoroughSerial(
   'a run whose lock is taken by another coordinator ends, and leaves all to that one',
   async (t) => {
     const stage = new Stage(t);
@@ -98,7 +99,7 @@ test.serial(
   },
 );
 
-(possible(canBecome, 'no process can run as an unknown user (that takes root)') ? test.serial : test.skip)(
+(possible(canBecome, 'no process can run as an unknown user (that takes root)') ? thoroughSerial : test.skip)(
   'a user without a home or a name (needs root) trains, without a cache',
   async (t) => {
     const stage = new Stage(t);
@@ -112,7 +113,7 @@ test.serial(
   },
 );
 
-(possible(canBecome, 'no process can run as an unknown user (that takes root)') ? test.serial : test.skip)(
+(possible(canBecome, 'no process can run as an unknown user (that takes root)') ? thoroughSerial : test.skip)(
   'a crashed run that another user (needs root) goes on with is refused by name of what that user may not touch',
   async (t) => {
     const stage = new Stage(t);

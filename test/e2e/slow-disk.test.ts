@@ -1,9 +1,9 @@
 /** A disk that takes longer for a checkpoint than the run for a step. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import test from 'ava';
 import { checkpoint, metricsOf, Stage, tinyImages, tinyRun, tinySteps } from '../helpers/run.ts';
 import { slowDisk } from '../helpers/slow-disk.ts';
+import { thorough } from '../helpers/thorough.ts';
 
 /** Of `latest.json` and `best.json`. */
 interface Note {
@@ -11,7 +11,7 @@ interface Note {
   validation: { top1: number; loss: number } | null;
 }
 
-test('every checkpoint that is due is written of its own step, however slow the disk is', async (t) => {
+thorough('every checkpoint that is due is written of its own step, however slow the disk is', async (t) => {
   const stage = new Stage(t);
   const images = await tinyImages(stage.folder);
   const [slow, quick] = [join(stage.folder, 'slow'), join(stage.folder, 'quick')];

@@ -6,6 +6,7 @@ import test from 'ava';
 import { imaginaryGpu, listing } from '../helpers/gpus.ts';
 import { assertRefused } from '../helpers/refused.ts';
 import { Stage, tinyImages, tinyRun } from '../helpers/run.ts';
+import { thoroughSerial } from '../helpers/thorough.ts';
 
 let folder: string;
 let images: string;
@@ -32,7 +33,7 @@ test.serial(
   },
 );
 
-test.serial(
+thoroughSerial(
   'a local worker that cannot start is quoted, and a start with other settings replaces the run, resuming or not',
   async (t) => {
     const stage = new Stage(t);

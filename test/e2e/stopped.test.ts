@@ -162,7 +162,7 @@ function runOf(output: string): string {
   return (JSON.parse(readFileSync(join(output, 'config.json'), 'utf8')) as { run: string }).run;
 }
 
-test.serial(
+thoroughSerial(
   'a worker that cannot open files any more leaves, and the run goes on to the same bytes',
   async (t) => {
     const stage = new Stage(t);
@@ -177,7 +177,7 @@ test.serial(
   },
 );
 
-test.serial('a run that ends with an error keeps the steps that its workers hold', async (t) => {
+thoroughSerial('a run that ends with an error keeps the steps that its workers hold', async (t) => {
   const stage = new Stage(t);
   const images = await tinyImages(stage.folder);
   const classes = readdirSync(join(images, 'train')).sort();

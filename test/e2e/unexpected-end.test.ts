@@ -4,6 +4,7 @@ import { readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import test from 'ava';
 import { Stage, tinyImages, tinyRun, trainedSteps, until } from '../helpers/run.ts';
+import { thoroughSerial } from '../helpers/thorough.ts';
 
 /** Makes every process that is started with it reject a promise, or throw, when it is told to by a signal. */
 const accidents = encodeURIComponent(`
@@ -53,20 +54,23 @@ for (const [signal, words] of [
   );
 }
 
-test.serial('an accident in a worker is told by its code in the log of the run, which goes on', async (t) => {
-  const stage = new Stage(t);
-  const output = join(stage.folder, 'run');
-  const argv = [...(await endless(stage)), '--cpu-workers', '2', '-o', output];
-  const run = stage.start('coordinator', argv, env);
-  await run.untilStep(output, 2);
-  const [worker] = stage.processes('worker/main.js');
-  process.kill(worker!, 'SIGUSR2');
-  await until('the log has it', () => fatalLines(output).length > 0);
-  t.like(fatalLines(output)[0], { code: 'INTERNAL' });
-  await run.until('there is another', () => run.stdout.split(' joined.').length > 3);
-  run.signal('SIGINT');
-  t.is(await run.ended, 75, run.stderr);
-});
+thoroughSerial(
+  'an accident in a worker is told by its code in the log of the run, which goes on',
+  async (t) => {
+    const stage = new Stage(t);
+    const output = join(stage.folder, 'run');
+    const argv = [...(await endless(stage)), '--cpu-workers', '2', '-o', output];
+    const run = stage.start('coordinator', argv, env);
+    await run.untilStep(output, 2);
+    const [worker] = stage.processes('worker/main.js');
+    process.kill(worker!, 'SIGUSR2');
+    await until('the log has it', () => fatalLines(output).length > 0);
+    t.like(fatalLines(output)[0], { code: 'INTERNAL' });
+    await run.until('there is another', () => run.stdout.split(' joined.').length > 3);
+    run.signal('SIGINT');
+    t.is(await run.ended, 75, run.stderr);
+  },
+);
 
 test.serial('a run goes on when its private Redis has lost folder and process', async (t) => {
   const stage = new Stage(t);

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { metricsOf, Stage, tinyImages, tinyRun, tinySteps } from '../helpers/run.ts';
+import { thoroughSerial } from '../helpers/thorough.ts';
 
 /** A trained run, whose last validation is in its metrics. */
 let shared: { folder: string; images: string; run: string };
@@ -61,7 +62,7 @@ test.serial('validating a run gives what the run itself found, whatever the work
   }
 });
 
-test.serial(
+thoroughSerial(
   'the untrained network of a seed is the one that a training with that seed begins with',
   async (t) => {
     const stage = new Stage(t);
@@ -95,7 +96,7 @@ test.serial('weights that are computed otherwise than they were trained are warn
   t.regex(larger.stderr, /run is of CORnet-Z, 32 px; the options ask for CORnet-Z, 64 px/);
 });
 
-test.serial('a validation that was killed goes on with what is stored', async (t) => {
+thoroughSerial('a validation that was killed goes on with what is stored', async (t) => {
   const stage = new Stage(t);
   const output = join(stage.folder, 'out');
   const argv = validating(output, '--batch-size', '1');

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { readSafetensors } from '../../shared/formats/safetensors.ts';
 import { checkpoint, Stage, tinyImages, tinyRun, tinySteps, trainedSteps } from '../helpers/run.ts';
+import { thoroughSerial } from '../helpers/thorough.ts';
 
 /** A run of 16 steps that nothing happened to, and the checkpoint of one that was ended after its first epoch. */
 let shared: { folder: string; images: string; whole: string; half: string; exported: string };
@@ -53,7 +54,7 @@ test.serial('a training goes on from a file of the original to the same state', 
   t.true((await bodyOf(one)).equals(await bodyOf(two)));
 });
 
-test.serial(
+thoroughSerial(
   'a run that begins with weights and dies before its first checkpoint begins with them again',
   async (t) => {
     const stage = new Stage(t);

@@ -9,6 +9,7 @@ import { Redis } from 'ioredis';
 import { names, upMessage } from '../../shared/wire/protocol.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import { checkpoint, Stage, tinyImages, tinyRun } from '../helpers/run.ts';
+import { thoroughSerial } from '../helpers/thorough.ts';
 
 /** The ACL file that docs/security.md shows. */
 function documentedAcl(): string {
@@ -42,46 +43,49 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-test.serial('a run over TLS with a CA of its own, as a user who may do no more than it needs', async (t) => {
-  const stage = new Stage(t);
-  const images = await tinyImages(stage.folder);
-  const { ca, certificate, key } = makeCertificates(stage.folder);
-  const acl = join(stage.folder, 'users.acl');
-  writeFileSync(
-    acl,
-    `${documentedAcl()}user reader on >only-looks ~cornet:* -@all +@read +@connection +info\n`,
-  );
-  const port = String(await freePort());
-  const files = ['--tls-cert-file', certificate, '--tls-key-file', key, '--tls-ca-cert-file', ca];
-  const tls = ['--tls-port', port, '--tls-auth-clients', 'no', ...files];
-  const redis = await TestRedis.start(t, ['--bind', '127.0.0.1', '--aclfile', acl, ...tls]);
-  const start = (user: string, query: string) => {
-    const url = `rediss://${user}@localhost:${port}${query}`;
-    const short = ['--max-steps', '2', '--cpu-workers', '2', '-o', join(stage.folder, 'run')];
-    const argv = [...tinyRun(images), ...short];
-    return stage.start('coordinator', argv, { CORNET_REDIS_URL: url });
-  };
+thoroughSerial(
+  'a run over TLS with a CA of its own, as a user who may do no more than it needs',
+  async (t) => {
+    const stage = new Stage(t);
+    const images = await tinyImages(stage.folder);
+    const { ca, certificate, key } = makeCertificates(stage.folder);
+    const acl = join(stage.folder, 'users.acl');
+    writeFileSync(
+      acl,
+      `${documentedAcl()}user reader on >only-looks ~cornet:* -@all +@read +@connection +info\n`,
+    );
+    const port = String(await freePort());
+    const files = ['--tls-cert-file', certificate, '--tls-key-file', key, '--tls-ca-cert-file', ca];
+    const tls = ['--tls-port', port, '--tls-auth-clients', 'no', ...files];
+    const redis = await TestRedis.start(t, ['--bind', '127.0.0.1', '--aclfile', acl, ...tls]);
+    const start = (user: string, query: string) => {
+      const url = `rediss://${user}@localhost:${port}${query}`;
+      const short = ['--max-steps', '2', '--cpu-workers', '2', '-o', join(stage.folder, 'run')];
+      const argv = [...tinyRun(images), ...short];
+      return stage.start('coordinator', argv, { CORNET_REDIS_URL: url });
+    };
 
-  const distrustful = start('cornet:a-long-password', '');
-  t.is(await distrustful.ended, 1);
-  t.regex(distrustful.stderr, /certificate.*\[REDIS_UNREACHABLE\]\n.*rediss:\/\/host\?ca=/);
-  const lost = start('cornet:a-long-password', '?ca=/nowhere/ca.pem');
-  t.is(await lost.ended, 2);
-  t.regex(lost.stderr, /\/nowhere\/ca\.pem .* cannot be read: .*\[REDIS_URL_INVALID\]/);
-  const powerless = start('reader:only-looks', `?ca=${ca}`);
-  t.is(await powerless.ended, 1);
-  t.regex(powerless.stderr, /^error: .*NOPERM.*\[REDIS_REFUSED\]\n/);
+    const distrustful = start('cornet:a-long-password', '');
+    t.is(await distrustful.ended, 1);
+    t.regex(distrustful.stderr, /certificate.*\[REDIS_UNREACHABLE\]\n.*rediss:\/\/host\?ca=/);
+    const lost = start('cornet:a-long-password', '?ca=/nowhere/ca.pem');
+    t.is(await lost.ended, 2);
+    t.regex(lost.stderr, /\/nowhere\/ca\.pem .* cannot be read: .*\[REDIS_URL_INVALID\]/);
+    const powerless = start('reader:only-looks', `?ca=${ca}`);
+    t.is(await powerless.ended, 1);
+    t.regex(powerless.stderr, /^error: .*NOPERM.*\[REDIS_REFUSED\]\n/);
 
-  const run = start('cornet:a-long-password', `?ca=${ca}`);
-  t.is(await run.ended, 0, run.stdout + run.stderr);
-  t.regex(run.stdout, /Done: 2 steps/);
-  const stranger = new Redis(redis.socket, { username: 'cornet', password: 'a-long-password' });
-  t.teardown(() => stranger.disconnect());
-  await t.throwsAsync(stranger.get('of somebody else'), { message: /NOPERM/ });
-  await t.throwsAsync(stranger.flushall(), { message: /NOPERM/ });
-  const [, left] = await stranger.scan(0, 'COUNT', 1000);
-  t.deepEqual(left, []);
-});
+    const run = start('cornet:a-long-password', `?ca=${ca}`);
+    t.is(await run.ended, 0, run.stdout + run.stderr);
+    t.regex(run.stdout, /Done: 2 steps/);
+    const stranger = new Redis(redis.socket, { username: 'cornet', password: 'a-long-password' });
+    t.teardown(() => stranger.disconnect());
+    await t.throwsAsync(stranger.get('of somebody else'), { message: /NOPERM/ });
+    await t.throwsAsync(stranger.flushall(), { message: /NOPERM/ });
+    const [, left] = await stranger.scan(0, 'COUNT', 1000);
+    t.deepEqual(left, []);
+  },
+);
 
 /** Everything that is no message, and messages of nobody. */
 const garbage = [

@@ -6,6 +6,7 @@ import test from 'ava';
 import { TestRedis } from '../helpers/redis.ts';
 import { Stage, tinyImages, tinyRun } from '../helpers/run.ts';
 import { screenOf } from '../helpers/screen.ts';
+import { thoroughSerial } from '../helpers/thorough.ts';
 
 interface Line {
   level: string;
@@ -66,7 +67,7 @@ test.serial('a worker says what it does, and its coming and going stand in log.j
   t.is(new Set(logged.map(({ worker }) => worker)).size, 2);
 });
 
-test.serial(
+thoroughSerial(
   'one command starts several workers, passes its signal on and ends with the worst code',
   async (t) => {
     const redis = await TestRedis.start(t);

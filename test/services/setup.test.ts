@@ -7,6 +7,7 @@ import { nvidiaSmi } from '../helpers/gpus.ts';
 import { possible } from '../helpers/possible.ts';
 import { cpu, fetched, havePip, offline, shell, type Wheel } from '../helpers/set-up-shell.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
+import { thorough } from '../helpers/thorough.ts';
 
 // --- The build ---------------------------------------------------------------------------------------------------------
 
@@ -89,7 +90,7 @@ test("a real GPU's words, of an H200 with driver 580, lead to the build for CUDA
   t.deepEqual(chosen(env), ['cu130', 'nvidia-smi shows no GPU', '']);
 });
 
-test('a driver that no build works with is named, with the one to install', (t) => {
+thorough('a driver that no build works with is named, with the one to install', (t) => {
   t.deepEqual(chosen(standIn(t, machine(470, '8.6'))), [
     '',
     'driver 470.256.02 is too old for CUDA 12: install 525 or newer',
@@ -103,7 +104,7 @@ test('a driver that no build works with is named, with the one to install', (t) 
   );
 });
 
-test('GPUs that the build of the others leaves unused are named', (t) => {
+thorough('GPUs that the build of the others leaves unused are named', (t) => {
   const [older, , olderNote] = chosen(standIn(t, machine(570, '8.0', '12.0')));
   t.is(older, 'cu126');
   t.regex(olderNote, /\(Blackwell\) stay unused: they need driver 580 or newer, and this is 570\.86\.10/);
@@ -112,7 +113,7 @@ test('GPUs that the build of the others leaves unused are named', (t) => {
   t.regex(newerNote, /below 7\.5 stay unused/);
 });
 
-test('a GPU that has fallen off the bus does not hide the others, or the driver', (t) => {
+thorough('a GPU that has fallen off the bus does not hide the others, or the driver', (t) => {
   const sentence = 'Unable to determine the device handle for GPU0000:01:00.0: Unknown Error';
   const others = (branch: number, ...capabilities: string[]) =>
     chosen(standIn(t, { ...machine(branch, ...capabilities), heading: null, sentence }))[0];
@@ -122,7 +123,7 @@ test('a GPU that has fallen off the bus does not hide the others, or the driver'
   t.is(others(580), '', 'none is left');
 });
 
-test('libraries of a newer CUDA over an older driver count, as in some containers', (t) => {
+thorough('libraries of a newer CUDA over an older driver count, as in some containers', (t) => {
   const container = {
     ...machine(535, '9.0'),
     heading: 'Driver Version: 535.183.01   CUDA Version: 13.0    ',
@@ -139,7 +140,7 @@ test('without nvidia-smi, or a GPU, or an answer, there is no build and no compl
   }
 });
 
-test('a build that is asked for by name is taken without a GPU', (t) => {
+thorough('a build that is asked for by name is taken without a GPU', (t) => {
   const none = nvidiaSmi(t, 'exit 9');
   t.is(chosen({ ...none, choice: 'cuda' })[0], 'cu130');
   t.is(chosen({ ...none, choice: 'cu126' })[0], 'cu126');

@@ -34,6 +34,8 @@ let failed = false;
 let heardAt = 0;
 let facts: RunFacts | null = null;
 let view: RunView | null = null;
+/** What the run's files say, where no coordinator says it. */
+let told: Health | null = null;
 let curve: CurvePoint[] = [];
 let validations: ValidationPoint[] = [];
 let events: EventView[] = [];
@@ -42,6 +44,7 @@ let checkpoints: CheckpointView[] = [];
 function take(update: PageUpdate): void {
   facts = update.facts ?? facts;
   view = update.view ?? view;
+  told = update.health ?? null;
   if (update.curve !== undefined) curve = [...curve.slice(0, update.curve.from), ...update.curve.points];
   validations = update.validations ?? validations;
   events = update.events ?? events;
@@ -64,7 +67,8 @@ function show(): void {
 
 function showConnection(view: RunView, facts: RunFacts): void {
   const age = connection === 'ended' ? 0 : (performance.now() - heardAt) / 1000;
-  const health: Health = failed ? { word: 'STOPPED', reasons: [] } : healthOf(view, age, null);
+  const health: Health =
+    told !== null ? told : failed ? { word: 'STOPPED', reasons: [] } : healthOf(view, age, null);
   showState(view, facts, { connection, health, lastWords });
 }
 

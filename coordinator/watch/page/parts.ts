@@ -279,11 +279,13 @@ export function showCheckpoints(checkpoints: readonly CheckpointView[], facts: R
 }
 
 export function showFacts(view: RunView, facts: RunFacts): void {
-  const { host, pid } = view.coordinator;
+  const { host, pid } = view.coordinator ?? {};
   const all: [string, string][] = [
     ['run', view.run],
     ...facts.options,
-    ['coordinator', `process ${pid} on ${host}`],
+    ...(pid === undefined
+      ? []
+      : ([['coordinator', `process ${pid} on ${host}`]] satisfies [string, string][])),
   ];
   fill(byId('facts'), JSON.stringify(all), () =>
     all.flatMap(([name, value]) => [element('dt', '', name), element('dd', '', value)]),

@@ -1,0 +1,160 @@
+/** The live page of a run as its files tell it, for a run that has ended, or one whose own page cannot be reached. */
+import { stat } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { basename, join } from 'node:path';
+import { CornetError } from '../../shared/errors.ts';
+import { type Route, respond } from '../../shared/process/http-server.ts';
+import { isInference, type RunConfig, stepsPerEpoch, totalSteps } from '../../shared/run-config.ts';
+import { quoteName } from '../../shared/util/printable.ts';
+import { readRecords } from '../checkpoints/checkpoint-records.ts';
+import { howToContinue } from '../options/resume-command.ts';
+import { runFiles } from '../run-folder/run-files.ts';
+import { RunFolder } from '../run-folder/run-folder.ts';
+import { loggedEvents } from '../run-folder/run-log.ts';
+import { type FolderTraces, tracesOf } from '../run-folder/traces.ts';
+import { elapsed } from '../view/format.ts';
+import { type Health, healthOf } from '../view/health.ts';
+import type { PageUpdate, RunView } from '../view/run-view.ts';
+import { checkpointViews, viewOf } from '../view/view-of.ts';
+import { History } from './history.ts';
+import { eventMessage, eventStream, pageRoutes, shown } from './page-files.ts';
+import { factsOf } from './run-summary.ts';
+
+export class PastRun {
+  readonly #folder: string;
+  readonly #config: RunConfig;
+  /** Of the metrics file as it was when it was read, because a long one takes a while. */
+  #read: { key: string; history: Promise<History> } | null = null;
+
+  private constructor(folder: string, config: RunConfig) {
+    this.#folder = folder;
+    this.#config = config;
+  }
+
+  /**
+   * @param folder the run's
+   * @throws CornetError RUN_MISSING, RUN_DAMAGED, OPTION_INVALID: it is an inference run
+   */
+  static async open(folder: string): Promise<PastRun> {
+    const { config } = await RunFolder.peek(folder);
+    if (!isInference(config)) return new PastRun(folder, config);
+    throw new CornetError(
+      'OPTION_INVALID',
+      `${quoteName(folder)} holds the results of an inference run, which has no curves.`,
+      { hint: 'Name the folder of a training; `coordinator status` shows how an inference run is.' },
+    );
+  }
+
+  /** The page, and its event stream: one message with everything. The page asks again every few seconds. */
+  get routes(): Route[] {
+    const events: Route = {
+      method: 'GET',
+      path: '/events',
+      handler: shown(async (_, response) => {
+        const update = await this.update();
+        response.writeHead(200, eventStream);
+        response.end(eventMessage(update));
+      }),
+    };
+    const away = shown((_, response) => respond(response, 409, 'This page shows the files of a run.\n'));
+    const orders = ['checkpoint', 'drain', 'stop'].map(
+      (name): Route => ({ method: 'POST', path: `/control/${name}`, handler: away }),
+    );
+    return [...pageRoutes(), events, ...orders];
+  }
+
+  /** Everything that the files say by now. */
+  async update(): Promise<PageUpdate> {
+    const [traces, history] = await Promise.all([this.traces(), this.#history()]);
+    const health = healthOfFiles(traces);
+    const { validations, curve } = history;
+    const facts = {
+      options: factsOf(this.#startInfo()),
+      join: null,
+      stepsPerEpoch: stepsPerEpoch(this.#config),
+      batchSize: this.#config.result.batchSize,
+      control: false,
+    };
+    return {
+      facts,
+      view: this.#view(traces, history),
+      health,
+      curve: { from: 0, points: curve.points },
+      validations: [...validations],
+      events: await loggedEvents(this.#path('log')),
+      checkpoints: checkpointViews(await readRecords(this.#path('checkpoints'))),
+      ended: this.#lastWords(health),
+    };
+  }
+
+  traces(): Promise<FolderTraces> {
+    return tracesOf(this.#folder, this.#config, { host: hostname(), now: Date.now(), unheard: 'no-redis' });
+  }
+
+  #path(name: keyof typeof runFiles): string {
+    return join(this.#folder, runFiles[name]);
+  }
+
+  async #history(): Promise<History> {
+    const path = this.#path('metrics');
+    const found = await stat(path).catch(() => null);
+    const key = found === null ? '' : `${found.ino} ${found.size} ${found.mtimeMs}`;
+    if (this.#read?.key === key) return this.#read.history;
+    const history = new History();
+    const reading = found === null ? Promise.resolve(history) : history.read(path).then(() => history);
+    this.#read = { key, history: reading };
+    reading.catch(() => {
+      this.#read = null;
+    });
+    return reading;
+  }
+
+  #view({ step, validation, checkpoint, best, quiet }: FolderTraces, { last }: History): RunView {
+    const steps = totalSteps(this.#config);
+    const perEpoch = stepsPerEpoch(this.#config);
+    const nobody = { generation: 0, workers: [], departed: [], stopping: null };
+    return viewOf(
+      { phase: 'finished', sentence: '', step, totalSteps: steps, ...nobody },
+      this.#config,
+      {
+        coordinator: null,
+        epoch: step / perEpoch,
+        epochs: steps / perEpoch,
+        ...(last ?? {}),
+        validation,
+        checkpoint,
+        best,
+      },
+      new Date(Date.now() - 1000 * quiet),
+    );
+  }
+
+  #startInfo() {
+    const { run, options } = this.#config;
+    const { device, count } = options.localWorkers;
+    return {
+      run,
+      folder: this.#folder,
+      config: this.#config,
+      devices: Array.from({ length: count }, () => device),
+      redis: options.redis ?? 'a private redis-server',
+      page: null,
+      join: null,
+    };
+  }
+
+  #lastWords({ word }: Health): string {
+    const name = quoteName(basename(this.#folder));
+    if (word === 'COMPLETE') return `Shown from the files in ${name}.`;
+    if (word === 'STOPPED')
+      return `Shown from the files in ${name}. ${howToContinue(this.#folder, this.#config)}`;
+    return `Shown from the files in ${name}. The run is active: its own live page and \`coordinator status\` say more.`;
+  }
+}
+
+/** Of a run that is active, files alone say only that. */
+export function healthOfFiles(traces: FolderTraces): Health {
+  const health = healthOf(null, 0, traces);
+  if (health.word === 'STOPPED' || health.word === 'COMPLETE') return health;
+  return { word: health.word, reasons: [`active; its files were written ${elapsed(traces.quiet)} ago`] };
+}
