@@ -6,7 +6,7 @@ import { defaults, featureBatchBytes } from '../../shared/defaults.ts';
 import { CornetError, exitCodes } from '../../shared/errors.ts';
 import { bytesPerValue } from '../../shared/formats/feature-rows.ts';
 import { buildModel } from '../../shared/models/family.ts';
-import { elementCount } from '../../shared/models/model.ts';
+import { elementCount, withOptionalHead } from '../../shared/models/model.ts';
 import { progressOnStderr } from '../../shared/process/progress-line.ts';
 import { say } from '../../shared/process/say.ts';
 import type { FeaturesTask, InferenceConfig, InferenceResult } from '../../shared/run-config.ts';
@@ -30,8 +30,9 @@ export async function extractFeatures(options: FeatureOptions): Promise<number> 
   const { files } = folder;
   const rowBytes = bytesPerValue[dtype] * sum(choice.taps.map(({ shape }) => elementCount(shape)));
   const batchSize = chooseBatchSize(options.batchSize, rowBytes);
-  const weights = await findInferenceWeights(options, model);
   const taps = choice.taps.map(({ tap }) => tap);
+  const needsHead = taps.some((tap) => tap.startsWith('decoder.output'));
+  const weights = await findInferenceWeights(options, needsHead ? model : withOptionalHead(model));
   const task: FeaturesTask = { type: 'features', taps, dtype, format, recursive };
   const result: InferenceResult = {
     model: name,

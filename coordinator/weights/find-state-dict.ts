@@ -1,9 +1,10 @@
 /** The one state dict in a file that is a model's, whatever is around it and whatever stands before its names. */
 import { CornetError } from '../../shared/errors.ts';
 import { buildModel } from '../../shared/models/family.ts';
-import { type Model, modelNames } from '../../shared/models/model.ts';
+import { isOfHead, type Model, modelNames } from '../../shared/models/model.ts';
 import { Opaque } from './pickle.ts';
 import {
+  difference,
   foreignNames,
   keyText,
   type Part,
@@ -22,6 +23,9 @@ export interface StateDict {
   /** The dict and those around it, from the inside out. */
   readonly around: readonly ReadonlyMap<unknown, unknown>[];
 }
+
+const headHint =
+  'Only its head does not fit: it has another number of classes, or none. `coordinator test` needs no head, except for decoder.output.';
 
 /** Keys or names that an error lists. */
 const longestList = 20;
@@ -49,7 +53,13 @@ export function findStateDict(saved: unknown, model: Model, key: string | null, 
   if (others.length > 0) throw ambiguous(fitting, model, path);
   const exact = key !== null && sameSegments(placeOf(part), segmentsOf(key));
   checkCompany(part, exact, all, model, path);
-  return { entries: part.values as ReadonlyMap<string, StoredTensor>, around: part.within.around };
+  return { entries: usable(part, model), around: part.within.around };
+}
+
+/** Without optional entries that do not fit: the head of another number of classes. */
+function usable({ values }: Part, { entries }: Model): ReadonlyMap<string, StoredTensor> {
+  const fitting = entries.filter((entry) => values.has(entry.name) && difference(entry, values) === null);
+  return new Map(fitting.map(({ name }) => [name, values.get(name) as StoredTensor]));
 }
 
 /** Without those that are the same places in the file under another key. */
@@ -127,7 +137,12 @@ function mismatch(
   }
   const foreign = foreignNames(part).map((name) => `${keyText(name)} is not of the model`);
   const problems = [...part.problems, ...foreign];
-  return new CornetError('WEIGHTS_MISMATCH', `${heading(part, model, path)}\n${indented(problems)}`, hint);
+  const onlyHead = problems.every(isOfHead) ? { hint: headHint } : hint;
+  return new CornetError(
+    'WEIGHTS_MISMATCH',
+    `${heading(part, model, path)}\n${indented(problems)}`,
+    onlyHead,
+  );
 }
 
 function fits(saved: unknown, model: Model): boolean {

@@ -95,6 +95,7 @@ interface PartInMaking {
 /** The parts of a dict, those with most of the model's names first. */
 export function partsOf(within: TensorDict, model: Model): Part[] {
   const wanted = new Map(model.entries.map((entry) => [entry.name, entry]));
+  const required = model.entries.filter(({ optional }) => optional !== true);
   const parts = new Map<string, PartInMaking>();
   for (const [name, value] of within.dict) {
     if (typeof name !== 'string') continue;
@@ -114,7 +115,7 @@ export function partsOf(within: TensorDict, model: Model): Part[] {
       prefix,
       values,
       names,
-      problems: [...model.entries.flatMap((entry) => difference(entry, values) ?? []), ...twice],
+      problems: [...required.flatMap((entry) => difference(entry, values) ?? []), ...twice],
     }))
     .sort((a, b) => b.values.size - a.values.size);
 }
@@ -140,7 +141,8 @@ function wrapperIn(name: string, others: ReadonlySet<string>): string {
   return `${all.find((segment) => wrappers.has(segment)) ?? 'a wrapper'}.`;
 }
 
-function difference(wanted: StateEntry, values: ReadonlyMap<string, unknown>): string | null {
+/** What is wrong with a value in the place of an entry, or with its absence; null: nothing. */
+export function difference(wanted: StateEntry, values: ReadonlyMap<string, unknown>): string | null {
   const { name, shape, kind } = wanted;
   const found = values.get(name);
   const counter = kind === 'numBatchesTracked';

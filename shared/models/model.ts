@@ -14,6 +14,8 @@ export interface StateEntry {
   readonly shape: readonly number[];
   readonly kind: StateKind;
   readonly init: Init;
+  /** A file of weights may lack it, or have one of another shape: then it is zero. */
+  readonly optional?: boolean;
 }
 
 export interface Model {
@@ -24,6 +26,15 @@ export interface Model {
   readonly norms: readonly string[];
   /** Images [n, 3, s, s], normalised → logits [n, 1000]. */
   forward<T extends Tensor>(pass: Pass<T>, images: T): T;
+}
+
+/** The entries of the head: the linear layer that the last area leads to. */
+export const isOfHead = (name: string): boolean => name.startsWith('decoder.');
+
+/** The same model for those who do not look at its logits: weights may have another head, or none. */
+export function withOptionalHead(model: Model): Model {
+  const entries = model.entries.map((entry) => (isOfHead(entry.name) ? { ...entry, optional: true } : entry));
+  return { ...model, entries };
 }
 
 /** Number of elements of a shape. */

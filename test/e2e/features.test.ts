@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { buildModel } from '../../shared/models/family.ts';
+import { isOfHead } from '../../shared/models/model.ts';
 import { Draws } from '../../shared/random.ts';
 import { writeFormulaWeights } from '../helpers/formula-weights.ts';
 import { type Command, Stage } from '../helpers/run.ts';
@@ -168,6 +169,30 @@ test.serial('an image that cannot be read stops the inference run, or has a row 
   const { unreadable } = JSON.parse(readFileSync(join(output, `${name}.json`), 'utf8'));
   t.is(unreadable.length, 1);
   t.like(unreadable[0], { row: 5, file: '5.ppm' });
+});
+
+test.serial('weights with a head of other classes give the features of all layers before it', async (t) => {
+  const stage = new Stage(t);
+  const images = join(stage.folder, 'images');
+  mkdirSync(images);
+  for (let i = 0; i < 4; i++) cpSync(join(shared.images, `${i}.ppm`), join(images, `${i}.ppm`));
+  const { entries, ...model } = buildModel('Z', 1);
+  const tenClasses = entries.map((entry) =>
+    isOfHead(entry.name) ? { ...entry, shape: [10, ...entry.shape.slice(1)] } : entry,
+  );
+  const weights = join(stage.folder, 'ten.safetensors');
+  writeFormulaWeights(weights, { ...model, entries: tenClasses });
+  const [whole, ten] = [join(stage.folder, 'whole'), join(stage.folder, 'ten')];
+  t.is(await extract(stage, whole, ['--data-path', images]).ended, 0);
+  const other = extract(stage, ten, ['--data-path', images, '--weights', weights]);
+  t.is(await other.ended, 0, other.stderr);
+  for (const name of readdirSync(whole).filter((file) => file.endsWith('.npy'))) {
+    t.true(readFileSync(join(ten, name)).equals(readFileSync(join(whole, name))), name);
+  }
+  const logits = ['--weights', weights, '--tap', 'decoder.output'];
+  const refused = extract(stage, join(stage.folder, 'none'), logits);
+  t.is(await refused.ended, 1);
+  t.regex(refused.stderr, /decoder\.linear\.weight is \[10,512\] .*\[WEIGHTS_MISMATCH\]\nOnly its head/s);
 });
 
 test.serial('what cannot be read out is refused before anything is written', async (t) => {
