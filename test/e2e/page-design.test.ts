@@ -1,11 +1,23 @@
 /** What the live page looks like, of runs that are made up, in a real browser. */
 import anyTest from 'ava';
 import type { Locator, Page } from 'playwright-core';
-import { chromiumPath, openBrowser, poorContrast } from '../helpers/browser.ts';
+import { chromiumPath, openBrowser, poorContrast, type Visit } from '../helpers/browser.ts';
 import { aLongRun, aWaitingRun, servePage } from '../helpers/page-server.ts';
 import { possible } from '../helpers/possible.ts';
 
 const test = possible(chromiumPath !== null, 'Chromium is missing') ? anyTest.serial : anyTest.serial.skip;
+
+/** One browser for all, opened by the first that needs it. */
+let browser: ReturnType<typeof openBrowser> | null = null;
+const endings: (() => unknown)[] = [];
+anyTest.after.always(async () => {
+  for (const end of endings) await end();
+});
+
+async function visit(...page: Parameters<Awaited<ReturnType<typeof openBrowser>>>): Promise<Visit> {
+  browser ??= openBrowser({ teardown: (close) => endings.push(close) });
+  return (await browser)(...page);
+}
 
 const desktop = { width: 1280, height: 900 };
 const phone = { width: 390, height: 844 };
@@ -47,7 +59,6 @@ async function drawn(page: Page): Promise<void> {
 
 test('nothing runs over or into something else, and every word has contrast', async (t) => {
   const { url } = await servePage(t, aLongRun());
-  const visit = await openBrowser(t);
   for (const viewport of [desktop, phone, { width: 320, height: 640 }]) {
     for (const colorScheme of ['light', 'dark'] as const) {
       const name = `${viewport.width} ${colorScheme}`;
@@ -73,7 +84,7 @@ test('nothing runs over or into something else, and every word has contrast', as
 
 test('the tiles say what the curves say, and each says something below', async (t) => {
   const { url } = await servePage(t, aLongRun());
-  const { page } = await (await openBrowser(t))(url, { viewport: desktop });
+  const { page } = await visit(url, { viewport: desktop });
   await drawn(page);
   const run = aLongRun();
   t.deepEqual(await tile(page, 'loss'), [
@@ -83,7 +94,7 @@ test('the tiles say what the curves say, and each says something below', async (
   t.not(run.view.loss!.toPrecision(4), await legend(page, 'loss', 0));
   t.is((await tile(page, 'top-1'))[0], await legend(page, 'accuracy', 0));
   t.is((await tile(page, 'validation top-1'))[0], await legend(page, 'accuracy', 1));
-  t.is((await tile(page, 'validation top-1'))[1], 'best 90.0 % at epoch 6');
+  t.is((await tile(page, 'validation top-1'))[1], 'best 90.0 %, epoch 6');
   t.is((await tile(page, 'speed'))[0], await legend(page, 'speed', 0));
   t.deepEqual(await tile(page, 'learning rate'), ['0.01', '÷ 10 at epoch 20']);
   t.deepEqual(await tile(page, 'workers'), ['2', '2 of 2 lanes, 2 hosts']);
@@ -97,7 +108,6 @@ test('the tiles say what the curves say, and each says something below', async (
 test('orange is training and blue is validation; top-5 is dashed; many validations have no dots', async (t) => {
   const few = await servePage(t, aLongRun({ step: 200 }));
   const many = await servePage(t, aLongRun());
-  const visit = await openBrowser(t);
   for (const colorScheme of ['light', 'dark'] as const) {
     const { page } = await visit(few.url, { viewport: desktop, colorScheme });
     await drawn(page);
@@ -119,7 +129,7 @@ test('orange is training and blue is validation; top-5 is dashed; many validatio
 
 test('on a phone the events come early, the machinery is folded, and the state stays in sight', async (t) => {
   const { url } = await servePage(t, aLongRun());
-  const { page } = await (await openBrowser(t))(url, { viewport: phone });
+  const { page } = await visit(url, { viewport: phone });
   await drawn(page);
   t.deepEqual(await headings(page), [
     ...['Loss', 'Top-1 accuracy', 'Events', 'Checkpoints', 'Speed', 'Where the time goes', 'Workers'],
@@ -139,7 +149,7 @@ test('on a phone the events come early, the machinery is folded, and the state s
 test('both columns of a wide page end at the same height', async (t) => {
   for (const run of [aLongRun(), aWaitingRun()]) {
     const { url } = await servePage(t, run);
-    const { page } = await (await openBrowser(t))(url, { viewport: desktop });
+    const { page } = await visit(url, { viewport: desktop });
     await page.locator('#events li').first().waitFor();
     const ends = await Promise.all(
       (
@@ -156,7 +166,7 @@ test('both columns of a wide page end at the same height', async (t) => {
 test('before the first step every curve says so, and the command that adds a worker can be copied', async (t) => {
   const run = aWaitingRun();
   const { url } = await servePage(t, run);
-  const { page } = await (await openBrowser(t))(url, {
+  const { page } = await visit(url, {
     viewport: desktop,
     permissions: ['clipboard-read', 'clipboard-write'],
   });
@@ -172,7 +182,7 @@ test('before the first step every curve says so, and the command that adds a wor
 
 test('after a resume the speed is drawn from where it is known', async (t) => {
   const { url } = await servePage(t, aLongRun({ resumedAt: 300 }));
-  const { page } = await (await openBrowser(t))(url, { viewport: desktop });
+  const { page } = await visit(url, { viewport: desktop });
   await drawn(page);
   const path = (await page.locator('#speed path.line').getAttribute('d'))!;
   const { width } = await box(page.locator('#speed svg'));
@@ -184,7 +194,7 @@ test('after a resume the speed is drawn from where it is known', async (t) => {
 
 test('when the connection is lost the numbers turn grey, with the time that they are of', async (t) => {
   const server = await servePage(t, aLongRun());
-  const { page } = await (await openBrowser(t))(server.url, { viewport: desktop });
+  const { page } = await visit(server.url, { viewport: desktop });
   await drawn(page);
   const ink = () => style(page, '#figures dd', 'color');
   const before = await ink();
@@ -216,7 +226,6 @@ test('a run that is over shows what there is, and how to continue it', async (t)
     },
     ended: `Stopped at step 330 of 800. ${run.facts.resume!.how} ${run.facts.resume!.command}`,
   });
-  const visit = await openBrowser(t);
   const permissions = ['clipboard-read', 'clipboard-write'];
   for (const viewport of [desktop, phone]) {
     const { page } = await visit(url, { viewport, permissions });
@@ -241,7 +250,7 @@ test('a button that asks again says about what, and keeps asking while the run g
   const run = aLongRun();
   run.facts.control = true;
   const { url, send } = await servePage(t, run);
-  const { page } = await (await openBrowser(t))(url, { viewport: desktop });
+  const { page } = await visit(url, { viewport: desktop });
   await page.getByLabel('Control token').fill('a-token-of-the-test');
   send({ view: { ...run.view, step: 331 } });
   const drain = page.getByRole('button', { name: 'Drain' }).first();

@@ -32,11 +32,13 @@ export interface Visit {
   complaints: string[];
 }
 
-/** Opens pages of one server, each as a reader of its own; all are closed when the test ends. */
-export async function openBrowser(t: ExecutionContext) {
+type Visitor = (url: string, options?: BrowserContextOptions) => Promise<Visit>;
+
+/** Opens pages, each as a reader of its own; all are closed when the test ends. */
+export async function openBrowser(t: Pick<ExecutionContext, 'teardown'>): Promise<Visitor> {
   const browser = await chromium.launch({ executablePath: chromiumPath!, args: ['--no-sandbox', ...quiet] });
   t.teardown(() => browser.close());
-  return async (url: string, options: BrowserContextOptions = {}): Promise<Visit> => {
+  return async (url, options = {}) => {
     const page = await (await browser.newContext(options)).newPage();
     page.setDefaultTimeout(patience);
     const complaints: string[] = [];

@@ -9,7 +9,7 @@ const saidFor = 2_000;
  * @param what it is, for those who cannot see it
  */
 export function copyable(text: string, what: string): HTMLElement {
-  const code = element('code', '', text);
+  const code = element('code', '', ...words(text));
   const made = element('button', 'copy', 'Copy');
   made.type = 'button';
   const label = `Copy ${what}`;
@@ -24,6 +24,11 @@ export function copyable(text: string, what: string): HTMLElement {
     setTimeout(() => say('Copy', label), saidFor);
   });
   return element('span', 'copyable', code, made);
+}
+
+/** Options are not to be broken after their hyphens. */
+function words(text: string): (Node | string)[] {
+  return text.split(' ').flatMap((word, i) => [...(i === 0 ? [] : [' ']), element('span', 'word', word)]);
 }
 
 /** Over plain HTTP from another host there is no clipboard: then the text is selected, and the browser is asked. */

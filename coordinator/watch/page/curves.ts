@@ -6,8 +6,9 @@ import { byId } from './dom.ts';
 import { bareSpeed, lossValue } from './figures.ts';
 import type { Point } from './lines.ts';
 
-/** A running mean over this fraction of the whole course: single batches are noisy. */
+/** A running mean over this fraction of the whole course to each side, or over two points: single batches are noisy. */
 const smoothing = 1 / 80;
+const fewPoints = 20;
 
 /** What the curves of the training come to. */
 export interface Smoothed {
@@ -71,7 +72,7 @@ export class Curves {
 }
 
 function smooth(points: readonly Point[]): Point[] {
-  const reach = Math.floor(points.length * smoothing);
+  const reach = Math.max(Math.floor(points.length * smoothing), points.length < fewPoints ? 0 : 2);
   return points.map(({ x, y }, i) => {
     if (y === null) return { x, y };
     const near = points.slice(Math.max(0, i - reach), i + reach + 1).flatMap((point) => point.y ?? []);

@@ -74,9 +74,9 @@ function lastBatch(value: number | null, format: (value: number) => string): str
 
 function validationNote({ validation, best }: RunView, stepsPerEpoch: number): string {
   if (validation === null) return 'no validation yet';
-  const at = ({ step }: { step: number }) => `at epoch ${Number((step / stepsPerEpoch).toFixed(1))}`;
-  if (best === null || best.top1 <= validation.top1) return at(validation);
-  return `best ${percent(best.top1)} ${at(best)}`;
+  const epoch = ({ step }: { step: number }) => `epoch ${Number((step / stepsPerEpoch).toFixed(1))}`;
+  if (best === null || best.top1 <= validation.top1) return epoch(validation);
+  return `best ${percent(best.top1)}, ${epoch(best)}`;
 }
 
 /** As `Schedule.learningRate` has it: each `stepSize` epochs a tenth. */

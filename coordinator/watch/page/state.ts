@@ -84,7 +84,9 @@ function clock(view: RunView, { startedAt, resumed }: RunFacts, { connection }: 
   return `${begun} · ${took} so far`;
 }
 
-function sentence(view: RunView, facts: RunFacts, { connection, lastWords }: Standing): string {
+function sentence(view: RunView, facts: RunFacts, { connection, stale, lastWords }: Standing): string {
+  if (connection === 'live' && stale)
+    return `Nothing has come from the coordinator since then. Before that: ${view.sentence}`;
   if (connection === 'live') return isUsual(view) ? usualSentence(view, facts) : view.sentence;
   if (connection === 'lost')
     return `The connection to the coordinator is lost; trying again. Before that: ${view.sentence}`;
