@@ -1,6 +1,6 @@
 /** What the live page looks like, of runs that are made up, in a real browser. */
 import anyTest from 'ava';
-import type { Locator, Page } from 'playwright-core';
+import type { BrowserContextOptions, Locator, Page } from 'playwright-core';
 import { chromiumPath, openBrowser, poorContrast, type Visit } from '../helpers/browser.ts';
 import { aLongRun, aWaitingRun, servePage } from '../helpers/page-server.ts';
 import { possible } from '../helpers/possible.ts';
@@ -14,9 +14,9 @@ anyTest.after.always(async () => {
   for (const end of endings) await end();
 });
 
-async function visit(...page: Parameters<Awaited<ReturnType<typeof openBrowser>>>): Promise<Visit> {
+async function visit(url: string, options: BrowserContextOptions): Promise<Visit> {
   browser ??= openBrowser({ teardown: (close) => endings.push(close) });
-  return (await browser)(...page);
+  return (await browser)(url, { timezoneId: 'UTC', ...options });
 }
 
 const desktop = { width: 1280, height: 900 };
@@ -98,8 +98,8 @@ test('the tiles say what the curves say, and each says something below', async (
   t.is((await tile(page, 'speed'))[0], await legend(page, 'speed', 0));
   t.deepEqual(await tile(page, 'learning rate'), ['0.01', '÷ 10 at epoch 20']);
   t.deepEqual(await tile(page, 'workers'), ['2', '2 of 2 lanes, 2 hosts']);
-  t.regex((await page.locator('#where').textContent())!, /about 10 min left \(≈ \d\d:\d\d\)$/);
-  t.regex((await page.locator('#clock').textContent())!, /^started \d\d:\d\d · 14 min 31 s so far$/);
+  t.regex((await page.locator('#where').textContent())!, /about 10 min left \(≈ 14:14\)$/);
+  t.is(await page.locator('#clock').textContent(), 'started 13:50 · 14 min 31 s so far');
   const facts = (await page.locator('#facts').textContent())!;
   t.regex(facts, /ssh -L 9464:127\.0\.0\.1:9464 node0/);
   t.regex(facts, /commandcoordinator start --model Z/);
@@ -202,7 +202,7 @@ test('when the connection is lost the numbers turn grey, with the time that they
   await server.stop();
   await page.locator('body.stale').waitFor();
   t.not(await ink(), before);
-  t.regex((await page.locator('#where').textContent())!, / · as of \d\d:\d\d:\d\d$/);
+  t.regex((await page.locator('#where').textContent())!, / · as of 14:04:31$/);
   t.deepEqual(await poorContrast(page), []);
   await page.locator('#state.lost').waitFor();
   t.regex(
@@ -232,7 +232,7 @@ test('a run that is over shows what there is, and how to continue it', async (t)
     await drawn(page);
     t.is(await page.locator('#state').textContent(), 'STOPPED');
     t.is(await page.locator('#sentence').textContent(), 'Stopped at step 330 of 800.');
-    t.regex((await page.locator('#clock').textContent())!, / · ended \d\d:\d\d, after 14 min 31 s$/);
+    t.is(await page.locator('#clock').textContent(), 'started 13:50 · ended 14:04, after 14 min 31 s');
     t.deepEqual(await headings(page), ['Loss', 'Top-1 accuracy', 'Events', 'Checkpoints', 'This run']);
     t.is(await page.evaluate('document.documentElement.scrollWidth'), viewport.width);
     t.deepEqual(await poorContrast(page), []);
