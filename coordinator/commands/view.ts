@@ -21,7 +21,7 @@ export async function viewRun(folder: string, { metricsHost, metricsPort }: View
   const { word, reasons } = healthOfFiles(await run.traces());
   const http = await HttpServer.listen(metricsHost ?? defaults.host, metricsPort ?? 0);
   try {
-    http.serve(run.routes, (path, error) => say(`${path}: ${describeError(error).message}`));
+    http.serve(run.routes(http.address), (path, error) => say(`${path}: ${describeError(error).message}`));
     const stopped = new Promise<void>((resolve) => {
       onStopSignals(() => resolve());
     });

@@ -5,16 +5,22 @@ import { ownCommand } from '../../shared/process/own-command.ts';
 import type { RunConfig } from '../../shared/run-config.ts';
 import { rowsOf, type StartOptions } from './table.ts';
 
+/** `resumeCommand` in one line. */
+export function howToContinue(...run: Parameters<typeof resumeCommand>): string {
+  const { how, command } = resumeCommand(...run);
+  return `${how} ${command}`;
+}
+
 /**
- * "Continue with: …", with what config.json does not remember.
+ * "Continue with:" and the command, with what config.json does not remember.
  * @param folder the run's
  * @param given the options of the command that ran it, as far as they are known
  */
-export function howToContinue(
+export function resumeCommand(
   folder: string,
   { options: { redis } }: Pick<RunConfig, 'options'>,
   given: Partial<StartOptions> = {},
-): string {
+): { how: string; command: string } {
   const hasSecret = redis?.includes('***') === true;
   const command = ownCommand('coordinator', 'start', [
     '--resume',
@@ -23,8 +29,8 @@ export function howToContinue(
     ...(redis === undefined || hasSecret ? [] : ['--redis', redis]),
     ...repeated(given),
   ]);
-  if (!hasSecret) return `Continue with: ${command}`;
-  return `Continue with (CORNET_REDIS_URL must hold ${redis} with its password): ${command}`;
+  const first = hasSecret ? ` (CORNET_REDIS_URL must hold ${redis} with its password)` : '';
+  return { how: `Continue with${first}:`, command };
 }
 
 /** Flags of the options that each command needs again. */

@@ -6,7 +6,7 @@ import { buildModel } from '../../shared/models/family.ts';
 import type { HttpServer } from '../../shared/process/http-server.ts';
 import { Metrics, setTraffic } from '../../shared/process/metrics.ts';
 import { say } from '../../shared/process/say.ts';
-import { type RunConfig, stepsPerEpoch } from '../../shared/run-config.ts';
+import type { RunConfig } from '../../shared/run-config.ts';
 import type { Checkpoints } from '../checkpoints/checkpoints.ts';
 import type { Observed } from '../conduct/conduct-run.ts';
 import type { RunObserver } from '../conduct/ports.ts';
@@ -14,7 +14,7 @@ import type { PatientDisk } from '../disk/patient-disk.ts';
 import { readRedis } from '../metrics/redis-metrics.ts';
 import { RunMetrics } from '../metrics/run-metrics.ts';
 import { serviceDiscovery } from '../metrics/service-discovery.ts';
-import type { JoinHint } from '../view/run-view.ts';
+import type { RunFacts } from '../view/run-view.ts';
 import { LivePage } from '../watch/live-page.ts';
 import { Vitals } from '../watch/vitals.ts';
 import type { Watch } from '../watch/watch.ts';
@@ -28,10 +28,8 @@ export interface TrainingObservation {
   http: HttpServer | null;
   log: Logger;
   watch: Watch;
-  /** What the run is, as names and sentences. */
-  facts: [string, string][];
-  /** How a worker is added, or null. */
-  join: JoinHint | null;
+  /** For the live page. */
+  facts: RunFacts;
   /** Opens the live page's orders; null: it takes none. */
   controlToken: string | null;
   /** What must be known of where it is shown, or null. */
@@ -40,8 +38,7 @@ export interface TrainingObservation {
 
 export function observeTraining(observed: Observed, training: TrainingObservation): RunObserver {
   const { run, redis, blobs, queues, tell, outages } = observed;
-  const { config, checkpoints, checkpointsPath, disk, http, log, watch, facts, join, controlToken } =
-    training;
+  const { config, checkpoints, checkpointsPath, disk, http, log, watch, facts, controlToken } = training;
   const metrics = new Metrics(() => performance.now());
   const runMetrics = new RunMetrics({
     metrics,
@@ -74,13 +71,7 @@ export function observeTraining(observed: Observed, training: TrainingObservatio
       watch,
       checkpoints,
       tell,
-      facts: {
-        options: facts,
-        join,
-        stepsPerEpoch: stepsPerEpoch(config),
-        control: controlToken !== null,
-        batchSize: config.result.batchSize,
-      },
+      facts,
       token: controlToken,
     });
     watch.add(page);

@@ -21,8 +21,9 @@ import { conductRun, type RunContext, type RunKind } from '../conduct/conduct-ru
 import type { Outcome } from '../conduct/conductor.ts';
 import { Interruption } from '../conduct/interruption.ts';
 import type { PatientDisk } from '../disk/patient-disk.ts';
+import { ownCommandLine } from '../options/command-line.ts';
 import { chooseLocalWorkers, refuseUnreachable } from '../options/local-workers.ts';
-import { howToContinue } from '../options/resume-command.ts';
+import { howToContinue, resumeCommand } from '../options/resume-command.ts';
 import { defaultOf, type StartOptions } from '../options/table.ts';
 import type { Failure } from '../protocol/run-events.ts';
 import { compareRoom } from '../run-folder/disk-need.ts';
@@ -31,7 +32,7 @@ import { count, duration } from '../view/format.ts';
 import { chooseViewer } from '../watch/choose-viewer.ts';
 import { readControlToken } from '../watch/guard.ts';
 import type { RunNews, StartInfo } from '../watch/news.ts';
-import { factsOf } from '../watch/run-summary.ts';
+import { pageFactsOf } from '../watch/page-facts.ts';
 import { Watch } from '../watch/watch.ts';
 import { withAutoResume } from './auto-resume.ts';
 import { newConfig, readConfig, resumedConfig } from './config.ts';
@@ -145,6 +146,7 @@ async function prepareTraining(
   { options, config, index, devices, folder, controlToken }: TrainingParts,
   { log, faults, http, disk, redisName, join }: RunContext,
 ): Promise<RunKind<RunReport>> {
+  const startedAt = new Date();
   const { model: name, times } = config.result;
   const model = buildModel(name, times);
   const keep = config.options.keepCheckpoints;
@@ -200,8 +202,15 @@ async function prepareTraining(
         log,
         watch,
         controlToken,
-        facts: factsOf(start),
-        join,
+        facts: pageFactsOf({
+          start,
+          startedAt: startedAt.toISOString(),
+          command: ownCommandLine(),
+          resume: resumeCommand(folder.path, config, options),
+          checkpointsPath: folder.checkpointsPath,
+          served: http === null ? null : { address: http.address, host: hostname() },
+          control: controlToken !== null,
+        }),
         notice: portNotice(options, http),
       }),
     report: async (outcome) =>

@@ -123,22 +123,40 @@ export interface EventView {
   message: string;
 }
 
-/** How a worker is added to the run. */
-export interface JoinHint {
+/** A command for the user to paste. */
+export interface CommandHint {
   /** A sentence that ends with a colon; the command follows. */
   how: string;
   command: string;
 }
 
+/** How a worker is added to the run. */
+export type JoinHint = CommandHint;
+
 /** What never changes while a coordinator is at work. */
 export interface RunFacts {
   /** Null: nobody else reaches its Redis. */
   join: JoinHint | null;
+  /** How the run is continued once it has stopped; null: not from here. */
+  resume: CommandHint | null;
+  /** What started this coordinator, without passwords; null: not known. */
+  command: string | null;
+  /** Brings this page to another machine, to be run there; null: not known. */
+  tunnel: string | null;
   /** Name and value, to be shown as they are. */
   options: [string, string][];
+  /** When this coordinator began, ISO 8601; null: not known. */
+  startedAt: string | null;
+  /** Another one had begun the run. */
+  resumed: boolean;
   stepsPerEpoch: number;
   /** Images per step. */
   batchSize: number;
+  lanes: number;
+  /** Epochs between two divisions of the learning rate by ten. */
+  stepSize: number;
+  /** The folder of the checkpoints, absolute. */
+  checkpointsPath: string;
   /** Whether this coordinator takes orders from whoever has its control token. */
   control: boolean;
 }

@@ -17,15 +17,29 @@ const policy = [
   "frame-ancestors 'none'",
 ].join('; ');
 
+const modules = [
+  ...['page', 'state', 'figures', 'curves', 'chart', 'lines', 'shares', 'workers', 'records', 'control'],
+  ...['phases', 'times', 'copy', 'dom'],
+];
+
 /** Where each file is served, and where it lies: sources, or what was compiled for the browser. */
-const files: [path: string, type: string, ...file: string[]][] = [
+type StaticFile = [path: string, type: string, ...file: string[]];
+const files: StaticFile[] = [
   ['/', 'text/html', 'coordinator', 'watch', 'page', 'index.html'],
-  ['/watch/page/page.css', 'text/css', 'coordinator', 'watch', 'page', 'page.css'],
-  ...['page', 'chart', 'curves', 'parts', 'dom', 'control'].map((name): [string, string, ...string[]] => [
-    `/watch/page/${name}.js`,
-    'text/javascript',
-    ...['dist', 'coordinator', 'watch', 'page', `${name}.js`],
-  ]),
+  ...['page', 'chart', 'cards'].map(
+    (name): StaticFile => [
+      `/watch/page/${name}.css`,
+      'text/css',
+      ...['coordinator', 'watch', 'page', `${name}.css`],
+    ],
+  ),
+  ...modules.map(
+    (name): StaticFile => [
+      `/watch/page/${name}.js`,
+      'text/javascript',
+      ...['dist', 'coordinator', 'watch', 'page', `${name}.js`],
+    ],
+  ),
   ['/view/format.js', 'text/javascript', 'dist', 'coordinator', 'view', 'format.js'],
   ['/view/health.js', 'text/javascript', 'dist', 'coordinator', 'view', 'health.js'],
   ['/shared/defaults.js', 'text/javascript', 'dist', 'shared', 'defaults.js'],

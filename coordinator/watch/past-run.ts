@@ -1,13 +1,13 @@
 /** The live page of a run as its files tell it, for a run that has ended, or one whose own page cannot be reached. */
 import { stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { CornetError } from '../../shared/errors.ts';
 import { type Route, respond } from '../../shared/process/http-server.ts';
 import { isInference, type RunConfig, stepsPerEpoch, totalSteps } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { readRecords } from '../checkpoints/checkpoint-records.ts';
-import { howToContinue } from '../options/resume-command.ts';
+import { resumeCommand } from '../options/resume-command.ts';
 import { runFiles } from '../run-folder/run-files.ts';
 import { RunFolder } from '../run-folder/run-folder.ts';
 import { loggedEvents } from '../run-folder/run-log.ts';
@@ -17,8 +17,9 @@ import { type Health, healthOf } from '../view/health.ts';
 import type { PageUpdate, RunView } from '../view/run-view.ts';
 import { checkpointViews, viewOf } from '../view/view-of.ts';
 import { History } from './history.ts';
+import type { StartInfo } from './news.ts';
+import { pageFactsOf } from './page-facts.ts';
 import { eventMessage, eventStream, pageRoutes, shown } from './page-files.ts';
-import { factsOf } from './run-summary.ts';
 
 export class PastRun {
   readonly #folder: string;
@@ -45,13 +46,16 @@ export class PastRun {
     );
   }
 
-  /** The page, and its event stream: one message with everything. The page asks again every few seconds. */
-  get routes(): Route[] {
+  /**
+   * The page, and its event stream: one message with everything. The page asks again every few seconds.
+   * @param address where all of this is served (`127.0.0.1:9464`)
+   */
+  routes(address: string): Route[] {
     const events: Route = {
       method: 'GET',
       path: '/events',
       handler: shown(async (_, response) => {
-        const update = await this.update();
+        const update = await this.update(address);
         response.writeHead(200, eventStream);
         response.end(eventMessage(update));
       }),
@@ -64,19 +68,20 @@ export class PastRun {
   }
 
   /** Everything that the files say by now. */
-  async update(): Promise<PageUpdate> {
+  async update(address: string): Promise<PageUpdate> {
     const [traces, history] = await Promise.all([this.traces(), this.#history()]);
     const health = healthOfFiles(traces);
     const { validations, curve } = history;
-    const facts = {
-      options: factsOf(this.#startInfo()),
-      join: null,
-      stepsPerEpoch: stepsPerEpoch(this.#config),
-      batchSize: this.#config.result.batchSize,
-      control: false,
-    };
     return {
-      facts,
+      facts: pageFactsOf({
+        start: this.#startInfo(),
+        startedAt: null,
+        command: null,
+        resume: health.word === 'STOPPED' ? resumeCommand(this.#folder, this.#config) : null,
+        checkpointsPath: resolve(this.#path('checkpoints')),
+        served: { address, host: hostname() },
+        control: false,
+      }),
       view: this.#view(traces, history),
       health,
       curve: { from: 0, points: curve.points },
@@ -129,7 +134,7 @@ export class PastRun {
     );
   }
 
-  #startInfo() {
+  #startInfo(): StartInfo {
     const { run, options } = this.#config;
     const { device, count } = options.localWorkers;
     return {
@@ -145,9 +150,7 @@ export class PastRun {
 
   #lastWords({ word }: Health): string {
     const name = quoteName(basename(this.#folder));
-    if (word === 'COMPLETE') return `Shown from the files in ${name}.`;
-    if (word === 'STOPPED')
-      return `Shown from the files in ${name}. ${howToContinue(this.#folder, this.#config)}`;
+    if (word === 'COMPLETE' || word === 'STOPPED') return `Shown from the files in ${name}.`;
     return `Shown from the files in ${name}. The run is active: its own live page and \`coordinator status\` say more.`;
   }
 }

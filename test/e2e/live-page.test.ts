@@ -88,7 +88,8 @@ test('the page shows a run as it goes on: curves move, a dead worker is named, a
   run.signal('SIGTERM');
   t.is(await run.ended, 75);
   await early.page.locator('#state', { hasText: 'stopped' }).waitFor();
-  t.regex((await early.page.locator('#sentence').textContent())!, /^Stopped at step \d+ of .*--resume/);
+  t.regex((await early.page.locator('#sentence').textContent())!, /^Stopped at step \d+ of \d+\.$/);
+  t.regex((await early.page.locator('#resume').textContent())!, /^Continue with: .* start --resume/);
   const stopped = await stepShown(early.page);
 
   const { port } = new URL(address);
@@ -153,7 +154,7 @@ test('whoever has the token saves, drains and stops; nobody else does', async (t
 
   const drain = page.getByRole('button', { name: 'Drain' });
   await drain.first().click();
-  await page.getByRole('button', { name: 'Press again', exact: true }).click();
+  await page.getByRole('button', { name: /^Drain [\w-]+\? Press again$/ }).click();
   await page.locator('#events li', { hasText: ' drained.' }).waitFor();
   await page.locator('#workers li.member, #workers li.busy').nth(1).waitFor({ state: 'detached' });
   t.regex((await page.locator('#workers li:not(.gone) .lanes').textContent())!, /01/, 'it has both lanes');
@@ -164,7 +165,7 @@ test('whoever has the token saves, drains and stops; nobody else does', async (t
   t.deepEqual(complaints, []);
 
   await page.getByRole('button', { name: 'Stop after this step' }).click();
-  await page.getByRole('button', { name: 'Press again to stop' }).click();
+  await page.getByRole('button', { name: 'Stop after this step? Press again' }).click();
   t.is(await run.ended, 75);
   t.regex(run.stdout, /Stopping after a checkpoint, as the live page was told\.\n(.*\n)*Stopped at step \d+/);
   const log = readFileSync(join(output, 'log.jsonl'), 'utf8');

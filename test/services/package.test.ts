@@ -44,7 +44,7 @@ test('the package holds the compiled rooms, the sources of the addons, and no te
     ...['coordinator', 'shared', 'worker'].flatMap(compiled),
     ...['worker/backend/torch/addon', 'worker/data/addon'].flatMap(sources),
     ...readdirSync('worker/data/probe-images').map((name) => `worker/data/probe-images/${name}`),
-    ...['index.html', 'page.css'].map((name) => `coordinator/watch/page/${name}`),
+    ...['index.html', 'page.css', 'chart.css', 'cards.css'].map((name) => `coordinator/watch/page/${name}`),
     ...['deploy/setup.sh', 'deploy/setup/build-addon.sh', 'package.json', 'README.md', 'LICENSE'],
   ];
   t.deepEqual(

@@ -4,7 +4,7 @@ import { byId, element, setText } from './dom.ts';
 
 const stored = 'cornet control token';
 /** Milliseconds for which a button that is dangerous waits for the second press. */
-const patience = 4_000;
+const patience = 10_000;
 
 export class Control {
   readonly #token = element('input', '');
@@ -13,6 +13,7 @@ export class Control {
 
   /** Shown once it is known that orders are taken. */
   show(): void {
+    byId('control').hidden = false;
     if (this.#shown) return;
     this.#shown = true;
     this.#token.type = 'password';
@@ -24,23 +25,28 @@ export class Control {
     this.#answer.setAttribute('role', 'status');
     const checkpoint = button('Checkpoint now', () => this.#order('checkpoint'));
     checkpoint.id = 'order-checkpoint';
-    const stop = twice('Stop after this step', 'Press again to stop', () => this.#order('stop'));
+    const stop = twice('Stop after this step', () => this.#order('stop'));
     stop.id = 'order-stop';
-    const card = byId('control');
     // Browsers want a password in a form; this one is never sent.
     const form = element('form', '', this.#token);
     form.addEventListener('submit', (event) => event.preventDefault());
-    card.append(form, element('div', 'buttons', checkpoint, stop), this.#answer);
-    card.hidden = false;
+    byId('control').append(form, element('div', 'buttons', checkpoint, stop), this.#answer);
   }
 
-  /** Drains a worker; null where no token was entered. */
-  buttonFor({ id, draining }: WorkerView): HTMLElement | null {
+  /** Nobody takes orders any more. */
+  hide(): void {
+    byId('control').hidden = true;
+  }
+
+  /** Makes the button that drains a worker; null where no token was entered. */
+  buttonFor({ id, draining }: WorkerView): (() => HTMLElement) | null {
     if (!this.#shown || this.#token.value === '' || draining) return null;
-    const query = `drain?worker=${encodeURIComponent(id)}`;
-    const made = twice('Drain', 'Press again', () => this.#order(query));
-    made.title = 'The worker leaves after this step; its lanes go to the others.';
-    return made;
+    return () => {
+      const order = `drain?worker=${encodeURIComponent(id)}`;
+      const made = twice('Drain', () => this.#order(order), id);
+      made.title = 'The worker leaves after this step; its lanes go to the others.';
+      return made;
+    };
   }
 
   async #order(what: string): Promise<void> {
@@ -62,22 +68,24 @@ function button(label: string, press: () => void): HTMLButtonElement {
   return made;
 }
 
-/** A button that must be pressed a second time. */
-function twice(label: string, again: string, press: () => void): HTMLButtonElement {
-  let armed = false;
-  const made = button(label, () => {
-    if (armed) press();
-    armed = !armed;
-    arm();
-    if (armed) setTimeout(disarm, patience);
-  });
-  const arm = () => {
-    setText(made, armed ? again : label);
+/**
+ * A button that must be pressed a second time, and says what for.
+ * @param whom what it is about, where that is not clear from the label
+ */
+function twice(label: string, press: () => void, whom = ''): HTMLButtonElement {
+  const question = `${label}${whom === '' ? '' : ` ${whom}`}? Press again`;
+  let waiting: ReturnType<typeof setTimeout> | undefined;
+  const arm = (armed: boolean) => {
+    clearTimeout(waiting);
+    waiting = armed ? setTimeout(arm, patience, false) : undefined;
+    setText(made, armed ? question : label);
     made.classList.toggle('armed', armed);
   };
-  const disarm = () => {
-    armed = false;
-    arm();
-  };
+  const made = button(label, () => {
+    const armed = waiting !== undefined;
+    arm(!armed);
+    if (armed) press();
+  });
+  made.addEventListener('blur', () => arm(false));
   return made;
 }

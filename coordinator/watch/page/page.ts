@@ -1,4 +1,5 @@
 /** The live page: keeps what the event stream says, and shows it. */
+import { timeouts } from '../../../shared/defaults.ts';
 import { type Health, healthOf } from '../../view/health.ts';
 import type {
   CheckpointView,
@@ -11,16 +12,15 @@ import type {
 } from '../../view/run-view.ts';
 import { Control } from './control.ts';
 import { Curves } from './curves.ts';
-import {
-  showCheckpoints,
-  showEvents,
-  showFacts,
-  showFigures,
-  showJoin,
-  showShares,
-  showState,
-  showWorkers,
-} from './parts.ts';
+import { byId } from './dom.ts';
+import { showFigures } from './figures.ts';
+import { showCheckpoints, showEvents, showFacts } from './records.ts';
+import { showShares } from './shares.ts';
+import { showHints, showState } from './state.ts';
+import { showWorkers } from './workers.ts';
+
+/** Of a run whose coordinator ended with an error. */
+const ended: Health = { word: 'STOPPED', reasons: [] };
 
 /** Milliseconds after which a stream that was closed for good is opened anew: the run may have been resumed. */
 const again = 5_000;
@@ -53,23 +53,36 @@ function take(update: PageUpdate): void {
 
 function show(): void {
   if (view === null || facts === null) return;
+  const over = connection === 'ended';
   showConnection(view, facts);
-  showJoin(view, facts, connection);
-  showFigures(view, facts);
-  curves.show(curve, validations, facts.stepsPerEpoch);
+  const smoothed = curves.show(curve, validations, facts.stepsPerEpoch, view);
+  showFigures(view, facts, smoothed, over);
   showShares(view, facts);
-  if (facts.control) control.show();
-  showWorkers(view, (worker) => control.buttonFor(worker));
+  if (facts.control && !over) control.show();
+  else control.hide();
+  showWorkers(view, over, (worker) => control.buttonFor(worker));
   showEvents(events);
   showCheckpoints(checkpoints, facts);
   showFacts(view, facts);
+  omitUnknown(view, over);
 }
 
 function showConnection(view: RunView, facts: RunFacts): void {
   const age = connection === 'ended' ? 0 : (performance.now() - heardAt) / 1000;
-  const health: Health =
-    told !== null ? told : failed ? { word: 'STOPPED', reasons: [] } : healthOf(view, age, null);
-  showState(view, facts, { connection, health, lastWords });
+  const health = told ?? (failed ? ended : healthOf(view, age, null));
+  const stale = connection === 'lost' || age > timeouts.member / 1000;
+  const standing = { connection, stale, health, lastWords, failed };
+  showState(view, facts, standing);
+  showHints(view, facts, standing);
+}
+
+/** Of a run that is over, what was not measured will not come. */
+function omitUnknown({ shares, workers }: RunView, over: boolean): void {
+  byId('speed-card').hidden = over && curve.every(({ imagesPerSecond }) => imagesPerSecond === null);
+  byId('shares-card').hidden = over && shares.length === 0;
+  byId('workers-card').hidden = over && workers.length === 0;
+  const machinery = byId('machinery');
+  machinery.hidden = [...machinery.children].every((card) => (card as HTMLElement).hidden);
 }
 
 function listen(): void {
@@ -98,3 +111,11 @@ listen();
 setInterval(() => {
   if (view !== null && facts !== null && connection !== 'ended') showConnection(view, facts);
 }, 1_000);
+
+// On a phone what few look for is folded.
+const narrow = matchMedia('(max-width: 760px)');
+const fold = () => {
+  for (const part of document.querySelectorAll('details')) part.open = !narrow.matches;
+};
+narrow.addEventListener('change', fold);
+fold();
