@@ -9,6 +9,7 @@ export type CommandName =
   | 'check-data'
   | 'status'
   | 'verify'
+  | 'report'
   | 'doctor'
   | 'demo';
 
