@@ -1,5 +1,4 @@
 /** The measurements of runs as one table. */
-
 import { quoteName } from '../../shared/util/printable.ts';
 import { fileError } from '../disk/durable-file.ts';
 import { type MetricsRecord, readMetrics } from '../run-folder/metrics-file.ts';
@@ -20,34 +19,46 @@ export const metricColumns = [
 
 const header = ['run', 'model', 'seed', 'step', 'epoch', ...metricColumns];
 
+/** Characters that are written at once. */
+const pieceLength = 256 * 1024;
+
 /**
  * One row per run and step, one column per measurement: a validation stands in the row of the step that it followed. In
  * a longer form, with a row for each value, a long run would have more rows than a spreadsheet takes.
  */
 export async function* csvOf(runs: readonly RunSource[]): AsyncGenerator<Buffer> {
-  yield line(header);
-  for (const run of runs) yield* rowsOf(run);
+  let piece = lineOf(header);
+  for (const run of runs) {
+    for await (const row of rowsOf(run)) {
+      piece += lineOf(cellsOf(run, row));
+      if (piece.length < pieceLength) continue;
+      yield Buffer.from(piece);
+      piece = '';
+    }
+  }
+  yield Buffer.from(piece);
 }
 
-async function* rowsOf(run: RunSource): AsyncGenerator<Buffer> {
+/** Records of the same step as one. */
+async function* rowsOf({ metricsPath }: RunSource): AsyncGenerator<MetricsRecord> {
   let row: MetricsRecord | undefined;
   try {
-    for await (const record of readMetrics(run.metricsPath)) {
+    for await (const record of readMetrics(metricsPath)) {
       if (row !== undefined && row.step === record.step) row = { ...row, ...record };
       else {
-        if (row !== undefined) yield line(cellsOf(run, row));
+        if (row !== undefined) yield row;
         row = record;
       }
     }
   } catch (error) {
-    throw fileError(error, `read ${quoteName(run.metricsPath)}`);
+    throw fileError(error, `read ${quoteName(metricsPath)}`);
   }
-  if (row !== undefined) yield line(cellsOf(run, row));
+  if (row !== undefined) yield row;
 }
 
 function cellsOf({ name, config: { result } }: RunSource, record: MetricsRecord): string[] {
-  const known = [name, `CORnet-${result.model}`, result.seed, record.step];
-  return [...known, ...['epoch', ...metricColumns].map((column) => numberOf(record[column]))].map(String);
+  const known = [name, `CORnet-${result.model}`, result.seed, record.step].map(String);
+  return [...known, ...['epoch', ...metricColumns].map((column) => numberOf(record[column]))];
 }
 
 /** As short as it can be and still the same number; empty: not measured. JSON says `null` for what is not finite. */
@@ -56,8 +67,8 @@ function numberOf(value: unknown): string {
   return typeof value === 'number' ? String(value) : 'NaN';
 }
 
-function line(cells: readonly string[]): Buffer {
-  return Buffer.from(`${cells.map(quoted).join(',')}\n`);
+function lineOf(cells: readonly string[]): string {
+  return `${cells.map(quoted).join(',')}\n`;
 }
 
 /** As RFC 4180 has it. */

@@ -170,7 +170,7 @@ function settingsOf(config: RunConfig, path: string): Map<string, string> {
     ],
     ['starting weights', describeStartingWeights(result.startingWeights)],
     ['computed with', [backend, device, processor].filter((part) => part !== undefined).join(', ') || '–'],
-    ['run', run],
+    ['run id', run],
     ['cornet-ts', version],
   ]);
 }

@@ -24,7 +24,7 @@ function colours(side: 0 | 1): string {
 
 /** Each rule begins with the picture's own class: within a page the rest of it stays as it is. */
 export const pictureStyle = `
-.cornet-report { font: 12px system-ui, "Segoe UI", "Noto Sans", "DejaVu Sans", sans-serif; font-variant-numeric: tabular-nums; color: #1a1a1a }
+.cornet-report { font-family: system-ui, "Segoe UI", "Noto Sans", "DejaVu Sans", sans-serif; font-size: 12px; font-variant-numeric: tabular-nums; color: #1a1a1a }
 .cornet-report text { fill: currentColor }
 .cornet-report .title { font-size: 20px; font-weight: 600 }
 .cornet-report .heading { font-size: 14px; font-weight: 600 }

@@ -51,8 +51,9 @@ export function shortName(name: string): string {
 
 /** How lines came to be. */
 export function notesOf(groups: readonly Group[], smoothing: Smoothing): string[] {
-  const windows = [...new Set(groups.map(({ runs }) => windowOf(runs[0]!, smoothing)))];
-  const steps = `${Math.min(...windows)}${windows.length > 1 ? ` to ${Math.max(...windows)}` : ''}`;
+  const windows = groups.map(({ runs }) => windowOf(runs[0]!, smoothing));
+  const [least, most] = [Math.min(...windows), Math.max(...windows)];
+  const steps = least === most ? grouped(most) : `${grouped(least)} to ${grouped(most)}`;
   const bands = groups.filter(({ runs }) => runs.length > 1);
   const short = bands.flatMap(({ key, runs }) => {
     const ends = runs.map(({ training, stepsPerEpoch }) => (training.at(-1)?.step ?? 0) / stepsPerEpoch);
@@ -63,7 +64,7 @@ export function notesOf(groups: readonly Group[], smoothing: Smoothing): string[
       : [];
   });
   return [
-    ...(Math.max(...windows) > 1 ? [`Training: running mean over ${steps} steps.`] : []),
+    ...(most > 1 ? [`Training: running mean over ${steps} steps.`] : []),
     ...bandNotes(bands),
     ...short,
   ];
