@@ -68,13 +68,13 @@ main > svg { display: block; width: 100%; height: auto }
 section { margin-top: 28px; padding: 0 24px; break-inside: avoid }
 h2 { margin: 0 0 8px; font-size: 16px }
 .scroll { overflow-x: auto }
-table { border-collapse: collapse }
+table { border-collapse: collapse; font-size: 13px }
 th, td { padding: 4px 16px 4px 0; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top }
 td { white-space: nowrap }
 tbody th { min-width: 6em; overflow-wrap: anywhere }
 thead th, th { font-weight: 600 }
 .number { text-align: right; white-space: nowrap }
-thead th { color: var(--soft); font-weight: 400; vertical-align: bottom; white-space: normal }
+thead th, thead .number { color: var(--soft); font-weight: 400; vertical-align: bottom; white-space: normal }
 dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(280px, 1fr)); gap: 0 24px; margin: 0 }
 dl div { padding: 4px 0; border-bottom: 1px solid var(--line); break-inside: avoid }
 dt { color: var(--soft); font-size: 12px }
