@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { bounds } from '../shared/option-bounds.ts';
 import { Exit, runCommand } from '../shared/process/command-line.ts';
 import { addCompletion } from '../shared/process/completion.ts';
-import { parserOf } from '../shared/process/option-value.ts';
+import { parserOf, readValue } from '../shared/process/option-value.ts';
 import { version } from '../shared/process/version.ts';
 import { quoteName } from '../shared/util/printable.ts';
 import type { CheckDataOptions } from './commands/check-data.ts';
@@ -14,7 +14,7 @@ import type { ViewOptions } from './commands/view.ts';
 import { addOptions } from './options/flags.ts';
 import { inOwnWords } from './options/reference-words.ts';
 import type { CommandName } from './options/row.ts';
-import type { FeatureOptions, InferenceOptions, StartOptions } from './options/table.ts';
+import type { FeatureOptions, InferenceOptions, ReportOptions, StartOptions } from './options/table.ts';
 import type { VerifyOptions } from './verify/verify.ts';
 
 export const program = new Command('coordinator')
@@ -24,6 +24,11 @@ export const program = new Command('coordinator')
 /** A command with the options that the table gives it. */
 function command(name: CommandName, description: string): Command {
   return addOptions(program.command(name).description(description), name);
+}
+
+/** Of an argument that takes several. */
+function runFolders(text: string, earlier: readonly string[] = []): string[] {
+  return [...earlier, readValue('The run folder', bounds.path, text)];
 }
 
 command('start', 'Start a run, or resume one (--resume).').action(async (options: StartOptions) => {
@@ -69,6 +74,18 @@ command('verify', 'Check every file of a run, even an active one; exits with 1 i
   .action(async (run: string, options: VerifyOptions) => {
     const { verify } = await import('./verify/verify.ts');
     await verify(run, options);
+  });
+
+command('report', 'Draw the curves of runs as a picture or a page, or write their measurements as a table.')
+  .argument(
+    '<run...>',
+    'run folders; runs that differ only in their seed are drawn as mean and band',
+    runFolders,
+  )
+  .showHelpAfterError('Name one or more run folders and a file: report runs/z -o z.svg (or .html, .csv)')
+  .action(async (runs: string[], options: ReportOptions) => {
+    const { report } = await import('./report/report.ts');
+    await report(runs, options);
   });
 
 command(

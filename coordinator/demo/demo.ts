@@ -27,7 +27,7 @@ export async function runDemo(folder: string): Promise<number> {
   if (report.exitCode !== exitCodes.complete) return report.exitCode;
   const { validation, imagesPerSecond, checkpoint } = report;
   const chart = join(folder, 'report.svg');
-  await writeDemoReport(chart, join(run, 'metrics.jsonl'), images);
+  await writeDemoReport(chart, run, images);
   const rows: [string, string][] = [
     [
       'model',

@@ -10,6 +10,7 @@ export type CommandName =
   | 'status'
   | 'view'
   | 'verify'
+  | 'report'
   | 'doctor'
   | 'demo';
 

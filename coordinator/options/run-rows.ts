@@ -28,6 +28,15 @@ export const runRows = {
       demo: { help: 'where the data set and the run go', default: 'runs/demo' },
     },
   }),
+  output: row({
+    flags: '-o, --output <file>',
+    value: bounds.path,
+    help: 'a picture (.svg), a page (.html) or a table (.csv); - is CSV on standard output',
+    group: 'Output and monitoring',
+    commands: ['report'],
+    requiredBy: ['report'],
+    kind: 'free',
+  }),
   config: row({
     flags: '--config <file>',
     value: bounds.path,

@@ -27,6 +27,8 @@ export type InferenceOptions = With<
   'weights' | 'seed' | 'dataPath' | 'outputPath' | 'precision' | 'backend' | 'skipUnreadable'
 >;
 
+export type ReportOptions = With<Given<'report'>, 'output'>;
+
 export type FeatureOptions = InferenceOptions &
   With<Pick<Given<'test'>, keyof typeof featureRows | 'recursive'>, 'format' | 'dtype' | 'recursive'>;
 

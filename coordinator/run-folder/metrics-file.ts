@@ -136,6 +136,17 @@ async function* keptLines(path: string, step: number, lost: (lines: number) => v
   if (rest.includes(0)) lost(1);
 }
 
+/**
+ * The lines of a file that somebody may be writing to, without damaged ones and a last one that is not finished; none
+ * where there is no such file.
+ */
+export async function* readMetrics(path: string): AsyncGenerator<MetricsRecord> {
+  if (!(await exists(path))) return;
+  for await (const piece of keptLines(path, Number.POSITIVE_INFINITY, () => undefined)) {
+    for (const line of piece.toString().split('\n').slice(0, -1)) yield JSON.parse(line) as MetricsRecord;
+  }
+}
+
 /** The step that a line belongs to; null for what is no line of metrics. */
 function stepOf(line: string): number | null {
   try {

@@ -9,7 +9,7 @@ import { vectorLayout } from '../../shared/formats/vector-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import { chooseDevices } from '../../shared/process/gpus.ts';
 import { HttpServer } from '../../shared/process/http-server.ts';
-import { asCalled } from '../../shared/process/own-command.ts';
+import { asCalled, ownCommand } from '../../shared/process/own-command.ts';
 import { say } from '../../shared/process/say.ts';
 import { type RunConfig, totalSteps } from '../../shared/run-config.ts';
 import { printableJson, quoteName } from '../../shared/util/printable.ts';
@@ -256,7 +256,7 @@ function report({
     message: complete
       ? begunAt === steps
         ? `Nothing was left to train: all ${count(steps, 'step', 'steps')} had been done, last checkpoint ${file}.`
-        : `Done: ${count(steps, 'step', 'steps')}, last checkpoint ${file} (${duration(seconds)} in steps).`
+        : `Done: ${count(steps, 'step', 'steps')}, last checkpoint ${file} (${duration(seconds)} in steps). Draw its curves: ${ownCommand('coordinator', 'report', [folder.path, '-o', 'report.svg'])}`
       : `Stopped ${at}. ${howToContinue(folder.path, config, options)}`,
   });
   return {

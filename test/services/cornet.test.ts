@@ -1,5 +1,6 @@
 /** The `cornet` command, as a process: the tasks under their names, and the worker with its own signals and exit codes. */
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { Redis } from 'ioredis';
@@ -106,4 +107,9 @@ test('cornet train and cornet worker start make a run together', async (t) => {
   t.is(await training.ended, 0, training.stderr);
   t.is(await worker.ended, 0, worker.stderr);
   t.true(checkpoint(output, 2).length > 0);
+  t.regex(training.stdout, /Draw its curves: .* report .*run -o report\.svg/);
+  const page = join(stage.folder, 'report.html');
+  const report = stage.start('cornet', ['report', output, '-o', page]);
+  t.is(await report.ended, 0, report.stderr);
+  t.regex(readFileSync(page, 'utf8'), /<td>complete<\/td>.*<td class="number">\d+ s<\/td>/);
 });

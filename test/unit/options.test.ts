@@ -5,7 +5,7 @@ import test from 'ava';
 import { Command } from 'commander';
 import { changedOptions, changedSettings } from '../../coordinator/options/changes.ts';
 import { addOptions } from '../../coordinator/options/flags.ts';
-import { groups, isSwitch } from '../../coordinator/options/row.ts';
+import { type CommandName, groups, isSwitch } from '../../coordinator/options/row.ts';
 import { optionRows, rowsOf, type StartOptions } from '../../coordinator/options/table.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import { bounds } from '../../shared/option-bounds.ts';
@@ -16,7 +16,7 @@ import { resultOf } from '../helpers/state.ts';
 
 const conducting = ['start', 'validate', 'test'] as const;
 
-function parse(name: (typeof conducting)[number], argv: readonly string[]): Record<string, unknown> {
+function parse(name: CommandName, argv: readonly string[]): Record<string, unknown> {
   const command = addOptions(new Command(name), name).exitOverride();
   command.configureOutput({ writeErr: () => undefined, writeOut: () => undefined });
   return command.parse(argv, { from: 'user' }).opts();
@@ -66,15 +66,17 @@ test('every option that is a path knows the home folder, on a command line', (t)
     'config',
     'controlTokenFile',
     'dataPath',
+    'output',
     'outputPath',
     'restorePath',
     'weights',
   ]);
-  for (const { attribute, name, flags } of optionRows) {
+  for (const { attribute, name, flags, commands } of optionRows) {
     t.is(/<(folder|file|source)>/.test(flags), paths.includes(attribute), attribute);
     if (!paths.includes(attribute) || attribute === 'config') continue;
-    t.is(parse('start', ['-o', 'x', `${name}=~/y`])[attribute], join(homedir(), 'y'));
-    t.throws(() => parse('start', [`${name}=a/~/y`]), { code: 'OPTION_INVALID' });
+    const command = commands[0]!;
+    t.is(parse(command, ['-o', 'x', `${name}=~/y`])[attribute], join(homedir(), 'y'));
+    t.throws(() => parse(command, [`${name}=a/~/y`]), { code: 'OPTION_INVALID' });
   }
   t.throws(() => parse('start', ['--config=~kate/y']), { message: /another user's home/ });
 });
