@@ -8,6 +8,10 @@ export type CommandName =
   | 'layers'
   | 'check-data'
   | 'status'
+  | 'list'
+  | 'checkpoint'
+  | 'drain'
+  | 'stop'
   | 'verify'
   | 'doctor'
   | 'demo';

@@ -8,9 +8,13 @@ import type { Owed } from '../protocol/debts.ts';
 /** How a run stands at one moment. */
 export interface RunView {
   run: string;
+  /** What the user calls it, or null. */
+  name: string | null;
   /** `CORnet-Z`, … */
   model: string;
   coordinator: { host: string; pid: number };
+  /** Address of its live page, or null. */
+  page: string | null;
   /** When this was true: ISO 8601. */
   at: string;
   /** `redis_away` while there is no Redis, whatever the run was doing. */

@@ -88,6 +88,7 @@ test('a run introduces itself in lines that are broken between words, and one th
   const command = 'worker start --redis redis://head:6379 --run r --data-path /data/imagenet';
   const start = {
     run: 'r',
+    name: null,
     folder: '/runs/r',
     page: null,
     redis: 'a private redis-server',

@@ -49,7 +49,7 @@ export function showState(
   facts: RunFacts,
   { connection, health: { word, reasons }, lastWords }: Standing,
 ): void {
-  setText(byId('model'), view.model);
+  setText(byId('model'), view.name === null ? view.model : `${view.model} (${view.name})`);
   const [name] = phases[view.phase] ?? [view.phase];
   const usual =
     quick.includes(view.phase) && (view.phaseSeconds ?? 0) < calmSeconds && view.stopping === null;
