@@ -48,7 +48,7 @@ export async function listRuns(folders: readonly string[], { redis, json }: List
   }
   runs.sort((a, b) => (b.wrote ?? 0) - (a.wrote ?? 0));
   if (json) return write(printableJson(JSON.stringify(runs.map(asJson))));
-  if (runs.length === 0) return write(`No runs in ${places.map(quoteName).join(', ')}.`);
+  if (runs.length === 0) return write(`No runs in ${places.map(told).join(', ')}.`);
   const { isTTY, columns } = process.stdout;
   const language = process.env.LC_ALL || process.env.LC_CTYPE || process.env.LANG || '';
   const canvas = {
@@ -56,6 +56,10 @@ export async function listRuns(folders: readonly string[], { redis, json }: List
     unicode: /utf-?8/i.test(language),
   };
   for (const line of listTable(runs, canvas, now)) write(line);
+}
+
+function told(folder: string): string {
+  return folder === '.' ? 'the current folder' : quoteName(folder);
 }
 
 async function look({ path, trouble }: FoundRun, given: string | undefined, now: number): Promise<Seen> {

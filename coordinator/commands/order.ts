@@ -314,5 +314,5 @@ function fileOf({ folder }: Target, step: number | null): string {
 }
 
 function write(line: string): void {
-  process.stdout.write(`${line}\n`);
+  process.stdout.write(`${oneLine(line)}\n`);
 }

@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { orders as limits, namesInSentence } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { type AnyConfig, isInference } from '../../shared/run-config.ts';
+import { oneLine } from '../../shared/util/printable.ts';
 import { type Answer, type Order, readAnswer } from '../../shared/wire/orders.ts';
 import { names } from '../../shared/wire/protocol.ts';
 import type { PatientDisk } from '../disk/patient-disk.ts';
@@ -45,7 +46,8 @@ export class Orders {
 
   /** One stands in `up`. A stream that is read again, from its beginning, has those that were taken, too. */
   async take(order: Order): Promise<void> {
-    const { id, host } = order;
+    const { id } = order;
+    const host = oneLine(order.host);
     if (this.#answers.has(id)) return;
     this.#remember(id, { state: 'taken' });
     const { log } = this.#parts;
@@ -100,7 +102,7 @@ export class Orders {
       }
       case 'stop':
         this.#pending.set(id, { type: 'stop' });
-        reporter.say(`Stopping, as \`coordinator stop\` on host ${order.host} told.`);
+        reporter.say(`Stopping, as \`coordinator stop\` on host ${oneLine(order.host)} told.`);
         return this.#tell({ type: 'stop', reason: 'asked to by `coordinator stop`' });
     }
   }

@@ -1,5 +1,6 @@
 /** A run in a few lines of a terminal: pure, from what is known to what is drawn. */
 import { columnsOf, cutTo } from '../../shared/util/columns.ts';
+import { oneLine } from '../../shared/util/printable.ts';
 import { calmSeconds, count, percent, smallestShare, speed, timeLeft } from '../view/format.ts';
 import { type HealthWord, healthOf } from '../view/health.ts';
 import type { RunView } from '../view/run-view.ts';
@@ -50,7 +51,7 @@ const nameColumns = 24;
 /** Nothing where it has signs that this terminal may lack. */
 function nameBehind(name: string | null, { unicode }: Canvas): string {
   if (name === null || (!unicode && !/^[\x20-\x7e]*$/.test(name))) return '';
-  return ` (${cutTo(name, nameColumns, unicode ? '…' : '...')})`;
+  return ` (${cutTo(oneLine(name), nameColumns, unicode ? '…' : '...')})`;
 }
 
 const styleOf: Partial<Record<HealthWord, 'warn' | 'bad'>> = { SLOW: 'warn', STUCK: 'bad' };
