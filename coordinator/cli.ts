@@ -9,6 +9,8 @@ import { quoteName } from '../shared/util/printable.ts';
 import type { CheckDataOptions } from './commands/check-data.ts';
 import type { DoctorOptions } from './commands/doctor.ts';
 import type { LayersOptions } from './commands/layers.ts';
+import type { ListOptions } from './commands/list.ts';
+import type { OrderOptions } from './commands/order.ts';
 import type { StatusOptions } from './commands/status.ts';
 import type { ViewOptions } from './commands/view.ts';
 import { addOptions } from './options/flags.ts';
@@ -68,6 +70,44 @@ command('view', 'Serve the live page of a run that has ended, made from its file
     const { viewRun } = await import('./commands/view.ts');
     await viewRun(run, options);
   });
+
+command('list', 'List the runs in folders, or in those below: state, step, best top-1, live page.')
+  .argument('[folders...]', 'default: runs, if it exists, else the current folder')
+  .action(async (folders: string[], options: ListOptions) => {
+    const { listRuns } = await import('./commands/list.ts');
+    const read = parserOf('A folder', bounds.path);
+    await listRuns(folders.map(read), options);
+  });
+
+/** A command that tells an active run something. */
+function order(name: CommandName, description: string): Command {
+  return command(name, description).argument(
+    '<run>',
+    'the run folder; with --redis also an id',
+    parserOf('The run', bounds.path),
+  );
+}
+
+order('checkpoint', 'Make an active run write a checkpoint after the current step.').action(
+  async (run: string, options: OrderOptions) => {
+    const { giveOrder } = await import('./commands/order.ts');
+    await giveOrder({ type: 'checkpoint' }, run, options);
+  },
+);
+
+order('drain', 'Make a worker leave an active run after the current step; nothing is computed twice.')
+  .argument('<worker>', 'its id, or the beginning of it', parserOf('The worker', bounds.worker))
+  .action(async (run: string, worker: string, options: OrderOptions) => {
+    const { giveOrder } = await import('./commands/order.ts');
+    await giveOrder({ type: 'drain', worker }, run, options);
+  });
+
+order('stop', 'Stop an active run after the current step and a checkpoint, as SIGTERM does.').action(
+  async (run: string, options: OrderOptions) => {
+    const { giveOrder } = await import('./commands/order.ts');
+    await giveOrder({ type: 'stop' }, run, options);
+  },
+);
 
 command('verify', 'Check every file of a run, even an active one; exits with 1 if one is damaged.')
   .argument('<run>', 'the run folder', parserOf('The run folder', bounds.path))

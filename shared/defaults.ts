@@ -63,6 +63,12 @@ export const timeouts = {
 export const statusTimeToLive = 3 * timeouts.member;
 
 /**
+ * An order from outside (`coordinator stop RUN`), in milliseconds: how long it waits for a coordinator to hear and to
+ * take it, and between two looks at its answer; how long an answer stays in Redis. Orders that a coordinator remembers.
+ */
+export const orders = { patience: 15_000, look: 250, timeToLive: 3_600_000, remembered: 100 } as const;
+
+/**
  * A disk that would not take something, in milliseconds: pauses between two tries at the end of a run, time until it is
  * said again, and (`save`) until a checkpoint that failed is tried again, doubled each time up to the usual interval.
  */
@@ -134,6 +140,13 @@ export const torchMetadataLimit = 16 * 1024 * 1024;
  * `redirects` are followed.
  */
 export const download = { stall: 30_000, attempts: 5, backOff: 500, limit: 2 ** 30, redirects: 5 } as const;
+
+/**
+ * `coordinator list`: run folders that are looked at at once, and bytes of a log and of metrics that are read, from the
+ * end: there may be hundreds of runs.
+ */
+export const filesAtOnce = 16;
+export const listedTail = 32 * 1024;
 
 /** The models' output layers have this many units, as ImageNet has classes. */
 export const maxClasses = 1000;

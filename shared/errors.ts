@@ -246,9 +246,22 @@ export const errorTable = {
   },
   RUN_UNKNOWN: {
     exit: exitCodes.error,
-    meaning: 'Redis does not know the run that a worker was told to serve.',
+    meaning: 'Redis does not know the run that a worker was told to serve, or that a command names.',
     remedy:
       'Compare --redis and --run with what `coordinator start` printed; the coordinator must be running.',
+  },
+  ORDER_FAILED: {
+    exit: exitCodes.error,
+    meaning:
+      'A run cannot do what `coordinator stop`, `checkpoint` or `drain` told it: no coordinator is at work on it, or it refused.',
+    remedy: 'Look at the run with `coordinator status`.',
+  },
+  ORDER_UNCONFIRMED: {
+    exit: exitCodes.error,
+    meaning:
+      'The coordinator, or its Redis, has not answered `coordinator stop`, `checkpoint` or `drain` in time.',
+    remedy:
+      'Look at the run with `coordinator status`, and give the order again: an order that is given twice is harmless.',
   },
   COORDINATOR_GONE: {
     exit: exitCodes.error,

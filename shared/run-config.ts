@@ -60,6 +60,9 @@ export type LocalWorkers = z.infer<typeof localWorkers>;
 
 /** What may change from resume to resume: the weights do not depend on it. */
 export const freeOptions = z.strictObject({
+  /** What the user calls the run, and says of it. */
+  name: bounds.name.optional(),
+  note: bounds.note.optional(),
   localWorkers,
   epochs: bounds.epochs,
   maxSteps: bounds.maxSteps.nullable(),
@@ -151,6 +154,12 @@ export type AnyConfig = RunConfig | InferenceConfig;
 
 export function isInference(config: AnyConfig): config is InferenceConfig {
   return 'task' in config.result;
+}
+
+/** What the user calls the run and says of it; null: nothing. */
+export function labelsOf(config: AnyConfig): { name: string | null; note: string | null } {
+  const { name = null, note = null } = isInference(config) ? {} : config.options;
+  return { name, note };
 }
 
 export function purposeOf(config: AnyConfig): Purpose {

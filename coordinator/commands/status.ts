@@ -3,8 +3,8 @@ import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { progressEvery, timeouts } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
-import { connectRedis, redactUrl, socketUrl } from '../../shared/redis/redis.ts';
-import { type AnyConfig, anyConfig, isInference } from '../../shared/run-config.ts';
+import { connectRedis, redactUrl } from '../../shared/redis/redis.ts';
+import { type AnyConfig, isInference, labelsOf } from '../../shared/run-config.ts';
 import { oneLine, printableJson } from '../../shared/util/printable.ts';
 import { isGone, readSigns, type Sign } from '../conduct/signs.ts';
 import { howToContinue } from '../options/resume-command.ts';
@@ -20,6 +20,7 @@ import {
   type Unheard,
 } from '../view/health.ts';
 import { asJson, followRun } from '../watch/follow-run.ts';
+import { redisOf } from './run-place.ts';
 
 export interface StatusOptions {
   outputPath?: string;
@@ -87,9 +88,8 @@ async function placeOf({ outputPath, redis, run }: StatusOptions): Promise<Place
     throw new CornetError('OPTION_INVALID', 'Specify a run with --output-path or --redis.');
   }
   const peek = await RunFolder.peek(outputPath);
-  const socket = peek.redisSocket === null ? null : socketUrl(peek.redisSocket);
-  const config = anyConfig.parse(peek.config);
-  return { redis: redis ?? socket, run: config.run, folder: { path: outputPath, config } };
+  const { config } = peek;
+  return { redis: redisOf(peek, redis), run: config.run, folder: { path: outputPath, config } };
 }
 
 async function lookFor(place: Place): Promise<Found[]> {
@@ -139,7 +139,7 @@ function printAll(found: Found[], place: Place, { json }: StatusOptions): number
   const write = (text: string) => void process.stdout.write(text);
   for (const one of found) {
     if (json) write(`${objectLine(one, place)}\n`);
-    else for (const line of asText(one, place)) write(`${oneLine(line)}\n`);
+    else for (const line of [...asText(one, place), ...noteOf(place)]) write(`${oneLine(line)}\n`);
   }
   const words = found.map(({ health }) => health.word);
   const worst = words.reduce((a, b) => (severity.indexOf(b) > severity.indexOf(a) ? b : a));
@@ -161,9 +161,10 @@ function firstLine({ health: { word, reasons } }: Found): string {
 function objectOf({ sign, traces, health }: Found, { run, folder }: Place): unknown {
   if (sign !== null) return asJson(sign, health);
   const model = folder === null ? null : `CORnet-${folder.config.result.model}`;
+  const labels = folder === null ? {} : labelsOf(folder.config);
   const { step, steps, checkpoint, best, validation } = traces ?? {};
   const known = traces === null ? {} : { step, steps, checkpoint, best, validation };
-  return { run, model, ...known, health };
+  return { run, ...labels, model, ...known, health };
 }
 
 function asText(found: Found, place: Place): string[] {
@@ -179,13 +180,23 @@ function asText(found: Found, place: Place): string[] {
   const where = view.images === null ? `step ${view.step} of ${view.steps}` : `${view.images} images done`;
   return [
     first,
-    `Run ${view.run}, ${where}${loss}${speed}${left}.`,
+    `Run ${view.run}${called(view.name)}, ${where}${loss}${speed}${left}.`,
     sign.age > timeouts.member / 1000 ? `${view.sentence} (${elapsed(sign.age)} ago)` : view.sentence,
     ...view.workers.map(
       ({ id, status: state, lanes, host, pid }) =>
         `  ${id}  ${state}  lanes ${lanes.join(', ') || '-'}  process ${pid} on ${host}`,
     ),
   ];
+}
+
+function noteOf({ folder }: Place): string[] {
+  const note = folder === null ? null : labelsOf(folder.config).note;
+  return note === null ? [] : [`Note: ${note}`];
+}
+
+/** What the user calls a run, behind its id. */
+function called(name: string | null | undefined): string {
+  return (name ?? null) === null ? '' : ` "${name}"`;
 }
 
 /** Nobody makes progress, or nobody can be asked: what is left of the run, and how to go on. */
@@ -197,7 +208,7 @@ function absence({ sign, traces, health }: Found, { redis, run, folder }: Place)
   }
   const { config, path } = folder;
   const { lock, coordinator, ended, step, steps } = traces;
-  const name = `Run ${config.run} (CORnet-${config.result.model})`;
+  const name = `Run ${config.run} (CORnet-${config.result.model})${called(labelsOf(config).name)}`;
   const progress = isInference(config) ? '' : `; its metrics end at step ${step} of ${steps}`;
   if (coordinator === 'unknown') return [`${name}${progress}.`, lock!.sentence, lock!.hint!];
   const isEnding = coordinator === 'running' && ended !== null;

@@ -10,6 +10,7 @@ import type { OutageLog } from '../../shared/redis/outages.ts';
 import { fromRedis } from '../../shared/redis/redis.ts';
 import { oneAtATime } from '../../shared/util/one-at-a-time.ts';
 import type { Carriers } from '../../shared/wire/carriers.ts';
+import { orderEntry } from '../../shared/wire/orders.ts';
 import {
   compareEras,
   type DownBody,
@@ -25,6 +26,7 @@ import { append, StreamReader } from '../../shared/wire/streams.ts';
 import type { RunAction, RunEvent } from '../protocol/run-events.ts';
 import { viewOf } from '../view/view-of.ts';
 import { DiskActions, type DiskParts } from './disk-actions.ts';
+import { Orders } from './orders.ts';
 import type { RunObserver, RunReporter } from './ports.ts';
 import { RunKeys } from './run-keys.ts';
 
@@ -47,6 +49,7 @@ export class Conductor {
   readonly #blobs: Carriers;
   readonly #disk: DiskActions;
   readonly #keys: RunKeys;
+  readonly #orders: Orders;
   readonly #reader: StreamReader;
   readonly #queues = new Map<string, Queue>();
   readonly #clock = new HeardClock(timeouts.beat);
@@ -77,6 +80,7 @@ export class Conductor {
     this.#blobs = parts.blobs;
     this.#disk = new DiskActions(parts, (event) => this.tell(event));
     this.#keys = new RunKeys(parts.redis, parts.config, parts.token);
+    this.#orders = new Orders(parts, (event) => this.tell(event));
     this.#reader = new StreamReader(parts.readerRedis, names.up(parts.config.run), '0-0');
     this.#outcome = new Promise<Outcome>((resolve, reject) => {
       this.#finish = resolve;
@@ -101,6 +105,7 @@ export class Conductor {
     const actions = this.#parts.run.handle(event);
     this.#observer?.saw(event, actions);
     this.#perform(actions);
+    this.#orders.saw(event, actions);
   }
 
   /** The workers' queues that were needed so far. */
@@ -145,9 +150,11 @@ export class Conductor {
     try {
       const outcome = await this.#outcome;
       if (outcome.outcome === 'failed' && this.#error !== null) throw this.#error; // with its cause
+      this.#orders.ended(outcome.outcome === 'failed' ? outcome.failure : null);
       return outcome;
     } catch (error) {
       this.#failed = true;
+      this.#orders.ended(describeError(error));
       if (!this.#superseded) this.#send({ type: 'stop', reason: 'The coordinator ended with an error.' });
       throw error;
     } finally {
@@ -163,6 +170,7 @@ export class Conductor {
       if (this.#superseded || outages.away || redis.status !== 'ready') return;
       await this.#everyoneGone();
       await this.#forgetting;
+      await this.#orders.answered;
       await this.#keys.forget();
     })();
     const late = sleep(timeouts.stop, 'late', { ref: false });
@@ -206,7 +214,9 @@ export class Conductor {
         continue;
       }
       const said = remark.safeParse(entry);
+      const told = orderEntry.safeParse(entry);
       if (said.success) this.#remark(said.data.remark);
+      else if (told.success) this.#orders.take(told.data.order).catch((error) => this.#fail(error));
       else log.warn({ issue: parsed.error.issues[0] }, 'A malformed message was refused.');
     }
   }

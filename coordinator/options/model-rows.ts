@@ -285,7 +285,7 @@ export const modelRows = {
     flags: '--precision <kind>',
     value: bounds.precision,
     default: 'fp32',
-    help: 'tf32: GPU only; bf16: mixed precision',
+    help: 'tf32: GPU; bf16: mixed precision',
     group: 'Training',
     commands: ['start', 'validate', 'test'],
     kind: 'result',

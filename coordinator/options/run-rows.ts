@@ -11,6 +11,10 @@ function fraction(text: string): number {
   return text.trim() === '' ? Number.NaN : Number(text);
 }
 
+/** Commands that tell a run something. */
+const ordering = ['checkpoint', 'drain', 'stop'] as const;
+const ofTheRun = { help: 'the Redis of the run, as for start; RUN may then be its id', details: undefined };
+
 export const runRows = {
   outputPath: row({
     flags: '-o, --output-path <folder>',
@@ -74,6 +78,26 @@ export const runRows = {
     group: 'Run',
     commands: ['start'],
     kind: 'free',
+  }),
+  name: row({
+    flags: '--name <text>',
+    value: bounds.name,
+    help: 'what you call the run: one line, at most 80 characters',
+    details: '`coordinator list`, `status`, the terminal and the live page show it',
+    group: 'Run',
+    commands: ['start'],
+    kind: 'free',
+    setting: 'options.name',
+  }),
+  note: row({
+    flags: '--note <text>',
+    value: bounds.note,
+    help: 'what you want to remember of it: one line, at most 400 characters',
+    rare: true,
+    group: 'Run',
+    commands: ['start'],
+    kind: 'free',
+    setting: 'options.note',
   }),
   run: row({
     flags: '--run <id>',
@@ -202,9 +226,13 @@ export const runRows = {
     details:
       'redis://, rediss://, unix:// or redis+sentinel://host,host/master-name; prefer CORNET_REDIS_URL: command lines are visible in process lists',
     group: 'Redis and other machines',
-    commands: ['start', 'validate', 'test', 'status', 'doctor'],
+    commands: ['start', 'validate', 'test', 'status', 'list', ...ordering, 'doctor'],
     kind: 'free',
     variants: {
+      list: { help: 'show the runs that are active on this Redis, too', details: undefined },
+      checkpoint: ofTheRun,
+      drain: ofTheRun,
+      stop: ofTheRun,
       status: { help: 'the Redis of the run, as for start', details: undefined },
       doctor: { help: 'the Redis to use instead of a private one', details: undefined },
     },
@@ -317,16 +345,26 @@ export const runRows = {
     commands: ['status'],
     kind: 'free',
   }),
+  detach: row({
+    flags: '--detach',
+    value: z.boolean(),
+    default: false,
+    help: 'return when the coordinator has taken the order, not when it is done',
+    group: 'Output and monitoring',
+    commands: [...ordering],
+    kind: 'free',
+  }),
   json: row({
     flags: '--json',
     value: z.boolean(),
     default: false,
     help: 'print events as JSON, one object per line',
     group: 'Output and monitoring',
-    commands: ['start', 'status', 'verify', 'layers'],
+    commands: ['start', 'status', 'list', 'verify', 'layers'],
     kind: 'free',
     repeats: true,
     variants: {
+      list: { help: 'print one JSON array' },
       status: { help: 'print JSON, one object per line' },
       verify: { help: 'print JSON, one object per file' },
       layers: { help: 'print JSON' },

@@ -2,7 +2,7 @@
 import { realpath } from 'node:fs/promises';
 import { resolve, sep } from 'node:path';
 import { CornetError } from '../../shared/errors.ts';
-import { isInference, type RunConfig, stepsPerEpoch } from '../../shared/run-config.ts';
+import { type RunConfig, stepsPerEpoch } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { fileError } from '../disk/durable-file.ts';
 import { lastMeasurements, readMetrics } from '../run-folder/metrics-file.ts';
@@ -53,13 +53,6 @@ export async function findRuns(paths: readonly string[]): Promise<RunSource[]> {
 
 async function findRun(path: string): Promise<Omit<RunSource, 'name'>> {
   const { config, metricsPath } = await peek(path);
-  if (isInference(config)) {
-    throw new CornetError(
-      'OPTION_INVALID',
-      `${quoteName(path)} holds a validation or a feature extraction, which has no curves.`,
-      { hint: 'Name the run folder of a training.' },
-    );
-  }
   const { step, validation } = await lastMeasurements(metricsPath);
   if (step === 0 && validation === null) {
     throw new CornetError('OPTION_INVALID', `The run in ${quoteName(path)} has no measurements yet.`, {
@@ -69,9 +62,9 @@ async function findRun(path: string): Promise<Omit<RunSource, 'name'>> {
   return { path, config, stepsPerEpoch: stepsPerEpoch(config), metricsPath };
 }
 
-async function peek(path: string): ReturnType<typeof RunFolder.peek> {
+async function peek(path: string): ReturnType<typeof RunFolder.peekTraining> {
   try {
-    return await RunFolder.peek(path);
+    return await RunFolder.peekTraining(path);
   } catch (error) {
     if (!(error instanceof CornetError)) throw error;
     const hints: Partial<Record<string, string>> = {

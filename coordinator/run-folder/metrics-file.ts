@@ -157,14 +157,21 @@ function stepOf(line: string): number | null {
   }
 }
 
-/** The step of the last whole line, or 0, and the last validation near the end of the file, or null. */
+/**
+ * The step of the last whole line, or 0, and the last validation near the end of the file, or null.
+ * @param bytes that are read
+ */
 export async function lastMeasurements(
   path: string,
+  bytes = pieceBytes,
 ): Promise<{ step: number; validation: ValidationPoint | null }> {
-  const lines = await lastLines(path, pieceBytes);
-  const step = lines.map(stepOf).findLast((found) => found !== null) ?? 0;
-  const validation = lines.map(validationOf).findLast((found) => found !== null) ?? null;
-  return { step, validation };
+  const lines = await lastLines(path, bytes);
+  const last = lines.findLast((line) => stepOf(line) !== null);
+  const validated = lines.findLast((line) => validationOf(line) !== null);
+  return {
+    step: last === undefined ? 0 : stepOf(last)!,
+    validation: validated === undefined ? null : validationOf(validated),
+  };
 }
 
 function validationOf(line: string): ValidationPoint | null {

@@ -5,7 +5,7 @@ import type { ZodError } from 'zod';
 import { CornetError } from '../../shared/errors.ts';
 import { checkFormat } from '../../shared/process/check-format.ts';
 import { say } from '../../shared/process/say.ts';
-import { type AnyConfig, anyConfig } from '../../shared/run-config.ts';
+import { type AnyConfig, anyConfig, isInference, type RunConfig } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import {
   exists,
@@ -115,6 +115,20 @@ export class RunFolder {
       redisSocket: await readRedisNote(path),
       metricsPath: join(path, runFiles.metrics),
     };
+  }
+
+  /**
+   * `peek`, of a training.
+   * @throws CornetError OPTION_INVALID: it is an inference run
+   */
+  static async peekTraining(path: string): Promise<{ config: RunConfig; metricsPath: string }> {
+    const { config, metricsPath } = await RunFolder.peek(path);
+    if (!isInference(config)) return { config, metricsPath };
+    throw new CornetError(
+      'OPTION_INVALID',
+      `${quoteName(path)} holds a validation or a feature extraction, which has no curves.`,
+      { hint: 'Name the run folder of a training.' },
+    );
   }
 
   /** Whether a folder holds a run. */

@@ -100,11 +100,13 @@ const tailBytes = 1024 * 1024;
 /**
  * How the log says that the last coordinator ended, and when (milliseconds since 1970); null: it was killed, or is at
  * work.
+ * @param bytes that are read
  */
 export async function lastWords(
   path: string,
+  bytes = tailBytes,
 ): Promise<{ at: number; ended: 'complete' | 'interrupted' | { code: string } } | null> {
-  const lines = (await lastLines(path, tailBytes)).map(coordinatorLine).filter((line) => line !== null);
+  const lines = (await lastLines(path, bytes)).map(coordinatorLine).filter((line) => line !== null);
   const begun = lines.findLastIndex(({ msg, config }) => msg === 'Starting.' && config !== undefined);
   for (const { time, level, code, outcome } of lines.slice(begun + 1).toReversed()) {
     const at = Date.parse(time ?? '') || 0;

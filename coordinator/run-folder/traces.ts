@@ -18,22 +18,23 @@ export interface FolderTraces extends Traces {
  * @param host this machine's name (os.hostname())
  * @param now milliseconds since 1970
  * @param unheard as in `Traces`
+ * @param bytes of the log and of the metrics that are read, from their ends
  */
 export async function tracesOf(
   folder: string,
   config: AnyConfig,
-  { host, now, unheard }: { host: string; now: number; unheard: Unheard },
+  { host, now, unheard, bytes }: { host: string; now: number; unheard: Unheard; bytes?: number },
 ): Promise<FolderTraces> {
   const path = (name: keyof typeof runFiles) => join(folder, runFiles[name]);
   const lock = await RunLock.holder(path('lock'), host);
   const lockedAt = await writtenAt(path('lock'));
-  const words = await lastWords(path('log'));
+  const words = await lastWords(path('log'), bytes);
   const isLocked = lock !== null && lock.state !== 'gone';
   const loggedAt = await writtenAt(path('log'));
   // A lock that is younger than the last words is that of the next coordinator.
   const isNext = isLocked && words !== null && words.at < lockedAt;
   const written = await Promise.all([path('metrics'), path('redis')].map(writtenAt));
-  const { step, validation } = await lastMeasurements(path('metrics'));
+  const { step, validation } = await lastMeasurements(path('metrics'), bytes);
   return {
     coordinator:
       lock === null || lock.state === 'gone' ? 'gone' : lock.state === 'alive' ? 'running' : 'unknown',

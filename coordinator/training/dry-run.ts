@@ -5,7 +5,7 @@ import { CornetError } from '../../shared/errors.ts';
 import { chooseDevices } from '../../shared/process/gpus.ts';
 import { say } from '../../shared/process/say.ts';
 import { redactUrl } from '../../shared/redis/redis-url.ts';
-import { isInference, type RunConfig, totalSteps } from '../../shared/run-config.ts';
+import { isInference, labelsOf, type RunConfig, totalSteps } from '../../shared/run-config.ts';
 import { gigabytes } from '../../shared/util/gigabytes.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { exists } from '../disk/durable-file.ts';
@@ -43,6 +43,7 @@ export async function dryRun(given: StartOptions): Promise<void> {
       : await resumedConfig(options, former, localWorkers);
   const lines = announcement({
     run: config.run,
+    name: labelsOf(config).name,
     folder,
     devices,
     config,

@@ -88,9 +88,15 @@ export function chooseFreeOptions(
     joinTimeout: milliseconds(options.joinTimeout) ?? former?.joinTimeout ?? timeouts.join,
     workerTimeout: milliseconds(options.workerTimeout) ?? former?.workerTimeout ?? timeouts.worker,
     ...(options.redis === undefined ? {} : { redis: redactUrl(options.redis) }),
+    ...labels(options.name ?? former?.name, options.note ?? former?.note),
   };
   if (free.dataPath === '') throw new CornetError('OPTION_INVALID', '--data-path is missing.');
   return free;
+}
+
+/** What was never given stays out of config.json. */
+function labels(name: string | undefined, note: string | undefined): Pick<FreeOptions, 'name' | 'note'> {
+  return { ...(name === undefined ? {} : { name }), ...(note === undefined ? {} : { note }) };
 }
 
 function milliseconds(seconds: number | undefined): number | undefined {

@@ -11,7 +11,7 @@ import { chooseDevices } from '../../shared/process/gpus.ts';
 import { HttpServer } from '../../shared/process/http-server.ts';
 import { asCalled, ownCommand } from '../../shared/process/own-command.ts';
 import { say } from '../../shared/process/say.ts';
-import { type RunConfig, totalSteps } from '../../shared/run-config.ts';
+import { labelsOf, type RunConfig, totalSteps } from '../../shared/run-config.ts';
 import { printableJson, quoteName } from '../../shared/util/printable.ts';
 import { withReleasers } from '../../shared/util/releasers.ts';
 import { shellWords } from '../../shared/util/shell-words.ts';
@@ -160,6 +160,7 @@ async function prepareTraining(
   watch.add(chooseViewer(process.stdout, process.env, options.json ?? false));
   const start: StartInfo = {
     run: config.run,
+    name: labelsOf(config).name,
     folder: folder.path,
     devices,
     config,

@@ -9,10 +9,14 @@ import type { Health } from './health.ts';
 /** How a run stands at one moment. */
 export interface RunView {
   run: string;
+  /** What the user calls it, or null. */
+  name: string | null;
   /** `CORnet-Z`, … */
   model: string;
   /** Null: what is known was read from the run's files. */
   coordinator: { host: string; pid: number } | null;
+  /** Address of its live page, or null. */
+  page: string | null;
   /** When this was true: ISO 8601. */
   at: string;
   /** `redis_away` while there is no Redis, whatever the run was doing. */

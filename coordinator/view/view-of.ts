@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import type { AnyConfig } from '../../shared/run-config.ts';
+import { type AnyConfig, labelsOf } from '../../shared/run-config.ts';
 import type { CheckpointRecords } from '../checkpoints/checkpoint-records.ts';
 import type { Run } from '../protocol/run.ts';
 import type { CheckpointView, RunView } from './run-view.ts';
@@ -16,8 +16,10 @@ export function viewOf(
 ): RunView {
   return {
     run: config.run,
+    name: labelsOf(config).name,
     model: `CORnet-${config.result.model}`,
     coordinator: { host: hostname(), pid: process.pid },
+    page: null,
     at: at.toISOString(),
     phase: run.phase,
     phaseSeconds: null,

@@ -1,7 +1,6 @@
 /** What metrics.jsonl says of a run so far, in bounded memory: the curve, validations, and the last step. */
-import { createReadStream } from 'node:fs';
-import { createInterface } from 'node:readline';
 import { watchMemory } from '../../shared/defaults.ts';
+import { type MetricsRecord, readMetrics } from '../run-folder/metrics-file.ts';
 import type { ValidationPoint } from '../view/run-view.ts';
 import { Curve } from './curve.ts';
 
@@ -17,6 +16,8 @@ export class History {
   /** Of the last step, or null. */
   last: LastStep | null = null;
   #validations: ValidationPoint[] = [];
+  /** Of the last step that was read. */
+  #step = 0;
 
   /** Oldest first; of very many every other one. */
   get validations(): readonly ValidationPoint[] {
@@ -27,6 +28,7 @@ export class History {
     this.curve.clear();
     this.last = null;
     this.#validations = [];
+    this.#step = 0;
   }
 
   addValidation(point: ValidationPoint): void {
@@ -37,39 +39,22 @@ export class History {
       this.#validations = this.#validations.filter((_, i) => i % 2 === (length - 1) % 2);
   }
 
-  /** Reads a metrics file; lines that are damaged, or not finished yet, are passed over. */
+  /** Reads a metrics file, which may still be written to. */
   async read(metricsPath: string): Promise<void> {
-    const lines = createInterface({
-      input: createReadStream(metricsPath),
-      crlfDelay: Number.POSITIVE_INFINITY,
-    });
-    for await (const line of lines) {
-      const record = parse(line);
-      if (record !== null) this.#recall(record);
-    }
+    for await (const record of readMetrics(metricsPath)) this.#recall(record);
   }
 
-  #recall(record: Record<string, number>): void {
-    const { step, 'train/loss': loss, 'train/top1': top1, 'train/images': images } = record;
-    if (loss !== undefined) {
-      this.curve.add({ step: step!, loss, top1: top1!, images: images!, seconds: null });
-      this.last = { loss, top1: top1!, learningRate: record['train/learning_rate']! };
-    } else if (record['val/loss'] !== undefined) {
-      this.addValidation({
-        step: step!,
-        loss: record['val/loss'] ?? Number.NaN, // JSON has no NaN
-        top1: record['val/top1']!,
-        top5: record['val/top5']!,
-      });
+  #recall(record: MetricsRecord): void {
+    const { step } = record;
+    const of = (name: string) => (record[name] ?? Number.NaN) as number; // JSON has no NaN
+    if ('train/loss' in record) {
+      if (step <= this.#step) return; // damage is for `verify` to find
+      this.#step = step;
+      const [loss, top1] = [of('train/loss'), of('train/top1')];
+      this.curve.add({ step, loss, top1, images: of('train/images'), seconds: null });
+      this.last = { loss, top1, learningRate: of('train/learning_rate') };
+    } else if ('val/loss' in record) {
+      this.addValidation({ step, loss: of('val/loss'), top1: of('val/top1'), top5: of('val/top5') });
     }
-  }
-}
-
-function parse(line: string): Record<string, number> | null {
-  try {
-    const record = JSON.parse(line);
-    return typeof record?.step === 'number' ? record : null;
-  } catch {
-    return null;
   }
 }

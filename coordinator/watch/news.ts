@@ -4,6 +4,8 @@ import type { JoinHint } from '../view/run-view.ts';
 
 export interface StartInfo {
   run: string;
+  /** What the user calls it, or null. */
+  name: string | null;
   folder: string;
   /** The live page, or null. */
   page: string | null;

@@ -2,9 +2,8 @@
 import { stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, join, resolve } from 'node:path';
-import { CornetError } from '../../shared/errors.ts';
 import { type Route, respond } from '../../shared/process/http-server.ts';
-import { isInference, type RunConfig, stepsPerEpoch, totalSteps } from '../../shared/run-config.ts';
+import { labelsOf, type RunConfig, stepsPerEpoch, totalSteps } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { readRecords } from '../checkpoints/checkpoint-records.ts';
 import { resumeCommand } from '../options/resume-command.ts';
@@ -37,13 +36,8 @@ export class PastRun {
    * @throws CornetError RUN_MISSING, RUN_DAMAGED, OPTION_INVALID: it is an inference run
    */
   static async open(folder: string): Promise<PastRun> {
-    const { config } = await RunFolder.peek(folder);
-    if (!isInference(config)) return new PastRun(folder, config);
-    throw new CornetError(
-      'OPTION_INVALID',
-      `${quoteName(folder)} holds the results of an inference run, which has no curves.`,
-      { hint: 'Name the folder of a training; `coordinator status` shows how an inference run is.' },
-    );
+    const { config } = await RunFolder.peekTraining(folder);
+    return new PastRun(folder, config);
   }
 
   /**
@@ -139,6 +133,7 @@ export class PastRun {
     const { device, count } = options.localWorkers;
     return {
       run,
+      name: labelsOf(this.#config).name,
       folder: this.#folder,
       config: this.#config,
       devices: Array.from({ length: count }, () => device),

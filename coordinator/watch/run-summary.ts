@@ -40,6 +40,7 @@ export function factsOf({ config, redis, devices, page, join }: StartInfo): [str
       ? []
       : ([['exchange', exchangeOf(config)]] satisfies [string, string][])),
     ...(page === null ? [] : ([['page', page]] satisfies [string, string][])),
+    ...(options.note === undefined ? [] : ([['note', options.note]] satisfies [string, string][])),
   ];
 }
 
@@ -64,12 +65,12 @@ const indent = 12;
  * @param columns that a line may have; what does not fit goes on below
  */
 export function announcement(start: StartInfo, columns = Number.POSITIVE_INFINITY): string[] {
-  const { config, folder, join } = start;
+  const { config, name, folder, join } = start;
   const facts = factsOf(start).flatMap(([name, text]) =>
     wrap(text, columns - indent).map((line, i) => `  ${(i === 0 ? name : '').padEnd(indent - 3)} ${line}`),
   );
   return [
-    `CORnet-${config.result.model} run ${config.run} in ${quoteName(folder)}`,
+    `CORnet-${config.result.model} run ${config.run}${name === null ? '' : ` (${name})`} in ${quoteName(folder)}`,
     ...facts,
     ...joinLines(join),
   ];

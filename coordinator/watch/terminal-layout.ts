@@ -1,4 +1,6 @@
 /** A run in a few lines of a terminal: pure, from what is known to what is drawn. */
+import { columnsOf, cutTo } from '../../shared/util/columns.ts';
+import { oneLine } from '../../shared/util/printable.ts';
 import { calmSeconds, count, percent, smallestShare, speed, timeLeft } from '../view/format.ts';
 import { type HealthWord, healthOf } from '../view/health.ts';
 import type { RunView } from '../view/run-view.ts';
@@ -31,16 +33,25 @@ const bars = { unicode: '▁▂▃▄▅▆▇█', ascii: '_.-~^' };
 /** At most four lines, none wider than the canvas. */
 export function layOut(view: RunView, canvas: Canvas): string[] {
   return [
-    line([title(view), ...healthPart(view, canvas), ...where(view)], canvas),
+    line([title(view, canvas), ...healthPart(view, canvas), ...where(view)], canvas),
     view.steps > 0 ? progressBar(view, canvas) : '',
     withSparkline(line(figures(view), canvas), view, canvas),
     line(state(view), canvas),
   ].filter((text) => text !== '');
 }
 
-function title({ model, stopping, phase }: RunView): Part {
-  if (stopping === null) return { text: model, style: 'strong' };
+function title({ model, name, stopping, phase }: RunView, canvas: Canvas): Part {
+  if (stopping === null) return { text: model + nameBehind(name ?? null, canvas), style: 'strong' };
   return { text: `${model}, ${phase === 'finished' ? 'stopped' : 'stopping'}: ${stopping}`, style: 'warn' };
+}
+
+/** Columns that a run's name takes up at most, in its title. */
+const nameColumns = 24;
+
+/** Nothing where it has signs that this terminal may lack. */
+function nameBehind(name: string | null, { unicode }: Canvas): string {
+  if (name === null || (!unicode && !/^[\x20-\x7e]*$/.test(name))) return '';
+  return ` (${cutTo(oneLine(name), nameColumns, unicode ? '…' : '...')})`;
 }
 
 const styleOf: Partial<Record<HealthWord, 'warn' | 'bad'>> = { SLOW: 'warn', STUCK: 'bad' };
@@ -124,11 +135,11 @@ function line(parts: readonly Part[], { columns, color, unicode }: Canvas): stri
   for (const part of parts) {
     const before = used === 0 ? '' : gap;
     const free = room - used - before.length;
-    const fits = part.text.length <= free;
+    const fits = columnsOf(part.text) <= free;
     if (!fits && used > 0 && free < 16) break;
-    const shown = fits ? part.text : `${part.text.slice(0, Math.max(0, free - cut.length))}${cut}`;
+    const shown = cutTo(part.text, free, cut);
     text += before + paint(shown, part.style, color);
-    used += before.length + shown.length;
+    used += before.length + columnsOf(shown);
     if (!fits) break;
   }
   return text;

@@ -50,6 +50,7 @@ export class Watch implements RunReporter {
   readonly #pace: Pace;
   readonly #phases: PhaseTimes;
   #run: Run | null = null;
+  #page: string | null = null;
   #vitals: Vitals | null = null;
   #events: EventView[] = [];
 
@@ -77,6 +78,7 @@ export class Watch implements RunReporter {
   }
 
   begun(start: StartInfo): void {
+    this.#page = start.page;
     this.#tell({ type: 'start', ...start });
   }
 
@@ -180,6 +182,7 @@ export class Watch implements RunReporter {
     const phaseSeconds = this.#phases.seconds;
     const outage = this.#vitals!.outage;
     return {
+      page: this.#page,
       phaseSeconds,
       sentence: this.#run!.sentenceAfter(1000 * phaseSeconds),
       epoch: step / this.#stepsPerEpoch,

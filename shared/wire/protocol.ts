@@ -253,6 +253,8 @@ export const names = {
   token: (run: string) => `cornet:${run}:token`,
   status: (run: string) => `cornet:${run}:status`,
   runs: 'cornet:runs',
+  /** Not among the run's own keys, which go when it ends: whoever gave the order may still be reading. */
+  answer: (order: string) => `cornet:answer:${order}`,
   down: (run: string) => `cornet:${run}:down`,
   up: (run: string) => `cornet:${run}:up`,
   queue: (run: string, worker: string) => `${run}-${worker}`,

@@ -3,8 +3,10 @@ import type { RunView } from '../../coordinator/view/run-view.ts';
 /** A run in the middle of a step. */
 export const aView: RunView = {
   run: 'r',
+  name: null,
   model: 'CORnet-Z',
   coordinator: { host: 'h', pid: 1 },
+  page: null,
   at: '2026-01-01T00:00:00.000Z',
   phase: 'computing',
   phaseSeconds: 0.1,

@@ -50,7 +50,15 @@ test('a resume keeps the kernels of the run, and cannot give up what it promised
 });
 
 test('a run that will not have the same bits says so at its start', (t) => {
-  const start = { run: 'r', folder: '/', page: null, redis: 'a Redis', join: null, devices: ['cuda:0'] };
+  const start = {
+    run: 'r',
+    folder: '/',
+    name: null,
+    page: null,
+    redis: 'a Redis',
+    join: null,
+    devices: ['cuda:0'],
+  };
   const bits = (deterministic: boolean) =>
     factsOf({ ...start, config: configOf(deterministic) }).find(([name]) => name === 'bits')?.[1];
   t.regex(bits(false) ?? '', /NOT the same when repeated/);

@@ -14,6 +14,7 @@ const known = {
 function factsOn(address: string | null, config = trainingConfig) {
   const start = {
     run: 'r',
+    name: null,
     folder: '/runs/a',
     page: 'http://127.0.0.1:9464/',
     redis: 'a private Redis',

@@ -20,6 +20,13 @@ test('the lines of a run say where it is, how it learns, how fast it is and wher
   ]);
 });
 
+test("a run's name stands behind its model, cut where it is long, and not where it cannot be shown", (t) => {
+  const heading = (name: string, canvas = wide) => layOut({ ...view, name }, canvas)[0];
+  t.is(heading('lr 0.1'), 'CORnet-Z (lr 0.1)   epoch 0.50 of 2   step 30 of 120');
+  t.is(heading('x'.repeat(80)), `CORnet-Z (${'x'.repeat(23)}…)   epoch 0.50 of 2   step 30 of 120`);
+  t.is(heading('学習率', { ...wide, unicode: false }), 'CORnet-Z   epoch 0.50 of 2   step 30 of 120');
+});
+
 test('at its last step a run has no time left to tell', (t) => {
   const bar = layOut({ ...view, step: 120, secondsLeft: 0 }, wide)[1]!;
   t.regex(bar, /━ {3}100\.0 %$/);
@@ -88,11 +95,16 @@ test('a run introduces itself in lines that are broken between words, and one th
   const command = 'worker start --redis redis://head:6379 --run r --data-path /data/imagenet';
   const start = {
     run: 'r',
+    name: null,
     folder: '/runs/r',
     page: null,
     redis: 'a private redis-server',
     devices: ['cpu'],
   };
+  const labelled = { ...config, options: { ...config.options, note: 'new crops' } };
+  const lines = announcement({ ...start, name: 'lr 0.1', config: labelled, join: null });
+  t.is(lines[0], 'CORnet-Z run r (lr 0.1) in /runs/r');
+  t.is(lines.at(-1), '  note      new crops');
   t.deepEqual(announcement({ ...start, config, join: { how: 'Run:', command } }, 50), [
     'CORnet-Z run r in /runs/r',
     '  data      /data: 1 training and 1 validation',

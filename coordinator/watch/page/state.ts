@@ -29,7 +29,7 @@ export interface Standing {
 
 export function showState(view: RunView, facts: RunFacts, standing: Standing): void {
   const { connection, stale, health } = standing;
-  setText(byId('model'), view.model);
+  setText(byId('model'), view.name === null ? view.model : `${view.model} (${view.name})`);
   const state = showPill(view, standing);
   const done = (100 * view.step) / Math.max(1, view.steps);
   setText(byId('percent'), `${done.toFixed(done < 10 ? 1 : 0)} %`);
