@@ -312,13 +312,14 @@ export const runRows = {
     default: false,
     help: 'print events as JSON, one object per line',
     group: 'Output and monitoring',
-    commands: ['start', 'status', 'verify', 'layers'],
+    commands: ['start', 'status', 'verify', 'layers', 'doctor'],
     kind: 'free',
     repeats: true,
     variants: {
       status: { help: 'print JSON, one object per line' },
       verify: { help: 'print JSON, one object per file' },
       layers: { help: 'print JSON' },
+      doctor: { help: 'print one JSON object' },
     },
   }),
 } as const;
