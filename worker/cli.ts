@@ -90,7 +90,7 @@ program
   .argument('[devices...]', 'cpu, cuda:0, …', ['cpu'])
   .action(async (devices: string[]) => {
     const { describeWorker } = await import('./commands/describe.ts');
-    process.stdout.write(`${JSON.stringify(describeWorker(devices), null, 2)}\n`);
+    process.stdout.write(`${JSON.stringify(await describeWorker(devices), null, 2)}\n`);
   });
 
 program

@@ -3,11 +3,10 @@ import { constants } from 'node:fs';
 import { access, stat, statfs } from 'node:fs/promises';
 import { availableParallelism, tmpdir, totalmem } from 'node:os';
 import { dirname, resolve } from 'node:path';
-import { defaults, doctor as limits, timeouts } from '../../shared/defaults.ts';
+import { defaults, doctor as limits, recipes, timeouts } from '../../shared/defaults.ts';
 import { describeError, errorTable, exitCodes } from '../../shared/errors.ts';
-import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
-import { modelNames } from '../../shared/models/model.ts';
+import { type ModelName, modelNames } from '../../shared/models/model.ts';
 import { describeGpu, listGpus, type VisibleGpu, visibleGpus } from '../../shared/process/gpus.ts';
 import { asCalled, calledAs } from '../../shared/process/own-command.ts';
 import { packageRoot } from '../../shared/process/package-root.ts';
@@ -17,63 +16,86 @@ import { type WorkerDescription, workerDescription } from '../../shared/process/
 import { workerEnvironment } from '../../shared/process/worker-environment.ts';
 import { connectRedis, redactUrl } from '../../shared/redis/redis.ts';
 import { gigabytes } from '../../shared/util/gigabytes.ts';
-import { oneLine, quoteName } from '../../shared/util/printable.ts';
+import { oneLine, printableJson, quoteName } from '../../shared/util/printable.ts';
 import { fileError, systemCode } from '../disk/durable-file.ts';
 import { PrivateRedis } from '../host/redis-server.ts';
 import { workerScript } from '../host/worker-command.ts';
+import { bytesOfCheckpoints } from '../run-folder/disk-need.ts';
+import { checkDataSet, type DataFacts } from './doctor-data.ts';
+import { type Finding, missing, note, ok } from './doctor-finding.ts';
 
 export interface DoctorOptions {
   outputPath?: string;
   redis?: string;
+  dataPath?: string;
+  model?: ModelName;
+  json: boolean;
 }
 
-/**
- * `note`: training can start, but not everything is as it could be. `missing`: it cannot. `error`: it cannot, because of
- * something that is there.
- */
-export interface Finding {
-  readonly verdict: 'ok' | 'note' | 'missing' | 'error';
-  readonly subject: string;
-  readonly text: string;
+/** What the checks found besides findings, for --json. */
+interface Facts {
+  data: DataFacts | null;
+  /** Digests of what the devices of this host and its image decoder compute. */
+  numerics: Readonly<Record<string, string | null>> | null;
 }
 
-/** Prints one line per finding; returns the exit code. */
-export async function runDoctor({ outputPath, redis }: DoctorOptions): Promise<number> {
-  process.stdout.write(`cornet-ts ${version} in ${quoteName(packageRoot)}\n`);
+/** Prints one line per finding, or one JSON object; returns the exit code. */
+export async function runDoctor(options: DoctorOptions): Promise<number> {
+  const { outputPath, redis, dataPath, model, json } = options;
+  if (!json) process.stdout.write(`cornet-ts ${version} in ${quoteName(packageRoot)}\n`);
+  const facts: Facts = { data: null, numerics: null };
   const checks = [
     checkNode,
     checkCompiler,
-    checkWorker,
+    () => checkWorker(facts),
     () => (redis === undefined ? checkPrivateRedis() : checkRedis(redis, 'Redis')),
-    () => checkOutputFolder(outputPath),
+    () => checkOutputFolder(outputPath, model),
     () => checkTemporaryFolder(redis !== undefined),
+    ...(dataPath === undefined ? [] : [() => checkData(dataPath, facts)]),
     checkOpenFiles,
     checkMemory,
   ];
-  const verdicts = new Set<Finding['verdict']>();
+  const findings: Finding[] = [];
   for (const check of checks) {
-    for (const { verdict, subject, text } of await check()) {
-      verdicts.add(verdict);
-      const told = oneLine(asCalled(text.replaceAll('\n', ' ')));
-      process.stdout.write(`${verdict.padEnd(7)}  ${subject.padEnd(16)}  ${told}\n`);
+    for (const finding of await check()) {
+      findings.push(finding);
+      if (!json) process.stdout.write(lineOf(finding));
     }
   }
+  const has = (wanted: Finding['state']) => findings.some(({ state }) => state === wanted);
   const ways = [
-    ...(verdicts.has('missing') ? ['install the items marked "missing"'] : []),
-    ...(verdicts.has('error') ? ['correct the items marked "error"'] : []),
+    ...(has('missing') ? ['provide the items marked "missing"'] : []),
+    ...(has('error') ? ['correct the items marked "error"'] : []),
   ];
-  process.stdout.write(ways.length === 0 ? 'Training can start.\n' : `Not ready: ${ways.join(', and ')}.\n`);
-  return ways.length === 0 ? exitCodes.complete : exitCodes.error;
+  const ready = ways.length === 0;
+  if (json) {
+    const told = { version, package: packageRoot, ready, checks: findings.map(asTold), ...facts };
+    process.stdout.write(printableJson(`${JSON.stringify(told, null, 2)}\n`));
+  } else process.stdout.write(ready ? 'Training can start.\n' : `Not ready: ${ways.join(', and ')}.\n`);
+  return ready ? exitCodes.complete : exitCodes.error;
+}
+
+function lineOf(finding: Finding): string {
+  const { state, name, note, hint } = asTold(finding);
+  const told = oneLine([note, ...(hint === null ? [] : [hint])].join(' ').replaceAll('\n', ' '));
+  return `${state.padEnd(7)}  ${name.padEnd(18)}  ${told}\n`;
+}
+
+/** With the commands as this one was called. */
+function asTold({ name, state, note, hint }: Finding): Finding {
+  return { name, state, note: asCalled(note), hint: hint === null ? null : asCalled(hint) };
+}
+
+async function checkData(path: string, facts: Facts): Promise<Finding[]> {
+  const { finding, data } = await checkDataSet(path);
+  facts.data = data;
+  return [finding];
 }
 
 const setUpForGpus = {
   torch: '`coordinator setup --libtorch wheel`',
   tensorflow: '`coordinator setup --backend tensorflow --libtensorflow wheel`',
 };
-
-const ok = (subject: string, text: string): Finding => ({ verdict: 'ok', subject, text });
-const note = (subject: string, text: string): Finding => ({ verdict: 'note', subject, text });
-const missing = (subject: string, text: string): Finding => ({ verdict: 'missing', subject, text });
 
 /** What a tensor library is installed with that somebody may not want. */
 const setUpFor = {
@@ -90,17 +112,32 @@ async function checkCompiler(): Promise<Finding[]> {
   const answer = await runProgram(name, ['--version']);
   if ('output' in answer) return [ok('compiler', answer.output.split('\n', 1)[0]!)];
   return [
-    note('compiler', `${name}: ${answer.problem}. Only set-up needs it: apt-get install g++, or set CXX.`),
+    note('compiler', `${name}: ${answer.problem}.`, 'Only set-up needs it: apt-get install g++, or set CXX.'),
   ];
 }
 
-async function checkWorker(): Promise<Finding[]> {
+async function checkWorker(facts: Facts): Promise<Finding[]> {
   const found = await listGpus(process.env);
   const gpus = 'gpus' in found ? visibleGpus(found.gpus, process.env.CUDA_VISIBLE_DEVICES) : [];
   const described = await describeLocalWorker(gpus.map(({ device }) => device));
   const findings = [gpusFinding(found, gpus)];
   if ('problem' in described) return [...findings, missing('worker', described.problem)];
-  return [...findings, ...describedFindings(described, gpus.length > 0)];
+  const numerics = numericsOf(described);
+  facts.numerics = numerics;
+  return [...findings, ...describedFindings(described, gpus.length > 0), numericsFinding(numerics)];
+}
+
+/** By device, and that of the image decoder. */
+function numericsOf({ devices, decoder }: WorkerDescription): Record<string, string | null> {
+  const probes = devices.map(({ device, probe }) => [device, probe] as const);
+  return { ...Object.fromEntries(probes), images: decoder.pixels };
+}
+
+function numericsFinding(numerics: Readonly<Record<string, string | null>>): Finding {
+  const known = Object.entries(numerics).filter(([, digest]) => digest !== null);
+  if (known.length === 0) return note('numerics', 'No device computes here.');
+  const digests = known.map(([name, digest]) => `${name} ${digest}`).join('; ');
+  return ok('numerics', `${digests}. Hosts where these differ cannot serve the same run.`);
 }
 
 function gpusFinding(found: Awaited<ReturnType<typeof listGpus>>, gpus: readonly VisibleGpu[]): Finding {
@@ -125,15 +162,15 @@ export function describedFindings(
     const subject = `${name} backend`;
     if (problem !== null) {
       const isSpare = usable.length > 0;
-      const [what] = problem.message.split(': ');
-      if (isSpare) findings.push(note(subject, `${what}. It is optional: ${setUpFor[name]}`));
-      else findings.push(missing(subject, `${problem.message} ${problem.hint}`));
+      const what = problem.message.split(': ')[0]!.replace(/\.$/, '');
+      if (isSpare) findings.push(note(subject, `${what}.`, `It is optional: ${setUpFor[name]}`));
+      else findings.push(missing(subject, problem.message, problem.hint));
     } else if (accelerator === null && hasGpus) {
-      const way = `run ${setUpForGpus[name]} to train on the GPUs.`;
-      findings.push(note(subject, `${version} without CUDA: ${way}`));
+      const way = `Run ${setUpForGpus[name]} to train on the GPUs.`;
+      findings.push(note(subject, `${version} without CUDA.`, way));
     } else if (acceleratorProblem !== null && hasGpus) {
       const { message, hint } = acceleratorProblem;
-      findings.push(note(subject, `${version}, ${accelerator}, cannot use the GPUs: ${message} ${hint}`));
+      findings.push(note(subject, `${version}, ${accelerator}, cannot use the GPUs: ${message}`, hint));
     } else findings.push(ok(subject, `${version}, ${accelerator ?? 'without CUDA'}`));
   }
   for (const { device, backend, processor, problem } of devices) {
@@ -141,12 +178,12 @@ export function describedFindings(
     if (problem === null) {
       const cores = device === 'cpu' ? `, ${availableParallelism()} cores` : '';
       findings.push(ok(subject, `${processor}${cores} (${backend})`));
-    } else if (device === 'cpu') findings.push(missing(subject, `${problem.message} ${problem.hint}`));
-    else findings.push(note(subject, `${problem.message} ${problem.hint}`));
+    } else if (device === 'cpu') findings.push(missing(subject, problem.message, problem.hint));
+    else findings.push(note(subject, problem.message, problem.hint));
   }
   const { description, addonProblem } = decoder;
   if (addonProblem === null) findings.push(ok('image decoder', description));
-  else findings.push(note('image decoder', `${description}. Run \`coordinator setup\` for the fast one.`));
+  else findings.push(note('image decoder', `${description}.`, 'Run `coordinator setup` for the fast one.'));
   return findings;
 }
 
@@ -173,78 +210,84 @@ async function checkPrivateRedis(): Promise<Finding[]> {
     server = await PrivateRedis.start();
   } catch (error) {
     const { message, hint } = describeError(error);
-    return [missing('redis-server', `${message} ${hint}`)];
+    return [missing('redis-server', message, hint)];
   }
   const findings = await checkRedis(server.url, 'redis-server').finally(() => server.stop());
   const guard = await runProgram('setpriv', ['--pdeathsig', 'TERM', 'true']);
   if ('problem' in guard) {
     const danger = 'a redis-server would outlive a coordinator that is killed';
-    findings.push(note('setpriv', `${guard.problem}: ${danger}. apt-get install util-linux`));
+    findings.push(note('setpriv', `${guard.problem}: ${danger}.`, 'apt-get install util-linux'));
   }
   return findings;
 }
 
-async function checkRedis(url: string, subject: string): Promise<Finding[]> {
+async function checkRedis(url: string, name: string): Promise<Finding[]> {
   try {
     const redis = await connectRedis(url, { name: 'cornet-doctor', bytesNeeded: 0 });
     const server = /redis_version:(\S+)/.exec(await redis.info('server'))?.[1];
     redis.disconnect();
-    return [ok(subject, `${server} answers at ${redactUrl(url)}`)];
+    return [ok(name, `${server} answers at ${redactUrl(url)}`)];
   } catch (error) {
     const { code, message, hint } = describeError(error);
-    const verdict = code === 'REDIS_UNREACHABLE' ? 'missing' : 'error';
-    return [{ verdict, subject, text: `${message} ${hint}` }];
+    const state = code === 'REDIS_UNREACHABLE' ? 'missing' : 'error';
+    return [{ name, state, note: message, hint }];
   }
 }
 
 /** Without a name it is only a guess that the run folder would be here. */
-async function checkOutputFolder(path: string | undefined): Promise<Finding[]> {
+async function checkOutputFolder(path: string | undefined, model: ModelName | undefined): Promise<Finding[]> {
   const subject = 'output folder';
   const { remedy } = errorTable.FOLDER_NOT_WRITABLE;
   const folder = resolve(path ?? '.');
   const findings = await checkFolder(subject, await nearestExisting(folder).catch(() => folder), {
-    needed: largestCheckpoint(),
+    need: needOf(model === undefined ? modelNames : [model]),
     remedy,
   });
   if (path !== undefined) return findings;
-  return findings.map((finding) =>
-    finding.verdict === 'missing' ? { ...finding, verdict: 'note' } : finding,
-  );
+  return findings.map((finding) => (finding.state === 'missing' ? { ...finding, state: 'note' } : finding));
 }
 
 /** @param isSpare only a private redis-server needs it */
 async function checkTemporaryFolder(isSpare: boolean): Promise<Finding[]> {
   const remedy = 'Set TMPDIR to a folder on a working disk that you may write to.';
-  const findings = await checkFolder('temporary folder', resolve(tmpdir()), { needed: 0, remedy });
+  const findings = await checkFolder('temporary folder', resolve(tmpdir()), { need: null, remedy });
   return isSpare
-    ? findings.map((finding) => (finding.verdict === 'missing' ? { ...finding, verdict: 'note' } : finding))
+    ? findings.map((finding) => (finding.state === 'missing' ? { ...finding, state: 'note' } : finding))
     : findings;
 }
 
-/** @param needed bytes; with less a run would fail */
+/** Bytes that a run of a model takes on the disk by default; without one checkpoint's it fails. */
+interface DiskNeed {
+  model: ModelName;
+  checkpoint: number;
+  all: number;
+}
+
+/** @param need null: nothing large is written there */
 async function checkFolder(
   subject: string,
   there: string,
-  { needed, remedy }: { needed: number; remedy: string },
+  { need, remedy }: { need: DiskNeed | null; remedy: string },
 ): Promise<Finding[]> {
   try {
     if (!(await stat(there)).isDirectory()) {
-      return [missing(subject, `${quoteName(there)} is not a folder. ${remedy}`)];
+      return [missing(subject, `${quoteName(there)} is not a folder.`, remedy)];
     }
     await access(there, constants.W_OK | constants.X_OK);
     const { bavail, bsize } = await statfs(there);
     const free = bavail * bsize;
     const room = `${gigabytes(free)} free in ${quoteName(there)}`;
-    if (free < needed) {
-      return [missing(subject, `${room}; a checkpoint of the largest model takes ${gigabytes(needed)}.`)];
+    if (need === null) return [ok(subject, room)];
+    const { model, checkpoint, all } = need;
+    if (free < checkpoint) {
+      return [missing(subject, `${room}; a checkpoint of CORnet-${model} takes ${gigabytes(checkpoint)}.`)];
     }
-    // The newest ones, the best, and the one that is being written.
-    const all = needed * (defaults.keepCheckpoints + 2);
-    if (free < all) return [note(subject, `${room}; the checkpoints of a run take up to ${gigabytes(all)}.`)];
-    return [ok(subject, room)];
+    const takes = `the checkpoints of a run of CORnet-${model} take up to ${gigabytes(all)}`;
+    if (free < all) return [note(subject, `${room}; ${takes}.`)];
+    return [ok(subject, `${room}; ${takes}`)];
   } catch (error) {
     const why = describeError(fileError(error, `write in ${quoteName(there)}`)).message;
-    return [missing(subject, `${why} ${remedy}`)];
+    return [missing(subject, why, remedy)];
   }
 }
 
@@ -256,8 +299,13 @@ async function nearestExisting(path: string): Promise<string> {
   return found !== null || dirname(path) === path ? path : nearestExisting(dirname(path));
 }
 
-function largestCheckpoint(): number {
-  return Math.max(...modelNames.map((name) => stateLayout(buildModel(name, defaults.times)).bytes));
+/** Of the model that needs most. */
+function needOf(models: readonly ModelName[]): DiskNeed {
+  const needs = models.map((model) => {
+    const kept = { ...defaults, epochs: recipes[model].epochs };
+    return { model, ...bytesOfCheckpoints(buildModel(model, defaults.times), kept) };
+  });
+  return needs.reduce((most, need) => (need.all > most.all ? need : most));
 }
 
 /** Node raises the soft limit to the hard one by itself, and its children inherit that. */

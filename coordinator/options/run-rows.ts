@@ -360,7 +360,7 @@ export const runRows = {
     default: false,
     help: 'print events as JSON, one object per line',
     group: 'Output and monitoring',
-    commands: ['start', 'status', 'list', 'verify', 'layers'],
+    commands: ['start', 'status', 'list', 'verify', 'layers', 'doctor'],
     kind: 'free',
     repeats: true,
     variants: {
@@ -368,6 +368,7 @@ export const runRows = {
       status: { help: 'print JSON, one object per line' },
       verify: { help: 'print JSON, one object per file' },
       layers: { help: 'print JSON' },
+      doctor: { help: 'print one JSON object' },
     },
   }),
 } as const;

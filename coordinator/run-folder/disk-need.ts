@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { CornetError } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
+import type { Model } from '../../shared/models/model.ts';
 import { type RunConfig, stepsPerEpoch, totalSteps } from '../../shared/run-config.ts';
 import { gigabytes } from '../../shared/util/gigabytes.ts';
 import { quoteName } from '../../shared/util/printable.ts';
@@ -13,17 +14,31 @@ import type { RunFolder } from './run-folder.ts';
 /** Bytes of a line of metrics.jsonl, and of one of log.jsonl for each step at most. */
 const lineBytes = 250;
 
-/** Bytes that a training has on disk when most lies there: checkpoints with the one that is being written, and metrics. */
-export function bytesOfRun(config: RunConfig): { checkpoint: number; all: number } {
-  const { model, times } = config.result;
-  const { keepCheckpoints, saveModelEpochs } = config.options;
-  const checkpoint = stateLayout(buildModel(model, times)).bytes;
-  const steps = totalSteps(config);
-  const keptForEver = Math.floor(steps / stepsPerEpoch(config) / saveModelEpochs);
+interface Kept {
+  epochs: number;
+  saveModelEpochs: number;
+  keepCheckpoints: number;
+}
+
+/** Bytes of one checkpoint, and of all when there are most, with the one that is being written. */
+export function bytesOfCheckpoints(
+  model: Model,
+  { epochs, saveModelEpochs, keepCheckpoints }: Kept,
+): { checkpoint: number; all: number } {
+  const checkpoint = stateLayout(model).bytes;
+  const keptForEver = Math.floor(epochs / saveModelEpochs);
   const best = 1;
   const unfinished = 1;
-  const files = keptForEver + keepCheckpoints + best + unfinished;
-  return { checkpoint, all: files * checkpoint + steps * lineBytes };
+  return { checkpoint, all: (keptForEver + keepCheckpoints + best + unfinished) * checkpoint };
+}
+
+/** Bytes that a training has on disk when most lies there: checkpoints and metrics. */
+export function bytesOfRun(config: RunConfig): { checkpoint: number; all: number } {
+  const { model, times } = config.result;
+  const steps = totalSteps(config);
+  const epochs = steps / stepsPerEpoch(config);
+  const { checkpoint, all } = bytesOfCheckpoints(buildModel(model, times), { ...config.options, epochs });
+  return { checkpoint, all: all + steps * lineBytes };
 }
 
 /**

@@ -1,11 +1,11 @@
 # shellcheck shell=bash disable=SC2154 # what setup.sh sets
 # The Python of the tests, as a part of deploy/setup.sh --tests.
 
-# A Python with PyTorch and Pillow, which the tests compare with. Its packages are pip's, of the Python that has one: a
+# A Python with PyTorch and Pillow, which the tests compare with, and what the notebook in examples/ uses. Its packages are pip's, of the Python that has one: a
 # Debian without python3-venv has no pip for a new environment.
 python_for_tests() {
   local folder=$cache/python asked=$cache/python.failed start=$EPOCHREALTIME
-  local wanted="torch $torch_version, Pillow $pillow_version"
+  local wanted="torch $torch_version, Pillow $pillow_version, xarray, pandas, matplotlib"
   [[ -z ${CORNET_PYTHON:-} ]] || return 0
   ! holds_packages "$folder" "$wanted" || return 0
   if [[ -e $asked && $(<"$asked") == "$wanted" ]]; then
@@ -36,7 +36,7 @@ python_with_packages() {
   options+=(--target "$packages")
   export TMPDIR=$1/tmp # pip's temporary files are as large, and /tmp may be half of the memory
   clean_pip install "${options[@]}" --no-deps --extra-index-url "$torch_index/cpu" "torch===$torch_version+cpu" &&
-    clean_pip install "${options[@]}" numpy "Pillow==$pillow_version" safetensors \
+    clean_pip install "${options[@]}" numpy "Pillow==$pillow_version" safetensors xarray pandas matplotlib \
       filelock fsspec jinja2 networkx setuptools sympy typing_extensions &&
-    "$1/bin/python" -E -c 'import numpy, PIL.Image, safetensors.torch, torch' && rm -r "$1/tmp"
+    "$1/bin/python" -E -c 'import matplotlib, numpy, pandas, PIL.Image, safetensors.torch, torch, xarray' && rm -r "$1/tmp"
 }

@@ -26,6 +26,9 @@ const splitFolders: Record<SplitName, readonly string[]> = {
   val: ['val', 'val_in_folders'],
 };
 
+/** Names of classes in a sentence. */
+const namesShown = 5;
+
 /** What torchvision's ImageFolder takes for an image, whatever the case. */
 export const imageExtensions = /\.(?:jpe?g|png|ppm|bmp|pgm|tiff?|webp)$/i;
 
@@ -147,17 +150,25 @@ async function listClasses(
 }
 
 function checkSameClasses(valFolder: string, train: readonly string[], val: readonly string[]): void {
-  const missing = train.find((name) => !val.includes(name));
-  const surplus = val.find((name) => !train.includes(name));
-  if (missing === undefined && surplus === undefined) return;
-  const detail =
-    missing !== undefined
-      ? `${quoteName(missing)} is missing`
-      : `${quoteName(surplus!)} is not among the training classes`;
+  const [inTrain, inVal] = [new Set(train), new Set(val)];
+  const missing = train.filter((name) => !inVal.has(name));
+  const surplus = val.filter((name) => !inTrain.has(name));
+  const details = [
+    ...(missing.length > 0 ? [`${subject(missing)} missing`] : []),
+    ...(surplus.length > 0 ? [`${subject(surplus)} not among the training classes`] : []),
+  ];
+  if (details.length === 0) return;
   throw new CornetError(
     'DATA_INVALID',
-    `The classes in ${quoteName(valFolder)} differ from the training classes: ${detail}.`,
+    `The classes in ${quoteName(valFolder)} differ from the training classes: ${details.join('; ')}.`,
   );
+}
+
+/** `n01440764 is`; `a, b, c, d, e and 12 more are`. */
+function subject(names: readonly string[]): string {
+  const shown = names.slice(0, namesShown).map(quoteName).join(', ');
+  const rest = names.length > namesShown ? ` and ${names.length - namesShown} more` : '';
+  return `${shown}${rest} ${names.length === 1 ? 'is' : 'are'}`;
 }
 
 async function indexSplit(

@@ -5,8 +5,13 @@ import { backendNames } from '../run-config.ts';
 const problem = z.object({ message: z.string(), hint: z.string() });
 
 export const workerDescription = z.object({
-  /** What decodes images, and why it is not the fast addon, if it is not. */
-  decoder: z.object({ description: z.string(), addonProblem: z.string().nullable() }),
+  decoder: z.object({
+    /** What decodes images, and why it is not the fast addon, if it is not. */
+    description: z.string(),
+    addonProblem: z.string().nullable(),
+    /** As in a run's numerics; null when the images of the probe cannot be read. */
+    pixels: z.string().nullable(),
+  }),
   backends: z.array(
     z.object({
       name: z.enum(backendNames),
@@ -26,6 +31,8 @@ export const workerDescription = z.object({
       backend: z.string(),
       /** As in `Numerics`; null when the backend cannot use the device. */
       processor: z.string().nullable(),
+      /** A digest of what small networks compute there: hosts where it differs cannot serve the same run. */
+      probe: z.string().nullable(),
       problem: problem.nullable(),
     }),
   ),

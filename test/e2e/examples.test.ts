@@ -1,15 +1,10 @@
-/** The scripts in examples/, as somebody would run them who has the commands on their PATH. */
+/** The shell scripts in examples/, as somebody would run them who has the commands on their PATH. */
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { possible } from '../helpers/possible.ts';
-import { pythonWith } from '../helpers/python.ts';
 import { Command, checkpoint, Stage, scripts, tinyImages, tinyRun, tinySteps } from '../helpers/run.ts';
 import { thoroughSerial } from '../helpers/thorough.ts';
-
-const python = pythonWith('numpy');
-const pythonTest = possible(python !== null, 'no Python with numpy') ? test.serial : test.serial.skip;
 
 class Shell {
   readonly stage: Stage;
@@ -27,22 +22,6 @@ class Shell {
     return new Command(spawn(example, argv, { env, stdio: ['ignore', 'pipe', 'pipe'] }));
   }
 }
-
-pythonTest('the features of a folder are read into numpy, with the names of their rows', async (t) => {
-  const { stage } = new Shell(t);
-  const images = await tinyImages(stage.folder);
-  const output = join(stage.folder, 'features');
-  const what = ['--model', 'Z', '--weights', 'untrained', '--tap', 'all', '--imsize', '32', '--threads', '1'];
-  const argv = ['features', ...what, '--data-path', images, '--recursive', '-o', output];
-  const features = stage.start('cornet', argv);
-  t.is(await features.ended, 0, features.stderr);
-  const { status, stdout, stderr } = spawnSync(python!, ['examples/read_features.py', output], {
-    encoding: 'utf8',
-  });
-  t.is(status, 0, stderr);
-  t.regex(stdout, /^V1\.output: 80 images, each 64 x 8 x 8\n/m);
-  t.is(stdout.match(/ is most similar to .*: correlation \d\.\d{3}$/gm)?.length, 5);
-});
 
 thoroughSerial('a run that is stopped is continued by the same command, until it is complete', async (t) => {
   const shell = new Shell(t);

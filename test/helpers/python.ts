@@ -24,3 +24,8 @@ export const pillowModules = {
   modules: 'PIL.Image, numpy',
   missing: 'no Python with Pillow and numpy (deploy/setup.sh --tests makes one, CORNET_PYTHON names another)',
 };
+export const analysisModules = {
+  modules: 'torch, numpy, xarray, pandas, matplotlib, PIL.Image',
+  missing:
+    'no Python with torch, xarray, pandas and matplotlib (deploy/setup.sh --tests makes one, CORNET_PYTHON names another)',
+};

@@ -1,10 +1,11 @@
-import { execFile } from 'node:child_process';
-import { cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFile, spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
 import { imaginaryGpu, listing } from '../helpers/gpus.ts';
 import { TestRedis } from '../helpers/redis.ts';
+import { scripts, tinyImages } from '../helpers/run.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
 interface Report {
@@ -76,7 +77,7 @@ test.serial(
     t.regex(report.line('compiler'), /^note .*g\+\+: not found/);
     t.regex(report.line('nvidia-smi'), /^note .*not found: workers compute on the CPU/);
     t.regex(report.line('torch backend'), /^ok /);
-    t.regex(report.end, /^Not ready: install/);
+    t.regex(report.end, /^Not ready: provide/);
     t.is(report.code, 1);
   },
 );
@@ -170,4 +171,66 @@ test.serial('a temporary folder that is not there is missing, and TMPDIR is name
   const report = await doctor(['-o', temporaryFolder(t)], { environment: { TMPDIR: '/nonexistent' } });
   t.regex(report.line('temporary folder'), /^missing .*Set TMPDIR/);
   t.regex(report.line('redis-server'), /^missing .*Set TMPDIR/);
+});
+
+test.serial('numerics of this host have digests, the same each time', async (t) => {
+  const first = (await doctor()).line('numerics');
+  t.regex(first, /^ok +numerics +cpu [0-9a-f]{16}; images Pillow \d+\.\d+\.\d+, [0-9a-f]{16}\./);
+  t.is((await doctor()).line('numerics'), first);
+});
+
+test.serial('a data set is counted, and has its fingerprint', async (t) => {
+  const images = await tinyImages(temporaryFolder(t));
+  const report = await doctor(['--data-path', images]);
+  t.regex(
+    report.line('data set'),
+    /^ok .* 60 training and 20 validation images of 10 classes in .*; fingerprint [0-9a-f]{16}; index made or read in 0\.\d s\.$/,
+  );
+  t.is(report.code, 0);
+});
+
+test.serial('classes that train and val do not share are all named, and no run could start', async (t) => {
+  const images = await tinyImages(temporaryFolder(t));
+  const [first, second] = readdirSync(join(images, 'val'));
+  renameSync(join(images, 'val', first!), join(images, 'val/other'));
+  rmSync(join(images, 'val', second!), { recursive: true });
+  const { line, end, code } = await doctor(['--data-path', images]);
+  const wanted = `${first}, ${second} are missing; other is not among the training classes.`;
+  t.true(line('data set').includes(wanted), line('data set'));
+  t.regex(line('data set'), /^error /);
+  t.is(end, 'Not ready: correct the items marked "error".');
+  t.is(code, 1);
+  const nowhere = await doctor(['--data-path', join(images, 'nowhere')]);
+  t.regex(nowhere.line('data set'), /^missing .*nowhere.*Set --data-path/);
+});
+
+test.serial('the room for checkpoints is that of the model', async (t) => {
+  const folder = temporaryFolder(t);
+  const of = async (...model: string[]) => (await doctor(['-o', folder, ...model])).line('output folder');
+  t.regex(await of(), /checkpoints of a run of CORnet-S take up to \d\.\d GB/);
+  t.regex(await of('--model', 'Z'), /checkpoints of a run of CORnet-Z take up to 0\.\d GB/);
+});
+
+test.serial('as JSON the doctor says the same, in one object', async (t) => {
+  const images = await tinyImages(temporaryFolder(t));
+  const argv = [scripts.coordinator, 'doctor', '--json', '--data-path', images, '--redis', 'nonsense'];
+  const { status, stdout } = spawnSync(process.execPath, argv, { encoding: 'utf8' });
+  t.is(status, 1);
+  const told = JSON.parse(stdout) as {
+    ready: boolean;
+    checks: { name: string; state: string; note: string; hint: string | null }[];
+    data: Record<string, unknown>;
+    numerics: Record<string, string>;
+  };
+  t.deepEqual(Object.keys(told), ['version', 'package', 'ready', 'checks', 'data', 'numerics']);
+  t.false(told.ready);
+  for (const check of told.checks) t.deepEqual(Object.keys(check), ['name', 'state', 'note', 'hint']);
+  const redis = told.checks.find(({ name }) => name === 'Redis');
+  t.is(redis?.state, 'error');
+  t.truthy(redis?.hint);
+  const { fingerprint, seconds, ...data } = told.data;
+  t.deepEqual(data, { path: images, trainImages: 60, valImages: 20, classes: 10, cachedIn: null });
+  t.regex(String(fingerprint), /^[0-9a-f]{64}$/);
+  t.is(typeof seconds, 'number');
+  t.regex(told.numerics.cpu!, /^[0-9a-f]{16}$/);
 });

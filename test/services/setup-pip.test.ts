@@ -190,8 +190,8 @@ source deploy/setup/python.sh
 clean_pip() {
   echo "pip: $*"
   ${pip === 'fails' ? 'return 1' : ''}
-  mkdir -p "$packages"/{torch,safetensors,numpy,PIL}
-  touch "$packages"/{torch,safetensors,numpy,PIL}/__init__.py "$packages"/PIL/Image.py "$packages"/safetensors/torch.py
+  mkdir -p "$packages"/{torch,safetensors,numpy,PIL,xarray,pandas,matplotlib}
+  touch "$packages"/{torch,safetensors,numpy,PIL,xarray,pandas,matplotlib}/__init__.py "$packages"/PIL/Image.py "$packages"/safetensors/torch.py
 }
 python_for_tests`,
   );

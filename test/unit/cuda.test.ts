@@ -75,7 +75,7 @@ test('a GPU that refuses its first tensor cannot be had, in the words of libtorc
 
 function torchFinding(torch: Partial<WorkerDescription['backends'][number]>, hasGpus: boolean): string {
   const description: WorkerDescription = {
-    decoder: { description: 'libjpeg-turbo', addonProblem: null },
+    decoder: { description: 'libjpeg-turbo', addonProblem: null, pixels: null },
     backends: [
       {
         name: 'torch',
@@ -88,8 +88,8 @@ function torchFinding(torch: Partial<WorkerDescription['backends'][number]>, has
     ],
     devices: [],
   };
-  const { verdict, text } = describedFindings(description, hasGpus)[0]!;
-  return `${verdict}: ${text}`;
+  const { state, note, hint } = describedFindings(description, hasGpus)[0]!;
+  return [`${state}: ${note}`, hint].filter((part) => part !== null).join(' ');
 }
 
 test('the doctor sends nobody to download a build for CUDA who has one', (t) => {
@@ -106,6 +106,6 @@ test('the doctor sends nobody to download a build for CUDA who has one', (t) => 
   t.is(torchFinding({ accelerator: null }, false), 'ok: libtorch 2.13.0, without CUDA');
   t.regex(
     torchFinding({ accelerator: null }, true),
-    /^note: .* without CUDA: run `coordinator setup --libtorch wheel`/,
+    /^note: .* without CUDA\. Run `coordinator setup --libtorch wheel`/,
   );
 });

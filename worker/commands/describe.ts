@@ -1,29 +1,33 @@
 /** `worker describe`: opens the backends and devices of this machine as a worker would, and says what came of it. */
+import { createHash } from 'node:crypto';
+import { defaults } from '../../shared/defaults.ts';
 import { describeError } from '../../shared/errors.ts';
 import type { WorkerDescription } from '../../shared/process/worker-description.ts';
-import type { Arithmetic } from '../backend/backend.ts';
-import { openBackend } from '../backend/open-backend.ts';
 import { loadTfjs } from '../backend/tensorflow/tfjs.ts';
 import { loadTorchAddon } from '../backend/torch/addon.ts';
 import { cudaVersion, gpusProblem } from '../backend/torch/cuda.ts';
 import { openDecoder } from '../data/decode.ts';
 import { loadImageAddon } from '../data/image-addon.ts';
+import { pixelProbe } from '../data/pixel-probe.ts';
+import { Engine, type EngineOptions } from '../engine/engine.ts';
 
-/** Threads of a backend that computes nothing. */
+/** Of a backend here. */
 const threads = 1;
 
 type BackendDescription = WorkerDescription['backends'][number];
 type Loaded = Pick<BackendDescription, 'version' | 'accelerator' | 'acceleratorProblem'>;
 
 /** @param devices `cpu`, `cuda:0`, … */
-export function describeWorker(devices: readonly string[]): WorkerDescription {
+export async function describeWorker(devices: readonly string[]): Promise<WorkerDescription> {
   const backends = [describeBackend('torch', loadTorch), describeBackend('tensorflow', loadTensorflow)];
   const usable = backends.find(({ problem }) => problem === null);
   const imageAddon = loadImageAddon();
+  const decoder = openDecoder(1);
   return {
     decoder: {
-      description: openDecoder(1).description,
+      description: decoder.description,
       addonProblem: 'missing' in imageAddon ? imageAddon.missing : null,
+      pixels: await pixelProbe(decoder).catch(() => null),
     },
     backends,
     devices: usable === undefined ? [] : devices.map((device) => describeDevice(device, usable.name)),
@@ -56,23 +60,39 @@ function loadTensorflow(): Loaded {
   };
 }
 
-/** A device can be described whatever is computed on it. */
-const anyArithmetic: Arithmetic = {
+/**
+ * Small networks with every kind of layer but batch normalisation: CORnet-S would take a gigabyte. The number of threads
+ * is fixed, so that hosts with different numbers of cores can be compared.
+ */
+const probed: readonly Pick<EngineOptions, 'model' | 'times'>[] = [
+  { model: 'Z', times: 1 },
+  { model: 'R', times: 2 },
+];
+const probe: Omit<EngineOptions, 'backend' | 'device' | 'model' | 'times'> = {
   threads,
-  deterministic: true,
+  purpose: 'training',
+  imageSize: 64,
   precision: 'fp32',
-  memoryFormat: 'channels-last',
-  fused: false,
+  deterministic: true,
+  momentum: defaults.momentum,
+  weightDecay: defaults.weightDecay,
 };
+const digits = 16;
 
 function describeDevice(
   device: string,
   backend: BackendDescription['name'],
 ): WorkerDescription['devices'][number] {
   try {
-    const { numerics } = openBackend(backend, device, anyArithmetic);
-    return { device, backend, processor: numerics.processor, problem: null };
+    const digest = createHash('sha256');
+    let processor = '';
+    for (const model of probed) {
+      const engine = new Engine({ ...probe, ...model, backend, device });
+      digest.update(engine.probe());
+      processor = engine.numerics.processor;
+    }
+    return { device, backend, processor, probe: digest.digest('hex').slice(0, digits), problem: null };
   } catch (error) {
-    return { device, backend, processor: null, problem: describeError(error) };
+    return { device, backend, processor: null, probe: null, problem: describeError(error) };
   }
 }
