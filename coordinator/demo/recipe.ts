@@ -4,10 +4,10 @@ export const demoRecipe = {
   cpuWorkers: 2,
   imageSize: 64,
   batchSize: 32,
-  epochs: 14,
+  epochs: 6,
   learningRate: 0.01,
-  stepSize: 11,
-  saveValEpochs: 2,
+  stepSize: 5,
+  saveValEpochs: 1,
 } as const;
 
 export const demoImages = { seed: 1, trainPerClass: 150, valPerClass: 30 } as const;
