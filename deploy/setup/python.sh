@@ -1,8 +1,8 @@
 # shellcheck shell=bash disable=SC2154 # what setup.sh sets
 # The Python of the tests, as a part of deploy/setup.sh --tests.
 
-# A Python with PyTorch and Pillow, which the tests compare with, and what the notebook in examples/ uses. Its packages are pip's, of the Python that has one: a
-# Debian without python3-venv has no pip for a new environment.
+# A Python with PyTorch and Pillow, which the tests compare with, and with what the notebook in examples/ uses. Its
+# packages are pip's, of the Python that has one: a Debian without python3-venv has no pip for a new environment.
 python_for_tests() {
   local folder=$cache/python asked=$cache/python.failed start=$EPOCHREALTIME
   local wanted="torch $torch_version, Pillow $pillow_version, xarray, pandas, matplotlib"
