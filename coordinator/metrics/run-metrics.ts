@@ -9,6 +9,7 @@ import { type RunConfig, stepsPerEpoch, totalSteps } from '../../shared/run-conf
 import type { PhaseName } from '../protocol/phase.ts';
 import type { Run } from '../protocol/run.ts';
 import type { RunAction, RunEvent } from '../protocol/run-events.ts';
+import { type HealthWord, healthWords } from '../view/health.ts';
 
 const specs = {
   run_info: gauge(
@@ -35,6 +36,10 @@ const specs = {
   phase: gauge(
     '1 for the phase that the run is in, 0 for the others; redis_away while there is no Redis.',
     'phase',
+  ),
+  health: gauge(
+    '1 for how the run is (OK, SLOW, STUCK, STOPPED or COMPLETE), 0 for the other words.',
+    'word',
   ),
   phase_seconds_total: counter('Time that the run has spent in each phase.', 'phase'),
   term: gauge('Goes up each time a coordinator starts on the run.'),
@@ -168,6 +173,11 @@ export class RunMetrics {
 
   redisAnswered(seconds: number): void {
     this.all.redis_roundtrip_seconds.observe(seconds);
+  }
+
+  /** How the run is by now. */
+  isHow(health: HealthWord): void {
+    for (const word of healthWords) this.all.health.set({ word }, word === health ? 1 : 0);
   }
 
   /** A second has passed. */

@@ -14,6 +14,7 @@ import type { PatientDisk } from '../disk/patient-disk.ts';
 import { readRedis } from '../metrics/redis-metrics.ts';
 import { RunMetrics } from '../metrics/run-metrics.ts';
 import { serviceDiscovery } from '../metrics/service-discovery.ts';
+import { healthOf } from '../view/health.ts';
 import type { RunFacts } from '../view/run-view.ts';
 import { LivePage } from '../watch/live-page.ts';
 import { Vitals } from '../watch/vitals.ts';
@@ -61,6 +62,7 @@ export function observeTraining(observed: Observed, training: TrainingObservatio
     clock: () => Date.now(),
   });
   watch.follow(run, vitals);
+  metrics.beforeReading(() => runMetrics.isHow(healthOf(watch.view(), 0, null).word));
   if (training.notice !== null) {
     log.warn(training.notice);
     watch.say(training.notice, 'warn');

@@ -12,7 +12,8 @@ import { health as limits, namesInSentence, timeouts } from '../../shared/defaul
 import { count, elapsed, latency, percent, speed } from './format.ts';
 import type { RunView } from './run-view.ts';
 
-export type HealthWord = 'OK' | 'SLOW' | 'STUCK' | 'STOPPED' | 'COMPLETE';
+export const healthWords = ['OK', 'SLOW', 'STUCK', 'STOPPED', 'COMPLETE'] as const;
+export type HealthWord = (typeof healthWords)[number];
 
 export interface Health {
   word: HealthWord;

@@ -145,3 +145,10 @@ test('a term that has ended says so, whether it ended well or not', async (t) =>
   await failing.watch.failed('DISK_FULL');
   t.deepEqual([await failing.value('failed'), await failing.value('ended_term')], [1, 1]);
 });
+
+test('of the words for how the run is, one is 1', async (t) => {
+  const { watch, value } = watched();
+  watch.isHow('SLOW');
+  watch.isHow('OK');
+  t.deepEqual([await value('health', { word: 'OK' }), await value('health', { word: 'SLOW' })], [1, 0]);
+});
