@@ -28,7 +28,7 @@ import { defaultOf, type StartOptions } from '../options/table.ts';
 import type { Failure } from '../protocol/run-events.ts';
 import { compareRoom } from '../run-folder/disk-need.ts';
 import { RunFolder } from '../run-folder/run-folder.ts';
-import { count, duration } from '../view/format.ts';
+import { count, duration, percent } from '../view/format.ts';
 import { chooseViewer } from '../watch/choose-viewer.ts';
 import { readControlToken } from '../watch/guard.ts';
 import type { RunNews, StartInfo } from '../watch/news.ts';
@@ -241,7 +241,7 @@ function report({
   begunAt: number | null;
 }): RunReport {
   if (outcome.outcome === 'failed') throw failureOf(outcome.failure, checkpoints, folder);
-  const { latest } = checkpoints;
+  const { latest, best } = checkpoints;
   const { images, seconds } = watch.totals;
   const complete = outcome.outcome === 'complete';
   if (!complete && disk.trouble !== null) throw disk.trouble;
@@ -257,7 +257,7 @@ function report({
     message: complete
       ? begunAt === steps
         ? `Nothing was left to train: all ${count(steps, 'step', 'steps')} had been done, last checkpoint ${file}.`
-        : `Done: ${count(steps, 'step', 'steps')}, last checkpoint ${file} (${duration(seconds)} in steps). Draw its curves: ${ownCommand('coordinator', 'report', [folder.path, '-o', 'report.svg'])}`
+        : `Done: ${count(steps, 'step', 'steps')} (${duration(seconds)} in steps)${bestInWords(best)}, last checkpoint ${file}. Draw its curves: ${ownCommand('coordinator', 'report', [folder.path, '-o', 'report.svg'])}`
       : `Stopped ${at}. ${howToContinue(folder.path, config, options)}`,
   });
   return {
@@ -268,6 +268,11 @@ function report({
     validation: watch.validation,
     imagesPerSecond: seconds > 0 ? images / seconds : null,
   };
+}
+
+function bestInWords(best: Checkpoints['best']): string {
+  if (best?.validation == null) return '';
+  return `, best validation top-1 ${percent(best.validation.top1)} at step ${best.step}`;
 }
 
 /** The first images of a shard, relative to the data folder. */
