@@ -36,7 +36,10 @@ test.serial(
     const run = stage.start('coordinator', [...tinyRun(shared.images), '--cpu-workers', '2', '-o', output]);
     t.is(await run.ended, 0, run.stderr);
     t.is(run.stderr, '');
-    t.regex(run.stdout, /Done: 16 steps \(.+\), best validation top-1 [\d.]+ % at step \d+, last checkpoint \S+\. Draw its curves: /);
+    t.regex(
+      run.stdout,
+      /Done: 16 steps \(.+\), best validation top-1 [\d.]+ % at step \d+, last checkpoint \S+\. Draw its curves: /,
+    );
     t.deepEqual(trainedSteps(output), everyStep);
     t.deepEqual(readdirSync(output).sort(), [
       'checkpoints',
