@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds an image of deploy/Dockerfile and trains in it, without a container engine: buildah works in chroots, as root
-# and without a daemon. Needs root, the network and about 10 GB; takes about ten minutes on two cores.
+# and without a daemon. Needs root, the network and about 10 GB; takes about twelve minutes on two cores.
 #
 #   sudo test/setup/images.sh [--prepare SCRIPT] [TARGET]
 #
@@ -76,7 +76,7 @@ time "${builder[@]}" bud "${options[@]}" --file deploy/Dockerfile --ignorefile d
 
 container=$("${builder[@]}" from "localhost/cornet-ts:$target")
 # inside COMMAND: as the image's user, behind its entry point, in a folder of that user.
-inside() { "${builder[@]}" run "$container" -- tini -s -- bash -c "cd ~ && $1"; }
+inside() { "${builder[@]}" run "$container" -- tini -s -- bash -c "cd ~ || exit; $1"; }
 
 step 'The doctor in it'
 # shellcheck disable=SC2016 # expanded inside
