@@ -59,10 +59,12 @@ program
 command(
   'status',
   'Show whether a run is healthy (exit code 0, else 10 SLOW, 11 STUCK, 12 STOPPED), what it is doing, what it waits for, and since when.',
-).action(async (options: StatusOptions) => {
-  const { printStatus } = await import('./commands/status.ts');
-  throw new Exit(await printStatus(options));
-});
+)
+  .argument('[run]', 'the run folder, as with -o', parserOf('The run folder', bounds.path))
+  .action(async (outputPath: string | undefined, options: StatusOptions) => {
+    const { printStatus } = await import('./commands/status.ts');
+    throw new Exit(await printStatus(outputPath === undefined ? options : { ...options, outputPath }));
+  });
 
 command('view', 'Serve the live page of a run that has ended, made from its files, until Ctrl-C.')
   .argument('<run>', 'the run folder', parserOf('The run folder', bounds.path))

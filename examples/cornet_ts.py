@@ -31,7 +31,10 @@ def features(folder):
     except ImportError:
         DataArray = None
     outputs = {}
-    for path in sorted(Path(folder).glob('*_feats.np[yz]')):
+    paths = sorted(Path(folder).glob('*_feats.np[yz]'))
+    if not paths:
+        raise FileNotFoundError(f'{folder} holds no features: name the --output-path of `cornet features`')
+    for path in paths:
         about = json.loads(path.with_suffix('.json').read_text(encoding='utf-8'))
         stored = np.load(path, mmap_mode='r')
         for array in about['arrays']:
@@ -96,7 +99,10 @@ def load(checkpoint, which='latest'):
     Its class comes from the reference implementation, which you install yourself (its licence is the GPL):
     pip install git+https://github.com/dicarlolab/CORnet
     """
-    import cornet
+    try:
+        import cornet
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError('pip install git+https://github.com/dicarlolab/CORnet') from error
     import torch
 
     state, settings = weights(checkpoint, which)

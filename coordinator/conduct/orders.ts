@@ -56,7 +56,7 @@ export class Orders {
     } catch (error) {
       return log.warn({ order, error: String(error) }, 'An order could not be taken.');
     }
-    log.info({ order }, `Told to ${order.type}, on host ${host}.`);
+    log.info({ order }, `\`coordinator ${order.type}\` was run on host ${host}.`);
     try {
       this.#obey(order);
     } catch (error) {
@@ -102,7 +102,7 @@ export class Orders {
       }
       case 'stop':
         this.#pending.set(id, { type: 'stop' });
-        reporter.say(`Stopping, as \`coordinator stop\` on host ${oneLine(order.host)} told.`);
+        reporter.say(`Stopping: \`coordinator stop\` was run on host ${oneLine(order.host)}.`);
         return this.#tell({ type: 'stop', reason: 'asked to by `coordinator stop`' });
     }
   }

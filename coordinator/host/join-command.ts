@@ -1,5 +1,6 @@
 /** How a worker is added to a run from elsewhere: a command to be pasted into a shell there. */
 import { basename } from 'node:path';
+import { ownCommand } from '../../shared/process/own-command.ts';
 import { redactUrl } from '../../shared/redis/redis.ts';
 import type { AnyConfig } from '../../shared/run-config.ts';
 import { shellWords } from '../../shared/util/shell-words.ts';
@@ -19,12 +20,14 @@ export function joinHint(
 ): JoinHint {
   const shown = redactUrl(redisUrl);
   const secret = shown.includes('***');
-  const where = here.test(shown) ? 'on this host' : 'on this host or another one';
+  const onlyHere = here.test(shown);
+  const where = onlyHere ? 'on this host' : 'on this host or another one';
   const how = secret
-    ? `To add a worker ${where}, put the URL of this Redis into CORNET_REDIS_URL there and run:`
+    ? `To add a worker ${where}, set CORNET_REDIS_URL to the URL of this Redis, with its password, and run:`
     : `To add a worker ${where}, run:`;
   const argv = [...(secret ? [] : ['--redis', shown]), '--run', run, '--data-path', dataPath];
-  return { how, command: workerStartCommand(argv, script) };
+  const command = onlyHere ? ownCommand('worker', 'start', argv) : workerStartCommand(argv, script);
+  return { how, command };
 }
 
 /** By its name alone: where the package lies on another host is not known here (`ownCommand` is for this one). */

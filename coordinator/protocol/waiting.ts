@@ -50,7 +50,7 @@ export function sentenceOf(
   unanswered: readonly string[],
   passed = state.heard - state.phaseSince,
 ): string {
-  if (state.phase.name === 'finished') return 'Finished.';
+  if (state.phase.name === 'finished') return state.stopping === null ? 'Finished.' : 'Stopped.';
   const cause = state.disturbance === null ? '' : `, after ${state.disturbance}`;
   return `${waitOf(state, unanswered)}${passed < 100 ? '' : ` for ${seconds(passed)}`}${cause}.`;
 }

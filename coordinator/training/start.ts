@@ -240,7 +240,12 @@ function report({
   /** The step that it was at when this coordinator began. */
   begunAt: number | null;
 }): RunReport {
-  if (outcome.outcome === 'failed') throw failureOf(outcome.failure, checkpoints, folder);
+  if (outcome.outcome === 'failed') {
+    const failure = failureOf(outcome.failure, checkpoints, folder);
+    throw isOfImages(failure) && checkpoints.latest !== null
+      ? withHint(failure, `${failure.hint} ${howToContinue(folder.path, config, options)}`)
+      : failure;
+  }
   const { latest, best } = checkpoints;
   const { images, seconds } = watch.totals;
   const complete = outcome.outcome === 'complete';
@@ -280,6 +285,14 @@ function describeImages(train: Split, samples: ArrayLike<number>): string {
   const shown = Array.from(samples).slice(0, imagesShown);
   const names = shown.map((sample) => quoteName(train.path(sample))).join(', ');
   return samples.length > imagesShown ? `${names}, … ${samples.length} in all` : names;
+}
+
+function isOfImages({ code }: CornetError): boolean {
+  return code === 'IMAGE_UNREADABLE' || code === 'IMAGE_UNREACHABLE';
+}
+
+function withHint(error: CornetError, hint: string): CornetError {
+  return CornetError.fromJSON({ ...error.toJSON(), hint });
 }
 
 /** Why a run failed; the way out of a loss that is not finite depends on what there is to go back to. */

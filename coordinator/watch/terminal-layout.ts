@@ -99,10 +99,12 @@ function state(view: RunView): Part[] {
 }
 
 function progressBar(view: RunView, { columns, color, unicode }: Canvas): string {
-  const { step, steps, secondsLeft, at } = view;
+  const { step, steps, secondsLeft, stopping, at } = view;
   const done = Math.min(1, step / steps);
   const left =
-    secondsLeft === null || step >= steps ? '' : `, ${timeLeft(secondsLeft, at, unicode ? '≈' : '~')}`;
+    secondsLeft === null || stopping !== null || step >= steps
+      ? ''
+      : `, ${timeLeft(secondsLeft, at, unicode ? '≈' : '~')}`;
   const words = `${percent(done).padStart(6)}${left}`;
   const width = Math.min(columns - words.length - gap.length - 1, 60);
   if (width < 8) return line([{ text: words }], { columns, color, unicode });

@@ -25,7 +25,7 @@ export interface StateDict {
 }
 
 const headHint =
-  'Only its head does not fit: it has another number of classes, or none. `coordinator test` needs no head, except for decoder.output.';
+  'Only its head does not fit: it has another number of classes, or none. Training and validation need the head of 1000 classes; `coordinator test` needs none, except for decoder.output.';
 
 /** Keys or names that an error lists. */
 const longestList = 20;

@@ -82,7 +82,7 @@ test.serial('a run obeys, and no byte of it changes: checkpoint, drain, stop, re
   )!;
   t.is(told[1], told[2]);
   t.regex(stopped.stdout, /\nContinue with: .* start --resume --output-path '/);
-  t.regex(run.stdout, /Stopping, as `coordinator stop` on host \S+ told\./);
+  t.regex(run.stdout, /Stopping: `coordinator stop` was run on host \S+\./);
   t.deepEqual(stage.processes(), []);
 
   const again = await call(stage, ['checkpoint', output]);

@@ -32,7 +32,7 @@ test.serial('a worker says what it does, and its coming and going stand in log.j
   const endless = [...tinyRun(await tinyImages(stage.folder)), '--epochs', '1000', '--cpu-workers', '0'];
   const run = stage.start('coordinator', [...endless, '-o', output], env);
   await run.until('it says how to add a worker', () =>
-    /To add a worker on this host, run:\n {2}worker start /.test(run.stdout),
+    /To add a worker on this host, run:\n {2}node dist\/worker\/main\.js start /.test(run.stdout),
   );
   const piped = stage.start('worker', ['start'], env);
   const seen = stage.onTerminal('worker', ['start'], 100, env);

@@ -14,7 +14,7 @@ test('the command that adds a worker has the run, its Redis and its data, and no
   });
   const hidden = joinHint(config('/data'), 'redis://:hunter2@head/1', '/usr/bin/cornet');
   t.notRegex(JSON.stringify(hidden), /hunter2/);
-  t.regex(hidden.how, /put the URL of this Redis into CORNET_REDIS_URL there and run:$/);
+  t.regex(hidden.how, /set CORNET_REDIS_URL to the URL of this Redis, with its password, and run:$/);
   t.is(hidden.command, 'cornet worker start --run azUnbXW1Ql --data-path /data');
 });
 
