@@ -1,7 +1,8 @@
 /** One chart of lines over epochs as the inside of an SVG: axes, grid, bands, and each line's last value at its end. */
+import { type Axis, exactAxis, plainNumber } from '../view/axis.ts';
 import type { Line, Point } from './curves.ts';
 import { escapeMarkup } from './markup.ts';
-import { type Axis, exactAxis, plainNumber, spread } from './scale.ts';
+import { spread } from './spread.ts';
 
 export interface ChartLine extends Line {
   /** What it is, for the legend; empty: the legend has it already. */

@@ -1,12 +1,12 @@
 /** Runs as one picture: loss and accuracy side by side, in an SVG that needs nothing else. */
 import { CornetError } from '../../shared/errors.ts';
+import { coveringAxis, plainNumber } from '../view/axis.ts';
 import { percent } from '../view/format.ts';
 import { type ChartData, type ChartLine, drawChart, ticksIn } from './chart.ts';
 import { lastEpoch, type Smoothing, smoothingOf, trainingLine, validationLine } from './curves.ts';
 import { type Group, groupRuns, seedsOf } from './groups.ts';
 import { escapeMarkup } from './markup.ts';
 import type { ReportRun } from './read-runs.ts';
-import { coveringAxis, plainNumber } from './scale.ts';
 import { groupColours, pictureStyle } from './style.ts';
 import { notesOf, shortName, subtitleOf, titleOf } from './words.ts';
 

@@ -2,11 +2,11 @@
 import { resolve, sep } from 'node:path';
 import { totalSteps } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
+import { plainNumber } from '../view/axis.ts';
 import { count, grouped } from '../view/format.ts';
 import { bandWords, lastEpoch, type Smoothing, windowOf } from './curves.ts';
 import { type Group, groupRuns, seedsOf } from './groups.ts';
 import type { ReportRun } from './read-runs.ts';
-import { plainNumber } from './scale.ts';
 
 /** What is to be seen, for those who cannot see it. */
 export function describeRuns(runs: readonly ReportRun[]): string {

@@ -3,7 +3,8 @@ import { smoothingOf, trainingLine, validationLine } from '../../coordinator/rep
 import { groupRuns } from '../../coordinator/report/groups.ts';
 import { drawRuns, svgDocument } from '../../coordinator/report/picture.ts';
 import type { ReportRun } from '../../coordinator/report/read-runs.ts';
-import { coveringAxis, exactAxis, spread } from '../../coordinator/report/scale.ts';
+import { spread } from '../../coordinator/report/spread.ts';
+import { coveringAxis, exactAxis } from '../../coordinator/view/axis.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { Draws } from '../../shared/random.ts';
 import { configOf, linesOf, reportRun } from '../helpers/report-runs.ts';

@@ -1,6 +1,7 @@
 /** A line chart over epochs: drawn at the size that it has, and read with pointer or finger. */
+import { coveringAxis } from '../../view/axis.ts';
 import { element, setText, svg } from './dom.ts';
-import { type Band, drawBand, drawLine, type Line, nearest, type Place, ticks } from './lines.ts';
+import { type Band, drawBand, drawLine, type Line, nearest, type Place } from './lines.ts';
 
 export interface ChartData {
   lines: Line[];
@@ -76,12 +77,11 @@ export class Chart {
       width: Math.max(1, width - margin.left - margin.right),
       height: Math.max(1, height - margin.top - margin.bottom),
     };
-    const yTicks = ticks(
+    const { low, high, ticks } = coveringAxis(
       Math.min(...ys, ...(span ?? [])),
       Math.max(...ys, ...(span ?? [])),
       Math.max(2, Math.round(inner.height / between.y)),
     );
-    const [low, high] = [yTicks[0]!, yTicks.at(-1)!];
     const { first, last } = this.#range;
     const place: Place = (x, y) => [
       margin.left + ((x - first) / (last - first)) * inner.width,
@@ -104,10 +104,10 @@ export class Chart {
     for (const line of lines) drawn.append(...drawLine(line, place, margin.top + inner.height));
     this.#canvas.replaceChildren(
       definition,
-      ...yTicks.map((y) =>
+      ...ticks.map((y) =>
         svg('path', { class: 'grid', d: `M${margin.left} ${place(first, y)[1]}h${inner.width}` }),
       ),
-      ...yTicks.map((y) =>
+      ...ticks.map((y) =>
         svg(
           'text',
           { class: 'label', x: margin.left - 8, y: place(first, y)[1] + 4, 'text-anchor': 'end' },
@@ -132,8 +132,8 @@ export class Chart {
   /** The labels below. */
   #epochs(width: number, place: (x: number) => number, y: number): SVGElement[] {
     const { first, last } = this.#range;
-    const shown = ticks(first, last, Math.max(2, Math.round(width / between.x)));
-    return shown
+    const { ticks } = coveringAxis(first, last, Math.max(2, Math.round(width / between.x)));
+    return ticks
       .filter((x) => x >= first && x <= last)
       .map((x, i) => {
         const anchor = x === first ? 'start' : 'middle';

@@ -1,4 +1,4 @@
-/** How the lines of a chart are drawn, and its round numbers chosen. */
+/** How the lines of a chart are drawn. */
 import { svg } from './dom.ts';
 
 export interface Point {
@@ -76,15 +76,4 @@ export function nearest(points: Point[], x: number): Point | null {
   let best: Point | null = null;
   for (const point of points) if (best === null || Math.abs(point.x - x) < Math.abs(best.x - x)) best = point;
   return best;
-}
-
-/** Round numbers that enclose what is between `low` and `high`, about `count` of them. */
-export function ticks(low: number, high: number, count: number): number[] {
-  const range = high - low || Math.abs(high) || 1;
-  const rough = range / count;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * ([1, 2, 2.5, 5, 10].find((factor) => factor * power >= rough) ?? 10);
-  const first = Math.floor(low / step + 1e-9);
-  const last = Math.max(first + 1, Math.ceil(high / step - 1e-9));
-  return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)));
 }
