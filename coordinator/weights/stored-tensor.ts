@@ -81,8 +81,12 @@ export async function readFloats(
   assert(format !== undefined && into.length === elementCount(tensor.shape));
   if (into.length === 0) return;
   const { bytes, decode } = format;
+  const dimensions = dimensionsOf(tensor);
+  if (tensor.dtype === 'F32' && dimensions.every(({ from, to }) => from === 1 && to === 1)) {
+    return fill(file, new Uint8Array(into.buffer, into.byteOffset, into.byteLength), tensor.position, path);
+  }
   const scratch = new ArrayBuffer(Math.min(fileChunk, span(tensor) * bytes));
-  await readBlock(dimensionsOf(tensor), 0, 0);
+  await readBlock(dimensions, 0, 0);
 
   /** @param from first element's place after `tensor.position`, @param to its place in `into`; both in elements */
   async function readBlock(block: readonly Dimension[], from: number, to: number): Promise<void> {

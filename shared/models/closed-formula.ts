@@ -23,15 +23,20 @@ function formulaValue(seed: number, index: number): number {
   return x / 0x80000000 - 1;
 }
 
-/** A state dict entry's values, row-major, scaled so that activations stay of order one. */
-export function formulaEntry(entry: StateEntry, salt = 0): Float32Array {
+/**
+ * A state dict entry's values, row-major, scaled so that activations stay of order one.
+ * @param period after this many the values repeat, which is quicker to make
+ */
+export function formulaEntry(entry: StateEntry, salt = 0, period = Number.POSITIVE_INFINITY): Float32Array {
   const { offset, scale, absolute } = formulaScale(entry);
   const seed = formulaSeed(entry.name, salt);
   const values = new Float32Array(elementCount(entry.shape)); // 53 million of CORnet-S: each is made where it stays
-  for (let k = 0; k < values.length; k++) {
+  const made = Math.min(period, values.length);
+  for (let k = 0; k < made; k++) {
     const value = formulaValue(seed, k);
     values[k] = offset + scale * (absolute ? Math.abs(value) : value);
   }
+  for (let end = made; end < values.length; end *= 2) values.copyWithin(end, 0, end);
   return values;
 }
 

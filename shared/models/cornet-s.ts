@@ -43,8 +43,7 @@ function primaryArea<T extends Tensor>(pass: Pass<T>, images: T): T {
   return pass.ops.scope(() => {
     let x = pass.conv2d(v1.conv1, images);
     x = pass.batchNorm(v1.norm1, x);
-    x = pass.relu('V1.nonlin1', x);
-    x = pass.maxPool('V1.pool', x);
+    x = pass.reluMaxPool('V1.nonlin1', 'V1.pool', x);
     x = pass.conv2d(v1.conv2, x);
     x = pass.batchNorm(v1.norm2, x);
     x = pass.relu('V1.nonlin2', x);

@@ -14,9 +14,7 @@ const decoder = linear('decoder.linear', 512, 1000, 'xavier');
 
 function area<T extends Tensor>(pass: Pass<T>, { name, conv }: (typeof areas)[number], input: T): T {
   return pass.ops.scope(() => {
-    let x = pass.conv2d(conv, input);
-    x = pass.relu(`${name}.nonlin`, x);
-    x = pass.maxPool(`${name}.pool`, x);
+    const x = pass.reluMaxPool(`${name}.nonlin`, `${name}.pool`, pass.conv2d(conv, input));
     return pass.tap(`${name}.output`, x);
   });
 }

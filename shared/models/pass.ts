@@ -95,6 +95,15 @@ export class Pass<T extends Tensor> {
     return this.tap(name, this.ops.maxPool(x, 3, 2, 1));
   }
 
+  /**
+   * Uses up x. Where nobody looks at what is in between, the maxima come first: the same bits, also in the gradients,
+   * with a quarter of the values to rectify.
+   */
+  reluMaxPool(nonlin: string, pool: string, x: T): T {
+    if (this.observed) return this.maxPool(pool, this.relu(nonlin, x));
+    return this.relu(nonlin, this.#usedUp(x, this.maxPool(pool, x)));
+  }
+
   /** The classifier that all four share: mean over the image, then a linear layer. */
   decoder(layer: Linear, x: T): T {
     return this.ops.scope(() => {

@@ -59,13 +59,17 @@ export async function benchFeatures(
       }
       const weights = join(folder, `${model}.safetensors`);
       writeFormulaWeights(weights, buildModel(model, defaults.times));
+      const peerWeights = join(folder, `${model}.pth`);
+      const peerScript = 'test/bench/features_peer.py';
+      if (python !== null)
+        await printedLines(python, [peerScript, 'weights', model, peerWeights], process.env);
       for (const precision of precisions) {
         const [ours, peer]: [number[], number[]] = [[], []];
         for (let pair = 0; pair < pairs; pair++) {
           const output = join(folder, `${model}-${precision}-${pair}`);
           const how = [...[batch, precision, threads].map(String)];
           if (python !== null) {
-            const argv = ['test/bench/features_peer.py', model, source, `${output}.npy`, ...how];
+            const argv = [peerScript, model, peerWeights, source, `${output}.npy`, ...how];
             peer.push(await speedOf(count, python, argv, workersEnvironment()));
           }
           const command = [

@@ -1,8 +1,9 @@
 """The peer of `coordinator test`: PyTorch, batched and tuned, with its DataLoader.
 
-    features_peer.py MODEL FOLDER OUTPUT BATCH PRECISION THREADS
+    features_peer.py weights MODEL FILE
+    features_peer.py MODEL WEIGHTS FOLDER OUTPUT BATCH PRECISION THREADS
 
-Reads IT's last output of every picture of FOLDER, squashed to 224 x 224 by Pillow as the original's transforms do, and
+The first makes a file of weights, the second loads one and reads IT's last output of every picture of FOLDER, squashed to 224 x 224 by Pillow as the original's transforms do, and
 writes OUTPUT as .npy. Tuned: no gradients, channels-last, bf16 autocast for bf16, as many processes that decode as
 threads that compute, batches one ahead. Prints one line of JSON; the clock is the caller's, from start to end.
 """
@@ -33,9 +34,15 @@ class Pictures(torch.utils.data.Dataset):
         return torch.from_numpy(np.array(image))
 
 
-def main(name, folder, output, batch, precision, threads):
+def make_weights(name, file):
+    torch.save(MODELS[name]().state_dict(), file)
+
+
+def main(name, weights, folder, output, batch, precision, threads):
     torch.set_num_threads(threads)
-    model = MODELS[name]().eval().to(memory_format=torch.channels_last)
+    model = MODELS[name]().eval()
+    model.load_state_dict(torch.load(weights, weights_only=True))
+    model.to(memory_format=torch.channels_last)
     held = []
     for module in model.modules():
         if isinstance(module, Decoder):
@@ -53,4 +60,7 @@ def main(name, folder, output, batch, precision, threads):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4], int(sys.argv[4]), sys.argv[5], int(sys.argv[6]))
+    if sys.argv[1] == "weights":
+        make_weights(*sys.argv[2:])
+    else:
+        main(*sys.argv[1:5], int(sys.argv[5]), sys.argv[6], int(sys.argv[7]))

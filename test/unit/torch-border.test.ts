@@ -1,4 +1,6 @@
 /** The addon's border: a caller's mistake is a JavaScript error that says what was wrong, never a crash. */
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import test from 'ava';
 import { CornetError } from '../../shared/errors.ts';
 import { dtypes, loadTorchAddon } from '../../worker/backend/torch/addon.ts';
@@ -132,6 +134,24 @@ test.serial('bytes that were uploaded may be overwritten at once', (t) => {
   t.deepEqual([...values], [1, 2, 3, 4]);
   t.throws(() => addon.upload(bytes, dtypes.uint8, [3], 'cpu'), { message: /do not fill the shape/ });
   addon.release([tensor]);
+});
+
+test.serial('bytes that were lent are shared, and there as long as the tensor', (t) => {
+  setFlagsFromString('--expose-gc');
+  const collectGarbage = runInNewContext('gc') as () => void;
+  const lent = Float32Array.of(1, 2, 3, 4);
+  const shared = addon.lend(new Uint8Array(lent.buffer), [2, 2]);
+  lent[3] = 9;
+  t.deepEqual(read(shared), [1, 2, 3, 9]);
+  const length = 1_000_000;
+  const forgotten = addon.lend(new Uint8Array(new Float32Array(length).fill(7).buffer), [length]);
+  for (let i = 0; i < 20; i++) {
+    new Float32Array(length).fill(1); // takes the place of what was collected
+    collectGarbage();
+  }
+  t.true(read(forgotten).every((value) => value === 7));
+  t.throws(() => addon.lend(new Uint8Array(12), [4]), { message: /do not fill the shape/ });
+  addon.release([shared, forgotten]);
 });
 
 test.serial('what is fetched has the values of that moment, and is there after the tensor is gone', (t) => {

@@ -68,7 +68,10 @@ export interface Backend<T extends Tensor> extends Ops<T> {
 
   /** Row-major float32 values, as a tensor. */
   upload(values: Float32Array, shape: readonly number[]): T;
-  /** The bytes of float32 elements in memory order, as a flat tensor. */
+  /**
+   * The bytes of float32 elements in memory order, as a flat tensor, which may share them: they stay as they are until
+   * it is given back.
+   */
   uploadFlat(bytes: Uint8Array): T;
   uploadLabels(labels: Int32Array): T;
   /** Sends uint8 images [n, s, s, 3] on their way; on a GPU, computation goes on meanwhile. */
@@ -82,6 +85,8 @@ export interface Backend<T extends Tensor> extends Ops<T> {
   copy(target: T, source: T): void;
   /** target = row-major float32 values. */
   assign(target: T, values: Float32Array): void;
+  /** source * factor, the factor rounded to float32, as a new flat tensor. */
+  product(source: T, factor: number): T;
   /** target *= factor, the factor rounded to float32. */
   scale(target: T, factor: number): void;
   /** target += source * factor, the factor rounded to float32. */

@@ -72,6 +72,9 @@ export interface TapValue {
 /** Images of the probe: the least that every norm accepts. */
 const probeImages: Readonly<Record<Purpose, number>> = { training: 2, inference: 1 };
 
+/** Weights of the probe, after which they repeat: a prime, so that no two filters are alike. */
+const probePeriod = 65_537;
+
 export class Engine {
   readonly options: EngineOptions;
   readonly #backend: Backend<Tensor>;
@@ -142,7 +145,7 @@ export class Engine {
     this.forgetVectors();
     this.#step = null;
     for (const entry of this.#model.entries) {
-      if (entry.kind !== 'numBatchesTracked') this.#state.write(entry.name, formulaEntry(entry));
+      if (entry.kind !== 'numBatchesTracked') this.#state.write(entry.name, formulaEntry(entry, 0, probePeriod));
     }
     const bytes = this.#backend.deterministically(() =>
       this.#backend.scope(() =>

@@ -24,13 +24,13 @@ export class Reduction<T extends Tensor> {
   readonly #backend: Backend<T>;
   readonly #layout: VectorLayout;
   readonly #vectors = new Map<number, T>();
-  readonly #sum: T;
+  /** Null: nothing was ever reduced; inference does without it. */
+  #flatSum: T | null = null;
   #reducedRanges: { readonly begin: number; readonly end: number }[] = [];
 
   constructor(backend: Backend<T>, layout: VectorLayout) {
     this.#backend = backend;
     this.#layout = layout;
-    this.#sum = backend.flat(layout.length);
   }
 
   /** Takes over a lane's vector, in the place of an earlier one. */
@@ -57,16 +57,16 @@ export class Reduction<T extends Tensor> {
       'lanes are summed in ascending order',
     );
     const backend = this.#backend;
+    const whole = this.#sum;
     return backend.scope(() => {
-      const sum = backend.slice(this.#sum, begin, end);
+      const sum = backend.slice(whole, begin, end);
       for (const [index, { lane, weight, bytes }] of lanes.entries()) {
         backend.scope(() => {
           const part =
             bytes === null ? backend.slice(this.vector(lane), begin, end) : this.#received(bytes, begin, end);
-          const term = index === 0 ? sum : backend.flat(end - begin);
-          backend.copy(term, part);
-          if (weight !== 1) backend.scale(term, weight); // the only lane of its step
-          if (term !== sum) backend.accumulate(sum, term, 1);
+          if (index > 0) return backend.accumulate(sum, backend.product(part, weight), 1);
+          backend.copy(sum, part);
+          if (weight !== 1) backend.scale(sum, weight); // the only lane of its step
         });
       }
       this.#reducedRanges.push({ begin, end });
@@ -105,6 +105,12 @@ export class Reduction<T extends Tensor> {
   forget(): void {
     for (const lane of [...this.#vectors.keys()]) this.#forgetVector(lane);
     this.#reducedRanges = [];
+  }
+
+  /** To be asked for outside of the scopes of single calls, which would give it back. */
+  get #sum(): T {
+    this.#flatSum ??= this.#backend.flat(this.#layout.length);
+    return this.#flatSum;
   }
 
   #forgetVector(lane: number): void {

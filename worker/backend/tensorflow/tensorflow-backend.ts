@@ -131,10 +131,13 @@ export class TensorflowBackend extends TensorflowOps implements Backend<Tensorfl
     this.scope(() => this.copy(target, this.upload(values, target.shape)));
   }
 
-  scale(target: TensorflowTensor, factor: number): void {
+  product(source: TensorflowTensor, factor: number): TensorflowTensor {
     const { kernels } = this;
-    const scaled = kernels.tidy(() => kernels.multiply(target.value.native, kernels.scalar(factor)));
-    this.write(target, new Value(scaled));
+    return this.plain(kernels.tidy(() => kernels.multiply(source.value.native, kernels.scalar(factor))));
+  }
+
+  scale(target: TensorflowTensor, factor: number): void {
+    this.scope(() => this.copy(target, this.product(target, factor)));
   }
 
   accumulate(target: TensorflowTensor, source: TensorflowTensor, factor: number): void {

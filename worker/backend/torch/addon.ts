@@ -30,6 +30,8 @@ export interface TorchAddon {
    * whatever is computed from now on waits for them.
    */
   upload(bytes: Uint8Array, dtype: Dtype, shape: readonly number[], device: string): Handle;
+  /** A contiguous float32 tensor on the CPU that shares the bytes, and keeps them alive until it is released. */
+  lend(bytes: Uint8Array, shape: readonly number[]): Handle;
   /** Copies the elements, in row-major order of the logical shape, into `target`. */
   download(tensor: Handle, target: Uint8Array): void;
   /** The same in two parts: what is computed after the first is not waited for by the second, which may be called once. */

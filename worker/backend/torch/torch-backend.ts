@@ -107,7 +107,7 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
   }
 
   uploadFlat(bytes: Uint8Array): TorchTensor {
-    return this.#upload(bytes, dtypes.float32, [bytes.byteLength / 4]);
+    return this.#lend(bytes, [bytes.byteLength / 4]);
   }
 
   uploadLabels(labels: Int32Array): TorchTensor {
@@ -167,7 +167,17 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
 
   assign(target: TorchTensor, values: Float32Array): void {
     const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-    this.scope(() => this.copy(target, this.#upload(bytes, dtypes.float32, target.shape)));
+    this.scope(() => this.copy(target, this.#lend(bytes, target.shape)));
+  }
+
+  /** Float32 elements where they lie, if that is the device's memory. */
+  #lend(bytes: Uint8Array, shape: readonly number[]): TorchTensor {
+    const here = this.#deviceType === 'cpu' && bytes.byteOffset % Float32Array.BYTES_PER_ELEMENT === 0;
+    return here ? this.adopt(this.addon.lend(bytes, shape)) : this.#upload(bytes, dtypes.float32, shape);
+  }
+
+  product(source: TorchTensor, factor: number): TorchTensor {
+    return this.call('aten::mul', 'Scalar', source, factor);
   }
 
   scale(target: TorchTensor, factor: number): void {

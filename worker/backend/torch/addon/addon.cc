@@ -9,6 +9,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <ATen/autocast_mode.h>
+#include <ATen/ops/from_blob.h>
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
@@ -126,15 +127,30 @@ Napi::Value call(const Napi::CallbackInfo& info) {
   return results;
 }
 
-// upload(bytes, dtype, shape, device): see transfer.h.
-Napi::Value uploadBytes(const Napi::CallbackInfo& info) {
-  const Napi::Uint8Array bytes = bytesArgument(info, 0);
-  const auto dtype = static_cast<at::ScalarType>(intArgument(info[1]));
-  const std::vector<int64_t> shape = intListArgument(info[2]);
+std::vector<int64_t> shapeArgument(const Napi::CallbackInfo& info, size_t index, const Napi::Uint8Array& bytes,
+                                   at::ScalarType dtype) {
+  std::vector<int64_t> shape = intListArgument(info[index]);
   const int64_t elements = std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<int64_t>());
   if (static_cast<int64_t>(bytes.ByteLength()) != elements * static_cast<int64_t>(c10::elementSize(dtype))) {
     throw BorderError("the bytes do not fill the shape");
   }
+  return shape;
+}
+
+// lend(bytes, shape): float32 elements where they lie, which are kept alive as long as the tensor.
+Napi::Value lend(const Napi::CallbackInfo& info) {
+  Napi::Uint8Array bytes = bytesArgument(info, 0);
+  const std::vector<int64_t> shape = shapeArgument(info, 1, bytes, at::kFloat);
+  auto* lender = new Napi::Reference<Napi::Uint8Array>(Napi::Persistent(bytes));
+  return Napi::Number::New(info.Env(), instanceOf(info).tensors.add(at::from_blob(
+                                           bytes.Data(), shape, [lender](void*) { delete lender; }, at::kFloat)));
+}
+
+// upload(bytes, dtype, shape, device): see transfer.h.
+Napi::Value uploadBytes(const Napi::CallbackInfo& info) {
+  const Napi::Uint8Array bytes = bytesArgument(info, 0);
+  const auto dtype = static_cast<at::ScalarType>(intArgument(info[1]));
+  const std::vector<int64_t> shape = shapeArgument(info, 2, bytes, dtype);
   const c10::Device device(stringArgument(info, 3));
   return Napi::Number::New(info.Env(), instanceOf(info).tensors.add(upload(bytes.Data(), shape, dtype, device)));
 }
@@ -329,6 +345,7 @@ void freeInstance(Napi::Env, Instance* instance) { leakWhenAbandoned(instance); 
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData<Instance, freeInstance>(new Instance());
   exports.Set("call", Napi::Function::New<guarded<call>>(env, "call"));
+  exports.Set("lend", Napi::Function::New<guarded<lend>>(env, "lend"));
   exports.Set("upload", Napi::Function::New<guarded<uploadBytes>>(env, "upload"));
   exports.Set("download", Napi::Function::New<guarded<downloadBytes>>(env, "download"));
   exports.Set("fetch", Napi::Function::New<guarded<fetch>>(env, "fetch"));
