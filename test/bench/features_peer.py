@@ -3,9 +3,10 @@
     features_peer.py weights MODEL FILE
     features_peer.py MODEL WEIGHTS FOLDER OUTPUT BATCH PRECISION THREADS
 
-The first makes a file of weights, the second loads one and reads IT's last output of every picture of FOLDER, squashed to 224 x 224 by Pillow as the original's transforms do, and
-writes OUTPUT as .npy. Tuned: no gradients, channels-last, bf16 autocast for bf16, as many processes that decode as
-threads that compute, batches one ahead. Prints one line of JSON; the clock is the caller's, from start to end.
+The first makes a file of weights. The second loads one, reads IT's last output of every picture of FOLDER, squashed to
+224 x 224 by Pillow as the original's transforms do, and writes OUTPUT as .npy. Tuned: no gradients, channels-last, bf16
+autocast for bf16, as many processes that decode as threads that compute, batches one ahead. Prints one line of JSON; the
+clock is the caller's, from start to end.
 """
 
 import glob
