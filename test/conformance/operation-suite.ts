@@ -141,32 +141,35 @@ export function operationTests(library: BackendName, memoryFormat: MemoryFormat 
     },
   );
 
-  test.serial(`maxima before the ReLU have the bits of maxima after it, and so have gradients (${name})`, (t) => {
-    const shapes: Case = {
-      name: '',
-      input: [3, 4, 9, 8],
-      parameters: { before: [8, 4, 3, 3], after: [4, 8, 3, 3] },
-      forward: (_, x) => x,
-    };
-    const watched: string[] = [];
-    const [seen, unseen] = [(place: string) => watched.push(place), null].map((listener) =>
-      backend.scope(() => {
-        const [x, parameters] = deviceInputs(backend, shapes);
-        const { before, after } = parameters;
-        const pass = new Pass<Tensor>(backend, new Map(), true, listener);
-        const forward = () => {
-          const pooled = pass.reluMaxPool('nonlin', 'pool', backend.conv2d(x, before!, null, 1, 1));
-          return logitsOf(backend, backend.conv2d(pooled, after!, null, 1, 1));
-        };
-        const labels = backend.uploadLabels(Int32Array.of(2, 0, 1));
-        const { logits, gradients } = backend.gradients('fp32', forward, labels, [before!, after!]);
-        return [logits(), ...gradients.map((gradient) => backend.download(gradient!))];
-      }),
-    );
-    t.deepEqual(watched, ['nonlin', 'pool']);
-    t.deepEqual(unseen, seen);
-    t.true(seen!.every((values) => values.some((value) => value !== 0)));
-  });
+  test.serial(
+    `maxima before the ReLU have the bits of maxima after it, and so have gradients (${name})`,
+    (t) => {
+      const shapes: Case = {
+        name: '',
+        input: [3, 4, 9, 8],
+        parameters: { before: [8, 4, 3, 3], after: [4, 8, 3, 3] },
+        forward: (_, x) => x,
+      };
+      const watched: string[] = [];
+      const [seen, unseen] = [(place: string) => watched.push(place), null].map((listener) =>
+        backend.scope(() => {
+          const [x, parameters] = deviceInputs(backend, shapes);
+          const { before, after } = parameters;
+          const pass = new Pass<Tensor>(backend, new Map(), true, listener);
+          const forward = () => {
+            const pooled = pass.reluMaxPool('nonlin', 'pool', backend.conv2d(x, before!, null, 1, 1));
+            return logitsOf(backend, backend.conv2d(pooled, after!, null, 1, 1));
+          };
+          const labels = backend.uploadLabels(Int32Array.of(2, 0, 1));
+          const { logits, gradients } = backend.gradients('fp32', forward, labels, [before!, after!]);
+          return [logits(), ...gradients.map((gradient) => backend.download(gradient!))];
+        }),
+      );
+      t.deepEqual(watched, ['nonlin', 'pool']);
+      t.deepEqual(unseen, seen);
+      t.true(seen!.every((values) => values.some((value) => value !== 0)));
+    },
+  );
 
   test.serial(`a batch normalisation that would see one value is refused (${name})`, (t) => {
     const error = t.throws(

@@ -145,7 +145,8 @@ export class Engine {
     this.forgetVectors();
     this.#step = null;
     for (const entry of this.#model.entries) {
-      if (entry.kind !== 'numBatchesTracked') this.#state.write(entry.name, formulaEntry(entry, 0, probePeriod));
+      if (entry.kind !== 'numBatchesTracked')
+        this.#state.write(entry.name, formulaEntry(entry, 0, probePeriod));
     }
     const bytes = this.#backend.deterministically(() =>
       this.#backend.scope(() =>
