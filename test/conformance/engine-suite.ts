@@ -169,6 +169,18 @@ export function engineTests(backend: BackendName, precisions: readonly ('fp32' |
     t.is(Buffer.compare(engine.snapshot(), own), 0);
   });
 
+  test.serial('a spare, which has never computed a shard, applies what others reduced', (t) => {
+    const engine = loadedEngine('Z');
+    const all = { begin: 0, end: engine.vectorLength };
+    engine.computeShard(0, ...shard(2));
+    engine.reduce(all.begin, all.end, [{ lane: 0, weight: 1, bytes: null }]);
+    const bytes = engine.sliceBytes(all.begin, all.end);
+    const spare = new Engine(engine.options);
+    spare.load(formulaSnapshot('Z'), 0);
+    for (const each of [engine, spare]) each.apply(0.1, [{ ...all, bytes: each === spare ? bytes : null }]);
+    t.true(Buffer.from(spare.snapshot()).equals(engine.snapshot()));
+  });
+
   test.serial('a snapshot taken between two steps continues to the same state', (t) => {
     const engine = loadedEngine('RT', { times: 3 }); // some of its parameters never receive a gradient
     step(engine, 1);

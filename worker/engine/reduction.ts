@@ -1,5 +1,6 @@
 /** The vectors of a step on the device: those of the lanes that were computed here, and the sum of all lanes. */
 import assert from 'node:assert/strict';
+import type { Purpose } from '../../shared/formats/state-layout.ts';
 import type { VectorLayout } from '../../shared/formats/vector-layout.ts';
 import type { Tensor } from '../../shared/models/ops.ts';
 import type { Backend } from '../backend/backend.ts';
@@ -24,13 +25,14 @@ export class Reduction<T extends Tensor> {
   readonly #backend: Backend<T>;
   readonly #layout: VectorLayout;
   readonly #vectors = new Map<number, T>();
-  /** Null: nothing was ever reduced; inference does without it. */
-  #flatSum: T | null = null;
+  /** Null: nothing is trained. */
+  readonly #flatSum: T | null;
   #reducedRanges: { readonly begin: number; readonly end: number }[] = [];
 
-  constructor(backend: Backend<T>, layout: VectorLayout) {
+  constructor(backend: Backend<T>, layout: VectorLayout, purpose: Purpose) {
     this.#backend = backend;
     this.#layout = layout;
+    this.#flatSum = purpose === 'training' ? backend.flat(layout.length) : null;
   }
 
   /** Takes over a lane's vector, in the place of an earlier one. */
@@ -57,9 +59,8 @@ export class Reduction<T extends Tensor> {
       'lanes are summed in ascending order',
     );
     const backend = this.#backend;
-    const whole = this.#sum;
     return backend.scope(() => {
-      const sum = backend.slice(whole, begin, end);
+      const sum = backend.slice(this.#sum, begin, end);
       for (const [index, { lane, weight, bytes }] of lanes.entries()) {
         backend.scope(() => {
           const part =
@@ -107,9 +108,8 @@ export class Reduction<T extends Tensor> {
     this.#reducedRanges = [];
   }
 
-  /** To be asked for outside of the scopes of single calls, which would give it back. */
   get #sum(): T {
-    this.#flatSum ??= this.#backend.flat(this.#layout.length);
+    assert(this.#flatSum !== null, 'an engine for inference sums nothing');
     return this.#flatSum;
   }
 
