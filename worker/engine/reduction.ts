@@ -67,7 +67,7 @@ export class Reduction<T extends Tensor> {
             bytes === null ? backend.slice(this.vector(lane), begin, end) : this.#received(bytes, begin, end);
           if (index > 0) return backend.accumulate(sum, backend.product(part, weight), 1);
           backend.copy(sum, part);
-          if (weight !== 1) backend.scale(sum, weight); // the only lane of its step
+          if (weight !== 1) backend.scale(sum, weight); // 1: the only lane of its step
         });
       }
       this.#reducedRanges.push({ begin, end });
