@@ -54,12 +54,13 @@ const lane = 0;
  * in a pooling window, fall to the other side in another memory order or precision, and each carries a visible share of
  * a gradient. PyTorch with channels-last memory is as far from the original as this (Z 1e-4 and 1e-2, R 1.4e-3 and
  * 1.6e-2, S 2.2e-3 and 2.7e-2; the fourth loss of S 1.9e-3, single weights after it 9e-3), and so is float64.
+ * TensorFlow on a CPU with AVX-512 is 3.3e-3 off in one norm of S.
  */
 export const trainingTolerance = {
   Z: { norm: 1e-4, element: 2e-2, laterLoss: 1e-4, laterElement: 1e-3 },
   R: { norm: 2e-3, element: 2e-2, laterLoss: 1e-4, laterElement: 1e-3 },
   RT: { norm: 2e-3, element: 2e-2, laterLoss: 1e-4, laterElement: 1e-3 },
-  S: { norm: 3e-3, element: 4e-2, laterLoss: 5e-3, laterElement: 2e-2 },
+  S: { norm: 4e-3, element: 4e-2, laterLoss: 5e-3, laterElement: 2e-2 },
 };
 
 /** What is left of a gradient of exactly zero when the weight decay is taken back out of it. */

@@ -147,6 +147,7 @@ export class Kernels {
   // --- Layers: activations are NHWC, filters HWIO ----------------------------------------------------------------------
 
   conv2d(x: Native, filter: Native, stride: number, padding: number): Native {
+    if (isPointwise(filter.shape, stride, padding)) return this.#pointwise(x, filter, false);
     return this.#one('Conv2D', this.#convolution(stride, padding), x, filter);
   }
 
@@ -157,6 +158,7 @@ export class Kernels {
     stride: number,
     padding: number,
   ): Native {
+    if (isPointwise(filter.shape, stride, padding)) return this.#pointwise(dy, filter, true);
     const attributes = this.#convolution(stride, padding);
     return this.tidy(() =>
       this.#one('Conv2DBackpropInput', attributes, this.#integers(inputShape), filter, dy),
@@ -170,8 +172,27 @@ export class Kernels {
     stride: number,
     padding: number,
   ): Native {
+    if (isPointwise(filterShape, stride, padding)) {
+      return this.tidy(() =>
+        this.reshape(this.matMul(this.#rows(x), this.#rows(dy), { transposeX: true }), filterShape),
+      );
+    }
     const attributes = this.#convolution(stride, padding);
     return this.tidy(() => this.#one('Conv2DBackpropFilter', attributes, x, this.#integers(filterShape), dy));
+  }
+
+  /** A convolution of single pixels is a product of matrices: N·H·W × C and C × O. */
+  #pointwise(x: Native, filter: Native, transposeY: boolean): Native {
+    return this.tidy(() => {
+      const matrix = this.reshape(filter, filter.shape.slice(2));
+      const y = this.matMul(this.#rows(x), matrix, { transposeY });
+      return this.reshape(y, [...x.shape.slice(0, -1), y.shape[1]!]);
+    });
+  }
+
+  /** Its last axis in rows. */
+  #rows(x: Native): Native {
+    return this.reshape(x, [-1, x.shape.at(-1)!]);
   }
 
   biasAdd(x: Native, bias: Native): Native {
@@ -317,4 +338,12 @@ export class Kernels {
   #type(value: number) {
     return { type: this.#backend.binding.TF_ATTR_TYPE, value };
   }
+}
+
+/**
+ * Whether each pixel of the output sees one pixel of the input. TensorFlow's oneDNN would divide by zero where it plans
+ * such a convolution of 1,024 to 256 or 2,048 to 512 channels (oneDNN pull request 3453, not yet in TensorFlow 2.21).
+ */
+function isPointwise([height, width]: readonly number[], stride: number, padding: number): boolean {
+  return height === 1 && width === 1 && stride === 1 && padding === 0;
 }
