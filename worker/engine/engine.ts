@@ -104,7 +104,7 @@ export class Engine {
       fused: options.fused ?? (options.memoryFormat === undefined && fusesNorms(options)),
     });
     this.#state = new ModelState(this.#backend, this.#model, this.#vectorLayout, options.purpose);
-    this.#reduction = new Reduction(this.#backend, this.#vectorLayout, options.purpose);
+    this.#reduction = new Reduction(this.#backend, this.#vectorLayout);
     this.#staging = new Staging(this.#backend, options.imageSize);
   }
 

@@ -1,6 +1,5 @@
 /** The vectors of a step on the device: those of the lanes that were computed here, and the sum of all lanes. */
 import assert from 'node:assert/strict';
-import type { Purpose } from '../../shared/formats/state-layout.ts';
 import type { VectorLayout } from '../../shared/formats/vector-layout.ts';
 import type { Tensor } from '../../shared/models/ops.ts';
 import type { Backend } from '../backend/backend.ts';
@@ -25,14 +24,15 @@ export class Reduction<T extends Tensor> {
   readonly #backend: Backend<T>;
   readonly #layout: VectorLayout;
   readonly #vectors = new Map<number, T>();
-  /** Null: nothing is trained. */
-  readonly #flatSum: T | null;
+  /** Null: nothing was summed yet. */
+  #sum: T | null = null;
+  /** The lane whose vector is the reduced one as it stands. */
+  #onlyLane: number | null = null;
   #reducedRanges: { readonly begin: number; readonly end: number }[] = [];
 
-  constructor(backend: Backend<T>, layout: VectorLayout, purpose: Purpose) {
+  constructor(backend: Backend<T>, layout: VectorLayout) {
     this.#backend = backend;
     this.#layout = layout;
-    this.#flatSum = purpose === 'training' ? backend.flat(layout.length) : null;
   }
 
   /** Takes over a lane's vector, in the place of an earlier one. */
@@ -58,18 +58,14 @@ export class Reduction<T extends Tensor> {
       lanes.length > 0 && lanes.every(({ lane }, i) => i === 0 || lanes[i - 1]!.lane < lane),
       'lanes are summed in ascending order',
     );
+    const onlyLane = this.#isReduced(begin, end, lanes) ? lanes[0]!.lane : null;
+    if (onlyLane !== this.#onlyLane) this.#reducedRanges = [];
+    this.#onlyLane = onlyLane;
     const backend = this.#backend;
+    const reduced = this.#reduced; // had outside the scope, which would give its memory back
     return backend.scope(() => {
-      const sum = backend.slice(this.#sum, begin, end);
-      for (const [index, { lane, weight, bytes }] of lanes.entries()) {
-        backend.scope(() => {
-          const part =
-            bytes === null ? backend.slice(this.vector(lane), begin, end) : this.#received(bytes, begin, end);
-          if (index > 0) return backend.accumulate(sum, backend.product(part, weight), 1);
-          backend.copy(sum, part);
-          if (weight !== 1) backend.scale(sum, weight); // 1: the only lane of its step
-        });
-      }
+      const sum = backend.slice(reduced, begin, end);
+      if (onlyLane === null) this.#add(sum, begin, end, lanes);
       this.#reducedRanges.push({ begin, end });
       return { firstBad: backend.allFinite(sum) ? null : this.#firstBad(backend.download(sum), begin) };
     });
@@ -79,15 +75,16 @@ export class Reduction<T extends Tensor> {
   sliceBytes(begin: number, end: number): Uint8Array {
     this.#assertReduced(begin, end);
     const backend = this.#backend;
-    return backend.scope(() => backend.downloadFlat(backend.slice(this.#sum, begin, end)));
+    return backend.scope(() => backend.downloadFlat(backend.slice(this.#reduced, begin, end)));
   }
 
   /**
-   * The whole reduced vector.
+   * The whole reduced vector, which may be overwritten if `forget` follows.
    * @param slices cover it, in order
    */
   gather(slices: readonly ReducedSlice[]): T {
     const backend = this.#backend;
+    const reduced = this.#reduced;
     let covered = 0;
     for (const { begin, end, bytes } of slices) {
       assert.equal(begin, covered, 'slices cover the vector without gap or overlap');
@@ -95,22 +92,44 @@ export class Reduction<T extends Tensor> {
       if (bytes === null) this.#assertReduced(begin, end);
       else
         backend.scope(() =>
-          backend.copy(backend.slice(this.#sum, begin, end), this.#received(bytes, begin, end)),
+          backend.copy(backend.slice(reduced, begin, end), this.#received(bytes, begin, end)),
         );
     }
     assert.equal(covered, this.#layout.length, 'slices cover the whole vector');
-    return this.#sum;
+    return reduced;
   }
 
   /** Drops all vectors and reduced slices. */
   forget(): void {
     for (const lane of [...this.#vectors.keys()]) this.#forgetVector(lane);
     this.#reducedRanges = [];
+    this.#onlyLane = null;
   }
 
-  get #sum(): T {
-    assert(this.#flatSum !== null, 'an engine for inference sums nothing');
-    return this.#flatSum;
+  /** Where the reduced vector lies, or will. */
+  get #reduced(): T {
+    if (this.#onlyLane !== null) return this.vector(this.#onlyLane);
+    this.#sum ??= this.#backend.flat(this.#layout.length);
+    return this.#sum;
+  }
+
+  /** Whether there is nothing to sum: the only lane of its step was computed here. */
+  #isReduced(begin: number, end: number, [first, ...others]: readonly LanePart[]): boolean {
+    const whole = begin === 0 && end === this.#layout.length;
+    return whole && others.length === 0 && first!.weight === 1 && first!.bytes === null;
+  }
+
+  #add(sum: T, begin: number, end: number, lanes: readonly LanePart[]): void {
+    const backend = this.#backend;
+    for (const [index, { lane, weight, bytes }] of lanes.entries()) {
+      backend.scope(() => {
+        const part =
+          bytes === null ? backend.slice(this.vector(lane), begin, end) : this.#received(bytes, begin, end);
+        if (index > 0) return backend.accumulate(sum, backend.product(part, weight), 1);
+        backend.copy(sum, part);
+        if (weight !== 1) backend.scale(sum, weight);
+      });
+    }
   }
 
   #forgetVector(lane: number): void {
