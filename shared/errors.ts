@@ -33,12 +33,12 @@ export const errorTable = {
     meaning:
       'An image file cannot be read from disk: missing, permission, I/O error, no memory, too many open files.',
     remedy:
-      'Fix the cause and resume with --resume. --skip-unreadable is for damaged files, which are the same on every host.',
+      'Fix the cause and start again (training: with --resume). --skip-unreadable is for damaged files, which are the same on every host.',
   },
   DISK_FULL: {
     exit: exitCodes.error,
     meaning: 'The disk is full where the run writes, or its quota or file size limit is reached.',
-    remedy: 'Free some space and resume with --resume: the last checkpoint is intact.',
+    remedy: 'Free some space and start again (training: with --resume): what was written before is intact.',
   },
   READ_BACK_DIFFERS: {
     exit: exitCodes.error,
@@ -178,12 +178,13 @@ export const errorTable = {
   REDIS_FULL: {
     exit: exitCodes.error,
     meaning: 'Redis has reached its memory limit.',
-    remedy: "Raise the server's maxmemory and resume with --resume.",
+    remedy: "Raise the server's maxmemory and start again (training: with --resume).",
   },
   REDIS_DATA_INVALID: {
     exit: exitCodes.error,
     meaning: "Redis holds data under one of the run's keys that the run did not write.",
-    remedy: 'Find out who else can write to that Redis (docs/security.md), and resume with --resume.',
+    remedy:
+      'Find out who else can write to that Redis (docs/security.md), and start again (training: with --resume).',
   },
   REDIS_SERVER_FAILED: {
     exit: exitCodes.error,
@@ -194,7 +195,7 @@ export const errorTable = {
   BLOB_DAMAGED: {
     exit: exitCodes.error,
     meaning: 'Data that workers exchanged did not arrive as it was sent.',
-    remedy: 'Check the memory and the network of the machines, and resume with --resume.',
+    remedy: 'Check the memory and the network of the machines, and start again (training: with --resume).',
   },
   BACKEND_UNAVAILABLE: {
     exit: exitCodes.error,
@@ -266,7 +267,7 @@ export const errorTable = {
   COORDINATOR_GONE: {
     exit: exitCodes.error,
     meaning: "The worker has not heard from the run's coordinator for longer than --worker-timeout.",
-    remedy: 'Restart the coordinator with --resume, then this worker.',
+    remedy: 'Restart the coordinator (training: with --resume), then this worker.',
   },
   WORKER_VERSION: {
     exit: exitCodes.error,
@@ -312,7 +313,8 @@ export const errorTable = {
     exit: exitCodes.error,
     meaning:
       'Workers died, or something failed on their hosts, one after another at the same shard or batch.',
-    remedy: "Check the workers' last lines in log.jsonl and the images named; then resume with --resume.",
+    remedy:
+      "Check the workers' last lines in log.jsonl and the images named; then start again (training: with --resume).",
   },
   WORKER_FAILED: {
     exit: exitCodes.error,
@@ -323,12 +325,12 @@ export const errorTable = {
   BLOB_LOST: {
     exit: exitCodes.error,
     meaning: 'Data that workers publish in Redis disappears before the others can read it.',
-    remedy: 'Make sure that nothing else deletes keys there, and resume with --resume.',
+    remedy: 'Make sure that nothing else deletes keys there, and start again (training: with --resume).',
   },
   NO_WORKER: {
     exit: exitCodes.error,
     meaning: 'No worker has joined within --worker-timeout.',
-    remedy: 'Start workers (`worker start`), then resume the run with --resume.',
+    remedy: 'Start workers (`worker start`), then start the run again (training: with --resume).',
   },
   INTERRUPTED: {
     exit: exitCodes.resumable,

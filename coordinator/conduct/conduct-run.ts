@@ -333,7 +333,7 @@ async function runToItsEnd<R>(
     fleet.start();
     const outcome = await conducting;
     reporter.end();
-    log.info({ outcome: outcome.outcome }, 'Finished.');
+    log.info({ outcome: outcome.outcome }, outcome.outcome === 'complete' ? 'Finished.' : 'Stopped.');
     const result = await kind.report(outcome);
     await fleet.stop();
     await observer?.ended();

@@ -103,7 +103,7 @@ const troubles: Record<string, Trouble> = {
   EFBIG: {
     code: 'DISK_FULL',
     why: 'the file would be larger than this process, or the file system, allows',
-    hint: 'Raise the limit on the size of files (ulimit -f unlimited; a batch system has a setting of its own) and start again with --resume: the last checkpoint is untouched.',
+    hint: 'Raise the limit on the size of files (ulimit -f unlimited; a batch system has a setting of its own) and start again (training: with --resume): what was written before is untouched.',
   },
   EMFILE: { code: 'OPEN_FILES_LIMIT', why: 'this process has too many files open' },
   ENFILE: {

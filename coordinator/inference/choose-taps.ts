@@ -108,8 +108,10 @@ function named(
   if (exact !== undefined) return [exact];
   const others = known.filter((tap) => tap.name === name.replace(stepSuffix, ''));
   const candidates = others.length > 0 ? others.map(tapName) : [...new Set(known.map((tap) => tap.name))];
+  const [area] = name.split('.');
+  const everywhere = area === 'all' || area === 'everything' ? `All areas at once: --tap ${area}. ` : '';
   throw new CornetError('OPTION_INVALID', `CORnet-${model.name} has no output ${name}.`, {
-    hint: `Nearest names: ${nearestNames(name, candidates).join(', ')}. All: \`coordinator layers --model ${model.name}\``,
+    hint: `${everywhere}Nearest names: ${nearestNames(name, candidates).join(', ')}. All: \`coordinator layers --model ${model.name}\``,
   });
 }
 

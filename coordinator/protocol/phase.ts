@@ -22,3 +22,26 @@ export type Phase =
 
 /** The same for those who only watch. */
 export type PhaseName = Exclude<Phase['name'], 'stepping' | 'resting'> | ExchangePhase;
+
+/** What each phase is called in sentences and pictures; `redis_away` takes a phase's place while there is no Redis. */
+export const phaseWords: Readonly<Record<PhaseName | 'redis_away', string>> = {
+  computing: 'computing gradients',
+  reducing: 'summing gradients',
+  applying: 'updating weights',
+  validating: 'validating',
+  extracting: 'extracting features',
+  publishing: 'taking a snapshot',
+  loading: 'bringing newcomers to the state',
+  restoring: 'publishing the state',
+  waiting: 'waiting for a worker',
+  rollcall: 'roll call',
+  saving: 'reading the state for a checkpoint',
+  finishing: 'writing the last checkpoint',
+  finished: 'finished',
+  redis_away: 'Redis away',
+};
+
+/** @param phase as a view has it, which may come from another version */
+export function wordsOfPhase(phase: string): string {
+  return phaseWords[phase as PhaseName] ?? phase;
+}

@@ -2,6 +2,7 @@
 import { longWait, namesInSentence } from '../../shared/defaults.ts';
 import { type Debt, describeOwed, type Owed } from './debts.ts';
 import { seconds } from './membership.ts';
+import { phaseWords } from './phase.ts';
 import type { WorkerRecord } from './roster.ts';
 import type { RunState } from './run-state.ts';
 
@@ -72,9 +73,8 @@ function waitOf(state: RunState, unanswered: readonly string[]): string {
       return `Writing a checkpoint ${at}`;
     default: {
       const who = debtsOf(state).map((debt) => `${debt.worker} (${describeOwed(debt.owes)})`);
-      const { phaseName: name } = state;
-      const phase = `${name[0]!.toUpperCase()}${name.slice(1)}`;
-      return `${phase} ${at}: waiting for ${someOf(who) || 'nobody'}`;
+      const words = phaseWords[state.phaseName];
+      return `${words[0]!.toUpperCase()}${words.slice(1)} ${at}: waiting for ${someOf(who) || 'nobody'}`;
     }
   }
 }

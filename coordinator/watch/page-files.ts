@@ -40,6 +40,7 @@ const files: StaticFile[] = [
       ...['dist', 'coordinator', 'watch', 'page', `${name}.js`],
     ],
   ),
+  ['/protocol/phase.js', 'text/javascript', 'dist', 'coordinator', 'protocol', 'phase.js'],
   ['/view/axis.js', 'text/javascript', 'dist', 'coordinator', 'view', 'axis.js'],
   ['/view/format.js', 'text/javascript', 'dist', 'coordinator', 'view', 'format.js'],
   ['/view/health.js', 'text/javascript', 'dist', 'coordinator', 'view', 'health.js'],

@@ -1,6 +1,7 @@
 /** A run in a few lines of a terminal: pure, from what is known to what is drawn. */
 import { columnsOf, cutTo } from '../../shared/util/columns.ts';
 import { oneLine } from '../../shared/util/printable.ts';
+import { wordsOfPhase } from '../protocol/phase.ts';
 import { calmSeconds, count, percent, smallestShare, speed, timeLeft } from '../view/format.ts';
 import { type HealthWord, healthOf } from '../view/health.ts';
 import type { RunView } from '../view/run-view.ts';
@@ -93,8 +94,8 @@ function state(view: RunView): Part[] {
   if (!usual || (view.phaseSeconds ?? 0) > calmSeconds) {
     return [there, { text: view.sentence, ...(usual || members > 0 ? {} : { style: 'warn' as const }) }];
   }
-  const shares = view.shares.filter(({ share }) => share >= smallestShare).slice(0, 4);
-  const spent = shares.map(({ phase, share }) => `${phase} ${(100 * share).toFixed(0)} %`);
+  const shares = view.shares.filter(({ share }) => share >= smallestShare).slice(0, 3);
+  const spent = shares.map(({ phase, share }) => `${wordsOfPhase(phase)} ${(100 * share).toFixed(0)} %`);
   return [there, { text: spent.join(', '), style: 'faint' }];
 }
 

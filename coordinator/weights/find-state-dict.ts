@@ -120,15 +120,16 @@ function mismatch(
   path: string,
 ): CornetError {
   const other = modelNames.find((name) => name !== model.name && fits(saved, buildModel(name, 1)));
-  const hint =
-    other === undefined ? {} : { hint: `These are the weights of CORnet-${other}: give --model ${other}.` };
+  if (other !== undefined) {
+    const message = `${path} holds the weights of CORnet-${other}, not of CORnet-${model.name}.`;
+    return new CornetError('WEIGHTS_MISMATCH', message, { hint: `Use --model ${other}.` });
+  }
   if (part === null) {
     const [{ dict, path: place }] = dicts as [TensorDict, ...TensorDict[]];
     const where = place.length === 0 ? 'it' : place.map(keyText).join('.');
     return new CornetError(
       'WEIGHTS_MISMATCH',
       `${path} does not hold the weights of CORnet-${model.name}: ${where} has none of its names, but ${list([...dict.keys()].map(keyText))}.`,
-      hint,
     );
   }
   const opaque = [...part.values].filter(([, value]) => value instanceof Opaque) as [string, Opaque][];
@@ -137,7 +138,7 @@ function mismatch(
   }
   const foreign = foreignNames(part).map((name) => `${keyText(name)} is not of the model`);
   const problems = [...part.problems, ...foreign];
-  const onlyHead = problems.every(isOfHead) ? { hint: headHint } : hint;
+  const onlyHead = problems.every(isOfHead) ? { hint: headHint } : {};
   return new CornetError(
     'WEIGHTS_MISMATCH',
     `${heading(part, model, path)}\n${indented(problems)}`,

@@ -149,7 +149,11 @@ async function listClasses(
   return classes;
 }
 
-function checkSameClasses(valFolder: string, train: readonly string[], val: readonly string[]): void {
+/**
+ * @param valFolder the validation images, for the message
+ * @throws CornetError DATA_INVALID, naming the classes that only one split has
+ */
+export function checkSameClasses(valFolder: string, train: readonly string[], val: readonly string[]): void {
   const [inTrain, inVal] = [new Set(train), new Set(val)];
   const missing = train.filter((name) => !inVal.has(name));
   const surplus = val.filter((name) => !inTrain.has(name));

@@ -36,6 +36,24 @@ test('check-data names every bad file of a data set, and nothing else', (t) => {
   t.is(checkData('--data-path', root).status, 0);
 });
 
+test('check-data decodes the images of splits with other classes, too', (t) => {
+  const root = temporaryFolder(t);
+  for (const folder of ['train/a', 'train/b', 'val/a', 'val/c']) {
+    mkdirSync(join(root, folder), { recursive: true });
+    cpSync('test/fixtures/images/small.jpg', join(root, folder, 'small.jpg'));
+  }
+  writeFileSync(join(root, 'val/c/text.jpg'), 'only words');
+  const { status, found, stderr } = checkData('--data-path', root);
+  t.is(status, 1);
+  t.is(found.length, 2, found.join('\n'));
+  t.is(
+    found[0],
+    `The classes in ${join(root, 'val')} differ from the training classes: b is missing; c is not among the training classes.`,
+  );
+  t.true(found[1]!.startsWith(`The image ${join(root, 'val/c/text.jpg')} cannot be read: `));
+  t.true(stderr.endsWith('5 of 5 images, 1 bad\n'), stderr);
+});
+
 test('check-data prints one line a file, and no name steers the terminal', (t) => {
   const root = temporaryFolder(t);
   for (const folder of ['train/a', 'train/b']) {

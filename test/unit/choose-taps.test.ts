@@ -68,6 +68,7 @@ test('what the model does not have is answered with the nearest names', (t) => {
     [{ layer: 'IT', timeStep: 2 }, /computes IT.output 2 times .* no --time-step 2/, /up to 1/],
     [{ tap: 'V4.output-t1', timeStep: 'last' }, /names its time step, and so does --time-step/, /./],
     [{ tap: 'all', layer: 'IT' }, /not by both/, /./],
+    [{ layer: 'all' }, /no output all\.output/, /^All areas at once: --tap all\./],
     [{ tap: 'all', timeStep: 9 }, /10 times or more \(--time-step 9\)/, /counted from 0/],
   ];
   for (const [request, message, hint] of refused) {

@@ -32,7 +32,7 @@ test('one sentence says who is waited for, with what, since when and after what;
   const reason = 'its process ended (killed by SIGKILL)';
   run.handle({ type: 'tick', heard: 1_000 });
   const both = 'worker-0 (the vector of lane 0), worker-1 (the vector of lane 1)';
-  t.is(run.sentence, `Computing at step 0: waiting for ${both} for 1.0 s.`);
+  t.is(run.sentence, `Computing gradients at step 0: waiting for ${both} for 1.0 s.`);
 
   t.deepEqual(
     run.workers.map(({ owes }) => owes),
@@ -48,7 +48,7 @@ test('one sentence says who is waited for, with what, since when and after what;
     logged.push(...actions.flatMap((action) => (action.type === 'log' ? [action.message] : [])));
   }
   const because = (id: number) => `after worker worker-${id} was dropped: ${reason}.`;
-  const waiting = 'Computing at step 0: waiting for worker-0 (the vectors of lanes 0, 1) for 10 s';
+  const waiting = 'Computing gradients at step 0: waiting for worker-0 (the vectors of lanes 0, 1) for 10 s';
   t.deepEqual(logged, [`${waiting}, ${because(1)}`]);
 
   run.handle({ type: 'exited', worker: 'worker-0', reason });
@@ -61,7 +61,7 @@ test('one sentence says who is waited for, with what, since when and after what;
 test('of many workers the sentence names some, and counts the others', (t) => {
   const { run } = new Computing(64);
   const named = Array.from({ length: 8 }, (_, i) => `worker-${i} (the vector of lane ${i})`);
-  t.is(run.sentence, `Computing at step 0: waiting for ${named.join(', ')} and 56 more.`);
+  t.is(run.sentence, `Computing gradients at step 0: waiting for ${named.join(', ')} and 56 more.`);
 });
 
 test('a worker that dies at a shard given ahead counts, although its last update was not heard of', (t) => {

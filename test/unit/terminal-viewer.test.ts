@@ -16,7 +16,7 @@ test('the lines of a run say where it is, how it learns, how fast it is and wher
     'CORnet-Z   epoch 0.50 of 2   step 30 of 120',
     `${'━'.repeat(15)}${'─'.repeat(45)}   25.0 %, ${timeLeft(90, view.at)}`,
     'loss 1.5000   top-1 25.0 %   validated 50.0 %   31 images/s   █▆▃▁ 4.0 → 1.0',
-    '2 workers   computing 90 %, reducing 10 %',
+    '2 workers   computing gradients 90 %, summing gradients 10 %',
   ]);
 });
 

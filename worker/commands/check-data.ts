@@ -1,7 +1,13 @@
 /** `worker check-data`: decodes every image of a data set whole, and lists the files that cannot be decoded. */
 import { join } from 'node:path';
-import type { DatasetIndex, SplitName } from '../../shared/data/dataset-index.ts';
-import { indexDataset } from '../../shared/data/dataset-index.ts';
+import {
+  checkSameClasses,
+  type DatasetIndex,
+  indexDataset,
+  type Split,
+  type SplitName,
+  splitNames,
+} from '../../shared/data/dataset-index.ts';
 import { withProgress } from '../../shared/data/index-progress.ts';
 import { progressEvery } from '../../shared/defaults.ts';
 import { CornetError, exitCodes } from '../../shared/errors.ts';
@@ -19,19 +25,27 @@ export interface CheckDataOptions {
 /** Side in pixels of the images that are made: small, because only the decoding matters. */
 const side = 8;
 
-/** Prints one line for each bad file, and how far it is to standard error; returns the exit code. */
+/**
+ * Prints one line for each bad file, and one if the splits differ in their classes, and how far it is to standard error;
+ * returns the exit code.
+ */
 export async function checkData({ dataPath, splits, workers }: CheckDataOptions): Promise<number> {
-  const index = await withProgress(dataPath, progressOnStderr(), async (progress) => {
-    const made = await indexDataset(dataPath, splits, undefined, progress);
+  const found = await withProgress(dataPath, progressOnStderr(), async (progress) => {
+    const made: FoundSplit[] = [];
+    // Each on its own: the images are worth a look even if the classes differ.
+    for (const name of splits)
+      made.push(foundSplit(await indexDataset(dataPath, [name], undefined, progress), name));
     progress?.done(false);
     return made;
   });
+  let bad = 0;
+  const difference = differenceOf(found);
+  if (difference !== null) process.stdout.write(`${difference.message}\n`);
   const decoder = openDecoder(workers);
   process.stderr.write(`Images are decoded by ${decoder.description}.\n`);
-  const paths = pathsOf(index, splits);
-  const all = splits.reduce((sum, name) => sum + index[name].size, 0);
+  const paths = pathsOf(found);
+  const all = found.reduce((sum, { split }) => sum + split.size, 0);
   let done = 0;
-  let bad = 0;
   const say = () => process.stderr.write(`${done} of ${all} images, ${bad} bad\n`);
   const progress = setInterval(say, progressEvery.plain);
 
@@ -51,13 +65,36 @@ export async function checkData({ dataPath, splits, workers }: CheckDataOptions)
     clearInterval(progress);
   }
   say();
-  return bad === 0 ? exitCodes.complete : exitCodes.error;
+  return bad === 0 && difference === null ? exitCodes.complete : exitCodes.error;
 }
 
-function* pathsOf(index: DatasetIndex, splits: readonly SplitName[]): Generator<string> {
-  for (const name of splits) {
-    const split = index[name];
-    for (let sample = 0; sample < split.size; sample++) yield join(index.root, split.path(sample));
+interface FoundSplit {
+  readonly name: SplitName;
+  readonly root: string;
+  readonly classes: readonly string[];
+  readonly split: Split;
+}
+
+function foundSplit<S extends SplitName>(index: DatasetIndex<S>, name: S): FoundSplit {
+  return { name, root: index.root, classes: index.classes, split: index[name] };
+}
+
+/** What is said of splits with other classes; null: they have the same, or there is only one. */
+function differenceOf(found: readonly FoundSplit[]): CornetError | null {
+  const [train, val] = splitNames.map((wanted) => found.find(({ name }) => name === wanted));
+  if (train === undefined || val === undefined) return null;
+  try {
+    checkSameClasses(join(val.root, val.split.folder), train.classes, val.classes);
+    return null;
+  } catch (error) {
+    if (error instanceof CornetError) return error;
+    throw error;
+  }
+}
+
+function* pathsOf(found: readonly FoundSplit[]): Generator<string> {
+  for (const { root, split } of found) {
+    for (let sample = 0; sample < split.size; sample++) yield join(root, split.path(sample));
   }
 }
 
