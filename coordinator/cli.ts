@@ -151,7 +151,7 @@ command(
   'List every output of a model that can be extracted, with its shape and time steps.',
 ).action(async (options: LayersOptions) => {
   const { printLayers } = await import('./commands/layers.ts');
-  printLayers(options);
+  await printLayers(options);
 });
 
 command('test', 'Extract features of images, as `run.py test` of the reference implementation does.').action(

@@ -1,13 +1,19 @@
 /** `coordinator layers`: every place in a model whose output can be read, with its shape and when it fires. */
+import { CornetError } from '../../shared/errors.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import type { ModelName } from '../../shared/models/model.ts';
 import { type Tap, traceModel } from '../../shared/models/trace.ts';
+import { say } from '../../shared/process/say.ts';
+import { chooseNetwork } from '../inference/choose-network.ts';
 
 export interface LayersOptions {
-  model: ModelName;
-  times: number;
+  /** A run or a file that says which network it is of. */
+  weights?: string;
+  /** What is not given is that of `weights`. */
+  model?: ModelName;
+  times?: number;
   /** Pixels, square. */
-  imageSize: number;
+  imageSize?: number;
   json: boolean;
 }
 
@@ -61,7 +67,15 @@ function inAreaOrder(taps: readonly Tap[]): string[] {
   return order;
 }
 
-export function printLayers({ model, times, imageSize, json }: LayersOptions): void {
+/** @throws CornetError OPTION_INVALID when nothing says which model it is; as `chooseNetwork` */
+export async function printLayers({ weights, json, ...asked }: LayersOptions): Promise<void> {
+  if (weights === undefined && asked.model === undefined) {
+    const hint = 'Use --model Z, R, RT or S, or --weights with a run.';
+    throw new CornetError('OPTION_INVALID', 'No model is named.', { hint });
+  }
+  const network = await chooseNetwork({ ...asked, weights: weights ?? 'untrained' });
+  for (const warning of network.warnings) say(`warning: ${warning}`);
+  const { model, times, imageSize } = network;
   const rows = layerRows(model, times, imageSize);
   if (json) {
     process.stdout.write(`${JSON.stringify(rows, null, 2)}\n`);

@@ -20,7 +20,10 @@ export interface Network {
 /** Sources of weights that say nothing of themselves. */
 const silent: readonly string[] = ['pretrained', 'untrained'];
 
-type Asked = Pick<InferenceOptions, 'weights' | 'model' | 'times' | 'imageSize' | 'precision'>;
+type Asked = Pick<InferenceOptions, 'weights' | 'model' | 'times' | 'imageSize'> & {
+  /** Undefined: nothing is computed. */
+  readonly precision?: InferenceOptions['precision'];
+};
 
 /** @throws CornetError OPTION_INVALID when neither says which model it is; as `ownNetwork` */
 export async function chooseNetwork(asked: Asked): Promise<Network> {
@@ -50,7 +53,7 @@ export async function chooseNetwork(asked: Asked): Promise<Network> {
         : [
             `${quoteName(weights)} is of ${said.join(', ')}; the options ask for ${used.join(', ')}. Omit them to compute as it was trained.`,
           ]),
-      ...(own.precision === undefined || own.precision === asked.precision
+      ...(own.precision === undefined || [undefined, own.precision].includes(asked.precision)
         ? []
         : [
             `${quoteName(weights)} was trained in ${own.precision}; this computes in ${asked.precision} (--precision ${own.precision} computes as its own validation did).`,

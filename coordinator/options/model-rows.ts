@@ -45,13 +45,13 @@ export const modelRows = {
     help: "CORnet variant; RT is the paper's recurrent model",
     group: 'Model and data',
     commands: ['start', 'validate', 'test', 'layers', 'doctor'],
-    requiredBy: ['layers'],
     kind: 'result',
     setting: 'model',
     variants: {
       doctor: { help: 'the model whose checkpoints must fit on the disk', defaultTold: 'the largest' },
       validate: { defaultTold: 'that of the run or checkpoint' },
       test: { defaultTold: 'that of the run or checkpoint' },
+      layers: { defaultTold: 'that of the run or checkpoint' },
     },
   }),
   times: row({
@@ -68,7 +68,7 @@ export const modelRows = {
     variants: {
       validate: { ...ofWeights(defaults.times), rare: false },
       test: { ...ofWeights(defaults.times), rare: false },
-      layers: { rare: false },
+      layers: { ...ofWeights(defaults.times), rare: false },
     },
   }),
   imageSize: row({
@@ -83,7 +83,11 @@ export const modelRows = {
     commands: ['start', 'validate', 'test', 'layers'],
     kind: 'result',
     setting: 'imageSize',
-    variants: { validate: ofWeights(defaults.imageSize), test: ofWeights(defaults.imageSize) },
+    variants: {
+      validate: ofWeights(defaults.imageSize),
+      test: ofWeights(defaults.imageSize),
+      layers: ofWeights(defaults.imageSize),
+    },
   }),
   weights: row({
     flags: '--weights <source>',
@@ -93,11 +97,19 @@ export const modelRows = {
       "a .safetensors, .pth or .pth.tar file; a run's folder, RUN:best or RUN:0.5 (of that epoch); pretrained: the published ones, downloaded once",
     defaultTold: 'random',
     group: 'Model and data',
-    commands: ['start', 'validate', 'test'],
+    commands: ['start', 'validate', 'test', 'layers'],
     kind: 'result',
     setting: 'weights',
     excludes: ['restorePath'],
-    variants: { validate: trained, test: trained },
+    variants: {
+      validate: trained,
+      test: trained,
+      layers: {
+        help: 'a run or checkpoint that says model, time steps and size',
+        details: undefined,
+        defaultTold: undefined,
+      },
+    },
   }),
   weightsKey: row({
     flags: '--weights-key <key>',

@@ -44,6 +44,8 @@ export class TrainingOutput implements RunOutput, StepOutput {
   readonly #parts: TrainingOutputParts;
   #restorePath: string | null;
   #begunAt: number | null = null;
+  /** What was said of images that cannot be read: once is enough. */
+  readonly #skipped = new Set<string>();
   #metrics: MetricsFile | null = null;
   #lastSave = performance.now();
   /** Milliseconds until a checkpoint that failed is tried again; null: the last one did not fail. */
@@ -171,8 +173,11 @@ export class TrainingOutput implements RunOutput, StepOutput {
   async store(_batch: number, { unreadable }: BatchResult): Promise<void> {
     const { log, watch } = this.#parts;
     for (const { reason } of unreadable) {
-      log.warn(`Skipped: ${reason}`);
-      watch.say(`Skipped: ${reason}`, 'warn');
+      if (this.#skipped.has(reason)) continue;
+      this.#skipped.add(reason);
+      const sentence = `Skipped, here and in later validations: ${reason}`;
+      log.warn(sentence);
+      watch.say(sentence, 'warn');
     }
   }
 

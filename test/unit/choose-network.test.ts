@@ -1,7 +1,9 @@
+import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { Checkpoints } from '../../coordinator/checkpoints/checkpoints.ts';
 import { exportCheckpoint } from '../../coordinator/commands/export.ts';
+import { layerRows } from '../../coordinator/commands/layers.ts';
 import { chooseNetwork } from '../../coordinator/inference/choose-network.ts';
 import { PythonFloat } from '../../coordinator/weights/pickle-writer.ts';
 import { zipPieces } from '../../coordinator/weights/zip-writer.ts';
@@ -37,6 +39,15 @@ test('a run, its checkpoint and what was exported of it say which network they a
     t.is(network.description, `CORnet-RT, 3 time steps, 64 px, as ${weights} says`);
     t.deepEqual(network.warnings, []);
   }
+});
+
+test('the layers of a run are those of its network, at its image size', async (t) => {
+  const { folder } = await runFolder(t);
+  const layers = (...options: string[]) =>
+    spawnSync(process.execPath, ['dist/coordinator/main.js', 'layers', ...options], { encoding: 'utf8' });
+  t.deepEqual(JSON.parse(layers('--weights', folder, '--json').stdout), layerRows('RT', 3, 64));
+  t.deepEqual(JSON.parse(layers('--model', 'RT', '--json').stdout), layerRows('RT', 5, 224));
+  t.regex(layers().stderr, /No model is named\..*\nUse --model Z, R, RT or S, or --weights with a run\./);
 });
 
 test('an option wins over what the weights say, and the difference is told', async (t) => {

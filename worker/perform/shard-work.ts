@@ -13,6 +13,8 @@ export class ShardWork {
   readonly #onEngine: OnEngine;
   readonly #tell: (event: MemberEvent) => void;
   readonly #staged: StagedShards;
+  /** What was said of images that cannot be read: once is enough. */
+  readonly #skipped = new Set<string>();
   /** Vectors that the engine holds, by lane, for the state named by `stateKeyOf`. */
   readonly #vectors = new Map<number, { of: string; result: ShardResult; ref: BlobRef | null }>();
 
@@ -40,7 +42,11 @@ export class ShardWork {
     if (held === null) {
       const shard = this.#staged.take(ticket.step, lane);
       const { labels, unreadable, taken } = await metrics.timing('data', shard.loaded);
-      for (const { reason } of unreadable) log.warn({ step: ticket.step, lane }, `Skipped: ${reason}`);
+      for (const { reason } of unreadable) {
+        if (this.#skipped.has(reason)) continue;
+        this.#skipped.add(reason);
+        log.warn({ step: ticket.step, lane }, `Skipped, here and in later epochs: ${reason}`);
+      }
       const computing = this.#onEngine(ticket, (engine) => {
         const report = engine.call('computeShard', [lane, shard.name, labels], [labels.buffer]);
         this.#staged.stageAhead();
