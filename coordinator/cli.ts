@@ -8,11 +8,11 @@ import { version } from '../shared/process/version.ts';
 import { quoteName } from '../shared/util/printable.ts';
 import type { CheckDataOptions } from './commands/check-data.ts';
 import type { DoctorOptions } from './commands/doctor.ts';
-import type { LayersOptions } from './commands/layers.ts';
 import type { ListOptions } from './commands/list.ts';
 import type { OrderOptions } from './commands/order.ts';
 import type { StatusOptions } from './commands/status.ts';
 import type { ViewOptions } from './commands/view.ts';
+import type { LayersOptions } from './inference/layers.ts';
 import { addOptions } from './options/flags.ts';
 import { inOwnWords } from './options/reference-words.ts';
 import type { CommandName } from './options/row.ts';
@@ -150,7 +150,7 @@ command(
   'layers',
   'List every output of a model that can be extracted, with its shape and time steps.',
 ).action(async (options: LayersOptions) => {
-  const { printLayers } = await import('./commands/layers.ts');
+  const { printLayers } = await import('./inference/layers.ts');
   await printLayers(options);
 });
 

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import test from 'ava';
-import { layerRows } from '../../coordinator/commands/layers.ts';
+import { layerRows } from '../../coordinator/inference/layers.ts';
 import type { ModelName } from '../../shared/models/model.ts';
 
 const at = (rows: ReturnType<typeof layerRows>, name: string) =>

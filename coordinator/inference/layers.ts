@@ -4,7 +4,7 @@ import { buildModel } from '../../shared/models/family.ts';
 import type { ModelName } from '../../shared/models/model.ts';
 import { type Tap, traceModel } from '../../shared/models/trace.ts';
 import { say } from '../../shared/process/say.ts';
-import { chooseNetwork } from '../inference/choose-network.ts';
+import { chooseNetwork } from './choose-network.ts';
 
 export interface LayersOptions {
   /** A run or a file that says which network it is of. */
