@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { possible } from '../helpers/possible.ts';
+import { TestRedis } from '../helpers/redis.ts';
 import { checkpoint, Stage, tinyImages, tinyRun, trainedSteps } from '../helpers/run.ts';
 import { canMount, fillDisk, smallDisk } from '../helpers/temporary.ts';
 import { testsAll } from '../helpers/thorough.ts';
@@ -106,33 +107,25 @@ onSmallDisk(
   async (t) => {
     const stage = new Stage(t);
     const disk = smallDisk(t, size);
-    const extract = (output: string) =>
-      stage.start('coordinator', [
-        ...[
-          'test',
-          '--model',
-          'Z',
-          '--imsize',
-          '64',
-          '--tap',
-          'all',
-          '--batch-size',
-          '1',
-          '--cpu-workers',
-          '1',
-        ],
-        ...['--threads', '1', '--data-path', join(images, 'val', readdirSync(join(images, 'val'))[0]!)],
-        ...['--weights', 'untrained', '-o', output],
-      ]);
+    const blobs = join(images, 'val', readdirSync(join(images, 'val'))[0]!);
+    const extract = (output: string, workers: number, env: NodeJS.ProcessEnv) => {
+      const network = ['--model', 'Z', '--imsize', '64', '--tap', 'all', '--weights', 'untrained'];
+      const work = ['--batch-size', '1', '--threads', '1', '--cpu-workers', String(workers)];
+      const argv = ['test', ...network, ...work, '--data-path', blobs, '-o', output];
+      return stage.start('coordinator', argv, env);
+    };
     const whole = join(stage.folder, 'whole');
-    const first = extract(whole);
+    const first = extract(whole, 1, {});
     t.is(await first.ended, 0, first.stderr);
+    const redis = await TestRedis.start(t);
+    const env = { CORNET_REDIS_URL: redis.url };
     const output = join(disk, 'features');
-    const run = extract(output);
+    const run = extract(output, 0, env);
     const begun = () =>
       readdirSync(disk, { recursive: true }).some((name) => String(name).includes('journal'));
     await run.until('it has begun', begun);
     const makeRoom = fillDisk(disk);
+    stage.start('worker', ['start', '--wait', '60'], env);
     await run.until('it waits', () => /Waiting for the disk to take/.test(run.stdout + run.stderr));
     makeRoom();
     t.is(await run.ended, 0, run.stderr);
