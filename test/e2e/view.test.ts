@@ -41,7 +41,7 @@ test('view shows an interrupted run from its files, follows them as it is resume
   t.is(await points(page), stoppedAt);
   t.regex((await page.locator('#state').textContent())!, /^STOPPED/);
   t.regex((await page.locator('#where').textContent())!, new RegExp(`step ${stoppedAt} of 16`));
-  t.regex((await page.locator('#events').textContent())!, /Finished.*Wrote a checkpoint: step-.*joined/s);
+  t.regex((await page.locator('#events').textContent())!, /Stopped\..*Wrote a checkpoint: step-.*joined/s);
   t.regex((await page.locator('#checkpoints').textContent())!, /best/);
   t.regex((await page.locator('main, body').first().textContent())!, /start --resume --output-path/);
   t.is(await page.locator('button:visible', { hasText: /drain|stop|checkpoint now/i }).count(), 0);

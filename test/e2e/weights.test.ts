@@ -90,7 +90,7 @@ test.serial('what a run cannot begin with is refused before there is a run', asy
   const refused: [string[], number, RegExp][] = [
     [['--weights', join(stage.folder, 'none.pth')], 1, /does not exist. \[WEIGHTS_MISSING\]/],
     [['--restore-path', join(stage.folder, 'none.pth')], 1, /does not exist. \[WEIGHTS_MISSING\]/],
-    [['--model', 'S', '--weights', shared.exported], 1, /\[WEIGHTS_MISMATCH\]\n.*give --model Z/],
+    [['--model', 'S', '--weights', shared.exported], 1, /\[WEIGHTS_MISMATCH\]\n.*Use --model Z\./],
     [['--restore-path', shared.exported, '--epochs', '1'], 2, /at step 8.*end at step 8.*\[OPTION_INVALID\]/],
     [['--weights', shared.half, '--restore-path', shared.exported], 2, /not with both. \[OPTION_INVALID\]/],
   ];
