@@ -53,7 +53,7 @@ export async function chooseNetwork(asked: Asked): Promise<Network> {
         : [
             `${quoteName(weights)} is of ${said.join(', ')}; the options ask for ${used.join(', ')}. Omit them to compute as it was trained.`,
           ]),
-      ...(own.precision === undefined || [undefined, own.precision].includes(asked.precision)
+      ...(own.precision === undefined || asked.precision === undefined || own.precision === asked.precision
         ? []
         : [
             `${quoteName(weights)} was trained in ${own.precision}; this computes in ${asked.precision} (--precision ${own.precision} computes as its own validation did).`,

@@ -81,7 +81,8 @@ export async function indexDataset<S extends SplitName>(
     const folder = await findSplit(absolute, name);
     await watch.folder(folder);
     const found = await listClasses(join(absolute, folder), name, classes);
-    if (classes !== null) checkSameClasses(join(absolute, folder), classes, found);
+    const difference = classes && classDifference(join(absolute, folder), classes, found);
+    if (difference !== null) throw new CornetError('DATA_INVALID', difference);
     classes = found;
     splits[name] = await indexSplit(absolute, folder, found, watch);
   }
@@ -150,10 +151,14 @@ async function listClasses(
 }
 
 /**
- * @param valFolder the validation images, for the message
- * @throws CornetError DATA_INVALID, naming the classes that only one split has
+ * What a message says of splits that do not have the same classes; null: they do.
+ * @param valFolder that of the validation images
  */
-export function checkSameClasses(valFolder: string, train: readonly string[], val: readonly string[]): void {
+export function classDifference(
+  valFolder: string,
+  train: readonly string[],
+  val: readonly string[],
+): string | null {
   const [inTrain, inVal] = [new Set(train), new Set(val)];
   const missing = train.filter((name) => !inVal.has(name));
   const surplus = val.filter((name) => !inTrain.has(name));
@@ -161,11 +166,8 @@ export function checkSameClasses(valFolder: string, train: readonly string[], va
     ...(missing.length > 0 ? [`${subject(missing)} missing`] : []),
     ...(surplus.length > 0 ? [`${subject(surplus)} not among the training classes`] : []),
   ];
-  if (details.length === 0) return;
-  throw new CornetError(
-    'DATA_INVALID',
-    `The classes in ${quoteName(valFolder)} differ from the training classes: ${details.join('; ')}.`,
-  );
+  if (details.length === 0) return null;
+  return `The classes in ${quoteName(valFolder)} differ from the training classes: ${details.join('; ')}.`;
 }
 
 /** `n01440764 is`; `a, b, c, d, e and 12 more are`. */

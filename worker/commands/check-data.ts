@@ -1,7 +1,7 @@
 /** `worker check-data`: decodes every image of a data set whole, and lists the files that cannot be decoded. */
 import { join } from 'node:path';
 import {
-  checkSameClasses,
+  classDifference,
   type DatasetIndex,
   indexDataset,
   type Split,
@@ -40,7 +40,7 @@ export async function checkData({ dataPath, splits, workers }: CheckDataOptions)
   });
   let bad = 0;
   const difference = differenceOf(found);
-  if (difference !== null) process.stdout.write(`${difference.message}\n`);
+  if (difference !== null) process.stdout.write(`${difference}\n`);
   const decoder = openDecoder(workers);
   process.stderr.write(`Images are decoded by ${decoder.description}.\n`);
   const paths = pathsOf(found);
@@ -79,17 +79,10 @@ function foundSplit<S extends SplitName>(index: DatasetIndex<S>, name: S): Found
   return { name, root: index.root, classes: index.classes, split: index[name] };
 }
 
-/** What is said of splits with other classes; null: they have the same, or there is only one. */
-function differenceOf(found: readonly FoundSplit[]): CornetError | null {
+function differenceOf(found: readonly FoundSplit[]): string | null {
   const [train, val] = splitNames.map((wanted) => found.find(({ name }) => name === wanted));
   if (train === undefined || val === undefined) return null;
-  try {
-    checkSameClasses(join(val.root, val.split.folder), train.classes, val.classes);
-    return null;
-  } catch (error) {
-    if (error instanceof CornetError) return error;
-    throw error;
-  }
+  return classDifference(join(val.root, val.split.folder), train.classes, val.classes);
 }
 
 function* pathsOf(found: readonly FoundSplit[]): Generator<string> {
