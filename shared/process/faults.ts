@@ -1,7 +1,8 @@
 /**
  * Fault points: named places where a process kills itself if `CORNET_FAULT=<point>@<step>[:<lane or batch>]` says so, once per
- * run folder; `*` is any step. With `=device` at its end, a worker does not die there: its device fails; with `=devices`
- * that of everyone who comes there does. They are how the tests show that this costs time and nothing else.
+ * run folder; `*` is any step. With `=pause` at its end, the process stands still there until it gets SIGCONT; with `=device`
+ * a worker's device fails, with `=devices` that of everyone who comes there. They are how the tests act in mid-run, and show
+ * that a fault costs time and nothing else.
  */
 import { closeSync, openSync } from 'node:fs';
 import { CornetError } from '../errors.ts';
@@ -51,7 +52,7 @@ interface Armed {
   /** Null: any. */
   step: number | null;
   lane: number | null;
-  fails: 'process' | 'device' | 'devices';
+  effect: 'kill' | 'pause' | 'device' | 'devices';
   marker: string;
 }
 
@@ -66,35 +67,37 @@ export class Faults<S extends Side> {
       this.#armed = null;
       return;
     }
-    const match = /^([a-z-]+)@(\d+|\*)(?::(\d+))?(?:=(devices?))?$/.exec(text);
+    const match = /^([a-z-]+)@(\d+|\*)(?::(\d+))?(?:=(pause|devices?))?$/.exec(text);
     if (match === null || !names.has(match[1]!)) {
       throw new CornetError(
         'OPTION_INVALID',
-        `${faultVariable}=${text} is not <point>@<step>[:<lane or batch>][=device|=devices].`,
+        `${faultVariable}=${text} is not <point>@<step>[:<lane or batch>][=pause|=device|=devices].`,
         {
           hint: `Points: ${[...names].join(', ')}.`,
         },
       );
     }
-    const [, point, step, lane, device] = match;
+    const [, point, step, lane, effect] = match;
     this.#armed = {
       point: point!,
       step: step === '*' ? null : Number(step),
       lane: lane === undefined ? null : Number(lane),
-      fails: device === undefined ? 'process' : (device as 'device' | 'devices'),
+      effect: (effect as Armed['effect'] | undefined) ?? 'kill',
       marker,
     };
   }
 
   /**
-   * Does not return if this is the place.
+   * Does not return if this is the place, or not before SIGCONT.
    * @param lane or the batch of a round
    * @throws CornetError DEVICE_FAILED, as the engine would
    */
   at(point: FaultPoint<S>, step: number, lane: number | null = null): void {
     if (!this.#isHere(point, step, lane)) return;
-    if (this.#armed?.fails === 'process') process.kill(process.pid, 'SIGKILL');
-    throw new CornetError('DEVICE_FAILED', `The device failed in ${point}: ${faultVariable} says so.`);
+    const effect = this.#armed?.effect;
+    if (effect === 'kill') process.kill(process.pid, 'SIGKILL');
+    if (effect === 'pause') process.kill(process.pid, 'SIGSTOP');
+    else throw new CornetError('DEVICE_FAILED', `The device failed in ${point}: ${faultVariable} says so.`);
   }
 
   /** The process dies in `milliseconds`, in the middle of what it does next. */
@@ -107,7 +110,7 @@ export class Faults<S extends Side> {
     if (armed === null || armed.point !== point) return false;
     if (armed.step !== null && armed.step !== step) return false;
     if (armed.lane !== null && lane !== null && armed.lane !== lane) return false;
-    if (armed.fails === 'devices') return true;
+    if (armed.effect === 'devices') return true;
     try {
       closeSync(openSync(armed.marker, 'wx')); // whoever makes the file is the one
       return true;

@@ -1,7 +1,7 @@
 import { appendFileSync, readdirSync, readFileSync, statSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
-import { checkpoint, metricsOf, Stage, tinyImages, tinyRun, tinySteps } from '../helpers/run.ts';
+import { checkpoint, metricsOf, pausedAt, Stage, tinyImages, tinyRun, tinySteps } from '../helpers/run.ts';
 import { thoroughSerial } from '../helpers/thorough.ts';
 
 thoroughSerial(
@@ -16,9 +16,14 @@ thoroughSerial(
     const sizes = files.map((file) => statSync(file).size);
 
     const output = join(stage.folder, 'run');
-    const first = stage.start('coordinator', [...tinyRun(images), '--epochs', '10', '-o', output]);
-    await first.untilStep(output, 1);
+    const first = stage.start(
+      'coordinator',
+      [...tinyRun(images), '--epochs', '10', '-o', output],
+      pausedAt(1),
+    );
+    await first.paused();
     for (const file of files) appendFileSync(file, 'bytes that no decoder minds');
+    first.resume();
     t.is(await first.ended, 1);
     t.regex(
       first.stderr,

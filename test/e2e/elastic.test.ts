@@ -13,7 +13,9 @@ import {
   type Command,
   checkpoint,
   metricsOf,
+  pausedAt,
   Stage,
+  timesOf,
   tinyImages,
   tinyRun,
   tinySteps,
@@ -24,6 +26,8 @@ import { temporaryFolder } from '../helpers/temporary.ts';
 import { thoroughSerial } from '../helpers/thorough.ts';
 
 const lanes = ['--lanes', '4'];
+/** Milliseconds for which a run pauses at least, step by step: its workers load what they were told to load. */
+const slowMotion = 200;
 const everyStep = Array.from({ length: tinySteps }, (_, i) => i + 1);
 let shared: { folder: string; images: string; weights: Buffer; metrics: Record<string, number>[] };
 
@@ -50,6 +54,19 @@ function play(
   const output = join(stage.folder, 'run');
   const argv = [...tinyRun(shared.images), ...lanes, '--cpu-workers', String(workers), ...more, '-o', output];
   return { stage, output, run: stage.start('coordinator', argv, env) };
+}
+
+function joined(run: Command): number {
+  return timesOf(run.stdout, / joined\./g);
+}
+
+/** Has a run that is `pausedAt('*')` do one more step, and pause again. */
+async function nextStep({ output, run }: Play): Promise<void> {
+  await sleep(slowMotion);
+  rmSync(join(output, 'fault')); // a fault happens once per marker
+  run.resume();
+  await run.until('the step was done', () => existsSync(join(output, 'fault')));
+  await run.paused();
 }
 
 /** The run ends as the undisturbed one did. */
@@ -123,17 +140,15 @@ thoroughSerial('shards that a second worker computes, too, to be compared give t
 thoroughSerial('workers from elsewhere join in mid-run and leave again', async (t) => {
   const redis = await TestRedis.start(t);
   const env = { CORNET_REDIS_URL: redis.url };
-  const played = play(t, 1, { env });
+  const played = play(t, 1, { env: { ...env, ...pausedAt('*') } });
   const { stage, output, run } = played;
-  await run.untilStep(output, 2);
-  run.signal('SIGSTOP'); // so that the newcomers find it in mid-run, however long they take to start
+  await run.paused(); // so that the newcomers find it in mid-run, however long they take to start
   const guests = Array.from({ length: 4 }, () => stage.start('worker', ['start'], env));
   await until('all have said hello', async () => (await greetings(redis.url, output)).length === 5);
-  run.signal('SIGCONT');
-  await run.until('all are there', () => run.stdout.split(' joined.').length - 1 === 5);
-  const present = trainedSteps(output).length;
-  await run.untilStep(output, present + 2);
+  while (joined(run) < 5) await nextStep(played);
+  await nextStep(played);
   for (const guest of guests.slice(0, 3)) guest.signal('SIGTERM');
+  run.resume();
   for (const guest of guests.slice(0, 3)) t.is(await guest.ended, 0, guest.stderr);
   await assertSame(t, played);
   t.is(run.stdout.split(/ asks to leave: received SIGTERM/).length - 1, 3);
@@ -145,43 +160,41 @@ thoroughSerial(
   'a worker that stands still is replaced, and when it wakes up it joins under a new id',
   async (t) => {
     const redis = await TestRedis.start(t);
-    const played = play(t, 2, { env: { CORNET_REDIS_URL: redis.url } });
+    const played = play(t, 2, { env: { CORNET_REDIS_URL: redis.url, ...pausedAt('*') } });
     const { stage, output, run } = played;
-    await run.untilStep(output, 3);
+    await run.paused();
     const sleeper = stage.processes('worker/main.js')[0]!;
     process.kill(sleeper, 'SIGSTOP');
-    await run.until('it is dropped', () =>
-      /was dropped: not heard for \d\.\d s \(limit 5\.0 s\)/.test(run.stdout),
-    );
+    await nextStep(played); // which the other does alone: the sleeper is dropped
+    t.regex(run.stdout, /was dropped: not heard for \d+\.\d s \(limit 5\.0 s\)/);
     await until('the workers know', () => dropIsTold(redis.url, output));
-    run.signal('SIGSTOP'); // so that it finds the run in progress
     process.kill(sleeper, 'SIGCONT');
     await until('it has said hello again', async () => (await greetings(redis.url, output)).length === 3);
-    run.signal('SIGCONT');
-    await run.until('it is there again', () => run.stdout.split(' joined.').length - 1 === 3);
+    while (joined(run) < 3) await nextStep(played);
+    run.resume();
     await assertSame(t, played);
-    const joined = [...run.stdout.matchAll(/Worker (\S+) \(\S+, process (\d+),(?:.*) joined\./g)];
-    const ids = joined.filter(([, , pid]) => Number(pid) === sleeper).map(([, id]) => id);
+    const all = [...run.stdout.matchAll(/Worker (\S+) \(\S+, process (\d+),(?:.*) joined\./g)];
+    const ids = all.filter(([, , pid]) => Number(pid) === sleeper).map(([, id]) => id);
     t.is(new Set(ids).size, 2, run.stdout);
   },
 );
 
 thoroughSerial('all workers die in one step: the run goes on from its last checkpoint', async (t) => {
-  const played = play(t, 2);
-  const { stage, output, run } = played;
-  await run.untilStep(output, 10);
-  run.signal('SIGSTOP'); // so that it hears of both deaths at once
+  const played = play(t, 2, { env: pausedAt(10) });
+  const { stage, run } = played;
+  await run.paused(); // it hears of both deaths at once
   stage.kill('worker/main.js');
-  run.signal('SIGCONT');
+  run.resume();
   await assertSame(t, played);
   t.regex(run.stdout, /No worker is left: the run goes back to its last checkpoint/);
 });
 
 test.serial('a private redis-server that dies is started again, and the run goes on', async (t) => {
-  const played = play(t, 2);
-  const { stage, output, run } = played;
-  await run.untilStep(output, 3);
+  const played = play(t, 2, { env: pausedAt(3) });
+  const { stage, run } = played;
+  await run.paused();
   stage.kill('redis-server');
+  run.resume();
   await assertSame(t, played);
   t.regex(run.stdout, /The private redis-server died: it was ended by SIGKILL\. It is restarted, empty\./);
   // Empty no more, if a worker's messages were missed first: the roll call for that has written the era anew.
@@ -194,14 +207,15 @@ test.serial('a private redis-server that dies is started again, and the run goes
 
 thoroughSerial('a Redis that comes back with what it had saved a while ago stops nobody', async (t) => {
   const redis = await TestRedis.start(t, ['--save', '3600', '1', '--dir', temporaryFolder(t)]);
-  const played = play(t, 2, { env: { CORNET_REDIS_URL: redis.url } });
-  const { output, run } = played;
-  await run.untilStep(output, 3);
+  const played = play(t, 2, { env: { CORNET_REDIS_URL: redis.url, ...pausedAt('*') } });
+  const { run } = played;
+  await run.paused();
   const client = new Redis(redis.socket);
   await client.save();
   client.disconnect();
-  await run.untilStep(output, 6);
+  for (let step = 0; step < 3; step++) await nextStep(played);
   await redis.kill();
+  run.resume();
   await run.until('it is away', () => /Redis at unix:\S+ is away/.test(run.stdout));
   await redis.start();
   await assertSame(t, played);
@@ -213,10 +227,11 @@ thoroughSerial(
   'a local worker that dies while Redis is away for long is replaced when it is back',
   async (t) => {
     const redis = await TestRedis.start(t);
-    const played = play(t, 2, { env: { CORNET_REDIS_URL: redis.url } });
-    const { stage, output, run } = played;
-    await run.untilStep(output, 3);
+    const played = play(t, 2, { env: { CORNET_REDIS_URL: redis.url, ...pausedAt(3) } });
+    const { stage, run } = played;
+    await run.paused();
     await redis.kill();
+    run.resume();
     await run.until('it is away', () => /Redis at unix:\S+ is away/.test(run.stdout));
     process.kill(stage.processes('worker/main.js')[0]!, 'SIGKILL');
     // Its successors find no Redis, and end: more often than a worker may that cannot work at all.
@@ -231,15 +246,17 @@ test.serial(
   'Redis is killed and comes back empty, then stands still for longer than the member timeout',
   async (t) => {
     const redis = await TestRedis.start(t);
-    const played = play(t, 2, { env: { CORNET_REDIS_URL: redis.url } });
-    const { output, run } = played;
-    await run.untilStep(output, 3);
+    const played = play(t, 2, { env: { CORNET_REDIS_URL: redis.url, ...pausedAt('*') } });
+    const { run } = played;
+    await run.paused();
     await redis.kill();
+    const paused = nextStep(played);
     await run.until('it is away', () => /Redis at unix:\S+ is away/.test(run.stdout));
     await redis.start();
-    await run.until('it is back', () => /all workers report the step they hold/.test(run.stdout));
-    await run.untilStep(output, trainedSteps(output).length + 1);
+    await paused;
+    t.regex(run.stdout, /all workers report the step they hold/);
     redis.pause();
+    run.resume();
     // The pause is what is tested: anybody who was judged by a clock that ran meanwhile would be dropped.
     await sleep(timeouts.member + 2 * timeouts.beat);
     redis.resume();
@@ -255,9 +272,8 @@ test.serial(
   async (t) => {
     const redis = await TestRedis.start(t);
     const env = { CORNET_REDIS_URL: redis.url };
-    const { stage, output, run } = play(t, 1, { env });
-    await run.untilStep(output, 1);
-    run.signal('SIGSTOP'); // so that the newcomer finds it in mid-run, however long it takes to start
+    const { stage, output, run } = play(t, 1, { env: { ...env, ...pausedAt(1) } });
+    await run.paused(); // so that the newcomer finds it in mid-run, however long it takes to start
     const guest = stage.start('worker', ['start'], env);
     await until('it has said hello', async () => (await greetings(redis.url, output)).length === 2);
     run.signal('SIGKILL');
@@ -295,15 +311,14 @@ thoroughSerial(
 thoroughSerial('a worker from elsewhere whose process is killed says so, and the run goes on', async (t) => {
   const redis = await TestRedis.start(t);
   const env = { CORNET_REDIS_URL: redis.url };
-  const played = play(t, 1, { env });
+  const played = play(t, 1, { env: { ...env, ...pausedAt(1) } });
   const { stage, output, run } = played;
-  await run.untilStep(output, 1);
-  run.signal('SIGSTOP'); // so that the newcomer finds it in mid-run
+  await run.paused(); // so that the newcomer finds it in mid-run
   const guest = stage.start('worker', ['start'], env);
   await until('it has said hello', async () => (await greetings(redis.url, output)).length === 2);
-  run.signal('SIGCONT');
   const own = processes().find(({ parent }) => parent === guest.child.pid)!;
   process.kill(own.pid, 'SIGKILL');
+  run.resume();
   t.is(await guest.ended, 1);
   t.regex(guest.stderr, /^error: The process of this worker was killed by SIGKILL\. \[WORKER_KILLED\]\n/m);
   await assertSame(t, played);

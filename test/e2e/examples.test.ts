@@ -3,7 +3,17 @@ import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { Command, checkpoint, Stage, scripts, tinyImages, tinyRun, tinySteps } from '../helpers/run.ts';
+import {
+  Command,
+  checkpoint,
+  isPaused,
+  pausedAt,
+  Stage,
+  scripts,
+  tinyImages,
+  tinyRun,
+  tinySteps,
+} from '../helpers/run.ts';
 import { thoroughSerial } from '../helpers/thorough.ts';
 
 class Shell {
@@ -17,9 +27,10 @@ class Shell {
     writeFileSync(join(programs, 'cornet'), script, { mode: 0o755 });
   }
 
-  run(example: string, argv: readonly string[]): Command {
-    const env = this.stage.environment({ PATH: `${join(this.stage.folder, 'bin')}:${process.env.PATH}` });
-    return new Command(spawn(example, argv, { env, stdio: ['ignore', 'pipe', 'pipe'] }));
+  run(example: string, argv: readonly string[], env: NodeJS.ProcessEnv = {}): Command {
+    const path = `${join(this.stage.folder, 'bin')}:${process.env.PATH}`;
+    const marked = this.stage.environment({ PATH: path, ...env });
+    return new Command(spawn(example, argv, { env: marked, stdio: ['ignore', 'pipe', 'pipe'] }));
   }
 }
 
@@ -27,9 +38,11 @@ thoroughSerial('a run that is stopped is continued by the same command, until it
   const shell = new Shell(t);
   const output = join(shell.stage.folder, 'run');
   const [, ...options] = tinyRun(await tinyImages(shell.stage.folder));
-  const retry = shell.run('examples/retry.sh', [output, '600', '--', ...options, '--cpu-workers', '2']);
-  await retry.untilStep(output, 3);
-  for (const pid of shell.stage.processes('cornet.js train')) process.kill(pid, 'SIGTERM');
+  const argv = [output, '600', '--', ...options, '--cpu-workers', '2'];
+  const retry = shell.run('examples/retry.sh', argv, pausedAt(3));
+  const slice = () => shell.stage.processes('cornet.js train');
+  await retry.until('it stood still', () => slice().some(isPaused));
+  for (const signal of ['SIGTERM', 'SIGCONT']) for (const pid of slice()) process.kill(pid, signal);
   t.is(await retry.ended, 0, retry.stderr);
   t.regex(retry.stdout, /Stopped before its end; the next slice continues\./);
   t.true(checkpoint(output, tinySteps).length > 0);

@@ -118,9 +118,10 @@ thoroughSerial('a coordinator killed in the middle, then a worker: the same byte
 test.serial('another number of workers, Ctrl-C and a resume change no byte', async (t) => {
   const stage = new Stage(t);
   const output = join(stage.folder, 'out');
-  const first = extract(stage, output, ['--cpu-workers', '1']);
-  await first.until('some batches are stored', () => stored(output) > 2);
+  const first = extract(stage, output, ['--cpu-workers', '1'], { CORNET_FAULT: 'stored@0:3=pause' });
+  await first.paused();
   first.signal('SIGTERM');
+  first.resume();
   t.is(await first.ended, 75, first.stderr);
   t.regex(first.stdout, /Stopped: \d+ of 2000 images are done. Continue with the same command./);
 

@@ -7,7 +7,16 @@ import test from 'ava';
 import { Redis } from 'ioredis';
 import { timeouts } from '../../shared/defaults.ts';
 import { TestRedis } from '../helpers/redis.ts';
-import { checkpoint, metricsOf, Stage, timesOf, tinyImages, tinyRun, tinySteps } from '../helpers/run.ts';
+import {
+  checkpoint,
+  metricsOf,
+  pausedAt,
+  Stage,
+  timesOf,
+  tinyImages,
+  tinyRun,
+  tinySteps,
+} from '../helpers/run.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { thoroughSerial } from '../helpers/thorough.ts';
 
@@ -93,9 +102,10 @@ for (const { what, options, begin, end, reply, lasts } of refusals) {
     t.teardown(() => redis.disconnect());
     const output = join(folder, 'run');
     const argv = [...tinyRun(shared.images), ...shape, '-o', output];
-    const run = new Stage(t).start('coordinator', argv, { CORNET_REDIS_URL: server.url });
-    await run.untilStep(output, 3);
+    const run = new Stage(t).start('coordinator', argv, { CORNET_REDIS_URL: server.url, ...pausedAt(3) });
+    await run.paused();
     await begin(redis, folder);
+    run.resume();
     const log = () => readFileSync(join(output, 'log.jsonl'), 'utf8');
     const said = () => timesOf(log(), /Waiting until it takes commands/g);
     await run.until('the coordinator and both workers are refused', () => said() === 3);

@@ -5,7 +5,7 @@ import { Redis } from 'ioredis';
 import { possible } from '../helpers/possible.ts';
 import { processes } from '../helpers/processes.ts';
 import { TestRedis } from '../helpers/redis.ts';
-import { checkpoint, Stage, tinyImages, tinyRun, trainedSteps } from '../helpers/run.ts';
+import { checkpoint, pausedAt, Stage, tinyImages, tinyRun, trainedSteps } from '../helpers/run.ts';
 import { canMount } from '../helpers/temporary.ts';
 import { thoroughSerial } from '../helpers/thorough.ts';
 
@@ -146,8 +146,9 @@ test.serial(
     const redis = await TestRedis.start(t);
     const env = { CORNET_REDIS_URL: redis.url };
     const output = join(stage.folder, 'run');
-    const run = stage.start('coordinator', [...tinyRun(images), '--cpu-workers', '2', '-o', output], env);
-    await run.untilStep(output, 2);
+    const argv = [...tinyRun(images), '--cpu-workers', '2', '-o', output];
+    const run = stage.start('coordinator', argv, { ...env, ...pausedAt(2) });
+    await run.paused();
     run.signal('SIGKILL');
     await run.ended;
     await stage.empty();

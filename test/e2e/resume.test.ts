@@ -5,6 +5,7 @@ import test from 'ava';
 import {
   checkpoint,
   metricsOf,
+  pausedAt,
   Stage,
   tinyImages,
   tinyRun,
@@ -65,9 +66,11 @@ test.serial(
   async (t) => {
     const stage = new Stage(t);
     const output = join(stage.folder, 'run');
-    const first = stage.start('coordinator', [...tinyRun(shared.images), '--cpu-workers', '2', '-o', output]);
-    await first.untilStep(output, 3);
+    const argv = [...tinyRun(shared.images), '--cpu-workers', '2', '-o', output];
+    const first = stage.start('coordinator', argv, pausedAt(3));
+    await first.paused();
     first.signal('SIGINT');
+    first.resume();
     t.is(await first.ended, 75);
     t.regex(first.stdout, /SIGINT: stopping after a checkpoint/);
     t.regex(
@@ -78,8 +81,9 @@ test.serial(
     t.deepEqual(stage.processes(), []);
 
     const resume = ['start', '--resume', '-o', output];
-    const second = stage.start('coordinator', resume);
-    await second.untilStep(output, 10);
+    rmSync(join(output, 'fault')); // a fault happens once per marker
+    const second = stage.start('coordinator', resume, pausedAt(10));
+    await second.paused();
     t.is(stage.processes('worker/main.js').length, 2, 'as many as the run was started with');
     stage.kill();
     t.is(await second.ended, 'SIGKILL');

@@ -2,7 +2,17 @@
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { Command, checkpoint, Stage, tinyImages, tinyRun, tinySteps, trainedSteps } from '../helpers/run.ts';
+import {
+  Command,
+  checkpoint,
+  isPaused,
+  pausedAt,
+  Stage,
+  tinyImages,
+  tinyRun,
+  tinySteps,
+  trainedSteps,
+} from '../helpers/run.ts';
 import { thorough } from '../helpers/thorough.ts';
 
 thorough(
@@ -26,19 +36,23 @@ thorough(
       new Command(
         spawn('bash', ['deploy/slurm/cornet.sbatch', ...options], {
           stdio: ['ignore', 'pipe', 'pipe'],
-          env: {
-            ...process.env,
+          env: stage.environment({
             PATH: `${programs}:${process.env.PATH}`,
-            TMPDIR: stage.temporary,
             RUN: output,
             WORKER_OPTIONS: '--device cpu',
             SLURM_JOB_ID: String(id),
             SLURMD_NODENAME: '127.0.0.1',
-          },
+            ...pausedAt(3),
+          }),
         }),
       );
     const first = job(former);
-    await first.untilStep(output, 3);
+    const signal = (part: string, name: NodeJS.Signals) => {
+      for (const pid of stage.processes(part)) process.kill(pid, name);
+    };
+    await first.until('it stood still', () => stage.processes('coordinator/main.js').some(isPaused));
+    signal('worker/main.js', 'SIGSTOP'); // so that the run lasts, and its coordinator answers
+    signal('coordinator/main.js', 'SIGCONT');
     const port = 10_000 + (former % 10_000);
     t.regex(first.stdout, new RegExp(`ssh -L ${port}:127\\.0\\.0\\.1:${port} LOGIN_NODE`));
     const targets = await (await fetch(`http://127.0.0.1:${port}/service-discovery`)).json();
@@ -48,6 +62,7 @@ thorough(
       'Prometheus finds both workers on the port of the job',
     );
     first.signal('SIGTERM');
+    signal('worker/main.js', 'SIGCONT');
     t.is(await first.ended, 75, first.stderr);
     t.is(readFileSync(notes, 'utf8'), `requeue ${former}\n`);
     t.true(trainedSteps(output).length < tinySteps);

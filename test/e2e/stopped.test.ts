@@ -10,6 +10,7 @@ import { TestRedis } from '../helpers/redis.ts';
 import {
   checkpoint,
   metricsOf,
+  pausedAt,
   Stage,
   tinyImages,
   tinyRun,
@@ -64,12 +65,13 @@ for (const [moment, steps] of [
     const stage = new Stage(t);
     const output = join(stage.folder, 'run');
     const argv = [...tinyRun(shared.images), ...seldom, '--cpu-workers', '2', '-o', output];
-    const run = stage.start('coordinator', argv);
-    await run.untilStep(output, steps);
+    const run = stage.start('coordinator', argv, pausedAt(steps));
+    await run.paused();
     // Workers first: the coordinator must not find them gone.
     for (const part of ['worker/main.js', 'coordinator/main.js']) {
       for (const pid of stage.processes(part)) process.kill(pid, 'SIGTERM');
     }
+    run.resume();
     const code = await run.ended;
     const done = trainedSteps(output).length;
     t.true(done >= steps);
@@ -88,11 +90,12 @@ test.serial('a run whose workers are killed after its last step is not called do
   const stage = new Stage(t);
   const output = join(stage.folder, 'run');
   const argv = [...tinyRun(shared.images), ...seldom, '--cpu-workers', '1', '-o', output];
-  const run = stage.start('coordinator', argv);
-  await run.untilStep(output, tinySteps);
+  const run = stage.start('coordinator', argv, pausedAt(tinySteps));
+  await run.paused();
   const [worker] = stage.processes('worker/main.js');
   process.kill(worker!, 'SIGSTOP'); // it will be asked for the state of the last step, and give none
   run.signal('SIGTERM');
+  run.resume();
   await run.until('it stops', () => /SIGTERM: stopping/.test(run.stdout));
   process.kill(worker!, 'SIGKILL');
   const code = await run.ended;
@@ -112,11 +115,12 @@ thoroughSerial('the last workers of a run leave its state behind, and others go 
   const run = stage.start(
     'coordinator',
     [...tinyRun(shared.images), ...seldom, '--cpu-workers', '0', '-o', output],
-    env,
+    { ...env, ...pausedAt(4) },
   );
   const first = [0, 1].map(() => stage.start('worker', ['start', '--wait', '60'], env));
-  await run.untilStep(output, 4);
+  await run.paused();
   for (const worker of first) worker.signal('SIGTERM');
+  run.resume();
   for (const worker of first) t.is(await worker.ended, 0, worker.stderr);
   const done = trainedSteps(output).length;
   t.is(savedStep(output), done, run.stdout);
@@ -167,10 +171,12 @@ thoroughSerial(
   async (t) => {
     const stage = new Stage(t);
     const output = join(stage.folder, 'run');
-    const run = stage.start('coordinator', [...tinyRun(shared.images), '--cpu-workers', '2', '-o', output]);
-    await run.untilStep(output, 2);
+    const argv = [...tinyRun(shared.images), '--cpu-workers', '2', '-o', output];
+    const run = stage.start('coordinator', argv, pausedAt(2));
+    await run.paused();
     const [worker] = stage.processes('worker/main.js');
     execFileSync('prlimit', ['--pid', String(worker), '--nofile=8:8']);
+    run.resume();
     t.is(await run.ended, 0, run.stderr);
     t.regex(run.stdout, /was dropped: it left \(.*(EMFILE|too many open files)/i);
     t.true(checkpoint(output, tinySteps).equals(weights));

@@ -6,6 +6,7 @@ import { imaginaryGpu, listing } from '../helpers/gpus.ts';
 import {
   checkpoint,
   metricsOf,
+  pausedAt,
   Stage,
   tinyImages,
   tinyRun,
@@ -64,11 +65,11 @@ whereSetUp(() => {
   test.serial('a worker killed in mid-run, and then all of them, cost nothing but time', async (t) => {
     const stage = new Stage(t);
     const output = join(stage.folder, 'run');
-    const first = stage.start('coordinator', run(output, '--cpu-workers', '2'));
-    await first.untilStep(output, 4);
+    const first = stage.start('coordinator', run(output, '--cpu-workers', '2'), pausedAt(4));
+    await first.paused();
     process.kill(stage.processes('worker/main.js')[0]!, 'SIGKILL');
+    first.resume();
     await first.until('it is missed', () => first.stdout.includes('(killed by SIGKILL)'));
-    await first.untilStep(output, 9);
     stage.kill();
     t.is(await first.ended, 'SIGKILL');
     await stage.empty();

@@ -252,9 +252,10 @@ thoroughSerial(
       output,
     ];
     const run = join(output, 'CORnet-S_features.unfinished');
-    const command = stage.start('coordinator', [...read, '--threads', '1']);
-    const journal = join(run, 'journal.jsonl');
-    await command.until('a batch is stored', () => existsSync(journal) && readFileSync(journal).length > 0);
+    const command = stage.start('coordinator', [...read, '--threads', '1'], {
+      CORNET_FAULT: 'stored@0:3=pause',
+    });
+    await command.paused();
     stage.kill();
     await command.ended;
     await until('nobody holds it', () => stage.processes().length === 0);
@@ -277,7 +278,7 @@ thoroughSerial(
     alter(first, (text) => text.replace('NUMPY', 'NUMPI'));
     t.regex((await verify(stage, run)).stderr, /the header of .* is not its own/);
     alter(first, (text) => text.replace('NUMPI', 'NUMPY'));
-    appendFileSync(journal, '{}\n');
+    appendFileSync(join(run, 'journal.jsonl'), '{}\n');
     t.regex((await verify(stage, run)).stderr, /has 1 damaged line\./);
   },
 );

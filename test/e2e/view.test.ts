@@ -7,7 +7,7 @@ import type { Page } from 'playwright-core';
 import { chromiumPath, openBrowser } from '../helpers/browser.ts';
 import { possible } from '../helpers/possible.ts';
 import { assertRefused } from '../helpers/refused.ts';
-import { Stage, tinyImages, tinyRun, tinySteps, trainedSteps } from '../helpers/run.ts';
+import { pausedAt, Stage, tinyImages, tinyRun, tinySteps, trainedSteps } from '../helpers/run.ts';
 
 const test = possible(chromiumPath !== null, 'Chromium is missing') ? anyTest.serial : anyTest.serial.skip;
 
@@ -21,9 +21,10 @@ test('view shows an interrupted run from its files, follows them as it is resume
   const stage = new Stage(t);
   const output = join(stage.folder, 'run');
   const argv = [...tinyRun(await tinyImages(stage.folder)), '--save-model-secs', '1', '--cpu-workers', '1'];
-  const run = stage.start('coordinator', [...argv, '-o', output]);
-  await run.untilStep(output, 9);
+  const run = stage.start('coordinator', [...argv, '-o', output], pausedAt(9));
+  await run.paused();
   run.signal('SIGINT');
+  run.resume();
   t.is(await run.ended, 75, run.stderr);
   const stoppedAt = trainedSteps(output).length;
   cpSync(output, join(stage.folder, 'copy'), { recursive: true });

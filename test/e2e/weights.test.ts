@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { readSafetensors } from '../../shared/formats/safetensors.ts';
-import { checkpoint, Stage, tinyImages, tinyRun, tinySteps, trainedSteps } from '../helpers/run.ts';
+import { checkpoint, pausedAt, Stage, tinyImages, tinyRun, tinySteps, trainedSteps } from '../helpers/run.ts';
 import { thoroughSerial } from '../helpers/thorough.ts';
 
 /** A run of 16 steps that nothing happened to, and the checkpoint of one that was ended after its first epoch. */
@@ -64,8 +64,8 @@ thoroughSerial(
 
     const output = join(stage.folder, 'run');
     const argv = [...tinyRun(shared.images), '--cpu-workers', '2', '-o', output, ...weights];
-    const first = stage.start('coordinator', argv);
-    await first.untilStep(output, 2);
+    const first = stage.start('coordinator', argv, pausedAt(2));
+    await first.paused();
     stage.kill();
     await stage.empty();
     t.deepEqual(readdirSync(join(output, 'checkpoints')), []);

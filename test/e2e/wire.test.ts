@@ -8,7 +8,7 @@ import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import { names, upMessage } from '../../shared/wire/protocol.ts';
 import { TestRedis } from '../helpers/redis.ts';
-import { checkpoint, Stage, tinyImages, tinyRun } from '../helpers/run.ts';
+import { checkpoint, pausedAt, Stage, tinyImages, tinyRun } from '../helpers/run.ts';
 import { thoroughSerial } from '../helpers/thorough.ts';
 
 /** The ACL file that docs/security.md shows. */
@@ -149,9 +149,8 @@ test.serial('what a stranger writes into Redis is refused and named, and changes
   t.is(await alone.ended, 0, alone.stderr);
 
   const disturbed = join(stage.folder, 'disturbed');
-  const run = start('disturbed', 2, { CORNET_REDIS_URL: redis.url });
-  await run.untilStep(disturbed, 2);
-  run.signal('SIGSTOP'); // so that all of it comes in mid-run
+  const run = start('disturbed', 2, { CORNET_REDIS_URL: redis.url, ...pausedAt(2) });
+  await run.paused(); // all of it comes in mid-run
   const { run: id } = JSON.parse(readFileSync(join(disturbed, 'config.json'), 'utf8')) as { run: string };
   const stranger = new Redis(redis.socket);
   t.teardown(() => stranger.disconnect());
@@ -159,7 +158,7 @@ test.serial('what a stranger writes into Redis is refused and named, and changes
   const status = stage.start('coordinator', ['status'], { CORNET_REDIS_URL: redis.url });
   t.is(await status.ended, 12, status.stderr);
   t.regex(status.stdout, /^STOPPED {2}no coordinator is at work\nNo run is alive on the Redis at /);
-  run.signal('SIGCONT');
+  run.resume();
   t.is(await run.ended, 0, run.stdout + run.stderr);
   const steps = (folder: string) => checkpoint(join(stage.folder, folder), 8);
   t.true(steps('disturbed').equals(steps('alone')));

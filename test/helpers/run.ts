@@ -26,6 +26,14 @@ export function tinyRun(images: string): string[] {
 }
 export const tinySteps = 16;
 
+/**
+ * In a run's environment: its coordinator pauses (`Command.paused`) as this step is done, so that a test acts in mid-run.
+ * @param step the first is 1
+ */
+export function pausedAt(step: number | '*'): NodeJS.ProcessEnv {
+  return { CORNET_FAULT: `committed@${step === '*' ? step : step - 1}=pause` };
+}
+
 /** Waits until something is true. */
 export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
   for (const deadline = performance.now() + patience; !(await holds()); await sleep(look)) {
@@ -117,6 +125,11 @@ export class Stage {
   }
 }
 
+/** Has it been stopped by SIGSTOP? */
+export function isPaused(pid: number): boolean {
+  return /^State:\s*T/m.test(read(`/proc/${pid}/status`));
+}
+
 /** A file of /proc; empty when the process is gone. */
 function read(path: string): string {
   try {
@@ -160,6 +173,15 @@ export class Command {
 
   signal(signal: NodeJS.Signals): void {
     this.child.kill(signal);
+  }
+
+  /** Waits until the command stands still, by a fault point or a signal. */
+  paused(): Promise<void> {
+    return this.until('it stood still', () => isPaused(this.child.pid!));
+  }
+
+  resume(): void {
+    this.child.kill('SIGCONT');
   }
 
   /** Waits for a fact while the command runs. */
