@@ -95,8 +95,8 @@ export class Faults<S extends Side> {
   at(point: FaultPoint<S>, step: number, lane: number | null = null): void {
     if (!this.#isHere(point, step, lane)) return;
     const effect = this.#armed?.effect;
-    if (effect === 'kill') process.kill(process.pid, 'SIGKILL');
-    if (effect === 'pause') process.kill(process.pid, 'SIGSTOP');
+    if (effect === 'kill' || effect === 'pause')
+      process.kill(process.pid, effect === 'kill' ? 'SIGKILL' : 'SIGSTOP');
     else throw new CornetError('DEVICE_FAILED', `The device failed in ${point}: ${faultVariable} says so.`);
   }
 

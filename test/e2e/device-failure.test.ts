@@ -70,7 +70,7 @@ test.serial('a worker whose device fails says so in one sentence and ends with a
 });
 
 thoroughSerial(
-  'a post whose device fails each time before it joins is given up, and the other finishes the run',
+  'a post whose device fails each time before it joins is given up, and the run goes on to the same bytes',
   async (t) => {
     const endless = ['--epochs', '1000', '--save-val-epochs', '1000'];
     const { output, run } = start(t, 2, { CORNET_FAULT: 'loading@*=device' }, endless);

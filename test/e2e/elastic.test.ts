@@ -298,7 +298,7 @@ thoroughSerial(
     for (let death = 1; death < 3; death++) {
       await run.until(`worker ${death} has died`, () => existsSync(marker));
       rmSync(marker); // a fault happens once per marker
-      await run.until('its successor is there', () => run.stdout.split(' joined.').length - 1 === death + 1);
+      await run.until('its successor is there', () => joined(run) === death + 1);
     }
     t.is(await run.ended, 1);
     t.regex(
