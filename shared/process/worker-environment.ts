@@ -22,7 +22,7 @@ const unwanted = [
  * arena, because the engine's thread would get one whose heaps are unmapped whenever they are empty: 15,000 to 41,000
  * page faults per step of CORnet-Z with 16 images, against next to none.
  */
-const mallocTunables = [
+export const mallocTunables = [
   'glibc.malloc.mmap_threshold=4294967296',
   'glibc.malloc.trim_threshold=17179869184',
   'glibc.malloc.arena_max=1',
