@@ -9,41 +9,49 @@ const M1 = 0xcd9e8d57;
 const W0 = 0x9e3779b9;
 const W1 = 0xbb67ae85;
 
-/** High 32 bits of the 64-bit product of two unsigned 32-bit numbers. */
+/**
+ * High 32 bits of the 64-bit product of two 32-bit numbers, from products of their halves, each of which fits into 32
+ * bits: no number becomes a double, which would take several times as long.
+ */
 function mulHigh(a: number, b: number): number {
   const al = a & 0xffff;
   const ah = a >>> 16;
   const bl = b & 0xffff;
   const bh = b >>> 16;
-  const middle = ah * bl + ((al * bl) >>> 16);
-  const carry = al * bh + (middle & 0xffff);
-  return (ah * bh + Math.floor(middle / 0x10000) + Math.floor(carry / 0x10000)) >>> 0;
+  const middle = (Math.imul(ah, bl) + (Math.imul(al, bl) >>> 16)) | 0;
+  const carry = (Math.imul(al, bh) + (middle & 0xffff)) | 0;
+  return (Math.imul(ah, bh) + (middle >>> 16) + (carry >>> 16)) | 0;
 }
 
 /**
- * One Philox4x32-10 block: four unsigned 32-bit words from a 128-bit counter and a 64-bit key.
- * @param counter four unsigned 32-bit words
- * @param key two unsigned 32-bit words
+ * One Philox4x32-10 block.
+ * @param counter four words
+ * @param key two words
+ * @param words the four that are drawn are written here
  */
-export function philox(
-  counter: readonly [number, number, number, number],
-  key: readonly [number, number],
-): [number, number, number, number] {
-  let [c0, c1, c2, c3] = counter;
-  let [k0, k1] = key;
+export function philox(counter: Uint32Array, key: Uint32Array, words: Uint32Array): void {
+  let c0 = counter[0]! | 0;
+  let c1 = counter[1]! | 0;
+  let c2 = counter[2]! | 0;
+  let c3 = counter[3]! | 0;
+  let k0 = key[0]! | 0;
+  let k1 = key[1]! | 0;
   for (let round = 0; round < 10; round++) {
     const high0 = mulHigh(M0, c0);
     const high1 = mulHigh(M1, c2);
-    const low0 = Math.imul(M0, c0) >>> 0;
-    const low1 = Math.imul(M1, c2) >>> 0;
-    c0 = (high1 ^ c1 ^ k0) >>> 0;
+    const low0 = Math.imul(M0, c0);
+    const low1 = Math.imul(M1, c2);
+    c0 = high1 ^ c1 ^ k0;
     c1 = low1;
-    c2 = (high0 ^ c3 ^ k1) >>> 0;
+    c2 = high0 ^ c3 ^ k1;
     c3 = low0;
-    k0 = (k0 + W0) >>> 0;
-    k1 = (k1 + W1) >>> 0;
+    k0 = (k0 + W0) | 0;
+    k1 = (k1 + W1) | 0;
   }
-  return [c0, c1, c2, c3];
+  words[0] = c0;
+  words[1] = c1;
+  words[2] = c2;
+  words[3] = c3;
 }
 
 /** What a stream of draws is for: part of the key, so that streams never meet. */
@@ -57,24 +65,23 @@ export const streams = { permutation: 1, augmentation: 2, initialization: 3, dat
  * @param b second coordinate, e.g. the sample's index in the data set (unsigned 32-bit)
  */
 export class Draws {
-  readonly #key: [number, number];
-  readonly #a: number;
-  readonly #b: number;
-  #block = 0;
-  #words: readonly number[] = [];
-  #used = 0;
+  readonly #key: Uint32Array;
+  /** Of the next block, a, b, and 0. */
+  readonly #counter: Uint32Array;
+  readonly #words = new Uint32Array(4);
+  #used = 4;
   #spareNormal: number | null = null;
 
   constructor(seed: number, stream: number, a = 0, b = 0) {
-    this.#key = [seed >>> 0, stream >>> 0];
-    this.#a = a >>> 0;
-    this.#b = b >>> 0;
+    this.#key = Uint32Array.of(seed, stream);
+    this.#counter = Uint32Array.of(0, a, b, 0);
   }
 
   /** An unsigned 32-bit integer. */
   word(): number {
-    if (this.#used === this.#words.length) {
-      this.#words = philox([this.#block++, this.#a, this.#b, 0], this.#key);
+    if (this.#used === 4) {
+      philox(this.#counter, this.#key, this.#words);
+      this.#counter[0]!++;
       this.#used = 0;
     }
     return this.#words[this.#used++]!;

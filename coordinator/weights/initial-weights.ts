@@ -19,23 +19,21 @@ export function initialSnapshot(model: Model, seed: number, purpose: Purpose = '
   for (const { name, dtype, offset } of slots) {
     const entry = entries.get(name);
     if (!entry || dtype === 'I64') continue;
-    const draws = new Draws(seed, streams.initialization, entry.index);
-    body.set(new Uint8Array(initialValues(entry.init, elementCount(entry.shape), draws).buffer), offset);
+    const values = new Float32Array(body.buffer, offset, elementCount(entry.shape));
+    initialize(values, entry.init, new Draws(seed, streams.initialization, entry.index));
   }
   return body;
 }
 
-/** `count` float32 values of an initialisation. */
-function initialValues(init: Init, count: number, draws: Draws): Float32Array {
-  const values = new Float32Array(count);
+function initialize(values: Float32Array, init: Init, draws: Draws): void {
   switch (init.kind) {
     case 'constant':
-      return values.fill(init.value);
+      values.fill(init.value);
+      return;
     case 'uniform':
-      for (let i = 0; i < count; i++) values[i] = draws.between(-init.bound, init.bound);
-      return values;
+      for (let i = 0; i < values.length; i++) values[i] = draws.between(-init.bound, init.bound);
+      return;
     case 'normal':
-      for (let i = 0; i < count; i++) values[i] = draws.normal() * init.deviation;
-      return values;
+      for (let i = 0; i < values.length; i++) values[i] = draws.normal() * init.deviation;
   }
 }
