@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { TestRedis } from '../helpers/redis.ts';
-import { checkpoint, Stage, tinyImages, tinyRun } from '../helpers/run.ts';
+import { checkpoint, pausedAt, Stage, tinyImages, tinyRun } from '../helpers/run.ts';
 import { thoroughSerial } from '../helpers/thorough.ts';
 
 const steps = 2;
@@ -61,6 +61,27 @@ for (const [what, env, enter] of [
     t.true(checkpoint(output, steps).equals(shared.weights));
   });
 }
+
+thoroughSerial('CORnet-S in bf16: a second worker that dies, and a resume change no byte', async (t) => {
+  const model = ['--model', 'S', '--precision', 'bf16', '--max-steps', '3'];
+  const alone = new Stage(t);
+  const expected = join(alone.folder, 'run');
+  const reference = alone.start('coordinator', [...run(expected), ...model]);
+  t.is(await reference.ended, 0, reference.stderr);
+
+  const stage = new Stage(t);
+  const output = join(stage.folder, 'run');
+  const broken = stage.start('coordinator', [...run(output), ...model, '--cpu-workers', '2'], pausedAt(2));
+  await broken.paused();
+  process.kill(stage.processes('worker/main.js')[0]!, 'SIGKILL');
+  broken.signal('SIGINT');
+  broken.resume();
+  t.is(await broken.ended, 75, broken.stderr);
+  t.regex(broken.stdout, /was dropped: its process ended \(killed by SIGKILL\)/);
+  const resumed = stage.start('coordinator', ['start', '--resume', '-o', output]);
+  t.is(await resumed.ended, 0, resumed.stderr);
+  t.true(checkpoint(output, 3).equals(checkpoint(expected, 3)));
+});
 
 test.serial(
   'a worker with other threads or instructions is refused with both values, and the run goes on',

@@ -4,7 +4,7 @@ import { runInNewContext } from 'node:vm';
 import test from 'ava';
 import { CornetError } from '../../shared/errors.ts';
 import { dtypes, loadTorchAddon } from '../../worker/backend/torch/addon.ts';
-import { TorchOps } from '../../worker/backend/torch/torch-ops.ts';
+import { memoryFormats, TorchOps } from '../../worker/backend/torch/torch-ops.ts';
 
 const addon = loadTorchAddon();
 addon.setGradMode(false);
@@ -210,4 +210,70 @@ test.serial('where there are no fused operations, there is a reason', (t) => {
     instanceOf: TypeError,
     message: 'groupNormRelu: x is no activation on a GPU',
   });
+});
+
+test.serial(
+  'a convolution whose gradient is a product of matrices is that of libtorch, but for rounding',
+  (t) => {
+    const wave = (length: number, phase: number) =>
+      Array.from({ length }, (_, i) => Math.fround(Math.sin(12.9898 * i + phase)));
+    const gradients = (made: (x: number, weight: number) => number, shapes: number[][]) => {
+      const [x, weight] = shapes.map((shape, i) => {
+        const leaf = floats(
+          wave(
+            shape.reduce((product, size) => product * size),
+            i,
+          ),
+          shape,
+        );
+        const formatted = addon.call('aten::contiguous', '', [
+          leaf,
+          memoryFormats['channels-last'],
+        ]) as number;
+        addon.requireGradient(formatted);
+        return formatted;
+      }) as [number, number];
+      addon.setGradMode(true);
+      addon.setAutocast('cpu', true);
+      try {
+        const y = addon.call('aten::to', 'dtype', [made(x, weight), dtypes.float32]) as number;
+        const loss = addon.call('aten::sum', '', [addon.call('aten::mul', 'Tensor', [y, y])]) as number;
+        return [y, ...addon.gradients(loss, [x, weight])].map((handle) => read(handle!));
+      } finally {
+        addon.setAutocast('cpu', false);
+        addon.setGradMode(false);
+      }
+    };
+    for (const [size, stride, padding] of [
+      [3, 1, 1],
+      [3, 2, 1],
+      [5, 2, 0],
+    ] as const) {
+      const shapes = [
+        [2, 16, 7, 6],
+        [8, 16, size, size],
+      ];
+      const [y, dx, dweight] = gradients(
+        (x, weight) => addon.convolution(x, weight, stride, padding),
+        shapes,
+      );
+      const [expected, dxExpected, dweightExpected] = gradients(
+        (x, weight) =>
+          addon.call('aten::conv2d', '', [x, weight, null, [stride, stride], [padding, padding]]) as number,
+        shapes,
+      );
+      t.deepEqual(y, expected);
+      t.deepEqual(dx, dxExpected);
+      const largest = Math.max(...dweightExpected!.map(Math.abs));
+      const differences = dweight!.map((value, i) => Math.abs(value - dweightExpected![i]!) / largest);
+      t.true(Math.max(...differences) < 2 ** -8, `${Math.max(...differences)}`); // one rounding to bfloat16
+      t.is(dweight!.length, 8 * 16 * size ** 2);
+    }
+  },
+);
+
+test.serial('a convolution of other shapes is refused', (t) => {
+  const images = floats([1, 2, 3, 4], [1, 1, 2, 2]);
+  t.throws(() => addon.convolution(images, floats([1, 2], [1, 1, 1, 2]), 1, 0), { instanceOf: TypeError });
+  t.throws(() => addon.convolution(floats([1]), images, 1, 0), { instanceOf: TypeError });
 });

@@ -58,6 +58,12 @@ export interface TorchAddon {
    * @throws TypeError for channels and groups that there is no kernel for
    */
   groupNormRelu(x: Handle, groups: number, weight: Handle, bias: Handle, epsilon: number): Handle;
+  /**
+   * conv2d in bfloat16 on the CPU whose weight's gradient is one product of matrices; result and gradients are
+   * channels-last. x [n, c, h, w]; weight [o, c, k, k]; same stride and padding both ways.
+   * @throws TypeError for other shapes, and tensors elsewhere
+   */
+  convolution(x: Handle, weight: Handle, stride: number, padding: number): Handle;
   /** Returns when all that the device was told is done. */
   synchronize(device: string): void;
   tensorCount(): number;

@@ -21,6 +21,8 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
   readonly #deviceType: 'cpu' | 'cuda';
   readonly #arithmetic: Arithmetic;
   readonly #fusedSgd: boolean;
+  /** Whether a wide convolution's weight gets its gradient sooner as one product of matrices. */
+  readonly #productsPay: boolean;
 
   /**
    * One per process: threads, autocast and determinism are settings of the whole library.
@@ -43,6 +45,12 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
     this.#arithmetic = arithmetic;
     // On the CPU the parts are as quick, and their bits are those of every libtorch.
     this.#fusedSgd = type === 'cuda' && addon.hasOperator('aten::_fused_sgd_', '');
+    const processor = type === 'cuda' ? addon.cudaDevice(here).name : cpuKind(addon);
+    this.#productsPay =
+      type === 'cpu' &&
+      arithmetic.precision === 'bf16' &&
+      arithmetic.memoryFormat === 'channels-last' &&
+      processor.includes('AVX512'); // elsewhere libtorch has no quick product of bfloat16
     if (fused) {
       this.groupNormRelu = (x, groups, weight, bias, epsilon) =>
         this.adopt(addon.groupNormRelu(x.handle, groups, weight.handle, bias.handle, epsilon));
@@ -55,9 +63,21 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
       backend: 'torch',
       version: buildVersion(addon, fused ? ', fused norms' : ''),
       device: type,
-      processor: type === 'cuda' ? addon.cudaDevice(here).name : cpuKind(addon),
+      processor,
       threads: arithmetic.threads,
     };
+  }
+
+  override conv2d(
+    x: TorchTensor,
+    weight: TorchTensor,
+    bias: TorchTensor | null,
+    stride: number,
+    padding: number,
+  ): TorchTensor {
+    const wide = this.#productsPay && bias === null && isWide(x.shape, weight.shape, stride, padding);
+    if (!wide) return super.conv2d(x, weight, bias, stride, padding);
+    return this.adopt(this.addon.convolution(x.handle, weight.handle, stride, padding));
   }
 
   get tensorCount(): number {
@@ -288,6 +308,14 @@ function openGpu(
   } catch (error) {
     throw firstTensorFailed(addon, here, error);
   }
+}
+
+/** Does the filter of a convolution outnumber the pixels that it makes by so much that products are quicker (docs/bench.md)? */
+function isWide(x: readonly number[], weight: readonly number[], stride: number, padding: number): boolean {
+  const [n = 0, , height = 0, width = 0] = x;
+  const [, channels = 0, size = 0] = weight;
+  const output = (length: number) => Math.floor((length + 2 * padding - size) / stride) + 1;
+  return size > 1 && channels * size ** 2 >= 4 * n * output(height) * output(width);
 }
 
 function refuseGpuOnly({ precision }: Arithmetic): void {

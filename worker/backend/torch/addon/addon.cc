@@ -1,6 +1,7 @@
 // libtorch's dispatcher for Node: one generic call, converted by the operator's own schema, and the few things that
 // are no operators: bytes in and out, gradients, modes, and what there is to know about the library and its devices.
 #include "border.h"
+#include "convolution.h"
 #include "driver.h"
 #include "fused.h"
 #include "transfer.h"
@@ -289,6 +290,13 @@ Napi::Value fusedGroupNormRelu(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), instanceOf(info).tensors.add(y));
 }
 
+// convolution(x, weight, stride, padding): see convolution.h.
+Napi::Value convolutionByProducts(const Napi::CallbackInfo& info) {
+  const at::Tensor y = convolution(tensorArgument(info, 0), tensorArgument(info, 1), intArgument(info[2]),
+                                   intArgument(info[3]));
+  return Napi::Number::New(info.Env(), instanceOf(info).tensors.add(y));
+}
+
 // synchronize(device): returns when everything that the device was told is done.
 Napi::Value synchronize(const Napi::CallbackInfo& info) {
   const c10::Device device(stringArgument(info, 0));
@@ -361,6 +369,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("hasOperator", Napi::Function::New<guarded<hasOperator>>(env, "hasOperator"));
   exports.Set("fusedKernels", Napi::Function::New<guarded<fusedKernels>>(env, "fusedKernels"));
   exports.Set("groupNormRelu", Napi::Function::New<guarded<fusedGroupNormRelu>>(env, "groupNormRelu"));
+  exports.Set("convolution", Napi::Function::New<guarded<convolutionByProducts>>(env, "convolution"));
   exports.Set("synchronize", Napi::Function::New<guarded<synchronize>>(env, "synchronize"));
   exports.Set("tensorCount", Napi::Function::New<guarded<tensorCount>>(env, "tensorCount"));
   exports.Set("tensorBytes", Napi::Function::New<guarded<tensorBytes>>(env, "tensorBytes"));
