@@ -62,16 +62,21 @@ for (const [what, env, enter] of [
   });
 }
 
-thoroughSerial('CORnet-S in bf16: a second worker that dies, and a resume change no byte', async (t) => {
-  const model = ['--model', 'S', '--precision', 'bf16', '--max-steps', '3'];
+thoroughSerial('in bf16, too, a second worker that dies, and a resume change no byte', async (t) => {
+  // At 32 pixels the filters of Z's deeper layers outnumber what they make: their gradients are products of matrices.
+  const precision = ['--precision', 'bf16', '--max-steps', '3'];
   const alone = new Stage(t);
   const expected = join(alone.folder, 'run');
-  const reference = alone.start('coordinator', [...run(expected), ...model]);
+  const reference = alone.start('coordinator', [...run(expected), ...precision]);
   t.is(await reference.ended, 0, reference.stderr);
 
   const stage = new Stage(t);
   const output = join(stage.folder, 'run');
-  const broken = stage.start('coordinator', [...run(output), ...model, '--cpu-workers', '2'], pausedAt(2));
+  const broken = stage.start(
+    'coordinator',
+    [...run(output), ...precision, '--cpu-workers', '2'],
+    pausedAt(2),
+  );
   await broken.paused();
   process.kill(stage.processes('worker/main.js')[0]!, 'SIGKILL');
   broken.signal('SIGINT');
