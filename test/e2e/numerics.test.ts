@@ -63,7 +63,6 @@ for (const [what, env, enter] of [
 }
 
 thoroughSerial('in bf16, too, a second worker that dies, and a resume change no byte', async (t) => {
-  // At 32 pixels the filters of Z's deeper layers outnumber what they make: their gradients are products of matrices.
   const precision = ['--precision', 'bf16', '--max-steps', '3'];
   const alone = new Stage(t);
   const expected = join(alone.folder, 'run');

@@ -21,7 +21,7 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
   readonly #deviceType: 'cpu' | 'cuda';
   readonly #arithmetic: Arithmetic;
   readonly #fusedSgd: boolean;
-  /** Whether a wide convolution's weight gets its gradient sooner as one product of matrices. */
+  /** Whether the weight of a wide convolution without a bias, as S has them, gets its gradient sooner as a product. */
   readonly #productsPay: boolean;
 
   /**
