@@ -11,4 +11,5 @@ export default {
     // An engine in a test's own process has the memory of a worker: without it, tests of S take five times as long.
     GLIBC_TUNABLES: mallocTunables,
   },
+  require: ['./dist/test/helpers/own-malloc.js'],
 };

@@ -140,12 +140,15 @@ export class Conductor {
       this.#perform(actions);
     }
     this.#listen().catch((error) => this.#fail(error));
-    const look = oneAtATime(() => this.#look());
+    const lookOnce = oneAtATime(() => this.#look());
+    const look = () => void lookOnce().catch((error) => this.#fail(error));
+    const { redis } = this.#parts;
+    redis.on('ready', look); // it may have come back empty
     const heart = setInterval(() => {
       this.#parts.outages.look();
       this.#observer?.beat();
       this.#parts.reporter.waiting(this.#parts.outages.sentence ?? run.sentence);
-      look().catch((error) => this.#fail(error));
+      look();
     }, timeouts.beat);
     try {
       const outcome = await this.#outcome;
@@ -159,6 +162,7 @@ export class Conductor {
       throw error;
     } finally {
       clearInterval(heart);
+      redis.off('ready', look);
       this.#parts.disk.close();
       await this.#close();
     }
@@ -226,7 +230,7 @@ export class Conductor {
     if (compareEras(said.era, this.#parts.run.era) === 0) this.#parts.remark(said);
   }
 
-  /** What is due at every heartbeat. */
+  /** What is due at every heartbeat, and when Redis is back. */
   async #look(): Promise<void> {
     const { run, redis, config, reporter, outages } = this.#parts;
     const asked = performance.now();

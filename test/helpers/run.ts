@@ -83,7 +83,6 @@ export class Stage {
   environment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
     return {
       ...process.env,
-      GLIBC_TUNABLES: undefined, // the tests' own (ava.config.js): commands get a user's environment
       TMPDIR: this.temporary,
       XDG_CACHE_HOME: join(this.folder, 'cache'),
       CORNET_TEST_STAGE: this.#mark,
