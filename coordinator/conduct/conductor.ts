@@ -129,7 +129,7 @@ export class Conductor {
 
   /** Conducts the run to its end; then the workers have left, or had `timeouts.stop` to do so. */
   async conduct(): Promise<Outcome> {
-    const { run } = this.#parts;
+    const { run, redis } = this.#parts;
     this.#server = (await this.#keys.look()).server; // before anything is written that it could lose
     await this.#keys.clear();
     await this.#introduce(run.era);
@@ -142,7 +142,6 @@ export class Conductor {
     this.#listen().catch((error) => this.#fail(error));
     const lookOnce = oneAtATime(() => this.#look());
     const look = () => void lookOnce().catch((error) => this.#fail(error));
-    const { redis } = this.#parts;
     redis.on('ready', look); // it may have come back empty
     const heart = setInterval(() => {
       this.#parts.outages.look();
