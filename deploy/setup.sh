@@ -34,7 +34,7 @@ Usage: $me [--libtorch auto|wheel|cuda|cu126|debian|DIR] [--tests]
        $me --backend tensorflow [--libtensorflow wheel|prebuilt|DIR] [--tests]
 
 Sets up what is missing: a C++ compiler and redis-server from the distribution, libtorch, the torch addon and
-the image addon; in a clone the npm packages and the compiled TypeScript, too.
+the addons for images and for shared memory; in a clone the npm packages and the compiled TypeScript, too.
 
   --libtorch auto    (default) the first of these that works: \$LIBTORCH; the torch that python3 imports;
                      the pip wheel of torch $torch_version, for CUDA where nvidia-smi shows GPUs
@@ -142,6 +142,20 @@ find_libjpeg() {
   rm -rf "$folder"
   quietly "$python" -E deploy/setup/wheels.py "$folder" "pillow==$pillow_version" || return 1
   libjpeg=$(compgen -G "$folder/pillow.libs/libjpeg-*" | head -n 1)
+}
+
+# --- The memory addon ---------------------------------------------------------------------------------------------------
+
+# Workers of one machine read each other's vectors where they lie. Without it they send them: no reason to stop.
+memory_addon() {
+  local start=$EPOCHREALTIME
+  echo "Building the memory addon ..."
+  if quietly deploy/setup/build-addon.sh memory "$cache/memory-addon"; then
+    echo "  done in $(since "$start")"
+    return
+  fi
+  echo "The memory addon, with which workers of one machine share vectors, cannot be built (see $log)."
+  echo "They send them over sockets, which takes several times as long."
 }
 
 # --- The rest of the project --------------------------------------------------------------------------------------------
@@ -259,6 +273,7 @@ fi
   step "Installing the npm packages (about 100 MB)" npm ci --include=dev --no-audit --no-fund
 
 image_addon
+memory_addon
 
 case $backend in
   torch) torch_backend ;;

@@ -276,6 +276,13 @@ export const scraping = { answer: 250, lastWords: 30_000, gpus: 5_000 } as const
 export const socketRead = 1024 * 1024;
 
 /**
+ * Shared memory: blobs that a process offers, beyond twice the segments that it has, before one that none of them took
+ * is given back; steps after which others give back what they have mapped of it. A step takes turns with some of them.
+ */
+export const spareReservations = 8;
+export const idleSweeps = 8;
+
+/**
  * A blob socket: connections that one process serves, and that one makes to another at once; milliseconds until the first
  * request with the run's token.
  */

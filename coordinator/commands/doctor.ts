@@ -153,7 +153,7 @@ function gpusFinding(found: Awaited<ReturnType<typeof listGpus>>, gpus: readonly
 
 /** @param hasGpus nvidia-smi lists GPUs that a run may take */
 export function describedFindings(
-  { backends, devices, decoder }: WorkerDescription,
+  { backends, devices, decoder, memoryProblem }: WorkerDescription,
   hasGpus: boolean,
 ): Finding[] {
   const findings: Finding[] = [];
@@ -184,6 +184,12 @@ export function describedFindings(
   const { description, addonProblem } = decoder;
   if (addonProblem === null) findings.push(ok('image decoder', description));
   else findings.push(note('image decoder', `${description}.`, 'Run `coordinator setup` for the fast one.'));
+  if (memoryProblem === null)
+    findings.push(ok('shared memory', 'workers of this machine share their vectors'));
+  else {
+    const what = `Workers of this machine send each other their vectors, which takes longer: ${memoryProblem}.`;
+    findings.push(note('shared memory', what, 'Run `coordinator setup` to share them in memory.'));
+  }
   return findings;
 }
 

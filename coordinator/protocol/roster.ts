@@ -1,4 +1,4 @@
-import type { CarrierName, DownBody, Hello, Numerics } from '../../shared/wire/protocol.ts';
+import type { CarrierName, DownBody, FetchCarrier, Hello, Numerics } from '../../shared/wire/protocol.ts';
 import { dealLanes } from './membership.ts';
 import type { Failure } from './run-events.ts';
 
@@ -50,6 +50,7 @@ export class Roster {
   #dropped: { worker: string; reason: string }[] = [];
   #announced = '';
   #generation = 0;
+  #trustsMemory = true;
 
   constructor(lanes: number, common: Common) {
     this.#lanes = lanes;
@@ -102,9 +103,26 @@ export class Roster {
     return false;
   }
 
-  /** Sockets serve when everybody, the coordinator too, is in one place. */
-  get carrier(): CarrierName {
+  /** For what everybody reads. Sockets serve when all, the coordinator too, are in one place. */
+  get carrier(): FetchCarrier {
     return this.all.every(({ hello }) => hello.place === this.#common.place) ? 'local' : 'redis';
+  }
+
+  /** For vectors and slices, which workers alone read. */
+  get vectorCarrier(): CarrierName {
+    const memory = this.all[0]?.hello.memory;
+    const isShared = memory !== undefined && this.all.every(({ hello }) => hello.memory === memory);
+    return this.carrier === 'local' && isShared && this.#trustsMemory ? 'memory' : this.carrier;
+  }
+
+  /** From now on nobody maps the memory of others. */
+  distrustMemory(): void {
+    this.#trustsMemory = false;
+  }
+
+  /** Can those who are here read what travels like this? */
+  reaches(carrier: CarrierName): boolean {
+    return carrier === 'redis' || carrier === this.vectorCarrier || carrier === this.carrier;
   }
 
   /** Lanes of each member at `step`: only they can compute them. */

@@ -19,9 +19,13 @@ import type { Failure, Next, StepPlan } from './run-events.ts';
 import type { RunState } from './run-state.ts';
 import { Step, type StepMetrics } from './step.ts';
 
-/** How often a step's blobs may vanish before the run gives up on the carrier, and those of one worker before it does on that one. */
+/**
+ * How often a step's blobs may vanish before the run gives up on the carrier, and those of one worker before it does on
+ * that one; on shared memory it gives up before, because there are other ways.
+ */
 const missingLimit = 10;
 const missingLimitOfOne = 4;
+const missingLimitOfMemory = 3;
 
 /** Lanes of a bad gradient whose images a sentence names. */
 const lanesNamed = 4;
@@ -49,6 +53,7 @@ export class StepExchange {
   #metrics: StepMetrics | null = null;
   readonly #audit: Audit;
   #missing = 0;
+  #missingInMemory = 0;
   /** By whose vectors could not be read. */
   readonly #missingOf = new Map<string, number>();
   /** The generation whose only member was told to reduce as soon as it has computed. */
@@ -99,7 +104,7 @@ export class StepExchange {
     const { roster } = this.#state;
     this.#step.keepVectors((ref) => {
       if (ref === null) return !roster.several;
-      return carrierOf(ref) === 'redis' || roster.carrier === 'local';
+      return roster.reaches(carrierOf(ref));
     });
     return this.#compute();
   }
@@ -180,6 +185,7 @@ export class StepExchange {
   missing(message: UpMessage & { type: 'missing' }): Next {
     const { step, generation, what, lane } = message;
     if (step !== this.#step.step || generation !== this.#state.roster.generation) return null;
+    this.#doubtMemory();
     const unreadable = what === 'vector' && lane !== null ? this.#unreadable(lane) : null;
     if (unreadable !== null) return unreadable;
     if (++this.#missing > missingLimit) {
@@ -192,6 +198,18 @@ export class StepExchange {
       this.#asked.delete(lane);
     }
     return this.replan();
+  }
+
+  /** Perhaps something keeps processes out of each other's memory that nobody could see. */
+  #doubtMemory(): void {
+    const { roster } = this.#state;
+    if (roster.vectorCarrier !== 'memory' || ++this.#missingInMemory < missingLimitOfMemory) return;
+    roster.distrustMemory();
+    const times = `${missingLimitOfMemory} times in one step`;
+    this.#state.log(
+      'warn',
+      `Shared memory could not be read, ${times}: vectors go over sockets from now on.`,
+    );
   }
 
   /** Whoever is there, and whose vectors nobody can read, does without: too many open files on its side, perhaps. */
@@ -384,7 +402,7 @@ export class StepExchange {
   /** One member alone publishes nothing: it sums its own lanes. */
   #carrier(): CarrierName | null {
     const { roster } = this.#state;
-    return roster.several ? roster.carrier : null;
+    return roster.several ? roster.vectorCarrier : null;
   }
 
   /** Members that are still at the step. */

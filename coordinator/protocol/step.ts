@@ -102,7 +102,7 @@ export class Step {
   /** Vectors that only `worker` holds are lost with it: those it kept, and those it serves out of its own memory. */
   dropVectorsHeldBy(worker: string): void {
     for (const [lane, { ref, worker: maker }] of this.#vectors) {
-      if (maker === worker && (ref === null || carrierOf(ref) === 'local')) this.#vectors.delete(lane);
+      if (maker === worker && (ref === null || carrierOf(ref) !== 'redis')) this.#vectors.delete(lane);
     }
   }
 

@@ -4,6 +4,7 @@
 #   deploy/setup/build-addon.sh torch LIBTORCH_DIR [CACHE_DIR]
 #   deploy/setup/build-addon.sh tensorflow LIBTENSORFLOW_DIR PACKAGE_DIR [CACHE_DIR]
 #   deploy/setup/build-addon.sh images LIBJPEG [CACHE_DIR]
+#   deploy/setup/build-addon.sh memory [CACHE_DIR]
 #
 # torch: the backend. LIBTORCH_DIR has include/ and lib/, as the unpacked libtorch and the torch/ folder of a Python
 # wheel do; /usr where the distribution's libtorch-dev is installed. No CMake: find_package(Torch) of a CUDA build
@@ -15,6 +16,9 @@
 #
 # images: decodes JPEG files fast, with the libjpeg-turbo in the file LIBJPEG, of which it keeps a copy beside itself.
 # Without it they are decoded by sharp, to the same bits.
+#
+# memory: what workers of one machine need to read each other's vectors where they lie. Without it they send them over
+# sockets.
 #
 # The addon goes to CACHE_DIR/<version>-<hash>/<name>.node (default .cache/<name>-addon), built only if it is not
 # there; CACHE_DIR/current names the one that workers load. $CXX is the compiler (default g++), $CXXFLAGS come last.
@@ -101,6 +105,13 @@ against_libjpeg() {
   beside=("$libjpeg")
 }
 
+against_nothing() {
+  version=1
+  sources=$root/worker/memory/addon
+  flags=(-std=c++17 -O3 -Wall -Wextra)
+  link=()
+}
+
 name=${1:-}
 beside=() # libraries that the addon is loaded with
 case $name:$# in
@@ -116,7 +127,11 @@ case $name:$# in
     cache=${3:-$root/.cache/images-addon}
     against_libjpeg "$(realpath "$2")" "$cache"
     ;;
-  *) fail "usage: deploy/setup/build-addon.sh torch LIBTORCH_DIR [CACHE_DIR] | tensorflow LIBTENSORFLOW_DIR PACKAGE_DIR [CACHE_DIR] | images LIBJPEG [CACHE_DIR]" ;;
+  memory:[12])
+    cache=${2:-$root/.cache/memory-addon}
+    against_nothing
+    ;;
+  *) fail "usage: deploy/setup/build-addon.sh torch LIBTORCH_DIR [CACHE_DIR] | tensorflow LIBTENSORFLOW_DIR PACKAGE_DIR [CACHE_DIR] | images LIBJPEG [CACHE_DIR] | memory [CACHE_DIR]" ;;
 esac
 
 read -ra extra_flags <<<"${CXXFLAGS:-}"
@@ -129,7 +144,9 @@ flags+=(
   "${extra_flags[@]}"
 )
 
-key=$(cat "$sources"/*.cc "$sources"/*.h <(echo "$cxx ${flags[*]} ${link[*]}") | sha256sum | cut -c1-12)
+files=()
+for file in "$sources"/*.cc "$sources"/*.h; do [[ ! -f $file ]] || files+=("$file"); done
+key=$(cat "${files[@]}" <(echo "$cxx ${flags[*]} ${link[*]}") | sha256sum | cut -c1-12)
 output=$cache/$version-$key/$name.node
 
 if [[ ! -f $output ]]; then

@@ -5,7 +5,7 @@ import { cacheFolder } from './cache-folder.ts';
 import { packageRoot } from './package-root.ts';
 import { version } from './version.ts';
 
-export type AddonName = 'torch' | 'images';
+export type AddonName = 'torch' | 'images' | 'memory';
 
 /** What set-up calls its cache: the package's own, or the user's where it could not write to the package. */
 export function setUpCaches(): string[] {

@@ -12,6 +12,8 @@ export const workerDescription = z.object({
     /** As in a run's numerics; null when the images of the probe cannot be read. */
     pixels: z.string().nullable(),
   }),
+  /** Why workers here send each other their vectors instead of sharing memory; null: they share it. */
+  memoryProblem: z.string().nullable(),
   backends: z.array(
     z.object({
       name: z.enum(backendNames),

@@ -13,8 +13,13 @@ const blobRef = z.strictObject({
   name: z.string().min(1).max(200),
   bytes: z.int().nonnegative(),
   digest: z.string().max(128),
-  /** In Redis, or in the memory of the process with a socket in this folder, which is one of ours. */
-  at: z.string().regex(/^(redis|unix:cornet-blobs-[\w-]{1,64})$/),
+  /**
+   * In Redis; in the memory of the process with a socket in this folder, which is one of ours; or in memory that can be
+   * mapped: `MemoryPlace`.
+   */
+  at: z
+    .string()
+    .regex(/^(redis|unix:cornet-blobs-[\w-]{1,64}|memory:\d{1,10}:\d{1,10}:[\w-]{1,64}:\d{1,16})$/),
 });
 export type BlobRef = z.infer<typeof blobRef>;
 
@@ -27,15 +32,19 @@ const workerError = z.object({
 });
 
 /**
- * How a blob travels: out of its maker's memory over a socket on this host, or through Redis, which always works and
- * keeps the blob when its maker dies.
+ * How a blob travels: not at all, because readers map its maker's memory (vectors and slices only); out of that memory
+ * over a socket on this host; or through Redis, which always works and keeps the blob when its maker dies.
  */
-const carrierName = z.enum(['local', 'redis']);
+const carrierName = z.enum(['memory', 'local', 'redis']);
 export type CarrierName = z.infer<typeof carrierName>;
+/** Of blobs that are fetched. */
+const fetchCarrier = carrierName.exclude(['memory']);
+export type FetchCarrier = z.infer<typeof fetchCarrier>;
 
 /** How a blob is read. */
 export function carrierOf({ at }: BlobRef): CarrierName {
-  return at === 'redis' ? 'redis' : 'local';
+  if (at === 'redis') return 'redis';
+  return at.startsWith('memory:') ? 'memory' : 'local';
 }
 
 export const era = z.strictObject({ term: count, boot: count });
@@ -118,7 +127,7 @@ const downBody = z.discriminatedUnion('type', [
     slices: z.array(z.object({ worker: id, ref: blobRef.nullable() })).min(1),
   }),
   /** One member is asked to publish the snapshot of the step. */
-  z.object({ type: z.literal('publish-snapshot'), step: count, worker: id, carrier: carrierName }),
+  z.object({ type: z.literal('publish-snapshot'), step: count, worker: id, carrier: fetchCarrier }),
   /** Newcomers are asked to load the snapshot of the step. */
   z.object({ type: z.literal('load'), step: count, workers: z.array(id), ref: blobRef }),
   /** This worker can never serve the run: it leaves with the error. */
@@ -137,6 +146,8 @@ const hello = z.object({
   pid: count,
   /** Processes of the same place can reach each other's sockets. */
   place: z.string().max(256),
+  /** Those of the same place that name this alike can map each other's memory; absent: it shares none. */
+  memory: z.string().max(256).optional(),
   version: z.string().max(64),
   fingerprint: z.string().max(128),
   numerics,
@@ -225,7 +236,7 @@ export type UpMessage = { era: Era; n: number; worker: string } & UpBody;
 export const job = z.discriminatedUnion('type', [
   z.object({ type: z.literal('shard'), era, step: count, lane: count, publish: carrierName.nullable() }),
   z.object({ type: z.literal('validate'), era, step: count, batch: count }),
-  z.object({ type: z.literal('features'), era, step: count, batch: count, publish: carrierName }),
+  z.object({ type: z.literal('features'), era, step: count, batch: count, publish: fetchCarrier }),
 ]);
 export type Job = z.infer<typeof job>;
 

@@ -17,6 +17,7 @@ import { z } from 'zod';
 import { blobSocket as limits, socketFolder, socketRead, timeouts } from '../defaults.ts';
 import { CornetError } from '../errors.ts';
 import { oneAtATime } from '../util/one-at-a-time.ts';
+import { noFileLeft } from './open-files.ts';
 import type { BlobRef } from './protocol.ts';
 import { sameSecret } from './same-secret.ts';
 import {
@@ -358,13 +359,6 @@ class Connection {
 /** A reference names only the folder: all processes of a place have the same temporary one. */
 function socketPath(at: string): string {
   return join(resolve(tmpdir()), at.slice(scheme.length), socketName);
-}
-
-function noFileLeft(cause: NodeJS.ErrnoException): CornetError | null {
-  if (cause.code !== 'EMFILE' && cause.code !== 'ENFILE') return null;
-  const whose = cause.code === 'EMFILE' ? 'this process has' : 'the system has';
-  const message = `Cannot connect to another process of this machine: ${whose} too many files open.`;
-  return new CornetError('OPEN_FILES_LIMIT', message, { cause });
 }
 
 function inParts<T>(items: readonly T[], most: number): T[][] {

@@ -74,7 +74,7 @@ export function bareSteps(
     const took = engine.computeShard(lane, String(step), labels).seconds;
     engine.stage(String(step + 1), images);
     engine.reduce(slice.begin, slice.end, [{ lane, weight: 1, bytes: null }]);
-    engine.apply(learningRate, [{ ...slice, bytes: null }]);
+    engine.apply(learningRate);
     seconds.push((performance.now() - start) / 1000);
     queued.push(took.queued);
   }

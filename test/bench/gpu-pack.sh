@@ -18,7 +18,7 @@ cp --parents -r package.json ava.config.js deploy/setup/build-addon.sh worker/ba
 cp --parents test/bench/*.py test/bench/gpu/*.py test/bench/gpu.sh test/fixtures/images/{landscape,portrait,grey}.jpg "$stage"
 (cd dist && find coordinator worker shared test/{bench,conformance,helpers,parity} -name '*.js') |
   sed 's|^|dist/|' | xargs cp --parents -t "$stage"
-cp -r --parents .cache/images-addon "$stage"
+cp -r --parents .cache/images-addon .cache/memory-addon "$stage"
 
 # npm packages that run, and AVA for the suite, without what only people and compilers read.
 node dist/test/bench/gpu/packed-packages.js | while read -r path; do

@@ -17,6 +17,7 @@ import { socketNamespace } from '../../shared/wire/socket-folder.ts';
 import { lastEntry, StreamReader } from '../../shared/wire/streams.ts';
 import { findRun } from '../../worker/commands/find-run.ts';
 import type { EngineMethods } from '../../worker/engine/engine-client.ts';
+import { shareMemory } from '../../worker/memory/own-memory.ts';
 import { Heartbeat } from '../../worker/perform/heartbeat.ts';
 import type { EngineCalls } from '../../worker/perform/worker-parts.ts';
 import { WorkerShell } from '../../worker/perform/worker-shell.ts';
@@ -32,10 +33,12 @@ const hollow: Omit<EngineMethods, 'features' | 'open' | 'vitals'> = {
   snapshot: () => new Uint8Array(stateLayout(buildModel('Z', 1)).bytes),
   stage: (_, images) => images as Uint8Array<ArrayBuffer>,
   unstage: () => undefined,
-  computeShard: () => ({ ...scores, seconds: { upload: 0, forward: 0, backward: 0, queued: 0 } }),
+  computeShard: () => ({ ...scores, seconds: { upload: 0, forward: 0, backward: 0, queued: 0 }, digest: '' }),
   vectorBytes: () => new Uint8Array(4 * vectorLength),
-  reduce: () => ({ firstBad: null }),
+  offerVector: () => 'digest',
+  reduce: () => ({ firstBad: null, missing: null }),
   sliceBytes: (begin, end) => new Uint8Array(4 * (end - begin)),
+  gather: () => true,
   apply: () => undefined,
   evaluate: () => scores,
 };
@@ -72,10 +75,12 @@ await Promise.all(
     const [redis, blobRedis, readerRedis] = await Promise.all([connect(), connect(), connect()]);
     const token = (await redis.get(names.token(config.run))) ?? '';
     const from = await lastEntry(redis, names.down(config.run));
+    const memory = shareMemory((sentence) => console.warn(sentence));
     const greeting = {
       host: hostname(),
       pid: process.pid,
       place: socketNamespace(),
+      ...(memory === null ? {} : { memory: memory.namespace }),
       version,
       fingerprint: index.fingerprint,
       numerics,
@@ -102,6 +107,7 @@ await Promise.all(
       batches: Number.POSITIVE_INFINITY,
       heartbeat: new Heartbeat(config, redis, metrics, () => performance.now()),
       blobs: new Carriers(new RedisBlobs(blobRedis, names.blob(config.run)), new BlobClient(token), server),
+      memory: memory?.own ?? null,
       reader: new StreamReader(readerRedis, names.down(config.run), from),
       queueConnection: redisOptions(url),
       outages: new OutageLog(

@@ -21,7 +21,7 @@ import { benchProtocol } from './protocol.ts';
 import { benchRecovery } from './recovery.ts';
 import { benchScaling } from './scaling.ts';
 import { benchSteps } from './steps.ts';
-import { benchWholeRun } from './whole-run.ts';
+import { benchWholeRun, benchWorkers } from './whole-run.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -43,6 +43,7 @@ const parts: Record<string, () => Promise<Row[]>> = {
   features: () => benchFeatures(models, precisions, pairs),
   images: () => benchImages(pairs),
   run: () => benchWholeRun([batch, defaults.batchSize], pairs),
+  workers: () => benchWorkers(pairs),
   exchange: () => benchExchange(),
   protocol: benchProtocol,
   metrics: benchMetrics,

@@ -14,12 +14,15 @@ const classes = 2;
 /** Images before the steady state: V8 compiles what is called again and again, and cores do it. */
 const warmUpImages = 960;
 /** As most of ImageNet's. */
-const size = { width: 500, height: 375 };
+const usual = { width: 500, height: 375 };
+/** Decoded in no time, so that a step is what takes it. */
+const small = { width: 100, height: 75 };
 
-/** JPEG files like ImageNet's: photographs of 500 × 375 pixels, every one different. */
+/** JPEG files like ImageNet's: photographs, every one different. */
 export async function makePhotographs(
   folder: string,
   perClass: { train: number; val: number },
+  size: { width: number; height: number } = usual,
 ): Promise<void> {
   for (const [split, count] of Object.entries(perClass)) {
     for (let label = 0; label < classes; label++) {
@@ -54,6 +57,41 @@ export async function benchWholeRun(batches: readonly number[], pairs: number): 
     await rm(folder, { recursive: true, force: true });
   }
   return rows;
+}
+
+/** The same cores used by as many workers, of one thread each, and by one worker. */
+export async function benchWorkers(pairs: number): Promise<Row[]> {
+  const folder = await mkdtemp(join(tmpdir(), 'cornet-bench-'));
+  const data = join(folder, 'images');
+  const batch = 32;
+  const warmUp = 30;
+  const speed = async (workers: number, pair: number): Promise<number> => {
+    const options = {
+      model: 'Z',
+      'image-size': 64,
+      'data-path': data,
+      'output-path': join(folder, `${workers}-${pair}`),
+      'cpu-workers': workers,
+      threads: threads / workers,
+      'batch-size': batch,
+      'max-steps': 5 * warmUp,
+    };
+    return batch / (await secondsPerStep(options, warmUp));
+  };
+  try {
+    await makePhotographs(data, { train: 800, val: 8 }, small);
+    const [several, one]: [number[], number[]] = [[], []];
+    for (let pair = 0; pair < pairs; pair++) {
+      one.push(await speed(1, pair));
+      several.push(await speed(threads, pair));
+    }
+    const what = `CORnet-Z, 64 pixels, batch ${batch}: ${threads} workers with a thread each / one with ${threads} threads`;
+    return [
+      { what, ours: rate(median(several)), peer: rate(median(one)), ratio: ratioOfPairs(several, one) },
+    ];
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 }
 
 interface Comparison {

@@ -11,6 +11,10 @@ import { buildModel } from '../../shared/models/family.ts';
 import { type ModelName, modelNames } from '../../shared/models/model.ts';
 import type { BackendName } from '../../shared/run-config.ts';
 import { Engine, type EngineOptions } from '../../worker/engine/engine.ts';
+import type { PartBytes } from '../../worker/engine/reduction.ts';
+import type { MemoryRange } from '../../worker/memory/mappings.ts';
+import { loadMemoryAddon, type MemoryAddon } from '../../worker/memory/memory-addon.ts';
+import { OwnMemory } from '../../worker/memory/own-memory.ts';
 import { testDevice } from '../helpers/device.ts';
 import { testsAll, thoroughSerial } from '../helpers/thorough.ts';
 
@@ -69,7 +73,7 @@ export function engineTests(backend: BackendName, precisions: readonly ('fp32' |
       own.push({ lane, weight: 1 / lanes, bytes: null });
     }
     engine.reduce(0, engine.vectorLength, own);
-    engine.apply(0.01, [{ begin: 0, end: engine.vectorLength, bytes: null }]);
+    engine.apply(0.01);
   }
 
   for (const precision of precisions) {
@@ -158,13 +162,14 @@ export function engineTests(backend: BackendName, precisions: readonly ('fp32' |
     engine.computeShard(0, ...shard(2));
     engine.reduce(0, length, [{ lane: 0, weight: 1, bytes: null }]);
     const bytes = engine.sliceBytes(0, length);
-    engine.apply(0.1, [{ begin: 0, end: length, bytes: null }]);
+    engine.apply(0.1);
     const own = engine.snapshot();
     engine.load(formulaSnapshot('S'), 0);
-    engine.apply(0.1, [
+    engine.gather([
       { begin: 0, end: middle, bytes: bytes.subarray(0, middle * 4) },
       { begin: middle, end: length, bytes: bytes.subarray(middle * 4) },
     ]);
+    engine.apply(0.1);
     t.is(engine.step, 1);
     t.is(Buffer.compare(engine.snapshot(), own), 0);
   });
@@ -177,8 +182,76 @@ export function engineTests(backend: BackendName, precisions: readonly ('fp32' |
     const bytes = engine.sliceBytes(all.begin, all.end);
     const spare = new Engine(engine.options);
     spare.load(formulaSnapshot('Z'), 0);
-    for (const each of [engine, spare]) each.apply(0.1, [{ ...all, bytes: each === spare ? bytes : null }]);
+    for (const each of [engine, spare]) {
+      if (each === spare) each.gather([{ ...all, bytes }]);
+      each.apply(0.1);
+    }
     t.true(Buffer.from(spare.snapshot()).equals(engine.snapshot()));
+  });
+
+  test.serial('in shared memory a vector, a slice and an update have the same bytes', (t) => {
+    const memory = new OwnMemory(loadMemoryAddon() as MemoryAddon);
+    t.teardown(() => memory.close());
+    const engine = loadedEngine('Z');
+    const length = engine.vectorLength;
+    const cut = Math.floor(length / 3);
+    const place = (elements: number) => ({
+      at: memory.reserve(4 * elements, 0),
+      begin: 0,
+      end: 4 * elements,
+    });
+    const part = ({ at }: MemoryRange, begin: number, end: number) => ({
+      at,
+      begin: 4 * begin,
+      end: 4 * end,
+    });
+    const weights = [0.75, 0.25];
+    const lanes = (bytes: PartBytes[]) =>
+      bytes.map((one, lane) => ({ lane, weight: weights[lane]!, bytes: one }));
+
+    for (const lane of [0, 1]) engine.computeShard(lane, ...shard(2, lane));
+    const digests = [0, 1].map((lane) => digestOf(engine, lane));
+    engine.reduce(0, length, lanes([null, null]));
+    engine.apply(0.1);
+    const updated = engine.snapshot();
+
+    engine.load(formulaSnapshot('Z'), 0);
+    const [computed, copied] = [place(length), place(length)];
+    const { digest } = engine.computeShard(0, ...shard(2), computed);
+    t.is(engine.computeShard(1, ...shard(2, 1)).digest, null);
+    t.is(engine.offerVector(0, copied), digest!);
+    t.not(engine.offerVector(1, copied), digest!);
+    t.deepEqual(
+      [0, 1].map((lane) => digestOf(engine, lane)),
+      digests,
+    );
+    // Two members: each sums its slice, of a vector that is its own and one that it reads where it lies.
+    const slices = [
+      { begin: 0, end: cut },
+      { begin: cut, end: length },
+    ].map(({ begin, end }, i) => {
+      const target = place(end - begin);
+      const bytes = i === 0 ? [null, part(copied, begin, end)] : [part(computed, begin, end), null];
+      t.deepEqual(engine.reduce(begin, end, lanes(bytes), target), { firstBad: null, missing: null });
+      return { begin, end, bytes: target };
+    });
+    const spare = new Engine(engine.options);
+    spare.load(formulaSnapshot('Z'), 0);
+    t.true(spare.gather(slices));
+    spare.apply(0.1);
+    t.true(Buffer.from(spare.snapshot()).equals(updated));
+    t.true(engine.gather([{ ...slices[0]!, bytes: null }, slices[1]!]));
+    engine.apply(0.1);
+    t.true(Buffer.from(engine.snapshot()).equals(updated));
+
+    // Another blob has taken the place of one that is read too late.
+    engine.load(formulaSnapshot('Z'), 0);
+    engine.computeShard(0, ...shard(2));
+    memory.forgetBefore(1);
+    for (const elements of [length, length, cut, length - cut]) memory.reserve(4 * elements, 1);
+    t.deepEqual(engine.reduce(0, cut, lanes([null, part(copied, 0, cut)])), { firstBad: null, missing: 1 });
+    t.false(engine.gather(slices));
+    t.throws(() => engine.apply(0.1), { message: /were not reduced here/ });
   });
 
   test.serial('a snapshot taken between two steps continues to the same state', (t) => {

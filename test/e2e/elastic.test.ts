@@ -1,4 +1,5 @@
 /** What happens to the workers and to Redis in the middle of a run changes no byte of the last checkpoint. */
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,7 +7,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { Redis } from 'ioredis';
 import { fleet, timeouts } from '../../shared/defaults.ts';
-import { downMessage, names, upMessage } from '../../shared/wire/protocol.ts';
+import { type CarrierName, carrierOf, downMessage, names, upMessage } from '../../shared/wire/protocol.ts';
+import { possible } from '../helpers/possible.ts';
 import { processes } from '../helpers/processes.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import {
@@ -136,6 +138,45 @@ thoroughSerial('shards that a second worker computes, too, to be compared give t
     t.false(log.includes('"recomputed"'));
   }
 });
+
+/** How the vectors of the last step travel, as far as they are there. */
+async function lastVectors(url: string, output: string): Promise<Set<CarrierName>> {
+  const messages = await sent('up', url, output);
+  const vectors = messages.flatMap((message) => {
+    const { data } = upMessage.safeParse(message);
+    return data?.type === 'vector' && data.ref !== null ? [data] : [];
+  });
+  const last = Math.max(...vectors.map(({ step }) => step));
+  return new Set(vectors.filter(({ step }) => step === last).map(({ ref }) => carrierOf(ref!)));
+}
+
+const inOwnProcesses = ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child'];
+
+(possible(canRun(inOwnProcesses), 'no PID namespaces: root is needed') ? test.serial : test.serial.skip)(
+  'vectors stay in shared memory until a worker comes that cannot map it, as in a container, to the same bytes',
+  async (t) => {
+    const redis = await TestRedis.start(t);
+    const env = { CORNET_REDIS_URL: redis.url };
+    const played = play(t, 2, { env: { ...env, ...pausedAt('*') } });
+    const { stage, output, run } = played;
+    await run.paused();
+    while (joined(run) < 2) await nextStep(played);
+    for (let i = 0; i < 2; i++) await nextStep(played);
+    t.deepEqual(await lastVectors(redis.url, output), new Set(['memory']));
+    const stranger = stage.start('worker', ['start'], env, inOwnProcesses);
+    await until('it has said hello', async () => (await greetings(redis.url, output)).length === 3);
+    while (joined(run) < 3) await nextStep(played);
+    for (let i = 0; i < 2; i++) await nextStep(played);
+    t.deepEqual(await lastVectors(redis.url, output), new Set(['local']));
+    run.resume();
+    await assertSame(t, played);
+    t.is(await stranger.ended, 0, stranger.stderr);
+  },
+);
+
+function canRun([program, ...argv]: readonly string[]): boolean {
+  return spawnSync(program!, [...argv, 'true']).status === 0;
+}
 
 thoroughSerial('workers from elsewhere join in mid-run and leave again', async (t) => {
   const redis = await TestRedis.start(t);

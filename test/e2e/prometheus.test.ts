@@ -39,7 +39,7 @@ async function workerOnGpu(t: { teardown: (fn: () => Promise<void>) => void }, r
   const gigabyte = 2 ** 30;
   worker.readFrom({
     step: () => 1,
-    blobs: { published: { local: 0, redis: 0 }, read: { local: 0, redis: 0 } },
+    blobs: { published: { memory: 0, local: 0, redis: 0 }, read: { memory: 0, local: 0, redis: 0 } },
     loader: { decoded: { images: 0, bytes: 0 }, ready: 0 },
     vitals: async () => ({
       tensors: 35,

@@ -25,7 +25,13 @@ export class Computing {
   readonly #said = new Map<string, number>();
 
   /** @param loaded those of them that have loaded the snapshot, if not all */
-  constructor(lanes: number, workers = lanes, loaded?: readonly string[], plan: Partial<StepPlan> = {}) {
+  constructor(
+    lanes: number,
+    workers = lanes,
+    loaded?: readonly string[],
+    plan: Partial<StepPlan> = {},
+    near: { place?: string; memory?: string } = {},
+  ) {
     this.workers = Array.from({ length: workers }, (_, i) => `worker-${i}`);
     const shares = Array.from({ length: lanes }, (_, lane) => ({ lane, weight: 1 / lanes, count: 1 }));
     this.run = new Run({
@@ -53,7 +59,7 @@ export class Computing {
     this.run.start();
     const ref = { name: 'snapshot', bytes: 1, digest: '0', at: 'redis' };
     this.run.handle({ type: 'restored', step: 0, ref, validated: true });
-    for (const worker of this.workers) this.say(worker, hello);
+    for (const worker of this.workers) this.say(worker, { ...hello, ...near });
     for (const worker of loaded ?? this.workers) this.say(worker, { type: 'loaded', step: 0 });
   }
 

@@ -140,7 +140,7 @@ export function checkGolden(name: (typeof goldenNames)[number], options: GoldenO
     near.value(`training loss ${step}`, loss, expected, tolerance);
     engine.reduce(0, engine.vectorLength, [{ lane, weight: 1, bytes: null }]);
     const before = step === 0 ? state() : null;
-    engine.apply(optimizer.lr, [{ begin: 0, end: engine.vectorLength, bytes: null }]);
+    engine.apply(optimizer.lr);
     if (before) compareGradients(near, golden, before, state());
   }
   const after = state();

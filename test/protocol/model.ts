@@ -1,14 +1,15 @@
 /** What the processes of the model share: an engine whose "weights" are a few integers, Redis, blobs and a disk. */
 
 import type { Draws } from '../../shared/random.ts';
-import type {
-  BatchResult,
-  BlobRef,
-  CarrierName,
-  DownMessage,
-  Era,
-  Job,
-  UpMessage,
+import {
+  type BatchResult,
+  type BlobRef,
+  type CarrierName,
+  carrierOf,
+  type DownMessage,
+  type Era,
+  type Job,
+  type UpMessage,
 } from '../../shared/wire/protocol.ts';
 import type { WorkerProcess } from './worker-process.ts';
 
@@ -69,10 +70,10 @@ export class FakeRedis {
   }
 }
 
-/** Blobs are read from Redis, or out of the memory of the process that made them, while it lives and is awake. */
+/** Blobs are read from Redis, or out of the memory of the process that made them, while it lives; over a socket, while it is awake. */
 export class Carriers {
   readonly #redis: FakeRedis;
-  readonly #memories = new Map<string, { owner: WorkerProcess; value: Numbers }>();
+  readonly #memories = new Map<string, { owner: WorkerProcess; value: Numbers; step: number | null }>();
 
   constructor(redis: FakeRedis) {
     this.#redis = redis;
@@ -80,25 +81,37 @@ export class Carriers {
 
   put(name: string, value: Numbers, carrier: CarrierName, owner: WorkerProcess): BlobRef {
     if (carrier === 'redis') return this.#redis.put(name, value);
-    this.#memories.set(`${owner.serial}:${name}`, { owner, value });
+    const step = carrier === 'memory' ? Number(name.split(':')[1]) : null;
+    this.#memories.set(`${owner.serial}:${name}`, { owner, value, step });
     return {
       name,
       bytes: value.length * 4,
       digest: digest(value).slice(0, 100),
-      at: `unix:${owner.serial}`,
+      at: carrier === 'memory' ? `memory:${owner.serial}:1:segment:1` : `unix:${owner.serial}`,
     };
   }
 
   get(ref: BlobRef): Numbers | undefined {
     if (ref.at === 'redis') return this.#redis.blobs.get(ref.name);
-    const memory = this.#memories.get(`${ref.at.slice('unix:'.length)}:${ref.name}`);
-    return memory?.owner.alive && !memory.owner.frozen ? memory.value : undefined;
+    const memory = this.#memories.get(keyOf(ref));
+    if (!memory?.owner.alive) return undefined;
+    return memory.owner.frozen && carrierOf(ref) === 'local' ? undefined : memory.value;
   }
 
   delete(ref: BlobRef): void {
     if (ref.at === 'redis') this.#redis.blobs.delete(ref.name);
-    else this.#memories.delete(`${ref.at.slice('unix:'.length)}:${ref.name}`);
+    else if (carrierOf(ref) === 'local') this.#memories.delete(keyOf(ref));
   }
+
+  /** A worker has all slices of `step`: what it has in shared memory for the steps before serves again. */
+  forgetBefore(step: number, owner: WorkerProcess): void {
+    for (const [key, { step: of }] of this.#memories)
+      if (of !== null && of < step && key.startsWith(`${owner.serial}:`)) this.#memories.delete(key);
+  }
+}
+
+function keyOf({ at, name }: BlobRef): string {
+  return `${at.split(':')[1]}:${name}`;
 }
 
 export class Disk {

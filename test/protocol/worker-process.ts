@@ -1,6 +1,12 @@
 import assert from 'node:assert';
-import type { BatchResult, BlobRef, UpMessage } from '../../shared/wire/protocol.ts';
-import { compareEras, sliceRange } from '../../shared/wire/protocol.ts';
+import {
+  type BatchResult,
+  type BlobRef,
+  carrierOf,
+  compareEras,
+  sliceRange,
+  type UpMessage,
+} from '../../shared/wire/protocol.ts';
 import { Member } from '../../worker/protocol/member.ts';
 import type { MemberAction, MemberEvent, Ticket } from '../../worker/protocol/member-events.ts';
 import type { CoordinatorProcess } from './coordinator-process.ts';
@@ -24,7 +30,8 @@ export class WorkerProcess {
   incarnation: number;
   state: Numbers | null = null;
   slice: { begin: number; numbers: Numbers } | null = null;
-  fetched = new Map<string, Numbers[]>();
+  /** Parts of vectors, and those vectors that are read where they lie, when they are summed. */
+  fetched = new Map<string, { parts: Numbers[]; mapped: { lane: number; ref: BlobRef }[] }>();
   gathered = new Map<string, Numbers>();
   engine: (() => void)[] = [];
   io: (() => void)[] = [];
@@ -42,6 +49,7 @@ export class WorkerProcess {
       host: 'here',
       pid: 1,
       place: local || world.draws.integer(4) > 0 ? 'here' : 'there',
+      ...(local || world.draws.integer(4) > 0 ? { memory: 'here' } : {}),
       version: '1',
       fingerprint: 'data',
       numerics: { backend: 'model', version: '1', device: 'cpu', processor: 'x', threads: 1 },
@@ -88,6 +96,9 @@ export class WorkerProcess {
         this.io.push(() => {
           if (!this.member.valid(action.ticket)) return;
           const parts: Numbers[] = [];
+          const mapped = action.vectors.flatMap(({ lane, ref }) =>
+            ref !== null && carrierOf(ref) === 'memory' ? [{ lane, ref }] : [],
+          );
           let missing: number | null = null;
           for (const { lane, ref, worker } of action.vectors) {
             if (ref === null) assert.equal(worker, this.member.id);
@@ -95,14 +106,21 @@ export class WorkerProcess {
             if (whole === undefined) missing ??= lane;
             else parts.push(whole.slice(action.begin, action.end));
           }
-          this.fetched.set(key(action.ticket), parts);
+          this.fetched.set(key(action.ticket), { parts, mapped });
           this.begin = action.begin;
           this.event({ type: 'vectors-fetched', ticket: action.ticket, missing });
         });
         break;
       case 'reduce':
         this.engine.push(() => {
-          const numbers = sum(this.fetched.get(key(action.ticket))!);
+          const { parts, mapped } = this.fetched.get(key(action.ticket))!;
+          const lost = mapped.find(({ ref }) => carriers.get(ref) === undefined);
+          if (lost !== undefined) {
+            const event = { type: 'vectors-fetched', ticket: action.ticket, missing: lost.lane } as const;
+            this.io.push(() => this.event(event));
+            return;
+          }
+          const numbers = sum(parts);
           this.slice = { begin: this.begin, numbers };
           const { step, generation } = action.ticket;
           const name = `slice:${step}:${generation}:${this.member.id}`;
@@ -134,6 +152,7 @@ export class WorkerProcess {
           this.state = update(this.state!, gradient);
           this.world.compare(action.ticket.step, this.state);
           this.world.applies++;
+          carriers.forgetBefore(action.ticket.step - 1, this);
           this.io.push(() => this.event({ type: 'applied', ticket: action.ticket }));
         });
         break;

@@ -55,6 +55,7 @@ test.serial('where everything is there, each finding has its line and training c
   for (const subject of [
     'Node.js',
     'image decoder',
+    'shared memory',
     'output folder',
     'temporary folder',
     'open files',
@@ -86,6 +87,10 @@ test.serial('a package whose addons were never built names what to run', async (
   const report = await doctor([], { root: barePackage(t) });
   t.regex(report.line('torch backend'), /^missing .*has not been built.*Run `node .*main\.js setup`/);
   t.regex(report.line('image decoder'), /^note .*sharp .*Run `node .*main\.js setup`/);
+  t.regex(
+    report.line('shared memory'),
+    /^note .*the memory addon has not been built.*Run `node .*main\.js setup`/,
+  );
   t.is(report.line('device cpu'), '');
   t.is(report.code, 1);
 });

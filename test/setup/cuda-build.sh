@@ -52,7 +52,7 @@ npm run --silent build
 cp -r dist deploy worker coordinator shared test docs package.json ava.config.js "$scratch"
 ln -s "$PWD/node_modules" "$scratch/node_modules"
 mkdir "$scratch/.cache"
-ln -s "$cache/torch-addon" "$PWD/.cache/images-addon" "$scratch/.cache"
+ln -s "$cache/torch-addon" "$PWD"/.cache/{images,memory}-addon "$scratch/.cache"
 cd "$scratch"
 
 echo

@@ -76,6 +76,7 @@ test('a GPU that refuses its first tensor cannot be had, in the words of libtorc
 function torchFinding(torch: Partial<WorkerDescription['backends'][number]>, hasGpus: boolean): string {
   const description: WorkerDescription = {
     decoder: { description: 'libjpeg-turbo', addonProblem: null, pixels: null },
+    memoryProblem: null,
     backends: [
       {
         name: 'torch',

@@ -59,6 +59,8 @@ export interface Backend<T extends Tensor> extends Ops<T> {
 
   /** A flat tensor of zeros. */
   flat(length: number): T;
+  /** The bytes of float32 elements as a flat tensor that can be written; absent: the device has a memory of its own. */
+  readonly flatIn?: (bytes: Uint8Array) => T;
   /** Elements [begin, end) of a flat tensor, sharing its memory. */
   slice(flat: T, begin: number, end: number): T;
   /** A window of the given shape that starts at an element, sharing the flat tensor's memory. */
@@ -78,8 +80,8 @@ export interface Backend<T extends Tensor> extends Ops<T> {
   stageImages(bytes: Uint8Array, count: number, size: number): StagedImages<T>;
   /** Values in row-major order of the logical shape, as float32. */
   download(tensor: T): Float32Array;
-  /** The bytes of a flat tensor, float32 little endian. */
-  downloadFlat(flat: T): Uint8Array;
+  /** The bytes of a flat tensor, float32 little endian, in the target if there is one. */
+  downloadFlat(flat: T, target?: Uint8Array): Uint8Array;
 
   /** target = source, element by element. */
   copy(target: T, source: T): void;

@@ -10,6 +10,8 @@ import { openDecoder } from '../data/decode.ts';
 import { loadImageAddon } from '../data/image-addon.ts';
 import { pixelProbe } from '../data/pixel-probe.ts';
 import { Engine, type EngineOptions } from '../engine/engine.ts';
+import { openMappings } from '../memory/mappings.ts';
+import { shareMemory } from '../memory/own-memory.ts';
 
 /** Of a backend here. */
 const threads = 1;
@@ -29,9 +31,28 @@ export async function describeWorker(devices: readonly string[]): Promise<Worker
       addonProblem: 'missing' in imageAddon ? imageAddon.missing : null,
       pixels: await pixelProbe(decoder).catch(() => null),
     },
+    memoryProblem: whyNotShared(),
     backends,
     devices: usable === undefined ? [] : devices.map((device) => describeDevice(device, usable.name)),
   };
+}
+
+/** Shares some memory and reads it as another worker would. */
+function whyNotShared(): string | null {
+  let problem = 'what was shared cannot be read';
+  const shared = shareMemory((why) => {
+    problem = why;
+  });
+  if (shared === null) return problem;
+  try {
+    const bytes = 1;
+    const range = { at: shared.own.reserve(bytes, 0), begin: 0, end: bytes };
+    return openMappings()?.has(range) ? null : problem;
+  } catch (error) {
+    return describeError(error).message;
+  } finally {
+    shared.own.close();
+  }
 }
 
 function describeBackend(name: BackendDescription['name'], load: () => Loaded): BackendDescription {

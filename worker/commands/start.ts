@@ -32,6 +32,7 @@ import { findImages, openLoader } from '../data/open-data.ts';
 import { pixelProbe } from '../data/pixel-probe.ts';
 import type { EngineOptions } from '../engine/engine.ts';
 import type { EngineClient } from '../engine/engine-client.ts';
+import { shareMemory } from '../memory/own-memory.ts';
 import { GpuUtilization } from '../perform/gpu-utilization.ts';
 import { Heartbeat } from '../perform/heartbeat.ts';
 import type { LeaveRequests } from '../perform/leave-requests.ts';
@@ -120,10 +121,15 @@ export async function startWorker(
     new BlobClient(token),
     blobServer,
   );
+  const memory =
+    blobServer === null
+      ? null
+      : shareMemory((why) => log.warn(`Vectors go over sockets instead of through shared memory: ${why}.`));
   const member = new Member(newId, era, {
     host: hostname(),
     pid: process.pid,
     place: socketNamespace(blobServer !== null),
+    ...(memory === null ? {} : { memory: memory.namespace }),
     version,
     fingerprint,
     numerics,
@@ -150,6 +156,7 @@ export async function startWorker(
     loadBatch,
     redis,
     blobs,
+    memory: memory?.own ?? null,
     reader: new StreamReader(readerRedis, names.down(config.run), from),
     queueConnection: redisOptions(options.redis),
     outages,

@@ -14,8 +14,10 @@ export type EngineMethods = Pick<
   | 'snapshot'
   | 'unstage'
   | 'vectorBytes'
+  | 'offerVector'
   | 'reduce'
   | 'sliceBytes'
+  | 'gather'
   | 'apply'
   | 'evaluate'
   | 'features'
@@ -23,8 +25,8 @@ export type EngineMethods = Pick<
 > & {
   /** Stages a shard, and gives its images back: their memory serves again. */
   stage(...args: Parameters<Engine['stage']>): Uint8Array<ArrayBuffer>;
-  /** A shard's scores, with what it took. */
-  computeShard(...args: Parameters<Engine['computeShard']>): ShardReport;
+  /** A shard's scores, with what it took; the digest of its vector, where that was given a target. */
+  computeShard(...args: Parameters<Engine['computeShard']>): ShardReport & { readonly digest: string | null };
   /** Makes the engine and lets it compute its probe, and a shard of this many images if it is to warm up. */
   open(
     options: EngineOptions,

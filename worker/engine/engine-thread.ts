@@ -32,15 +32,19 @@ function answerTo(request: EngineRequest): { value: unknown; transfer: ArrayBuff
     case 'unstage':
       return plain(engine.unstage(...request.args));
     case 'computeShard': {
-      const { scores, seconds } = engine.computeShard(...request.args);
-      return plain({ ...scores, seconds });
+      const { scores, ...report } = engine.computeShard(...request.args);
+      return plain({ ...scores, ...report });
     }
     case 'vectorBytes':
       return bytes(engine.vectorBytes(...request.args));
+    case 'offerVector':
+      return plain(engine.offerVector(...request.args));
     case 'reduce':
       return plain(engine.reduce(...request.args));
     case 'sliceBytes':
       return bytes(engine.sliceBytes(...request.args));
+    case 'gather':
+      return plain(engine.gather(...request.args));
     case 'apply':
       return plain(engine.apply(...request.args));
     case 'evaluate':

@@ -24,9 +24,10 @@ import type { Numerics } from '../../shared/wire/protocol.ts';
 import type { Backend, MemoryFormat, StagedImages } from '../backend/backend.ts';
 import { fusesNorms, memoryFormatOf } from '../backend/memory-format.ts';
 import { openBackend } from '../backend/open-backend.ts';
+import { type MemoryRange, openMappings } from '../memory/mappings.ts';
 import { withMemoryHint } from './memory-hint.ts';
 import { ModelState } from './model-state.ts';
-import { type LanePart, type ReducedSlice, Reduction } from './reduction.ts';
+import { type LanePart, type Reduced, type ReducedSlice, Reduction } from './reduction.ts';
 import { assertLabels, type BatchScores, type ShardScores, scoreLogits } from './scores.ts';
 import { type Images, Staging } from './staging.ts';
 import { type ShardSeconds, trainingPass } from './training-pass.ts';
@@ -104,7 +105,7 @@ export class Engine {
       fused: options.fused ?? (options.memoryFormat === undefined && fusesNorms(options)),
     });
     this.#state = new ModelState(this.#backend, this.#model, this.#vectorLayout, options.purpose);
-    this.#reduction = new Reduction(this.#backend, this.#vectorLayout);
+    this.#reduction = new Reduction(this.#backend, this.#vectorLayout, openMappings());
     this.#staging = new Staging(this.#backend, options.imageSize);
   }
 
@@ -224,21 +225,24 @@ export class Engine {
    * arguments: the same bytes whenever it is repeated.
    * @param images a string: those that were staged by that name
    * @param labels one class index per image
-   * @returns the mean loss over the shard (float32) and the counts of right answers; and how long it took
+   * @param target this process's own shared memory, where the vector is to be; it is kept there while the engine has it
+   * @returns the mean loss over the shard (float32) and the counts of right answers; how long it took; and the
+   * digest of what is in the target
    */
   computeShard(
     lane: number,
     images: Images | string,
     labels: Int32Array,
-  ): { scores: ShardScores; seconds: ShardSeconds } {
+    target: MemoryRange | null = null,
+  ): { scores: ShardScores; seconds: ShardSeconds; digest: string | null } {
     assert(this.#step !== null, 'no snapshot has been loaded');
     assertLabels(labels, maxClasses, false);
     const input = typeof images === 'string' ? this.#staging.take(images) : images;
     const { vector, ...report } = this.#withMemoryHint('shard', labels.length, () =>
-      this.#shard(input, labels),
+      this.#shard(input, labels, target),
     );
     this.#reduction.keep(lane, vector);
-    return report;
+    return { ...report, digest: target === null ? null : this.#reduction.offerVector(lane, target, true) };
   }
 
   /** A copy of the lane's vector: float32, little endian. The order inside an entry is the backend's own. */
@@ -246,12 +250,17 @@ export class Engine {
     return this.#backend.downloadFlat(this.#reduction.vector(lane));
   }
 
+  /** Writes the lane's vector into this process's own shared memory. @returns its digest */
+  offerVector(lane: number, target: MemoryRange): string {
+    return this.#reduction.offerVector(lane, target, false);
+  }
+
   /**
-   * Sums a slice of the vectors over the lanes: `Reduction.reduce`. The result is kept for `apply` and `sliceBytes`.
-   * @returns the entry of the vector in which the first value that is not finite lies; null: all are finite
+   * Sums a slice of the vectors over the lanes: `Reduction.reduce`. The result is kept for `gather` and `sliceBytes`.
+   * @param target this process's own shared memory, where others read the slice
    */
-  reduce(begin: number, end: number, lanes: readonly LanePart[]): { firstBad: string | null } {
-    return this.#reduction.reduce(begin, end, lanes);
+  reduce(begin: number, end: number, lanes: readonly LanePart[], target: MemoryRange | null = null): Reduced {
+    return this.#reduction.reduce(begin, end, lanes, target);
   }
 
   /** A copy of a slice that was reduced here: float32, little endian. */
@@ -260,13 +269,21 @@ export class Engine {
   }
 
   /**
-   * One step of SGD as PyTorch's (momentum buffer, weight decay in the gradient, parameters without a gradient left
-   * alone), and of the running statistics. Forgets all vectors.
-   * @param slices cover the whole vector, in order
+   * Completes the reduced vector, for `apply`, where `reduce` has not made all of it.
+   * @param slices cover it, in order
+   * @returns false: one of them is not there any more
    */
-  apply(learningRate: number, slices: readonly ReducedSlice[]): void {
+  gather(slices: readonly ReducedSlice[]): boolean {
+    return this.#reduction.gather(slices);
+  }
+
+  /**
+   * One step of SGD as PyTorch's (momentum buffer, weight decay in the gradient, parameters without a gradient left
+   * alone), and of the running statistics, with what was gathered. Forgets all vectors.
+   */
+  apply(learningRate: number): void {
     const { step, options } = this;
-    const reduced = this.#reduction.gather(slices);
+    const reduced = this.#reduction.whole;
     this.#state.update(reduced, learningRate, options.momentum, options.weightDecay, normMomentum);
     this.forgetVectors();
     this.#step = step + 1;
@@ -339,13 +356,18 @@ export class Engine {
     });
   }
 
-  #shard(images: Images | StagedImages<Tensor>, labels: Int32Array): ReturnType<typeof trainingPass> {
+  #shard(
+    images: Images | StagedImages<Tensor>,
+    labels: Int32Array,
+    target: MemoryRange | null = null,
+  ): ReturnType<typeof trainingPass> {
     return trainingPass(
       {
         backend: this.#backend,
         model: this.#model,
         state: this.#state,
         layout: this.#vectorLayout,
+        newVector: () => this.#reduction.newVector(target),
         precision: this.options.precision,
         upload: (count) => this.#staging.input(images, count),
         now: this.#now,

@@ -26,6 +26,8 @@ export interface TrainingPassParts {
   readonly model: Model;
   readonly state: ModelState<Tensor>;
   readonly layout: VectorLayout;
+  /** A flat tensor for the vector: zeros, at least where the statistics of norms belong. */
+  readonly newVector: () => Tensor;
   readonly precision: Precision;
   /** The shard's images on the device, normalized: [count, 3, s, s]. */
   readonly upload: (count: number) => Tensor;
@@ -35,7 +37,7 @@ export interface TrainingPassParts {
 
 /** Changes nothing; the vector passes to the caller's scope. */
 export function trainingPass(
-  { backend, model, state, layout, precision, upload, now }: TrainingPassParts,
+  { backend, model, state, layout, newVector, precision, upload, now }: TrainingPassParts,
   labels: Int32Array,
 ): { vector: Tensor; scores: ShardScores; seconds: ShardSeconds } {
   const begun = now();
@@ -45,7 +47,7 @@ export function trainingPass(
   const { entries, gradients: gradientEnd } = layout;
   let scores: ShardScores | null = null;
   const vector = backend.scope(() => {
-    const vector = backend.flat(layout.length);
+    const vector = newVector();
     const trained = entries.filter(({ end }) => end <= gradientEnd);
     // The norms write the batch's statistics straight into the vector.
     const statistics = entries

@@ -1,15 +1,21 @@
 /** Shards: computes each once for every state, and publishes its vector. */
-import type { BlobRef, CarrierName } from '../../shared/wire/protocol.ts';
-import { names } from '../../shared/wire/protocol.ts';
+import { type BlobRef, type CarrierName, carrierOf, names } from '../../shared/wire/protocol.ts';
 import type { MemberEvent, ShardResult, Ticket } from '../protocol/member-events.ts';
 import { finite } from './batch-work.ts';
+import { type Publisher, targetOf, type Way } from './publisher.ts';
 import { StagedShards } from './staged-shards.ts';
 import type { Action, OnEngine, WorkerParts } from './worker-parts.ts';
 
-type Parts = Pick<WorkerParts, 'member' | 'blobs' | 'loader' | 'engine' | 'faults' | 'metrics' | 'log'>;
+type Parts = Pick<
+  WorkerParts,
+  'member' | 'loader' | 'engine' | 'vectorLength' | 'faults' | 'metrics' | 'log'
+>;
+
+const floatBytes = 4;
 
 export class ShardWork {
   readonly #parts: Parts;
+  readonly #publisher: Publisher;
   readonly #onEngine: OnEngine;
   readonly #tell: (event: MemberEvent) => void;
   readonly #staged: StagedShards;
@@ -18,8 +24,9 @@ export class ShardWork {
   /** Vectors that the engine holds, by lane, for the state named by `stateKeyOf`. */
   readonly #vectors = new Map<number, { of: string; result: ShardResult; ref: BlobRef | null }>();
 
-  constructor(parts: Parts, onEngine: OnEngine, tell: (event: MemberEvent) => void) {
+  constructor(parts: Parts, publisher: Publisher, onEngine: OnEngine, tell: (event: MemberEvent) => void) {
     this.#parts = parts;
+    this.#publisher = publisher;
     this.#onEngine = onEngine;
     this.#tell = tell;
     this.#staged = new StagedShards(parts.loader, parts.engine);
@@ -47,23 +54,29 @@ export class ShardWork {
         this.#skipped.add(reason);
         log.warn({ step: ticket.step, lane }, `Skipped, here and in later epochs: ${reason}`);
       }
-      const computing = this.#onEngine(ticket, (engine) => {
-        const report = engine.call('computeShard', [lane, shard.name, labels], [labels.buffer]);
+      const computing = this.#onEngine(ticket, async (engine) => {
+        const target = publish === null ? null : targetOf(this.#way(ticket, publish));
+        const report = engine.call('computeShard', [lane, shard.name, labels, target], [labels.buffer]);
         this.#staged.stageAhead();
-        return report;
+        const { digest, ...scores } = await report;
+        const ref = target && this.#publisher.offered(this.#nameOf(ticket, lane), target, digest!);
+        return { ref, scores };
       });
-      const [, report] = await Promise.all([taken, computing]);
-      if (report === null) {
+      const [, computed] = await Promise.all([taken, computing]);
+      if (computed === null) {
         this.#staged.giveUp(shard);
         return this.#tell({ type: 'computed', ticket, lane, result: noResult, ref: null, token });
       }
-      metrics.computed(lane, report);
-      held = { of: stateKeyOf(ticket), result: finite(report), ref: null };
+      const { ref, scores } = computed;
+      metrics.computed(lane, scores);
+      held = { of: stateKeyOf(ticket), result: finite(scores), ref };
       this.#vectors.set(lane, held);
     }
     faults.at('computed', ticket.step, lane);
-    if (publish !== null)
-      held.ref = (await metrics.timing('publish', this.#publish(ticket, lane, publish))) ?? held.ref;
+    if (publish !== null) {
+      const publishing = this.#publish(ticket, lane, publish, held.ref);
+      held.ref = (await metrics.timing('publish', publishing)) ?? held.ref;
+    }
     faults.at('published', ticket.step, lane);
     this.#tell({
       type: 'computed',
@@ -75,11 +88,32 @@ export class ShardWork {
     });
   }
 
-  async #publish(ticket: Ticket, lane: number, carrier: CarrierName): Promise<BlobRef | null> {
+  /** @param former as it was published before: what lies in memory stays there, what went elsewhere may be gone */
+  async #publish(
+    ticket: Ticket,
+    lane: number,
+    carrier: CarrierName,
+    former: BlobRef | null,
+  ): Promise<BlobRef | null> {
+    if (carrier === 'memory' && former !== null && carrierOf(former) === 'memory') return former;
+    const name = this.#nameOf(ticket, lane);
+    const way = this.#way(ticket, carrier);
+    if ('target' in way) {
+      const { target } = way;
+      const digest = await this.#onEngine(ticket, (engine) => engine.call('offerVector', [lane, target]));
+      return digest === null ? null : this.#publisher.offered(name, target, digest);
+    }
     const bytes = await this.#onEngine(ticket, (engine) => engine.call('vectorBytes', [lane]));
-    if (bytes === null) return null;
+    return bytes === null ? null : this.#publisher.put(name, bytes, way.carrier);
+  }
+
+  #way({ step }: Ticket, carrier: CarrierName): Way {
+    return this.#publisher.way(carrier, floatBytes * this.#parts.vectorLength, step);
+  }
+
+  #nameOf({ step }: Ticket, lane: number): string {
     const { era, id } = this.#parts.member;
-    return this.#parts.blobs.put(names.vector(era, ticket.step, lane, id), bytes, carrier);
+    return names.vector(era, step, lane, id);
   }
 
   /** The vector of a lane, if the engine has computed it for this very state. */

@@ -1,8 +1,8 @@
+/** Where the others' vectors and slices come from: they are fetched, or the engine reads them where they lie. */
 import { expectBytes } from '../../shared/wire/blobs.ts';
 import type { Carriers } from '../../shared/wire/carriers.ts';
-import type { DownBody } from '../../shared/wire/protocol.ts';
-import { sliceRange } from '../../shared/wire/protocol.ts';
-import type { LanePart, ReducedSlice } from '../engine/reduction.ts';
+import { type BlobRef, carrierOf, type DownBody, sliceRange } from '../../shared/wire/protocol.ts';
+import type { LanePart, PartBytes, ReducedSlice } from '../engine/reduction.ts';
 
 const floatBytes = 4;
 
@@ -33,7 +33,7 @@ export async function fetchVectors(
     vectors.map(async ({ lane, weight, ref }) => {
       if (own(lane)) return { lane, weight, bytes: null, found: true };
       if (ref !== null) expectBytes(ref, length * floatBytes);
-      const bytes = ref === null ? null : await blobs.get(ref, begin * floatBytes, end * floatBytes);
+      const bytes = ref === null ? null : await bytesOf(blobs, ref, begin * floatBytes, end * floatBytes);
       return { lane, weight, bytes, found: bytes !== null };
     }),
   );
@@ -52,9 +52,16 @@ export async function fetchSlices(
       const range = sliceRange(index, slices.length, vectorLength);
       if (slice.worker === worker) return { ...range, bytes: null };
       if (slice.ref !== null) expectBytes(slice.ref, (range.end - range.begin) * floatBytes);
-      const bytes = slice.ref === null ? null : await blobs.get(slice.ref);
+      const bytes = slice.ref === null ? null : await bytesOf(blobs, slice.ref, 0, slice.ref.bytes);
       return bytes === null ? null : { ...range, bytes };
     }),
   );
   return fetched.every((slice) => slice !== null) ? fetched : null;
+}
+
+/** Null: they are not there any more. What the engine is to read itself may still turn out to be gone. */
+async function bytesOf(blobs: Carriers, ref: BlobRef, begin: number, end: number): Promise<PartBytes> {
+  if (carrierOf(ref) !== 'memory') return blobs.get(ref, begin, end);
+  blobs.read.memory += end - begin;
+  return { at: ref.at, begin, end };
 }

@@ -9,6 +9,7 @@ import type { NoteToParent } from '../../shared/wire/protocol.ts';
 import type { StreamReader } from '../../shared/wire/streams.ts';
 import type { Batch, ShardLoader } from '../data/prefetch.ts';
 import type { EngineClient } from '../engine/engine-client.ts';
+import type { OwnMemory } from '../memory/own-memory.ts';
 import type { Member } from '../protocol/member.ts';
 import type { MemberAction, Ticket } from '../protocol/member-events.ts';
 import type { Heartbeat } from './heartbeat.ts';
@@ -39,6 +40,8 @@ export interface WorkerParts {
   /** Messages and keys. Blobs and the stream `down` have connections of their own: none waits behind another. */
   redis: Redis;
   blobs: Carriers;
+  /** Null: this process shares none. */
+  memory: OwnMemory | null;
   reader: StreamReader;
   heartbeat: Heartbeat;
   queueConnection: RedisOptions;

@@ -16,6 +16,7 @@ import { BatchWork } from './batch-work.ts';
 import { ExchangeWork } from './exchange-work.ts';
 import { isForgottenJob, JobQueue } from './job-queue.ts';
 import type { LeaveRequests } from './leave-requests.ts';
+import { Publisher } from './publisher.ts';
 import { ShardWork } from './shard-work.ts';
 import type { Action, EngineCalls, OnEngine, WorkerParts } from './worker-parts.ts';
 
@@ -38,8 +39,9 @@ export class WorkerShell {
     this.#blobs = parts.blobs;
     const onEngine: OnEngine = (ticket, work) => this.#onEngine(ticket, work);
     const tell = (event: MemberEvent) => this.#event(event);
-    this.#shards = new ShardWork(parts, onEngine, tell);
-    this.#exchange = new ExchangeWork(parts, this.#shards, onEngine, tell);
+    const publisher = new Publisher(parts);
+    this.#shards = new ShardWork(parts, publisher, onEngine, tell);
+    this.#exchange = new ExchangeWork(parts, this.#shards, publisher, onEngine, tell);
     this.#batches = new BatchWork(parts, onEngine);
   }
 

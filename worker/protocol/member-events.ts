@@ -6,6 +6,7 @@ import type {
   DownBody,
   DownMessage,
   Era,
+  FetchCarrier,
   Job,
   UpBody,
 } from '../../shared/wire/protocol.ts';
@@ -63,11 +64,11 @@ export type MemberAction =
   | { type: 'fetch-slices'; ticket: Ticket; slices: Apply['slices'] }
   /** From here on the state of t + 1 is determined. */
   | { type: 'apply'; ticket: Ticket; learningRate: number }
-  | { type: 'publish-snapshot'; ticket: Ticket; carrier: CarrierName }
+  | { type: 'publish-snapshot'; ticket: Ticket; carrier: FetchCarrier }
   | { type: 'load'; ticket: Ticket; ref: BlobRef }
   | { type: 'evaluate'; ticket: Ticket; batch: number; token: string }
   /** Read the features of a batch and publish them. */
-  | { type: 'extract'; ticket: Ticket; batch: number; publish: CarrierName; token: string }
+  | { type: 'extract'; ticket: Ticket; batch: number; publish: FetchCarrier; token: string }
   /** These lanes' images will be wanted from this step on. */
   | { type: 'prefetch'; step: number; lanes: number[] }
   /** The job is done with, whether it was worked on or not. */

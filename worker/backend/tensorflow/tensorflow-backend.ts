@@ -117,8 +117,10 @@ export class TensorflowBackend extends TensorflowOps implements Backend<Tensorfl
     });
   }
 
-  downloadFlat(flat: TensorflowTensor): Uint8Array {
-    return new Uint8Array(this.download(flat).buffer);
+  downloadFlat(flat: TensorflowTensor, target?: Uint8Array): Uint8Array {
+    const bytes = new Uint8Array(this.download(flat).buffer);
+    target?.set(bytes);
+    return target ?? bytes;
   }
 
   copy(target: TensorflowTensor, source: TensorflowTensor): void {

@@ -17,6 +17,7 @@ import { TorchTensor } from './torch-tensor.ts';
 export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
   readonly numerics: Numerics;
   readonly notes: readonly string[];
+  readonly flatIn?: NonNullable<Backend<TorchTensor>['flatIn']>;
   readonly groupNormRelu?: NonNullable<Ops<TorchTensor>['groupNormRelu']>;
   readonly #deviceType: 'cpu' | 'cuda';
   readonly #arithmetic: Arithmetic;
@@ -51,6 +52,7 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
       arithmetic.precision === 'bf16' &&
       arithmetic.memoryFormat === 'channels-last' &&
       processor.includes('AVX512'); // elsewhere libtorch has no quick product of bfloat16
+    if (type === 'cpu') this.flatIn = (bytes) => this.#lend(bytes, [bytes.byteLength / 4]);
     if (fused) {
       this.groupNormRelu = (x, groups, weight, bias, epsilon) =>
         this.adopt(addon.groupNormRelu(x.handle, groups, weight.handle, bias.handle, epsilon));
@@ -177,8 +179,12 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
     });
   }
 
-  downloadFlat(flat: TorchTensor): Uint8Array {
-    return new Uint8Array(this.download(flat).buffer);
+  downloadFlat(
+    flat: TorchTensor,
+    target: Uint8Array = new Uint8Array(uninitialized(flat.shape[0]!).buffer),
+  ): Uint8Array {
+    this.addon.download(flat.handle, target);
+    return target;
   }
 
   copy(target: TorchTensor, source: TorchTensor): void {
