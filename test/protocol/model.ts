@@ -103,7 +103,7 @@ export class Carriers {
     else if (carrierOf(ref) === 'local') this.#memories.delete(keyOf(ref));
   }
 
-  /** A worker has all slices of `step`: what it has in shared memory for the steps before serves again. */
+  /** A worker reduces `step`, which all are at: what it has in shared memory for the steps before serves again. */
   forgetBefore(step: number, owner: WorkerProcess): void {
     for (const [key, { step: of }] of this.#memories)
       if (of !== null && of < step && key.startsWith(`${owner.serial}:`)) this.#memories.delete(key);

@@ -120,6 +120,7 @@ export class WorkerProcess {
             this.io.push(() => this.event(event));
             return;
           }
+          carriers.forgetBefore(action.ticket.step, this);
           const numbers = sum(parts);
           this.slice = { begin: this.begin, numbers };
           const { step, generation } = action.ticket;
@@ -152,7 +153,6 @@ export class WorkerProcess {
           this.state = update(this.state!, gradient);
           this.world.compare(action.ticket.step, this.state);
           this.world.applies++;
-          carriers.forgetBefore(action.ticket.step - 1, this);
           this.io.push(() => this.event({ type: 'applied', ticket: action.ticket }));
         });
         break;

@@ -58,6 +58,7 @@ export class ExchangeWork {
     const { begin, end, parts } = fetched;
     faults.at('reducing', ticket.step);
     this.#parted.clear(); // the engine takes what was fetched
+    this.#publisher.forgetBefore(ticket.step); // a step is reduced when all members are at it
     const bytes = floatBytes * (end - begin);
     const reducing = this.#onEngine(ticket, async (engine) => {
       const way = publish === null ? null : this.#publisher.way(publish, bytes, ticket.step);
@@ -112,7 +113,6 @@ export class ExchangeWork {
     faults.at('applying', updated);
     const applying = this.#onEngine(ticket, (engine) => engine.call('apply', [learningRate]));
     await metrics.timing('apply', applying);
-    this.#publisher.forgetBefore(updated); // all have this step's slices, and so they have applied the one before
     faults.at('applied', updated);
     this.#tell({ type: 'applied', ticket });
   }
