@@ -1,5 +1,7 @@
 /** Where set-up puts the addons that it builds, and which of them is loaded. */
+
 import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { cacheFolder } from './cache-folder.ts';
 import { packageRoot } from './package-root.ts';
@@ -24,4 +26,23 @@ export function findAddon(name: AddonName, caches: readonly string[]): string | 
     if (existsSync(pointer)) return join(cache, readFileSync(pointer, 'utf8').trim(), `${name}.node`);
   }
   return null;
+}
+
+/** What is said of an addon that a run can do without. */
+const called = { images: 'the image addon', memory: 'the memory addon' } as const;
+
+/** The addon that set-up has built, or the reason why there is none. */
+export function loadAddon<Addon>(
+  name: keyof typeof called,
+  caches: readonly string[],
+): Addon | { missing: string } {
+  const file = findAddon(name, caches);
+  if (file === null)
+    return { missing: `${called[name]} has not been built: there is none in ${caches.join(' or ')}` };
+  try {
+    return createRequire(import.meta.url)(file);
+  } catch (cause) {
+    const why = (cause as Error).message.split('\n', 1)[0];
+    return { missing: `${called[name]} ${file} cannot be loaded: ${why}` };
+  }
 }

@@ -1,6 +1,5 @@
 /** The native image addon as TypeScript sees it: where it is found and what it offers. */
-import { createRequire } from 'node:module';
-import { addonCaches, findAddon } from '../../shared/process/addon-file.ts';
+import { addonCaches, loadAddon } from '../../shared/process/addon-file.ts';
 
 /** A `Geometry` as plain data: box.left, .top, .width, .height, width, height, left, top, flip (0 or 1). */
 export type PlainGeometry = Int32Array;
@@ -53,13 +52,5 @@ export interface ImageAddon {
 
 /** The addon that set-up has built, or the reason why there is none. */
 export function loadImageAddon(caches = addonCaches('images')): ImageAddon | { missing: string } {
-  const file = findAddon('images', caches);
-  if (file === null)
-    return { missing: `the image addon has not been built: there is none in ${caches.join(' or ')}` };
-  try {
-    return createRequire(import.meta.url)(file);
-  } catch (cause) {
-    const why = (cause as Error).message.split('\n', 1)[0];
-    return { missing: `the image addon ${file} cannot be loaded: ${why}` };
-  }
+  return loadAddon('images', caches);
 }

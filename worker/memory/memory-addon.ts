@@ -1,6 +1,5 @@
 /** The native memory addon as TypeScript sees it. */
-import { createRequire } from 'node:module';
-import { addonCaches, findAddon } from '../../shared/process/addon-file.ts';
+import { addonCaches, loadAddon } from '../../shared/process/addon-file.ts';
 
 /** What the system refuses is an Error with `errno`. */
 export interface MemoryAddon {
@@ -16,13 +15,5 @@ export interface MemoryAddon {
 
 /** The addon that set-up has built, or the reason why there is none. */
 export function loadMemoryAddon(caches = addonCaches('memory')): MemoryAddon | { missing: string } {
-  const file = findAddon('memory', caches);
-  if (file === null)
-    return { missing: `the memory addon has not been built: there is none in ${caches.join(' or ')}` };
-  try {
-    return createRequire(import.meta.url)(file);
-  } catch (cause) {
-    const why = (cause as Error).message.split('\n', 1)[0];
-    return { missing: `the memory addon ${file} cannot be loaded: ${why}` };
-  }
+  return loadAddon('memory', caches);
 }
