@@ -9,6 +9,8 @@ import type { Snapshot } from './snapshots.ts';
 export class StateTransfer {
   readonly #state: RunState;
   readonly #departures: Departures;
+  /** The last checkpoint is being read; `again`: what was asked for since then may be another one. */
+  #reading: 'no' | 'once' | 'again' = 'no';
 
   constructor(state: RunState, departures: Departures) {
     this.#state = state;
@@ -19,14 +21,21 @@ export class StateTransfer {
   restore(): void {
     const state = this.#state;
     state.enter({ name: 'restoring' });
+    if (this.#reading !== 'no') {
+      this.#reading = 'again';
+      return;
+    }
+    this.#reading = 'once';
     state.act({ type: 'restore' });
   }
 
   restored(event: { step: number; ref: BlobRef; validated: boolean }): Next {
     const state = this.#state;
-    if (state.phase.name !== 'restoring') {
+    const outdated = this.#reading === 'again';
+    this.#reading = 'no';
+    if (state.phase.name !== 'restoring' || outdated) {
       state.deleteBlobs([event.ref]);
-      return null;
+      return state.phase.name === 'restoring' ? 'restore' : null;
     }
     state.step = event.step;
     state.finishedRound = event.validated ? event.step : -1;

@@ -128,6 +128,12 @@ export class CoordinatorProcess {
             state: world.truth[0]!,
             validated: false,
           };
+          // What is taken up again at a step has no curves beyond it, so the run must not have gone on meanwhile.
+          assert(
+            this.run.phase === 'restoring' || this.run.phase === 'finishing',
+            `read too late: ${this.run.sentence}`,
+          );
+          for (const done of [...disk.metrics.keys()]) if (done >= step) disk.metrics.delete(done);
           const ref = redis.put(`snapshot:${step}:${world.ids++}`, state);
           this.event({ type: 'restored', step, ref, validated });
         });

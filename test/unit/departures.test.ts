@@ -205,6 +205,25 @@ test('where the last post is given up and nobody else is there, the run ends at 
   t.is(end?.outcome === 'failed' ? end.failure.code : null, 'WORKER_FAILED');
 });
 
+test('of two looks at the last checkpoint the run waits for the later one', (t) => {
+  const computing = new Computing(1);
+  const { run } = computing;
+  const early = { name: 'early', bytes: 1, digest: '0', at: 'redis' };
+  const late = { ...early, name: 'late' };
+  const typesOf = (actions: RunAction[]) => actions.map(({ type }) => type);
+  const died = run.handle({ type: 'exited', worker: 'worker-0', reason: 'killed' });
+  t.is(typesOf(died).filter((type) => type === 'restore').length, 1);
+  // What is being written meanwhile may be a later step's.
+  t.false(typesOf(run.handle({ type: 'redis-replaced', empty: true })).includes('restore'));
+  t.deepEqual(run.handle({ type: 'restored', step: 0, ref: early, validated: true }), [
+    { type: 'delete', refs: [early] },
+    { type: 'restore' },
+  ]);
+  t.is(run.phase, 'restoring');
+  run.handle({ type: 'restored', step: 1, ref: late, validated: true });
+  t.deepEqual([run.phase, run.step], ['waiting', 1]);
+});
+
 test('whoever waits for a post that is given up waits no longer', (t) => {
   const computing = new Computing(2);
   const { run } = computing;
