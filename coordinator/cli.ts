@@ -124,7 +124,6 @@ command('report', 'Draw the curves of runs as a picture or a page, or write thei
     'run folders; runs that differ only in their seed are drawn as mean and band',
     runFolders,
   )
-  .showHelpAfterError('Name one or more run folders and a file: report runs/z -o z.svg (or .html, .csv)')
   .action(async (runs: string[], options: ReportOptions) => {
     const { report } = await import('./report/report.ts');
     await report(runs, options);
@@ -177,11 +176,11 @@ program
     parserOf('The checkpoint', bounds.path),
   )
   .argument('<file>', 'where to: OUT.pth.tar', parserOf('The file to write', bounds.path))
-  .action(async (checkpoint: string, file: string) => {
+  .option('--force', 'replace the file if it exists')
+  .action(async (checkpoint: string, file: string, { force = false }: { force?: boolean }) => {
     const { exportCheckpoint } = await import('./commands/export.ts');
-    process.stdout.write(
-      `Wrote ${quoteName(file)} from ${quoteName(await exportCheckpoint(checkpoint, file))}.\n`,
-    );
+    const source = await exportCheckpoint(checkpoint, file, force);
+    process.stdout.write(`Wrote ${quoteName(file)} from ${quoteName(source)}.\n`);
   });
 
 command('demo', 'Make a small data set and train CORnet-Z on it with two CPU workers: a few minutes.').action(

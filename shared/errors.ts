@@ -64,8 +64,8 @@ export const errorTable = {
   },
   OUTPUT_EXISTS: {
     exit: exitCodes.error,
-    meaning: 'An output file already exists and was made with other settings.',
-    remedy: 'Move or remove that file, or use another --output-path.',
+    meaning: 'An output file already exists and was made with other settings, or nobody knows with which.',
+    remedy: 'Move or remove that file, or use another --output-path (for export: another name, or --force).',
   },
   INFERENCE_UNFINISHED: {
     exit: exitCodes.usage,

@@ -6,10 +6,11 @@ import { momentumName, type StateSlot, stateLayout } from '../../shared/formats/
 import { buildModel } from '../../shared/models/family.ts';
 import type { Model } from '../../shared/models/model.ts';
 import { resultOptions } from '../../shared/run-config.ts';
+import { quoteName } from '../../shared/util/printable.ts';
 import { type Checkpoint, readCheckpoint } from '../checkpoints/checkpoint-file.ts';
 import { recordBeside } from '../checkpoints/checkpoint-records.ts';
 import { checkpointOfRun } from '../checkpoints/run-checkpoint.ts';
-import { writeDurably } from '../disk/durable-file.ts';
+import { exists, writeDurably } from '../disk/durable-file.ts';
 import {
   OrderedDict,
   PythonFloat,
@@ -26,11 +27,17 @@ const archive = 'archive';
  * Writes `{flags, epoch, state_dict, optimizer}` so that torch.load (PyTorch 1.6 or later) and the original read it:
  * names with `module.`, the state of torch.optim.SGD. Equal checkpoints give equal files.
  * @param source a file, or a checkpoint of a run (`checkpointOfRun`)
- * @param target is replaced if it exists
+ * @param force whether a target that exists is replaced
  * @returns the checkpoint's path
- * @throws CornetError WEIGHTS_MISSING, CHECKPOINT_DAMAGED; DISK_FULL, FOLDER_NOT_WRITABLE: nothing is left behind
+ * @throws CornetError OUTPUT_EXISTS, WEIGHTS_MISSING, CHECKPOINT_DAMAGED; DISK_FULL, FOLDER_NOT_WRITABLE: nothing is left
+ *   behind
  */
-export async function exportCheckpoint(source: string, target: string): Promise<string> {
+export async function exportCheckpoint(source: string, target: string, force = false): Promise<string> {
+  if (!force && (await exists(target))) {
+    throw new CornetError('OUTPUT_EXISTS', `${quoteName(target)} is there already.`, {
+      hint: 'Give another file name, or --force to replace it.',
+    });
+  }
   const path = (await checkpointOfRun(source))?.path ?? source;
   const checkpoint = await readCheckpoint(
     path,

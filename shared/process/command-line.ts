@@ -5,7 +5,7 @@ import { fromRedis } from '../redis/redis-replies.ts';
 import { printable, quoteName } from '../util/printable.ts';
 import { isOutOfFiles } from './open-files.ts';
 import { withoutUrls } from './option-value.ts';
-import { asCalled } from './own-command.ts';
+import { asCalled, ownCommand } from './own-command.ts';
 import { endUnexpectedly } from './unexpected-end.ts';
 
 /** The original's names (`--batch_size`) are ours with underscores. */
@@ -30,9 +30,12 @@ export async function runCommand(
   // Process lists show arguments; this writes over them.
   if (argv.some((argument) => /^--redis\b|:\/\//.test(argument))) process.title = program.name();
   for (const command of [program, ...program.commands]) {
-    command.exitOverride().configureOutput({
-      outputError: (text, write) => write(`${withoutUrls(text.replace(/\n$/, ''))} [OPTION_INVALID]\n`),
-    });
+    command
+      .showHelpAfterError(usageOf(command, program))
+      .exitOverride()
+      .configureOutput({
+        outputError: (text, write) => write(`${withoutUrls(text.replace(/\n$/, ''))} [OPTION_INVALID]\n`),
+      });
   }
   try {
     refuseForeignBytes(argv);
@@ -44,6 +47,17 @@ export async function runCommand(
     if (error instanceof Exit) return error.code;
     return tellError(error);
   }
+}
+
+/** What stands under an error of the command line: what cannot be left out, and where the rest is explained. */
+function usageOf(command: Command, program: Command): string {
+  const room = program.name() === 'worker' ? 'worker' : 'coordinator';
+  if (command === program) return `See \`${ownCommand(room, '--help')}\`.`;
+  const needed = command.options.filter(({ mandatory }) => mandatory);
+  const options = needed.map(({ flags }) => flags.replace(/^-\w, /, ''));
+  const called = ownCommand(room, command.name());
+  const usage = [called, ...options, command.usage()].join(' ');
+  return `Usage: ${usage}\nSee \`${called} --help\`.`;
 }
 
 /** @returns the exit code */

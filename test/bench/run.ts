@@ -1,13 +1,6 @@
-/**
- * `npm run bench`: one table from one run, medians of alternating pairs.
- *
- *     npm run bench                        everything
- *     npm run bench -- steps --models Z,S  one part
- *     npm run bench -- scaling             up to a thousand simulated workers: a table of its own, and docs/scaling.svg
- *     npm run bench -- recovery            what the death of a worker costs: a table of its own
- */
+/** `npm run bench`: one table from one run, medians of alternating pairs. `npm run bench -- --help` says what there is. */
 import { cpus } from 'node:os';
-import { parseArgs } from 'node:util';
+import { Argument, Command, Option } from 'commander';
 import { defaults } from '../../shared/defaults.ts';
 import { type ModelName, modelNames } from '../../shared/models/model.ts';
 import type { Precision } from '../../shared/run-config.ts';
@@ -23,46 +16,63 @@ import { benchScaling } from './scaling.ts';
 import { benchSteps } from './steps.ts';
 import { benchWholeRun, benchWorkers } from './whole-run.ts';
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    models: { type: 'string', default: modelNames.join() },
-    precisions: { type: 'string', default: 'fp32,bf16' }, // bf16 is emulated, and slow, where the CPU has none
-    batch: { type: 'string', default: '16' },
-    pairs: { type: 'string', default: '3' },
-  },
-});
-const models = values.models.split(',') as ModelName[];
-const precisions = values.precisions.split(',') as Precision[];
-const batch = Number(values.batch);
-const pairs = Number(values.pairs);
+interface BenchOptions {
+  models: ModelName[];
+  precisions: Precision[];
+  batch: number;
+  pairs: number;
+}
 
-const parts: Record<string, () => Promise<Row[]>> = {
-  steps: () => benchSteps(models, precisions, batch, pairs),
-  backends: () => benchBackends(models, batch, pairs),
-  features: () => benchFeatures(models, precisions, pairs),
-  images: () => benchImages(pairs),
-  run: () => benchWholeRun([batch, defaults.batchSize], pairs),
-  workers: () => benchWorkers(pairs),
+const parts: Record<string, (options: BenchOptions) => Promise<Row[]>> = {
+  steps: ({ models, precisions, batch, pairs }) => benchSteps(models, precisions, batch, pairs),
+  backends: ({ models, batch, pairs }) => benchBackends(models, batch, pairs),
+  features: ({ models, precisions, pairs }) => benchFeatures(models, precisions, pairs),
+  images: ({ pairs }) => benchImages(pairs),
+  run: ({ batch, pairs }) => benchWholeRun([batch, defaults.batchSize], pairs),
+  workers: ({ pairs }) => benchWorkers(pairs),
   exchange: () => benchExchange(),
   protocol: benchProtocol,
   metrics: benchMetrics,
 };
 
-if (positionals.includes('scaling')) {
-  benchScaling();
-  process.exit();
-}
-if (positionals.includes('recovery')) {
-  await benchRecovery();
+/** With tables of their own, and only when they are asked for. */
+const tables: Record<string, () => Promise<void> | void> = {
+  /** Up to a thousand simulated workers, and docs/scaling.svg. */
+  scaling: benchScaling,
+  /** What the death of a worker costs. */
+  recovery: benchRecovery,
+};
+
+const names = (text: string) => text.split(',');
+const program = new Command('npm run bench --')
+  .description('Measures cornet-ts beside its peers: one table from one run, medians of alternating pairs.')
+  .addArgument(
+    new Argument('[parts...]', 'what to measure; scaling and recovery only when named').choices([
+      ...Object.keys(parts),
+      ...Object.keys(tables),
+    ]),
+  )
+  .addOption(new Option('--models <names>', 'Z,R,RT,S').default([...modelNames]).argParser(names))
+  // bf16 is emulated, and slow, where the CPU has none.
+  .addOption(new Option('--precisions <names>', 'fp32,bf16').default(['fp32', 'bf16']).argParser(names))
+  .addOption(new Option('--batch <n>', 'images per step').default(16).argParser(Number))
+  .addOption(new Option('--pairs <n>', 'pairs of measurements').default(3).argParser(Number))
+  .showHelpAfterError()
+  .parse();
+const options = program.opts<BenchOptions>();
+const chosen = program.args;
+
+const [table] = chosen.filter((name) => name in tables);
+if (table !== undefined) {
+  await tables[table]!();
   process.exit();
 }
 const rows: Row[] = [];
 for (const [name, part] of Object.entries(parts)) {
-  if (positionals.length === 0 || positionals.includes(name)) rows.push(...(await part()));
+  if (chosen.length === 0 || chosen.includes(name)) rows.push(...(await part(options)));
 }
 console.log(
-  `\n${threads} × ${cpus()[0]?.model}, Node ${process.version}, medians of ${pairs} alternating pairs\n`,
+  `\n${threads} × ${cpus()[0]?.model}, Node ${process.version}, medians of ${options.pairs} alternating pairs\n`,
 );
 console.log('| what | cornet-ts | peer | ratio |\n|---|---|---|---|');
 for (const { what, ours, peer, ratio } of rows) {

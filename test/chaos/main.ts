@@ -1,12 +1,9 @@
-/**
- * `npm run chaos -- --minutes 10 --mtbf 8 --seed 1`: runs among faults until the time is over, each compared with the
- * undisturbed run. Several `--seed`, or `--seeds 5` for fresh ones, share the minutes.
- */
+/** `npm run chaos -- --minutes 10 --mtbf 8 --seed 1`: runs among faults, each compared with the undisturbed run. */
 import { randomInt } from 'node:crypto';
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { Command, Option } from 'commander';
 import { makeDemoDataset } from '../../coordinator/demo/make-dataset.ts';
 import { Draws } from '../../shared/random.ts';
 import { TestRedis } from '../helpers/redis.ts';
@@ -17,20 +14,21 @@ import { add, emptyReport, table } from './report.ts';
 /** More than a run keeps: about 20 checkpoints. It takes memory for what lies on it. */
 const diskBytes = 512 * 1024 * 1024;
 
-const { values } = parseArgs({
-  options: {
-    minutes: { type: 'string', default: '10' },
-    mtbf: { type: 'string', default: '8' },
-    seed: { type: 'string', multiple: true, default: [] },
-    seeds: { type: 'string', default: '1' },
-    steps: { type: 'string', default: '400' },
-  },
-});
-const minutes = Number(values.minutes);
-const seeds =
-  values.seed.length > 0
-    ? values.seed.map(Number)
-    : Array.from({ length: Number(values.seeds) }, () => randomInt(1_000_000));
+const number = (flags: string, help: string, preset: number) =>
+  new Option(flags, help).default(preset).argParser(Number);
+const { minutes, mtbf, steps, ...given } = new Command('npm run chaos --')
+  .description(
+    'Trains among faults, run after run, until the time is over; each must end like the undisturbed run.',
+  )
+  .addOption(number('--minutes <n>', 'for how long', 10))
+  .addOption(number('--mtbf <s>', 'seconds between two faults, in the mean', 8))
+  .option('--seed <n...>', 'of the faults; several share the minutes')
+  .addOption(number('--seeds <n>', 'so many fresh ones instead', 1))
+  .addOption(number('--steps <n>', 'of a run', 400))
+  .showHelpAfterError()
+  .parse()
+  .opts<{ minutes: number; mtbf: number; seed?: string[]; seeds: number; steps: number }>();
+const seeds = given.seed?.map(Number) ?? Array.from({ length: given.seeds }, () => randomInt(1_000_000));
 const folder = mkdtempSync(join(tmpdir(), 'cornet-chaos-'));
 const teardowns: (() => unknown)[] = [];
 const owner = { teardown: (undo: () => unknown) => void teardowns.push(undo) };
@@ -46,7 +44,7 @@ let seed = seeds[0]!;
 let disk: ChaosOptions['disk'] = null;
 
 try {
-  console.log(`seeds ${seeds.join(', ')}; ${minutes} minutes, a fault every ${values.mtbf} s in the mean`);
+  console.log(`seeds ${seeds.join(', ')}; ${minutes} minutes, a fault every ${mtbf} s in the mean`);
   const data = join(folder, 'images');
   await makeDemoDataset(data, { seed: 1, trainPerClass: 40, valPerClass: 4 });
   disk = canMount ? { folder: smallDisk(owner, diskBytes), bytes: diskBytes } : null;
@@ -55,8 +53,8 @@ try {
     folder,
     disk,
     redis: await TestRedis.start(owner),
-    steps: Number(values.steps),
-    mtbf: Number(values.mtbf),
+    steps,
+    mtbf,
     longestPause: 12_000, // some are shorter than the member timeout, some longer
     say,
     abort: interrupted.signal,
@@ -87,7 +85,7 @@ try {
   rmSync(folder, { recursive: true, force: true });
 } catch (error) {
   if (disk !== null) cpSync(disk.folder, join(folder, 'disk'), { recursive: true });
-  const again = `npm run chaos -- --minutes ${minutes} --mtbf ${values.mtbf} --steps ${values.steps} --seed ${seed}`;
+  const again = `npm run chaos -- --minutes ${minutes} --mtbf ${mtbf} --steps ${steps} --seed ${seed}`;
   say(`${(error as Error).message}\nEverything is kept in ${folder}. Again: ${again}`);
   process.exitCode = 1;
 } finally {

@@ -1,11 +1,8 @@
-/**
- * `npm run worlds -- --count 1000000`: fresh worlds of the protocol's model, on all cores, until one goes wrong. With
- * `--first N` the seeds begin there.
- */
+/** `npm run worlds -- --count 1000000`: fresh worlds of the protocol's model. */
 import { randomInt } from 'node:crypto';
 import { availableParallelism } from 'node:os';
-import { parseArgs } from 'node:util';
 import { isMainThread, parentPort, Worker } from 'node:worker_threads';
+import { Command, Option } from 'commander';
 import { add, emptyTally, playWorlds, readOut, readOutEvery, type Tally, training } from './scenarios.ts';
 
 /** Seeds that a thread plays between two reports. */
@@ -27,13 +24,17 @@ function play({ first, count }: Portion): Tally {
 }
 
 async function playAll(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      count: { type: 'string', default: '1000000' },
-      first: { type: 'string', default: String(randomInt(lastFirst)) },
-    },
-  });
-  const [count, first] = [Number(values.count), Number(values.first)];
+  const { count, first } = new Command('npm run worlds --')
+    .description("Plays fresh worlds of the protocol's model on all cores, until one goes wrong.")
+    .addOption(new Option('--count <n>', 'how many').default(1_000_000).argParser(Number))
+    .addOption(
+      new Option('--first <seed>', 'where the seeds begin')
+        .default(randomInt(lastFirst), 'anywhere')
+        .argParser(Number),
+    )
+    .showHelpAfterError()
+    .parse()
+    .opts<{ count: number; first: number }>();
   const began = performance.now();
   const seconds = () => `${((performance.now() - began) / 1000).toFixed(0)} s`;
   console.log(`${count} worlds from seed ${first}`);

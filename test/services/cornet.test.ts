@@ -45,7 +45,7 @@ test('each of its commands has the options of the command behind it', (t) => {
   }
 });
 
-test('its exit codes and errors are those of the command behind it', (t) => {
+test('its exit codes and errors are those of the command behind it, with how it is used', (t) => {
   for (const argv of [
     ['train'],
     ['features', '--modle', 'Z'],
@@ -55,8 +55,12 @@ test('its exit codes and errors are those of the command behind it', (t) => {
   ]) {
     const { status, stderr } = run(cornet, argv);
     t.is(status, 2, argv.join(' '));
-    t.regex(stderr, /\[OPTION_INVALID\]\n$/);
+    t.regex(stderr, /\[OPTION_INVALID\]\n(Usage: .+\n)?See `.+ --help`\.\n$/);
   }
+  t.regex(
+    run(cornet, ['worker', 'start']).stderr,
+    /\nUsage: .+ worker start --redis <url> \[options\]\nSee `.+ worker start --help`\.\n$/,
+  );
   const { status, stderr } = run(cornet, ['verify', 'no-such-run']);
   t.is(status, 1);
   t.deepEqual(stderr, run(coordinator, ['verify', 'no-such-run']).stderr);

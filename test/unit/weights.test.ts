@@ -323,6 +323,17 @@ test('a checkpoint that is not the one that was written is not exported', async 
   t.is(error?.code, 'CHECKPOINT_DAMAGED');
 });
 
+test('an export replaces a file only when it is told to', async (t) => {
+  const { folder, path } = await runFolder(t);
+  const target = join(folder, 'out.pth.tar');
+  await writeFile(target, 'weights of somebody else');
+  const error = await t.throwsAsync(exportCheckpoint(path, target), { instanceOf: CornetError });
+  t.is(error?.code, 'OUTPUT_EXISTS');
+  t.is(await readFile(target, 'utf8'), 'weights of somebody else');
+  await exportCheckpoint(path, target, true);
+  t.is((await readOriginal(target, model)).epoch, 1);
+});
+
 test('an export into a folder that does not exist says so', async (t) => {
   const { folder, path } = await runFolder(t);
   const error = await t.throwsAsync(exportCheckpoint(path, join(folder, 'no', 'out.pth.tar')), {
