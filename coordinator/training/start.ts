@@ -9,9 +9,9 @@ import { vectorLayout } from '../../shared/formats/vector-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import { chooseDevices } from '../../shared/process/gpus.ts';
 import { HttpServer } from '../../shared/process/http-server.ts';
-import { asCalled, ownCommand } from '../../shared/process/own-command.ts';
+import { asCalled } from '../../shared/process/own-command.ts';
 import { say } from '../../shared/process/say.ts';
-import { labelsOf, type RunConfig, totalSteps } from '../../shared/run-config.ts';
+import { labelsOf, type RunConfig, stepsPerEpoch, totalSteps } from '../../shared/run-config.ts';
 import { printableJson, quoteName } from '../../shared/util/printable.ts';
 import { withReleasers } from '../../shared/util/releasers.ts';
 import { shellWords } from '../../shared/util/shell-words.ts';
@@ -23,6 +23,7 @@ import { Interruption } from '../conduct/interruption.ts';
 import type { PatientDisk } from '../disk/patient-disk.ts';
 import { ownCommandLine } from '../options/command-line.ts';
 import { chooseLocalWorkers, refuseUnreachable } from '../options/local-workers.ts';
+import { nextCommands } from '../options/next-commands.ts';
 import { howToContinue, resumeCommand } from '../options/resume-command.ts';
 import { defaultOf, type StartOptions } from '../options/table.ts';
 import type { Failure } from '../protocol/run-events.ts';
@@ -254,6 +255,7 @@ function report({
   const steps = totalSteps(config);
   const at = latest === null ? 'before its first checkpoint' : `at step ${latest.step} of ${steps}`;
   const file = latest === null ? null : `${folder.checkpointsPath}/${latest.file}`;
+  const weights = best?.validation == null ? folder.path : `${folder.path}:best`;
   watch.ended({
     outcome: outcome.outcome,
     exitCode,
@@ -262,8 +264,9 @@ function report({
     message: complete
       ? begunAt === steps
         ? `Nothing was left to train: all ${count(steps, 'step', 'steps')} had been done, last checkpoint ${file}.`
-        : `Done: ${count(steps, 'step', 'steps')} (${duration(seconds)} in steps)${bestInWords(best)}, last checkpoint ${file}. Draw its curves: ${ownCommand('coordinator', 'report', [folder.path, '-o', 'report.svg'])}`
+        : `Done: ${count(steps, 'step', 'steps')} (${duration(seconds)} in steps)${bestInWords(best, config)}, last checkpoint ${file}.`
       : `Stopped ${at}. ${howToContinue(folder.path, config, options)}`,
+    next: complete ? nextCommands(folder.path, weights, config.options.dataPath) : [],
   });
   return {
     exitCode,
@@ -275,9 +278,10 @@ function report({
   };
 }
 
-function bestInWords(best: Checkpoints['best']): string {
+function bestInWords(best: Checkpoints['best'], config: RunConfig): string {
   if (best?.validation == null) return '';
-  return `, best validation top-1 ${percent(best.validation.top1)} at step ${best.step}`;
+  const epoch = (best.step / stepsPerEpoch(config)).toFixed(2);
+  return `, best validation top-1 ${percent(best.validation.top1)} at step ${best.step} (epoch ${epoch})`;
 }
 
 /** The first images of a shard, relative to the data folder. */

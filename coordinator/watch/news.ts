@@ -36,6 +36,8 @@ export interface Ending {
   checkpoint: string | null;
   /** For people: how it ended, and how to go on. */
   message: string;
+  /** Commands that use a complete run. */
+  next: string[];
 }
 
 export type NewsItem =

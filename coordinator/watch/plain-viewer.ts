@@ -4,7 +4,7 @@ import { lineInterval } from '../../shared/process/line-interval.ts';
 import { percent, speed, timeLeft } from '../view/format.ts';
 import { healthOf } from '../view/health.ts';
 import type { RunView } from '../view/run-view.ts';
-import type { RunNews, Scores } from './news.ts';
+import type { Ending, RunNews, Scores } from './news.ts';
 import { announcement } from './run-summary.ts';
 import type { RunViewer } from './watch.ts';
 
@@ -30,7 +30,8 @@ export class PlainViewer implements RunViewer {
   news(news: RunNews, view: () => RunView): void {
     const at = this.#options.now();
     if (news.type === 'start') for (const line of announcement(news)) this.#line(line);
-    if (news.type === 'event' || news.type === 'end') this.#line(news.message);
+    if (news.type === 'event') this.#line(news.message);
+    if (news.type === 'end') for (const line of lastLines(news)) this.#line(line);
     if (news.type === 'validation') {
       this.#active = at;
       this.#line(validationLine(news));
@@ -58,6 +59,13 @@ export class PlainViewer implements RunViewer {
   #line(text: string): void {
     this.#options.write(`${text}\n`);
   }
+}
+
+/** How a run ended; each command has a line of its own, to be copied as a whole. */
+export function lastLines({ message, next }: Ending): string[] {
+  return next.length === 0
+    ? [message]
+    : [`${message} What can follow:`, ...next.map((command) => `  ${command}`)];
 }
 
 export function progressLine(view: RunView): string {

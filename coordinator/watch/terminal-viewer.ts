@@ -2,7 +2,7 @@
 
 import type { RunView } from '../view/run-view.ts';
 import type { RunNews } from './news.ts';
-import { validationLine } from './plain-viewer.ts';
+import { lastLines, validationLine } from './plain-viewer.ts';
 import { announcement } from './run-summary.ts';
 import { type Canvas, escapes, layOut } from './terminal-layout.ts';
 import type { RunViewer } from './watch.ts';
@@ -56,7 +56,7 @@ export class TerminalViewer implements RunViewer {
         return this.tick(view);
       case 'end':
         this.end();
-        return this.#redraw([news.message]);
+        return this.#redraw(lastLines(news));
     }
   }
 

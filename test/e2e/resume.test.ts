@@ -1,6 +1,8 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import test from 'ava';
 import {
   checkpoint,
@@ -39,7 +41,7 @@ test.serial(
     t.is(run.stderr, '');
     t.regex(
       run.stdout,
-      /Done: 16 steps \(.+\), best validation top-1 [\d.]+ % at step \d+, last checkpoint \S+\. Draw its curves: /,
+      /Done: 16 steps \(.+\), best validation top-1 [\d.]+ % at step \d+ \(epoch [\d.]+\), last checkpoint \S+\. What can follow:\n/,
     );
     t.deepEqual(trainedSteps(output), everyStep);
     t.deepEqual(readdirSync(output).sort(), [
@@ -60,6 +62,23 @@ test.serial(
     t.true(checkpoint(output, tinySteps).equals(shared.expected.weights));
   },
 );
+
+test.serial('the commands with which a complete run ends can be pasted', async (t) => {
+  const stage = new Stage(t);
+  const argv = [...tinyRun(shared.images), '--cpu-workers', '2', '-o', 'a run'];
+  const run = stage.start('coordinator', argv, {}, ['env', '-C', stage.folder]);
+  t.is(await run.ended, 0, run.stderr);
+  const commands = run.stdout.split('What can follow:\n')[1]!.trimEnd().split('\n');
+  const ended = commands.filter((command) => !/ view /.test(command)); // which serves a page until Ctrl-C
+  t.is(ended.length, commands.length - 1);
+  for (const command of ended) await promisify(execFile)('sh', ['-c', command], { cwd: stage.folder });
+  t.deepEqual(
+    ['report.svg', 'CORnet-Z_validation.json', 'a run.pth.tar'].filter(
+      (name) => !existsSync(join(stage.folder, name)),
+    ),
+    [],
+  );
+});
 
 test.serial(
   'a run in three pieces, ended by Ctrl-C and by SIGKILL of every process, has the same bytes',

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
 import { makeDemoDataset } from '../../coordinator/demo/make-dataset.ts';
@@ -75,7 +75,7 @@ export class Stage {
   ): Command {
     const marked = this.environment(env);
     const stdio = ['ignore', 'pipe', 'pipe'] as const; // no terminal, wherever the tests run
-    const [program, ...rest] = [...enter, process.execPath, scripts[command], ...argv];
+    const [program, ...rest] = [...enter, process.execPath, resolve(scripts[command]), ...argv];
     return new Command(spawn(program!, rest, { env: marked, stdio: [...stdio] }));
   }
 
