@@ -14,7 +14,7 @@ import type { StatusOptions } from './commands/status.ts';
 import type { ViewOptions } from './commands/view.ts';
 import type { LayersOptions } from './inference/layers.ts';
 import { addOptions } from './options/flags.ts';
-import { inOwnWords } from './options/reference-words.ts';
+import { inOwnWords, meantBy } from './options/reference-words.ts';
 import type { CommandName } from './options/row.ts';
 import type { FeatureOptions, InferenceOptions, ReportOptions, StartOptions } from './options/table.ts';
 import type { VerifyOptions } from './verify/verify.ts';
@@ -195,6 +195,7 @@ addCompletion(program);
 /** Runs the command that the arguments name, and ends this process with its exit code. */
 export async function runProgram(): Promise<never> {
   const names = program.commands.map((command) => command.name());
-  process.exitCode = await runCommand(program, process.argv.slice(2), (argv) => inOwnWords(argv, names));
+  const translate = (argv: readonly string[]) => inOwnWords(argv, names);
+  process.exitCode = await runCommand(program, process.argv.slice(2), { translate, meantBy });
   process.exit();
 }

@@ -1,6 +1,13 @@
 import type { Command } from 'commander';
 import { program } from '../coordinator/cli.ts';
-import { type CommandName, choicesOf, defaultToldOf, isSwitch } from '../coordinator/options/row.ts';
+import { examples } from '../coordinator/options/examples.ts';
+import {
+  type CommandName,
+  choicesOf,
+  defaultToldOf,
+  demandOf,
+  isSwitch,
+} from '../coordinator/options/row.ts';
 import { type NamedRow, rowsOf } from '../coordinator/options/table.ts';
 import { describeValue, isNumeric } from '../shared/process/option-value.ts';
 
@@ -50,7 +57,9 @@ function section(command: Command): string {
   const name = command.name();
   const usage = ['coordinator', name, ...command.registeredArguments.map(argument)].join(' ');
   const rows = rowsOf(name as CommandName);
-  const text = `## ${name}\n\n\`${usage}\`\n\n${command.description()}\n`;
+  const calls = (examples[name as CommandName] ?? []).map((args) => `coordinator ${name} ${args}\n`);
+  const block = calls.length === 0 ? '' : `\n\`\`\`sh\n${calls.join('')}\`\`\`\n`;
+  const text = `## ${name}\n\n\`${usage}\`\n\n${command.description()}\n${block}`;
   return rows.length === 0 ? text : `${text}\n${table(rows, name as CommandName)}\n`;
 }
 
@@ -79,7 +88,8 @@ function table(rows: readonly NamedRow[], command: CommandName): string {
 }
 
 function defaultCell(row: NamedRow, command: CommandName): string {
-  if (row.requiredBy?.includes(command)) return 'required';
+  const demand = demandOf(row, command);
+  if (demand !== null) return demand;
   return cell(defaultToldOf(row) ?? (row.env === undefined ? '' : `\`${row.env}\``));
 }
 
@@ -94,7 +104,5 @@ function valueCell(row: NamedRow): string {
 
 /** Placeholders such as <class> would be taken for HTML. */
 function cell(text: string): string {
-  return text
-    .replaceAll('|', '\\|')
-    .replace(/\S*<[^>]+>\S*/g, (name) => `\`${name.replace(/,$/, '')}\`${name.endsWith(',') ? ',' : ''}`);
+  return text.replaceAll('|', '\\|').replace(/(\S*<[^>]+>\S*?)([,;]?)(?=\s|$)/g, '`$1`$2');
 }

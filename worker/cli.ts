@@ -21,7 +21,12 @@ const program = new Command('worker')
 
 program
   .command('start')
-  .description('Join a run and work until it is over.')
+  .summary('Join a run and work until it is over.')
+  .description(
+    'Join a run and work until it is over.\n\n' +
+      '  worker start --redis redis://10.0.0.1 --ngpus 4 --data-path /data/imagenet\n' +
+      '  worker start --redis redis://10.0.0.1 --cpu-workers 2 --wait 60',
+  )
   .addOption(
     new Option(
       '--redis <url>',

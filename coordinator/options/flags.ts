@@ -3,7 +3,8 @@ import { type Command, CommanderError, Option } from 'commander';
 import { bounds } from '../../shared/option-bounds.ts';
 import { parserOf, readValue } from '../../shared/process/option-value.ts';
 import { readConfigFile } from './config-file.ts';
-import { type CommandName, choicesOf, defaultToldOf, hintOf, isSwitch } from './row.ts';
+import { examples } from './examples.ts';
+import { type CommandName, choicesOf, defaultToldOf, demandOf, hintOf, isSwitch } from './row.ts';
 import { type NamedRow, rowsOf } from './table.ts';
 
 const helpGroup = 'Help:';
@@ -26,7 +27,10 @@ export function addOptions(command: Command, name: CommandName): Command {
   command.configureHelp({
     optionTerm: ({ flags }) => terms.get(flags) ?? flags,
     optionDescription: ({ description }) => description,
+    commandDescription: (shown) => withExamples(shown, name),
   });
+  const needed = rows.filter(({ neededFor }) => neededFor?.[name] !== undefined).map(({ flags }) => flags);
+  if (needed.length > 0) command.usage([...needed, '[options]'].join(' '));
   const complete = rows.every(({ rare }) => rare !== true);
   const shown = complete ? 'show this help' : 'show the common options';
   command.addHelpOption(new Option('-h, --help', shown).helpGroup(helpGroup));
@@ -57,6 +61,12 @@ function optionOf(row: NamedRow, command: CommandName): Option {
   return option;
 }
 
+function withExamples(command: Command, name: CommandName): string {
+  const called = [command.parent?.name(), command.name()].join(' ').trim();
+  const lines = (examples[name] ?? []).map((args) => `  ${called} ${args}`);
+  return [command.description(), ...(lines.length === 0 ? [] : ['', ...lines])].join('\n');
+}
+
 function termOf({ flags, formerly }: NamedRow): string {
   return formerly === undefined ? flags : flags.replace(`${formerly}, `, '');
 }
@@ -65,11 +75,12 @@ function termOf({ flags, formerly }: NamedRow): string {
 function describe(row: NamedRow, command: CommandName, { all }: { all: boolean }): string {
   const choices = choicesOf(row);
   const told = defaultToldOf(row);
+  const demand = demandOf(row, command);
   const extra = [
     ...(choices === null ? [] : [choices.join(', ')]),
     ...(told === null ? [] : [`default: ${told}`]),
     ...(row.env === undefined ? [] : [`env: ${row.env}`]),
-    ...(row.requiredBy?.includes(command) ? ['required'] : []),
+    ...(demand === null ? [] : [demand]),
   ];
   const help = all && row.details !== undefined ? `${row.help}; ${row.details}` : row.help;
   return extra.length === 0 ? help : `${help} (${extra.join('; ')})`;

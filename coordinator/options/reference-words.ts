@@ -13,6 +13,69 @@ const needless: Readonly<Record<string, string>> = {
   '--save-train-epochs': 'metrics.jsonl has the loss and the accuracy of every training step',
 };
 
+/** What other programs call it, which the spelling alone would not lead to. */
+export const elsewhere: Readonly<Record<string, string>> = {
+  '--arch': '--model',
+  '--network': '--model',
+  '--data': '--data-path',
+  '--data-dir': '--data-path',
+  '--dataset': '--data-path',
+  '--out': '--output-path',
+  '--output': '--output-path',
+  '--output-dir': '--output-path',
+  '--run-dir': '--output-path',
+  '--bs': '--batch-size',
+  '--batch': '--batch-size',
+  '--gpus': '--ngpus',
+  '--num-gpus': '--ngpus',
+  '--devices': '--ngpus',
+  '--nproc-per-node': '--ngpus',
+  '--num-workers': '--workers',
+  '--max-epochs': '--epochs',
+  '--num-epochs': '--epochs',
+  '--lr-step': '--step-size',
+  '--lr-step-size': '--step-size',
+  '--wd': '--weight-decay',
+  '--img-size': '--image-size',
+  '--input-size': '--image-size',
+  '--resolution': '--image-size',
+  '--amp': '--precision bf16',
+  '--bf16': '--precision bf16',
+  '--fp16': '--precision bf16',
+  '--pretrained': '--weights pretrained',
+  '--checkpoint': '--weights',
+  '--ckpt': '--weights',
+  '--layers': '--tap',
+  '--timesteps': '--times',
+  run: 'start',
+  fit: 'start',
+  resume: 'start --resume',
+  eval: 'validate',
+  evaluate: 'validate',
+  val: 'validate',
+  embed: 'test',
+  plot: 'report',
+  curves: 'report',
+  ls: 'list',
+  ps: 'list',
+  info: 'status',
+  kill: 'stop',
+  convert: 'export',
+  check: 'doctor',
+  dashboard: 'view',
+};
+
+/**
+ * What a word that is not understood may mean, if it has another name here.
+ * @param known the options or commands that there are
+ */
+export function meantBy(word: string, known: readonly string[]): string | null {
+  const meant = elsewhere[word.replace(/=.*/s, '')]?.split(' ');
+  if (meant === undefined) return null;
+  const own = inOwnWords(meant, known);
+  return known.includes(own[0]!) ? own.join(' ') : null;
+}
+
 /**
  * A command line with the command's name as the program knows it.
  * @param commands the names of the program's commands

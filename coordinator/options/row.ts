@@ -61,6 +61,8 @@ export interface OptionRow extends Told {
   readonly env?: string;
   readonly commands: readonly CommandName[];
   readonly requiredBy?: readonly CommandName[];
+  /** Commands that cannot do without it in one case: in which. */
+  readonly neededFor?: Partial<Record<CommandName, string>>;
   /** `result`: the bits depend on it, so that it cannot change on resume. */
   readonly kind: 'result' | 'free';
   /** Where config.json has it, in `result`, in `options`, or at the top. */
@@ -90,6 +92,13 @@ export function choicesOf({ value }: OptionRow): string[] | null {
 export function defaultToldOf(row: OptionRow): string | null {
   if (row.default !== undefined) return isSwitch(row) ? null : (row.defaultTold ?? String(row.default));
   return row.defaultTold ?? null;
+}
+
+/** Whether the command needs it, in words; null: it does not. */
+export function demandOf({ requiredBy, neededFor }: OptionRow, command: CommandName): string | null {
+  if (requiredBy?.includes(command)) return 'required';
+  const when = neededFor?.[command];
+  return when === undefined ? null : `required for ${when}`;
 }
 
 /** The hint of an error about an option. */

@@ -5,6 +5,7 @@ import { CornetError } from '../../shared/errors.ts';
 import { type ModelName, modelNames } from '../../shared/models/model.ts';
 import { redactUrl } from '../../shared/redis/redis.ts';
 import type { FreeOptions, LocalWorkers, ResultOptions } from '../../shared/run-config.ts';
+import { examples } from '../options/examples.ts';
 import { defaultOf, type StartOptions } from '../options/table.ts';
 
 /** With --auto-resume in a folder that holds a run: a resume, for which what the run began with plays no part. */
@@ -17,6 +18,8 @@ export function asResume({
   return { ...options, resume: true };
 }
 
+const newRun = `For example: \`coordinator start ${examples.start![0]}\` (\`coordinator start --help\` explains the options).`;
+
 /** The result options, without what only the data set and the weights tell. */
 export type ChosenOptions = Omit<
   ResultOptions,
@@ -26,7 +29,9 @@ export type ChosenOptions = Omit<
 export function chooseOptions(options: StartOptions, localWorkers: LocalWorkers): ChosenOptions {
   const { model } = options;
   if (model === undefined) {
-    throw new CornetError('OPTION_INVALID', `--model is missing: one of ${modelNames.join(', ')}.`);
+    throw new CornetError('OPTION_INVALID', `--model is missing: one of ${modelNames.join(', ')}.`, {
+      hint: newRun,
+    });
   }
   const recipe = recipes[model];
   const chosen: ChosenOptions = {
@@ -90,7 +95,8 @@ export function chooseFreeOptions(
     ...(options.redis === undefined ? {} : { redis: redactUrl(options.redis) }),
     ...labels(options.name ?? former?.name, options.note ?? former?.note),
   };
-  if (free.dataPath === '') throw new CornetError('OPTION_INVALID', '--data-path is missing.');
+  if (free.dataPath === '')
+    throw new CornetError('OPTION_INVALID', '--data-path is missing.', { hint: newRun });
   return free;
 }
 

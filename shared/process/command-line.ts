@@ -15,14 +15,19 @@ function kebabCase(argv: readonly string[]): string[] {
   );
 }
 
-/**
- * Runs a command to its exit code: a user's error is one sentence, a code and a way out; anything else is our fault.
- * @param translate other words that users know, into those of the program
- */
+/** Other words that users know. */
+export interface OtherWords {
+  /** A command line in the program's own words. */
+  translate(argv: readonly string[]): string[];
+  /** What a word that is not understood may mean, of the options or commands that are known; null: nothing. */
+  meantBy(word: string, known: readonly string[]): string | null;
+}
+
+/** Runs a command to its exit code: a user's error is one sentence, a code and a way out; anything else is our fault. */
 export async function runCommand(
   program: Command,
   argv: readonly string[],
-  translate: (argv: readonly string[]) => string[] = (words) => [...words],
+  { translate, meantBy }: OtherWords = { translate: (words) => [...words], meantBy: () => null },
 ): Promise<number> {
   // Whoever watched has gone (`| head`): that is no reason to stop, and nobody is there to be told.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
@@ -30,12 +35,11 @@ export async function runCommand(
   // Process lists show arguments; this writes over them.
   if (argv.some((argument) => /^--redis\b|:\/\//.test(argument))) process.title = program.name();
   for (const command of [program, ...program.commands]) {
-    command
-      .showHelpAfterError(usageOf(command, program))
-      .exitOverride()
-      .configureOutput({
-        outputError: (text, write) => write(`${withoutUrls(text.replace(/\n$/, ''))} [OPTION_INVALID]\n`),
-      });
+    showUsage(command, program);
+    command.exitOverride().configureOutput({
+      outputError: (text, write) =>
+        write(`${withoutUrls(withSuggestion(text.trimEnd(), command, meantBy))} [OPTION_INVALID]\n`),
+    });
   }
   try {
     refuseForeignBytes(argv);
@@ -49,15 +53,26 @@ export async function runCommand(
   }
 }
 
-/** What stands under an error of the command line: what cannot be left out, and where the rest is explained. */
-function usageOf(command: Command, program: Command): string {
-  const room = program.name() === 'worker' ? 'worker' : 'coordinator';
-  if (command === program) return `See \`${ownCommand(room, '--help')}\`.`;
+/** An error of commander's, with what another program's word means here instead of what is spelt alike. */
+function withSuggestion(text: string, command: Command, meantBy: OtherWords['meantBy']): string {
+  const [, what, word] = /^(error: unknown (?:option|command) '(.+?)')/.exec(text) ?? [];
+  const known = [
+    ...command.options.map(({ long }) => long ?? ''),
+    ...command.commands.map((one) => one.name()),
+  ];
+  const meant = word === undefined ? null : meantBy(word, known);
+  return meant === null ? text : `${what}\n(Did you mean ${meant}?)`;
+}
+
+/** What cannot be left out stands in a command's usage, in its help and under its errors. */
+function showUsage(command: Command, program: Command): void {
   const needed = command.options.filter(({ mandatory }) => mandatory);
-  const options = needed.map(({ flags }) => flags.replace(/^-\w, /, ''));
-  const called = ownCommand(room, command.name());
-  const usage = [called, ...options, command.usage()].join(' ');
-  return `Usage: ${usage}\nSee \`${called} --help\`.`;
+  const flags = needed.map((option) => option.flags.replace(/^-\w, /, ''));
+  command.usage([...flags, command.usage()].join(' '));
+  const room = program.name() === 'worker' ? 'worker' : 'coordinator';
+  const called = ownCommand(room, command === program ? null : command.name());
+  const usage = command === program ? '' : `Usage: ${called} ${command.usage()}\n`;
+  command.showHelpAfterError(`${usage}See \`${called} --help\`.`);
 }
 
 /** @returns the exit code */

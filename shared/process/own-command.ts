@@ -38,22 +38,23 @@ const self: Caller = {
 /** With this in its environment, a process that this one starts says what to call as the user called this one. */
 export const calledAs: Readonly<Record<string, string>> = { [variable]: self.script };
 
-/** A command of this package as the user would type it, with its arguments quoted for a shell. */
+/** A command of this package (null: the program alone) as the user would type it, with its arguments quoted for a shell. */
 export function ownCommand(
   program: ProgramName,
-  command: string,
+  command: string | null,
   args: readonly string[] = [],
   caller: Caller = self,
 ): string {
   const name = basename(caller.script);
   const tasks = taskPrograms.includes(name) || name === 'cornet.js';
-  const words = !tasks
-    ? [command]
-    : program === 'worker'
-      ? ['worker', command]
-      : [taskNames[command] ?? command];
+  const words = [
+    ...(tasks && program === 'worker' ? ['worker'] : []),
+    ...(command === null
+      ? []
+      : [tasks && program === 'coordinator' ? (taskNames[command] ?? command) : command]),
+  ];
   const called = tasks ? (name === 'cornet.js' ? 'cornet' : name) : program;
-  return `${prefix(called, caller)} ${shellWords([...words, ...args])}`;
+  return `${prefix(called, caller)} ${shellWords([...words, ...args])}`.trimEnd();
 }
 
 /** A sentence, with the commands of this package that it has in backticks as `ownCommand` says them. */

@@ -3,8 +3,11 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { Command } from 'commander';
+import { program } from '../../coordinator/cli.ts';
 import { changedOptions, changedSettings } from '../../coordinator/options/changes.ts';
+import { examples } from '../../coordinator/options/examples.ts';
 import { addOptions } from '../../coordinator/options/flags.ts';
+import { elsewhere, meantBy } from '../../coordinator/options/reference-words.ts';
 import { type CommandName, groups, isSwitch } from '../../coordinator/options/row.ts';
 import { optionRows, rowsOf, type StartOptions } from '../../coordinator/options/table.ts';
 import { buildModel } from '../../shared/models/family.ts';
@@ -169,11 +172,41 @@ test('the help fits two screens, and --help-all has every option', (t) => {
     let shown = '';
     command.configureOutput({ getOutHelpWidth: () => 100, writeOut: (text) => (shown += text) });
     const lines = command.helpInformation().trimEnd().split('\n');
-    t.true(lines.length <= 48, `${name}: ${lines.length} lines`);
+    t.true(lines.length <= 50, `${name}: ${lines.length} lines`);
     t.true(lines.every((line) => line.length <= 100));
     t.throws(() => command.parse(['--help-all'], { from: 'user' }), { code: 'commander.helpDisplayed' });
     for (const { name: flag } of rowsOf(name)) t.regex(shown, new RegExp(`${flag}\\b`));
   }
+});
+
+test('the examples of the help are understood', (t) => {
+  const shown = Object.entries(examples) as [CommandName, readonly string[]][];
+  t.true(shown.length >= 4);
+  for (const [name, calls] of shown) {
+    for (const call of calls) {
+      const command = addOptions(new Command(name).argument('[runs...]'), name)
+        .exitOverride()
+        .action(() => {});
+      const words = call
+        .split(' ')
+        .filter((word, i, all) => word !== '--config' && all[i - 1] !== '--config');
+      t.notThrows(() => command.parse(words, { from: 'user' }), call);
+    }
+  }
+});
+
+test('what other programs call an option or a command leads to one that there is', (t) => {
+  const options = optionRows.flatMap(({ flags }) => flags.match(/--[\w-]+/g)!);
+  const commands = program.commands.map((command) => command.name());
+  const known = [...options, ...commands];
+  for (const [word, meant] of Object.entries(elsewhere)) {
+    t.false([...rowsOf('start').map(({ name }) => name), ...commands].includes(word), word);
+    t.is(meantBy(word, known), meant);
+    t.is(meantBy(word, []), null);
+  }
+  t.is(meantBy('--gpus=2', options), '--ngpus');
+  t.is(meantBy('fit', ['train', 'features']), 'train');
+  t.is(meantBy('--unheard-of', options), null);
 });
 
 test('the page of options is the one made from the table (npm run docs:cli)', (t) => {
