@@ -26,7 +26,7 @@ export const errorTable = {
     exit: exitCodes.error,
     meaning: 'An image file cannot be decoded.',
     remedy:
-      'Repair or remove the file on every host that serves the run, or skip such files: --skip-unreadable.',
+      'Skip such files with --skip-unreadable; `coordinator check-data` lists them all. A file that is removed, or repaired to another size, makes another data set, which needs a new run.',
   },
   IMAGE_UNREACHABLE: {
     exit: exitCodes.error,
@@ -76,7 +76,8 @@ export const errorTable = {
   RUN_MISSING: {
     exit: exitCodes.error,
     meaning: 'The folder contains no run.',
-    remedy: 'Check the path of the run folder, or start a new run without --resume.',
+    remedy:
+      'Give the folder of a run, which holds its config.json: the --output-path of its `coordinator start`.',
   },
   RUN_LOCKED: {
     exit: exitCodes.error,

@@ -43,7 +43,7 @@ program
     0,
   )
   .addOption(
-    new Option('--device <device>', 'cpu, cuda:N, or cuda:all for one worker per GPU').default('cpu'),
+    new Option('--device <device>', 'cpu, cuda:N, or cuda:all for one worker per GPU').default('cpu', 'cpu'),
   )
   .addOption(
     new Option('--ngpus <n>', 'one worker per GPU, on those with most free memory (0: CPU)')

@@ -19,6 +19,7 @@ import { append } from '../../shared/wire/streams.ts';
 import { fileNameOf } from '../checkpoints/checkpoint-records.ts';
 import { isGone, readSigns, type Sign } from '../conduct/signs.ts';
 import { howToContinue } from '../options/resume-command.ts';
+import { noRunIn } from '../run-folder/no-run.ts';
 import { runFiles } from '../run-folder/run-files.ts';
 import { RunFolder } from '../run-folder/run-folder.ts';
 import { RunLock } from '../run-folder/run-lock.ts';
@@ -69,9 +70,10 @@ export async function giveOrder(wanted: Wanted, run: string, options: OrderOptio
 async function targetOf(name: string, given: string | undefined): Promise<Target> {
   if (!(await RunFolder.holdsRun(name))) {
     if (given !== undefined) return { run: name, redis: given, folder: null };
-    throw new CornetError('RUN_MISSING', `The folder ${quoteName(name)} holds no run.`, {
-      hint: "Name a run folder (`coordinator list` shows them), or a run's id with --redis.",
-    });
+    throw await noRunIn(
+      name,
+      "Name a run folder (`coordinator list` shows them), or a run's id with --redis.",
+    );
   }
   const peek = await RunFolder.peek(name);
   const { config } = peek;

@@ -212,8 +212,9 @@ function remindingOf(hint: JoinHint, parts: Omit<JoinReminderOptions, 'hint' | '
 
 async function runToItsEnd<R>(
   { config, devices, folder, interruption, metricsHost, diskPatience }: RunSetup,
-  { redis: { url, server }, connections, log: { main: log, ofWorker, remark }, http, prepare }: Parts<R>,
+  { redis: { url, server }, connections, log: runLog, http, prepare }: Parts<R>,
 ): Promise<R> {
+  const { main: log, ofWorker, remark } = runLog;
   const { redis, blobRedis, readerRedis } = connections;
   const faults = new Faults<'coordinator'>({
     ...process.env,
@@ -225,6 +226,7 @@ async function runToItsEnd<R>(
   const disk = new PatientDisk({ patience: diskPatience, now: () => performance.now() });
   const kind = await prepare({ log, faults, http, disk, redisName, join });
   const { plan, output, reporter, describeShard, describeBatch } = kind;
+  runLog.onWarning = (message) => output.steps?.workerWarned(message);
   const tell = (level: 'info' | 'warn' | 'error', sentence: string) => {
     log[level](sentence);
     reporter.say(sentence, level);

@@ -124,7 +124,7 @@ export class Orders {
     }
     if (!workers.some(({ id, draining }) => id !== worker.id && !draining)) {
       const sentence = `Worker ${worker.id} is the only one that would stay: it cannot be drained.`;
-      throw refusal(sentence, 'Start another worker first, or stop the run: `coordinator stop`.');
+      throw refusal(sentence, 'Start another worker first, or stop the run: `coordinator stop <run>`.');
     }
     return worker.id;
   }

@@ -31,6 +31,8 @@ export interface StepOutput {
    * @returns false: the disk would not take it, and the run goes on
    */
   save(step: number, body: Uint8Array, last: boolean): Promise<boolean>;
+  /** A worker warns of something; the log has it already. */
+  workerWarned(message: string): void;
 }
 
 /** Is told what happens, so that it can be counted. */

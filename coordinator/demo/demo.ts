@@ -3,6 +3,7 @@ import { rm } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { exitCodes } from '../../shared/errors.ts';
 import { quoteName } from '../../shared/util/printable.ts';
+import { RunFolder } from '../run-folder/run-folder.ts';
 import { startRun } from '../training/start.ts';
 import { duration, percent } from '../view/format.ts';
 import { makeDemoDataset } from './make-dataset.ts';
@@ -14,9 +15,15 @@ export async function runDemo(folder: string): Promise<number> {
   const began = performance.now();
   const images = join(folder, 'images');
   const run = join(folder, 'run');
-  process.stdout.write(`Data set of real JPEG files, ten classes of textures, in ${quoteName(images)}\n`);
+  const chart = join(folder, 'report.svg');
+  process.stdout.write(
+    `Data set of JPEG files, ten classes of generated textures, in ${quoteName(images)}\n`,
+  );
   await makeDemoDataset(images, demoImages);
-  await rm(run, { recursive: true, force: true });
+  if (await RunFolder.holdsRun(run)) {
+    process.stdout.write(`The run of an earlier demo, in ${quoteName(run)}, makes way for a new one.\n`);
+  }
+  for (const former of [run, chart]) await rm(former, { recursive: true, force: true });
   const report = await startRun({
     ...demoRecipe,
     dataPath: images,
@@ -26,7 +33,6 @@ export async function runDemo(folder: string): Promise<number> {
   });
   if (report.exitCode !== exitCodes.complete) return report.exitCode;
   const { validation, imagesPerSecond, checkpoint } = report;
-  const chart = join(folder, 'report.svg');
   await writeDemoReport(chart, run, images);
   const rows: [string, string][] = [
     [

@@ -268,7 +268,7 @@ function announce(
     [
       `CORnet-${result.model}: ${title} (run ${config.run} in ${quoteName(folder.path)})`,
       `  network   ${network.description}`,
-      `  images    ${files.size} in ${quoteName(config.options.dataPath)}, ${result.batchSize} at once`,
+      `  images    ${files.size} in ${quoteName(config.options.dataPath)}, in batches of ${result.batchSize}`,
       `  weights   ${quoteName(options.weights)} (${shortIdentity(result.weights)})`,
       `  workers   ${workers}, ${count(config.threads, 'thread', 'threads')} each, ${result.precision}, over ${redisName}`,
       ...joinLines(join),

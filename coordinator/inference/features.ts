@@ -12,6 +12,7 @@ import { say } from '../../shared/process/say.ts';
 import type { FeaturesTask, InferenceConfig, InferenceResult } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import type { FeatureOptions } from '../options/table.ts';
+import { count } from '../view/format.ts';
 import { chooseNetwork } from './choose-network.ts';
 import { type ChosenTap, chooseTaps, type TapChoice } from './choose-taps.ts';
 import { conductInference, type Inference } from './conduct-inference.ts';
@@ -174,7 +175,7 @@ function remark(
   if (others.count > 0) {
     const more = others.count > others.examples.length ? ', …' : '';
     say(
-      `Ignored ${others.count} files without an image extension (${others.examples.map(quoteName).join(', ')}${more}).`,
+      `Ignored ${count(others.count, 'file', 'files')} without an image extension (${others.examples.map(quoteName).join(', ')}${more}).`,
     );
   }
 }

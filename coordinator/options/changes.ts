@@ -6,9 +6,12 @@ import { nameOfSetting, optionRows, type StartOptions } from './table.ts';
 
 export type Settings = Readonly<Record<string, unknown>>;
 
+/** Nobody passes a fingerprint. */
+const otherImages =
+  'The images of --data-path are not those that the run began with: one was added, removed or renamed, or has another size.';
+
 /** What settings without an option of the same name are called. */
 const otherNames: Record<string, string> = {
-  fingerprint: 'The images of --data-path',
   taps: '--layer, --sublayer, --tap or --time-step',
 };
 
@@ -28,6 +31,7 @@ export function changedSettings(run: Settings, passed: Settings): string[] {
       (key) => passed[key] !== undefined && canonicalJson(passed[key]) !== canonicalJson(run[key] ?? null),
     )
     .map((key) => {
+      if (key === 'fingerprint') return otherImages;
       const inWords = tell[key] ?? told;
       const name = otherNames[key] ?? nameOfSetting(key) ?? key;
       return `${name} cannot change on resume: the run uses ${inWords(run[key])}, you passed ${inWords(passed[key])}.`;

@@ -15,11 +15,13 @@ export function howToContinue(...run: Parameters<typeof resumeCommand>): string 
  * "Continue with:" and the command, with what config.json does not remember.
  * @param folder the run's
  * @param given the options of the command that ran it, as far as they are known
+ * @param more options that it needs from now on
  */
 export function resumeCommand(
   folder: string,
   { options: { redis } }: Pick<RunConfig, 'options'>,
   given: Partial<StartOptions> = {},
+  more: readonly string[] = [],
 ): { how: string; command: string } {
   const hasSecret = redis?.includes('***') === true;
   const command = ownCommand('coordinator', 'start', [
@@ -28,6 +30,7 @@ export function resumeCommand(
     resolve(folder),
     ...(redis === undefined || hasSecret ? [] : ['--redis', redis]),
     ...repeated(given),
+    ...more,
   ]);
   const first = hasSecret ? ` (CORNET_REDIS_URL must hold ${redis} with its password)` : '';
   return { how: `Continue with${first}:`, command };

@@ -68,7 +68,6 @@ async function peek(path: string): ReturnType<typeof RunFolder.peekTraining> {
   } catch (error) {
     if (!(error instanceof CornetError)) throw error;
     const hints: Partial<Record<string, string>> = {
-      RUN_MISSING: 'Name a run folder: the --output-path of its `coordinator start`.',
       FOLDER_NOT_WRITABLE:
         'Name a run folder that you may read: the --output-path of its `coordinator start`.',
       RUN_FORMAT: 'Make the report with the version that wrote the run.',

@@ -17,6 +17,7 @@ import {
   writeDurably,
 } from '../disk/durable-file.ts';
 import { MetricsFile } from './metrics-file.ts';
+import { noRunIn } from './no-run.ts';
 import { runFiles } from './run-files.ts';
 import { RunLock } from './run-lock.ts';
 import { clearUnbegun, isUnbegun } from './unbegun-run.ts';
@@ -85,7 +86,7 @@ export class RunFolder {
   static async open(path: string, host: string): Promise<RunFolder> {
     const folder = resolve(path);
     if (!(await RunFolder.holdsRun(folder))) {
-      throw new CornetError('RUN_MISSING', `The folder ${quoteName(folder)} holds no run.`);
+      throw await noRunIn(folder);
     }
     const lock = await RunLock.acquire(join(folder, runFiles.lock), host, say);
     try {
@@ -105,7 +106,7 @@ export class RunFolder {
     path: string,
   ): Promise<{ config: AnyConfig; redisSocket: string | null; metricsPath: string }> {
     if (!(await RunFolder.holdsRun(path))) {
-      throw new CornetError('RUN_MISSING', `The folder ${quoteName(path)} holds no run.`);
+      throw await noRunIn(path);
     }
     const configPath = join(path, runFiles.config);
     const config = anyConfig.safeParse(await readConfigFile(configPath));

@@ -44,9 +44,13 @@ export class RunLog {
     this.#forget = onUnexpectedEnd(({ code, message }) => this.main.fatal({ code }, message));
   }
 
+  /** Is told what workers warn of. */
+  onWarning: (message: string) => void = () => {};
+
   /** A worker's line is JSON already, or the last words of a library. */
   readonly ofWorker = (text: string): void => {
     const { level, msg, time, ...rest } = parseLine(text);
+    if (level === 'warn') this.onWarning(msg);
     const known = Object.hasOwn(pino.levels.values, level) ? level : 'info';
     this.#workers[known as 'info'](rest, msg);
   };
@@ -59,6 +63,7 @@ export class RunLog {
     }
     if (this.#omitted > 0) this.main.warn(`${this.#omitted} lines of workers elsewhere were left out.`);
     this.#omitted = 0;
+    if (level === 'warn') this.onWarning(oneLine(message));
     this.#workers[level]({ worker: oneLine(worker), host: oneLine(host), at }, oneLine(message));
   };
 

@@ -99,7 +99,10 @@ function learningRates(last: number, stepsPerEpoch: number, rateAt: (step: numbe
     else parts.push({ rate, end: step + 1 });
   }
   const epochs = (step: number) => Number((step / stepsPerEpoch).toFixed(2));
-  return parts.map(({ rate, end }) => `${Number(rate.toPrecision(4))} to epoch ${epochs(end)}`).join(', ');
+  const told = parts
+    .map(({ rate, end }) => `${Number(rate.toPrecision(4))} to epoch ${epochs(end)}`)
+    .join(', ');
+  return parts.length === 1 ? told : `${told} (as in run.py, it falls with the step that completes an epoch)`;
 }
 
 /** The folder, or the one above it that is there. */

@@ -216,7 +216,17 @@ async function prepareTraining(
         notice: portNotice(options, http),
       }),
     report: async (outcome) =>
-      report({ outcome, options, config, folder, checkpoints, disk, watch, begunAt: output.begunAt }),
+      report({
+        outcome,
+        options,
+        config,
+        folder,
+        checkpoints,
+        disk,
+        watch,
+        begunAt: output.begunAt,
+        skipped: output.skipped,
+      }),
   };
 }
 
@@ -230,6 +240,7 @@ function report({
   disk,
   watch,
   begunAt,
+  skipped,
 }: {
   outcome: Outcome;
   options: StartOptions;
@@ -240,11 +251,13 @@ function report({
   watch: Watch;
   /** The step that it was at when this coordinator began. */
   begunAt: number | null;
+  /** Images that could not be read. */
+  skipped: number;
 }): RunReport {
   if (outcome.outcome === 'failed') {
     const failure = failureOf(outcome.failure, checkpoints, folder);
     throw isOfImages(failure) && checkpoints.latest !== null
-      ? withHint(failure, `${failure.hint} ${howToContinue(folder.path, config, options)}`)
+      ? withHint(failure, `${failure.hint} ${howToContinue(folder.path, config, options, skipping(failure))}`)
       : failure;
   }
   const { latest, best } = checkpoints;
@@ -264,7 +277,7 @@ function report({
     message: complete
       ? begunAt === steps
         ? `Nothing was left to train: all ${count(steps, 'step', 'steps')} had been done, last checkpoint ${file}.`
-        : `Done: ${count(steps, 'step', 'steps')} (${duration(seconds)} in steps)${bestInWords(best, config)}, last checkpoint ${file}.`
+        : `Done: ${count(steps, 'step', 'steps')} (${duration(seconds)} in steps)${bestInWords(best, config)}, last checkpoint ${file}.${skippedInWords(skipped)}`
       : `Stopped ${at}. ${howToContinue(folder.path, config, options)}`,
     next: complete ? nextCommands(folder.path, weights, config.options.dataPath) : [],
   });
@@ -276,6 +289,12 @@ function report({
     validation: watch.validation,
     imagesPerSecond: seconds > 0 ? images / seconds : null,
   };
+}
+
+function skippedInWords(skipped: number): string {
+  return skipped === 0
+    ? ''
+    : ` ${count(skipped, 'unreadable image was', 'unreadable images were')} skipped; log.jsonl has the names.`;
 }
 
 function bestInWords(best: Checkpoints['best'], config: RunConfig): string {
@@ -293,6 +312,11 @@ function describeImages(train: Split, samples: ArrayLike<number>): string {
 
 function isOfImages({ code }: CornetError): boolean {
   return code === 'IMAGE_UNREADABLE' || code === 'IMAGE_UNREACHABLE';
+}
+
+/** A file that was read cannot be decoded the next time either. */
+function skipping({ code }: CornetError): string[] {
+  return code === 'IMAGE_UNREADABLE' ? ['--skip-unreadable'] : [];
 }
 
 function withHint(error: CornetError, hint: string): CornetError {

@@ -1,7 +1,11 @@
+/** Skipped images that are named where everybody looks. */
+const skippedNamed = 5;
+
 /** The disk side of a training. */
 import { basename } from 'node:path';
 import type { Logger } from 'pino';
 import type { Schedule } from '../../shared/data/schedule.ts';
+import { skippedReason } from '../../shared/data/skipped-image.ts';
 import { diskPatience } from '../../shared/defaults.ts';
 import type { Faults } from '../../shared/process/faults.ts';
 import { identityOf, type RunConfig, stepsPerEpoch } from '../../shared/run-config.ts';
@@ -171,14 +175,33 @@ export class TrainingOutput implements RunOutput, StepOutput {
 
   /** A validation that is interrupted is done again: nothing is kept of its batches. */
   async store(_batch: number, { unreadable }: BatchResult): Promise<void> {
-    const { log, watch } = this.#parts;
     for (const { reason } of unreadable) {
-      if (this.#skipped.has(reason)) continue;
-      this.#skipped.add(reason);
       const sentence = `Skipped, here and in later validations: ${reason}`;
-      log.warn(sentence);
-      watch.say(sentence, 'warn');
+      if (this.#tellSkipped(reason, sentence)) this.#parts.log.warn(sentence);
     }
+  }
+
+  /** Of the images that are skipped: each worker that meets one says so. */
+  workerWarned(message: string): void {
+    const reason = skippedReason(message);
+    if (reason !== null) this.#tellSkipped(reason, message);
+  }
+
+  /** Images that were skipped so far. */
+  get skipped(): number {
+    return this.#skipped.size;
+  }
+
+  /** The first ones by name, then their number whenever it has doubled; false: it was told before. */
+  #tellSkipped(reason: string, sentence: string): boolean {
+    const { watch } = this.#parts;
+    if (this.#skipped.has(reason)) return false;
+    const count = this.#skipped.add(reason).size;
+    if (count <= skippedNamed) watch.say(sentence, 'warn');
+    else if (Number.isInteger(Math.log2(count / skippedNamed))) {
+      watch.say(`${count} images were skipped so far; log.jsonl names them.`, 'warn');
+    }
+    return true;
   }
 
   async close(): Promise<void> {

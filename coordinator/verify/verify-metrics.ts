@@ -6,6 +6,7 @@ import type { RunConfig } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import type { CheckpointRecord } from '../checkpoints/checkpoint-records.ts';
 import { exists, fileError } from '../disk/durable-file.ts';
+import { count } from '../view/format.ts';
 import { bad, type Finding, note, ok } from './finding.ts';
 
 /** What is told of the lines that are wrong. */
@@ -39,7 +40,9 @@ export async function verifyMetrics(folder: string, context: MetricsContext): Pr
   if (missing && !live) lines.wrong(`the lines up to the checkpoint of step ${latest.step} are missing`);
   else if (!validated && !live) lines.wrong(`the validation of step ${latest!.step} is missing`);
   const reach =
-    lines.last === null ? 'It has no step yet' : `It has ${lines.count} lines, up to step ${lines.last}`;
+    lines.last === null
+      ? 'It has no step yet'
+      : `It has ${count(lines.count, 'line', 'lines')}, up to step ${lines.last}`;
   if (lines.problems.length > 0) {
     const shown = lines.problems.slice(0, longestList).join('; ');
     const more =

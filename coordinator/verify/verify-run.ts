@@ -8,9 +8,11 @@ import { CornetError } from '../../shared/errors.ts';
 import { type AnyConfig, anyConfig, isInference } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { exists, fileError, systemCode } from '../disk/durable-file.ts';
+import { noRunIn } from '../run-folder/no-run.ts';
 import { runFiles } from '../run-folder/run-files.ts';
 import { readConfigFile, readRedisNote, readToken } from '../run-folder/run-folder.ts';
 import { RunLock } from '../run-folder/run-lock.ts';
+import { count } from '../view/format.ts';
 import { bad, type Finding, note, ok } from './finding.ts';
 import { latestCheckpoint, otherFile, verifyCheckpoints } from './verify-checkpoints.ts';
 import { inferenceFiles, verifyInference } from './verify-inference.ts';
@@ -22,9 +24,10 @@ import { verifyMetrics } from './verify-metrics.ts';
  */
 export async function* verifyRun(folder: string): AsyncGenerator<Finding> {
   if (!(await exists(join(folder, runFiles.config)))) {
-    throw new CornetError('RUN_MISSING', `The folder ${quoteName(folder)} holds no run.`, {
-      hint: 'Give the folder that was the --output-path of a run. A finished inference run leaves nothing to verify.',
-    });
+    throw await noRunIn(
+      folder,
+      'Give the folder that was the --output-path of a run. A finished inference run leaves nothing to verify.',
+    );
   }
   const names = await readdir(folder);
   const { finding, config } = await verifyConfig(folder);
@@ -125,7 +128,7 @@ async function verifyLog(folder: string): Promise<Finding> {
     if (systemCode(error) === 'ENOENT') return note(log, 'It is gone.');
     return bad(log, fileError(error, `read ${quoteName(join(folder, log))}`));
   }
-  if (strange === 0) return ok(log, `It has ${lines} lines.`);
+  if (strange === 0) return ok(log, `It has ${count(lines, 'line', 'lines')}.`);
   return note(log, `${strange} of ${lines} lines are not JSON, as a crash may leave them.`);
 }
 

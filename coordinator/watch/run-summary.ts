@@ -20,10 +20,13 @@ export function factsOf({ config, redis, devices, page, join }: StartInfo): [str
   const workers = describeDevices(devices);
   const images = `${result.trainImages} training and ${count(result.valImages, 'validation image', 'validation images')}`;
   const steps = count(totalSteps(config), 'step', 'steps');
-  const batch = count(Math.min(result.batchSize, result.trainImages), 'image', 'images');
+  const { trainImages, batchSize } = result;
+  const batch = count(Math.min(batchSize, trainImages), 'image', 'images');
+  const rest = trainImages > batchSize ? trainImages % batchSize : 0;
+  const last = rest === 0 ? '' : `, the last of an epoch of ${rest}`;
   return [
     ['data', `${quoteName(options.dataPath)}: ${images}, ${count(result.classes, 'class', 'classes')}`],
-    ['schedule', `${steps} of ${batch} (${count(options.epochs, 'epoch', 'epochs')})`],
+    ['schedule', `${steps} of ${batch}${last} (${count(options.epochs, 'epoch', 'epochs')})`],
     [
       'optimizer',
       `lr ${result.learningRate}, step size ${result.stepSize}, momentum ${result.momentum}, weight decay ${result.weightDecay}`,

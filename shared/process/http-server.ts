@@ -173,7 +173,7 @@ function inUrl(host: string): string {
 function cannotListen(error: NodeJS.ErrnoException, host: string, port: number): CornetError {
   const reason =
     error.code === 'EADDRINUSE' ? 'another program listens there' : (error.code ?? error.message);
-  return new CornetError('PORT_UNAVAILABLE', `${host}, port ${port}, cannot be served on: ${reason}.`, {
+  return new CornetError('PORT_UNAVAILABLE', `Port ${port} of ${host} cannot be used: ${reason}.`, {
     cause: error,
   });
 }

@@ -72,7 +72,8 @@ function prefix(program: string, caller: Caller): string {
   if (!programs.includes(basename(script))) return throughNode(program, caller);
   if (env.npm_command === 'exec' && env.npm_lifecycle_event === 'npx') {
     // Outside of a project that has this package, npx knows it by the package's name alone.
-    const fetched = script.includes('/_npx/') && program !== 'cornet-ts';
+    // In a clone npm links it there, and finds it by the command's name.
+    const fetched = (real(script) ?? script).includes('/_npx/') && program !== 'cornet-ts';
     return fetched ? `npx -p cornet-ts ${program}` : `npx ${program}`;
   }
   const path = join(dirname(script), program);

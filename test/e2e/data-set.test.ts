@@ -62,7 +62,10 @@ test.serial(
     const output = join(stage.folder, 'run');
     const stopped = start(output);
     t.is(await stopped.ended, 1);
-    t.regex(stopped.stderr, /cannot be read: .* \[IMAGE_UNREADABLE\]/);
+    t.regex(
+      stopped.stderr,
+      /cannot be read: .* \[IMAGE_UNREADABLE\]\nSkip such files with --skip-unreadable; /,
+    );
     const resume = ['start', '--resume', '-o', output, '--skip-unreadable', '--cpu-workers', '2'];
     const resumed = stage.start('coordinator', resume);
     t.is(await resumed.ended, 0, resumed.stderr);
@@ -78,6 +81,11 @@ test.serial(
     );
     // once, although there are two epochs and two validations
     const log = readFileSync(join(other, 'log.jsonl'), 'utf8');
+    t.is(skipping.stdout.match(/^Skipped, here and in later epochs: The image .*?\/train\//gm)?.length, 2);
+    t.regex(
+      skipping.stdout,
+      /Done: 16 steps .* 3 unreadable images were skipped; log\.jsonl has the names\./,
+    );
     t.is(log.match(/Skipped, here and in later epochs: The image .*?\/train\//g)?.length, 2);
     t.is(skipping.stdout.match(/Skipped, here and in later validations: The image .*?\/val\//g)?.length, 1);
   },

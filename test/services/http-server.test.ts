@@ -69,7 +69,7 @@ test('a taken port and a foreign address are refused with a sentence', async (t)
   const { http } = await serving(t);
   await t.throwsAsync(HttpServer.listen('127.0.0.1', http.port), {
     code: 'PORT_UNAVAILABLE',
-    message: `127.0.0.1, port ${http.port}, cannot be served on: another program listens there.`,
+    message: `Port ${http.port} of 127.0.0.1 cannot be used: another program listens there.`,
   });
   await t.throwsAsync(HttpServer.listen('192.0.2.1', 0), { code: 'PORT_UNAVAILABLE' });
 });

@@ -72,6 +72,15 @@ test('through npx it is npx again, by the name of the package outside of a proje
   ]);
 });
 
+test('in a clone, which npx links where it keeps what it fetches, it is npx and the name of the command', (t) => {
+  const kept = join(temporaryFolder(t), '_npx', '0a1b');
+  mkdirSync(kept, { recursive: true });
+  const script = join(kept, 'coordinator');
+  symlinkSync(resolve('dist/coordinator/main.js'), script);
+  const of = caller(t, script, { npm_command: 'exec', npm_lifecycle_event: 'npx' });
+  t.deepEqual(both(of), ['npx coordinator start -o x', 'npx worker start']);
+});
+
 test('commands in backticks become those that the user would type, other words stay', (t) => {
   const of = caller(t, 'BIN/cornet');
   t.is(

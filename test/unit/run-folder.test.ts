@@ -16,6 +16,7 @@ import { RunLock } from '../../coordinator/run-folder/run-lock.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { version } from '../../shared/process/version.ts';
 import { possible } from '../helpers/possible.ts';
+import { writeRunFolder } from '../helpers/report-runs.ts';
 import { canMount, smallDisk, temporaryFolder } from '../helpers/temporary.ts';
 
 const host = 'here';
@@ -86,6 +87,14 @@ test('a run that a newer version went on with is refused with both versions', as
     t.deepEqual(await run.readConfig(), { version: earlier });
   }
   await run.release();
+});
+
+test('a run that lies below the folder given is named', async (t) => {
+  const folder = temporaryFolder(t);
+  const run = writeRunFolder(join(folder, 'run'));
+  const error = await t.throwsAsync(RunFolder.peek(folder), { instanceOf: CornetError });
+  t.is(error?.code, 'RUN_MISSING');
+  t.is(error?.hint, `Below it is ${run}.`);
 });
 
 test('a folder that holds no run cannot be resumed', async (t) => {

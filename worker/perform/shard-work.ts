@@ -1,4 +1,5 @@
 /** Shards: computes each once for every state, and publishes its vector. */
+import { skippedSentence } from '../../shared/data/skipped-image.ts';
 import { type BlobRef, type CarrierName, carrierOf, names } from '../../shared/wire/protocol.ts';
 import type { MemberEvent, ShardResult, Ticket } from '../protocol/member-events.ts';
 import { finite } from './batch-work.ts';
@@ -52,7 +53,7 @@ export class ShardWork {
       for (const { reason } of unreadable) {
         if (this.#skipped.has(reason)) continue;
         this.#skipped.add(reason);
-        log.warn({ step: ticket.step, lane }, `Skipped, here and in later epochs: ${reason}`);
+        log.warn({ step: ticket.step, lane }, skippedSentence(reason));
       }
       const computing = this.#onEngine(ticket, async (engine) => {
         const target = publish === null ? null : targetOf(this.#way(ticket, publish));

@@ -1,0 +1,24 @@
+/** What is said of a folder that holds no run. */
+import { CornetError } from '../../shared/errors.ts';
+import { quoteName } from '../../shared/util/printable.ts';
+import { findRuns } from './find-runs.ts';
+
+/** Runs that a hint names. */
+const shown = 3;
+
+/** @param hint the way out if there is no run below the folder either */
+export async function noRunIn(folder: string, hint?: string): Promise<CornetError> {
+  const way = (await runsBelow(folder)) ?? hint;
+  const sentence = `The folder ${quoteName(folder)} holds no run.`;
+  return new CornetError('RUN_MISSING', sentence, way === undefined ? {} : { hint: way });
+}
+
+/** Where the runs are that may have been meant, as a sentence; null: nowhere. */
+async function runsBelow(folder: string): Promise<string | null> {
+  const runs = (await findRuns(folder)).map(({ path }) => quoteName(path));
+  if (runs.length === 0) return null;
+  const named = runs.slice(0, shown).join(', ');
+  return runs.length > shown
+    ? `Runs below it: ${named} and ${runs.length - shown} more.`
+    : `Below it is ${named}.`;
+}
