@@ -10,10 +10,12 @@
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <ATen/autocast_mode.h>
+#include <ATen/ops/_nnpack_available.h>
 #include <ATen/ops/from_blob.h>
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
+#include <c10/util/Logging.h>
 #include <cxxabi.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/version.h>
@@ -24,6 +26,7 @@
 #include <numeric>
 #include <typeinfo>
 #include <unordered_set>
+#include <utility>
 
 namespace cornet {
 namespace {
@@ -247,8 +250,21 @@ Napi::Value setAutocast(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+// A library that cannot use NNPACK on this processor would say so at every convolution that asks for it. Old ones cannot
+// be told not to ask.
+template <typename Context>
+auto dropNnpack(Context& context, int) -> decltype(context.setUserEnabledNNPACK(false)) {
+  const int level = std::exchange(FLAGS_caffe2_log_level, 2);  // errors only
+  const bool usable = at::_nnpack_available();
+  FLAGS_caffe2_log_level = level;
+  if (!usable) context.setUserEnabledNNPACK(false);
+}
+template <typename Context>
+void dropNnpack(Context&, long) {}
+
 Napi::Value setThreads(const Napi::CallbackInfo& info) {
   at::set_num_threads(static_cast<int>(intArgument(info[0])));
+  dropNnpack(at::globalContext(), 0);
   return info.Env().Undefined();
 }
 
