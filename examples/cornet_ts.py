@@ -1,8 +1,9 @@
 """What cornet-ts wrote, in Python: features as arrays, a run as a table, a checkpoint as a PyTorch module.
 
-    areas = cornet_ts.features('features')    # of `cornet features -o features`
-    table = cornet_ts.run('runs/z')           # losses and accuracies, step by step
-    model = cornet_ts.load('runs/z')          # the latest checkpoint, as a torch.nn.Module
+    areas = cornet_ts.features('features')       # of `cornet features -o features`
+    matrix = cornet_ts.rdm(areas['IT.output'])   # how dissimilar the responses to any two images are
+    table = cornet_ts.run('runs/z')              # losses and accuracies, step by step
+    model = cornet_ts.load('runs/z')             # the latest checkpoint, as a torch.nn.Module
 
 Copy this file beside your own. It needs numpy; `features` uses xarray if it is installed, `run` needs pandas, `images`
 and `load` need torch. Nothing here writes a file.
@@ -52,6 +53,29 @@ def features(folder):
             output = {'name': array['tap'], 'dims': dims, 'data': data, 'coords': coords, 'attrs': attrs}
             outputs[array['tap']] = output if DataArray is None else DataArray.from_dict(output)
     return outputs
+
+
+def rdm(features, metric='correlation'):
+    """The representational dissimilarity matrix (RDM) of an output: a float64 array (image, image).
+
+    `features` is an output of `features`, or an array whose first dimension is that of the images. `metric` is
+    'correlation' (1 - Pearson's correlation between the responses to two images), 'cosine' (1 - the cosine of the angle
+    between them) or 'euclidean' (their distance), as in scipy.spatial.distance.pdist. An image that could not be
+    decoded has NaN in its row and column, as has one with the same response of every unit (or none, for 'cosine').
+    """
+    values = features['data'] if isinstance(features, dict) else features
+    responses = np.asarray(values, np.float64).reshape(len(values), -1)
+    if metric == 'euclidean':
+        return np.stack([np.linalg.norm(responses - response, axis=1) for response in responses])
+    if metric == 'correlation':
+        responses = responses - responses.mean(axis=1, keepdims=True)
+    elif metric != 'cosine':
+        raise ValueError(f"metric must be 'correlation', 'cosine' or 'euclidean', not {metric!r}")
+    with np.errstate(invalid='ignore'):  # 0 / 0 is NaN
+        responses = responses / np.linalg.norm(responses, axis=1, keepdims=True)
+    matrix = np.clip(1 - responses @ responses.T, 0, 2)
+    np.fill_diagonal(matrix, 0 * matrix.diagonal())  # exactly 0, which scipy's squareform demands, or NaN
+    return matrix
 
 
 def run(folder):

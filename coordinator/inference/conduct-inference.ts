@@ -40,7 +40,7 @@ import type { Network } from './choose-network.ts';
 import type { FeatureFiles } from './feature-files.ts';
 import { InferenceOutput, openJournal, type UnreadableImage, unreadableImages } from './inference-output.ts';
 import { InferenceProgress } from './inference-progress.ts';
-import type { InferenceWeights } from './inference-weights.ts';
+import { describeWeights, type InferenceWeights } from './inference-weights.ts';
 import type { Journal } from './journal.ts';
 
 export interface Inference {
@@ -247,11 +247,6 @@ function describeBatch({ files, result }: Inference, batch: number): string {
   return `batch ${batch} (images ${first} to ${last}: ${quoteName(files.path(first))} to ${quoteName(files.path(last))})`;
 }
 
-/** `SHA-256 5c427c9c…`, or `seed 3`. */
-function shortIdentity(weights: string): string {
-  return weights.startsWith('seed ') ? weights : `SHA-256 ${weights.slice(0, 8)}…`;
-}
-
 function announce(
   { title, files, network, result, options }: Inference,
   held: {
@@ -269,7 +264,7 @@ function announce(
       `CORnet-${result.model}: ${title} (run ${config.run} in ${quoteName(folder.path)})`,
       `  network   ${network.description}`,
       `  images    ${files.size} in ${quoteName(config.options.dataPath)}, in batches of ${result.batchSize}`,
-      `  weights   ${quoteName(options.weights)} (${shortIdentity(result.weights)})`,
+      `  weights   ${describeWeights(options.weights, result.weights)}`,
       `  workers   ${workers}, ${count(config.threads, 'thread', 'threads')} each, ${result.precision}, over ${redisName}`,
       ...joinLines(join),
       '',

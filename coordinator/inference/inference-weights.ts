@@ -2,6 +2,7 @@
 import { CornetError } from '../../shared/errors.ts';
 import type { Model } from '../../shared/models/model.ts';
 import { say } from '../../shared/process/say.ts';
+import { quoteName } from '../../shared/util/printable.ts';
 import type { InferenceOptions } from '../options/table.ts';
 import { initialSnapshot } from '../weights/initial-weights.ts';
 import { findWeights, readWeights } from '../weights/read-weights.ts';
@@ -37,4 +38,13 @@ export async function findInferenceWeights(
     return body;
   };
   return { identity: key === null ? sha256 : `${sha256} key ${key}`, read };
+}
+
+/**
+ * `runs/z (SHA-256 5c427c9c…)`, or `untrained (seed 3)`.
+ * @param source as the user named them
+ */
+export function describeWeights(source: string, identity: InferenceWeights['identity']): string {
+  const which = identity.startsWith('seed ') ? identity : `SHA-256 ${identity.slice(0, 8)}…`;
+  return `${quoteName(source)} (${which})`;
 }

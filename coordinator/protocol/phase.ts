@@ -35,7 +35,7 @@ export const phaseWords: Readonly<Record<PhaseName | 'redis_away', string>> = {
   restoring: 'publishing the state',
   waiting: 'waiting for a worker',
   rollcall: 'roll call',
-  saving: 'reading the state for a checkpoint',
+  saving: 'saving a checkpoint',
   finishing: 'writing the last checkpoint',
   finished: 'finished',
   redis_away: 'Redis away',

@@ -74,13 +74,10 @@ async function needsOf(config: RunConfig, folder: string): Promise<[string, stri
   const place = await existing(folder);
   return [
     ['rates', learningRates(last, schedule.stepsPerEpoch, steps.learningRate)],
-    [
-      'validates',
-      `${count(validations, 'time', 'times')}, every ${options.saveValEpochs} epochs and at the end`,
-    ],
+    ['validates', `${count(validations, 'time', 'times')}, ${every(options.saveValEpochs)} and at the end`],
     [
       'keeps',
-      `${count(permanent, 'checkpoint', 'checkpoints')} forever (every ${options.saveModelEpochs} epochs), ` +
+      `${count(permanent, 'checkpoint', 'checkpoints')} forever (${every(options.saveModelEpochs)}), ` +
         `the newest ${options.keepCheckpoints} and the best, of ${gigabytes(checkpoint)} each`,
     ],
     [
@@ -88,6 +85,11 @@ async function needsOf(config: RunConfig, folder: string): Promise<[string, stri
       `${gigabytes(all)} at most; ${gigabytes(await freeBytes(place))} are free in ${quoteName(place)}`,
     ],
   ];
+}
+
+/** `every epoch`, `every 0.5 epochs`. */
+function every(epochs: number): string {
+  return epochs === 1 ? 'every epoch' : `every ${epochs} epochs`;
 }
 
 /** `0.1 to epoch 20, 0.01 to epoch 40, 0.001 to epoch 43`. */

@@ -14,7 +14,6 @@ import { say } from '../../shared/process/say.ts';
 import { labelsOf, type RunConfig, stepsPerEpoch, totalSteps } from '../../shared/run-config.ts';
 import { printableJson, quoteName } from '../../shared/util/printable.ts';
 import { withReleasers } from '../../shared/util/releasers.ts';
-import { shellWords } from '../../shared/util/shell-words.ts';
 import { Checkpoints } from '../checkpoints/checkpoints.ts';
 import { checkIdentity } from '../checkpoints/own-run.ts';
 import { conductRun, type RunContext, type RunKind } from '../conduct/conduct-run.ts';
@@ -26,7 +25,6 @@ import { chooseLocalWorkers, refuseUnreachable } from '../options/local-workers.
 import { nextCommands } from '../options/next-commands.ts';
 import { howToContinue, resumeCommand } from '../options/resume-command.ts';
 import { defaultOf, type StartOptions } from '../options/table.ts';
-import type { Failure } from '../protocol/run-events.ts';
 import { compareRoom } from '../run-folder/disk-need.ts';
 import { RunFolder } from '../run-folder/run-folder.ts';
 import { count, duration, percent } from '../view/format.ts';
@@ -37,6 +35,7 @@ import { pageFactsOf } from '../watch/page-facts.ts';
 import { Watch } from '../watch/watch.ts';
 import { withAutoResume } from './auto-resume.ts';
 import { newConfig, readConfig, resumedConfig } from './config.ts';
+import { failureOf } from './failure.ts';
 import { observeTraining } from './observe-training.ts';
 import { planOf } from './plan.ts';
 import { startingState } from './starting-point.ts';
@@ -255,7 +254,7 @@ function report({
   skipped: number;
 }): RunReport {
   if (outcome.outcome === 'failed') {
-    const failure = failureOf(outcome.failure, checkpoints, folder);
+    const failure = failureOf(outcome.failure, checkpoints, folder.checkpointsPath);
     throw isOfImages(failure) && checkpoints.latest !== null
       ? withHint(failure, `${failure.hint} ${howToContinue(folder.path, config, options, skipping(failure))}`)
       : failure;
@@ -321,22 +320,4 @@ function skipping({ code }: CornetError): string[] {
 
 function withHint(error: CornetError, hint: string): CornetError {
   return CornetError.fromJSON({ ...error.toJSON(), hint });
-}
-
-/** Why a run failed; the way out of a loss that is not finite depends on what there is to go back to. */
-function failureOf(failure: Failure, { latest, records }: Checkpoints, folder: RunFolder): CornetError {
-  if (failure.code !== 'NOT_FINITE') return CornetError.fromJSON(failure);
-  if (latest === null || latest.step === 0) {
-    const hint =
-      'No step was finished: run the same command again with a lower --lr, and check the images named.';
-    return CornetError.fromJSON({ ...failure, hint });
-  }
-  // The newest one has the state that came to this.
-  const good = records.slice(0, -1).findLast(({ validation }) => !Number.isNaN(validation?.loss));
-  const from =
-    good === undefined
-      ? ''
-      : `, from its beginning or from an earlier checkpoint: --restore-path ${shellWords([`${folder.checkpointsPath}/${good.file}`])}`;
-  const hint = `Start a new run with a lower --lr and another --output-path${from === '' ? '.' : from}`;
-  return CornetError.fromJSON({ ...failure, hint });
 }

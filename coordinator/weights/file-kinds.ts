@@ -1,5 +1,6 @@
 /** What a file is that was named as weights and holds none: recognised by its content, with what to do about it. */
 import type { FileHandle } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { CornetError } from '../../shared/errors.ts';
 
 /** A file that is of another kind. */
@@ -75,7 +76,7 @@ export async function otherKind(file: FileHandle, path: string): Promise<WrongKi
       again,
     );
   }
-  return textKind(head);
+  return textKind(head, path);
 }
 
 /** Before its old form torch.save wrote tar archives of `sys_info`, `pickle`, `tensors` and `storages`. */
@@ -97,7 +98,7 @@ function tarKind(head: Buffer, path: string): WrongKind {
   );
 }
 
-function textKind(head: Buffer): WrongKind | null {
+function textKind(head: Buffer, path: string): WrongKind | null {
   const text = decoded(head)?.trimStart();
   if (text === undefined) return null;
   if (text.startsWith('version https://git-lfs.github.com/spec/')) {
@@ -124,6 +125,8 @@ function textKind(head: Buffer): WrongKind | null {
     return new WrongKind(`it is XML${said ? `, a server's error (${said})` : ''}`, again);
   }
   if (/^[{[]/.test(text)) {
+    const record = recordKind(text, path);
+    if (record !== null) return record;
     if (!text.includes('"weight_map"')) return new WrongKind(`it is JSON: ${shown(text)}`, again);
     return new WrongKind(
       'it is the index of weights that are in several files',
@@ -131,6 +134,17 @@ function textKind(head: Buffer): WrongKind | null {
     );
   }
   return new WrongKind(`it is text: ${shown(text)}`, again);
+}
+
+/** `latest.json` or `best.json` of a run, which only name a checkpoint; null for other JSON. */
+function recordKind(text: string, path: string): WrongKind | null {
+  const file = /"file":\s*"(step-\d+\.safetensors)"/.exec(text)?.[1];
+  if (file === undefined || !text.includes('"sha256"')) return null;
+  const which = text.includes('"earlier"') ? 'latest' : 'best';
+  return new WrongKind(
+    `it is the note of a run that its ${which} checkpoint is ${file}`,
+    `Name the run, ${join(dirname(path), '..')}:${which}, or that file, ${join(dirname(path), file)}`,
+  );
 }
 
 /** Null for anything but text in UTF-8. Its end may be in the middle of a character. */

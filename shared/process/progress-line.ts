@@ -1,11 +1,15 @@
+import type { WriteStream } from 'node:tty';
 import { progressEvery } from '../defaults.ts';
 import { printable } from '../util/printable.ts';
-import { say } from './say.ts';
 
 /** How far a piece of work is, on standard error: one line that is rewritten on a terminal, else one now and then. */
-export function progressOnStderr(): { every: number; show: (sentence: string, last: boolean) => void } {
-  const { stderr } = process;
-  if (!stderr.isTTY) return { every: 2 * progressEvery.plain, show: (sentence) => say(sentence) };
+export function progressOnStderr(stderr: Pick<WriteStream, 'isTTY' | 'columns' | 'write'> = process.stderr): {
+  every: number;
+  show: (sentence: string, last: boolean) => void;
+} {
+  if (!stderr.isTTY) {
+    return { every: 2 * progressEvery.plain, show: (sentence) => stderr.write(`${printable(sentence)}\n`) };
+  }
   return {
     every: progressEvery.terminal,
     show: (sentence, last) => {

@@ -14,9 +14,9 @@ test('a dry run tells what a run would do and need, as a start checks it, and st
   t.is(await dry.ended, 0, dry.stderr);
   for (const line of [
     /data +.*images: 60 training and 20 validation images, 10 classes\n/,
-    /schedule +16 steps of 8 images \(2 epochs\)\n/,
+    /schedule +16 steps of 8 images, the last of an epoch of 4 \(2 epochs\)\n/,
     /rates +0\.01 to epoch 0\.88, 0\.001 to epoch 1\.88, 0\.0001 to epoch 2 \(as in run\.py, /,
-    /validates +2 times, every 1 epochs and at the end\n/,
+    /validates +2 times, every epoch and at the end\n/,
     /keeps +4 checkpoints forever \(every 0\.5 epochs\), the newest 3 and the best, of 0\.017 GB each\n/,
     /disk +0\.\d+ GB at most; [\d.]+ GB are free in .*\n/,
     /Nothing was started: --dry-run\.\n$/,
@@ -46,6 +46,18 @@ test('a dry run tells what a run would do and need, as a start checks it, and st
   t.is(await resume.ended, 0, resume.stderr);
   t.regex(resume.stdout, /schedule +2 steps of 8 images/);
   t.deepEqual(trainedSteps(output), [1, 2]);
+});
+
+test('a batch that is larger than the data set is warned of, with what an epoch is then', async (t) => {
+  const stage = new Stage(t);
+  const argv = [...tinyRun(await tinyImages(stage.folder)), '-o', join(stage.folder, 'run'), '--dry-run'];
+  const whole = stage.start('coordinator', [...argv, '--batch-size', '60']);
+  t.is(await whole.ended, 0, whole.stderr);
+  t.notRegex(whole.stderr, /warning/);
+  const larger = stage.start('coordinator', [...argv, '--batch-size', '61']);
+  t.is(await larger.ended, 0, larger.stderr);
+  t.regex(larger.stderr, /^warning: --batch-size 61 is more .*: an epoch is one step of 60 images\.$/m);
+  t.regex(larger.stdout, /schedule +2 steps of 60 images/);
 });
 
 test('with a Redis of its own, a run says what the exchange between hosts costs', async (t) => {

@@ -1,18 +1,21 @@
-/** The shell scripts in examples/, as somebody would run them who has the commands on their PATH. */
+/** The shell scripts in examples/, and a line of docs/watch.md, as somebody would run them who has the commands on their PATH. */
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { possible } from '../helpers/possible.ts';
 import {
   Command,
   checkpoint,
   isPaused,
+  metricsOf,
   pausedAt,
   Stage,
   scripts,
   tinyImages,
   tinyRun,
   tinySteps,
+  trainedSteps,
 } from '../helpers/run.ts';
 import { thoroughSerial } from '../helpers/thorough.ts';
 
@@ -23,8 +26,10 @@ class Shell {
     this.stage = new Stage(t);
     const programs = join(this.stage.folder, 'bin');
     mkdirSync(programs);
-    const script = `#!/bin/bash\nexec ${process.execPath} ${resolve(scripts.cornet)} "$@"\n`;
-    writeFileSync(join(programs, 'cornet'), script, { mode: 0o755 });
+    for (const [name, path] of Object.entries(scripts)) {
+      const script = `#!/bin/bash\nexec ${process.execPath} ${resolve(path)} "$@"\n`;
+      writeFileSync(join(programs, name), script, { mode: 0o755 });
+    }
   }
 
   run(example: string, argv: readonly string[], env: NodeJS.ProcessEnv = {}): Command {
@@ -83,3 +88,36 @@ test('an example that misses an argument says which, and an error ends the retri
   const retry = shell.run('examples/retry.sh', [join(shell.stage.folder, 'run'), '--', '--no-such-option']);
   t.is(await retry.ended, 2);
 });
+
+const python = possible(spawnSync('python3', ['-V']).status === 0, 'python3 is missing');
+
+(python ? test.serial : test.serial.skip)(
+  'the line of docs/watch.md that reads --json prints the loss of each step, and its end does not end the run',
+  async (t) => {
+    const page = readFileSync('docs/watch.md', 'utf8');
+    const [block] = /^ {4}coordinator start … --json \| .*\n(?: {4}.*\n)+/m.exec(page)!;
+    const shell = new Shell(t);
+    const options = tinyRun(await tinyImages(shell.stage.folder)).slice(1);
+    const lineWith = (output: string, text: string) =>
+      text
+        .replaceAll(/^ {4}/gm, '')
+        .replace('…', [...options, '--max-steps', '3', '--cpu-workers', '1', '-o', output].join(' '));
+    const whole = join(shell.stage.folder, 'whole');
+    const read = shell.run('bash', ['-c', `set -o pipefail\n${lineWith(whole, block)}`]);
+    t.is(await read.ended, 0, read.stderr);
+    const told = read.stdout.trimEnd().split('\n');
+    t.deepEqual(
+      told.map((line) => line.split(' ').map(Number)),
+      metricsOf(whole).flatMap((line) => ('train/loss' in line ? [[line.step!, line['train/loss']!]] : [])),
+    );
+    t.is(told.length, 3);
+
+    const left = join(shell.stage.folder, 'left');
+    const alone = shell.run('bash', [
+      '-c',
+      `set -o pipefail\n${lineWith(left, 'coordinator start … --json | head -n 1')}`,
+    ]);
+    t.is(await alone.ended, 0, alone.stderr);
+    t.deepEqual(trainedSteps(left), [1, 2, 3]);
+  },
+);

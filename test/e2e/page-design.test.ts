@@ -146,6 +146,22 @@ test('on a phone the events come early, the machinery is folded, and the state s
   t.is(await page.locator('#percent').textContent(), '41 %');
 });
 
+test('the best checkpoint stands below the four newest ones, and the others are counted', async (t) => {
+  const { url } = await servePage(t, aLongRun());
+  const { page } = await visit(url, { viewport: desktop });
+  await drawn(page);
+  const rows = await page.locator('#checkpoints tbody tr').all();
+  t.deepEqual(await Promise.all(rows.map((row) => row.locator('td').allTextContents())), [
+    ['320', '16.00', '65.0 %', 'kept'],
+    ['280', '14.00', '60.0 %', ''],
+    ['240', '12.00', '55.0 %', 'kept'],
+    ['200', '10.00', '50.0 %', ''],
+    ['120', '6.00', '40.0 %', 'best'],
+  ]);
+  t.is(await rows.at(-1)!.locator('.mark.best').count(), 1);
+  t.is(await page.locator('#checkpoints .note').textContent(), 'and 3 earlier ones');
+});
+
 test('both columns of a wide page end at the same height', async (t) => {
   for (const run of [aLongRun(), aWaitingRun()]) {
     const { url } = await servePage(t, run);

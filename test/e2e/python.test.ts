@@ -87,6 +87,16 @@ pythonTest('in Python: features with names, a run as a table, a checkpoint as th
     type: 'dict',
   });
 
+  const { worst, shape, largest, lost, cells, refused } = place.python('rdm', place.features);
+  for (const metric of ['correlation', 'cosine', 'euclidean']) {
+    t.true((worst as Record<string, number>)[metric]! < 1e-10, `${metric}: ${JSON.stringify(worst)}`);
+  }
+  t.deepEqual(shape, [20, 20]);
+  t.true((largest as number) > 0.01, 'the images differ');
+  t.deepEqual(lost, [1], 'an image that could not be decoded');
+  t.is(cells, 39);
+  t.regex(refused as string, /'correlation', 'cosine' or 'euclidean', not 'spearman'/);
+
   const { steps, columns, validated } = place.python('table', place.run);
   t.deepEqual(
     steps,

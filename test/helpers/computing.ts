@@ -63,6 +63,18 @@ export class Computing {
     for (const worker of loaded ?? this.workers) this.say(worker, { type: 'loaded', step: 0 });
   }
 
+  /** The only worker does the step: computes its lane, sums and applies. */
+  doStep(): RunAction[] {
+    const [alone] = this.workers as [string];
+    const { step, generation } = this.run;
+    const scores = { loss: 1, top1: 0, top5: 0, count: 1 };
+    return [
+      ...this.say(alone, { type: 'vector', step, lane: 0, ref: null, ...scores }),
+      ...this.say(alone, { type: 'slice', step, generation, ref: null, bad: null }),
+      ...this.say(alone, { type: 'applied', step: step + 1 }),
+    ];
+  }
+
   say(worker: string, body: UpBody): RunAction[] {
     const n = this.#said.get(worker) ?? 0;
     this.#said.set(worker, n + 1);

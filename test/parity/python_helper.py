@@ -2,6 +2,7 @@
 
     python_helper.py module RUN FEATURES IMAGES   does the loaded network compute the features?
     python_helper.py plain FEATURES               the same features where xarray is not installed
+    python_helper.py rdm FEATURES                 are dissimilarities those that NumPy computes pair by pair?
     python_helper.py table RUN                    the metrics of a run
     python_helper.py notebook FILE                runs the code of a notebook, cell by cell, in this folder
 
@@ -52,6 +53,42 @@ def plain(folder):
     return {"outputs": list(areas), "type": type(next(iter(areas.values()))).__name__}
 
 
+def rdm(folder):
+    import cornet_ts
+
+    output = cornet_ts.features(folder)["V1.output"]
+    flat = output.values.reshape(len(output), -1).astype(np.float64)
+    lengths = np.linalg.norm(flat, axis=1)
+    references = {
+        "correlation": 1 - np.corrcoef(flat),
+        "cosine": 1 - flat @ flat.T / np.outer(lengths, lengths),
+        "euclidean": np.linalg.norm(flat[:, None] - flat[None], axis=2),
+    }
+    worst = {m: float(np.abs(cornet_ts.rdm(output, m) - wanted).max()) for m, wanted in references.items()}
+    default = cornet_ts.rdm(output)
+    assert np.array_equal(default, cornet_ts.rdm(output, "correlation"))
+    assert np.array_equal(default, cornet_ts.rdm(output.values)), "of an array"
+    assert np.array_equal(default, cornet_ts.rdm({"data": output.values})), "of what there is without xarray"
+    for metric in references:
+        matrix = cornet_ts.rdm(output, metric)
+        assert np.array_equal(matrix, matrix.T) and not matrix.diagonal().any(), metric
+    undecoded = output.values.copy()
+    undecoded[1] = np.nan
+    lost = np.isnan(cornet_ts.rdm(undecoded))
+    try:
+        cornet_ts.rdm(output, "spearman")
+    except ValueError as error:
+        refused = str(error)
+    return {
+        "worst": worst,
+        "shape": default.shape,
+        "largest": float(default.max()),
+        "lost": np.flatnonzero(lost.all(axis=1)).tolist(),
+        "cells": int(lost.sum()),
+        "refused": refused,
+    }
+
+
 def table(run):
     import cornet_ts
 
@@ -71,5 +108,5 @@ def notebook(file):
 
 if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
-    result = {"module": module, "plain": plain, "table": table, "notebook": notebook}[command](*arguments)
+    result = {"module": module, "plain": plain, "rdm": rdm, "table": table, "notebook": notebook}[command](*arguments)
     print(json.dumps(result))

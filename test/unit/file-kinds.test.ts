@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import { deflateRawSync, gzipSync } from 'node:zlib';
 import test from 'ava';
+import { Checkpoints } from '../../coordinator/checkpoints/checkpoints.ts';
+import { checkpointOfRun } from '../../coordinator/checkpoints/run-checkpoint.ts';
 import { exportCheckpoint } from '../../coordinator/commands/export.ts';
 import type { StartOptions } from '../../coordinator/options/table.ts';
 import { chooseStart } from '../../coordinator/training/starting-point.ts';
@@ -9,6 +11,7 @@ import { zipPieces } from '../../coordinator/weights/zip-writer.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { file, model, stateDict, storages } from '../helpers/saved-weights.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
+import { tinyLayout, tinyState } from '../helpers/tiny-state.ts';
 import { zipForm } from '../helpers/torch-files.ts';
 
 const zip = (...names: string[]) =>
@@ -58,6 +61,7 @@ const kinds: [string, Uint8Array, RegExp, RegExp][] = [
     /JSON: \{"message": "Not Found"\}/,
     /Download it again/,
   ],
+  ['JSON that names another file', Buffer.from('{"file": "a.pth", "sha256": ""}'), /it is JSON: /, /again/],
   [
     'the index of weights in several files',
     Buffer.from('{"metadata": {}, "weight_map": {}}'),
@@ -146,6 +150,29 @@ for (const [what, bytes, message, hint] of kinds) {
     }
   });
 }
+
+test('where a run notes its best or latest checkpoint no weights are, but the run can be named for it', async (t) => {
+  const run = temporaryFolder(t);
+  const folder = join(run, 'checkpoints');
+  const checkpoints = await Checkpoints.open(folder, tinyLayout(1), 3);
+  const result = { epoch: 0, body: tinyState(1, 0), identity: null, keepForEver: false };
+  await checkpoints.write({ ...result, step: 5, validation: { top1: 0.9, loss: 1 } });
+  await checkpoints.write({ ...result, step: 12, validation: null });
+  for (const [which, name] of [
+    ['best', 'step-00000005.safetensors'],
+    ['latest', 'step-00000012.safetensors'],
+  ]) {
+    const error = await t.throwsAsync(readWeights(join(folder, `${which}.json`), model), {
+      instanceOf: CornetError,
+    });
+    t.is(
+      error?.message,
+      `${folder}/${which}.json holds no weights: it is the note of a run that its ${which} checkpoint is ${name}.`,
+    );
+    t.is(error?.hint, `Name the run, ${run}:${which}, or that file, ${folder}/${name}`);
+    t.is((await checkpointOfRun(`${run}:${which}`))?.path, join(folder, name!));
+  }
+});
 
 test('a ZIP archive that a tool has compressed anew is not read, and says so', async (t) => {
   const [name, packed] = ['x/data.pkl', deflateRawSync(Buffer.from('\x80\x02}.', 'latin1'))];

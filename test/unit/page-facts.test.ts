@@ -48,6 +48,11 @@ test('the page says what the run began with, and not its own address', (t) => {
   t.false(JSON.stringify(factsOn('127.0.0.1:9464')).includes('http://'));
 });
 
+test('the page says with which version its coordinator works', (t) => {
+  const { options } = factsOn(null, { ...trainingConfig, version: '1.2.3' });
+  t.deepEqual(options.at(-1), ['version', 'cornet-ts 1.2.3']);
+});
+
 test('a command line is shown without the password of its Redis', (t) => {
   const lineOf = (...given: string[]) => ownCommandLine(['node', '/x/coordinator', 'start', ...given]);
   t.regex(

@@ -120,6 +120,15 @@ test('a run introduces itself in lines that are broken between words, and one th
   ]);
 });
 
+test('a run without local workers says over which Redis others join', (t) => {
+  const start = { run: 'r', name: null, folder: '/runs/r', page: null, devices: [], config, join: null };
+  const lines = announcement({ ...start, redis: 'redis://head:6379' });
+  t.true(
+    lines.includes('  workers   no local workers; others join over redis://head:6379'),
+    lines.join('\n'),
+  );
+});
+
 class FakeTerminal extends EventEmitter {
   columns = 60;
   written = '';
