@@ -209,6 +209,12 @@ export const pace = {
   known: { steps: 10, longSteps: 3, seconds: 60 },
 } as const;
 
+/**
+ * The speed of one worker: milliseconds over which it is measured, and shards, where these take longer; milliseconds
+ * within which shards count as one, and before which nothing is known.
+ */
+export const workerPace = { memory: 20_000, shards: 4, grain: 500, known: 1_000 } as const;
+
 /** Milliseconds in which a moment's weight falls to 1/e, where the share of each phase is measured. */
 export const phaseMemory = 60_000;
 

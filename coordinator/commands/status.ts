@@ -19,6 +19,7 @@ import {
   type Traces,
   type Unheard,
 } from '../view/health.ts';
+import { workerLines } from '../view/worker-lines.ts';
 import { asJson, followRun } from '../watch/follow-run.ts';
 import { redisOf } from './run-place.ts';
 
@@ -182,10 +183,7 @@ function asText(found: Found, place: Place): string[] {
     first,
     `Run ${view.run}${called(view.name)}, ${where}${loss}${speed}${left}.`,
     sign.age > timeouts.member / 1000 ? `${view.sentence} (${elapsed(sign.age)} ago)` : view.sentence,
-    ...view.workers.map(
-      ({ id, status: state, lanes, host, pid }) =>
-        `  ${id}  ${state}  lanes ${lanes.join(', ') || '-'}  process ${pid} on ${host}`,
-    ),
+    ...workerLines(view.workers),
   ];
 }
 

@@ -1,4 +1,11 @@
-import type { CarrierName, DownBody, FetchCarrier, Hello, Numerics } from '../../shared/wire/protocol.ts';
+import type {
+  CarrierName,
+  DownBody,
+  FetchCarrier,
+  Hello,
+  Numerics,
+  WorkerFigures,
+} from '../../shared/wire/protocol.ts';
 import { dealLanes } from './membership.ts';
 import type { Failure } from './run-events.ts';
 
@@ -21,6 +28,8 @@ export interface WorkerRecord {
   draining: boolean;
   /** It was asked by somebody else, and will leave whatever is decided here. */
   wishes: boolean;
+  /** How it does, as it said last; null: not yet. */
+  figures: WorkerFigures | null;
 }
 
 /** What a run's bits depend on besides its options. */
@@ -176,6 +185,7 @@ export class Roster {
       lastNumber: number,
       draining: false,
       wishes: false,
+      figures: null,
       ...times,
     });
   }

@@ -186,6 +186,7 @@ export class Run {
     if (message.type !== 'beat') worker.deliveredAt = state.heard;
     switch (message.type) {
       case 'beat':
+        worker.figures = message.figures ?? null;
         return null;
       case 'vector':
         this.#then(state.exchange?.vector(worker, message) ?? null);

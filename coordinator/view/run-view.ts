@@ -3,6 +3,7 @@
  * file is compiled for the browser as well and imports only types.
  */
 import type { Outage } from '../../shared/redis/outage.ts';
+import type { GpuFigures } from '../../shared/wire/protocol.ts';
 import type { Owed } from '../protocol/debts.ts';
 import type { Health } from './health.ts';
 
@@ -90,6 +91,10 @@ export interface WorkerView {
   owes: Owed | null;
   /** It is to leave after this step. */
   draining: boolean;
+  /** Over the last seconds, or its last shards; null: not known yet. */
+  imagesPerSecond: number | null;
+  /** Null: it computes on a CPU, or nothing is known of its GPU. */
+  gpu: GpuFigures | null;
 }
 
 /** Some steps in a row, in one point. */

@@ -31,7 +31,7 @@ export function viewOf(
     epochs: null,
     images: null,
     generation: run.generation,
-    workers: run.workers.map(({ id, status, lanes, owes, draining, hello }) => ({
+    workers: run.workers.map(({ id, status, lanes, owes, draining, hello, figures }) => ({
       id,
       status,
       lanes,
@@ -41,6 +41,8 @@ export function viewOf(
       processor: hello.numerics.processor,
       owes,
       draining,
+      imagesPerSecond: figures?.imagesPerSecond ?? null,
+      gpu: figures?.gpu ?? null,
     })),
     departed: [...run.departed],
     loss: null,

@@ -44,7 +44,9 @@ const files: StaticFile[] = [
   ['/view/axis.js', 'text/javascript', 'dist', 'coordinator', 'view', 'axis.js'],
   ['/view/format.js', 'text/javascript', 'dist', 'coordinator', 'view', 'format.js'],
   ['/view/health.js', 'text/javascript', 'dist', 'coordinator', 'view', 'health.js'],
+  ['/view/hosts.js', 'text/javascript', 'dist', 'coordinator', 'view', 'hosts.js'],
   ['/shared/defaults.js', 'text/javascript', 'dist', 'shared', 'defaults.js'],
+  ['/shared/util/gigabytes.js', 'text/javascript', 'dist', 'shared', 'util', 'gigabytes.js'],
 ];
 
 /** The routes of the page itself; it asks for `/events` besides (`eventStream`). */

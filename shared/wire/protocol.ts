@@ -166,9 +166,30 @@ const hello = z.object({
 });
 export type Hello = z.infer<typeof hello>;
 
+/** How a GPU does. Each is null where the GPU does not tell. */
+const gpuFigures = z.object({
+  /** Part of the time in which some kernel ran on it, lately. */
+  utilization: z.number().nonnegative().nullable(),
+  /** Bytes in use, by any process, and those that it has. */
+  memoryUsed: count.nullable(),
+  memoryTotal: count.nullable(),
+  /** Degrees Celsius. */
+  temperature: z.number().nullable(),
+});
+export type GpuFigures = z.infer<typeof gpuFigures>;
+
+/** How a worker does: to be shown, nothing is decided by it. */
+const workerFigures = z.object({
+  /** Over the last seconds, or its last shards; null: not known yet. */
+  imagesPerSecond: z.number().nonnegative().nullable(),
+  /** Null: it computes on a CPU, or nothing is known of its GPU. */
+  gpu: gpuFigures.nullable(),
+});
+export type WorkerFigures = z.infer<typeof workerFigures>;
+
 const upBody = z.discriminatedUnion('type', [
   hello,
-  z.object({ type: z.literal('beat'), doing: z.string().max(200) }),
+  z.object({ type: z.literal('beat'), doing: z.string().max(200), figures: workerFigures.optional() }),
   z.object({
     type: z.literal('vector'),
     step: count,

@@ -119,6 +119,7 @@ await Promise.all(
       voice,
       faults: new Faults({}),
       metrics,
+      figures: () => ({ imagesPerSecond: null, gpu: null }),
       tellParent: () => undefined,
     });
     await shell.work({ onWish: () => undefined, onOrder: () => undefined });

@@ -3,6 +3,7 @@ import { request } from 'node:http';
 import { join } from 'node:path';
 import anyTest from 'ava';
 import type { Page } from 'playwright-core';
+import type { RunView } from '../../coordinator/view/run-view.ts';
 import { chromiumPath, openBrowser } from '../helpers/browser.ts';
 import { possible } from '../helpers/possible.ts';
 import { TestRedis } from '../helpers/redis.ts';
@@ -64,6 +65,23 @@ test('the page shows a run as it goes on: curves move, a dead worker is named, a
     const now = { line: await lossLine(early.page), step: await stepShown(early.page) };
     return now.line.path !== before.line.path && now.step > before.step;
   });
+
+  const speeds = early.page.locator('#workers .per-second', { hasText: /^[\d.]+ images\/s$/ });
+  await speeds.nth(1).waitFor();
+  const status = stage.start('coordinator', ['status', '-o', output, '--json']);
+  await status.ended; // with a code that says how the run is
+  const { workers } = JSON.parse(status.stdout) as RunView;
+  t.deepEqual(
+    workers.map(({ imagesPerSecond, gpu }) => [imagesPerSecond! > 0, gpu]),
+    [
+      [true, null],
+      [true, null],
+    ],
+  );
+  const listed = stage.start('coordinator', ['status', '-o', output]);
+  await listed.ended;
+  const line = /^ {2}[\w-]+ {2}member {2}lanes [\d, -]+ {2}process \d+ on \S+ {2}[\d.]+ images\/s$/gm;
+  t.is(listed.stdout.match(line)?.length, 2, listed.stdout);
 
   // Who comes late sees the whole course, on a dark phone.
   const phone = await visit(address, { colorScheme: 'dark', viewport: { width: 375, height: 812 } });

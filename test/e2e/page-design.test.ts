@@ -2,7 +2,7 @@
 import anyTest from 'ava';
 import type { BrowserContextOptions, Locator, Page } from 'playwright-core';
 import { chromiumPath, openBrowser, poorContrast, type Visit } from '../helpers/browser.ts';
-import { aLongRun, aWaitingRun, servePage } from '../helpers/page-server.ts';
+import { aLongRun, aRunOnGpus, aWaitingRun, servePage } from '../helpers/page-server.ts';
 import { possible } from '../helpers/possible.ts';
 
 const test = possible(chromiumPath !== null, 'Chromium is missing') ? anyTest.serial : anyTest.serial.skip;
@@ -103,6 +103,54 @@ test('the tiles say what the curves say, and each says something below', async (
   const facts = (await page.locator('#facts').textContent())!;
   t.regex(facts, /ssh -L 9464:127\.0\.0\.1:9464 node0/);
   t.regex(facts, /commandcoordinator start --model Z/);
+});
+
+/** To be run in the page: the words that reach beyond the list of workers. */
+const tooWide = `(() => {
+  const list = document.querySelector('#workers');
+  const { right } = list.getBoundingClientRect();
+  const words = [...list.querySelectorAll('span')].filter((one) => one.getBoundingClientRect().right > right + 0.5);
+  return words.map(({ textContent }) => textContent);
+})()`;
+
+test('each worker says how fast it is, and how its GPU does, below its host with the sums', async (t) => {
+  const run = aRunOnGpus();
+  const { url, send } = await servePage(t, run);
+  const rows = (page: Page) => page.locator('#workers li').allInnerTexts();
+  for (const viewport of [desktop, phone, { width: 320, height: 640 }]) {
+    for (const colorScheme of ['light', 'dark'] as const) {
+      const { page, complaints } = await visit(url, { viewport, colorScheme });
+      await page.locator('#workers li').nth(9).waitFor();
+      const name = `${viewport.width} ${colorScheme}`;
+      t.is(await page.evaluate('document.documentElement.scrollWidth'), viewport.width, name);
+      t.deepEqual(await page.evaluate(tooWide), [], name);
+      t.deepEqual(await poorContrast(page), [], name);
+      t.deepEqual(complaints, [], name);
+    }
+  }
+  const { page } = await visit(url, { viewport: desktop });
+  await page.locator('#workers li').nth(9).waitFor();
+  const said = (await rows(page)).map((row) => row.replaceAll(/\s+/g, ' '));
+  t.is(said[0], 'gpu-node-2.cluster.example 4 workers, GPUs 83 % 1212 images/s');
+  t.regex(
+    said[1]!,
+    /^worker0 lanes 0 1 done, .* 300 images\/s GPU 80 % 60\.0 of 85\.5 GB 60 °C cuda · NVIDIA/,
+  );
+  t.is(said[5], 'gpu-node-10.cluster.example 4 workers, GPUs 83 % 913 images/s');
+  t.regex(said[7]!, /^worker3 .*the others GPU 83 % 63\.0 of/, 'its speed is not known yet');
+  t.regex(said[9]!, /^worker7 .* 307 images\/s GPU – cuda/);
+
+  const [one] = run.view.workers;
+  const onCpu = { ...one!, device: 'cpu', imagesPerSecond: 9.5, gpu: null };
+  send({ view: { ...run.view, workers: [onCpu] } });
+  await page.locator('#workers .now .per-second', { hasText: /^9\.50 images\/s$/ }).waitFor();
+  t.is(await page.locator('#workers li.host').count(), 2, 'those that left are seen for a while');
+  const single = aLongRun();
+  single.view.workers = [onCpu];
+  const other = await visit((await servePage(t, single)).url, { viewport: desktop });
+  await other.page.locator('#workers li').waitFor();
+  t.regex((await rows(other.page))[0]!, /9\.50 images\/s\s+cpu .* on gpu-node-2\.cluster\.example$/);
+  t.is(await other.page.locator('#workers .gpu:visible').count(), 0);
 });
 
 test('orange is training and blue is validation; top-5 is dashed; many validations have no dots', async (t) => {

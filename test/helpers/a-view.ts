@@ -28,6 +28,8 @@ export const aView: RunView = {
     processor: 'x',
     owes: null,
     draining: false,
+    imagesPerSecond: null,
+    gpu: null,
   })),
   loss: 1.5,
   top1: 0.25,

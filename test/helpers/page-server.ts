@@ -127,6 +127,27 @@ export function aLongRun({
   return { facts, view, curve: { from: 0, points }, validations, events, checkpoints };
 }
 
+/** The same with four GPUs on each of its hosts; one of them tells little of itself. */
+export function aRunOnGpus(): ReturnType<typeof aLongRun> {
+  const run = aLongRun();
+  const workers = Array.from({ length: 8 }, (_, i) => ({
+    ...run.view.workers[0]!,
+    id: `worker${i}`,
+    lanes: [2 * i, 2 * i + 1],
+    host: `gpu-node-${i % 2 === 0 ? 2 : 10}.cluster.example`,
+    device: 'cuda',
+    processor: 'NVIDIA H100 80GB HBM3',
+    imagesPerSecond: i === 3 ? null : 300 + i,
+    gpu: {
+      utilization: i === 7 ? null : 0.8 + i / 100,
+      memoryUsed: i === 7 ? null : (60 + i) * 1e9,
+      memoryTotal: i === 7 ? null : 85.5e9,
+      temperature: i === 7 ? null : 60 + i,
+    },
+  }));
+  return { ...run, facts: { ...run.facts, lanes: 16 }, view: { ...run.view, workers } };
+}
+
 /** The same before its first step: it waits for a worker. */
 export function aWaitingRun(): ReturnType<typeof aLongRun> {
   const run = aLongRun({ step: 0 });

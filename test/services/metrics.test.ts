@@ -1,11 +1,12 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import test from 'ava';
 import { targetGroups } from '../../coordinator/metrics/service-discovery.ts';
 import { HttpServer } from '../../shared/process/http-server.ts';
 import { askInTime, defineMetrics, gauge, Metrics } from '../../shared/process/metrics.ts';
-import { GpuUtilization, gpuId } from '../../worker/perform/gpu-utilization.ts';
+import { upMessage } from '../../shared/wire/protocol.ts';
+import { GpuWatch, gpuId } from '../../worker/perform/gpu-watch.ts';
 import { nvidiaSmi } from '../helpers/gpus.ts';
 import { until } from '../helpers/run.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
@@ -44,30 +45,49 @@ test('a device of CUDA is the GPU that nvidia-smi knows by its place among the v
   t.is(gpuId('cuda:2', { CUDA_VISIBLE_DEVICES: '3,5' }), null);
 });
 
-test('the use of a GPU is what nvidia-smi said last, and not known once it has ended', async (t) => {
+test('how a GPU does is what nvidia-smi said last, and not known once it has ended', async (t) => {
   const folder = temporaryFolder(t);
-  const env = nvidiaSmi(
-    t,
-    `echo "$@" >${folder}/argv; echo 37; while [ ! -e ${folder}/end ]; do sleep 0.02; done`,
-  );
-  const gpu = new GpuUtilization('cuda:2', env);
+  const wait = `while [ ! -e ${folder}/end ]; do sleep 0.02; done`;
+  const env = nvidiaSmi(t, `echo "$@" >${folder}/argv; echo '37, 12345, 81559, 61'; ${wait}`);
+  const gpu = new GpuWatch('cuda:2', env);
   t.teardown(() => gpu.close());
-  await until('it has said something', () => gpu.utilization !== null);
+  await until('it has said something', () => gpu.figures !== null);
+  const figures = {
+    utilization: 0.37,
+    memoryUsed: 12_345 * 2 ** 20,
+    memoryTotal: 81_559 * 2 ** 20,
+    temperature: 61,
+  };
+  t.deepEqual(gpu.figures, figures);
   t.is(gpu.utilization, 0.37);
+  t.regex(
+    readFileSync(join(folder, 'argv'), 'utf8'),
+    /^-i 2 --query-gpu=utilization\.gpu,memory\.used,memory\.total,temperature\.gpu --format=/,
+  );
+  const beat = { era: { term: 1, boot: 0 }, n: 0, worker: 'w', type: 'beat', doing: '' };
+  const said = { ...beat, figures: { imagesPerSecond: null, gpu: gpu.figures } };
+  t.deepEqual(upMessage.parse(JSON.parse(JSON.stringify(said))), said, 'as it goes out with a heartbeat');
   writeFileSync(join(folder, 'end'), '');
-  await until('it has ended', () => gpu.utilization === null);
+  await until('it has ended', () => gpu.figures === null);
 });
 
-test('a GPU that does not say how busy it is, and a machine without nvidia-smi, are not known', async (t) => {
+test('what a GPU does not tell is not known, nor anything of one that is lost, or without nvidia-smi', async (t) => {
   const folder = temporaryFolder(t);
-  const wait = `while [ ! -e ${folder}/busy ]; do sleep 0.02; done`;
-  const silent = new GpuUtilization('cuda:0', nvidiaSmi(t, `echo 37; ${wait}; echo '[N/A]'; exec sleep 60`));
-  t.teardown(() => silent.close());
-  const none = new GpuUtilization('cuda:0', { PATH: folder });
-  await until('it has spoken', () => silent.utilization !== null);
-  writeFileSync(join(folder, 'busy'), '');
-  await until('it is silent', () => silent.utilization === null);
-  t.is(none.utilization, null);
+  const wait = (name: string) => `while [ ! -e ${folder}/${name} ]; do sleep 0.02; done`;
+  const lost = 'Unable to determine the device handle for GPU0000:3B:00.0: GPU is lost.';
+  const lines = [`echo '37, 1, 2, [N/A]'`, wait('silent'), `echo '[N/A], [N/A], [N/A], 44'`, wait('lost')];
+  const env = nvidiaSmi(t, [...lines, `echo '${lost}'`, 'exec sleep 60'].join('; '));
+  const gpu = new GpuWatch('cuda:0', env);
+  t.teardown(() => gpu.close());
+  await until('it has spoken', () => gpu.figures !== null);
+  t.is(gpu.figures!.temperature, null);
+  writeFileSync(join(folder, 'silent'), '');
+  await until('it is silent', () => gpu.utilization === null);
+  t.deepEqual(gpu.figures, { utilization: null, memoryUsed: null, memoryTotal: null, temperature: 44 });
+  writeFileSync(join(folder, 'lost'), '');
+  await until('it is lost', () => gpu.figures === null);
+  const none = new GpuWatch('cuda:0', { PATH: folder });
+  t.deepEqual([none.figures, none.utilization], [null, null]);
 });
 
 test('a question that is not answered in time leaves a gap, is not asked twice, and its answer counts later', async (t) => {

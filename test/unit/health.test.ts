@@ -15,6 +15,8 @@ const worker: WorkerView = {
   processor: 'x',
   owes: { what: 'vectors', lanes: [0] },
   draining: false,
+  imagesPerSecond: null,
+  gpu: null,
 };
 
 /** A training at work. */

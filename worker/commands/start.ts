@@ -33,7 +33,7 @@ import { pixelProbe } from '../data/pixel-probe.ts';
 import type { EngineOptions } from '../engine/engine.ts';
 import type { EngineClient } from '../engine/engine-client.ts';
 import { shareMemory } from '../memory/own-memory.ts';
-import { GpuUtilization } from '../perform/gpu-utilization.ts';
+import { GpuWatch } from '../perform/gpu-watch.ts';
 import { Heartbeat } from '../perform/heartbeat.ts';
 import type { LeaveRequests } from '../perform/leave-requests.ts';
 import { WorkerMetrics } from '../perform/metrics.ts';
@@ -142,7 +142,7 @@ export async function startWorker(
   const { run } = config;
   const { device } = options;
   const workerMetrics = new WorkerMetrics({ metrics, run, host: hostname(), device, numerics, now });
-  const gpu = new GpuUtilization(device, process.env);
+  const gpu = new GpuWatch(device, process.env);
   const { loader, loadBatch } = openLoader(images, decoder, config.result.imageSize);
   const shell = new WorkerShell({
     config,
@@ -164,6 +164,7 @@ export async function startWorker(
     voice: new Voice({ log: workerLog, remarks, run, device, images: () => workerMetrics.images, now }),
     faults: new Faults(process.env),
     metrics: workerMetrics,
+    figures: () => ({ imagesPerSecond: workerMetrics.imagesPerSecond, gpu: gpu.figures }),
     tellParent: (note) => process.send?.(note),
   });
   workerMetrics.readFrom({

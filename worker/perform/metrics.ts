@@ -13,6 +13,7 @@ import type { Numerics } from '../../shared/wire/protocol.ts';
 import type { ShardLoader } from '../data/prefetch.ts';
 import type { Vitals } from '../engine/engine.ts';
 import type { ShardReport } from '../engine/engine-client.ts';
+import { Speed } from './speed.ts';
 
 const specs = {
   worker_info: gauge(
@@ -96,17 +97,27 @@ export class WorkerMetrics {
   readonly #metrics: Metrics;
   readonly #run: string;
   readonly #now: () => number;
-  /** Images computed, whatever for. */
-  images = 0;
+  readonly #speed: Speed;
   #asking = false;
 
   constructor({ metrics, run, host, device, numerics, now }: WorkerMetricsOptions) {
     this.#metrics = metrics;
     this.#run = run;
     this.#now = now;
+    this.#speed = new Speed(now);
     this.#all = defineWorkerMetrics(metrics);
     const { backend, processor } = numerics;
     this.#all.worker_info.set({ device, processor, backend, host }, 1);
+  }
+
+  /** Images computed, whatever for. */
+  get images(): number {
+    return this.#speed.images;
+  }
+
+  /** Of this worker, lately; null: not known yet. */
+  get imagesPerSecond(): number | null {
+    return this.#speed.imagesPerSecond;
   }
 
   /** The worker goes by this id from now on. */
@@ -138,13 +149,13 @@ export class WorkerMetrics {
     this.#all.worker_shards_total.inc({ lane });
     this.#all.worker_shard_seconds_total.inc({ lane }, upload + forward + backward);
     this.#all.worker_images_total.inc({ use: 'training' }, count);
-    this.images += count;
+    this.#speed.computed(count);
   }
 
   /** A batch of a round went through the model, without training. */
   tried(images: number): void {
     this.#all.worker_images_total.inc({ use: 'inference' }, images);
-    this.images += images;
+    this.#speed.computed(images);
   }
 
   readFrom({ step, blobs, loader, vitals, utilization }: WorkerSources): void {

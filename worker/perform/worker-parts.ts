@@ -5,7 +5,7 @@ import type { Faults } from '../../shared/process/faults.ts';
 import type { OutageLog } from '../../shared/redis/outages.ts';
 import type { AnyConfig } from '../../shared/run-config.ts';
 import type { Carriers } from '../../shared/wire/carriers.ts';
-import type { NoteToParent } from '../../shared/wire/protocol.ts';
+import type { NoteToParent, WorkerFigures } from '../../shared/wire/protocol.ts';
 import type { StreamReader } from '../../shared/wire/streams.ts';
 import type { Batch, ShardLoader } from '../data/prefetch.ts';
 import type { EngineClient } from '../engine/engine-client.ts';
@@ -50,6 +50,8 @@ export interface WorkerParts {
   voice: Pick<Voice, 'named' | 'joined' | 'serves' | 'beat' | 'leaving' | 'takeRemarks'>;
   faults: Faults<'worker'>;
   metrics: Pick<WorkerMetrics, 'timing' | 'computed' | 'tried' | 'named'>;
+  /** How this worker does, for its heartbeats. */
+  figures: () => WorkerFigures;
   /** Tells the parent process, if there is one. */
   tellParent: (note: NoteToParent) => void;
 }

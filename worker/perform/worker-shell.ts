@@ -108,7 +108,7 @@ export class WorkerShell {
         reader.rewind();
         this.#event({ type: 'era', era });
       }
-      this.#perform(member.beat());
+      this.#perform(member.beat(this.#parts.figures()));
       this.#sendRemarks();
     }
     voice.beat({ step: member.step, sentence: () => heartbeat.sentence, doing: member.doing });

@@ -9,7 +9,7 @@
  * ticket. A ticket that is not valid any more (a snapshot was loaded since, the generation changed, the step was
  * applied) means the result is thrown away: so nothing old is ever mixed into a newer state.
  */
-import type { DownBody, DownMessage, Era, Job, UpBody } from '../../shared/wire/protocol.ts';
+import type { DownBody, DownMessage, Era, Job, UpBody, WorkerFigures } from '../../shared/wire/protocol.ts';
 import { compareEras, sliceRange } from '../../shared/wire/protocol.ts';
 import type { Apply, MemberAction, MemberEvent, Reduce, Ticket } from './member-events.ts';
 
@@ -78,9 +78,9 @@ export class Member {
     return this.#flush();
   }
 
-  /** A heartbeat is due. */
-  beat(): MemberAction[] {
-    this.#send({ type: 'beat', doing: this.doing });
+  /** A heartbeat is due, and says how the worker does. */
+  beat(figures?: WorkerFigures): MemberAction[] {
+    this.#send({ type: 'beat', doing: this.doing, ...(figures === undefined ? {} : { figures }) });
     return this.#flush();
   }
 
