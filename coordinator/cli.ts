@@ -21,7 +21,9 @@ import type { VerifyOptions } from './verify/verify.ts';
 
 export const program = new Command('coordinator')
   .description('Train the CORnet family on many devices: same run, same bits.')
-  .version(version);
+  .version(version, '-V, --version', 'print the version')
+  .helpOption('-h, --help', 'show this help')
+  .helpCommand('help [command]', 'show the help of a command');
 
 /** A command with the options that the table gives it. */
 function command(name: CommandName, description: string): Command {

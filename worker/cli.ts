@@ -17,7 +17,9 @@ import { LeaveRequests } from './perform/leave-requests.ts';
 
 const program = new Command('worker')
   .description('Serve a run: compute gradients on one device and exchange them with the other workers.')
-  .version(version);
+  .version(version, '-V, --version', 'print the version')
+  .helpOption('-h, --help', 'show this help')
+  .helpCommand('help [command]', 'show the help of a command');
 
 program
   .command('start')

@@ -53,7 +53,7 @@ export function sentenceOf(
 ): string {
   if (state.phase.name === 'finished') return state.stopping === null ? 'Finished.' : 'Stopped.';
   const cause = state.disturbance === null ? '' : `, after ${state.disturbance}`;
-  return `${waitOf(state, unanswered)}${passed < 100 ? '' : ` for ${seconds(passed)}`}${cause}.`;
+  return `${waitOf(state, unanswered)}${passed < 100 ? '' : `, ${seconds(passed)} so far`}${cause}.`;
 }
 
 function waitOf(state: RunState, unanswered: readonly string[]): string {

@@ -72,7 +72,11 @@ function showUsage(command: Command, program: Command): void {
   const room = program.name() === 'worker' ? 'worker' : 'coordinator';
   const called = ownCommand(room, command === program ? null : command.name());
   const usage = command === program ? '' : `Usage: ${called} ${command.usage()}\n`;
-  command.showHelpAfterError(`${usage}See \`${called} --help\`.`);
+  const variables = needed.flatMap(({ long, envVar }) =>
+    envVar === undefined ? [] : [`${envVar} (for ${long})`],
+  );
+  const instead = variables.length === 0 ? '' : `The environment may have ${variables.join(', ')} instead.\n`;
+  command.showHelpAfterError(`${usage}${instead}See \`${called} --help\`.`);
 }
 
 /** @returns the exit code */

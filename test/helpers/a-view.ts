@@ -10,7 +10,7 @@ export const aView: RunView = {
   at: '2026-01-01T00:00:00.000Z',
   phase: 'computing',
   phaseSeconds: 0.1,
-  sentence: 'Computing gradients at step 30: waiting for b (the vector of lane 1) for 0.1 s.',
+  sentence: 'Computing gradients at step 30: waiting for b (the vector of lane 1), 0.1 s so far.',
   step: 30,
   steps: 120,
   epoch: 0.5,

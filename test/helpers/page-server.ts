@@ -157,7 +157,7 @@ export function aWaitingRun(): ReturnType<typeof aLongRun> {
     ...run.view,
     phase: 'waiting',
     phaseSeconds: 8,
-    sentence: 'Waiting for a worker at step 0 for 8.0 s.',
+    sentence: 'Waiting at step 0 for a worker to join, 8.0 s so far.',
     workers: [],
     learningRate: null,
     imagesPerSecond: null,

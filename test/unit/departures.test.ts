@@ -32,7 +32,7 @@ test('one sentence says who is waited for, with what, since when and after what;
   const reason = 'its process ended (killed by SIGKILL)';
   run.handle({ type: 'tick', heard: 1_000 });
   const both = 'worker-0 (the vector of lane 0), worker-1 (the vector of lane 1)';
-  t.is(run.sentence, `Computing gradients at step 0: waiting for ${both} for 1.0 s.`);
+  t.is(run.sentence, `Computing gradients at step 0: waiting for ${both}, 1.0 s so far.`);
 
   t.deepEqual(
     run.workers.map(({ owes }) => owes),
@@ -48,14 +48,15 @@ test('one sentence says who is waited for, with what, since when and after what;
     logged.push(...actions.flatMap((action) => (action.type === 'log' ? [action.message] : [])));
   }
   const because = (id: number) => `after worker worker-${id} was dropped: ${reason}.`;
-  const waiting = 'Computing gradients at step 0: waiting for worker-0 (the vectors of lanes 0, 1) for 10 s';
+  const waiting =
+    'Computing gradients at step 0: waiting for worker-0 (the vectors of lanes 0, 1), 10 s so far';
   t.deepEqual(logged, [`${waiting}, ${because(1)}`]);
 
   run.handle({ type: 'exited', worker: 'worker-0', reason });
   const ref = { name: 'snapshot', bytes: 1, digest: '0', at: 'redis' };
   run.handle({ type: 'restored', step: 0, ref, validated: true });
   run.handle({ type: 'tick', heard: longWait + 4 * timeouts.beat });
-  t.is(run.sentence, `Waiting at step 0 for a worker to join for 2.0 s, ${because(0)}`);
+  t.is(run.sentence, `Waiting at step 0 for a worker to join, 2.0 s so far, ${because(0)}`);
 });
 
 test('of many workers the sentence names some, and counts the others', (t) => {

@@ -64,9 +64,9 @@ test('a run that stands still for a checkpoint says whether its state is read, o
   t.deepEqual(saves(saving.publish()), [], 'no third state is held');
   t.is(run.phase, 'saving');
   t.deepEqual(saving.pass(1_000), []);
-  t.is(run.sentence, 'Waiting at step 3 for the disk to write 2 checkpoints for 1.0 s.');
+  t.is(run.sentence, 'Waiting at step 3 for the disk to write 2 checkpoints, 1.0 s so far.');
   const logged = saving.pass(longWait + timeouts.beat);
-  t.deepEqual(logged, ['info: Waiting at step 3 for the disk to write 2 checkpoints for 10 s.']);
+  t.deepEqual(logged, ['info: Waiting at step 3 for the disk to write 2 checkpoints, 10 s so far.']);
 
   t.deepEqual(saves(run.handle({ type: 'saved', step: 1, outcome: 'written' })), [3]);
   t.regex(run.sentence, /^Reading the state at step 3 for a checkpoint/);

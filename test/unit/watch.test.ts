@@ -146,10 +146,10 @@ test('the sentence tells the true time, where that is known, and heard time othe
   const state = { phase: { name: 'waiting' }, step: 3, heard: 100, phaseSince: 100, disturbance: null };
   const waiting = state as unknown as RunState;
   t.is(sentenceOf(waiting, []), 'Waiting at step 3 for a worker to join.');
-  t.is(sentenceOf(waiting, [], 12_400), 'Waiting at step 3 for a worker to join for 12 s.');
+  t.is(sentenceOf(waiting, [], 12_400), 'Waiting at step 3 for a worker to join, 12 s so far.');
   const after = { ...state, disturbance: 'Redis came back empty' } as unknown as RunState;
   t.is(
     sentenceOf(after, [], 3_210),
-    'Waiting at step 3 for a worker to join for 3.2 s, after Redis came back empty.',
+    'Waiting at step 3 for a worker to join, 3.2 s so far, after Redis came back empty.',
   );
 });
