@@ -1,6 +1,3 @@
-/** Skipped images that are named where everybody looks. */
-const skippedNamed = 5;
-
 /** The disk side of a training. */
 import { basename } from 'node:path';
 import type { Logger } from 'pino';
@@ -41,6 +38,9 @@ export interface TrainingOutputParts {
   faults: Faults<'coordinator'>;
   watch: Watch;
 }
+
+/** Skipped images that are named where everybody looks. */
+const skippedNamed = 5;
 
 /** The disk side of a training: checkpoints and metrics.jsonl. */
 export class TrainingOutput implements RunOutput, StepOutput {

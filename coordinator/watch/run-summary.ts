@@ -1,3 +1,4 @@
+import { maxClasses } from '../../shared/defaults.ts';
 import { vectorLayout } from '../../shared/formats/vector-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import { type RunConfig, totalSteps } from '../../shared/run-config.ts';
@@ -25,7 +26,7 @@ export function factsOf({ config, redis, devices, page, join }: StartInfo): [str
   const rest = trainImages > batchSize ? trainImages % batchSize : 0;
   const last = rest === 0 ? '' : `, the last of an epoch of ${rest}`;
   return [
-    ['data', `${quoteName(options.dataPath)}: ${images}, ${count(result.classes, 'class', 'classes')}`],
+    ['data', `${quoteName(options.dataPath)}: ${images}, ${classesOf(result)}`],
     ['schedule', `${steps} of ${batch}${last} (${count(options.epochs, 'epoch', 'epochs')})`],
     [
       'optimizer',
@@ -45,6 +46,12 @@ export function factsOf({ config, redis, devices, page, join }: StartInfo): [str
     ...(page === null ? [] : ([['page', page]] satisfies [string, string][])),
     ...(options.note === undefined ? [] : ([['note', options.note]] satisfies [string, string][])),
   ];
+}
+
+/** The head has an output for each class of ImageNet, whatever the data set has. */
+function classesOf({ classes }: Pick<RunConfig['result'], 'classes'>): string {
+  const told = count(classes, 'class', 'classes');
+  return classes < maxClasses ? `${told} (of ${maxClasses} outputs)` : told;
 }
 
 /** Bytes that a network of 10 Gbit/s carries in a second. */

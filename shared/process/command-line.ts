@@ -71,12 +71,14 @@ function showUsage(command: Command, program: Command): void {
   command.usage([...flags, command.usage()].join(' '));
   const room = program.name() === 'worker' ? 'worker' : 'coordinator';
   const called = ownCommand(room, command === program ? null : command.name());
-  const usage = command === program ? '' : `Usage: ${called} ${command.usage()}\n`;
-  const variables = needed.flatMap(({ long, envVar }) =>
-    envVar === undefined ? [] : [`${envVar} (for ${long})`],
+  const instead = needed.flatMap(({ long, envVar }) =>
+    envVar === undefined ? [] : [`; ${envVar} can replace ${long}`],
   );
-  const instead = variables.length === 0 ? '' : `The environment may have ${variables.join(', ')} instead.\n`;
-  command.showHelpAfterError(`${usage}${instead}See \`${called} --help\`.`);
+  command.showHelpAfterError(
+    command === program
+      ? `See \`${called} --help\`.`
+      : `Usage: ${called} ${command.usage()} (--help says more${instead.join('')})`,
+  );
 }
 
 /** @returns the exit code */

@@ -206,7 +206,10 @@ const table: {
   {
     title: 'an option that does not exist',
     argv: () => ['--unheard-of', '8'],
-    refused: { ...usage, says: /unknown option '--unheard-of'/ },
+    refused: {
+      ...usage,
+      says: /unknown option '--unheard-of' .*\nUsage: .* start --output-path <folder> --model <name> --data-path <folder> /,
+    },
   },
   {
     title: 'a Redis that is not there',

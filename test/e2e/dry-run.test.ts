@@ -13,7 +13,7 @@ test('a dry run tells what a run would do and need, as a start checks it, and st
   const dry = stage.start('coordinator', [...argv, '--dry-run']);
   t.is(await dry.ended, 0, dry.stderr);
   for (const line of [
-    /data +.*images: 60 training and 20 validation images, 10 classes\n/,
+    /data +.*images: 60 training and 20 validation images, 10 classes \(of 1000 outputs\)\n/,
     /schedule +16 steps of 8 images, the last of an epoch of 4 \(2 epochs\)\n/,
     /rates +0\.01 to epoch 0\.88, 0\.001 to epoch 1\.88, 0\.0001 to epoch 2 \(as in run\.py, /,
     /validates +2 times, every epoch and at the end\n/,

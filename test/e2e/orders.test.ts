@@ -108,7 +108,7 @@ test.serial('a run obeys, and no byte of it changes: checkpoint, drain, stop, re
   t.regex(complete.stderr, /COMPLETE, all \d+ steps done.* \[ORDER_FAILED\]\nNothing is left to do\.\n$/);
   const missing = await call(stage, ['stop', runs]);
   t.is(missing.code, 1);
-  t.regex(missing.stderr, /holds no run\. \[RUN_MISSING\]\nName a run folder \(`.* list` shows them\)/);
+  t.regex(missing.stderr, /holds no run\. \[RUN_MISSING\]\nBelow it is .*\/a run\.\n$/);
 
   cpSync(output, join(runs, 'damaged'), { recursive: true });
   writeFileSync(join(runs, 'damaged', 'config.json'), '{"format":');

@@ -55,11 +55,11 @@ test('its exit codes and errors are those of the command behind it, with how it 
   ]) {
     const { status, stderr } = run(cornet, argv);
     t.is(status, 2, argv.join(' '));
-    t.regex(stderr, /\[OPTION_INVALID\]\n(Usage: .+\n)?(The environment .+\n)?See `.+ --help`\.\n$/);
+    t.regex(stderr, /\[OPTION_INVALID\]\n(Usage: .+ \(--help says more.*\)|See `.+ --help`\.)\n$/);
   }
   t.regex(
     run(cornet, ['worker', 'start']).stderr,
-    /\nUsage: .+ worker start --redis <url> \[options\]\nThe environment may have CORNET_REDIS_URL \(for --redis\) instead\.\nSee `.+ worker start --help`\.\n$/,
+    /\nUsage: .+ worker start --redis <url> \[options\] \(--help says more; CORNET_REDIS_URL can replace --redis\)\n$/,
   );
   const { status, stderr } = run(cornet, ['verify', 'no-such-run']);
   t.is(status, 1);

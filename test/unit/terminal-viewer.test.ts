@@ -108,7 +108,7 @@ test('a run introduces itself in lines that are broken between words, and one th
   t.deepEqual(announcement({ ...start, config, join: { how: 'Run:', command } }, 50), [
     'CORnet-Z run r in /runs/r',
     '  data      /data: 1 training and 1 validation',
-    '            image, 2 classes',
+    '            image, 2 classes (of 1000 outputs)',
     '  schedule  1 step of 1 image (1 epoch)',
     '  optimizer lr 0.01, step size 10, momentum 0.9,',
     '            weight decay 0.0001',
