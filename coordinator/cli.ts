@@ -169,17 +169,14 @@ command('validate', 'Validate weights: top-1, top-5, loss, and accuracy by class
   },
 );
 
-program
-  .command('export')
-  .description("Write a checkpoint as the reference implementation's run.py saves it, for torch.load.")
+command('export', "Write a checkpoint as the reference implementation's run.py saves it, for torch.load.")
   .argument(
     '<checkpoint>',
     "a checkpoint, a run's folder (its latest one), RUN:best or RUN:0.5",
     parserOf('The checkpoint', bounds.path),
   )
   .argument('<file>', 'where to: OUT.pth.tar', parserOf('The file to write', bounds.path))
-  .option('--force', 'replace the file if it exists')
-  .action(async (checkpoint: string, file: string, { force = false }: { force?: boolean }) => {
+  .action(async (checkpoint: string, file: string, { force }: { force: boolean }) => {
     const { exportCheckpoint } = await import('./commands/export.ts');
     const source = await exportCheckpoint(checkpoint, file, force);
     process.stdout.write(`Wrote ${quoteName(file)} from ${quoteName(source)}.\n`);

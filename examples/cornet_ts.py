@@ -126,7 +126,9 @@ def load(checkpoint, which='latest'):
     try:
         import cornet
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError('pip install git+https://github.com/dicarlolab/CORnet') from error
+        raise ModuleNotFoundError(
+            'load needs the package cornet: pip install git+https://github.com/dicarlolab/CORnet'
+        ) from error
     import torch
 
     state, settings = weights(checkpoint, which)

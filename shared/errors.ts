@@ -26,7 +26,7 @@ export const errorTable = {
     exit: exitCodes.error,
     meaning: 'An image file cannot be decoded.',
     remedy:
-      'Skip such files with --skip-unreadable; `coordinator check-data` lists them all. A file that is removed, or repaired to another size, makes another data set, which needs a new run.',
+      'Skip such files with --skip-unreadable; `coordinator check-data` lists those of a data set. A file that is removed, or repaired to another size, makes another data set, which needs a new run.',
   },
   IMAGE_UNREACHABLE: {
     exit: exitCodes.error,
@@ -65,7 +65,7 @@ export const errorTable = {
   OUTPUT_EXISTS: {
     exit: exitCodes.error,
     meaning: 'An output file already exists and was made with other settings, or nobody knows with which.',
-    remedy: 'Move or remove that file, or use another --output-path (for export: another name, or --force).',
+    remedy: 'Move or remove what is there, or use another --output-path.',
   },
   INFERENCE_UNFINISHED: {
     exit: exitCodes.usage,
@@ -161,7 +161,7 @@ export const errorTable = {
     exit: exitCodes.error,
     meaning: 'No Redis answers at the given address, or no Sentinel knows the master.',
     remedy:
-      'Check that the server is running and that host, port and firewall let this machine reach it. --wait 60 waits for it for a minute.',
+      'Check that the server is running and that host, port and firewall let this machine reach it. A start waits for it for a minute with --wait 60.',
   },
   REDIS_REFUSED: {
     exit: exitCodes.error,

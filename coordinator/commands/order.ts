@@ -18,7 +18,7 @@ import { names } from '../../shared/wire/protocol.ts';
 import { append } from '../../shared/wire/streams.ts';
 import { fileNameOf } from '../checkpoints/checkpoint-records.ts';
 import { isGone, readSigns, type Sign } from '../conduct/signs.ts';
-import { howToContinue } from '../options/resume-command.ts';
+import { howToContinue, wayOn } from '../options/resume-command.ts';
 import { noRunIn } from '../run-folder/no-run.ts';
 import { runFiles } from '../run-folder/run-files.ts';
 import { RunFolder } from '../run-folder/run-folder.ts';
@@ -111,7 +111,7 @@ function nobodyThere(path: string, config: AnyConfig, traces: FolderTraces): Cor
       ? 'Nothing is left to do.'
       : isInference(config)
         ? 'Continue it with the command that started it.'
-        : howToContinue(path, config);
+        : wayOn(path, config, traces.ended);
   return new CornetError('ORDER_FAILED', message, { hint });
 }
 

@@ -7,7 +7,7 @@ import { connectRedis, redactUrl } from '../../shared/redis/redis.ts';
 import { type AnyConfig, isInference, labelsOf } from '../../shared/run-config.ts';
 import { oneLine, printableJson } from '../../shared/util/printable.ts';
 import { isGone, readSigns, type Sign } from '../conduct/signs.ts';
-import { howToContinue } from '../options/resume-command.ts';
+import { wayOn } from '../options/resume-command.ts';
 import { RunFolder } from '../run-folder/run-folder.ts';
 import { type FolderTraces, tracesOf } from '../run-folder/traces.ts';
 import { duration, elapsed } from '../view/format.ts';
@@ -86,7 +86,9 @@ async function watchToItsEnd(first: Sign | null, run: string | null, options: St
 async function placeOf({ outputPath, redis, run }: StatusOptions): Promise<Place> {
   if (outputPath === undefined) {
     if (redis !== undefined) return { redis, run: run ?? null, folder: null };
-    throw new CornetError('OPTION_INVALID', 'Specify a run with --output-path or --redis.');
+    throw new CornetError('OPTION_INVALID', 'No run is named.', {
+      hint: 'Name its folder, as in `coordinator status runs/s`, or a Redis with --redis (and --run).',
+    });
   }
   const peek = await RunFolder.peek(outputPath);
   const { config } = peek;
@@ -120,10 +122,18 @@ async function listen({ redis: url, run, folder }: Place): Promise<{ signs: Sign
       redis.disconnect();
     }
   } catch (error) {
-    // A run folder says enough: its private Redis may be left over by a coordinator that was killed.
-    if (folder === null) throw error;
+    // A run folder says enough: its private Redis may be left over by a coordinator that was killed. A wrong password
+    // says nothing of the run.
+    if (folder === null || isOfUrl(error)) throw error;
     return { signs: [], unheard: 'no-answer' };
   }
+}
+
+/** The address that was given is not right, rather than that nobody answers there. */
+function isOfUrl(error: unknown): boolean {
+  return (
+    error instanceof CornetError && (error.code === 'REDIS_REFUSED' || error.code === 'REDIS_URL_INVALID')
+  );
 }
 
 /** Without its folder: of a coordinator on this machine it can be seen that it is gone. */
@@ -215,5 +225,5 @@ function absence({ sign, traces, health }: Found, { redis, run, folder }: Place)
   const nobody = `${name}: ${who}${progress}.`;
   if (isInference(config)) return [`${nobody} Continue it with the command that started it.`];
   if (health.word === 'COMPLETE') return [nobody];
-  return [nobody, howToContinue(path, config)];
+  return [nobody, wayOn(path, config, ended)];
 }

@@ -123,7 +123,7 @@ export class Orders {
       throw refusal(`Several workers have ids that begin with ${beginning}: ${listOf(found)}.`);
     }
     if (!workers.some(({ id, draining }) => id !== worker.id && !draining)) {
-      const sentence = `Worker ${worker.id} is the only one that would stay: it cannot be drained.`;
+      const sentence = `Worker ${worker.id} is the last one of the run, and cannot be drained.`;
       throw refusal(sentence, 'Start another worker first, or stop the run: `coordinator stop <run>`.');
     }
     return worker.id;

@@ -3,6 +3,7 @@ import { defaults } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import type { ModelName } from '../../shared/models/model.ts';
 import { quoteName } from '../../shared/util/printable.ts';
+import { exists } from '../disk/durable-file.ts';
 import type { InferenceOptions } from '../options/table.ts';
 import { count } from '../view/format.ts';
 import { type OwnNetwork, ownNetwork } from '../weights/own-network.ts';
@@ -30,7 +31,7 @@ export async function chooseNetwork(asked: Asked): Promise<Network> {
   const { weights } = asked;
   const own: Partial<OwnNetwork> = silent.includes(weights) ? {} : await ownNetwork(weights);
   const model = asked.model ?? own.model;
-  if (model === undefined) throw unknownModel(weights);
+  if (model === undefined) throw await unknownModel(weights);
   const times = asked.times ?? own.times ?? defaults.times;
   const imageSize = asked.imageSize ?? own.imageSize ?? defaults.imageSize;
   const recurrent = model === 'R' || model === 'RT';
@@ -66,7 +67,10 @@ function timeSteps(times: number): string {
   return count(times, 'time step', 'time steps');
 }
 
-function unknownModel(weights: string): CornetError {
+async function unknownModel(weights: string): Promise<CornetError> {
+  if (!silent.includes(weights) && !(await exists(weights))) {
+    return new CornetError('WEIGHTS_MISSING', `${quoteName(weights)} does not exist.`);
+  }
   const why = silent.includes(weights)
     ? `With --weights ${weights} a model must be named.`
     : `${quoteName(weights)} does not say which model its weights are of.`;

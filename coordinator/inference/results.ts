@@ -34,11 +34,16 @@ function* descriptionPieces(head: object, files: FileList): Generator<Buffer> {
  * @throws CornetError OUTPUT_EXISTS when they were made with others
  */
 export async function alreadyThere(data: string, description: string, settings: object): Promise<boolean> {
-  if (!(await exists(data))) return false;
+  const hasData = await exists(data);
   const former = await readSettings(description);
-  if (former !== null && canonicalJson(former) === canonicalJson(settings)) return true;
-  const why = former === null ? 'nothing beside it says how it was made' : 'it was made with other settings';
-  throw new CornetError('OUTPUT_EXISTS', `${quoteName(data)} is there already, and ${why}.`);
+  if (former === null && !hasData && !(await exists(description))) return false;
+  if (former !== null && canonicalJson(former) === canonicalJson(settings)) return hasData;
+  const [there, why] =
+    former === null
+      ? [hasData ? data : description, 'nothing beside it says how it was made']
+      : [description, 'it was made with other settings'];
+  const both = hasData && former !== null ? `, with ${quoteName(data)}` : '';
+  throw new CornetError('OUTPUT_EXISTS', `${quoteName(there)} is there already${both}, and ${why}.`);
 }
 
 async function readSettings(path: string): Promise<unknown> {

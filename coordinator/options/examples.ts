@@ -15,5 +15,6 @@ export const examples: Readonly<Partial<Record<CommandName, readonly string[]>>>
     '--weights runs/s:best --data-path stimuli -o features',
     '--model S --weights pretrained --layer IT --data-path stimuli -o features',
   ],
+  export: ['runs/s:best s.pth.tar'],
   report: ['runs/s -o s.svg', 'runs/s-seed0 runs/s-seed1 runs/s-seed2 -o seeds.html'],
 };

@@ -1,5 +1,6 @@
 /** The command that continues a run, for the user to paste. */
 import { resolve } from 'node:path';
+import { errorTable } from '../../shared/errors.ts';
 import { bounds } from '../../shared/option-bounds.ts';
 import { ownCommand } from '../../shared/process/own-command.ts';
 import type { RunConfig } from '../../shared/run-config.ts';
@@ -9,6 +10,26 @@ import { rowsOf, type StartOptions } from './table.ts';
 export function howToContinue(...run: Parameters<typeof resumeCommand>): string {
   const { how, command } = resumeCommand(...run);
   return `${how} ${command}`;
+}
+
+/**
+ * How to go on with a run that has ended, as a sentence.
+ * @param ended how, as its log says
+ */
+export function wayOn(
+  folder: string,
+  config: Pick<RunConfig, 'options'>,
+  ended: 'complete' | 'interrupted' | { code: string } | null,
+): string {
+  const more = neededAfter(ended);
+  return more === null ? errorTable.NOT_FINITE.remedy : howToContinue(folder, config, {}, more);
+}
+
+/** Options without which a resume would come to the same end; null: it would with any. */
+export function neededAfter(ended: Parameters<typeof wayOn>[2]): string[] | null {
+  const code = ended !== null && typeof ended === 'object' ? ended.code : null;
+  if (code === 'NOT_FINITE') return null;
+  return code === 'IMAGE_UNREADABLE' ? ['--skip-unreadable'] : [];
 }
 
 /**

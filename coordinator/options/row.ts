@@ -15,6 +15,7 @@ export type CommandName =
   | 'stop'
   | 'verify'
   | 'report'
+  | 'export'
   | 'doctor'
   | 'demo';
 

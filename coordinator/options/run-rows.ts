@@ -355,6 +355,15 @@ export const runRows = {
     commands: [...ordering],
     kind: 'free',
   }),
+  force: row({
+    flags: '--force',
+    value: z.boolean(),
+    default: false,
+    help: 'replace the file if it exists',
+    group: 'Output and monitoring',
+    commands: ['export'],
+    kind: 'free',
+  }),
   json: row({
     flags: '--json',
     value: z.boolean(),

@@ -17,7 +17,11 @@ export const metricColumns = [
   'val/images',
 ] as const;
 
-const header = ['run', 'model', 'seed', 'step', 'epoch', ...metricColumns];
+const runColumns = ['run', 'model', 'seed', 'step', 'epoch'];
+const header = [...runColumns, ...metricColumns];
+
+/** By which a table of ours is known. */
+export const csvBegins: string = runColumns.join();
 
 /** Characters that are written at once. */
 const pieceLength = 256 * 1024;

@@ -1,12 +1,12 @@
 /** `coordinator report`: the curves of runs as a picture, a page or a table. It only reads what the runs wrote. */
-import { realpath, stat } from 'node:fs/promises';
+import { open, realpath, stat } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { CornetError } from '../../shared/errors.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { fileError, systemCode, writeDurably } from '../disk/durable-file.ts';
 import type { ReportOptions } from '../options/table.ts';
 import { count } from '../view/format.ts';
-import { csvOf } from './csv.ts';
+import { csvBegins, csvOf } from './csv.ts';
 import { htmlOf } from './html.ts';
 import { drawRuns, svgDocument } from './picture.ts';
 import { findRuns, type ReportRun, type RunSource, readRun } from './read-runs.ts';
@@ -22,7 +22,7 @@ const standardOutput = '-';
 /**
  * @param paths of run folders
  * @param options its `output` is a file, whose extension says the format; `-`: standard output, as CSV
- * @throws CornetError OPTION_INVALID, RUN_MISSING, RUN_DAMAGED, RUN_FORMAT, DISK_FULL, FOLDER_NOT_WRITABLE
+ * @throws CornetError OPTION_INVALID, OUTPUT_EXISTS, RUN_MISSING, RUN_DAMAGED, RUN_FORMAT, DISK_FULL, FOLDER_NOT_WRITABLE
  */
 export async function report(paths: readonly string[], { output }: ReportOptions): Promise<void> {
   const format = formatOf(output);
@@ -69,12 +69,15 @@ function pictureOf(runs: readonly ReportRun[]): string {
 
 /**
  * Where to write: behind a link, the file that it leads to.
- * @throws CornetError OPTION_INVALID: something is there that is not a file
+ * @throws CornetError OPTION_INVALID: something is there that is not a file; OUTPUT_EXISTS: a file that is no report
  */
 async function targetOf(output: string): Promise<string> {
   try {
     const found = await stat(output);
-    if (found.isFile()) return await realpath(output);
+    if (found.isFile()) {
+      await refuseForeign(output);
+      return await realpath(output);
+    }
     const what = found.isDirectory() ? 'is a folder' : 'is not a regular file';
     throw new CornetError('OPTION_INVALID', `-o ${quoteName(output)} ${what}.`, {
       hint: 'Name another file. An earlier report is replaced.',
@@ -83,6 +86,24 @@ async function targetOf(output: string): Promise<string> {
     if (systemCode(error) === 'ENOENT') return output;
     throw fileError(error, `write ${quoteName(output)}`, writeHint);
   }
+}
+
+/** Bytes at the beginning of a report that tell that it is one. */
+const headBytes = 16 * 1024;
+
+/** An earlier report is replaced, somebody else's file is not. */
+async function refuseForeign(path: string): Promise<void> {
+  const file = await open(path);
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(headBytes), 0, headBytes, 0);
+    const head = buffer.toString('utf8', 0, bytesRead);
+    if (bytesRead === 0 || head.includes('cornet-report') || head.startsWith(csvBegins)) return;
+  } finally {
+    await file.close();
+  }
+  throw new CornetError('OUTPUT_EXISTS', `${quoteName(path)} is there already, and is no report.`, {
+    hint: 'Name another file.',
+  });
 }
 
 const writeHint = 'Give -o a file in a folder that you may write to.';

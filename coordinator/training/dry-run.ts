@@ -77,7 +77,9 @@ async function needsOf(config: RunConfig, folder: string): Promise<[string, stri
     ['validates', `${count(validations, 'time', 'times')}, ${every(options.saveValEpochs)} and at the end`],
     [
       'keeps',
-      `${count(permanent, 'checkpoint', 'checkpoints')} forever (${every(options.saveModelEpochs)}), ` +
+      (permanent === 0
+        ? ''
+        : `${count(permanent, 'checkpoint', 'checkpoints')} forever (${every(options.saveModelEpochs)}), `) +
         `the newest ${options.keepCheckpoints} and the best, of ${gigabytes(checkpoint)} each`,
     ],
     [

@@ -9,7 +9,7 @@ import type { Failure } from '../protocol/run-events.ts';
  */
 export function failureOf(
   failure: Failure,
-  { latest, records }: Pick<Checkpoints, 'latest' | 'records'>,
+  { latest, records, best }: Pick<Checkpoints, 'latest' | 'records' | 'best'>,
   folder: string,
 ): CornetError {
   if (failure.code !== 'NOT_FINITE') return CornetError.fromJSON(failure);
@@ -18,8 +18,12 @@ export function failureOf(
       'No step was finished: run the same command again with a lower --lr, and check the images named.';
     return CornetError.fromJSON({ ...failure, hint });
   }
-  // The newest one has the state that came to this.
-  const good = records.slice(0, -1).findLast(({ validation }) => !Number.isNaN(validation?.loss));
+  // The newest one has the state that came to this, and those before it were on the way there: the best is not.
+  const before = records.slice(0, -1);
+  const good =
+    best !== null && best.step < latest.step
+      ? best
+      : before.findLast(({ validation }) => !Number.isNaN(validation?.loss));
   const from =
     good === undefined
       ? ''

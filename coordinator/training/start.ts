@@ -23,7 +23,7 @@ import type { PatientDisk } from '../disk/patient-disk.ts';
 import { ownCommandLine } from '../options/command-line.ts';
 import { chooseLocalWorkers, refuseUnreachable } from '../options/local-workers.ts';
 import { nextCommands } from '../options/next-commands.ts';
-import { howToContinue, resumeCommand } from '../options/resume-command.ts';
+import { howToContinue, neededAfter, resumeCommand } from '../options/resume-command.ts';
 import { defaultOf, type StartOptions } from '../options/table.ts';
 import { compareRoom } from '../run-folder/disk-need.ts';
 import { RunFolder } from '../run-folder/run-folder.ts';
@@ -256,7 +256,10 @@ function report({
   if (outcome.outcome === 'failed') {
     const failure = failureOf(outcome.failure, checkpoints, folder.checkpointsPath);
     throw isOfImages(failure) && checkpoints.latest !== null
-      ? withHint(failure, `${failure.hint} ${howToContinue(folder.path, config, options, skipping(failure))}`)
+      ? withHint(
+          failure,
+          `${failure.hint} ${howToContinue(folder.path, config, options, neededAfter(failure) ?? [])}`,
+        )
       : failure;
   }
   const { latest, best } = checkpoints;
@@ -311,11 +314,6 @@ function describeImages(train: Split, samples: ArrayLike<number>): string {
 
 function isOfImages({ code }: CornetError): boolean {
   return code === 'IMAGE_UNREADABLE' || code === 'IMAGE_UNREACHABLE';
-}
-
-/** A file that was read cannot be decoded the next time either. */
-function skipping({ code }: CornetError): string[] {
-  return code === 'IMAGE_UNREADABLE' ? ['--skip-unreadable'] : [];
 }
 
 function withHint(error: CornetError, hint: string): CornetError {

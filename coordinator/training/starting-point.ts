@@ -107,14 +107,16 @@ const trajectoryOptions = {
 } as const;
 
 const formerTrajectory = z.object({
-  result: resultOptions.pick({
-    batchSize: true,
-    learningRate: true,
-    stepSize: true,
-    momentum: true,
-    weightDecay: true,
-    trainImages: true,
-  }),
+  result: z.object(
+    resultOptions.pick({
+      batchSize: true,
+      learningRate: true,
+      stepSize: true,
+      momentum: true,
+      weightDecay: true,
+      trainImages: true,
+    }).shape,
+  ),
 });
 
 /**

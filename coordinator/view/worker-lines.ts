@@ -15,6 +15,6 @@ export function workerLines(workers: readonly WorkerView[]): string[] {
 
 function lineOf(worker: WorkerView, where: string): string {
   const { id, status, lanes, pid } = worker;
-  const served = `lanes ${lanes.join(', ') || '-'}`;
+  const served = `${lanes.length === 1 ? 'lane' : 'lanes'} ${lanes.join(', ') || '-'}`;
   return [id, status, served, `process ${pid}${where}`, ...figuresOf(worker)].join('  ');
 }

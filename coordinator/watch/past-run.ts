@@ -6,7 +6,7 @@ import { type Route, respond } from '../../shared/process/http-server.ts';
 import { labelsOf, type RunConfig, stepsPerEpoch, totalSteps } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { readRecords } from '../checkpoints/checkpoint-records.ts';
-import { resumeCommand } from '../options/resume-command.ts';
+import { neededAfter, resumeCommand } from '../options/resume-command.ts';
 import { runFiles } from '../run-folder/run-files.ts';
 import { RunFolder } from '../run-folder/run-folder.ts';
 import { loggedEvents } from '../run-folder/run-log.ts';
@@ -66,12 +66,16 @@ export class PastRun {
     const [traces, history] = await Promise.all([this.traces(), this.#history()]);
     const health = healthOfFiles(traces);
     const { validations, curve } = history;
+    const more = neededAfter(traces.ended);
     return {
       facts: pageFactsOf({
         start: this.#startInfo(),
         startedAt: null,
         command: null,
-        resume: health.word === 'STOPPED' ? resumeCommand(this.#folder, this.#config) : null,
+        resume:
+          health.word === 'STOPPED' && more !== null
+            ? resumeCommand(this.#folder, this.#config, {}, more)
+            : null,
         checkpointsPath: resolve(this.#path('checkpoints')),
         served: { address, host: hostname() },
         control: false,

@@ -1,7 +1,7 @@
 import { maxClasses } from '../../shared/defaults.ts';
 import { vectorLayout } from '../../shared/formats/vector-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
-import { type RunConfig, totalSteps } from '../../shared/run-config.ts';
+import { type RunConfig, stepsPerEpoch, totalSteps } from '../../shared/run-config.ts';
 import { gigabytes } from '../../shared/util/gigabytes.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { count } from '../view/format.ts';
@@ -24,10 +24,11 @@ export function factsOf({ config, redis, devices, page, join }: StartInfo): [str
   const { trainImages, batchSize } = result;
   const batch = count(Math.min(batchSize, trainImages), 'image', 'images');
   const rest = trainImages > batchSize ? trainImages % batchSize : 0;
-  const last = rest === 0 ? '' : `, the last of an epoch of ${rest}`;
+  const last = rest === 0 ? '' : `, ${rest} in the last of an epoch`;
+  const epochs = Number((totalSteps(config) / stepsPerEpoch(config)).toFixed(2));
   return [
     ['data', `${quoteName(options.dataPath)}: ${images}, ${classesOf(result)}`],
-    ['schedule', `${steps} of ${batch}${last} (${count(options.epochs, 'epoch', 'epochs')})`],
+    ['schedule', `${steps} of ${batch}${last} (${count(epochs, 'epoch', 'epochs')})`],
     [
       'optimizer',
       `lr ${result.learningRate}, step size ${result.stepSize}, momentum ${result.momentum}, weight decay ${result.weightDecay}`,

@@ -188,7 +188,7 @@ addon_for_libtorch() {
   why="the addon could not be built or loaded with the one in $libtorch before, and nothing changed since"
   ! failed_before "$addons/failed-${key:0:12}" || return 1
   why="the addon cannot be built or loaded with the one in $libtorch (see $log)"
-  echo "Building the torch addon for the libtorch in $libtorch ..."
+  echo "Building the torch addon for the libtorch in $libtorch (a minute or more) ..."
   quietly deploy/setup/build-addon.sh torch "$libtorch" "$addons" && load_addon || return 1
   rm -f "$failed"
   version=$(cut -d - -f 1 "$addons/current")

@@ -14,7 +14,7 @@ test('a dry run tells what a run would do and need, as a start checks it, and st
   t.is(await dry.ended, 0, dry.stderr);
   for (const line of [
     /data +.*images: 60 training and 20 validation images, 10 classes \(of 1000 outputs\)\n/,
-    /schedule +16 steps of 8 images, the last of an epoch of 4 \(2 epochs\)\n/,
+    /schedule +16 steps of 8 images, 4 in the last of an epoch \(2 epochs\)\n/,
     /rates +0\.01 to epoch 0\.88, 0\.001 to epoch 1\.88, 0\.0001 to epoch 2 \(as in run\.py, /,
     /validates +2 times, every epoch and at the end\n/,
     /keeps +4 checkpoints forever \(every 0\.5 epochs\), the newest 3 and the best, of 0\.017 GB each\n/,

@@ -80,7 +80,7 @@ test('the page shows a run as it goes on: curves move, a dead worker is named, a
   );
   const listed = stage.start('coordinator', ['status', '-o', output]);
   await listed.ended;
-  const line = /^ {2}[\w-]+ {2}member {2}lanes [\d, -]+ {2}process \d+ on \S+ {2}[\d.]+ images\/s$/gm;
+  const line = /^ {2}[\w-]+ {2}member {2}lanes? [\d, -]+ {2}process \d+ on \S+ {2}[\d.]+ images\/s$/gm;
   t.is(listed.stdout.match(line)?.length, 2, listed.stdout);
 
   // Who comes late sees the whole course, on a dark phone.

@@ -73,13 +73,19 @@ test('weights that do not say their model need --model, and have its defaults', 
   const weights = await file(t, Buffer.from('no weights'));
   const network = await chooseNetwork({ ...asked, weights, model: 'S' });
   t.like(network, { model: 'S', times: 5, imageSize: 224, description: 'CORnet-S, 224 px', warnings: [] });
-  for (const source of [weights, 'pretrained', 'untrained', join(temporaryFolder(t), 'none.pth')]) {
+  for (const source of [weights, 'pretrained', 'untrained']) {
     const error = await t.throwsAsync(chooseNetwork({ ...asked, weights: source }), {
       instanceOf: CornetError,
     });
     t.is(error?.code, 'OPTION_INVALID');
     t.is(error?.hint, 'Use --model Z, R, RT or S.');
   }
+  const none = join(temporaryFolder(t), 'none.pth');
+  const missing = await t.throwsAsync(chooseNetwork({ ...asked, weights: none }), {
+    instanceOf: CornetError,
+  });
+  t.is(missing?.code, 'WEIGHTS_MISSING');
+  t.is(missing?.message, `${none} does not exist.`);
 });
 
 test('the folder of a run without a checkpoint is an error of its own', async (t) => {

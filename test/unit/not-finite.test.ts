@@ -16,7 +16,15 @@ const record = (step: number, loss: number | null = null): CheckpointRecord => (
 
 /** What is advised where there are these checkpoints, the last one the latest. */
 function adviceWith(...records: CheckpointRecord[]): string {
-  const error = failureOf(failure, { latest: records.at(-1) ?? null, records }, '/my runs/z/checkpoints');
+  return adviceWithBest(null, ...records);
+}
+
+function adviceWithBest(best: CheckpointRecord | null, ...records: CheckpointRecord[]): string {
+  const error = failureOf(
+    failure,
+    { latest: records.at(-1) ?? null, records, best },
+    '/my runs/z/checkpoints',
+  );
   return `${error.message} ${error.hint}`;
 }
 
@@ -43,7 +51,16 @@ test('where there is an earlier checkpoint it is named, unless its validation wa
   t.regex(adviceWith(record(1, Number.NaN), record(4)), /another --output-path\.$/);
 });
 
+test('the best checkpoint is named rather than a later one that was on the way to it', (t) => {
+  const best = record(1, 2.3);
+  t.regex(adviceWithBest(best, record(2, 1e9), record(4)), /--restore-path '.*step-00000001\.safetensors'$/);
+  t.regex(adviceWithBest(record(4, 2.3), record(2, 3.1), record(4, 2.3)), /step-00000002\.safetensors'$/);
+});
+
 test('another failure keeps its own advice', (t) => {
   const other = { code: 'BLOB_LOST', message: 'Blobs vanished.' } as const;
-  t.is(failureOf(other, { latest: null, records: [] }, '/runs/z').hint, errorTable.BLOB_LOST.remedy);
+  t.is(
+    failureOf(other, { latest: null, records: [], best: null }, '/runs/z').hint,
+    errorTable.BLOB_LOST.remedy,
+  );
 });

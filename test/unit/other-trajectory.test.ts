@@ -1,6 +1,8 @@
 import test from 'ava';
 import { otherTrajectory } from '../../coordinator/training/starting-point.ts';
+import { buildModel } from '../../shared/models/family.ts';
 import type { RunConfig } from '../../shared/run-config.ts';
+import { resultOf } from '../helpers/state.ts';
 
 const result = {
   batchSize: 256,
@@ -14,7 +16,7 @@ const config = { result } as RunConfig;
 
 test('going on from a checkpoint with other options of the schedule is said with both values', (t) => {
   const identity = JSON.stringify({
-    result: { ...result, batchSize: 64, learningRate: 0.01 },
+    result: { ...resultOf(buildModel('Z', 1)), ...result, batchSize: 64, learningRate: 0.01 },
     numerics: null,
   });
   t.regex(

@@ -185,10 +185,24 @@ test('what cannot be reported is refused with a sentence that helps', async (t) 
   t.regex(nowhere.hint, /Give -o a file/);
 });
 
+test('a file that is no report is not replaced', async (t) => {
+  const root = temporaryFolder(t);
+  const run = writeRunFolder(join(root, 'run'));
+  for (const name of ['own.csv', 'own.svg', 'own.html']) {
+    const path = join(root, name);
+    writeFileSync(path, 'my,own,file');
+    t.is((await refused(t, [run], path)).code, 'OUTPUT_EXISTS');
+    t.is(readFileSync(path, 'utf8'), 'my,own,file');
+    writeFileSync(path, '');
+    for (let times = 0; times < 2; times++) await report([run], { output: path });
+    t.true(readFileSync(path, 'utf8').length > 100);
+  }
+});
+
 test('an earlier report is replaced, behind a link, too; a run that is named twice counts once', async (t) => {
   const root = temporaryFolder(t);
   const run = writeRunFolder(join(root, 'run'));
-  writeFileSync(join(root, 'old.csv'), 'old');
+  writeFileSync(join(root, 'old.csv'), 'run,model,seed,step,epoch,train/loss\n');
   symlinkSync('old.csv', join(root, 'link.csv'));
   await report([run, `${run}/`, run], { output: join(root, 'link.csv') });
   const rows = parseCsv(readFileSync(join(root, 'old.csv'), 'utf8'));

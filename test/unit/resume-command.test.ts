@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import test from 'ava';
-import { howToContinue } from '../../coordinator/options/resume-command.ts';
+import { howToContinue, wayOn } from '../../coordinator/options/resume-command.ts';
 import { optionRows } from '../../coordinator/options/table.ts';
 import { redactUrl } from '../../shared/redis/redis.ts';
 import { trainingConfig } from '../helpers/training-config.ts';
@@ -24,6 +24,14 @@ test('a password is not repeated: where it comes from is said', (t) => {
     argumentsOf('redis://me:secret@head/2', {}),
     "Continue with (CORNET_REDIS_URL must hold redis://me:***@head/2 with its password): --resume --output-path '/runs/x ace'",
   );
+});
+
+test('after an error the way on is one that does not come to the same', (t) => {
+  const after = (ended: Parameters<typeof wayOn>[2]) => wayOn('/runs/x', trainingConfig, ended);
+  const resume = /^Continue with: .* start --resume --output-path \/runs\/x$/;
+  for (const ended of ['interrupted', null, { code: 'DISK_FULL' }] as const) t.regex(after(ended), resume);
+  t.regex(after({ code: 'IMAGE_UNREADABLE' }), /--output-path \/runs\/x --skip-unreadable$/);
+  t.regex(after({ code: 'NOT_FINITE' }), /^Start a new run with a lower --lr/);
 });
 
 test('options that config.json does not remember are repeated, all others are not', (t) => {
