@@ -341,7 +341,7 @@ export const errorTable = {
   RESULT_OPTION_CHANGED: {
     exit: exitCodes.usage,
     meaning: 'A resume was given options that would change the result.',
-    remedy: 'Omit those options, or start a new run in another folder.',
+    remedy: 'Leave out what differs, or start a new run in another folder.',
   },
   INTERNAL: {
     exit: exitCodes.error,

@@ -191,7 +191,7 @@ function asText(found: Found, place: Place): string[] {
   const where = view.images === null ? `step ${view.step} of ${view.steps}` : `${view.images} images done`;
   return [
     first,
-    `Run ${view.run}${called(view.name)}, ${where}${loss}${speed}${left}.`,
+    `Run ${view.run} (${view.model})${called(view.name)}, ${where}${loss}${speed}${left}.`,
     sign.age > timeouts.member / 1000 ? `${view.sentence} (${elapsed(sign.age)} ago)` : view.sentence,
     ...workerLines(view.workers),
   ];

@@ -38,12 +38,17 @@ export async function alreadyThere(data: string, description: string, settings: 
   const former = await readSettings(description);
   if (former === null && !hasData && !(await exists(description))) return false;
   if (former !== null && canonicalJson(former) === canonicalJson(settings)) return hasData;
-  const [there, why] =
-    former === null
-      ? [hasData ? data : description, 'nothing beside it says how it was made']
-      : [description, 'it was made with other settings'];
-  const both = hasData && former !== null ? `, with ${quoteName(data)}` : '';
-  throw new CornetError('OUTPUT_EXISTS', `${quoteName(there)} is there already${both}, and ${why}.`);
+  if (former === null) {
+    const there = quoteName(hasData ? data : description);
+    throw new CornetError(
+      'OUTPUT_EXISTS',
+      `${there} is there already, and nothing beside it says how it was made.`,
+    );
+  }
+  const there = hasData
+    ? `${quoteName(data)} and ${quoteName(description)} are there already`
+    : `${quoteName(description)} is there already`;
+  throw new CornetError('OUTPUT_EXISTS', `${there}, made with other settings.`);
 }
 
 async function readSettings(path: string): Promise<unknown> {

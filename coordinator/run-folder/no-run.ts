@@ -1,6 +1,7 @@
 /** What is said of a folder that holds no run. */
 import { CornetError } from '../../shared/errors.ts';
 import { quoteName } from '../../shared/util/printable.ts';
+import { exists } from '../disk/durable-file.ts';
 import { findRuns } from './find-runs.ts';
 
 /** Runs that a hint names. */
@@ -9,7 +10,10 @@ const shown = 3;
 /** @param hint the way out if there is no run below the folder either */
 export async function noRunIn(folder: string, hint?: string): Promise<CornetError> {
   const way = (await runsBelow(folder)) ?? hint;
-  const sentence = `The folder ${quoteName(folder)} holds no run.`;
+  const name = quoteName(folder);
+  const sentence = (await exists(folder))
+    ? `The folder ${name} holds no run.`
+    : `There is no folder ${name}.`;
   return new CornetError('RUN_MISSING', sentence, way === undefined ? {} : { hint: way });
 }
 

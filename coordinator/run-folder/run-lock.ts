@@ -201,7 +201,7 @@ async function judge(path: string, { text, held }: Found, self: Holder): Promise
   const who = describe(holder);
   const alive = {
     state: 'alive',
-    sentence: `This run is already controlled by ${who}, which is still running.`,
+    sentence: `This run is controlled by ${who}, which is still running.`,
   } as const;
   if (held) return alive;
   if (holder === null) {

@@ -276,7 +276,11 @@ test.serial('refused: an output folder that holds a run, or whose place is taken
   const says = /Cannot make the output folder \/proc\/cornet-test/;
   await assertRefused(t, stage, forbidden, { code: 'FOLDER_NOT_WRITABLE', exit: 1, says });
   const missing = stage.start('coordinator', ['start', '--resume', '-o', join(stage.folder, 'nothing')]);
-  await assertRefused(t, stage, missing, { code: 'RUN_MISSING', exit: 1, says: /nothing holds no run/ });
+  await assertRefused(t, stage, missing, {
+    code: 'RUN_MISSING',
+    exit: 1,
+    says: /There is no folder .*nothing\./,
+  });
 });
 
 test.serial(

@@ -122,7 +122,7 @@ test.serial('a second coordinator on a live run is refused: by the lock, and thr
   t.is(await status.ended, 0, status.stderr);
   t.regex(
     status.stdout,
-    /^OK {2}.*; Redis answers in [\d.]+ m?s\nRun \S+, step \d+ of 8000, loss .*\n.+ at step \d+.*\n {2}\S+ {2}member {2}lanes 0, 1 /,
+    /^OK {2}.*; Redis answers in [\d.]+ m?s\nRun \S+ \(CORnet-Z\), step \d+ of 8000, loss .*\n.+ at step \d+.*\n {2}\S+ {2}member {2}lanes 0, 1 /,
   );
 
   run.signal('SIGTERM');

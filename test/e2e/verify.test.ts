@@ -114,7 +114,7 @@ thoroughSerial(
       t.is(exit, 0, stderr);
       t.regex(
         of('lock')!.text,
-        /is already controlled by a coordinator on host .* with process id \d+, which is still running/,
+        /is controlled by a coordinator on host .* with process id \d+, which is still running/,
       );
       t.true(findings.some(({ file }) => file.startsWith('checkpoints/step-')));
     }

@@ -15,12 +15,9 @@ test('of results that were made with other settings neither file is replaced', a
   t.false(await look());
 
   writeFileSync(description, JSON.stringify({ settings: { ...settings, batchSize: 32 } }));
-  t.is((await refused()).message, `${description} is there already, and it was made with other settings.`);
+  t.is((await refused()).message, `${description} is there already, made with other settings.`);
   writeFileSync(data, '');
-  t.is(
-    (await refused()).message,
-    `${description} is there already, with ${data}, and it was made with other settings.`,
-  );
+  t.is((await refused()).message, `${data} and ${description} are there already, made with other settings.`);
   writeFileSync(description, 'somebody else');
   t.is((await refused()).message, `${data} is there already, and nothing beside it says how it was made.`);
   t.is((await refused()).code, 'OUTPUT_EXISTS');
