@@ -12,21 +12,17 @@ export function howToContinue(...run: Parameters<typeof resumeCommand>): string 
   return `${how} ${command}`;
 }
 
-/**
- * How to go on with a run that has ended, as a sentence.
- * @param ended how, as its log says
- */
-export function wayOn(
-  folder: string,
-  config: Pick<RunConfig, 'options'>,
-  ended: 'complete' | 'interrupted' | { code: string } | null,
-): string {
+/** How a run has ended, as its log says; null: it was killed. */
+type Ended = 'complete' | 'interrupted' | { code: string } | null;
+
+/** How to go on with a run that has ended, as a sentence. */
+export function wayOn(folder: string, config: Pick<RunConfig, 'options'>, ended: Ended): string {
   const more = neededAfter(ended);
   return more === null ? errorTable.NOT_FINITE.remedy : howToContinue(folder, config, {}, more);
 }
 
 /** Options without which a resume would come to the same end; null: it would with any. */
-export function neededAfter(ended: Parameters<typeof wayOn>[2]): string[] | null {
+export function neededAfter(ended: Ended): string[] | null {
   const code = ended !== null && typeof ended === 'object' ? ended.code : null;
   if (code === 'NOT_FINITE') return null;
   return code === 'IMAGE_UNREADABLE' ? ['--skip-unreadable'] : [];
