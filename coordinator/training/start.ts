@@ -214,18 +214,7 @@ async function prepareTraining(
         }),
         notice: portNotice(options, http),
       }),
-    report: async (outcome) =>
-      report({
-        outcome,
-        options,
-        config,
-        folder,
-        checkpoints,
-        disk,
-        watch,
-        begunAt: output.begunAt,
-        skipped: output.skipped,
-      }),
+    report: async (outcome) => report({ outcome, options, config, folder, checkpoints, disk, watch, output }),
   };
 }
 
@@ -238,8 +227,7 @@ function report({
   checkpoints,
   disk,
   watch,
-  begunAt,
-  skipped,
+  output: { begunAt, skipped },
 }: {
   outcome: Outcome;
   options: StartOptions;
@@ -248,10 +236,7 @@ function report({
   checkpoints: Checkpoints;
   disk: PatientDisk;
   watch: Watch;
-  /** The step that it was at when this coordinator began. */
-  begunAt: number | null;
-  /** Images that could not be read. */
-  skipped: number;
+  output: Pick<TrainingOutput, 'begunAt' | 'skipped'>;
 }): RunReport {
   if (outcome.outcome === 'failed') {
     const failure = failureOf(outcome.failure, checkpoints, folder.checkpointsPath);
