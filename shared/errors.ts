@@ -256,14 +256,14 @@ export const errorTable = {
     exit: exitCodes.error,
     meaning:
       'A run cannot do what `coordinator stop`, `checkpoint` or `drain` told it: no coordinator is at work on it, or it refused.',
-    remedy: 'Look at the run with `coordinator status`.',
+    remedy: 'Look at the run with `coordinator status <run>`.',
   },
   ORDER_UNCONFIRMED: {
     exit: exitCodes.error,
     meaning:
       'The coordinator, or its Redis, has not answered `coordinator stop`, `checkpoint` or `drain` in time.',
     remedy:
-      'Look at the run with `coordinator status`, and give the order again: an order that is given twice is harmless.',
+      'Look at the run with `coordinator status <run>`, and give the order again: an order that is given twice is harmless.',
   },
   COORDINATOR_GONE: {
     exit: exitCodes.error,

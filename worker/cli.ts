@@ -118,5 +118,11 @@ program
 
 addCompletion(program);
 
-process.exitCode = await runCommand(program, process.argv.slice(2));
+/** A run is looked at and told something by the other command. */
+const ofCoordinator = ['status', 'list', 'stop', 'checkpoint', 'drain', 'view', 'doctor'];
+
+process.exitCode = await runCommand(program, process.argv.slice(2), {
+  translate: (words) => [...words],
+  meantBy: (word) => (ofCoordinator.includes(word) ? `coordinator ${word}` : null),
+});
 process.exit();

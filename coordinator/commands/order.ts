@@ -13,6 +13,7 @@ import { awaitRedis, connectRedis, isPassing, redactUrl } from '../../shared/red
 import { type AnyConfig, isInference } from '../../shared/run-config.ts';
 import { newId } from '../../shared/util/new-id.ts';
 import { oneLine, quoteName } from '../../shared/util/printable.ts';
+import { shellWords } from '../../shared/util/shell-words.ts';
 import { type Answer, type Order, readAnswer, type Wanted } from '../../shared/wire/orders.ts';
 import { names } from '../../shared/wire/protocol.ts';
 import { append } from '../../shared/wire/streams.ts';
@@ -53,6 +54,21 @@ type Finished = Answer & { state: 'done' };
 /** @throws CornetError ORDER_FAILED, ORDER_UNCONFIRMED, RUN_MISSING, RUN_UNKNOWN, and what `connectRedis` throws */
 export async function giveOrder(wanted: Wanted, run: string, options: OrderOptions): Promise<void> {
   const target = await targetOf(run, options.redis);
+  try {
+    await giveTo(target, wanted, options);
+  } catch (error) {
+    throw target.folder === null ? error : forRun(error, target.folder.path);
+  }
+}
+
+/** A command in a hint names the run, so that it can be pasted. */
+function forRun(error: unknown, folder: string): unknown {
+  if (!(error instanceof CornetError)) return error;
+  const hint = error.hint.replaceAll('<run>', shellWords([folder]));
+  return new CornetError(error.code, error.message, { hint, cause: error });
+}
+
+async function giveTo(target: Target, wanted: Wanted, options: OrderOptions): Promise<void> {
   const redis = await connect(target);
   try {
     const sign = await firstSign(target, redis);
@@ -167,7 +183,7 @@ function silent(target: Target, sign: Sign | null, waited: number): CornetError 
   const seconds = Math.max(sign?.age ?? 0, waited / 1000);
   const message = `The coordinator of run ${target.run}${process} has given no sign for ${elapsed(seconds)}: the order was not given.`;
   return new CornetError('ORDER_UNCONFIRMED', message, {
-    hint: 'Look with `coordinator status`: it may be starting, or stuck. A run that is stuck can be killed and resumed: its last checkpoint is intact.',
+    hint: 'Look with `coordinator status <run>`: it may be starting, or stuck. A run that is stuck can be killed and resumed: its last checkpoint is intact.',
   });
 }
 
@@ -270,7 +286,7 @@ async function untilForgotten(redis: Redis, run: string): Promise<void> {
 function unheard(target: Target, milliseconds: number): CornetError {
   const message = `The coordinator of run ${target.run} has taken the order, and nothing was heard of it for ${elapsed(milliseconds / 1000)}, or its Redis does not answer.`;
   return new CornetError('ORDER_UNCONFIRMED', message, {
-    hint: 'Look with `coordinator status`: it will do what it was told as soon as it can.',
+    hint: 'Look with `coordinator status <run>`: it will do what it was told as soon as it can.',
   });
 }
 

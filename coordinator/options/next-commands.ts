@@ -1,5 +1,5 @@
-/** What users do with a run that is complete, as commands to paste. */
-import { basename, resolve } from 'node:path';
+/** What users do with a run that is complete, as commands to paste. What they write lies beside the run. */
+import { basename, join, resolve } from 'node:path';
 import { ownCommand } from '../../shared/process/own-command.ts';
 
 /**
@@ -7,11 +7,12 @@ import { ownCommand } from '../../shared/process/own-command.ts';
  * @param weights what `--weights` calls its best state
  */
 export function nextCommands(folder: string, weights: string, dataPath: string): string[] {
+  const beside = join(folder, '..', basename(resolve(folder))); // `.` and a slash at the end are no names
   const commands: [string, string[]][] = [
-    ['report', [folder, '-o', 'report.svg']],
+    ['report', [folder, '-o', `${beside}.svg`]],
     ['view', [folder]],
-    ['validate', ['--weights', weights, '--data-path', dataPath]],
-    ['export', [weights, `${basename(resolve(folder))}.pth.tar`]],
+    ['validate', ['--weights', weights, '--data-path', dataPath, '-o', `${beside}-validation`]],
+    ['export', [weights, `${beside}.pth.tar`]],
   ];
   return commands.map(([command, args]) => ownCommand('coordinator', command, args));
 }

@@ -37,8 +37,11 @@ export async function runCommand(
   for (const command of [program, ...program.commands]) {
     showUsage(command, program);
     command.exitOverride().configureOutput({
-      outputError: (text, write) =>
-        write(`${withoutUrls(withSuggestion(text.trimEnd(), command, meantBy))} [OPTION_INVALID]\n`),
+      outputError: (text, write) => {
+        const { sentence, meant } = inOurWords(text.trimEnd(), { command, argv, meantBy });
+        write(`error: ${withoutUrls(sentence)} [OPTION_INVALID]\n`);
+        if (meant !== null) write(`Did you mean ${meant}?\n`);
+      },
     });
   }
   try {
@@ -53,15 +56,41 @@ export async function runCommand(
   }
 }
 
-/** An error of commander's, with what another program's word means here instead of what is spelt alike. */
-function withSuggestion(text: string, command: Command, meantBy: OtherWords['meantBy']): string {
-  const [, what, word] = /^(error: unknown (?:option|command) '(.+?)')/.exec(text) ?? [];
-  const known = [
-    ...command.options.map(({ long }) => long ?? ''),
-    ...command.commands.map((one) => one.name()),
-  ];
-  const meant = word === undefined ? null : meantBy(word, known);
-  return meant === null ? text : `${what}\n(Did you mean ${meant}?)`;
+/** What commander finds wrong, as this program says it. */
+function inOurWords(
+  text: string,
+  { command, argv, meantBy }: { command: Command; argv: readonly string[]; meantBy: OtherWords['meantBy'] },
+): { sentence: string; meant: string | null } {
+  const options = command.options.map(({ long }) => long ?? '');
+  const known = [...options, ...command.commands.map((one) => one.name())];
+  const unheardOf = (what: string, word: string, alike: string | null) => ({
+    sentence: `There is no ${what} ${word}.`,
+    meant: meantBy(word, known) ?? alike,
+  });
+  const [, message = text, alike = null] =
+    /^error: (.*?)(?:\n\(Did you mean (?:one of )?(.*?)\?\))?$/s.exec(text) ?? [];
+  const [, what, word] = /^unknown (option|command) '(.+?)'$/.exec(message) ?? [];
+  if (word !== undefined) return unheardOf(what!, word, alike);
+  const [, required] = /^required option '(?:-\w, )?(.+)' not specified$/.exec(message) ?? [];
+  if (required !== undefined) {
+    // A misspelt one may be the very one that is missing.
+    const longs = kebabCase(argv).filter((argument) => /^--[a-z]/.test(argument));
+    const misspelt = longs.map((long) => long.replace(/=.*/s, '')).find((long) => !taken(long, options));
+    if (misspelt !== undefined) return unheardOf('option', misspelt, null);
+    return { sentence: `The option ${required} is missing.`, meant: null };
+  }
+  const [, argument] = /^missing required argument '(.+)'$/.exec(message) ?? [];
+  if (argument !== undefined) return { sentence: `The argument <${argument}> is missing.`, meant: null };
+  const [, without] = /^option '(?:-\w, )?(.+)' argument missing$/.exec(message) ?? [];
+  if (without !== undefined) return { sentence: `The option ${without} needs a value.`, meant: null };
+  return { sentence: `${message[0]!.toUpperCase()}${message.slice(1).replace(/\.$/, '')}.`, meant: null };
+}
+
+/** Options that every command takes besides its own. */
+const common: readonly string[] = ['--help', '--version'];
+
+function taken(long: string, options: readonly string[]): boolean {
+  return options.includes(long) || common.includes(long);
 }
 
 /** What cannot be left out stands in a command's usage, in its help and under its errors. */

@@ -115,7 +115,7 @@ export async function allGpus(environment: NodeJS.ProcessEnv): Promise<string[]>
 }
 
 function unlisted(asked: string, problem: string): CornetError {
-  return new CornetError('DEVICE_UNAVAILABLE', `${asked}, but nvidia-smi does not list them: ${problem}.`, {
+  return new CornetError('DEVICE_UNAVAILABLE', `${asked}, but nvidia-smi lists none (${problem}).`, {
     hint: 'Install the NVIDIA driver, of which nvidia-smi is a part, or train on the CPU: --ngpus 0.',
   });
 }

@@ -208,7 +208,7 @@ const table: {
     argv: () => ['--unheard-of', '8'],
     refused: {
       ...usage,
-      says: /unknown option '--unheard-of' .*\nUsage: .* start --output-path <folder> --model <name> --data-path <folder> /,
+      says: /There is no option --unheard-of\. .*\nUsage: .* start --output-path <folder> --model <name> --data-path <folder> /,
     },
   },
   {

@@ -66,7 +66,10 @@ test.serial('a run obeys, and no byte of it changes: checkpoint, drain, stop, re
   t.deepEqual(membersOf(await viewOf(stage, ['-o', output])), [staying]);
   const last = await call(stage, ['drain', output, staying]);
   t.is(last.code, 1);
-  t.regex(last.stderr, /is the last one of the run, and cannot be drained\. \[ORDER_FAILED\]\nStart another/);
+  t.regex(
+    last.stderr,
+    /is the last one of the run, and cannot be drained\. \[ORDER_FAILED\]\nStart another worker first, or stop the run: `.* stop '.*a run'`\.\n$/,
+  );
 
   // Two at once: the second is harmless.
   const stops = [stage.start('coordinator', ['stop', output]), stage.start('coordinator', ['stop', output])];

@@ -73,7 +73,7 @@ test.serial('the commands with which a complete run ends can be pasted', async (
   t.is(ended.length, commands.length - 1);
   for (const command of ended) await promisify(execFile)('sh', ['-c', command], { cwd: stage.folder });
   t.deepEqual(
-    ['report.svg', 'CORnet-Z_validation.json', 'a run.pth.tar'].filter(
+    ['a run.svg', 'a run-validation/CORnet-Z_validation.json', 'a run.pth.tar'].filter(
       (name) => !existsSync(join(stage.folder, name)),
     ),
     [],

@@ -10,6 +10,8 @@ function checkData(...options: string[]) {
   return { status, found: stdout.split('\n').filter((line) => line !== ''), stderr };
 }
 
+const advice = 'Repair them before a run begins, or let it skip them: --skip-unreadable.\n';
+
 test('check-data names every bad file of a data set, and nothing else', (t) => {
   const root = temporaryFolder(t);
   for (const folder of ['train/a', 'train/b', 'val/a', 'val/b']) {
@@ -26,7 +28,7 @@ test('check-data names every bad file of a data set, and nothing else', (t) => {
   t.is(whole.found.length, 2);
   for (const path of bad)
     t.true(whole.found.some((line) => line.startsWith(`The image ${path} cannot be read: `)));
-  t.true(whole.stderr.endsWith('10 of 10 images, 2 bad\n'), whole.stderr);
+  t.true(whole.stderr.endsWith(`10 of 10 images, 2 bad\n${advice}`), whole.stderr);
 
   const part = checkData('--data-path', root, '--splits', 'val', '--workers', '1');
   t.is(part.status, 1);
@@ -51,7 +53,7 @@ test('check-data decodes the images of splits with other classes, too', (t) => {
     `The classes in ${join(root, 'val')} differ from the training classes: b is missing; c is not among the training classes.`,
   );
   t.true(found[1]!.startsWith(`The image ${join(root, 'val/c/text.jpg')} cannot be read: `));
-  t.true(stderr.endsWith('5 of 5 images, 1 bad\n'), stderr);
+  t.true(stderr.endsWith(`5 of 5 images, 1 bad\n${advice}`), stderr);
 });
 
 test('check-data prints one line a file, and no name steers the terminal', (t) => {

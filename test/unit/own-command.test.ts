@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, symlinkSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { nextCommands } from '../../coordinator/options/next-commands.ts';
 import { asCalled, type Caller, ownCommand } from '../../shared/process/own-command.ts';
 import { hasSteering } from '../../shared/util/printable.ts';
 import { shellWords } from '../../shared/util/shell-words.ts';
@@ -112,4 +113,12 @@ test('a shell reads every word again as it was', (t) => {
     shellWords(['--resume', '-o', '/data/runs/s-1', 'redis://host:6379/0']),
     '--resume -o /data/runs/s-1 redis://host:6379/0',
   );
+});
+
+test('what the next commands write lies beside the run, however its folder was called', (t) => {
+  const written = (folder: string) =>
+    nextCommands(folder, folder, 'data').map((command) => /(\S+)\.svg$/.exec(command)?.[1])[0];
+  t.is(written('runs/s'), 'runs/s');
+  t.is(written('runs/s/'), 'runs/s');
+  t.is(written('.'), join('..', basename(process.cwd())));
 });

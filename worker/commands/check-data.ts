@@ -65,6 +65,8 @@ export async function checkData({ dataPath, splits, workers }: CheckDataOptions)
     clearInterval(progress);
   }
   say();
+  if (bad > 0)
+    process.stderr.write('Repair them before a run begins, or let it skip them: --skip-unreadable.\n');
   return bad === 0 && difference === null ? exitCodes.complete : exitCodes.error;
 }
 
