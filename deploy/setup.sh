@@ -267,7 +267,7 @@ if ((${#missing[@]} > 0)); then
   install_packages "${missing[@]}" || exit 1
 fi
 
-[[ -z $for_tests ]] || { test_packages && prometheus_for_tests && python_for_tests; }
+[[ -z $for_tests ]] || { test_packages && prometheus_for_tests && begin_python_for_tests; }
 
 ! is_clone || npm_packages_agree 2>/dev/null ||
   step "Installing the npm packages (about 100 MB)" npm ci --include=dev --no-audit --no-fund
@@ -284,4 +284,5 @@ if is_clone; then
   step "Compiling the TypeScript" npm run --silent build
   remove_stale_output
 fi
+end_python_for_tests
 echo "Set up in $(since "$start")."

@@ -2,25 +2,37 @@
 # The Python of the tests, as a part of deploy/setup.sh --tests.
 
 # A Python with PyTorch and Pillow, which the tests compare with, and with what the notebook in examples/ uses. Its
-# packages are pip's, of the Python that has one: a Debian without python3-venv has no pip for a new environment.
-python_for_tests() {
-  local folder=$cache/python asked=$cache/python.failed start=$EPOCHREALTIME
-  local wanted="torch $torch_version, Pillow $pillow_version, xarray, pandas, matplotlib"
+# packages are pip's, of the Python that has one: a Debian without python3-venv has no pip for a new environment. It is
+# made beside the rest of the set-up, which takes as long and needs nothing of it.
+begin_python_for_tests() {
+  python_folder=$cache/python python_failed=$cache/python.failed python_start=$EPOCHREALTIME python_process=
+  python_wanted="torch $torch_version, Pillow $pillow_version, xarray, pandas, matplotlib"
   [[ -z ${CORNET_PYTHON:-} ]] || return 0
-  ! holds_packages "$folder" "$wanted" || return 0
-  if [[ -e $asked && $(<"$asked") == "$wanted" ]]; then
-    echo "Tests that compare with PyTorch and Pillow will be skipped: they could not be had before. Without $asked they are tried again."
+  ! holds_packages "$python_folder" "$python_wanted" || return 0
+  if [[ -e $python_failed && $(<"$python_failed") == "$python_wanted" ]]; then
+    echo "Tests that compare with PyTorch and Pillow will be skipped: they could not be had before. Without $python_failed they are tried again."
     return
   fi
-  echo "Installing $wanted for the tests, in $folder (about 300 MB) ..."
-  if get_pip && quietly python_with_packages "$folder" && echo "$wanted" >"$folder/holds"; then
-    rm -f "$asked"
-    echo "  done in $(since "$start")"
-    return
+  echo "Installing $python_wanted for the tests, in $python_folder (about 300 MB), while the set-up goes on ..."
+  get_pip || true # in the foreground: it may ask for a password
+  set -m # a process group of its own, to end with what it has started
+  python_with_packages "$python_folder" >>"$log" 2>&1 </dev/null 9>&- &
+  python_process=$!
+  set +m
+  trap 'kill -- "-$python_process" 2>/dev/null || true' EXIT
+}
+
+end_python_for_tests() {
+  [[ -n ${python_process:-} ]] || return 0
+  if wait "$python_process" && echo "$python_wanted" >"$python_folder/holds"; then
+    rm -f "$python_failed"
+    echo "The Python of the tests is there, done in $(since "$python_start")."
+  else
+    echo "$python_wanted cannot be had (see $log): tests that compare with them will be skipped."
+    rm -rf "$python_folder"
+    echo "$python_wanted" >"$python_failed"
   fi
-  echo "They cannot be had (see $log): tests that compare with them will be skipped."
-  rm -rf "$folder"
-  echo "$wanted" >"$asked"
+  trap - EXIT
 }
 
 packages_of() { "$1/bin/python" -E -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { fleet } from '../../shared/defaults.ts';
 import { checkpoint, Stage, tinyImages, tinyRun, tinySteps, trainedSteps } from '../helpers/run.ts';
-import { thoroughSerial } from '../helpers/thorough.ts';
+import { nightlySerial, thoroughSerial } from '../helpers/thorough.ts';
 
 let folder: string;
 let images: string;
@@ -69,7 +69,7 @@ test.serial('a worker whose device fails says so in one sentence and ends with a
   );
 });
 
-thoroughSerial(
+nightlySerial(
   'a post whose device fails each time before it joins is given up, and the run goes on to the same bytes',
   async (t) => {
     const endless = ['--epochs', '1000', '--save-val-epochs', '1000'];

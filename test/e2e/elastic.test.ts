@@ -25,7 +25,7 @@ import {
   until,
 } from '../helpers/run.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
-import { thoroughSerial } from '../helpers/thorough.ts';
+import { nightlySerial, thoroughSerial } from '../helpers/thorough.ts';
 
 const lanes = ['--lanes', '4'];
 /** Milliseconds for which a run pauses at least, step by step: its workers load what they were told to load. */
@@ -116,13 +116,12 @@ test.serial('four lanes on a single worker: the run that all others are compared
   shared.weights = checkpoint(single.output, tinySteps);
 });
 
-for (const [workers, how] of [
-  [2, 'two each'],
-  [3, 'one of them serves two'],
-  [4, 'one each'],
-  [6, 'two of them are spares'],
+for (const [workers, how, run] of [
+  [2, 'two each', test.serial],
+  [3, 'one of them serves two', test.serial],
+  [4, 'one each', nightlySerial],
+  [6, 'two of them are spares', thoroughSerial],
 ] as const) {
-  const run = workers < 4 ? test.serial : thoroughSerial;
   run(`four lanes on ${workers} workers (${how}) give the same bytes`, async (t) => {
     await assertSame(t, play(t, workers));
   });
@@ -246,7 +245,7 @@ test.serial('a private redis-server that dies is started again, and the run goes
   t.notRegex(run.stdout, /was dropped/);
 });
 
-thoroughSerial('a Redis that comes back with what it had saved a while ago stops nobody', async (t) => {
+nightlySerial('a Redis that comes back with what it had saved a while ago stops nobody', async (t) => {
   const redis = await TestRedis.start(t, ['--save', '3600', '1', '--dir', temporaryFolder(t)]);
   const played = play(t, 2, { env: { CORNET_REDIS_URL: redis.url, ...pausedAt('*') } });
   const { run } = played;
@@ -349,7 +348,7 @@ thoroughSerial(
   },
 );
 
-thoroughSerial('a worker from elsewhere whose process is killed says so, and the run goes on', async (t) => {
+nightlySerial('a worker from elsewhere whose process is killed says so, and the run goes on', async (t) => {
   const redis = await TestRedis.start(t);
   const env = { CORNET_REDIS_URL: redis.url };
   const played = play(t, 1, { env: { ...env, ...pausedAt(1) } });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { faultPoints } from '../../shared/process/faults.ts';
 import { checkpoint, Stage, tinyImages, tinyRun, trainedSteps } from '../helpers/run.ts';
-import { thoroughSerial } from '../helpers/thorough.ts';
+import { nightlySerial, thoroughSerial } from '../helpers/thorough.ts';
 
 const steps = 8;
 /** One epoch with a validation and a checkpoint in the middle. */
@@ -27,16 +27,19 @@ function run(images: string, output: string): string[] {
   ];
 }
 
-/** Where most depends on it that another takes over; `npm run test:all` takes the other points, too. */
-const always: readonly string[] = [
-  'computing',
-  'reducing',
-  'applied',
-  'jobs-given',
-  'apply-sent',
-  'checkpoint-writing',
+/** Where most depends on it that another takes over; the other points are tried every night. */
+const always = [
+  ...['computing', 'reducing', 'applied'],
+  ...['jobs-given', 'apply-sent', 'checkpoint-writing'],
 ];
-const testOf = (point: string) => (always.includes(point) ? test.serial : thoroughSerial);
+const often = [
+  ...['loaded', 'published', 'snapshot-published', 'evaluated'],
+  ...['load-sent', 'checkpoint-written', 'validated'],
+];
+function testOf(point: string) {
+  if (always.includes(point)) return test.serial;
+  return often.includes(point) ? thoroughSerial : nightlySerial;
+}
 
 /** The step at which a fault point is met for sure. */
 function stepOf(point: string): number {

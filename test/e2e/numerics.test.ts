@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { TestRedis } from '../helpers/redis.ts';
 import { checkpoint, pausedAt, Stage, tinyImages, tinyRun } from '../helpers/run.ts';
-import { thoroughSerial } from '../helpers/thorough.ts';
+import { nightlySerial, thoroughSerial } from '../helpers/thorough.ts';
 
 const steps = 2;
 let shared: { folder: string; images: string; weights: Buffer };
@@ -53,7 +53,7 @@ for (const [what, env, enter] of [
   ['two threads on a single core', {}, ['taskset', '-c', '0']],
   ["variables of other programs in the user's environment", hostile, []],
 ] as const) {
-  thoroughSerial(`${what} change no byte`, async (t) => {
+  nightlySerial(`${what} change no byte`, async (t) => {
     const stage = new Stage(t);
     const output = join(stage.folder, 'run');
     const command = stage.start('coordinator', run(output), env, enter);

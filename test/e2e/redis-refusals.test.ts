@@ -18,7 +18,7 @@ import {
   tinySteps,
 } from '../helpers/run.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
-import { thoroughSerial } from '../helpers/thorough.ts';
+import { nightlySerial, thoroughSerial } from '../helpers/thorough.ts';
 
 const shape = ['--image-size', '64', '--cpu-workers', '2'];
 let shared: { folder: string; images: string; weights: Buffer; metrics: Record<string, number>[] };
@@ -94,7 +94,7 @@ const refusals: Refusal[] = [
 ];
 
 for (const { what, options, begin, end, reply, lasts } of refusals) {
-  const run = lasts > 0 || what.includes('failover') ? test.serial : thoroughSerial;
+  const run = lasts > 0 || what.includes('failover') ? test.serial : nightlySerial;
   run(`a run goes through a Redis that ${what}, and ends with the same bytes`, async (t) => {
     const folder = temporaryFolder(t);
     const server = await TestRedis.start(t, options?.(folder));

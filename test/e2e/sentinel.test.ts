@@ -6,7 +6,7 @@ import test, { type ExecutionContext } from 'ava';
 import { checkpoint, metricsOf, Stage, timesOf, tinyImages, tinyRun, trainedSteps } from '../helpers/run.ts';
 import { TestSentinels } from '../helpers/sentinels.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
-import { thoroughSerial } from '../helpers/thorough.ts';
+import { nightlySerial, thoroughSerial } from '../helpers/thorough.ts';
 
 /** Long enough for a worker to join and for a failover before the end. */
 const shape = ['--image-size', '64', '--epochs', '10', '--save-val-epochs', '10'];
@@ -33,6 +33,7 @@ interface Failover {
   what: string;
   /** Brings it about, while the run goes on. */
   happens: (sentinels: TestSentinels, untilMoreSteps: () => Promise<void>) => Promise<void>;
+  nightly?: boolean;
   /** What else is true when it is over. */
   afterwards?: (sentinels: TestSentinels, t: ExecutionContext) => Promise<unknown>;
 }
@@ -45,9 +46,11 @@ const failovers: Failover[] = [
   {
     what: 'a failover that somebody orders',
     happens: (sentinels) => sentinels.failOver(),
+    nightly: true,
   },
   {
     what: 'a master that stands still, and closes no connection',
+    nightly: true,
     happens: async ({ data: [master] }) => master.server.pause(),
   },
   {
@@ -64,8 +67,9 @@ const failovers: Failover[] = [
   },
 ];
 
-for (const { what, happens, afterwards } of failovers) {
-  thoroughSerial(`a run goes through ${what}, and ends with the same bytes`, async (t) => {
+for (const { what, happens, nightly = false, afterwards } of failovers) {
+  const run = nightly ? nightlySerial : thoroughSerial;
+  run(`a run goes through ${what}, and ends with the same bytes`, async (t) => {
     const sentinels = await TestSentinels.start(t);
     const stage = new Stage(t);
     const output = join(temporaryFolder(t), 'run');

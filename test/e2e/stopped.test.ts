@@ -17,7 +17,7 @@ import {
   tinySteps,
   trainedSteps,
 } from '../helpers/run.ts';
-import { thoroughSerial } from '../helpers/thorough.ts';
+import { nightlySerial, thoroughSerial } from '../helpers/thorough.ts';
 
 let shared: { folder: string; images: string };
 /** Of the run that nothing happens to. */
@@ -132,35 +132,32 @@ thoroughSerial('the last workers of a run leave its state behind, and others go 
   t.deepEqual(metricsOf(output), metrics);
 });
 
-thoroughSerial(
-  'a worker that slept while its notice was trimmed away is told again, and joins',
-  async (t) => {
-    const redis = await TestRedis.start(t);
-    const client = new Redis(redis.url);
-    t.teardown(() => client.disconnect());
-    const stage = new Stage(t);
-    const output = join(stage.folder, 'run');
-    const env = { CORNET_REDIS_URL: redis.url };
-    const long = [...tinyRun(shared.images), '--epochs', '2000', '--save-val-epochs', '5000'];
-    const run = stage.start('coordinator', [...long, '--cpu-workers', '1', '-o', output], env);
-    await run.untilStep(output, 2);
-    const guest = stage.start('worker', ['start', '--wait', '60'], env);
-    const joined = () => run.stdout.split(' joined.').length - 1;
-    await run.until('the guest is there', () => joined() === 2);
-    const asleep = stage
-      .processes('worker/main.js')
-      .filter((pid) => pid !== guest.child.pid)
-      .at(-1)!;
-    process.kill(asleep, 'SIGSTOP');
-    await run.until('it is dropped', () => /was dropped: not heard/.test(run.stdout));
-    await client.xtrim(names.down(runOf(output)), 'MAXLEN', 0);
-    process.kill(asleep, 'SIGCONT');
-    await run.until('it is there again', () => joined() === 3);
-    t.is(joined(), 3);
-    run.signal('SIGTERM');
-    t.is(await run.ended, 75, run.stderr);
-  },
-);
+nightlySerial('a worker that slept while its notice was trimmed away is told again, and joins', async (t) => {
+  const redis = await TestRedis.start(t);
+  const client = new Redis(redis.url);
+  t.teardown(() => client.disconnect());
+  const stage = new Stage(t);
+  const output = join(stage.folder, 'run');
+  const env = { CORNET_REDIS_URL: redis.url };
+  const long = [...tinyRun(shared.images), '--epochs', '2000', '--save-val-epochs', '5000'];
+  const run = stage.start('coordinator', [...long, '--cpu-workers', '1', '-o', output], env);
+  await run.untilStep(output, 2);
+  const guest = stage.start('worker', ['start', '--wait', '60'], env);
+  const joined = () => run.stdout.split(' joined.').length - 1;
+  await run.until('the guest is there', () => joined() === 2);
+  const asleep = stage
+    .processes('worker/main.js')
+    .filter((pid) => pid !== guest.child.pid)
+    .at(-1)!;
+  process.kill(asleep, 'SIGSTOP');
+  await run.until('it is dropped', () => /was dropped: not heard/.test(run.stdout));
+  await client.xtrim(names.down(runOf(output)), 'MAXLEN', 0);
+  process.kill(asleep, 'SIGCONT');
+  await run.until('it is there again', () => joined() === 3);
+  t.is(joined(), 3);
+  run.signal('SIGTERM');
+  t.is(await run.ended, 75, run.stderr);
+});
 
 function runOf(output: string): string {
   return (JSON.parse(readFileSync(join(output, 'config.json'), 'utf8')) as { run: string }).run;

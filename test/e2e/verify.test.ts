@@ -16,7 +16,7 @@ import test, { type ExecutionContext } from 'ava';
 import type { Finding } from '../../coordinator/verify/finding.ts';
 import type { ErrorCode } from '../../shared/errors.ts';
 import { Stage, tinyImages, tinyRun, until } from '../helpers/run.ts';
-import { thoroughSerial } from '../helpers/thorough.ts';
+import { nightlySerial, thoroughSerial } from '../helpers/thorough.ts';
 
 let folder: string;
 let images: string;
@@ -92,7 +92,7 @@ test.serial('a run that ended well is well, file by file, and its last sentence 
   t.deepEqual(new Set(findings.map(({ verdict }) => verdict)), new Set(['ok']));
 });
 
-thoroughSerial(
+nightlySerial(
   'a run is well whenever it is looked at while it is at work, and after it was killed',
   async (t) => {
     const stage = new Stage(t);

@@ -1,8 +1,11 @@
 import test, { type TestFn } from 'ava';
 import { possible } from './possible.ts';
 
-/** Whether everything is tested: `npm test` leaves out what takes long and varies what another test shows. */
-export const testsAll = process.env.CORNET_TESTS === 'all';
+/** How much is tested: `npm test` leaves out what takes long and varies what another test shows. */
+const { CORNET_TESTS } = process.env;
+const testsNightly = CORNET_TESTS === 'nightly';
+/** As `npm run test:all` does, and CI. */
+export const testsAll = CORNET_TESTS === 'all' || testsNightly;
 
 /** `test` for those that only `npm run test:all` runs, as CI does. */
 export const thorough = (
@@ -10,3 +13,5 @@ export const thorough = (
 ) as TestFn;
 /** The same, one after the other. */
 export const thoroughSerial = (testsAll ? test.serial : test.serial.skip) as TestFn;
+/** Those that vary what a thorough one shows. */
+export const nightlySerial = (testsNightly ? test.serial : test.serial.skip) as TestFn;

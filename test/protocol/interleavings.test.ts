@@ -5,7 +5,7 @@ import { playWorlds, readOut, readOutEvery, training } from './scenarios.ts';
 import { type FaultKind, World } from './world.ts';
 
 /** Fixed seeds, and as many fresh ones in every run; with CORNET_WORLD only those from there on. */
-const worlds = Number(process.env.CORNET_WORLDS ?? (testsAll ? 10_000 : 2_000));
+const worlds = Number(process.env.CORNET_WORLDS ?? (testsAll ? 5_000 : 2_000));
 const first = process.env.CORNET_WORLD === undefined ? null : Number(process.env.CORNET_WORLD);
 const fresh = randomInt(2 ** 31);
 

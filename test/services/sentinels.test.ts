@@ -10,7 +10,7 @@ import type { AnyConfig } from '../../shared/run-config.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import { until } from '../helpers/run.ts';
 import { freePort, masterName, TestSentinels } from '../helpers/sentinels.ts';
-import { thoroughSerial } from '../helpers/thorough.ts';
+import { nightlySerial } from '../helpers/thorough.ts';
 
 const options = { name: 'test', bytesNeeded: 1_000 };
 
@@ -207,7 +207,7 @@ test.serial('a master that does not answer is told apart from its Sentinels', as
   t.regex(error.hint, /Its Sentinels answer, and the master that they name does not/);
 });
 
-thoroughSerial(
+nightlySerial(
   'a coordinator notices that another server is the master, even if the first is it again',
   async (t) => {
     const all = await TestSentinels.start(t);
