@@ -19,6 +19,7 @@ export class JoinReminder implements RunReporter {
   readonly #options: JoinReminderOptions;
   /** When the wait began, and how long it may last; null: the run does not wait. */
   #wait: { since: number; limit: number } | null = null;
+  #hadWorkers = false;
 
   constructor(options: JoinReminderOptions) {
     this.#options = options;
@@ -43,6 +44,7 @@ export class JoinReminder implements RunReporter {
 
   #look(): void {
     const { run, hint, localWorkers, now, reporter } = this.#options;
+    this.#hadWorkers ||= run.workers.length > 0;
     if (run.phase !== 'waiting' || run.workers.length > 0) {
       this.#wait = null;
       return;
@@ -50,6 +52,7 @@ export class JoinReminder implements RunReporter {
     this.#wait ??= { since: now(), limit: localWorkers > 0 ? timeouts.workerStart : longWait };
     if (now() - this.#wait.since < this.#wait.limit) return;
     this.#wait.limit *= 2;
-    reporter.say(`No worker has joined yet. ${hint.how} ${hint.command}`);
+    const state = this.#hadWorkers ? 'No worker is left.' : 'No worker has joined yet.';
+    reporter.say(`${state} ${hint.how} ${hint.command}`);
   }
 }

@@ -134,7 +134,7 @@ export class RunState {
     const complete = this.step >= this.totalSteps && !this.roundDue && this.saved;
     this.#end(
       { type: 'finish', outcome: complete ? 'complete' : 'interrupted' },
-      this.stopping ?? 'complete',
+      this.stopping === null ? 'complete' : `its coordinator stops: ${this.stopping}`,
     );
   }
 

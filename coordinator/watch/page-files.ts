@@ -18,7 +18,19 @@ const policy = [
 ].join('; ');
 
 const modules = [
-  ...['page', 'state', 'figures', 'curves', 'chart', 'lines', 'shares', 'workers', 'records', 'control'],
+  ...[
+    'page',
+    'state',
+    'figures',
+    'curves',
+    'smooth',
+    'chart',
+    'lines',
+    'shares',
+    'workers',
+    'records',
+    'control',
+  ],
   ...['phases', 'times', 'copy', 'dom'],
 ];
 

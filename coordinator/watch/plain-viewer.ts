@@ -17,8 +17,9 @@ export interface PlainOptions {
 export class PlainViewer implements RunViewer {
   readonly #options: PlainOptions;
   readonly #began: number;
-  /** When the last line of progress was written, and when the last step or validation ended. */
+  /** When the last line of progress was written, when the last event, and when the last step or validation ended. */
   #shown = Number.NEGATIVE_INFINITY;
+  #told = Number.NEGATIVE_INFINITY;
   #active: number;
 
   constructor(options: PlainOptions) {
@@ -30,7 +31,10 @@ export class PlainViewer implements RunViewer {
   news(news: RunNews, view: () => RunView): void {
     const at = this.#options.now();
     if (news.type === 'start') for (const line of announcement(news)) this.#line(line);
-    if (news.type === 'event') this.#line(news.message);
+    if (news.type === 'event') {
+      this.#told = at;
+      this.#line(news.message);
+    }
     if (news.type === 'end') for (const line of lastLines(news)) this.#line(line);
     if (news.type === 'validation') {
       this.#active = at;
@@ -47,9 +51,11 @@ export class PlainViewer implements RunViewer {
   tick(view: () => RunView): void {
     const at = this.#options.now();
     const quiet = 2 * progressEvery.plain;
-    const saidSo = this.#shown - this.#active >= quiet;
-    const pause = saidSo ? Math.max(quiet, lineInterval(at - this.#began)) : quiet;
-    if (at - this.#active < quiet || at - this.#shown < pause) return;
+    const last = Math.max(this.#shown, this.#told);
+    const saidSo = last - this.#active >= quiet;
+    const longer = Math.max((at - this.#active) / 2, lineInterval(at - this.#began));
+    const pause = saidSo ? Math.max(quiet, Math.min(longer, progressEvery.plainLater)) : quiet;
+    if (at - this.#active < quiet || at - last < pause) return;
     this.#shown = at;
     this.#line(withHealth(view()));
   }

@@ -178,7 +178,8 @@ export class Watch implements RunReporter {
   }
 
   get latest(): Partial<RunView> {
-    const { step } = this.#run!;
+    const { step, phase, workers } = this.#run!;
+    const isIdle = phase === 'waiting' && workers.length === 0; // and may be so for long
     const phaseSeconds = this.#phases.seconds;
     const outage = this.#vitals!.outage;
     return {
@@ -188,8 +189,8 @@ export class Watch implements RunReporter {
       epoch: step / this.#stepsPerEpoch,
       epochs: this.#totalSteps / this.#stepsPerEpoch,
       ...(this.#history.last ?? {}),
-      imagesPerSecond: this.#pace.imagesPerSecond,
-      secondsLeft: this.#pace.secondsLeft,
+      imagesPerSecond: isIdle ? null : this.#pace.imagesPerSecond,
+      secondsLeft: isIdle ? null : this.#pace.secondsLeft,
       usual: this.#pace.usual,
       idleSeconds: this.#pace.idleSeconds,
       ...this.#vitals!.seen,

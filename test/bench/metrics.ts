@@ -42,7 +42,15 @@ export async function benchMetrics(): Promise<Row[]> {
     rows.push(await reading(`a scrape of the coordinator's metrics, ${workers} workers`, metrics));
   }
   const metrics = new Metrics(now);
-  const worker = new WorkerMetrics({ metrics, run: 'r', host: 'here', device: 'cpu', numerics, now });
+  const worker = new WorkerMetrics({
+    metrics,
+    run: 'r',
+    host: 'here',
+    device: 'cpu',
+    numerics,
+    trains: true,
+    now,
+  });
   worker.named('w');
   const workerStep = async () => {
     for (const phase of phases) await worker.timing(phase, Promise.resolve());

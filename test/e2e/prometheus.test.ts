@@ -34,7 +34,15 @@ async function workerOnGpu(t: { teardown: (fn: () => Promise<void>) => void }, r
     processor: 'A GPU',
     threads: 1,
   } as const;
-  const worker = new WorkerMetrics({ metrics, run, host: 'elsewhere', device: 'cuda:0', numerics, now });
+  const worker = new WorkerMetrics({
+    metrics,
+    run,
+    host: 'elsewhere',
+    device: 'cuda:0',
+    numerics,
+    trains: true,
+    now,
+  });
   worker.named('on-a-GPU');
   const gigabyte = 2 ** 30;
   worker.readFrom({

@@ -53,7 +53,7 @@ test.serial('a worker says what it does, and its coming and going stand in log.j
     'Serving lanes? [\\d, ]+ from step \\d+ on\\.',
   ];
   t.regex(screen, new RegExp(lines.join('\n')));
-  t.regex(screen, new RegExp(`\nLeaving run ${id} \\(received SIGTERM\\)\\.$`));
+  t.regex(screen, new RegExp(`\nLeaving run ${id} \\(its coordinator stops: received SIGTERM\\)\\.$`));
   t.notRegex(screen, /"level"/);
 
   const printed = linesOf(piped.stdout);
@@ -68,7 +68,7 @@ test.serial('a worker says what it does, and its coming and going stand in log.j
 });
 
 thoroughSerial(
-  'one command starts several workers, passes its signal on and ends with the worst code',
+  'one command starts several workers, passes its signal on, lets each be asked alone and ends with the worst code',
   async (t) => {
     const redis = await TestRedis.start(t);
     const env = { CORNET_REDIS_URL: redis.url };
@@ -88,7 +88,9 @@ thoroughSerial(
     await seen.until('they serve lanes', () => /\[cpu-1\] Joined run/.test(seen.stdout));
     t.regex(seen.stdout, /\[cpu-0\] Joined run/);
 
-    const [killed] = workers('--run');
+    const [asked, killed] = workers('--run');
+    process.kill(asked!, 'SIGTERM'); // the process that `status` shows
+    await seen.until('it has left', () => /\[cpu-\d\] Leaving run .* \(asked to leave\)/.test(seen.stdout));
     process.kill(killed!, 'SIGKILL');
     run.signal('SIGTERM');
     t.is(await run.ended, 75, run.stderr);

@@ -1,9 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import test from 'ava';
-import { JoinReminder } from '../../coordinator/conduct/join-reminder.ts';
+import { JoinReminder, type JoinReminderOptions } from '../../coordinator/conduct/join-reminder.ts';
 import type { RunReporter } from '../../coordinator/conduct/ports.ts';
 import { joinHint } from '../../coordinator/host/join-command.ts';
 import { longWait, timeouts } from '../../shared/defaults.ts';
+import { Computing } from '../helpers/computing.ts';
 
 const config = (dataPath: string) => ({ run: 'azUnbXW1Ql', options: { dataPath } });
 
@@ -38,7 +39,7 @@ test('a shell reads the command as it was meant', (t) => {
 });
 
 /** What is said while a run waits this long. */
-function saidWhile(seconds: number, localWorkers: number): string[] {
+function saidWhile(seconds: number, localWorkers: number, hadWorker = false): string[] {
   const said: string[] = [];
   const reporter: RunReporter = {
     say: (sentence) => said.push(sentence),
@@ -47,9 +48,14 @@ function saidWhile(seconds: number, localWorkers: number): string[] {
     end: () => undefined,
   };
   let now = 0;
-  const run = { phase: 'waiting' as const, workers: [] };
+  const run = { phase: 'waiting' as const, workers: [] as JoinReminderOptions['run']['workers'] };
   const hint = { how: 'Run:', command: 'worker start' };
   const reminder = new JoinReminder({ reporter, run, hint, localWorkers, now: () => now });
+  if (hadWorker) {
+    run.workers = new Computing(1).run.workers;
+    reminder.waiting('Computing.');
+    run.workers = [];
+  }
   for (; now <= 1000 * seconds; now += 1000) reminder.waiting('Waiting.');
   return said;
 }
@@ -58,6 +64,7 @@ test('a run that waits for a worker says how to add one, and again when the wait
   const wait = longWait / 1000;
   t.deepEqual(saidWhile(wait - 1, 0), []);
   t.deepEqual(saidWhile(wait, 0), ['No worker has joined yet. Run: worker start']);
+  t.deepEqual(saidWhile(wait, 0, true), ['No worker is left. Run: worker start']);
   t.is(saidWhile(4 * wait, 0).length, 3);
   t.deepEqual(saidWhile(timeouts.workerStart / 1000 - 1, 2), [], 'local workers take their time');
 });

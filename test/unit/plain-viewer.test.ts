@@ -19,7 +19,9 @@ function watching() {
     viewer.news({ at: '', type: 'step', step: n, ...scores, ...pace }, () => view);
   };
   const tick = () => viewer.tick(() => ({ ...aView, sentence: 'Waiting for Godot.' }));
-  return { written, clock, step, tick };
+  const event = (message: string) =>
+    viewer.news({ at: '', type: 'event', level: 'info', message }, () => aView);
+  return { written, clock, step, tick, event };
 }
 
 test('the plain lines of 2.5 days are a few thousand, dense only at first', (t) => {
@@ -48,6 +50,21 @@ test('what a run waits for is said soon, even after days, and then once a minute
     .map(({ at }) => at - 86_400_000);
   t.is(waits[0], 2 * progressEvery.plain);
   t.is(waits[1]! - waits[0]!, progressEvery.plainLater);
+});
+
+test('a wait is told by one line at a time, each later than the one before', (t) => {
+  const { written, clock, tick, event } = watching();
+  for (let second = 1; second <= 160; second++) {
+    clock.now = 1000 * second;
+    if ([10, 20, 40, 80, 160].includes(second)) event('Waiting at step 0, and so on.');
+    tick();
+  }
+  const gaps = written.slice(1).map(({ at }, i) => at - written[i]!.at);
+  t.true(
+    gaps.every((gap) => gap >= 2 * progressEvery.plain),
+    gaps.join(),
+  );
+  t.true(written.length <= 9, written.map(({ at }) => at).join());
 });
 
 test('lines of progress thin out after ten minutes', (t) => {

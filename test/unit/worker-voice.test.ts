@@ -42,7 +42,7 @@ test('on a terminal a worker says in plain lines who it is, what it serves, how 
     'Joined run r as worker w1 on cuda:0 at step 120.',
     'Serving lanes 0, 2 from step 120 on.',
     'Step 123: 32 images/s on this worker.',
-    'Serving no lane, ready to take one over, from step 130 on.',
+    'Standing by at step 130: other workers serve all lanes. This worker takes over when one of them leaves.',
     'Dropped from the run; joining again (not heard for 5 s).',
     'Asking to join as worker w2.',
     'Leaving run r (received SIGTERM).',
@@ -55,6 +55,16 @@ test('a worker without work says what the run waits for, and its lines thin out'
   t.deepEqual([...new Set(said)], ['Waiting at step 7.']);
   const most = progressEvery.later / (2 * progressEvery.plain);
   t.true(said.length >= most && said.length < 1.2 * most, String(said.length));
+});
+
+test('a worker that nobody needs yet says that it stands by, when it joins and at times', (t) => {
+  const { said, state, voice } = speaker({ forPeople: true });
+  voice.joined('w1', 6);
+  voice.serves([], 7);
+  voice.serves([], 8);
+  for (; state.now < 4 * progressEvery.plain; state.now += 1_000) voice.beat(waiting);
+  t.regex(said[1]!, /^Standing by at step 7: other workers serve all lanes\. This worker takes over/);
+  t.deepEqual(said.slice(2), ['Standing by at step 7: other workers serve all lanes.']);
 });
 
 test('elsewhere a worker writes JSON lines with ISO times, levels as words and its id', (t) => {

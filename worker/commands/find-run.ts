@@ -1,9 +1,10 @@
 import type { Redis } from 'ioredis';
+import { timeouts } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { version } from '../../shared/process/version.ts';
 import { awaitRedis, connectRedis, redactUrl } from '../../shared/redis/redis.ts';
 import { type AnyConfig, anyConfig } from '../../shared/run-config.ts';
-import { names, parseJson } from '../../shared/wire/protocol.ts';
+import { type Era, era as eraSchema, names, parseJson } from '../../shared/wire/protocol.ts';
 
 /**
  * Waits until `findRun` finds the run: workers may be started before the coordinator, or before Redis.
@@ -25,6 +26,29 @@ export async function findRun(url: string, run: string | undefined): Promise<Any
     return await readConfig(redis, run ?? (await onlyRun(redis, url)), url);
   } finally {
     redis.disconnect();
+  }
+}
+
+/**
+ * The era, and the token that the coordinator wrote with it; at its end it deletes all that it wrote.
+ * @throws CornetError COORDINATOR_GONE
+ */
+export async function waitForEra(redis: Redis, run: string): Promise<{ era: Era; token: string }> {
+  const begun = performance.now();
+  let thereAt = begun;
+  for (;;) {
+    const [text, token, config] = await redis.mget(names.era(run), names.token(run), names.config(run));
+    const era = eraSchema.safeParse(parseJson(text ?? ''));
+    if (era.success && token) return { era: era.data, token };
+    const now = performance.now();
+    if (config) thereAt = now;
+    if (now - thereAt > timeouts.member) {
+      throw new CornetError('COORDINATOR_GONE', `Run ${run} ended before this worker was ready.`);
+    }
+    if (now - begun > timeouts.workerStart) {
+      throw new CornetError('COORDINATOR_GONE', `No coordinator works on run ${run}.`);
+    }
+    await new Promise((wake) => setTimeout(wake, timeouts.beat));
   }
 }
 

@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { userIndexCache } from '../../shared/data/index-cache.ts';
-import { http as httpDefaults, progressEvery, redisConnections, timeouts } from '../../shared/defaults.ts';
+import { http as httpDefaults, progressEvery, redisConnections } from '../../shared/defaults.ts';
 import { CornetError, describeError, exitCodes } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
@@ -23,7 +23,7 @@ import { newId } from '../../shared/util/new-id.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { RedisBlobs } from '../../shared/wire/blobs.ts';
 import { Carriers } from '../../shared/wire/carriers.ts';
-import { type Era, era as eraSchema, names, parseJson } from '../../shared/wire/protocol.ts';
+import { names } from '../../shared/wire/protocol.ts';
 import { BlobClient, startBlobServer } from '../../shared/wire/socket-blobs.ts';
 import { socketNamespace } from '../../shared/wire/socket-folder.ts';
 import { lastEntry, StreamReader } from '../../shared/wire/streams.ts';
@@ -42,7 +42,7 @@ import { Voice } from '../perform/voice.ts';
 import { WorkerLog } from '../perform/worker-log.ts';
 import { WorkerShell } from '../perform/worker-shell.ts';
 import { Member } from '../protocol/member.ts';
-import { awaitRun } from './find-run.ts';
+import { awaitRun, waitForEra } from './find-run.ts';
 
 export interface WorkerOptions {
   /** Seconds that it waits for Redis and the run. */
@@ -141,7 +141,8 @@ export async function startWorker(
   const metrics = new Metrics(now);
   const { run } = config;
   const { device } = options;
-  const workerMetrics = new WorkerMetrics({ metrics, run, host: hostname(), device, numerics, now });
+  const about = { run, host: hostname(), device, trains: !isInference(config) };
+  const workerMetrics = new WorkerMetrics({ metrics, ...about, numerics, now });
   const gpu = new GpuWatch(device, process.env);
   const { loader, loadBatch } = openLoader(images, decoder, config.result.imageSize);
   const shell = new WorkerShell({
@@ -236,18 +237,4 @@ function warmUpImages(config: AnyConfig, device: string): number | null {
 function describeRun(config: AnyConfig, redis: string): string {
   const task = isInference(config) ? config.result.task.type : 'training';
   return `Run ${config.run} (CORnet-${config.result.model}, ${task}) on the Redis at ${redis}`;
-}
-
-/** The era, and the token that the coordinator wrote with it. */
-async function waitForEra(redis: Redis, run: string): Promise<{ era: Era; token: string }> {
-  const deadline = performance.now() + timeouts.workerStart;
-  for (;;) {
-    const [text, token] = await redis.mget(names.era(run), names.token(run));
-    const era = eraSchema.safeParse(parseJson(text ?? ''));
-    if (era.success && token) return { era: era.data, token };
-    if (performance.now() > deadline) {
-      throw new CornetError('COORDINATOR_GONE', `No coordinator works on run ${run}.`);
-    }
-    await new Promise((wake) => setTimeout(wake, timeouts.beat));
-  }
 }

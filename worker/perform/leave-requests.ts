@@ -1,23 +1,26 @@
 /** Who asks a worker to leave, and how urgently. */
 import { exitCodes } from '../../shared/errors.ts';
 import { onStopSignals } from '../../shared/process/stop-signals.ts';
+import { readByCoordinator } from '../../shared/process/worker-environment.ts';
 import type { NoteToWorker } from '../../shared/wire/protocol.ts';
 
 /**
- * A signal, or a parent's note. A worker with a parent takes no signal: it reaches whole process groups, control groups
- * and jobs, and the parent may still need the state that this worker holds. When the parent dies, the channel closes.
+ * A signal, or a parent's note. A worker of a coordinator takes no signal: it reaches whole process groups, control
+ * groups and jobs, and the coordinator may still need the state that this worker holds. When the parent dies, the
+ * channel closes.
  */
 export class LeaveRequests {
   #wish: ((reason: string) => void) | null = null;
   #order: (reason: string) => void = () => process.exit(exitCodes.complete);
-  #asked = false;
+  /** How it was asked: one signal may come by both ways. */
+  readonly #asked = new Set<'signal' | 'note'>();
 
   constructor() {
-    const hasParent = process.send !== undefined;
+    const isCoordinators = process.env[readByCoordinator] !== undefined;
     onStopSignals((signal) => {
-      if (!hasParent) this.#ask({ leave: 'wish', reason: `received ${signal}` });
+      if (!isCoordinators) this.#ask({ leave: 'wish', reason: `received ${signal}` }, 'signal');
     });
-    process.on('message', (note: NoteToWorker) => this.#ask(note));
+    process.on('message', (note: NoteToWorker) => this.#ask(note, 'note'));
   }
 
   /** Where the worker can finish what others count on, a first wish ends nothing at once. */
@@ -30,10 +33,11 @@ export class LeaveRequests {
     this.#order = handle;
   }
 
-  #ask({ leave, reason }: NoteToWorker): void {
+  #ask({ leave, reason }: NoteToWorker, by: 'signal' | 'note'): void {
     if (leave === 'order' || this.#wish === null) return this.#order(reason);
-    if (this.#asked) process.exit(exitCodes.error); // asked twice
-    this.#asked = true;
-    this.#wish(reason);
+    if (this.#asked.has(by)) process.exit(exitCodes.error); // asked twice
+    const isFirst = this.#asked.size === 0;
+    this.#asked.add(by);
+    if (isFirst) this.#wish(reason);
   }
 }

@@ -77,6 +77,8 @@ export interface WorkerMetricsOptions {
   host: string;
   device: string;
   numerics: Numerics;
+  /** Does its run train? If not, it is there for what goes through the model without. */
+  trains: boolean;
   /** Milliseconds, monotonic. */
   now: () => number;
 }
@@ -97,13 +99,16 @@ export class WorkerMetrics {
   readonly #metrics: Metrics;
   readonly #run: string;
   readonly #now: () => number;
+  readonly #trains: boolean;
   readonly #speed: Speed;
+  #images = 0;
   #asking = false;
 
-  constructor({ metrics, run, host, device, numerics, now }: WorkerMetricsOptions) {
+  constructor({ metrics, run, host, device, numerics, trains, now }: WorkerMetricsOptions) {
     this.#metrics = metrics;
     this.#run = run;
     this.#now = now;
+    this.#trains = trains;
     this.#speed = new Speed(now);
     this.#all = defineWorkerMetrics(metrics);
     const { backend, processor } = numerics;
@@ -112,10 +117,10 @@ export class WorkerMetrics {
 
   /** Images computed, whatever for. */
   get images(): number {
-    return this.#speed.images;
+    return this.#images;
   }
 
-  /** Of this worker, lately; null: not known yet. */
+  /** Of what the run is there for, lately: those of a validation do not train. Null: not known yet. */
   get imagesPerSecond(): number | null {
     return this.#speed.imagesPerSecond;
   }
@@ -149,13 +154,15 @@ export class WorkerMetrics {
     this.#all.worker_shards_total.inc({ lane });
     this.#all.worker_shard_seconds_total.inc({ lane }, upload + forward + backward);
     this.#all.worker_images_total.inc({ use: 'training' }, count);
+    this.#images += count;
     this.#speed.computed(count);
   }
 
   /** A batch of a round went through the model, without training. */
   tried(images: number): void {
     this.#all.worker_images_total.inc({ use: 'inference' }, images);
-    this.#speed.computed(images);
+    this.#images += images;
+    if (!this.#trains) this.#speed.computed(images);
   }
 
   readFrom({ step, blobs, loader, vitals, utilization }: WorkerSources): void {

@@ -10,8 +10,7 @@ interface Mark {
 export class Speed {
   readonly #now: () => number;
   readonly #marks: Mark[] = [];
-  /** Images computed, whatever for. */
-  images = 0;
+  #images = 0;
 
   /** @param now milliseconds, monotonic */
   constructor(now: () => number) {
@@ -20,9 +19,9 @@ export class Speed {
 
   /** A shard, or a batch of a round, is done. */
   computed(images: number): void {
-    this.images += images;
+    this.#images += images;
     const marks = this.#marks;
-    const mark = { at: this.#now(), images: this.images };
+    const mark = { at: this.#now(), images: this.#images };
     const [before, last] = [marks.at(-2), marks.at(-1)];
     const isNear = before !== undefined && last!.at - before.at < pace.grain;
     if (isNear) marks[marks.length - 1] = mark;

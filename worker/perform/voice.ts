@@ -18,7 +18,8 @@ export interface VoiceOptions {
 
 export class Voice {
   readonly #options: VoiceOptions;
-  #lanes = '';
+  /** Those it serves; null: not known yet. */
+  #lanes: string | null = null;
   readonly #began: number;
   /** When the last line of progress was written, or the worker joined, and the images computed until then. */
   #shown: number;
@@ -35,7 +36,7 @@ export class Voice {
     const { main } = this.#options.log;
     if (reason !== null) main.warn({ reason }, 'Dropped from the run; joining again.');
     this.#options.log.worker = worker;
-    this.#lanes = '';
+    this.#lanes = null;
     main.info(`Asking to join as worker ${worker}.`);
   }
 
@@ -51,7 +52,7 @@ export class Voice {
     const key = lanes.join();
     if (key === this.#lanes) return;
     this.#lanes = key;
-    this.#options.log.main.info({ lanes, step }, `${servesWhat(lanes)} from step ${step} on.`);
+    this.#options.log.main.info({ lanes, step }, servesWhat(lanes, step));
   }
 
   leaving(reason: string): void {
@@ -84,7 +85,8 @@ export class Voice {
       log.main.info({ step, images, imagesPerSecond }, `${where}${speed} on this worker.`);
     } else if (at - this.#shown >= 2 * interval) {
       this.#shown = at;
-      log.main.info({ step }, oneLine(sentence() ?? `Waiting (${doing}).`));
+      const isSpare = this.#lanes === '';
+      log.main.info({ step }, isSpare ? standingBy(step) : oneLine(sentence() ?? `Waiting (${doing}).`));
     }
   }
 
@@ -94,7 +96,12 @@ export class Voice {
   }
 }
 
-function servesWhat(lanes: readonly number[]): string {
-  if (lanes.length === 0) return 'Serving no lane, ready to take one over,';
-  return `Serving ${lanes.length === 1 ? 'lane' : 'lanes'} ${lanes.join(', ')}`;
+function standingBy(step: number | null): string {
+  return `Standing by${step === null ? '' : ` at step ${step}`}: other workers serve all lanes.`;
+}
+
+function servesWhat(lanes: readonly number[], step: number): string {
+  if (lanes.length > 0)
+    return `Serving ${lanes.length === 1 ? 'lane' : 'lanes'} ${lanes.join(', ')} from step ${step} on.`;
+  return `${standingBy(step)} This worker takes over when one of them leaves.`;
 }

@@ -5,10 +5,7 @@ import { Chart } from './chart.ts';
 import { byId } from './dom.ts';
 import { bareSpeed, lossValue } from './figures.ts';
 import type { Point } from './lines.ts';
-
-/** A running mean over this fraction of the whole course to each side, or over two points: single batches are noisy. */
-const smoothing = 1 / 80;
-const fewPoints = 20;
+import { smooth, smoothSpeed } from './smooth.ts';
 
 /** What the curves of the training come to. */
 export interface Smoothed {
@@ -59,7 +56,7 @@ export class Curves {
       tick: (y) => `${Number((100 * y).toFixed(1))} %`,
       none,
     });
-    const points = smooth(series(curve, (point) => point.imagesPerSecond));
+    const points = smoothSpeed(series(curve, (point) => point.imagesPerSecond));
     this.#speed.show({
       lines: [{ name: 'images/s', color: 'speed', filled: true, points, latest: imagesPerSecond }],
       span: [0, 1],
@@ -69,13 +66,4 @@ export class Curves {
     });
     return { loss: smoothLoss.at(-1)?.y ?? null, top1: smoothTop1.at(-1)?.y ?? null };
   }
-}
-
-function smooth(points: readonly Point[]): Point[] {
-  const reach = Math.max(Math.floor(points.length * smoothing), points.length < fewPoints ? 0 : 2);
-  return points.map(({ x, y }, i) => {
-    if (y === null) return { x, y };
-    const near = points.slice(Math.max(0, i - reach), i + reach + 1).flatMap((point) => point.y ?? []);
-    return { x, y: near.reduce((a, b) => a + b, 0) / near.length };
-  });
 }
