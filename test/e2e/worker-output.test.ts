@@ -85,13 +85,18 @@ thoroughSerial(
     piped.signal('SIGTERM');
     t.is(await piped.ended, 0, piped.stderr);
     t.true(linesOf(piped.stdout).every(({ level }) => level === 'info'));
-    await seen.until('they serve lanes', () => /\[cpu-1\] Joined run/.test(seen.stdout));
-    t.regex(seen.stdout, /\[cpu-0\] Joined run/);
-
+    for (const label of ['cpu-0', 'cpu-1'])
+      await seen.until('it has joined', () => seen.stdout.includes(`[${label}] Joined run`));
+    await run.untilStep(output, 3);
     const [asked, killed] = workers('--run');
     process.kill(asked!, 'SIGTERM'); // the process that `status` shows
     await seen.until('it has left', () => /\[cpu-\d\] Leaving run .* \(asked to leave\)/.test(seen.stdout));
     process.kill(killed!, 'SIGKILL');
+    await run.until('it waits for another one', () => /No worker is left\. To add a worker/.test(run.stdout));
+    const status = stage.start('coordinator', ['status', '-o', output]);
+    await status.ended;
+    t.regex(status.stdout, /\(CORnet-Z\), step \d+ of \d+/);
+    t.notRegex(status.stdout, /images\/s| left\b/);
     run.signal('SIGTERM');
     t.is(await run.ended, 75, run.stderr);
     t.is(await seen.ended, 1, seen.stdout);
