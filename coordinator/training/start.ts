@@ -264,7 +264,7 @@ function report({
     message: complete
       ? begunAt === steps
         ? `Nothing was left to train: all ${count(steps, 'step', 'steps')} had been done, last checkpoint ${file}.`
-        : `Done: ${count(steps, 'step', 'steps')} (${duration(seconds)} in steps)${bestInWords(best, config)}, last checkpoint ${file}.${skippedInWords(skipped)}`
+        : `Done: ${stepsInWords(steps, begunAt)} (${duration(seconds)} in steps)${bestInWords(best, config)}, last checkpoint ${file}.${skippedInWords(skipped)}`
       : `Stopped ${at}. ${howToContinue(folder.path, config, options)}`,
     next: complete ? nextCommands(folder.path, weights, config.options.dataPath) : [],
   });
@@ -276,6 +276,12 @@ function report({
     validation: watch.validation,
     imagesPerSecond: seconds > 0 ? images / seconds : null,
   };
+}
+
+/** The seconds beside it are those of this coordinator alone. */
+function stepsInWords(steps: number, begunAt: number | null): string {
+  const all = count(steps, 'step', 'steps');
+  return begunAt === null || begunAt === 0 ? all : `${all}, ${steps - begunAt} of them now`;
 }
 
 function skippedInWords(skipped: number): string {
