@@ -37,6 +37,7 @@ import { withAutoResume } from './auto-resume.ts';
 import { newConfig, readConfig, resumedConfig } from './config.ts';
 import { failureOf } from './failure.ts';
 import { observeTraining } from './observe-training.ts';
+import { checkOutputPlace } from './output-place.ts';
 import { planOf } from './plan.ts';
 import { startingState } from './starting-point.ts';
 import { TrainingOutput } from './training-output.ts';
@@ -77,6 +78,7 @@ async function startOrThrow(given: StartOptions): Promise<RunReport> {
   return withReleasers(async (release) => {
     const interruption = new Interruption();
     release(interruption.release);
+    if (!options.resume) await checkOutputPlace(options);
     const folder = options.resume
       ? await RunFolder.open(options.outputPath, hostname())
       : await RunFolder.create(options.outputPath, hostname());
