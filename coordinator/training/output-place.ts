@@ -9,7 +9,7 @@ import type { StartOptions } from '../options/table.ts';
 /**
  * Looked at before anything is made there, and by a dry run. What else is wrong with the place is found as the folder is
  * made.
- * @throws CornetError OPTION_INVALID
+ * @throws CornetError FOLDER_NOT_WRITABLE, OPTION_INVALID
  */
 export async function checkOutputPlace({
   outputPath,
@@ -24,9 +24,10 @@ async function refuseFile(folder: string): Promise<void> {
   for (let path = folder; path !== dirname(path); path = dirname(path)) {
     const found = await stat(path).catch(() => null);
     if (found?.isFile()) {
+      const where = path === folder ? 'it' : quoteName(path);
       throw new CornetError(
-        'OPTION_INVALID',
-        `${quoteName(path)} is a file: no run folder can be made there.`,
+        'FOLDER_NOT_WRITABLE',
+        `Cannot make the output folder ${quoteName(folder)}: ${where} is a file.`,
         {
           hint: '-o (--output-path) names the folder of the run: give it a name that is not taken, such as runs/z.',
         },

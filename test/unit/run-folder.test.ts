@@ -129,7 +129,8 @@ test('the folder of a new run may lie beside the images, but neither among them 
   }
   for (const below of ['file', 'file/run']) {
     const { message, hint } = await refused(join(root, below));
-    t.is(message, `${join(root, 'file')} is a file: no run folder can be made there.`);
+    const where = below === 'file' ? 'it' : join(root, 'file');
+    t.is(message, `Cannot make the output folder ${join(root, below)}: ${where} is a file.`);
     t.regex(hint, /^-o \(--output-path\) names the folder of the run/);
   }
 });
