@@ -1,9 +1,11 @@
 /** One file of a checkpoint: how it is laid out, and what is checked when it is read. */
 import { createHash } from 'node:crypto';
+import { open } from 'node:fs/promises';
 import { z } from 'zod';
 import { CornetError } from '../../shared/errors.ts';
 import {
   encodeHeader,
+  readHeader,
   readSafetensors,
   type SafetensorsFile,
   type TensorEntry,
@@ -69,6 +71,21 @@ export async function readCheckpoint(
   const { step, epoch, identity } = metadata.data;
   checkLayout(file.entries, layoutOf(identity), path);
   return { path, step, epoch, identity, body: file.body, validation: record?.validation ?? null };
+}
+
+/** The step of a checkpoint, from nothing but its header; null: it cannot be read, or is none. */
+export async function stepOfCheckpoint(path: string): Promise<number | null> {
+  try {
+    const file = await open(path);
+    try {
+      const { metadata } = await readHeader(file, quoteName(path));
+      return metadataSchema.safeParse(metadata).data?.step ?? null;
+    } finally {
+      await file.close();
+    }
+  } catch {
+    return null;
+  }
 }
 
 async function readFileOf(path: string): Promise<SafetensorsFile> {

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { exitCodes } from '../../shared/errors.ts';
+import { calledAs } from '../../shared/process/own-command.ts';
 import { workerEnvironment } from '../../shared/process/worker-environment.ts';
 import { workerScript } from '../host/worker-command.ts';
 
@@ -28,7 +29,10 @@ export async function checkData({ dataPath, splits, workers }: CheckDataOptions)
   ];
   const child = spawn(process.execPath, [workerScript, ...argv], {
     stdio: 'inherit',
-    env: workerEnvironment(process.env, { threads: 1, workers: 1, cores, decodeThreads }),
+    env: {
+      ...workerEnvironment(process.env, { threads: 1, workers: 1, cores, decodeThreads }),
+      ...calledAs,
+    },
   });
   const [code] = (await once(child, 'exit')) as [number | null];
   return code ?? exitCodes.error;

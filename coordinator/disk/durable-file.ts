@@ -85,7 +85,8 @@ export async function exists(path: string): Promise<boolean> {
     await access(path);
     return true;
   } catch (error) {
-    if (systemCode(error) === 'ENOENT') return false;
+    // ENOTDIR: what should be a folder on the way there is a file.
+    if (['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')) return false;
     throw fileError(error, `read ${quoteName(path)}`);
   }
 }

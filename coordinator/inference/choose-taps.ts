@@ -4,6 +4,8 @@ import { tapsOf } from '../../shared/formats/feature-rows.ts';
 import type { Model } from '../../shared/models/model.ts';
 import { type Tap, tapName } from '../../shared/models/trace.ts';
 import { nearestNames } from '../../shared/util/nearest-names.ts';
+import { quoteName } from '../../shared/util/printable.ts';
+import { shellWords } from '../../shared/util/shell-words.ts';
 
 /** `last` and `all`, or the number of a module's call, as the original counts. */
 type TimeStep = 'last' | 'all' | number;
@@ -81,11 +83,38 @@ function requested(model: Model, known: readonly Tap[], request: TapRequest): Ta
         : callsAt(model, calls, timeStep ?? 'all');
     });
   }
-  const area = layer ?? defaultLayer;
-  const names = tap?.split(',').map((name) => name.trim()) ?? [
-    `${area}.${sublayer ?? defaultSublayer(area)}`,
+  if (layer !== undefined && /[.,]/.test(layer)) throw manyAreas(known, layer, sublayer);
+  const names = tap?.split(',').map((name) => withArea(known, name.trim())) ?? [
+    outputOf(known, layer ?? defaultLayer, sublayer),
   ];
   return names.flatMap((name) => named(model, known, { name, timeStep }));
+}
+
+function outputOf(known: readonly Tap[], layer: string, sublayer: string | undefined): string {
+  const area = withArea(known, layer);
+  return `${area}.${sublayer ?? defaultSublayer(area)}`;
+}
+
+/** A name with its area as the model spells it: `it.output` means `IT.output`. */
+function withArea(known: readonly Tap[], name: string): string {
+  const [given] = name.split('.');
+  const areas = known.map((tap) => tap.name.split('.')[0]!);
+  const area = areas.find((one) => one.toLowerCase() === given!.toLowerCase());
+  return (area ?? given) + name.slice(given!.length);
+}
+
+/** A `--layer` that is not an area, and the `--tap` that it may mean. */
+function manyAreas(known: readonly Tap[], layer: string, sublayer: string | undefined): CornetError {
+  const parts = layer
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+  const names = parts.map((part) =>
+    part.includes('.') ? withArea(known, part) : outputOf(known, part, sublayer),
+  );
+  return new CornetError('OPTION_INVALID', `--layer takes one area, such as V4, not ${quoteName(layer)}.`, {
+    hint: `Full names, and several of them, go with --tap: --tap ${shellWords([names.join(',')])}`,
+  });
 }
 
 /** The outputs of the areas, and what the decoder reads of the last one. */

@@ -11,6 +11,7 @@ import { progressOnStderr } from '../../shared/process/progress-line.ts';
 import { say } from '../../shared/process/say.ts';
 import type { FeaturesTask, InferenceConfig, InferenceResult } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
+import type { Settings } from '../options/changes.ts';
 import type { FeatureOptions } from '../options/table.ts';
 import { count } from '../view/format.ts';
 import { chooseNetwork } from './choose-network.ts';
@@ -83,7 +84,7 @@ export async function extractFeatures(options: FeatureOptions): Promise<number> 
 interface ResultFile {
   data: string;
   description: string;
-  settings: object;
+  settings: Settings;
   arrays: object[];
 }
 
@@ -165,7 +166,7 @@ function remark(
   if (
     options.timeStep === undefined &&
     taps.length === 1 &&
-    only!.tap !== options.tap &&
+    only!.tap.toLowerCase() !== options.tap?.toLowerCase() &&
     /-t\d+$/.test(only!.tap)
   ) {
     say(

@@ -5,6 +5,7 @@ import { CornetError } from '../../shared/errors.ts';
 import { canonicalJson } from '../../shared/util/canonical-json.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { exists, fileError, systemCode, writeDurably } from '../disk/durable-file.ts';
+import { otherSettings, type Settings } from '../options/changes.ts';
 
 /** Names per piece, so that a million of them are never one string. */
 const namesPerPiece = 10_000;
@@ -33,7 +34,7 @@ function* descriptionPieces(head: object, files: FileList): Generator<Buffer> {
  * @returns whether they are there, made with these settings
  * @throws CornetError OUTPUT_EXISTS when they were made with others
  */
-export async function alreadyThere(data: string, description: string, settings: object): Promise<boolean> {
+export async function alreadyThere(data: string, description: string, settings: Settings): Promise<boolean> {
   const hasData = await exists(data);
   const former = await readSettings(description);
   if (former === null && !hasData && !(await exists(description))) return false;
@@ -48,12 +49,18 @@ export async function alreadyThere(data: string, description: string, settings: 
   const there = hasData
     ? `${quoteName(data)} and ${quoteName(description)} are there already`
     : `${quoteName(description)} is there already`;
-  throw new CornetError('OUTPUT_EXISTS', `${there}, made with other settings.`);
+  // What follows from other settings is not said of its own.
+  const { transform: _, images: __, ...chosen } = settings;
+  const others = otherSettings(former, chosen).join('; ');
+  throw new CornetError(
+    'OUTPUT_EXISTS',
+    `${there}, made with other settings${others === '' ? '' : `: ${others}`}.`,
+  );
 }
 
-async function readSettings(path: string): Promise<unknown> {
+async function readSettings(path: string): Promise<Settings | null> {
   try {
-    return (JSON.parse(await readFile(path, 'utf8')) as { settings?: unknown }).settings ?? null;
+    return (JSON.parse(await readFile(path, 'utf8')) as { settings?: Settings }).settings ?? null;
   } catch (error) {
     if (systemCode(error) === 'ENOENT' || error instanceof SyntaxError) return null;
     throw fileError(error, `read ${quoteName(path)}`);

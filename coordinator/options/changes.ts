@@ -26,15 +26,36 @@ const tell: Record<string, (value: unknown) => string> = {
  * @returns one sentence for each that differs
  */
 export function changedSettings(run: Settings, passed: Settings): string[] {
-  return Object.keys(passed)
-    .filter(
-      (key) => passed[key] !== undefined && canonicalJson(passed[key]) !== canonicalJson(run[key] ?? null),
-    )
+  return differences(run, passed).map(({ key, name, was, now }) =>
+    key === 'fingerprint'
+      ? otherImages
+      : `${name} cannot change on resume: the run uses ${was}, you passed ${now}.`,
+  );
+}
+
+/**
+ * How results that are there were made otherwise than they would be now.
+ * @returns a part of a sentence for each setting that differs
+ */
+export function otherSettings(former: Settings, now: Settings): string[] {
+  return differences(former, now).map((setting) =>
+    setting.key === 'fingerprint'
+      ? 'the images of --data-path were others'
+      : `${setting.name} was ${setting.was} and is now ${setting.now}`,
+  );
+}
+
+/** What differs, in words. */
+function differences(
+  former: Settings,
+  now: Settings,
+): { key: string; name: string; was: string; now: string }[] {
+  return Object.keys(now)
+    .filter((key) => now[key] !== undefined && canonicalJson(now[key]) !== canonicalJson(former[key] ?? null))
     .map((key) => {
-      if (key === 'fingerprint') return otherImages;
       const inWords = tell[key] ?? told;
       const name = otherNames[key] ?? nameOfSetting(key) ?? key;
-      return `${name} cannot change on resume: the run uses ${inWords(run[key])}, you passed ${inWords(passed[key])}.`;
+      return { key, name, was: inWords(former[key]), now: inWords(now[key]) };
     });
 }
 

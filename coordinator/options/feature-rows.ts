@@ -9,7 +9,7 @@ export const featureRows = {
   layer: row({
     flags: '--layer <area>',
     value: z.string(),
-    help: 'V1, V2, V4, IT or decoder',
+    help: 'one of V1, V2, V4, IT, decoder',
     defaultTold: 'decoder',
     group: 'Features',
     commands: ['test'],

@@ -229,6 +229,7 @@ export const modelRows = {
     value: bounds.maxSteps,
     unit: 'steps',
     help: 'stop after this many steps of the whole run',
+    details: 'a resume keeps it unless --epochs is given without it',
     group: 'Training',
     commands: ['start'],
     kind: 'free',

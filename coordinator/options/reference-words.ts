@@ -1,6 +1,7 @@
 /** Words that users know from elsewhere: from run.py of the reference implementation, or from `cornet` and `coordinator`. */
 import { CornetError } from '../../shared/errors.ts';
 import { modelNames } from '../../shared/models/model.ts';
+import { editDistance } from '../../shared/util/nearest-names.ts';
 
 /** Commands with one meaning. */
 const synonyms: readonly (readonly string[])[] = [
@@ -70,10 +71,39 @@ export const elsewhere: Readonly<Record<string, string>> = {
  * @param known the options or commands that there are
  */
 export function meantBy(word: string, known: readonly string[]): string | null {
-  const meant = elsewhere[word.replace(/=.*/s, '')]?.split(' ');
+  const bare = word.replace(/=.*/s, '');
+  return translated(bare, known) ?? likeOneFromElsewhere(bare, known);
+}
+
+function translated(word: string, known: readonly string[]): string | null {
+  const meant = elsewhere[word]?.split(' ');
   if (meant === undefined) return null;
   const own = inOwnWords(meant, known);
   return known.includes(own[0]!) ? own.join(' ') : null;
+}
+
+/** For a misspelt word from elsewhere that no word of ours is as near to: what it means, or itself where it is taken. */
+function likeOneFromElsewhere(word: string, known: readonly string[]): string | null {
+  const taken = synonyms.flat().filter((name) => known.includes(inOwnWords([name], known)[0]!));
+  let best = {
+    distance: Math.min(...known.map((name) => misspelt(name, word))),
+    meant: null as string | null,
+  };
+  for (const name of [...taken, ...Object.keys(elsewhere)]) {
+    const distance = misspelt(name, word);
+    const meant = taken.includes(name) ? name : translated(name, known);
+    if (meant !== null && distance < best.distance) best = { distance, meant };
+  }
+  return best.meant;
+}
+
+/** Wrong letters; infinite: too many, by commander's own measure, or the one is an option and the other is not. */
+function misspelt(name: string, word: string): number {
+  const dashes = /^-*/.exec(word)![0].length;
+  if (dashes !== /^-*/.exec(name)![0].length) return Number.POSITIVE_INFINITY;
+  const distance = editDistance(name, word);
+  const longest = Math.max(name.length, word.length) - dashes;
+  return distance <= 3 && distance < 0.6 * longest ? distance : Number.POSITIVE_INFINITY;
 }
 
 /**

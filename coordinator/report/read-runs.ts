@@ -2,9 +2,10 @@
 import { realpath } from 'node:fs/promises';
 import { resolve, sep } from 'node:path';
 import { CornetError } from '../../shared/errors.ts';
+import { say } from '../../shared/process/say.ts';
 import { type RunConfig, stepsPerEpoch } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
-import { fileError } from '../disk/durable-file.ts';
+import { exists, fileError } from '../disk/durable-file.ts';
 import { lastMeasurements, readMetrics } from '../run-folder/metrics-file.ts';
 import { RunFolder } from '../run-folder/run-folder.ts';
 import type { ValidationPoint } from '../view/run-view.ts';
@@ -36,12 +37,13 @@ export interface ReportRun extends Omit<RunSource, 'metricsPath'> {
 }
 
 /**
- * @param paths of run folders; one that is given twice counts once
+ * @param paths of run folders; one that is given twice counts once. Among several, what is no run is left out: a pattern
+ * such as runs/* also finds what other commands write beside a run
  * @throws CornetError RUN_MISSING, OPTION_INVALID, RUN_DAMAGED, RUN_FORMAT, FOLDER_NOT_WRITABLE
  */
 export async function findRuns(paths: readonly string[]): Promise<RunSource[]> {
   const found = new Map<string, Omit<RunSource, 'name'>>();
-  for (const path of paths) {
+  for (const path of await withoutOthers(paths)) {
     const run = await findRun(path);
     const place = await realpath(path);
     if (!found.has(place)) found.set(place, run);
@@ -49,6 +51,23 @@ export async function findRuns(paths: readonly string[]): Promise<RunSource[]> {
   const runs = [...found.values()];
   const names = distinctNames(runs.map(({ path }) => resolve(path)));
   return runs.map((run, i) => ({ ...run, name: names[i]! }));
+}
+
+/** @throws CornetError RUN_MISSING: none is a run */
+async function withoutOthers(paths: readonly string[]): Promise<readonly string[]> {
+  const [only, ...more] = paths;
+  if (only === undefined || more.length === 0) return paths;
+  const runs: string[] = [];
+  const others: string[] = [];
+  for (const path of paths) {
+    const isOther = !(await RunFolder.holdsRun(path)) && (await exists(path));
+    (isOther ? others : runs).push(path);
+  }
+  const named = others.map(quoteName).join(', ');
+  if (runs.length === 0)
+    throw new CornetError('RUN_MISSING', `None of these is the folder of a run: ${named}.`);
+  if (others.length > 0) say(`Skipped, because no run is there: ${named}.`);
+  return runs;
 }
 
 async function findRun(path: string): Promise<Omit<RunSource, 'name'>> {

@@ -1,4 +1,5 @@
 /** What is said of a folder that holds no run. */
+import { stat } from 'node:fs/promises';
 import { CornetError } from '../../shared/errors.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { exists } from '../disk/durable-file.ts';
@@ -11,10 +12,19 @@ const shown = 3;
 export async function noRunIn(folder: string, hint?: string): Promise<CornetError> {
   const way = (await runsBelow(folder)) ?? hint;
   const name = quoteName(folder);
-  const sentence = (await exists(folder))
-    ? `The folder ${name} holds no run.`
-    : `There is no folder ${name}.`;
+  const sentence = (await isFile(folder))
+    ? `${name} is a file, and a run is a folder.`
+    : (await exists(folder))
+      ? `The folder ${name} holds no run.`
+      : `There is no folder ${name}.`;
   return new CornetError('RUN_MISSING', sentence, way === undefined ? {} : { hint: way });
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isFile(),
+    () => false,
+  );
 }
 
 /** Where the runs are that may have been meant, as a sentence; null: nowhere. */

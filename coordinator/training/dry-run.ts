@@ -19,6 +19,7 @@ import { count } from '../view/format.ts';
 import { announcement } from '../watch/run-summary.ts';
 import { withAutoResume } from './auto-resume.ts';
 import { newConfig, resumedConfig } from './config.ts';
+import { checkOutputPlace } from './output-place.ts';
 import { planOf } from './plan.ts';
 
 /**
@@ -30,6 +31,7 @@ export async function dryRun(given: StartOptions): Promise<void> {
   const { outputPath, redis } = options;
   const folder = resolve(outputPath);
   const former = options.resume === true ? await formerConfig(folder) : null;
+  if (former === null) await checkOutputPlace(options);
   if (former === null && (await RunFolder.holdsRun(folder)) && !(await isUnbegun(folder))) {
     throw new CornetError('RUN_EXISTS', `The folder ${quoteName(folder)} already holds a run.`);
   }

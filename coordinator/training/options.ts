@@ -80,7 +80,8 @@ export function chooseFreeOptions(
   const free: FreeOptions = {
     localWorkers,
     epochs: options.epochs ?? former?.epochs ?? recipes[model].epochs,
-    maxSteps: options.maxSteps ?? former?.maxSteps ?? null,
+    // A user who only says how many epochs means all of them, whatever ended the run before.
+    maxSteps: options.maxSteps ?? (options.epochs === undefined ? former?.maxSteps : null) ?? null,
     dataPath: options.dataPath === undefined ? (former?.dataPath ?? '') : resolve(options.dataPath),
     startingFile: former?.startingFile ?? null,
     skipUnreadable: options.skipUnreadable ?? former?.skipUnreadable ?? defaultOf('skipUnreadable'),

@@ -37,6 +37,7 @@ import { withAutoResume } from './auto-resume.ts';
 import { newConfig, readConfig, resumedConfig } from './config.ts';
 import { failureOf } from './failure.ts';
 import { observeTraining } from './observe-training.ts';
+import { checkOutputPlace } from './output-place.ts';
 import { planOf } from './plan.ts';
 import { startingState } from './starting-point.ts';
 import { TrainingOutput } from './training-output.ts';
@@ -77,6 +78,7 @@ async function startOrThrow(given: StartOptions): Promise<RunReport> {
   return withReleasers(async (release) => {
     const interruption = new Interruption();
     release(interruption.release);
+    if (!options.resume) await checkOutputPlace(options);
     const folder = options.resume
       ? await RunFolder.open(options.outputPath, hostname())
       : await RunFolder.create(options.outputPath, hostname());
@@ -264,7 +266,7 @@ function report({
     message: complete
       ? begunAt === steps
         ? `Nothing was left to train: all ${count(steps, 'step', 'steps')} had been done, last checkpoint ${file}.`
-        : `Done: ${count(steps, 'step', 'steps')} (${duration(seconds)} in steps)${bestInWords(best, config)}, last checkpoint ${file}.${skippedInWords(skipped)}`
+        : `Done: ${stepsInWords(steps, begunAt)} (${duration(seconds)} in steps)${bestInWords(best, config)}, last checkpoint ${file}.${skippedInWords(skipped)}`
       : `Stopped ${at}. ${howToContinue(folder.path, config, options)}`,
     next: complete ? nextCommands(folder.path, weights, config.options.dataPath) : [],
   });
@@ -276,6 +278,12 @@ function report({
     validation: watch.validation,
     imagesPerSecond: seconds > 0 ? images / seconds : null,
   };
+}
+
+/** The seconds beside it are those of this coordinator alone. */
+function stepsInWords(steps: number, begunAt: number | null): string {
+  const all = count(steps, 'step', 'steps');
+  return begunAt === null || begunAt === 0 ? all : `${all}, ${steps - begunAt} of them now`;
 }
 
 function skippedInWords(skipped: number): string {

@@ -137,7 +137,7 @@ async function describeFile(path: string, config: RunConfig, named: Named | null
     throw new CornetError('CHECKPOINT_DAMAGED', message);
   }
   checkValues(slots, body, path);
-  if (named === null) return 'It is whole. No record names it: the run has not passed it, or went back.';
+  if (named === null) return 'Complete. No record names it: the run has not passed it, or went back.';
   const roles = named.roles.length === 0 ? '' : ` (${named.roles.join(', ')})`;
-  return `It is whole, and the one that was written${roles}.`;
+  return `Complete and unchanged since it was written${roles}.`;
 }

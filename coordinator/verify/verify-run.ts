@@ -96,7 +96,7 @@ async function verifyToken(folder: string): Promise<Finding> {
   try {
     await readToken(path);
     const { mode } = await stat(path);
-    if ((mode & 0o077) === 0) return ok(token, 'It is there, for its owner alone.');
+    if ((mode & 0o077) === 0) return ok(token, 'Readable by its owner only.');
     return note(token, 'Others than its owner may read it: chmod 600.');
   } catch (error) {
     return bad(token, error);

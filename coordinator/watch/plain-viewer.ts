@@ -69,9 +69,7 @@ export class PlainViewer implements RunViewer {
 
 /** How a run ended; each command has a line of its own, to be copied as a whole. */
 export function lastLines({ message, next }: Ending): string[] {
-  return next.length === 0
-    ? [message]
-    : [`${message} What can follow:`, ...next.map((command) => `  ${command}`)];
+  return next.length === 0 ? [message] : [`${message} Next steps:`, ...next.map((command) => `  ${command}`)];
 }
 
 export function progressLine(view: RunView): string {

@@ -155,12 +155,14 @@ function tlsOf(file: string | undefined): { ca?: string } {
   }
 }
 
-/** @throws CornetError REDIS_URL_INVALID, in which nothing of the URL stands */
+/** @throws CornetError REDIS_URL_INVALID, in which nothing of the URL stands that could be a password */
 function parse(url: string): Address {
   if (url.startsWith('/')) return { kind: 'unix', host: '/', path: url };
   const scheme = /^(rediss?(?:\+sentinel)?|unix):\/\//i.exec(url);
-  if (scheme === null)
+  if (scheme === null) {
+    if (isHostAndPort(url)) throw withoutScheme(url);
     throw invalid('is not redis://, rediss://, redis+sentinel://, rediss+sentinel:// or unix://');
+  }
   const kind = scheme[1]!.toLowerCase() as Address['kind'];
   const rest = url.slice(scheme[0].length);
   if (/[\p{Cc}\s]/u.test(rest)) throw invalid('has a blank or a control character in it');
@@ -266,9 +268,21 @@ function decoded(text: string): string {
   }
 }
 
+/** Neither a user nor a password can be in it. */
+function isHostAndPort(text: string): boolean {
+  const port = /^(?:[\w.-]+|\[[\da-f:.]+\]):(\d{1,5})(?:\/\d{0,9})?$/i.exec(text)?.[1];
+  return port !== undefined && Number(port) >= 1 && Number(port) <= 65_535;
+}
+
+function withoutScheme(url: string): CornetError {
+  return new CornetError('REDIS_URL_INVALID', `The Redis URL ${url} has no scheme in front of its host.`, {
+    hint: `Write redis://${url}, or rediss://${url} for TLS.`,
+  });
+}
+
 function invalid(what: string): CornetError {
   return new CornetError(
     'REDIS_URL_INVALID',
-    `The Redis URL ${what}; it is not shown, because of the password in it.`,
+    `The Redis URL ${what}; it is not shown, because a password may be in it.`,
   );
 }

@@ -13,7 +13,7 @@ export function nearestNames(wanted: string, names: readonly string[]): string[]
 }
 
 /** Characters to insert, delete or replace (Levenshtein), by rows of the table. */
-function editDistance(a: string, b: string): number {
+export function editDistance(a: string, b: string): number {
   let above = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {
     const row = [i];

@@ -269,7 +269,7 @@ test.serial('refused: an output folder that holds a run, or whose place is taken
     await assertRefused(t, stage, command, {
       code: 'FOLDER_NOT_WRITABLE',
       exit: 1,
-      says: /Cannot make the output folder/,
+      says: /Cannot make the output folder .* is a file\./,
     });
   }
   const forbidden = stage.start('coordinator', [...tinyRun(images), '-o', '/proc/cornet-test']); // not even root may

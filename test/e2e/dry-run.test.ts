@@ -44,7 +44,8 @@ test('a dry run tells what a run would do and need, as a start checks it, and st
     output,
   ]);
   t.is(await resume.ended, 0, resume.stderr);
-  t.regex(resume.stdout, /schedule +2 steps of 8 images/);
+  t.regex(resume.stderr, /^--epochs 1 replaces the earlier --max-steps 2: the run ends at step 8\./m);
+  t.regex(resume.stdout, /schedule +8 steps of 8 images/);
   t.deepEqual(trainedSteps(output), [1, 2]);
 });
 

@@ -141,7 +141,10 @@ test.serial('another number of workers, Ctrl-C and a resume change no byte', asy
   t.regex(again.stdout, /^Nothing to do/);
   const different = extract(stage, output, ['--dtype', 'float16']);
   t.is(await different.ended, 1);
-  t.regex(different.stderr, /are there already, made with other settings\. \[OUTPUT_EXISTS\]/);
+  t.regex(
+    different.stderr,
+    /are there already, made with other settings: --dtype was float32 and is now float16\. \[OUTPUT_EXISTS\]/,
+  );
 });
 
 test.serial('an image that cannot be read stops the inference run, or has a row of NaN', async (t) => {

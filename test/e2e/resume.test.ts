@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import test from 'ava';
+import { assertRefused } from '../helpers/refused.ts';
 import {
   checkpoint,
   metricsOf,
@@ -41,7 +42,7 @@ test.serial(
     t.is(run.stderr, '');
     t.regex(
       run.stdout,
-      /Done: 16 steps \(.+\), best validation top-1 [\d.]+ % at step \d+ \(epoch [\d.]+\), last checkpoint \S+\. What can follow:\n/,
+      /Done: 16 steps \(.+\), best validation top-1 [\d.]+ % at step \d+ \(epoch [\d.]+\), last checkpoint \S+\. Next steps:\n/,
     );
     t.deepEqual(trainedSteps(output), everyStep);
     t.deepEqual(readdirSync(output).sort(), [
@@ -68,7 +69,7 @@ test.serial('the commands with which a complete run ends can be pasted', async (
   const argv = [...tinyRun(shared.images), '--cpu-workers', '2', '-o', 'a run'];
   const run = stage.start('coordinator', argv, {}, ['env', '-C', stage.folder]);
   t.is(await run.ended, 0, run.stderr);
-  const commands = run.stdout.split('What can follow:\n')[1]!.trimEnd().split('\n');
+  const commands = run.stdout.split('Next steps:\n')[1]!.trimEnd().split('\n');
   const ended = commands.filter((command) => !/ view /.test(command)); // which serves a page until Ctrl-C
   t.is(ended.length, commands.length - 1);
   for (const command of ended) await promisify(execFile)('sh', ['-c', command], { cwd: stage.folder });
@@ -160,6 +161,40 @@ thoroughSerial(
     t.is(await resumed.ended, 0, resumed.stderr);
     t.deepEqual(trainedSteps(output), everyStep);
     t.true(checkpoint(output, tinySteps).equals(shared.expected.weights));
+  },
+);
+
+test.serial(
+  'a resume that would end before the step that the run is at is refused, and one with more epochs goes on',
+  async (t) => {
+    const stage = new Stage(t);
+    const output = join(stage.folder, 'run');
+    const argv = [...tinyRun(shared.images), '--cpu-workers', '1', '--max-steps', '2', '-o', output];
+    const run = stage.start('coordinator', argv);
+    t.is(await run.ended, 0, run.stderr);
+    t.regex(run.stdout, /Done: 2 steps \(/);
+    const config = readFileSync(join(output, 'config.json'), 'utf8');
+    const resume = (...more: string[]) =>
+      stage.start('coordinator', ['start', '--resume', '-o', output, ...more]);
+    const says = /^error: The run in \S+ is at step 2, and would end at step 1: nothing is left to do\./m;
+    for (const shorter of [
+      ['--max-steps', '1'],
+      ['--epochs', '0.1', '--dry-run'],
+    ]) {
+      await assertRefused(t, stage, resume(...shorter), { code: 'OPTION_INVALID', exit: 2, says });
+    }
+    const file = join(output, 'checkpoints', 'step-00000002.safetensors');
+    await assertRefused(t, stage, resume('--restore-path', file, '--max-steps', '1'), {
+      code: 'OPTION_INVALID',
+      exit: 2,
+      says: /^error: \S+step-00000002\.safetensors is at step 2, and would end at step 1: /m,
+    });
+    t.is(readFileSync(join(output, 'config.json'), 'utf8'), config);
+    const longer = resume('--epochs', '0.5');
+    t.is(await longer.ended, 0, longer.stderr);
+    t.regex(longer.stderr, /^--epochs 0\.5 replaces the earlier --max-steps 2: the run ends at step 4\./m);
+    t.regex(longer.stdout, /Done: 4 steps, 2 of them now \(/);
+    t.deepEqual(trainedSteps(output), [1, 2, 3, 4]);
   },
 );
 

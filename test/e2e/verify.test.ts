@@ -86,7 +86,10 @@ test.serial('a run that ended well is well, file by file, and its last sentence 
   const command = stage.start('coordinator', ['verify', whole]);
   t.is(await command.ended, 0, command.stderr);
   t.regex(command.stdout, /^ok +metrics\.jsonl +It has 18 lines, up to step 16\.$/m);
-  t.regex(command.stdout, /^ok +checkpoints\/step-00000016\.safetensors +It is whole.*\(.*latest\)/m);
+  t.regex(
+    command.stdout,
+    /^ok +checkpoints\/step-00000016\.safetensors +Complete and unchanged since it was written.*\(.*latest\)/m,
+  );
   t.regex(command.stdout, /\nAll is well: 8 files of .*run\.\n$/);
   const { findings } = await verify(stage, whole);
   t.deepEqual(new Set(findings.map(({ verdict }) => verdict)), new Set(['ok']));

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { temporaryFolder } from '../helpers/temporary.ts';
@@ -9,6 +9,18 @@ function checkData(...options: string[]) {
   const { status, stdout, stderr } = spawnSync(process.execPath, argv, { encoding: 'utf8' });
   return { status, found: stdout.split('\n').filter((line) => line !== ''), stderr };
 }
+
+test('the way out that check-data names is called as check-data was', (t) => {
+  const root = temporaryFolder(t);
+  cpSync('test/fixtures/images/small.jpg', join(root, 'small.jpg'));
+  const coordinator = join(root, 'coordinator');
+  symlinkSync(join(process.cwd(), 'dist/coordinator/main.js'), coordinator);
+  const argv = [coordinator, 'check-data', '--data-path', root];
+  const env = { ...process.env, npm_command: undefined }; // npx may run these tests
+  const { status, stderr } = spawnSync(process.execPath, argv, { encoding: 'utf8', env });
+  t.is(status, 1, stderr);
+  t.true(stderr.includes(`${coordinator} test`), stderr);
+});
 
 const advice = 'Repair them before a run begins, or let it skip them: --skip-unreadable.\n';
 

@@ -130,7 +130,7 @@ test('cornet train and cornet worker start make a run together', async (t) => {
   t.is(await training.ended, 0, training.stderr);
   t.is(await worker.ended, 0, worker.stderr);
   t.true(checkpoint(output, 2).length > 0);
-  t.regex(training.stdout, /What can follow:\n {2}.* report .*run -o .*run\.svg\n {2}.* view .*run\n/);
+  t.regex(training.stdout, /Next steps:\n {2}.* report .*run -o .*run\.svg\n {2}.* view .*run\n/);
   const page = join(stage.folder, 'report.html');
   const report = stage.start('cornet', ['report', output, '-o', page]);
   t.is(await report.ended, 0, report.stderr);

@@ -84,6 +84,18 @@ test('what is wrong with the URL of Sentinels is said', (t) => {
   t.regex(saying('redis://one?sentinelPassword=x'), /a sentinelPassword, which is for redis\+sentinel:\/\//);
 });
 
+test('an address without a scheme is shown with the one it needs, unless a password may be in it', (t) => {
+  const refused = (url: string) => t.throws(() => redisOptions(url), { instanceOf: CornetError })!;
+  for (const address of ['127.0.0.1:7399', 'head:6379/2', '[::1]:6379']) {
+    t.is(refused(address).message, `The Redis URL ${address} has no scheme in front of its host.`);
+    t.is(refused(address).hint, `Write redis://${address}, or rediss://${address} for TLS.`);
+  }
+  for (const unclear of ['secret@head:6379', 'me:secret', 'secret', 'secret:70000']) {
+    t.regex(refused(unclear).message, /it is not shown, because a password may be in it\.$/);
+    t.notRegex(refused(unclear).message + refused(unclear).hint, /secret/);
+  }
+});
+
 test('the path of a socket survives its URL, whatever it is made of', (t) => {
   for (const path of ['/tmp/a b/s', '/tmp/50%/s', '/tmp/a#b?c@d/s', '/tmp/é/s']) {
     t.like(redisOptions(socketUrl(path)), { path });

@@ -22,6 +22,12 @@ test('a layer without a sublayer means its output, at the last time step', (t) =
   t.deepEqual(taps('RT', { layer: 'V2', sublayer: 'norm1' }), ['V2.norm1-t4']);
 });
 
+test('an area is taken in whatever case it is written', (t) => {
+  t.deepEqual(taps('S', { layer: 'v4' }), ['V4.output-t3']);
+  t.deepEqual(taps('S', { layer: 'Decoder' }), ['decoder.avgpool']);
+  t.deepEqual(taps('S', { tap: 'it.output-t0,v1.output' }), ['V1.output', 'IT.output-t0']);
+});
+
 test('--time-step counts calls, as the original does', (t) => {
   t.deepEqual(taps('S', { layer: 'V4', timeStep: 0 }), ['V4.output-t0']);
   t.deepEqual(taps('R', { layer: 'IT', sublayer: 'conv_input', timeStep: 0 }), ['IT.conv_input-t1']);
@@ -63,7 +69,9 @@ test('a step before the image has arrived is warned of, with the step at which i
 test('what the model does not have is answered with the nearest names', (t) => {
   const refused: [TapRequest, RegExp, RegExp][] = [
     [{ layer: 'V4', sublayer: 'ouput' }, /no output V4.ouput/, /Nearest names: V4.output, /],
-    [{ tap: 'it.output' }, /no output it.output/, /Nearest names: IT.output, /],
+    [{ layer: 'IT.output' }, /takes one area, such as V4, not IT\.output\./, /with --tap: --tap IT\.output$/],
+    [{ layer: 'v1, V2.conv1,decoder' }, /not v1, V2/, /--tap V1\.output,V2\.conv1,decoder\.avgpool$/],
+    [{ layer: 'V1,V2', sublayer: 'conv1' }, /takes one area/, /--tap V1\.conv1,V2\.conv1$/],
     [{ tap: 'V4.output-t7' }, /no output V4.output-t7/, /V4.output-t0, V4.output-t1, V4.output-t2/],
     [{ layer: 'IT', timeStep: 2 }, /computes IT.output 2 times .* no --time-step 2/, /up to 1/],
     [{ tap: 'V4.output-t1', timeStep: 'last' }, /names its time step, and so does --time-step/, /./],

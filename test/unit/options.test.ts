@@ -209,6 +209,18 @@ test('what other programs call an option or a command leads to one that there is
   t.is(meantBy('--unheard-of', options), null);
 });
 
+test('a misspelt word from elsewhere leads to what it means, unless one of ours is as near', (t) => {
+  const commands = program.commands.map((command) => command.name());
+  const options = rowsOf('start').map(({ name }) => name);
+  t.is(meantBy('tran', commands), 'train', 'which is taken for start');
+  t.is(meantBy('tran', ['train', 'drain']), null);
+  t.is(meantBy('evalute', commands), 'validate');
+  t.is(meantBy('--max-epoch', options), '--epochs');
+  t.is(meantBy('statsu', commands), null);
+  t.is(meantBy('--epoch', options), null);
+  t.is(meantBy('train', []), null);
+});
+
 test('the page of options is the one made from the table (npm run docs:cli)', (t) => {
   t.is(readFileSync(cliPagePath, 'utf8'), cliPage());
 });

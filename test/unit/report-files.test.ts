@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -170,10 +171,14 @@ test('what cannot be reported is refused with a sentence that helps', async (t) 
   t.regex(png.message, /must end in \.svg \(a picture\), \.html \(a page\) or \.csv \(a table\)/);
   t.is((await refused(t, [run], join(root, 'x.constructor'))).code, 'OPTION_INVALID');
   mkdirSync(join(root, 'empty'));
-  const none = await refused(t, [run, join(root, 'empty')], svg);
+  const none = await refused(t, [join(root, 'empty')], svg);
   t.is(none.code, 'RUN_MISSING');
   t.regex(none.hint, /--output-path/);
   t.is((await refused(t, [join(root, 'nothing')], svg)).code, 'RUN_MISSING');
+  t.regex(
+    (await refused(t, [join(run, 'config.json')], svg)).message,
+    /config\.json is a file, and a run is a/,
+  );
   const early = await refused(t, [writeRunFolder(join(root, 'early'), configOf(), [])], svg);
   t.regex(early.message, /has no measurements yet/);
   mkdirSync(join(root, 'folder.svg'));
@@ -183,6 +188,27 @@ test('what cannot be reported is refused with a sentence that helps', async (t) 
   const nowhere = await refused(t, [run], join(root, 'no', 'x.svg'));
   t.is(nowhere.code, 'FOLDER_NOT_WRITABLE');
   t.regex(nowhere.hint, /Give -o a file/);
+});
+
+test('among several paths, what is no run is left out and named, and what does not exist is refused', async (t) => {
+  const root = temporaryFolder(t);
+  const run = writeRunFolder(join(root, 'z'));
+  const others = ['z-validation', 'z.svg'].map((name) => join(root, name));
+  mkdirSync(others[0]!);
+  writeFileSync(others[1]!, '');
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    ['dist/coordinator/main.js', 'report', run, ...others, '-o', join(root, 'runs.csv')],
+    { encoding: 'utf8' },
+  );
+  t.is(status, 0, stderr);
+  t.is(stderr, `Skipped, because no run is there: ${others.join(', ')}.\n`);
+  t.regex(stdout, /^Wrote \S+runs\.csv from \S+\/z\.\n$/);
+  const missing = await refused(t, [run, join(root, 'misspelt')], join(root, 'x.csv'));
+  t.regex(missing.message, /^There is no folder \S+misspelt\.$/);
+  const none = await refused(t, others, join(root, 'x.csv'));
+  t.is(none.code, 'RUN_MISSING');
+  t.is(none.message, `None of these is the folder of a run: ${others.join(', ')}.`);
 });
 
 test('a file that is no report is not replaced', async (t) => {

@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import test from 'ava';
 import { howToContinue, wayOn } from '../../coordinator/options/resume-command.ts';
 import { optionRows } from '../../coordinator/options/table.ts';
+import { otherEnd } from '../../coordinator/training/config.ts';
 import { redactUrl } from '../../shared/redis/redis.ts';
 import { trainingConfig } from '../helpers/training-config.ts';
 
@@ -65,4 +66,28 @@ test('options that config.json does not remember are repeated, all others are no
     'restorePath', // config.json has startingFile; of a resume, the run has gone back
     'resume',
   ]);
+});
+
+test('of --epochs and --max-steps, the one that was kept is spoken of where it matters to the other', (t) => {
+  const { result, options } = trainingConfig;
+  const ofEpoch = Math.ceil(result.trainImages / result.batchSize);
+  const ending = (epochs: number, maxSteps: number | null) => ({
+    ...trainingConfig,
+    options: { ...options, epochs, maxSteps },
+  });
+  t.regex(
+    otherEnd({ epochs: 9 }, ending(5, 3), ending(9, null))!,
+    new RegExp(`^--epochs 9 replaces the earlier --max-steps 3: the run ends at step ${9 * ofEpoch}\\.`),
+  );
+  t.is(otherEnd({ epochs: 9 }, ending(5, null), ending(9, null)), null);
+  t.is(otherEnd({ epochs: 9, maxSteps: 3 }, ending(5, 4), ending(9, 3)), null);
+  t.is(otherEnd({}, ending(5, 3), ending(5, 3)), null);
+  const most = 5 * ofEpoch;
+  t.is(otherEnd({ maxSteps: most }, ending(5, 3), ending(5, most)), null);
+  t.regex(
+    otherEnd({ maxSteps: most + 1 }, ending(5, 3), ending(5, most + 1))!,
+    new RegExp(
+      `^warning: The run ends at step ${most}, after its --epochs 5, before --max-steps ${most + 1}:`,
+    ),
+  );
 });

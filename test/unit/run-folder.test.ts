@@ -6,6 +6,7 @@ import {
   readdirSync,
   readFileSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
@@ -13,6 +14,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { RunFolder } from '../../coordinator/run-folder/run-folder.ts';
 import { RunLock } from '../../coordinator/run-folder/run-lock.ts';
+import { checkOutputPlace } from '../../coordinator/training/output-place.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { version } from '../../shared/process/version.ts';
 import { possible } from '../helpers/possible.ts';
@@ -95,6 +97,42 @@ test('a run that lies below the folder given is named', async (t) => {
   const error = await t.throwsAsync(RunFolder.peek(folder), { instanceOf: CornetError });
   t.is(error?.code, 'RUN_MISSING');
   t.is(error?.hint, `Below it is ${run}.`);
+});
+
+test('the folder of a new run may lie beside the images, but neither among them nor below a file', async (t) => {
+  const root = temporaryFolder(t);
+  const data = join(root, 'data');
+  for (const split of ['train', 'val']) mkdirSync(join(data, split, 'a'), { recursive: true });
+  symlinkSync('data', join(root, 'link'));
+  writeFileSync(join(root, 'file'), '');
+  const refused = async (outputPath: string, dataPath = data) =>
+    (await t.throwsAsync(checkOutputPlace({ outputPath, dataPath }), { instanceOf: CornetError }))!;
+  for (const good of [
+    root,
+    join(data, 'run'),
+    join(data, 'training', 'x'),
+    join(data, '..train'),
+    join(root, 'r'),
+  ]) {
+    await t.notThrowsAsync(checkOutputPlace({ outputPath: good, dataPath: data }), good);
+  }
+  for (const bad of [
+    data,
+    `${data}/`,
+    join(root, 'link'),
+    join(data, 'train'),
+    join(root, 'link/val/a/new'),
+  ]) {
+    const { code, message } = await refused(bad);
+    t.is(code, 'OPTION_INVALID');
+    t.regex(message, /: checkpoints would lie among them\.$/);
+  }
+  for (const below of ['file', 'file/run']) {
+    const { message, hint } = await refused(join(root, below));
+    const where = below === 'file' ? 'it' : join(root, 'file');
+    t.is(message, `Cannot make the output folder ${join(root, below)}: ${where} is a file.`);
+    t.regex(hint, /^-o \(--output-path\) names the folder of the run/);
+  }
 });
 
 test('a folder that holds no run cannot be resumed', async (t) => {
