@@ -36,7 +36,10 @@ export async function findWeights(
   key: string | null = null,
 ): Promise<FoundWeights> {
   const { path, noted } = await resolveSource(source, model, context);
-  const [body, sha256] = await Promise.all([readWeights(path, model, key, 'inference'), fileSha256(path)]);
+  const hash = fileSha256(path);
+  hash.catch(() => undefined); // whoever reads the weights says what is wrong with the file
+  const body = await readWeights(path, model, key, 'inference');
+  const sha256 = await hash;
   if (noted !== null && noted !== sha256) {
     throw new CornetError(
       'CHECKPOINT_DAMAGED',
