@@ -5,6 +5,7 @@ import { cachedIndex, userIndexCache } from '../../shared/data/index-cache.ts';
 import { scheduleOf } from '../../shared/data/schedule.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { buildModel } from '../../shared/models/family.ts';
+import { unreached } from '../../shared/models/reach.ts';
 import { traceModel } from '../../shared/models/trace.ts';
 import { progressOnStderr } from '../../shared/process/progress-line.ts';
 import { say } from '../../shared/process/say.ts';
@@ -100,6 +101,13 @@ export async function resumedConfig(
   const changed = changedOptions(options, former);
   if (changed.length > 0) {
     throw new CornetError('RESULT_OPTION_CHANGED', changed.join(' '));
+  }
+  const blind = unreached(former.result.model, former.result.times);
+  if (blind !== null) {
+    // Earlier versions let such a run begin: it may be finished.
+    say(
+      `warning: ${blind.sentence} This run learns nothing: begin another one with --times ${blind.needed} or more.`,
+    );
   }
   const free = chooseFreeOptions(options, former.result.model, localWorkers, former.options);
   const index = await indexOf(free.dataPath);
