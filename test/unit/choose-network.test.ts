@@ -6,8 +6,10 @@ import { exportCheckpoint } from '../../coordinator/commands/export.ts';
 import { chooseNetwork } from '../../coordinator/inference/choose-network.ts';
 import { layerRows } from '../../coordinator/inference/layers.ts';
 import { PythonFloat } from '../../coordinator/weights/pickle-writer.ts';
+import { findWeights } from '../../coordinator/weights/read-weights.ts';
 import { zipPieces } from '../../coordinator/weights/zip-writer.ts';
 import { CornetError } from '../../shared/errors.ts';
+import { encodeHeader } from '../../shared/formats/safetensors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import type { ResultOptions } from '../../shared/run-config.ts';
@@ -59,6 +61,33 @@ test('an option wins over what the weights say, and the difference is told', asy
     `${folder} is of CORnet-RT, 3 time steps, 64 px; the options ask for CORnet-RT, 5 time steps, 64 px. Omit them to compute as it was trained.`,
     `${folder} was trained in bf16; this computes in fp32 (--precision bf16 computes as its own validation did).`,
   ]);
+});
+
+test('the weights of RT are called those of RT where the file says so, and of R or RT where it does not', async (t) => {
+  const { folder, path } = await runFolder(t);
+  const exported = join(folder, 'exported.pth.tar');
+  await exportCheckpoint(path, exported);
+  const context = { environment: {}, say: () => undefined };
+  const refusal = (source: string) =>
+    t.throwsAsync(findWeights(source, buildModel('Z', 1), context), { instanceOf: CornetError });
+  for (const [source, named] of [
+    [folder, path],
+    [path, path],
+    [exported, exported],
+  ] as const) {
+    const error = await refusal(source);
+    t.is(error?.code, 'WEIGHTS_MISMATCH');
+    t.is(error?.message, `${named} holds the weights of CORnet-RT, not of CORnet-Z.`);
+    t.is(error?.hint, 'Use --model RT.');
+  }
+  const { slots, bytes } = stateLayout(buildModel('RT', 3), 'inference');
+  const foreign = await file(t, Buffer.concat([encodeHeader(slots, {}), Buffer.alloc(bytes)]));
+  const error = await refusal(foreign);
+  t.is(
+    error?.message,
+    `${foreign} holds the weights of CORnet-R or CORnet-RT, which have the same parameters, not of CORnet-Z.`,
+  );
+  t.is(error?.hint, 'Use --model R or --model RT.');
 });
 
 test("a checkpoint of run.py says its model and time steps by run.py's options", async (t) => {
