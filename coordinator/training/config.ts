@@ -27,7 +27,7 @@ import { nameOfSetting, type StartOptions } from '../options/table.ts';
 import { damagedConfig, type RunFolder } from '../run-folder/run-folder.ts';
 import { chooseFreeOptions, chooseOptions } from './options.ts';
 import { planOf } from './plan.ts';
-import { chooseStart, otherTrajectory } from './starting-point.ts';
+import { chooseStart, otherNetwork, otherTrajectory } from './starting-point.ts';
 
 export interface Configured {
   config: RunConfig;
@@ -60,8 +60,9 @@ export async function newConfig(options: StartOptions, localWorkers: LocalWorker
     numerics: null,
     options: { ...free, startingFile },
   });
-  const other = otherTrajectory(start.identity, config);
-  if (other !== null) say(`warning: ${other}`);
+  for (const other of [await otherNetwork(options, config), otherTrajectory(start.identity, config)]) {
+    if (other !== null) say(`warning: ${other}`);
+  }
   const { batchSize, trainImages } = config.result;
   if (batchSize > trainImages) {
     say(

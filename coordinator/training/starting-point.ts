@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { CornetError } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import type { Model } from '../../shared/models/model.ts';
+import { unreached } from '../../shared/models/reach.ts';
 import {
   type RunConfig,
   resultOptions,
@@ -18,7 +19,9 @@ import type { StartOptions } from '../options/table.ts';
 import { fileSha256 } from '../weights/file-hash.ts';
 import { initialSnapshot } from '../weights/initial-weights.ts';
 import { readOriginal } from '../weights/original-checkpoint.ts';
+import { ownNetwork } from '../weights/own-network.ts';
 import { findWeights, readWeights, type WeightsContext } from '../weights/read-weights.ts';
+import { compareNetworks } from '../weights/said-network.ts';
 import { kindOf, unreadable } from '../weights/weights-file.ts';
 
 interface Choice {
@@ -94,6 +97,29 @@ async function trajectoryOfCheckpoint(
   const { step, identity, body } = await readCheckpoint(path, () => slots, null);
   checkValues(slots, body, path);
   return { stepOf: () => step, identity };
+}
+
+/**
+ * A sentence when the file that a run begins with says that it is of another network than the run's; otherwise null.
+ * @param given of which one names the file
+ */
+export async function otherNetwork(
+  given: Pick<StartOptions, 'weights' | 'restorePath'>,
+  { result, options: { startingFile } }: RunConfig,
+): Promise<string | null> {
+  const source = given.weights ?? given.restorePath;
+  if (source === undefined || startingFile === null) return null;
+  const own = await ownNetwork(startingFile);
+  const { said, used, differ } = compareNetworks(own, result);
+  if (!differ) return null;
+  const { model = result.model, times = result.times, imageSize = result.imageSize } = own;
+  const flags = [
+    ...(model === result.model ? [] : [`--model ${model}`]),
+    ...(times === result.times || unreached(model, times) !== null ? [] : [`--times ${times}`]),
+    ...(imageSize === result.imageSize ? [] : [`--image-size ${imageSize}`]),
+  ];
+  const way = flags.length === 0 ? '' : ` To go on with that network: ${flags.join(' ')}`;
+  return `${quoteName(source)} is of ${said.join(', ')}; this run trains ${used.join(', ')}.${way}`;
 }
 
 /** By what a schedule goes on from a step: options, as a user spells them. */
