@@ -27,11 +27,13 @@ import { nameOfSetting, type StartOptions } from '../options/table.ts';
 import { damagedConfig, type RunFolder } from '../run-folder/run-folder.ts';
 import { chooseFreeOptions, chooseOptions } from './options.ts';
 import { planOf } from './plan.ts';
-import { chooseStart, otherNetwork, otherTrajectory } from './starting-point.ts';
+import { checkpointToGoBackTo, chooseStart, otherNetwork, otherTrajectory } from './starting-point.ts';
 
 export interface Configured {
   config: RunConfig;
   index: DatasetIndex;
+  /** The checkpoint that a resume goes back to; null: its latest. */
+  goBackTo: string | null;
 }
 
 /**
@@ -70,7 +72,7 @@ export async function newConfig(options: StartOptions, localWorkers: LocalWorker
     );
   }
   const [first, end] = [stepOf(stepsPerEpoch(config)), totalSteps(config)];
-  if (startingFile === null || first < end) return { config, index };
+  if (startingFile === null || first < end) return { config, index, goBackTo: null };
   throw new CornetError(
     'OPTION_INVALID',
     `${quoteName(startingFile)} is at step ${first}, and this run would end at step ${end}: nothing is left to do.`,
@@ -120,7 +122,8 @@ export async function resumedConfig(
     );
   }
   const config = checked({ ...former, version, term: former.term + 1, options: free });
-  return { config, index };
+  const goBackTo = options.restorePath === undefined ? null : await checkpointToGoBackTo(options.restorePath);
+  return { config, index, goBackTo };
 }
 
 function checked(config: RunConfig): RunConfig {

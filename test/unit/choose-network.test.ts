@@ -5,6 +5,8 @@ import { Checkpoints } from '../../coordinator/checkpoints/checkpoints.ts';
 import { exportCheckpoint } from '../../coordinator/commands/export.ts';
 import { chooseNetwork } from '../../coordinator/inference/choose-network.ts';
 import { layerRows } from '../../coordinator/inference/layers.ts';
+import type { StartOptions } from '../../coordinator/options/table.ts';
+import { checkpointToGoBackTo, chooseStart } from '../../coordinator/training/starting-point.ts';
 import { PythonFloat } from '../../coordinator/weights/pickle-writer.ts';
 import { findWeights } from '../../coordinator/weights/read-weights.ts';
 import { zipPieces } from '../../coordinator/weights/zip-writer.ts';
@@ -12,6 +14,7 @@ import { CornetError } from '../../shared/errors.ts';
 import { encodeHeader } from '../../shared/formats/safetensors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
+import type { ModelName } from '../../shared/models/model.ts';
 import type { ResultOptions } from '../../shared/run-config.ts';
 import { dict, dictPickle, file } from '../helpers/saved-weights.ts';
 import { patternedState, resultOf } from '../helpers/state.ts';
@@ -122,4 +125,36 @@ test('the folder of a run without a checkpoint is an error of its own', async (t
     instanceOf: CornetError,
   });
   t.is(error?.code, 'WEIGHTS_MISSING');
+});
+
+test('a run goes on from a checkpoint of another run, named as its weights are', async (t) => {
+  const { folder, path } = await runFolder(t);
+  const context = { environment: {}, say: () => undefined };
+  const start = (restorePath: string, model: ModelName) =>
+    chooseStart({ restorePath } as StartOptions, buildModel(model, 5), context);
+  for (const source of [folder, path, `${folder}:latest`, `${folder}:0.1`]) {
+    for (const model of ['RT', 'R'] as const) {
+      const { startingWeights, startingFile, stepOf } = await start(source, model);
+      t.is(startingWeights.from, 'checkpoint');
+      t.is(startingFile, path);
+      t.is(stepOf(10), 1);
+    }
+    const error = await t.throwsAsync(start(source, 'Z'), { instanceOf: CornetError });
+    t.is(error?.code, 'WEIGHTS_MISMATCH');
+    t.is(error?.message, `${path} is a checkpoint of CORnet-RT, not of CORnet-Z.`);
+    t.is(error?.hint, 'Use --model RT.');
+  }
+  const none = await t.throwsAsync(start(temporaryFolder(t), 'RT'), { instanceOf: CornetError });
+  t.is(none?.code, 'WEIGHTS_MISSING');
+  t.regex(none!.message, /holds no run with a checkpoint/);
+});
+
+test('a resume goes back to a checkpoint named as the weights of a run are, and to no file of PyTorch', async (t) => {
+  const { folder, path } = await runFolder(t);
+  for (const source of [folder, path, `${folder}:latest`]) t.is(await checkpointToGoBackTo(source), path);
+  const exported = join(folder, 'exported.pth.tar');
+  await exportCheckpoint(path, exported);
+  const error = await t.throwsAsync(checkpointToGoBackTo(exported), { instanceOf: CornetError });
+  t.is(error?.code, 'CHECKPOINT_DIFFERS');
+  t.is(error?.message, `${exported} is a file of PyTorch, not a checkpoint of this run.`);
 });
