@@ -20,7 +20,7 @@ import { readCheckpoint } from '../checkpoints/checkpoint-file.ts';
 import type { CheckpointRecord } from '../checkpoints/checkpoint-records.ts';
 import { checkpointOfRun } from '../checkpoints/run-checkpoint.ts';
 import type { StartOptions } from '../options/table.ts';
-import { refuseOtherKinds } from '../weights/checkpoint-kind.ts';
+import { checkpointHint, refuseOtherKinds } from '../weights/checkpoint-kind.ts';
 import { fileSha256 } from '../weights/file-hash.ts';
 import { initialSnapshot } from '../weights/initial-weights.ts';
 import { readOriginal } from '../weights/original-checkpoint.ts';
@@ -79,7 +79,7 @@ export async function chooseStart(
     const sha256 = await fileSha256(path);
     return { startingWeights: { from: 'checkpoint', sha256, key }, startingFile: path, ...trajectory };
   } catch (error) {
-    throw unreadable(error, path);
+    throw unreadable(error, path, checkpointHint);
   }
 }
 

@@ -65,9 +65,10 @@ function weightsOf({ term, result, options: { startingFile } }: RunConfig, hashD
   const when = term > 1 ? 'at first ' : '';
   if (startingWeights.from === 'seed') return `${when}drawn with the seed ${seed}`;
   const { from, sha256, key } = startingWeights;
+  const kind = from === 'checkpoint' ? 'of the checkpoint ' : '';
   const file = startingFile === null ? '' : `${quoteName(startingFile)}, `;
   const hash = sha256.length > hashDigits ? `${sha256.slice(0, hashDigits)}…` : sha256;
-  return `${when}the ${from} ${file}SHA-256 ${hash}${key === null ? '' : `, at ${key}`}`;
+  return `${when}${kind}${file}SHA-256 ${hash}${key === null ? '' : `, at ${key}`}`;
 }
 
 /** The head has an output for each class of ImageNet, whatever the data set has. */

@@ -4,6 +4,10 @@ import { recordBeside } from '../checkpoints/checkpoint-records.ts';
 import { TorchFile } from './torch-file.ts';
 import { kindOf, unreadable } from './weights-file.ts';
 
+/** Where a checkpoint is needed and none is. */
+export const checkpointHint =
+  'Name a checkpoint: the folder of a run, RUN:best, RUN:0.5 (of that epoch), or one of its files.';
+
 /**
  * Refuses a file that is something else than a safetensors file, as what it is. One that a record names is a checkpoint,
  * however damaged: whoever reads it says so.
@@ -16,7 +20,7 @@ export async function refuseOtherKinds(path: string, ofTorch: () => CornetError)
     if ((await kindOf(path)) !== 'torch') return;
     await (await TorchFile.open(path)).close(); // it tells other archives from those of torch.save
   } catch (error) {
-    throw unreadable(error, path);
+    throw unreadable(error, path, checkpointHint);
   }
   throw ofTorch();
 }

@@ -50,12 +50,18 @@ export async function openWeights(path: string, model: Model, key: string | null
   }
 }
 
-/** The user's error for a system error at the reading of a file; anything else is returned as it is. */
-export function unreadable(error: unknown, path: string): unknown {
+/**
+ * The user's error for a system error at the reading of a file; anything else is returned as it is.
+ * @param hint where something else may be named than `--weights` takes
+ */
+export function unreadable(error: unknown, path: string, hint?: string): unknown {
   const code = systemCode(error);
   if (code === undefined || error instanceof CornetError) return error;
   const why = code === 'ENOENT' ? 'it does not exist' : (error as Error).message;
-  return new CornetError('WEIGHTS_MISSING', `${path} cannot be read: ${why}.`, { cause: error });
+  return new CornetError('WEIGHTS_MISSING', `${path} cannot be read: ${why}.`, {
+    ...(hint === undefined ? {} : { hint }),
+    cause: error,
+  });
 }
 
 /** What follows the length of the header in a safetensors file. */

@@ -147,6 +147,24 @@ test('a run goes on from a checkpoint of another run, named as its weights are',
   const none = await t.throwsAsync(start(temporaryFolder(t), 'RT'), { instanceOf: CornetError });
   t.is(none?.code, 'WEIGHTS_MISSING');
   t.regex(none!.message, /holds no run with a checkpoint/);
+  const absent = await t.throwsAsync(start(join(folder, 'none'), 'RT'), { instanceOf: CornetError });
+  t.is(absent?.message, `${join(folder, 'none')} cannot be read: it does not exist.`);
+  t.regex(absent!.hint, /^Name a checkpoint: the folder of a run, RUN:best,/);
+});
+
+test('a safetensors file of another program is no checkpoint to go on from, and --weights is named for it', async (t) => {
+  const { slots, bytes } = stateLayout(buildModel('RT', 5));
+  const foreign = await file(t, Buffer.concat([encodeHeader(slots, {}), Buffer.alloc(bytes)]));
+  const starts = () =>
+    chooseStart({ restorePath: foreign } as StartOptions, buildModel('RT', 5), {
+      environment: {},
+      say: () => undefined,
+    });
+  for (const read of [starts, () => exportCheckpoint(foreign, join(temporaryFolder(t), 'out.pth.tar'))]) {
+    const error = await t.throwsAsync(read, { instanceOf: CornetError });
+    t.regex(error!.message, /is a safetensors file, but no checkpoint of cornet-ts/);
+    t.regex(error!.hint, /--weights instead of --restore-path/);
+  }
 });
 
 test('a resume goes back to a checkpoint named as the weights of a run are, and to no file of PyTorch', async (t) => {

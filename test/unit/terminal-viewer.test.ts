@@ -128,12 +128,15 @@ test('a run says which weights it begins with, and when it goes on, which it beg
   const startingWeights = { from: 'weights', sha256: '5c427c9c'.repeat(8), key: 'ema' } as const;
   const options = { ...config.options, startingFile: '/runs/z/checkpoints/step-00000008.safetensors' };
   const begun = { ...config, result: { ...config.result, startingWeights }, options };
-  const file = 'the weights /runs/z/checkpoints/step-00000008.safetensors, SHA-256 5c427c9c…, at ema';
+  const checkpoint = { ...startingWeights, from: 'checkpoint' } as const;
+  const wentOn = { ...begun, result: { ...begun.result, startingWeights: checkpoint } };
+  const file = '/runs/z/checkpoints/step-00000008.safetensors, SHA-256 5c427c9c…, at ema';
   for (const [one, line] of [
     [config, 'drawn with the seed 0'],
     [{ ...config, term: 2 }, 'at first drawn with the seed 0'],
     [begun, file],
     [{ ...begun, term: 2 }, `at first ${file}`],
+    [wentOn, `of the checkpoint ${file}`],
   ] as const) {
     t.true(announcement({ ...start, config: one }).includes(`  weights   ${line}`), line);
   }
