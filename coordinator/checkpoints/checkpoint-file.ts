@@ -65,6 +65,13 @@ export async function readCheckpoint(
   if (record !== null && sha256(file.header, file.body) !== record.sha256) {
     throw damaged(path, 'its SHA-256 is not the one that was noted when it was written');
   }
+  if (file.metadata.identity === undefined && file.metadata.format_version === undefined) {
+    throw new CornetError(
+      'CHECKPOINT_DAMAGED',
+      `${quoteName(path)} is a safetensors file, but no checkpoint of cornet-ts: it says neither its run nor its step.`,
+      { hint: 'To begin a new run with its weights, use --weights instead of --restore-path.' },
+    );
+  }
   refuseLaterFormat(file.metadata.format_version, path);
   const metadata = metadataSchema.safeParse(file.metadata);
   if (!metadata.success) throw damaged(path, `it is not one of this program in format ${formatVersion}`);

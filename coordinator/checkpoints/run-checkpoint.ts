@@ -6,8 +6,9 @@ import { CornetError } from '../../shared/errors.ts';
 import { readHeader } from '../../shared/formats/safetensors.ts';
 import { resultOptions, stepsPerEpoch } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
+import { shellWords } from '../../shared/util/shell-words.ts';
 import { parseJson } from '../../shared/wire/protocol.ts';
-import { fileError, systemCode } from '../disk/durable-file.ts';
+import { exists, fileError, systemCode } from '../disk/durable-file.ts';
 import {
   type CheckpointRecord,
   latestSchema,
@@ -25,14 +26,22 @@ export interface RunCheckpoint {
  * Finds a checkpoint of a run, which another coordinator may be at work on.
  * @param source the run's folder: its newest checkpoint; or the folder, a colon, and `latest`, `best` or an epoch
  * @returns null when it is neither
- * @throws CornetError WEIGHTS_MISSING when the run has no such checkpoint; CHECKPOINT_DAMAGED, FOLDER_NOT_WRITABLE
+ * @throws CornetError WEIGHTS_MISSING when the run has no such checkpoint, or none is of that name; CHECKPOINT_DAMAGED, FOLDER_NOT_WRITABLE
  */
 export async function checkpointOfRun(source: string): Promise<RunCheckpoint | null> {
   if (await isFolder(source)) return newest(source);
-  const [, run, which] = /^(.+):(latest|best|\d+(?:\.\d+)?)$/.exec(source) ?? [];
+  const [, run, which = ''] = /^(.+):([^:/]*)$/.exec(source) ?? [];
   if (run === undefined || !(await isFolder(run))) return null;
   if (which === 'latest') return newest(run);
-  return which === 'best' ? best(run) : atEpoch(run, Number(which));
+  if (which === 'best') return best(run);
+  if (/^\d+(\.\d+)?$/.test(which)) return atEpoch(run, Number(which));
+  if (await exists(source)) return null;
+  await newest(run); // of a folder without a run that is what is wrong
+  const names = ['best', 'latest', '0.5'].map((one) => shellWords([`${run}:${one}`]));
+  throw missing(
+    `${quoteName(source)} names no checkpoint of the run in ${quoteName(run)}.`,
+    `Name ${names[0]}, ${names[1]}, or an epoch, as in ${names[2]}`,
+  );
 }
 
 async function newest(run: string): Promise<RunCheckpoint> {

@@ -11,6 +11,7 @@ import { type Checkpoint, readCheckpoint } from '../checkpoints/checkpoint-file.
 import { recordBeside } from '../checkpoints/checkpoint-records.ts';
 import { checkpointOfRun } from '../checkpoints/run-checkpoint.ts';
 import { exists, writeDurably } from '../disk/durable-file.ts';
+import { refuseOtherKinds } from '../weights/checkpoint-kind.ts';
 import {
   OrderedDict,
   PythonFloat,
@@ -29,7 +30,7 @@ const archive = 'archive';
  * @param source a file, or a checkpoint of a run (`checkpointOfRun`)
  * @param force whether a target that exists is replaced
  * @returns the checkpoint's path
- * @throws CornetError OUTPUT_EXISTS, WEIGHTS_MISSING, CHECKPOINT_DAMAGED; DISK_FULL, FOLDER_NOT_WRITABLE: nothing is left
+ * @throws CornetError OUTPUT_EXISTS, WEIGHTS_MISSING, WEIGHTS_INVALID, CHECKPOINT_DAMAGED; DISK_FULL, FOLDER_NOT_WRITABLE: nothing is left
  *   behind
  */
 export async function exportCheckpoint(source: string, target: string, force = false): Promise<string> {
@@ -44,6 +45,17 @@ export async function exportCheckpoint(source: string, target: string, force = f
       hint: 'Check the path: export takes a checkpoint, the folder of a run, RUN:best or RUN:0.5.',
     });
   }
+  await refuseOtherKinds(
+    path,
+    () =>
+      new CornetError(
+        'WEIGHTS_INVALID',
+        `${quoteName(path)} is a file of PyTorch already: nothing is left to export.`,
+        {
+          hint: 'Read it with torch.load, or export a checkpoint of cornet-ts: the folder of a run, RUN:best, or one of its .safetensors files.',
+        },
+      ),
+  );
   const checkpoint = await readCheckpoint(
     path,
     (identity) => stateLayout(modelOf(resultOf(identity, path))).slots,

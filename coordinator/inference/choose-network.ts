@@ -5,8 +5,8 @@ import type { ModelName } from '../../shared/models/model.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { exists } from '../disk/durable-file.ts';
 import type { InferenceOptions } from '../options/table.ts';
-import { count } from '../view/format.ts';
-import { type OwnNetwork, ownNetwork } from '../weights/own-network.ts';
+import { ownNetwork } from '../weights/own-network.ts';
+import { compareNetworks, type OwnNetwork } from '../weights/said-network.ts';
 
 export interface Network {
   readonly model: ModelName;
@@ -34,26 +34,19 @@ export async function chooseNetwork(asked: Asked): Promise<Network> {
   if (model === undefined) throw await unknownModel(weights);
   const times = asked.times ?? own.times ?? defaults.times;
   const imageSize = asked.imageSize ?? own.imageSize ?? defaults.imageSize;
-  const recurrent = model === 'R' || model === 'RT';
-  const said = [
-    ...(own.model === undefined ? [] : [`CORnet-${own.model}`]),
-    ...(own.times === undefined || !recurrent ? [] : [timeSteps(own.times)]),
-    ...(own.imageSize === undefined ? [] : [`${own.imageSize} px`]),
-  ];
-  const used = [`CORnet-${model}`, ...(recurrent ? [timeSteps(times)] : []), `${imageSize} px`];
-  const missing = said.filter((part) => !used.includes(part));
-  const source = said.length > 0 && missing.length === 0 ? `, as ${quoteName(weights)} says` : '';
+  const { said, used, differ } = compareNetworks(own, { model, times, imageSize });
+  const source = said.length > 0 && !differ ? `, as ${quoteName(weights)} says` : '';
   return {
     model,
     times,
     imageSize,
     description: `${used.join(', ')}${source}`,
     warnings: [
-      ...(missing.length === 0
-        ? []
-        : [
+      ...(differ
+        ? [
             `${quoteName(weights)} is of ${said.join(', ')}; the options ask for ${used.join(', ')}. Omit them to compute as it was trained.`,
-          ]),
+          ]
+        : []),
       ...(own.precision === undefined || asked.precision === undefined || own.precision === asked.precision
         ? []
         : [
@@ -61,10 +54,6 @@ export async function chooseNetwork(asked: Asked): Promise<Network> {
           ]),
     ],
   };
-}
-
-function timeSteps(times: number): string {
-  return count(times, 'time step', 'time steps');
 }
 
 async function unknownModel(weights: string): Promise<CornetError> {

@@ -5,6 +5,7 @@ import { cachedIndex, userIndexCache } from '../../shared/data/index-cache.ts';
 import { defaults } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { buildModel } from '../../shared/models/family.ts';
+import { unreached } from '../../shared/models/reach.ts';
 import { progressOnStderr } from '../../shared/process/progress-line.ts';
 import { say } from '../../shared/process/say.ts';
 import type { InferenceResult } from '../../shared/run-config.ts';
@@ -23,6 +24,8 @@ export async function validate(options: InferenceOptions): Promise<number> {
   const network = await chooseNetwork(options);
   const { model: name, times, imageSize } = network;
   const model = buildModel(name, times);
+  const blind = unreached(name, times);
+  if (blind !== null) say(`warning: ${blind.sentence}`);
   const cache = userIndexCache(process.env, say, progressOnStderr());
   const index = await cachedIndex(options.dataPath, ['val'], cache);
   const weights = await findInferenceWeights(options, model);

@@ -129,11 +129,11 @@ export const modelRows = {
     setting: 'weightsKey',
   }),
   restorePath: row({
-    flags: '--restore-path <file>',
+    flags: '--restore-path <source>',
     value: bounds.path,
     help: 'continue from this checkpoint',
     details:
-      "a run's, or a .pth.tar of the reference implementation; with --resume: one of the run's earlier ones",
+      "a file of a run, or a .pth.tar of the reference implementation; a run's folder (its latest), RUN:best or RUN:0.5 (of that epoch); with --resume: one of the run's earlier ones",
     rare: true,
     group: 'Model and data',
     commands: ['start'],

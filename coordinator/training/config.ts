@@ -6,6 +6,7 @@ import { cachedIndex, userIndexCache } from '../../shared/data/index-cache.ts';
 import { scheduleOf } from '../../shared/data/schedule.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { buildModel } from '../../shared/models/family.ts';
+import { unreached } from '../../shared/models/reach.ts';
 import { traceModel } from '../../shared/models/trace.ts';
 import { progressOnStderr } from '../../shared/process/progress-line.ts';
 import { say } from '../../shared/process/say.ts';
@@ -30,11 +31,19 @@ import { runFiles } from '../run-folder/run-files.ts';
 import { damagedConfig, type RunFolder } from '../run-folder/run-folder.ts';
 import { chooseFreeOptions, chooseOptions } from './options.ts';
 import { planOf } from './plan.ts';
-import { chooseStart, otherTrajectory, startingState } from './starting-point.ts';
+import {
+  checkpointToGoBackTo,
+  chooseStart,
+  otherNetwork,
+  otherTrajectory,
+  startingState,
+} from './starting-point.ts';
 
 export interface Configured {
   config: RunConfig;
   index: DatasetIndex;
+  /** The checkpoint that a resume goes back to; null: its latest. */
+  goBackTo: string | null;
 }
 
 /**
@@ -63,8 +72,9 @@ export async function newConfig(options: StartOptions, localWorkers: LocalWorker
     numerics: null,
     options: { ...free, startingFile },
   });
-  const other = otherTrajectory(start.identity, config);
-  if (other !== null) say(`warning: ${other}`);
+  for (const other of [await otherNetwork(options, config), otherTrajectory(start.identity, config)]) {
+    if (other !== null) say(`warning: ${other}`);
+  }
   const { batchSize, trainImages } = config.result;
   if (batchSize > trainImages) {
     say(
@@ -72,7 +82,7 @@ export async function newConfig(options: StartOptions, localWorkers: LocalWorker
     );
   }
   const [first, end] = [stepOf(stepsPerEpoch(config)), totalSteps(config)];
-  if (startingFile === null || first < end) return { config, index };
+  if (startingFile === null || first < end) return { config, index, goBackTo: null };
   throw new CornetError(
     'OPTION_INVALID',
     `${quoteName(startingFile)} is at step ${first}, and this run would end at step ${end}: nothing is left to do.`,
@@ -105,6 +115,13 @@ export async function resumedConfig(
   if (changed.length > 0) {
     throw new CornetError('RESULT_OPTION_CHANGED', changed.join(' '));
   }
+  const blind = unreached(former.result.model, former.result.times);
+  if (blind !== null) {
+    // Earlier versions let such a run begin: it may be finished.
+    say(
+      `warning: ${blind.sentence} This run learns nothing: begin another one with --times ${blind.needed} or more.`,
+    );
+  }
   const free = chooseFreeOptions(options, former.result.model, localWorkers, former.options);
   const index = await indexOf(free.dataPath);
   const { fingerprint } = index;
@@ -117,8 +134,9 @@ export async function resumedConfig(
   const config = checked({ ...former, version, term: former.term + 1, options: free });
   const notice = otherEnd(options, former, config);
   if (notice !== null) say(notice);
-  await refusePassedEnd(options, config);
-  return { config, index };
+  const goBackTo = options.restorePath === undefined ? null : await checkpointToGoBackTo(options.restorePath);
+  await refusePassedEnd(options, config, goBackTo);
+  return { config, index, goBackTo };
 }
 
 /**
@@ -143,10 +161,14 @@ export function otherEnd(
 }
 
 /** @throws CornetError OPTION_INVALID when the run is past the end that it would have from now on */
-async function refusePassedEnd(options: StartOptions, config: RunConfig): Promise<void> {
+async function refusePassedEnd(
+  options: StartOptions,
+  config: RunConfig,
+  goBackTo: string | null,
+): Promise<void> {
   const end = totalSteps(config);
-  const first = await resumedStep(options, config);
-  if (first <= end) return;
+  const first = goBackTo === null ? await latestStep(options, config) : await stepOfCheckpoint(goBackTo);
+  if (first === null || first <= end) return;
   const what =
     options.restorePath === undefined
       ? `The run in ${quoteName(resolve(options.outputPath))}`
@@ -160,9 +182,8 @@ async function refusePassedEnd(options: StartOptions, config: RunConfig): Promis
   );
 }
 
-/** The step that a resume begins at; 0 for a file that cannot be read, which is refused where it is needed. */
-async function resumedStep({ outputPath, restorePath }: StartOptions, config: RunConfig): Promise<number> {
-  if (restorePath !== undefined) return (await stepOfCheckpoint(restorePath)) ?? 0;
+/** The step that a run has come to. */
+async function latestStep({ outputPath }: StartOptions, config: RunConfig): Promise<number> {
   const latest = join(resolve(outputPath), runFiles.checkpoints, 'latest.json');
   const record = await readRecord(latest, latestSchema);
   if (record !== null) return record.step;

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { defaults, recipes, timeouts } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { type ModelName, modelNames } from '../../shared/models/model.ts';
+import { unreached } from '../../shared/models/reach.ts';
 import { redactUrl } from '../../shared/redis/redis.ts';
 import type { FreeOptions, LocalWorkers, ResultOptions } from '../../shared/run-config.ts';
 import { examples } from '../options/examples.ts';
@@ -49,6 +50,12 @@ export function chooseOptions(options: StartOptions, localWorkers: LocalWorkers)
     deterministic: options.deterministic ?? defaultOf('deterministic'),
     validationBatch: defaults.validationBatch,
   };
+  const blind = unreached(chosen.model, chosen.times);
+  if (blind !== null) {
+    throw new CornetError('OPTION_INVALID', blind.sentence, {
+      hint: `Use --times ${blind.needed} or more, or omit it: the default is ${defaultOf('times')}.`,
+    });
+  }
   if (chosen.lanes < 1) {
     throw new CornetError('OPTION_INVALID', '--lanes is required when there are no local workers.', {
       hint: 'Set --lanes to the number of workers that will serve the run.',

@@ -88,7 +88,7 @@ async function startOrThrow(given: StartOptions): Promise<RunReport> {
     refuseUnreachable(localWorkers, options.redis, former?.options.redis);
     const { devices, notes } = await chooseDevices(localWorkers, process.env);
     for (const note of notes) say(note);
-    const { config, index } =
+    const { config, index, goBackTo } =
       former === null
         ? await newConfig(options, localWorkers)
         : await resumedConfig(options, former, localWorkers);
@@ -107,7 +107,7 @@ async function startOrThrow(given: StartOptions): Promise<RunReport> {
       metricsHost: options.metricsHost,
     };
     return conductRun(setup, (context) =>
-      prepareTraining({ options, config, index, devices, folder, controlToken }, context),
+      prepareTraining({ options, config, index, goBackTo, devices, folder, controlToken }, context),
     );
   });
 }
@@ -139,13 +139,14 @@ interface TrainingParts {
   options: StartOptions;
   config: RunConfig;
   index: DatasetIndex;
+  goBackTo: string | null;
   devices: string[];
   folder: RunFolder;
   controlToken: string | null;
 }
 
 async function prepareTraining(
-  { options, config, index, devices, folder, controlToken }: TrainingParts,
+  { options, config, index, goBackTo, devices, folder, controlToken }: TrainingParts,
   { log, faults, http, disk, redisName, join }: RunContext,
 ): Promise<RunKind<RunReport>> {
   const startedAt = new Date();
@@ -182,7 +183,7 @@ async function prepareTraining(
     faults,
     watch,
     initialState: () => startingState(config, model),
-    restorePath: options.resume ? (options.restorePath ?? null) : null,
+    restorePath: goBackTo,
   });
   return {
     plan,

@@ -1,9 +1,12 @@
 /** What a new run begins with: drawn weights, a file of weights, or a checkpoint (of ours, or of the original). */
 import { resolve } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { CornetError } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
-import type { Model } from '../../shared/models/model.ts';
+import { buildModel } from '../../shared/models/family.ts';
+import type { Model, ModelName } from '../../shared/models/model.ts';
+import { unreached } from '../../shared/models/reach.ts';
 import {
   type RunConfig,
   resultOptions,
@@ -14,11 +17,16 @@ import { quoteName } from '../../shared/util/printable.ts';
 import { parseJson } from '../../shared/wire/protocol.ts';
 import { checkValues } from '../checkpoints/check-values.ts';
 import { readCheckpoint } from '../checkpoints/checkpoint-file.ts';
+import type { CheckpointRecord } from '../checkpoints/checkpoint-records.ts';
+import { checkpointOfRun } from '../checkpoints/run-checkpoint.ts';
 import type { StartOptions } from '../options/table.ts';
+import { checkpointHint, refuseOtherKinds } from '../weights/checkpoint-kind.ts';
 import { fileSha256 } from '../weights/file-hash.ts';
 import { initialSnapshot } from '../weights/initial-weights.ts';
 import { readOriginal } from '../weights/original-checkpoint.ts';
+import { ownNetwork } from '../weights/own-network.ts';
 import { findWeights, readWeights, type WeightsContext } from '../weights/read-weights.ts';
+import { compareNetworks, saidByIdentity } from '../weights/said-network.ts';
 import { kindOf, unreadable } from '../weights/weights-file.ts';
 
 interface Choice {
@@ -64,19 +72,21 @@ export async function chooseStart(
     }
     return { startingWeights: { from: 'seed' }, startingFile: null, stepOf: () => 0, identity: null };
   }
-  const path = resolve(options.restorePath);
+  const found = await checkpointOfRun(options.restorePath);
+  const path = resolve(found?.path ?? options.restorePath);
   try {
-    const trajectory = await trajectoryOfCheckpoint(path, model, key);
+    const trajectory = await trajectoryOfCheckpoint(path, found?.record ?? null, model, key);
     const sha256 = await fileSha256(path);
     return { startingWeights: { from: 'checkpoint', sha256, key }, startingFile: path, ...trajectory };
   } catch (error) {
-    throw unreadable(error, path);
+    throw unreadable(error, path, checkpointHint);
   }
 }
 
 /** Checks a checkpoint on the way. The original counts only epochs. */
 async function trajectoryOfCheckpoint(
   path: string,
+  record: CheckpointRecord | null,
   model: Model,
   key: string | null,
 ): Promise<Pick<Choice, 'stepOf' | 'identity'>> {
@@ -91,9 +101,64 @@ async function trajectoryOfCheckpoint(
     );
   }
   const { slots } = stateLayout(model);
-  const { step, identity, body } = await readCheckpoint(path, () => slots, null);
+  const layoutOf = (identity: string) => {
+    refuseOtherModel(saidByIdentity(identity).model, model, path);
+    return slots;
+  };
+  const { step, identity, body } = await readCheckpoint(path, layoutOf, record);
   checkValues(slots, body, path);
   return { stepOf: () => step, identity };
+}
+
+/** R and RT have the same parameters: a run of one can go on from the other's checkpoint. */
+function refuseOtherModel(theirs: ModelName | undefined, model: Model, path: string): void {
+  if (theirs === undefined || isDeepStrictEqual(buildModel(theirs, 1).entries, model.entries)) return;
+  throw new CornetError(
+    'WEIGHTS_MISMATCH',
+    `${quoteName(path)} is a checkpoint of CORnet-${theirs}, not of CORnet-${model.name}.`,
+    { hint: `Use --model ${theirs}.` },
+  );
+}
+
+/**
+ * The checkpoint that a resume goes back to.
+ * @param source a file, or a checkpoint of a run (`checkpointOfRun`)
+ * @throws CornetError WEIGHTS_MISSING, WEIGHTS_INVALID, and as `checkpointOfRun`
+ */
+export async function checkpointToGoBackTo(source: string): Promise<string> {
+  const path = resolve((await checkpointOfRun(source))?.path ?? source);
+  await refuseOtherKinds(
+    path,
+    () =>
+      new CornetError(
+        'CHECKPOINT_DIFFERS',
+        `${quoteName(path)} is a file of PyTorch, not a checkpoint of this run.`,
+      ),
+  );
+  return path;
+}
+
+/**
+ * A sentence when the file that a run begins with says that it is of another network than the run's; otherwise null.
+ * @param given of which one names the file
+ */
+export async function otherNetwork(
+  given: Pick<StartOptions, 'weights' | 'restorePath'>,
+  { result, options: { startingFile } }: RunConfig,
+): Promise<string | null> {
+  const source = given.weights ?? given.restorePath;
+  if (source === undefined || startingFile === null) return null;
+  const own = await ownNetwork(startingFile);
+  const { said, used, differ } = compareNetworks(own, result);
+  if (!differ) return null;
+  const { model = result.model, times = result.times, imageSize = result.imageSize } = own;
+  const flags = [
+    ...(model === result.model ? [] : [`--model ${model}`]),
+    ...(times === result.times || unreached(model, times) !== null ? [] : [`--times ${times}`]),
+    ...(imageSize === result.imageSize ? [] : [`--image-size ${imageSize}`]),
+  ];
+  const way = flags.length === 0 ? '' : ` To go on with that network: ${flags.join(' ')}`;
+  return `${quoteName(source)} is of ${said.join(', ')}; this run trains ${used.join(', ')}.${way}`;
 }
 
 /** By what a schedule goes on from a step: options, as a user spells them. */

@@ -1,11 +1,13 @@
 /** What the live page says of a run, besides how it stands and its course. */
-import type { RunConfig } from '../../shared/run-config.ts';
 import { stepsPerEpoch } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { shellWords } from '../../shared/util/shell-words.ts';
 import type { RunFacts } from '../view/run-view.ts';
 import type { StartInfo } from './news.ts';
 import { factsOf } from './run-summary.ts';
+
+/** Digits of a SHA-256. */
+const wholeHash = 64;
 
 export interface PageFacts extends Pick<RunFacts, 'resume' | 'command' | 'startedAt' | 'control'> {
   start: StartInfo;
@@ -24,8 +26,7 @@ export function pageFactsOf({ start, served, ...known }: PageFacts): RunFacts {
     options: [
       ['folder', quoteName(folder)],
       // Whoever reads the page has its address.
-      ...factsOf({ ...start, page: null }),
-      ['weights', weightsOf(config)],
+      ...factsOf({ ...start, page: null }, wholeHash),
       ['version', `cornet-ts ${config.version}`],
     ],
     resumed: config.term > 1,
@@ -34,14 +35,6 @@ export function pageFactsOf({ start, served, ...known }: PageFacts): RunFacts {
     lanes,
     stepSize,
   };
-}
-
-/** What the run began with. */
-function weightsOf({ result: { startingWeights, seed }, options: { startingFile } }: RunConfig): string {
-  if (startingWeights.from === 'seed') return `drawn with the seed ${seed}`;
-  const { from, sha256, key } = startingWeights;
-  const file = startingFile === null ? '' : `${quoteName(startingFile)}, `;
-  return `the ${from} ${file}SHA-256 ${sha256}${key === null ? '' : `, at ${key}`}`;
 }
 
 /** The page under the same port on the machine where this is run. */

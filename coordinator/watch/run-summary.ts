@@ -15,8 +15,17 @@ export function describeDevices(devices: readonly string[]): string {
   return first === undefined ? 'no local workers; others join' : `${devices.length} × ${first.split(':')[0]}`;
 }
 
-/** What a run is, as names and sentences. */
-export function factsOf({ config, redis, devices, page, join }: StartInfo): [string, string][] {
+/** Digits of a SHA-256 that tell files apart well enough for a line on a terminal. */
+const shortHash = 8;
+
+/**
+ * What a run is, as names and sentences.
+ * @param hashDigits of a SHA-256
+ */
+export function factsOf(
+  { config, redis, devices, page, join }: StartInfo,
+  hashDigits = shortHash,
+): [string, string][] {
   const { result, options } = config;
   const workers = describeDevices(devices);
   const images = `${result.trainImages} training and ${count(result.valImages, 'validation image', 'validation images')}`;
@@ -28,6 +37,7 @@ export function factsOf({ config, redis, devices, page, join }: StartInfo): [str
   const epochs = Number((totalSteps(config) / stepsPerEpoch(config)).toFixed(2));
   return [
     ['data', `${quoteName(options.dataPath)}: ${images}, ${classesOf(result)}`],
+    ['weights', weightsOf(config, hashDigits)],
     ['schedule', `${steps} of ${batch}${last} (${count(epochs, 'epoch', 'epochs')})`],
     [
       'optimizer',
@@ -47,6 +57,18 @@ export function factsOf({ config, redis, devices, page, join }: StartInfo): [str
     ...(page === null ? [] : ([['page', page]] satisfies [string, string][])),
     ...(options.note === undefined ? [] : ([['note', options.note]] satisfies [string, string][])),
   ];
+}
+
+/** What the run began with: when it is resumed, that is not where it goes on. */
+function weightsOf({ term, result, options: { startingFile } }: RunConfig, hashDigits: number): string {
+  const { startingWeights, seed } = result;
+  const when = term > 1 ? 'at first ' : '';
+  if (startingWeights.from === 'seed') return `${when}drawn with the seed ${seed}`;
+  const { from, sha256, key } = startingWeights;
+  const kind = from === 'checkpoint' ? 'of the checkpoint ' : '';
+  const file = startingFile === null ? '' : `${quoteName(startingFile)}, `;
+  const hash = sha256.length > hashDigits ? `${sha256.slice(0, hashDigits)}…` : sha256;
+  return `${when}${kind}${file}SHA-256 ${hash}${key === null ? '' : `, at ${key}`}`;
 }
 
 /** The head has an output for each class of ImageNet, whatever the data set has. */

@@ -1,7 +1,7 @@
 /** The one state dict in a file that is a model's, whatever is around it and whatever stands before its names. */
 import { CornetError } from '../../shared/errors.ts';
 import { buildModel } from '../../shared/models/family.ts';
-import { isOfHead, type Model, modelNames } from '../../shared/models/model.ts';
+import { isOfHead, type Model, type ModelName, modelNames } from '../../shared/models/model.ts';
 import { Opaque } from './pickle.ts';
 import {
   difference,
@@ -30,16 +30,28 @@ const headHint =
 /** Keys or names that an error lists. */
 const longestList = 20;
 
+interface Wanted {
+  readonly model: Model;
+  /**
+   * Of the dict, and the prefix in it, that is to be taken: `state_dict_ema`, `checkpoint.model.student`; `.` is the
+   * outermost dict itself; null: the only one that fits.
+   */
+  readonly key: string | null;
+  /** The file that it comes from. */
+  readonly path: string;
+  /** Of which model the file says to be, if it does: R and RT have the same parameters. */
+  readonly said: ModelName | undefined;
+}
+
 /**
  * Finds the weights of a model in what was saved: in the one dict, however deep, whose names are those of the model when
  * the wrappers' parts and one common prefix are taken away.
  * @param saved dicts and lists, with tensors in them
- * @param key of the dict, and the prefix in it, that is to be taken: `state_dict_ema`, `checkpoint.model.student`; `.` is
- *   the outermost dict itself; null: the only one that fits
  * @throws CornetError WEIGHTS_INVALID (no dict of tensors), WEIGHTS_FORBIDDEN (an object where weights should be),
  *   WEIGHTS_MISMATCH (every entry in the way is named), WEIGHTS_AMBIGUOUS (several fit)
  */
-export function findStateDict(saved: unknown, model: Model, key: string | null, path: string): StateDict {
+export function findStateDict(saved: unknown, wanted: Wanted): StateDict {
+  const { model, key, path } = wanted;
   const dicts = tensorDicts(saved, model);
   if (dicts.length === 0) throw noStateDict(saved, path);
   const all = dicts.flatMap((dict) => partsOf(dict, model));
@@ -48,7 +60,7 @@ export function findStateDict(saved: unknown, model: Model, key: string | null, 
   const [part, ...others] = fitting;
   if (part === undefined) {
     if (key !== null && parts.length === 0) throw wrongKey(key, all, dicts, path);
-    throw mismatch(saved, best(parts), dicts, model, path);
+    throw mismatch(saved, best(parts), dicts, wanted);
   }
   if (others.length > 0) throw ambiguous(fitting, model, path);
   const exact = key !== null && sameSegments(placeOf(part), segmentsOf(key));
@@ -116,14 +128,11 @@ function mismatch(
   saved: unknown,
   part: Part | null,
   dicts: readonly TensorDict[],
-  model: Model,
-  path: string,
+  { model, path, said }: Wanted,
 ): CornetError {
-  const other = modelNames.find((name) => name !== model.name && fits(saved, buildModel(name, 1)));
-  if (other !== undefined) {
-    const message = `${path} holds the weights of CORnet-${other}, not of CORnet-${model.name}.`;
-    return new CornetError('WEIGHTS_MISMATCH', message, { hint: `Use --model ${other}.` });
-  }
+  const fitting = modelNames.filter((name) => name !== model.name && fits(saved, buildModel(name, 1)));
+  const others = fitting.filter((name) => name === said);
+  if (fitting.length > 0) return ofOthers(others.length > 0 ? others : fitting, model, path);
   if (part === null) {
     const [{ dict, path: place }] = dicts as [TensorDict, ...TensorDict[]];
     const where = place.length === 0 ? 'it' : place.map(keyText).join('.');
@@ -143,6 +152,19 @@ function mismatch(
     'WEIGHTS_MISMATCH',
     `${heading(part, model, path)}\n${indented(problems)}`,
     onlyHead,
+  );
+}
+
+/** @param others one, or several that have the same parameters */
+function ofOthers(others: readonly ModelName[], model: Model, path: string): CornetError {
+  const names = others.map((name) => `CORnet-${name}`).join(' or ');
+  const which = others.length > 1 ? `${names}, which have the same parameters` : names;
+  return new CornetError(
+    'WEIGHTS_MISMATCH',
+    `${path} holds the weights of ${which}, not of CORnet-${model.name}.`,
+    {
+      hint: `Use ${others.map((name) => `--model ${name}`).join(' or ')}.`,
+    },
   );
 }
 

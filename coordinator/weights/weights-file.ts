@@ -6,6 +6,7 @@ import type { Model } from '../../shared/models/model.ts';
 import { systemCode } from '../disk/durable-file.ts';
 import { otherKind, WrongKind } from './file-kinds.ts';
 import { findStateDict } from './find-state-dict.ts';
+import { saidByFlags, saidByIdentity } from './said-network.ts';
 import { contiguousStrides, readFloats, readInteger, type StoredTensor } from './stored-tensor.ts';
 import { looksLikeTorch, magicBytes, TorchFile } from './torch-file.ts';
 import { TorchTensor } from './torch-vocabulary.ts';
@@ -49,12 +50,18 @@ export async function openWeights(path: string, model: Model, key: string | null
   }
 }
 
-/** The user's error for a system error at the reading of a file; anything else is returned as it is. */
-export function unreadable(error: unknown, path: string): unknown {
+/**
+ * The user's error for a system error at the reading of a file; anything else is returned as it is.
+ * @param hint where something else may be named than `--weights` takes
+ */
+export function unreadable(error: unknown, path: string, hint?: string): unknown {
   const code = systemCode(error);
   if (code === undefined || error instanceof CornetError) return error;
   const why = code === 'ENOENT' ? 'it does not exist' : (error as Error).message;
-  return new CornetError('WEIGHTS_MISSING', `${path} cannot be read: ${why}.`, { cause: error });
+  return new CornetError('WEIGHTS_MISSING', `${path} cannot be read: ${why}.`, {
+    ...(hint === undefined ? {} : { hint }),
+    cause: error,
+  });
 }
 
 /** What follows the length of the header in a safetensors file. */
@@ -97,7 +104,7 @@ async function openTorch(path: string, model: Model, key: string | null): Promis
     };
     return {
       path,
-      ...findStateDict(torch.value, model, key, path),
+      ...findStateDict(torch.value, { model, key, path, said: saidByFlags(torch.value).model }),
       readFloats: async (tensor, into) => readFloats(torch.file, await checked(tensor), into, path),
       readInteger: async (tensor) => readInteger(torch.file, await checked(tensor), path),
       close: () => torch.close(),
@@ -120,7 +127,7 @@ async function openSafetensors(path: string, model: Model, key: string | null): 
     }
     return {
       path,
-      ...findStateDict(saved, model, key, path),
+      ...findStateDict(saved, { model, key, path, said: saidByIdentity(header.metadata.identity).model }),
       around: [],
       readFloats: (tensor, into) => readFloats(file, tensor, into, path),
       readInteger: (tensor) => readInteger(file, tensor, path),

@@ -25,6 +25,8 @@ export interface ModelTrace {
   readonly taps: readonly Tap[];
   /** Names of the parameters that the logits depend on: those that receive a gradient (RT with few time steps: not all). */
   readonly trained: ReadonlySet<string>;
+  /** Whether the image has arrived at the logits. */
+  readonly seesImage: boolean;
 }
 
 /** A tap's full name: `V4.output-t3`, or `decoder.avgpool` where there is no time. */
@@ -55,7 +57,7 @@ export function traceModel(model: Model, batch: number, imageSize: number): Mode
   );
   const images = { ...traced([batch, 3, imageSize, imageSize], []), seesImage: true };
   const logits = model.forward(pass, images);
-  return { taps, trained: logits.parameters };
+  return { taps, trained: logits.parameters, seesImage: logits.seesImage };
 }
 
 interface Traced extends Tensor {

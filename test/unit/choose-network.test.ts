@@ -5,11 +5,16 @@ import { Checkpoints } from '../../coordinator/checkpoints/checkpoints.ts';
 import { exportCheckpoint } from '../../coordinator/commands/export.ts';
 import { chooseNetwork } from '../../coordinator/inference/choose-network.ts';
 import { layerRows } from '../../coordinator/inference/layers.ts';
+import type { StartOptions } from '../../coordinator/options/table.ts';
+import { checkpointToGoBackTo, chooseStart } from '../../coordinator/training/starting-point.ts';
 import { PythonFloat } from '../../coordinator/weights/pickle-writer.ts';
+import { findWeights } from '../../coordinator/weights/read-weights.ts';
 import { zipPieces } from '../../coordinator/weights/zip-writer.ts';
 import { CornetError } from '../../shared/errors.ts';
+import { encodeHeader } from '../../shared/formats/safetensors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
+import type { ModelName } from '../../shared/models/model.ts';
 import type { ResultOptions } from '../../shared/run-config.ts';
 import { dict, dictPickle, file } from '../helpers/saved-weights.ts';
 import { patternedState, resultOf } from '../helpers/state.ts';
@@ -61,6 +66,33 @@ test('an option wins over what the weights say, and the difference is told', asy
   ]);
 });
 
+test('the weights of RT are called those of RT where the file says so, and of R or RT where it does not', async (t) => {
+  const { folder, path } = await runFolder(t);
+  const exported = join(folder, 'exported.pth.tar');
+  await exportCheckpoint(path, exported);
+  const context = { environment: {}, say: () => undefined };
+  const refusal = (source: string) =>
+    t.throwsAsync(findWeights(source, buildModel('Z', 1), context), { instanceOf: CornetError });
+  for (const [source, named] of [
+    [folder, path],
+    [path, path],
+    [exported, exported],
+  ] as const) {
+    const error = await refusal(source);
+    t.is(error?.code, 'WEIGHTS_MISMATCH');
+    t.is(error?.message, `${named} holds the weights of CORnet-RT, not of CORnet-Z.`);
+    t.is(error?.hint, 'Use --model RT.');
+  }
+  const { slots, bytes } = stateLayout(buildModel('RT', 3), 'inference');
+  const foreign = await file(t, Buffer.concat([encodeHeader(slots, {}), Buffer.alloc(bytes)]));
+  const error = await refusal(foreign);
+  t.is(
+    error?.message,
+    `${foreign} holds the weights of CORnet-R or CORnet-RT, which have the same parameters, not of CORnet-Z.`,
+  );
+  t.is(error?.hint, 'Use --model R or --model RT.');
+});
+
 test("a checkpoint of run.py says its model and time steps by run.py's options", async (t) => {
   const flags = dict({ model: 'R', times: 2, lr: new PythonFloat(0.1), workers: null });
   const bytes = dictPickle({ flags, epoch: 3 });
@@ -93,4 +125,54 @@ test('the folder of a run without a checkpoint is an error of its own', async (t
     instanceOf: CornetError,
   });
   t.is(error?.code, 'WEIGHTS_MISSING');
+});
+
+test('a run goes on from a checkpoint of another run, named as its weights are', async (t) => {
+  const { folder, path } = await runFolder(t);
+  const context = { environment: {}, say: () => undefined };
+  const start = (restorePath: string, model: ModelName) =>
+    chooseStart({ restorePath } as StartOptions, buildModel(model, 5), context);
+  for (const source of [folder, path, `${folder}:latest`, `${folder}:0.1`]) {
+    for (const model of ['RT', 'R'] as const) {
+      const { startingWeights, startingFile, stepOf } = await start(source, model);
+      t.is(startingWeights.from, 'checkpoint');
+      t.is(startingFile, path);
+      t.is(stepOf(10), 1);
+    }
+    const error = await t.throwsAsync(start(source, 'Z'), { instanceOf: CornetError });
+    t.is(error?.code, 'WEIGHTS_MISMATCH');
+    t.is(error?.message, `${path} is a checkpoint of CORnet-RT, not of CORnet-Z.`);
+    t.is(error?.hint, 'Use --model RT.');
+  }
+  const none = await t.throwsAsync(start(temporaryFolder(t), 'RT'), { instanceOf: CornetError });
+  t.is(none?.code, 'WEIGHTS_MISSING');
+  t.regex(none!.message, /holds no run with a checkpoint/);
+  const absent = await t.throwsAsync(start(join(folder, 'none'), 'RT'), { instanceOf: CornetError });
+  t.is(absent?.message, `${join(folder, 'none')} cannot be read: it does not exist.`);
+  t.regex(absent!.hint, /^Name a checkpoint: the folder of a run, RUN:best,/);
+});
+
+test('a safetensors file of another program is no checkpoint to go on from, and --weights is named for it', async (t) => {
+  const { slots, bytes } = stateLayout(buildModel('RT', 5));
+  const foreign = await file(t, Buffer.concat([encodeHeader(slots, {}), Buffer.alloc(bytes)]));
+  const starts = () =>
+    chooseStart({ restorePath: foreign } as StartOptions, buildModel('RT', 5), {
+      environment: {},
+      say: () => undefined,
+    });
+  for (const read of [starts, () => exportCheckpoint(foreign, join(temporaryFolder(t), 'out.pth.tar'))]) {
+    const error = await t.throwsAsync(read, { instanceOf: CornetError });
+    t.regex(error!.message, /is a safetensors file, but no checkpoint of cornet-ts/);
+    t.regex(error!.hint, /--weights instead of --restore-path/);
+  }
+});
+
+test('a resume goes back to a checkpoint named as the weights of a run are, and to no file of PyTorch', async (t) => {
+  const { folder, path } = await runFolder(t);
+  for (const source of [folder, path, `${folder}:latest`]) t.is(await checkpointToGoBackTo(source), path);
+  const exported = join(folder, 'exported.pth.tar');
+  await exportCheckpoint(path, exported);
+  const error = await t.throwsAsync(checkpointToGoBackTo(exported), { instanceOf: CornetError });
+  t.is(error?.code, 'CHECKPOINT_DIFFERS');
+  t.is(error?.message, `${exported} is a file of PyTorch, not a checkpoint of this run.`);
 });

@@ -5,7 +5,7 @@ import { Checkpoints } from '../../coordinator/checkpoints/checkpoints.ts';
 import { checkpointOfRun } from '../../coordinator/checkpoints/run-checkpoint.ts';
 import { exportCheckpoint } from '../../coordinator/commands/export.ts';
 import type { StartOptions } from '../../coordinator/options/table.ts';
-import { chooseStart } from '../../coordinator/training/starting-point.ts';
+import { checkpointToGoBackTo, chooseStart } from '../../coordinator/training/starting-point.ts';
 import { readWeights } from '../../coordinator/weights/read-weights.ts';
 import { zipPieces } from '../../coordinator/weights/zip-writer.ts';
 import { CornetError } from '../../shared/errors.ts';
@@ -141,9 +141,10 @@ for (const [what, bytes, message, hint] of kinds) {
   test(`${what} is called what it is, with what to do`, async (t) => {
     const path = await file(t, bytes);
     const options = { restorePath: path } as StartOptions;
-    const starts = chooseStart(options, model, { environment: {}, say: () => undefined });
-    for (const reading of [readWeights(path, model), starts]) {
-      const error = await t.throwsAsync(reading, { instanceOf: CornetError, message });
+    const starts = () => chooseStart(options, model, { environment: {}, say: () => undefined });
+    const exports = () => exportCheckpoint(path, join(temporaryFolder(t), 'out.pth.tar'));
+    for (const read of [() => readWeights(path, model), starts, exports, () => checkpointToGoBackTo(path)]) {
+      const error = await t.throwsAsync(read, { instanceOf: CornetError, message });
       t.is(error?.code, 'WEIGHTS_INVALID');
       t.regex((error as CornetError).hint, hint);
       t.true(error?.message.startsWith(`${path} holds no weights: `));

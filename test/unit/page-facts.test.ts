@@ -44,7 +44,7 @@ test('the page says what the run began with, and not its own address', (t) => {
     result: { ...result, startingWeights: { from: 'weights' as const, sha256: 'abc', key: 'model' } },
     options: { ...trainingConfig.options, startingFile: '/weights/z.pth' },
   };
-  t.is(weightsOf(read), 'the weights /weights/z.pth, SHA-256 abc, at model');
+  t.is(weightsOf(read), '/weights/z.pth, SHA-256 abc, at model');
   t.false(JSON.stringify(factsOn('127.0.0.1:9464')).includes('http://'));
 });
 

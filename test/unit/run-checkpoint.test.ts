@@ -1,3 +1,4 @@
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { Checkpoints } from '../../coordinator/checkpoints/checkpoints.ts';
@@ -56,4 +57,20 @@ test('a checkpoint that a run does not have is refused with those that it has', 
     const none = await t.throwsAsync(checkpointOfRun(source), { instanceOf: CornetError });
     t.is(none?.code, 'WEIGHTS_MISSING');
   }
+});
+
+test('a word that names no checkpoint of a run is told with those that do, unless a file has that name', async (t) => {
+  const folder = await run(t);
+  for (const word of ['bst', '', '-1', '.5', 'epoch 1']) {
+    const error = await t.throwsAsync(checkpointOfRun(`${folder}:${word}`), { instanceOf: CornetError });
+    t.is(error?.code, 'WEIGHTS_MISSING');
+    t.true(error?.message.endsWith(`names no checkpoint of the run in ${folder}.`), error?.message);
+    t.is(error?.hint, `Name ${folder}:best, ${folder}:latest, or an epoch, as in ${folder}:0.5`);
+  }
+  const file = `${folder}:bst`;
+  await writeFile(file, '');
+  t.teardown(() => rm(file));
+  t.is(await checkpointOfRun(file), null);
+  const empty = temporaryFolder(t);
+  await t.throwsAsync(checkpointOfRun(`${empty}:bst`), { message: /holds no run with a checkpoint/ });
 });

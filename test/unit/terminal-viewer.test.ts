@@ -71,8 +71,9 @@ test('colours only paint', (t) => {
 
 const config = {
   run: 'r',
+  term: 1,
   threads: 1,
-  options: { dataPath: '/data', epochs: 1, maxSteps: null },
+  options: { dataPath: '/data', epochs: 1, maxSteps: null, startingFile: null },
   result: {
     model: 'Z',
     trainImages: 1,
@@ -81,6 +82,7 @@ const config = {
     batchSize: 1,
     lanes: 1,
     seed: 0,
+    startingWeights: { from: 'seed' },
     learningRate: 0.01,
     stepSize: 10,
     momentum: 0.9,
@@ -109,6 +111,7 @@ test('a run introduces itself in lines that are broken between words, and one th
     'CORnet-Z run r in /runs/r',
     '  data      /data: 1 training and 1 validation',
     '            image, 2 classes (of 1000 outputs)',
+    '  weights   drawn with the seed 0',
     '  schedule  1 step of 1 image (1 epoch)',
     '  optimizer lr 0.01, step size 10, momentum 0.9,',
     '            weight decay 0.0001',
@@ -118,6 +121,25 @@ test('a run introduces itself in lines that are broken between words, and one th
     'Run:',
     `  ${command}`,
   ]);
+});
+
+test('a run says which weights it begins with, and when it goes on, which it began with', (t) => {
+  const start = { run: 'r', name: null, folder: '/runs/r', page: null, devices: [], join: null, redis: 'R' };
+  const startingWeights = { from: 'weights', sha256: '5c427c9c'.repeat(8), key: 'ema' } as const;
+  const options = { ...config.options, startingFile: '/runs/z/checkpoints/step-00000008.safetensors' };
+  const begun = { ...config, result: { ...config.result, startingWeights }, options };
+  const checkpoint = { ...startingWeights, from: 'checkpoint' } as const;
+  const wentOn = { ...begun, result: { ...begun.result, startingWeights: checkpoint } };
+  const file = '/runs/z/checkpoints/step-00000008.safetensors, SHA-256 5c427c9c…, at ema';
+  for (const [one, line] of [
+    [config, 'drawn with the seed 0'],
+    [{ ...config, term: 2 }, 'at first drawn with the seed 0'],
+    [begun, file],
+    [{ ...begun, term: 2 }, `at first ${file}`],
+    [wentOn, `of the checkpoint ${file}`],
+  ] as const) {
+    t.true(announcement({ ...start, config: one }).includes(`  weights   ${line}`), line);
+  }
 });
 
 test('a run without local workers says over which Redis others join', (t) => {

@@ -323,6 +323,18 @@ test('a checkpoint that is not the one that was written is not exported', async 
   t.is(error?.code, 'CHECKPOINT_DAMAGED');
 });
 
+test('a file that was exported is not exported again, but called what it is', async (t) => {
+  const { folder, path } = await runFolder(t);
+  const target = join(folder, 'out.pth.tar');
+  await exportCheckpoint(path, target);
+  const error = await t.throwsAsync(exportCheckpoint(target, join(folder, 'again.pth.tar')), {
+    instanceOf: CornetError,
+  });
+  t.is(error?.code, 'WEIGHTS_INVALID');
+  t.is(error?.message, `${target} is a file of PyTorch already: nothing is left to export.`);
+  t.regex(error!.hint, /torch\.load, or export a checkpoint of cornet-ts: the folder of a run, RUN:best/);
+});
+
 test('an export replaces a file only when it is told to', async (t) => {
   const { folder, path } = await runFolder(t);
   const target = join(folder, 'out.pth.tar');

@@ -1,0 +1,78 @@
+/** What a checkpoint says of its own network: ours by its identity, one of the reference implementation by its `flags`. */
+import type { ModelName } from '../../shared/models/model.ts';
+import { bounds, type Precision } from '../../shared/option-bounds.ts';
+import { parseJson } from '../../shared/wire/protocol.ts';
+import { count } from '../view/format.ts';
+import { asDict } from './state-dicts.ts';
+
+/** Undefined: it does not say. */
+export interface OwnNetwork {
+  readonly model: ModelName | undefined;
+  /** Time steps of R and RT. */
+  readonly times: number | undefined;
+  /** Pixels of a side. */
+  readonly imageSize: number | undefined;
+  readonly precision: Precision | undefined;
+}
+
+/** @param identity of the metadata of a safetensors file: `identityOf` the run that wrote it */
+export function saidByIdentity(identity: string | undefined): OwnNetwork {
+  const parsed = parseJson(identity ?? 'null') as { result?: Record<string, unknown> } | null;
+  return understood(parsed?.result ?? {});
+}
+
+/**
+ * The options that run.py was called with; `coordinator export` adds the image size.
+ * @param saved what torch.save was given
+ */
+export function saidByFlags(saved: unknown): OwnNetwork {
+  const flags = asDict(asDict(saved)?.get('flags'));
+  return understood({
+    model: flags?.get('model'),
+    times: flags?.get('times'),
+    imageSize: flags?.get('imsize'),
+  });
+}
+
+function understood(said: Record<string, unknown>): OwnNetwork {
+  return {
+    model: bounds.model.safeParse(said.model).data,
+    times: bounds.times.safeParse(said.times).data,
+    imageSize: bounds.imageSize.safeParse(said.imageSize).data,
+    precision: bounds.precision.safeParse(said.precision).data,
+  };
+}
+
+/** A network that is computed or trained. */
+interface UsedNetwork {
+  readonly model: ModelName;
+  readonly times: number;
+  readonly imageSize: number;
+}
+
+/** Two networks in words, each as parts of a list: `CORnet-RT`, `3 time steps`, `64 px`. */
+interface Comparison {
+  /** What the weights say of themselves. */
+  readonly said: readonly string[];
+  readonly used: readonly string[];
+  /** Whether something that they say is not so. */
+  readonly differ: boolean;
+}
+
+export function compareNetworks(
+  own: Partial<OwnNetwork>,
+  { model, times, imageSize }: UsedNetwork,
+): Comparison {
+  const recurrent = model === 'R' || model === 'RT';
+  const said = [
+    ...(own.model === undefined ? [] : [`CORnet-${own.model}`]),
+    ...(own.times === undefined || !recurrent ? [] : [timeSteps(own.times)]),
+    ...(own.imageSize === undefined ? [] : [`${own.imageSize} px`]),
+  ];
+  const used = [`CORnet-${model}`, ...(recurrent ? [timeSteps(times)] : []), `${imageSize} px`];
+  return { said, used, differ: said.some((part) => !used.includes(part)) };
+}
+
+function timeSteps(times: number): string {
+  return count(times, 'time step', 'time steps');
+}
