@@ -119,7 +119,7 @@ test('an nvidia-smi that fails, hangs or is not there is quoted', async (t) => {
   const failing = nvidiaSmi(t, `echo "${words}"; exit 9`);
   await t.throwsAsync(chooseDevices({ device: 'cuda', count: 1 }, failing), {
     code: 'DEVICE_UNAVAILABLE',
-    message: /does not list them: exit code 9: NVIDIA-SMI has failed/,
+    message: /lists none \(exit code 9: NVIDIA-SMI has failed/,
   });
   const patience = 200; // milliseconds; it would answer after a minute
   const hanging = await listGpus(nvidiaSmi(t, 'exec sleep 60'), patience);
