@@ -43,5 +43,7 @@ ${rows.join('\n')}
 }
 
 function cell(text: string): string {
-  return text.replaceAll('|', '\\|').replace(/<[^>]+>/g, (placeholder) => `\`${placeholder}\``);
+  return text
+    .replaceAll('|', '\\|')
+    .replace(/(`[^`]*`)|<[^>]+>/g, (found, code: string | undefined) => code ?? `\`${found}\``);
 }
