@@ -26,7 +26,8 @@ export interface RunCheckpoint {
  * Finds a checkpoint of a run, which another coordinator may be at work on.
  * @param source the run's folder: its newest checkpoint; or the folder, a colon, and `latest`, `best` or an epoch
  * @returns null when it is neither
- * @throws CornetError WEIGHTS_MISSING when the run has no such checkpoint, or none is of that name; CHECKPOINT_DAMAGED, FOLDER_NOT_WRITABLE
+ * @throws CornetError WEIGHTS_MISSING when the run has no such checkpoint, or none is of that name; CHECKPOINT_DAMAGED,
+ *   FOLDER_NOT_WRITABLE
  */
 export async function checkpointOfRun(source: string): Promise<RunCheckpoint | null> {
   if (await isFolder(source)) return newest(source);

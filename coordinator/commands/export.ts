@@ -30,8 +30,8 @@ const archive = 'archive';
  * @param source a file, or a checkpoint of a run (`checkpointOfRun`)
  * @param force whether a target that exists is replaced
  * @returns the checkpoint's path
- * @throws CornetError OUTPUT_EXISTS, WEIGHTS_MISSING, WEIGHTS_INVALID, CHECKPOINT_DAMAGED; DISK_FULL, FOLDER_NOT_WRITABLE: nothing is left
- *   behind
+ * @throws CornetError OUTPUT_EXISTS, WEIGHTS_MISSING, WEIGHTS_INVALID, CHECKPOINT_DAMAGED; DISK_FULL,
+ *   FOLDER_NOT_WRITABLE: nothing is left behind
  */
 export async function exportCheckpoint(source: string, target: string, force = false): Promise<string> {
   if (!force && (await exists(target))) {

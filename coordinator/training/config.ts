@@ -1,5 +1,4 @@
 /** From the options of `coordinator start` to the run's configuration: new, or that of the run to resume. */
-import { join, resolve } from 'node:path';
 import type { ZodError } from 'zod';
 import type { DatasetIndex } from '../../shared/data/dataset-index.ts';
 import { cachedIndex, userIndexCache } from '../../shared/data/index-cache.ts';
@@ -22,22 +21,14 @@ import {
 } from '../../shared/run-config.ts';
 import { newId } from '../../shared/util/new-id.ts';
 import { quoteName } from '../../shared/util/printable.ts';
-import { stepOfCheckpoint } from '../checkpoints/checkpoint-file.ts';
-import { latestSchema, readRecord } from '../checkpoints/checkpoint-records.ts';
 import { changedOptions } from '../options/changes.ts';
 import { chooseBackend, chooseThreads } from '../options/local-workers.ts';
 import { nameOfSetting, type StartOptions } from '../options/table.ts';
-import { runFiles } from '../run-folder/run-files.ts';
 import { damagedConfig, type RunFolder } from '../run-folder/run-folder.ts';
 import { chooseFreeOptions, chooseOptions } from './options.ts';
 import { planOf } from './plan.ts';
-import {
-  checkpointToGoBackTo,
-  chooseStart,
-  otherNetwork,
-  otherTrajectory,
-  startingState,
-} from './starting-point.ts';
+import { otherEnd, refusePassedEnd } from './resumed-end.ts';
+import { checkpointToGoBackTo, chooseStart, otherNetwork, otherTrajectory } from './starting-point.ts';
 
 export interface Configured {
   config: RunConfig;
@@ -137,59 +128,6 @@ export async function resumedConfig(
   const goBackTo = options.restorePath === undefined ? null : await checkpointToGoBackTo(options.restorePath);
   await refusePassedEnd(options, config, goBackTo);
   return { config, index, goBackTo };
-}
-
-/**
- * A sentence when the run does not end where the one of --epochs and --max-steps that was kept, or the one that was
- * passed, says; otherwise null.
- */
-export function otherEnd(
-  passed: Pick<StartOptions, 'epochs' | 'maxSteps'>,
-  former: RunConfig,
-  config: RunConfig,
-): string | null {
-  const end = totalSteps(config);
-  const { epochs, maxSteps } = former.options;
-  if (passed.epochs !== undefined && passed.maxSteps === undefined) {
-    if (maxSteps === null || maxSteps >= end) return null;
-    return `--epochs ${passed.epochs} replaces the earlier --max-steps ${maxSteps}: the run ends at step ${end}. To keep both, pass both.`;
-  }
-  if (passed.epochs === undefined && passed.maxSteps !== undefined && end < passed.maxSteps) {
-    return `warning: The run ends at step ${end}, after its --epochs ${epochs}, before --max-steps ${passed.maxSteps}: pass more --epochs, too.`;
-  }
-  return null;
-}
-
-/** @throws CornetError OPTION_INVALID when the run is past the end that it would have from now on */
-async function refusePassedEnd(
-  options: StartOptions,
-  config: RunConfig,
-  goBackTo: string | null,
-): Promise<void> {
-  const end = totalSteps(config);
-  const first = goBackTo === null ? await latestStep(options, config) : await stepOfCheckpoint(goBackTo);
-  if (first === null || first <= end) return;
-  const what =
-    options.restorePath === undefined
-      ? `The run in ${quoteName(resolve(options.outputPath))}`
-      : quoteName(options.restorePath);
-  throw new CornetError(
-    'OPTION_INVALID',
-    `${what} is at step ${first}, and would end at step ${end}: nothing is left to do.`,
-    {
-      hint: 'Give more --epochs (or --max-steps), which count from the beginning of the training; or go back with --restore-path to an earlier checkpoint.',
-    },
-  );
-}
-
-/** The step that a run has come to. */
-async function latestStep({ outputPath }: StartOptions, config: RunConfig): Promise<number> {
-  const latest = join(resolve(outputPath), runFiles.checkpoints, 'latest.json');
-  const record = await readRecord(latest, latestSchema);
-  if (record !== null) return record.step;
-  const { model, times, startingWeights } = config.result;
-  if (startingWeights.from !== 'checkpoint') return 0;
-  return (await startingState(config, buildModel(model, times))).step;
 }
 
 function checked(config: RunConfig): RunConfig {

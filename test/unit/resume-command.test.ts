@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import test from 'ava';
 import { howToContinue, wayOn } from '../../coordinator/options/resume-command.ts';
 import { optionRows } from '../../coordinator/options/table.ts';
-import { otherEnd } from '../../coordinator/training/config.ts';
+import { otherEnd } from '../../coordinator/training/resumed-end.ts';
 import { redactUrl } from '../../shared/redis/redis.ts';
 import { trainingConfig } from '../helpers/training-config.ts';
 
