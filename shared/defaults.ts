@@ -148,8 +148,8 @@ export const download = { stall: 30_000, attempts: 5, backOff: 500, limit: 2 ** 
 export const filesAtOnce = 16;
 export const listedTail = 32 * 1024;
 
-/** The models' output layers have this many units, as ImageNet has classes. */
-export const maxClasses = 1000;
+/** Of a data set: a label takes 16 bits. */
+export const maxClasses = 65_536;
 
 /** How much is asked of the file system at once while a data set is indexed. */
 export const indexing = { classesAtOnce: 4, statsAtOnce: 16 } as const;

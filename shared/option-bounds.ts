@@ -1,5 +1,6 @@
 /** What an option may be: command lines, configuration files and config.json are all held to these bounds. */
 import { z } from 'zod';
+import { maxClasses } from './defaults.ts';
 import { modelNames } from './models/model.ts';
 import { hasSteering, quoteName, shortened } from './util/printable.ts';
 import { expandHome, mistakenPath } from './util/user-path.ts';
@@ -53,6 +54,8 @@ export const bounds = {
   note: label(400),
   model: z.enum(modelNames),
   times: atLeastOne,
+  /** Outputs of the decoder. */
+  head: atLeastOne.max(maxClasses),
   imageSize: z.int().min(16),
   batchSize: atLeastOne,
   lanes: atLeastOne,

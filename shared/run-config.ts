@@ -2,12 +2,20 @@
 import { z } from 'zod';
 import { timeouts } from './defaults.ts';
 import type { Purpose } from './formats/state-layout.ts';
+import { imageNetClasses } from './models/family.ts';
 import { bounds } from './option-bounds.ts';
 import { numerics } from './wire/protocol.ts';
 
 export { type BackendName, backendNames, type Precision } from './option-bounds.ts';
 
 const count = z.int().nonnegative();
+
+/**
+ * Of a run that begins with a file: whether the rows of its head are those of the file, or are drawn with its seed, all
+ * of them or those of classes that the file does not know.
+ */
+const headOrigin = z.enum(['kept', 'new', 'extended']);
+export type HeadOrigin = z.infer<typeof headOrigin>;
 
 /** What a run begins with: weights drawn with its seed, or a file, and under which key in it where several were there. */
 const startingWeights = z.discriminatedUnion('from', [
@@ -16,21 +24,34 @@ const startingWeights = z.discriminatedUnion('from', [
     from: z.enum(['weights', 'checkpoint']),
     sha256: z.string(),
     key: z.string().nullable(),
+    head: headOrigin.default('kept'),
   }),
 ]);
 export type StartingWeights = z.infer<typeof startingWeights>;
 
+/** Behind the name of a file. */
+export const headWords: Readonly<Record<HeadOrigin, string>> = {
+  kept: '',
+  new: ', with a new head',
+  extended: ', with its head extended',
+};
+
 /** As part of a sentence. */
 export function describeStartingWeights(starting: StartingWeights): string {
   if (starting.from === 'seed') return 'weights drawn with its seed';
-  const { from, sha256, key } = starting;
-  return `the ${from} with the SHA-256 ${sha256}${key === null ? '' : `, at ${key}`}`;
+  const { from, sha256, key, head } = starting;
+  return `the ${from} with the SHA-256 ${sha256}${key === null ? '' : `, at ${key}`}${headWords[head]}`;
 }
+
+/** Of outputs of the decoder. */
+export const classNames = z.array(z.string()).readonly();
 
 /** What the final weights depend on, besides the numerics. Fixed for the life of the run. */
 export const resultOptions = z.strictObject({
   model: bounds.model,
   times: bounds.times,
+  /** Outputs of the decoder. In early runs it had one for each class of ImageNet. */
+  head: bounds.head.default(imageNetClasses),
   batchSize: bounds.batchSize,
   lanes: bounds.lanes,
   seed: bounds.seed,
@@ -47,7 +68,10 @@ export const resultOptions = z.strictObject({
   fingerprint: z.string(),
   trainImages: z.int().positive(),
   valImages: z.int().positive(),
+  /** Of the data set. */
   classes: z.int().positive(),
+  /** What the first outputs of the decoder stand for. Empty in early runs: the classes of the data set, in their order. */
+  classNames: classNames.default([]),
   validationBatch: z.int().positive(),
 });
 export type ResultOptions = z.infer<typeof resultOptions>;
@@ -112,6 +136,7 @@ export type RunConfig = z.infer<typeof runConfig>;
 const inferenceResult = z.strictObject({
   model: bounds.model,
   times: bounds.times,
+  head: bounds.head.default(imageNetClasses),
   imageSize: bounds.imageSize,
   precision: bounds.precision,
   /** SHA-256 of the file of weights, or `seed <n>` of those that are drawn. */
@@ -120,7 +145,11 @@ const inferenceResult = z.strictObject({
   images: z.int().positive(),
   batchSize: bounds.batchSize,
   task: z.discriminatedUnion('type', [
-    z.strictObject({ type: z.literal('validation') }),
+    z.strictObject({
+      type: z.literal('validation'),
+      /** What the first outputs of the decoder stand for. Empty: the classes of the data set, in their order. */
+      classNames: classNames.default([]),
+    }),
     z.strictObject({
       type: z.literal('features'),
       /** Full names: `V4.output-t3`. */

@@ -3,8 +3,7 @@ import { z } from 'zod';
 import { scheduleOf } from '../../shared/data/schedule.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { momentumName, type StateSlot, stateLayout } from '../../shared/formats/state-layout.ts';
-import { buildModel } from '../../shared/models/family.ts';
-import type { Model } from '../../shared/models/model.ts';
+import { modelOf } from '../../shared/models/family.ts';
 import { resultOptions } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { type Checkpoint, readCheckpoint } from '../checkpoints/checkpoint-file.ts';
@@ -92,6 +91,7 @@ function originalEntries({ path, step, epoch, identity, body }: Checkpoint): Zip
   const saved = dict({
     flags: flags(result),
     epoch,
+    ...(result.classNames.length === 0 ? {} : { classes: result.classNames }),
     state_dict: new OrderedDict(stateDict),
     optimizer: dict({
       state: new Map(momentum),
@@ -150,6 +150,8 @@ const identitySchema = z.object({
     resultOptions.pick({
       model: true,
       times: true,
+      head: true,
+      classNames: true,
       lanes: true,
       seed: true,
       batchSize: true,
@@ -171,8 +173,4 @@ function resultOf(identity: string, path: string): Exported {
     'CHECKPOINT_DAMAGED',
     `The checkpoint ${path} cannot be used: it does not say which run it is of.`,
   );
-}
-
-function modelOf({ model, times }: Exported): Model {
-  return buildModel(model, times);
 }

@@ -7,7 +7,7 @@ import type { Logger } from 'pino';
 import { redisConnections, timeouts } from '../../shared/defaults.ts';
 import { CornetError, describeError } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
-import { buildModel } from '../../shared/models/family.ts';
+import { modelOf } from '../../shared/models/family.ts';
 import { Faults, faultMarkerVariable } from '../../shared/process/faults.ts';
 import type { HttpServer } from '../../shared/process/http-server.ts';
 import { calledAs } from '../../shared/process/own-command.ts';
@@ -273,7 +273,7 @@ async function runToItsEnd<R>(
     redis,
     blobs,
     token,
-    snapshotBytes: stateLayout(buildModel(config.result.model, config.result.times), purposeOf(config)).bytes,
+    snapshotBytes: stateLayout(modelOf(config.result), purposeOf(config)).bytes,
     readerRedis,
     queueConnection: redisOptions(url),
     outages,

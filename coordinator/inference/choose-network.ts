@@ -5,13 +5,17 @@ import type { ModelName } from '../../shared/models/model.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { exists } from '../disk/durable-file.ts';
 import type { InferenceOptions } from '../options/table.ts';
-import { ownNetwork } from '../weights/own-network.ts';
+import { namesOfHead, ownNetwork, publishedHead } from '../weights/own-network.ts';
 import { compareNetworks, type OwnNetwork } from '../weights/said-network.ts';
 
 export interface Network {
   readonly model: ModelName;
   readonly times: number;
   readonly imageSize: number;
+  /** Outputs of the decoder; null: there are no weights that would say it. */
+  readonly head: number | null;
+  /** What the first of them stand for, and whether that is only assumed (`namesOfHead`); null: they do not say. */
+  readonly names: ReturnType<typeof namesOfHead>;
   /** `CORnet-RT, 3 time steps, 64 px, as runs/rt says`. */
   readonly description: string;
   /** Sentences about options that differ from what the weights say of themselves. */
@@ -29,7 +33,7 @@ type Asked = Pick<InferenceOptions, 'weights' | 'model' | 'times' | 'imageSize'>
 /** @throws CornetError OPTION_INVALID when neither says which model it is; as `ownNetwork` */
 export async function chooseNetwork(asked: Asked): Promise<Network> {
   const { weights } = asked;
-  const own: Partial<OwnNetwork> = silent.includes(weights) ? {} : await ownNetwork(weights);
+  const own = await networkOf(weights);
   const model = asked.model ?? own.model;
   if (model === undefined) throw await unknownModel(weights);
   const times = asked.times ?? own.times ?? defaults.times;
@@ -40,6 +44,8 @@ export async function chooseNetwork(asked: Asked): Promise<Network> {
     model,
     times,
     imageSize,
+    head: own.head ?? null,
+    names: namesOfHead({ head: own.head, classNames: own.classNames }),
     description: `${used.join(', ')}${source}`,
     warnings: [
       ...(differ
@@ -54,6 +60,11 @@ export async function chooseNetwork(asked: Asked): Promise<Network> {
           ]),
     ],
   };
+}
+
+async function networkOf(weights: string): Promise<Partial<OwnNetwork>> {
+  if (weights === 'pretrained') return publishedHead;
+  return weights === 'untrained' ? {} : ownNetwork(weights);
 }
 
 async function unknownModel(weights: string): Promise<CornetError> {

@@ -6,7 +6,7 @@ import type { FileList } from '../../shared/data/file-list.ts';
 import { timeouts } from '../../shared/defaults.ts';
 import { CornetError, exitCodes } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
-import { buildModel } from '../../shared/models/family.ts';
+import { modelOf } from '../../shared/models/family.ts';
 import { chooseDevices } from '../../shared/process/gpus.ts';
 import { say } from '../../shared/process/say.ts';
 import { version } from '../../shared/process/version.ts';
@@ -100,7 +100,7 @@ async function conductInFolder(inference: Inference, held: Held): Promise<number
   for (const warning of inference.network.warnings) say(`warning: ${warning}`);
   const { devices, notes } = await chooseDevices(chooseLocalWorkers(options, null), process.env);
   for (const note of notes) say(note);
-  const snapshotBytes = stateLayout(buildModel(result.model, result.times), 'inference').bytes;
+  const snapshotBytes = stateLayout(modelOf(result), 'inference').bytes;
   const setup: RunSetup = {
     ...held,
     devices,

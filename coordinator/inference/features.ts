@@ -5,7 +5,7 @@ import { imageNet } from '../../shared/data/image-net.ts';
 import { defaults, featureBatchBytes } from '../../shared/defaults.ts';
 import { CornetError, exitCodes } from '../../shared/errors.ts';
 import { bytesPerValue } from '../../shared/formats/feature-rows.ts';
-import { buildModel } from '../../shared/models/family.ts';
+import { imageNetClasses, modelOf } from '../../shared/models/family.ts';
 import { elementCount, withOptionalHead } from '../../shared/models/model.ts';
 import { progressOnStderr } from '../../shared/process/progress-line.ts';
 import { say } from '../../shared/process/say.ts';
@@ -26,7 +26,8 @@ export async function extractFeatures(options: FeatureOptions): Promise<number> 
   const { recursive, dtype, format } = options;
   const network = await chooseNetwork(options);
   const { model: name, times, imageSize } = network;
-  const model = buildModel(name, times);
+  const head = network.head ?? imageNetClasses;
+  const model = modelOf({ model: name, times, head });
   const choice = chooseTaps(model, imageSize, options);
   const folder = await listImageFolder(options.dataPath, recursive, progressOnStderr());
   const { files } = folder;
@@ -39,6 +40,7 @@ export async function extractFeatures(options: FeatureOptions): Promise<number> 
   const result: InferenceResult = {
     model: name,
     times,
+    head,
     imageSize,
     precision: options.precision,
     weights: weights.identity,
@@ -71,7 +73,8 @@ export async function extractFeatures(options: FeatureOptions): Promise<number> 
     openFeatures: (path, state) => FeatureFiles.open(path, space, state),
     complete: async ({ config, unreadable, features }) => {
       for (const { description, settings, arrays } of results) {
-        const head = { settings, arrays, ...origin(config), unreadable };
+        const classes = needsHead && network.names !== null ? { classes: network.names.names } : {};
+        const head = { settings, arrays, ...classes, ...origin(config), unreadable };
         await writeDescription(description, head, files);
       }
       await features?.finish(resolve(options.outputPath));

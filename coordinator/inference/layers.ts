@@ -1,6 +1,6 @@
 /** `coordinator layers`: every place in a model whose output can be read, with its shape and when it fires. */
 import { CornetError } from '../../shared/errors.ts';
-import { buildModel } from '../../shared/models/family.ts';
+import { imageNetClasses, modelOf, type NetworkOptions } from '../../shared/models/family.ts';
 import type { ModelName } from '../../shared/models/model.ts';
 import { type Tap, traceModel } from '../../shared/models/trace.ts';
 import { say } from '../../shared/process/say.ts';
@@ -29,8 +29,8 @@ export interface LayerRow {
 const batch = 2;
 
 /** The taps in the order of the model, one row for each shape that a tap has. */
-export function layerRows(model: ModelName, times: number, imageSize: number): LayerRow[] {
-  const { taps } = traceModel(buildModel(model, times), batch, imageSize);
+export function layerRows(network: NetworkOptions, imageSize: number): LayerRow[] {
+  const { taps } = traceModel(modelOf(network), batch, imageSize);
   return inModelOrder(taps).flatMap((name) => {
     const rows = new Map<string, { name: string; shape: readonly number[]; timeSteps: number[] | null }>();
     for (const tap of taps.filter((tap) => tap.name === name)) {
@@ -75,8 +75,8 @@ export async function printLayers({ weights, json, ...asked }: LayersOptions): P
   }
   const network = await chooseNetwork({ ...asked, weights: weights ?? 'untrained' });
   for (const warning of network.warnings) say(`warning: ${warning}`);
-  const { model, times, imageSize } = network;
-  const rows = layerRows(model, times, imageSize);
+  const { model, times, imageSize, head } = network;
+  const rows = layerRows({ model, times, head: head ?? imageNetClasses }, imageSize);
   if (json) {
     process.stdout.write(`${JSON.stringify(rows, null, 2)}\n`);
     return;

@@ -71,7 +71,10 @@ export function changedOptions(
   // Without --no-deterministic commander says true, which therefore is not something that was passed.
   if (passed.deterministic === true) passed.deterministic = undefined;
   const start = describeStartingWeights(result.startingWeights);
-  return changedSettings({ ...result, backend, threads, weights: start, weightsKey: start }, passed);
+  const origin = result.startingWeights.from === 'seed' ? 'kept' : result.startingWeights.head;
+  const weights = { weights: start, weightsKey: start };
+  const head = { newHead: origin === 'new', extendHead: origin === 'extended' };
+  return changedSettings({ ...result, backend, threads, ...weights, ...head }, passed);
 }
 
 function told(value: unknown): string {

@@ -63,5 +63,11 @@ function valuesOf(config: RunConfig): Record<string, unknown> {
 /** The options that let a run start with that file. */
 function startOf(starting: StartingWeights, file: string): Record<string, unknown> {
   if (starting.from === 'seed') return {};
-  return { [starting.from === 'weights' ? 'weights' : 'restorePath']: file, weightsKey: starting.key };
+  const { from, key, head } = starting;
+  return {
+    [from === 'weights' ? 'weights' : 'restorePath']: file,
+    weightsKey: key,
+    ...(head === 'new' ? { newHead: true } : {}),
+    ...(head === 'extended' ? { extendHead: true } : {}),
+  };
 }

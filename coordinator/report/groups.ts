@@ -1,5 +1,5 @@
 /** Runs that differ in nothing but their seed belong together; what tells the others apart is said in words. */
-import type { RunConfig } from '../../shared/run-config.ts';
+import { headWords, type RunConfig } from '../../shared/run-config.ts';
 import { grouped } from '../view/format.ts';
 import type { ReportRun } from './read-runs.ts';
 
@@ -39,6 +39,7 @@ const wordsOf: Record<string, (config: RunConfig) => string> = {
   model: ({ result }) => `CORnet-${result.model}`,
   // CORnet-Z has no time steps.
   times: ({ result }) => (result.model === 'Z' ? '' : `${result.times} time steps`),
+  head: ({ result }) => `${result.head} outputs`,
   learningRate: ({ result }) => `lr ${result.learningRate}`,
   stepSize: ({ result }) => `step size ${result.stepSize}`,
   batchSize: ({ result }) => `batch ${result.batchSize}`,
@@ -49,7 +50,9 @@ const wordsOf: Record<string, (config: RunConfig) => string> = {
   precision: ({ result }) => result.precision,
   backend: ({ backend }) => backend,
   startingWeights: ({ result: { startingWeights: start } }) =>
-    start.from === 'seed' ? 'drawn weights' : `${start.from} ${start.sha256.slice(0, 8)}`,
+    start.from === 'seed'
+      ? 'drawn weights'
+      : `${start.from} ${start.sha256.slice(0, 8)}${headWords[start.head]}`,
   // Where it lies may differ from machine to machine.
   data: ({ result }) => `data ${result.fingerprint.slice(0, 8)} (${grouped(result.trainImages)} images)`,
 };

@@ -3,7 +3,7 @@ import { readdir, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CornetError } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
-import { buildModel } from '../../shared/models/family.ts';
+import { modelOf } from '../../shared/models/family.ts';
 import type { Model } from '../../shared/models/model.ts';
 import { type RunConfig, stepsPerEpoch, totalSteps } from '../../shared/run-config.ts';
 import { gigabytes } from '../../shared/util/gigabytes.ts';
@@ -34,10 +34,9 @@ export function bytesOfCheckpoints(
 
 /** Bytes that a training has on disk when most lies there: checkpoints and metrics. */
 export function bytesOfRun(config: RunConfig): { checkpoint: number; all: number } {
-  const { model, times } = config.result;
   const steps = totalSteps(config);
   const epochs = steps / stepsPerEpoch(config);
-  const { checkpoint, all } = bytesOfCheckpoints(buildModel(model, times), { ...config.options, epochs });
+  const { checkpoint, all } = bytesOfCheckpoints(modelOf(config.result), { ...config.options, epochs });
   return { checkpoint, all: all + steps * lineBytes };
 }
 

@@ -4,7 +4,7 @@ import type { DatasetIndex } from '../../shared/data/dataset-index.ts';
 import { cachedIndex, userIndexCache } from '../../shared/data/index-cache.ts';
 import { scheduleOf } from '../../shared/data/schedule.ts';
 import { CornetError } from '../../shared/errors.ts';
-import { buildModel } from '../../shared/models/family.ts';
+import { modelOf } from '../../shared/models/family.ts';
 import { unreached } from '../../shared/models/reach.ts';
 import { traceModel } from '../../shared/models/trace.ts';
 import { progressOnStderr } from '../../shared/process/progress-line.ts';
@@ -25,6 +25,7 @@ import { changedOptions } from '../options/changes.ts';
 import { chooseBackend, chooseThreads } from '../options/local-workers.ts';
 import { nameOfSetting, type StartOptions } from '../options/table.ts';
 import { damagedConfig, type RunFolder } from '../run-folder/run-folder.ts';
+import { chooseHead } from './head.ts';
 import { chooseFreeOptions, chooseOptions } from './options.ts';
 import { planOf } from './plan.ts';
 import { otherEnd, refusePassedEnd } from './resumed-end.ts';
@@ -45,8 +46,10 @@ export async function newConfig(options: StartOptions, localWorkers: LocalWorker
   const chosen = chooseOptions(options, localWorkers);
   const free = chooseFreeOptions(options, chosen.model, localWorkers, null);
   const index = await indexOf(free.dataPath);
-  const model = buildModel(chosen.model, chosen.times);
-  const start = await chooseStart(options, model, { environment: process.env, say });
+  const { head, classNames, origin, notes } = await chooseHead(options, index.classes);
+  const network = { ...chosen, head, classNames };
+  const start = await chooseStart(options, network, origin, { environment: process.env, say });
+  for (const note of notes) say(note);
   const { startingWeights, startingFile, stepOf } = start;
   const config = checked({
     format: configFormat,
@@ -54,7 +57,7 @@ export async function newConfig(options: StartOptions, localWorkers: LocalWorker
     version,
     term: 1,
     result: {
-      ...chosen,
+      ...network,
       startingWeights,
       ...describeData(index),
     },
@@ -143,11 +146,7 @@ function checked(config: RunConfig): RunConfig {
   if (totalSteps(config) === 0) {
     throw new CornetError('OPTION_INVALID', `--epochs ${config.options.epochs} is less than one step.`);
   }
-  traceModel(
-    buildModel(config.result.model, config.result.times),
-    smallestShard(config),
-    config.result.imageSize,
-  );
+  traceModel(modelOf(config.result), smallestShard(config), config.result.imageSize);
   return parsed.data;
 }
 

@@ -2,7 +2,7 @@
 import type { Logger } from 'pino';
 import { describeError } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
-import { buildModel } from '../../shared/models/family.ts';
+import { modelOf } from '../../shared/models/family.ts';
 import type { HttpServer } from '../../shared/process/http-server.ts';
 import { Metrics, setTraffic } from '../../shared/process/metrics.ts';
 import { say } from '../../shared/process/say.ts';
@@ -51,13 +51,12 @@ export function observeTraining(observed: Observed, training: TrainingObservatio
   });
   readRedis(metrics, runMetrics, { redis, queues });
   metrics.beforeReading(() => setTraffic(runMetrics.all.exchange_bytes_total, blobs));
-  const { model, times } = config.result;
   const vitals = new Vitals({
     outages,
     disk,
     checkpoints,
     checkpointsPath,
-    checkpointBytes: stateLayout(buildModel(model, times)).bytes,
+    checkpointBytes: stateLayout(modelOf(config.result)).bytes,
     interval: config.options.saveModelSeconds,
     clock: () => Date.now(),
   });

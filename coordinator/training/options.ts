@@ -14,6 +14,8 @@ export function asResume({
   weights: _,
   restorePath: __,
   weightsKey: ___,
+  newHead: ____,
+  extendHead: _____,
   ...options
 }: StartOptions): StartOptions {
   return { ...options, resume: true };
@@ -24,7 +26,7 @@ const newRun = `For example: \`coordinator start ${examples.start![0]}\` (\`coor
 /** The result options, without what only the data set and the weights tell. */
 export type ChosenOptions = Omit<
   ResultOptions,
-  'startingWeights' | 'fingerprint' | 'trainImages' | 'valImages' | 'classes'
+  'startingWeights' | 'fingerprint' | 'trainImages' | 'valImages' | 'classes' | 'head' | 'classNames'
 >;
 
 export function chooseOptions(options: StartOptions, localWorkers: LocalWorkers): ChosenOptions {

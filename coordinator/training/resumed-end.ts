@@ -1,7 +1,7 @@
 /** Where a run that is resumed ends: --epochs and --max-steps may be others than before. */
 import { join, resolve } from 'node:path';
 import { CornetError } from '../../shared/errors.ts';
-import { buildModel } from '../../shared/models/family.ts';
+import { modelOf } from '../../shared/models/family.ts';
 import { type RunConfig, totalSteps } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { stepOfCheckpoint } from '../checkpoints/checkpoint-file.ts';
@@ -58,7 +58,7 @@ async function latestStep({ outputPath }: StartOptions, config: RunConfig): Prom
   const { records } = await readRecords(join(resolve(outputPath), runFiles.checkpoints));
   const latest = records.at(-1);
   if (latest !== undefined) return latest.step;
-  const { model, times, startingWeights } = config.result;
+  const { startingWeights } = config.result;
   if (startingWeights.from !== 'checkpoint') return 0;
-  return (await startingState(config, buildModel(model, times))).step;
+  return (await startingState(config, modelOf(config.result))).step;
 }

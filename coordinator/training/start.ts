@@ -1,12 +1,13 @@
 /** `coordinator start`: from options to a run, and its end. */
 import { hostname } from 'node:os';
+import { namesOfOutputs } from '../../shared/data/class-outputs.ts';
 import type { DatasetIndex, Split } from '../../shared/data/dataset-index.ts';
 import { scheduleOf } from '../../shared/data/schedule.ts';
 import { http as httpDefaults } from '../../shared/defaults.ts';
 import { CornetError, describeError, exitCodes } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { vectorLayout } from '../../shared/formats/vector-layout.ts';
-import { buildModel } from '../../shared/models/family.ts';
+import { modelOf } from '../../shared/models/family.ts';
 import { chooseDevices } from '../../shared/process/gpus.ts';
 import { HttpServer } from '../../shared/process/http-server.ts';
 import { asCalled } from '../../shared/process/own-command.ts';
@@ -113,7 +114,7 @@ async function startOrThrow(given: StartOptions): Promise<RunReport> {
 }
 
 function bytesNeeded({ result }: RunConfig): number {
-  const model = buildModel(result.model, result.times);
+  const model = modelOf(result);
   const vectorBytes = 4 * vectorLayout(model, result.imageSize).length;
   return 2 * (result.lanes + 1) * vectorBytes + 2 * stateLayout(model).bytes;
 }
@@ -150,8 +151,7 @@ async function prepareTraining(
   { log, faults, http, disk, redisName, join }: RunContext,
 ): Promise<RunKind<RunReport>> {
   const startedAt = new Date();
-  const { model: name, times } = config.result;
-  const model = buildModel(name, times);
+  const model = modelOf(config.result);
   const keep = config.options.keepCheckpoints;
   const checkpoints = await Checkpoints.open(folder.checkpointsPath, stateLayout(model).slots, keep, {
     fence: folder.fence,
@@ -171,7 +171,7 @@ async function prepareTraining(
     redis: redisName,
     join,
   };
-  await folder.keepClasses(index.classes);
+  await folder.keepClasses(namesOfOutputs(config.result, index.classes));
   watch.begun(start);
   const output = new TrainingOutput({
     config,

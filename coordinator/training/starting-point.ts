@@ -4,10 +4,12 @@ import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { CornetError } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
-import { buildModel } from '../../shared/models/family.ts';
+import { buildModel, modelOf, type NetworkOptions } from '../../shared/models/family.ts';
 import type { Model, ModelName } from '../../shared/models/model.ts';
 import { unreached } from '../../shared/models/reach.ts';
 import {
+  type HeadOrigin,
+  type ResultOptions,
   type RunConfig,
   resultOptions,
   type StartingWeights,
@@ -28,6 +30,10 @@ import { ownNetwork } from '../weights/own-network.ts';
 import { findWeights, readWeights, type WeightsContext } from '../weights/read-weights.ts';
 import { compareNetworks, saidByIdentity } from '../weights/said-network.ts';
 import { kindOf, unreadable } from '../weights/weights-file.ts';
+import { headChange } from './head.ts';
+
+/** What the weights that a run begins with must fit. */
+type NetworkOfRun = NetworkOptions & Pick<ResultOptions, 'classNames' | 'seed'>;
 
 interface Choice {
   startingWeights: StartingWeights;
@@ -40,13 +46,16 @@ interface Choice {
 
 /**
  * Chooses and checks what a new run begins with; nothing of it is kept in memory.
+ * @param origin where the rows of its head come from
  * @throws CornetError OPTION_INVALID, CHECKPOINT_DAMAGED, and what `findWeights` and `readOriginal` throw
  */
 export async function chooseStart(
   options: StartOptions,
-  model: Model,
+  network: NetworkOfRun,
+  origin: HeadOrigin,
   context: WeightsContext,
 ): Promise<Choice> {
+  const model = modelOf(network);
   const key = options.weightsKey ?? null;
   if (options.weights !== undefined) {
     if (options.restorePath !== undefined) {
@@ -55,9 +64,10 @@ export async function chooseStart(
         'A run begins with --weights or with --restore-path, not with both.',
       );
     }
-    const { path, sha256 } = await findWeights(options.weights, model, context, key);
+    const change = await headChange(network, origin, options.weights);
+    const { path, sha256 } = await findWeights(options.weights, model, context, key, change);
     return {
-      startingWeights: { from: 'weights', sha256, key },
+      startingWeights: { from: 'weights', sha256, key, head: origin },
       startingFile: resolve(path),
       stepOf: () => 0,
       identity: null,
@@ -77,7 +87,11 @@ export async function chooseStart(
   try {
     const trajectory = await trajectoryOfCheckpoint(path, found?.record ?? null, model, key);
     const sha256 = await fileSha256(path);
-    return { startingWeights: { from: 'checkpoint', sha256, key }, startingFile: path, ...trajectory };
+    return {
+      startingWeights: { from: 'checkpoint', sha256, key, head: 'kept' },
+      startingFile: path,
+      ...trajectory,
+    };
   } catch (error) {
     throw unreadable(error, path, checkpointHint);
   }
@@ -112,7 +126,11 @@ async function trajectoryOfCheckpoint(
 
 /** R and RT have the same parameters: a run of one can go on from the other's checkpoint. */
 function refuseOtherModel(theirs: ModelName | undefined, model: Model, path: string): void {
-  if (theirs === undefined || isDeepStrictEqual(buildModel(theirs, 1).entries, model.entries)) return;
+  if (
+    theirs === undefined ||
+    isDeepStrictEqual(buildModel(theirs, 1, 1).entries, buildModel(model.name, 1, 1).entries)
+  )
+    return;
   throw new CornetError(
     'WEIGHTS_MISMATCH',
     `${quoteName(path)} is a checkpoint of CORnet-${theirs}, not of CORnet-${model.name}.`,
@@ -216,7 +234,7 @@ export async function startingState(
   const sha256 = await fileSha256(path).catch((error) => {
     throw unreadable(error, path);
   });
-  const { from, sha256: noted, key } = startingWeights;
+  const { from, sha256: noted, key, head } = startingWeights;
   if (noted !== sha256) {
     throw new CornetError(
       'CHECKPOINT_DAMAGED',
@@ -224,7 +242,10 @@ export async function startingState(
       { hint: `Put the file with the SHA-256 ${noted} there again.` },
     );
   }
-  if (from === 'weights') return { step: 0, body: await readWeights(path, model, key) };
+  if (from === 'weights') {
+    const change = await headChange(config.result, head, path);
+    return { step: 0, body: await readWeights(path, model, key, 'training', change) };
+  }
   if ((await kindOf(path)) !== 'torch') return readCheckpoint(path, () => stateLayout(model).slots, null);
   const { epoch, body } = await readOriginal(path, model, key);
   return { step: epoch * stepsPerEpoch(config), body };

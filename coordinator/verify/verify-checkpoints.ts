@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CornetError } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
-import { buildModel } from '../../shared/models/family.ts';
+import { modelOf } from '../../shared/models/family.ts';
 import type { RunConfig } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { checkValues } from '../checkpoints/check-values.ts';
@@ -123,7 +123,7 @@ async function namedNow(folder: string, name: string): Promise<Named | null> {
 
 /** @throws CornetError that says what is wrong */
 async function describeFile(path: string, config: RunConfig, named: Named | null): Promise<string> {
-  const { slots } = stateLayout(buildModel(config.result.model, config.result.times));
+  const { slots } = stateLayout(modelOf(config.result));
   const { step, body } = await readCheckpoint(
     path,
     (identity) => {

@@ -3,7 +3,7 @@ import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CornetError } from '../../shared/errors.ts';
 import { readExactly } from '../../shared/formats/positioned-read.ts';
-import { buildModel } from '../../shared/models/family.ts';
+import { modelOf } from '../../shared/models/family.ts';
 import type { InferenceConfig } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { exists } from '../disk/durable-file.ts';
@@ -65,7 +65,7 @@ export async function* verifyInference(
 
 function featuresOf({ result }: InferenceConfig): FeatureLayout | null {
   if (result.task.type !== 'features') return null;
-  const model = buildModel(result.model, result.times);
+  const model = modelOf(result);
   const { taps } = chooseTaps(model, result.imageSize, { tap: result.task.taps.join(',') });
   return layoutOf(featureSpace(result, result.task, taps));
 }

@@ -1,7 +1,6 @@
-import { maxClasses } from '../../shared/defaults.ts';
 import { vectorLayout } from '../../shared/formats/vector-layout.ts';
-import { buildModel } from '../../shared/models/family.ts';
-import { type RunConfig, stepsPerEpoch, totalSteps } from '../../shared/run-config.ts';
+import { modelOf } from '../../shared/models/family.ts';
+import { headWords, type RunConfig, stepsPerEpoch, totalSteps } from '../../shared/run-config.ts';
 import { gigabytes } from '../../shared/util/gigabytes.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { count } from '../view/format.ts';
@@ -64,26 +63,25 @@ function weightsOf({ term, result, options: { startingFile } }: RunConfig, hashD
   const { startingWeights, seed } = result;
   const when = term > 1 ? 'at first ' : '';
   if (startingWeights.from === 'seed') return `${when}drawn with the seed ${seed}`;
-  const { from, sha256, key } = startingWeights;
+  const { from, sha256, key, head } = startingWeights;
   const kind = from === 'checkpoint' ? 'of the checkpoint ' : '';
   const file = startingFile === null ? '' : `${quoteName(startingFile)}, `;
   const hash = sha256.length > hashDigits ? `${sha256.slice(0, hashDigits)}…` : sha256;
-  return `${when}${kind}${file}SHA-256 ${hash}${key === null ? '' : `, at ${key}`}`;
+  return `${when}${kind}${file}SHA-256 ${hash}${key === null ? '' : `, at ${key}`}${headWords[head]}`;
 }
 
-/** The head has an output for each class of ImageNet, whatever the data set has. */
-function classesOf({ classes }: Pick<RunConfig['result'], 'classes'>): string {
+function classesOf({ classes, head }: Pick<RunConfig['result'], 'classes' | 'head'>): string {
   const told = count(classes, 'class', 'classes');
-  return classes < maxClasses ? `${told} (of ${maxClasses} outputs)` : told;
+  return classes < head ? `${told} (of ${head} outputs)` : told;
 }
 
 /** Bytes that a network of 10 Gbit/s carries in a second. */
 const tenGigabit = 1.25e9;
 
 /** What Redis has to send for a step with one worker per lane, as docs/scaling.md counts: all but its own, twice. */
-function exchangeOf({ result: { model, times, imageSize, lanes } }: RunConfig): string {
-  const vector = 4 * vectorLayout(buildModel(model, times), imageSize).length;
-  const sent = 2 * vector * (lanes - 1);
+function exchangeOf({ result }: RunConfig): string {
+  const vector = 4 * vectorLayout(modelOf(result), result.imageSize).length;
+  const sent = 2 * vector * (result.lanes - 1);
   return (
     `${gigabytes(vector)} of gradients per lane and step. With workers on several hosts Redis sends ` +
     `${gigabytes(sent)} a step: ${(sent / tenGigabit).toPrecision(2)} s at 10 Gbit/s`

@@ -1,7 +1,13 @@
 /** The one state dict in a file that is a model's, whatever is around it and whatever stands before its names. */
 import { CornetError } from '../../shared/errors.ts';
 import { buildModel } from '../../shared/models/family.ts';
-import { isOfHead, type Model, type ModelName, modelNames } from '../../shared/models/model.ts';
+import {
+  isOfHead,
+  type Model,
+  type ModelName,
+  modelNames,
+  outputsOfHead,
+} from '../../shared/models/model.ts';
 import { Opaque } from './pickle.ts';
 import {
   difference,
@@ -25,7 +31,7 @@ export interface StateDict {
 }
 
 const headHint =
-  'Only its head does not fit: it has another number of classes, or none. Training and validation need the head of 1000 classes; `coordinator test` needs none, except for decoder.output.';
+  'Only its head does not fit: it has another number of outputs, or none. `coordinator start --new-head` draws one; `coordinator test` needs none, except for decoder.output.';
 
 /** Keys or names that an error lists. */
 const longestList = 20;
@@ -130,7 +136,8 @@ function mismatch(
   dicts: readonly TensorDict[],
   { model, path, said }: Wanted,
 ): CornetError {
-  const fitting = modelNames.filter((name) => name !== model.name && fits(saved, buildModel(name, 1)));
+  const head = outputsOfHead(model);
+  const fitting = modelNames.filter((name) => name !== model.name && fits(saved, buildModel(name, 1, head)));
   const others = fitting.filter((name) => name === said);
   if (fitting.length > 0) return ofOthers(others.length > 0 ? others : fitting, model, path);
   if (part === null) {

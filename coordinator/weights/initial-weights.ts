@@ -2,10 +2,10 @@
  * The weights that training starts from, drawn as each model's own recipe says (`Init`) from the run's seed. Every entry
  * has draws of its own, so no entry's values depend on another's size or order of evaluation.
  */
-
+import assert from 'node:assert/strict';
 import { type Purpose, stateLayout } from '../../shared/formats/state-layout.ts';
 import type { Init } from '../../shared/models/layers.ts';
-import { elementCount, type Model } from '../../shared/models/model.ts';
+import { elementCount, type Model, type StateEntry } from '../../shared/models/model.ts';
 import { Draws, streams } from '../../shared/random.ts';
 
 /**
@@ -19,10 +19,24 @@ export function initialSnapshot(model: Model, seed: number, purpose: Purpose = '
   for (const { name, dtype, offset } of slots) {
     const entry = entries.get(name);
     if (!entry || dtype === 'I64') continue;
-    const values = new Float32Array(body.buffer, offset, elementCount(entry.shape));
-    initialize(values, entry.init, new Draws(seed, streams.initialization, entry.index));
+    draw(entry, seed, new Float32Array(body.buffer, offset, elementCount(entry.shape)));
   }
   return body;
+}
+
+/** The values of one entry as `initialSnapshot` has them, row-major. */
+export function drawEntry(model: Model, name: string, seed: number): Float32Array {
+  const index = model.entries.findIndex((entry) => entry.name === name);
+  const entry = model.entries[index];
+  assert(entry !== undefined, `${name} is of the model`);
+  const values = new Float32Array(elementCount(entry.shape));
+  draw({ ...entry, index }, seed, values);
+  return values;
+}
+
+/** @param entry with its place in the state dict */
+function draw({ init, index }: StateEntry & { index: number }, seed: number, into: Float32Array): void {
+  initialize(into, init, new Draws(seed, streams.initialization, index));
 }
 
 function initialize(values: Float32Array, init: Init, draws: Draws): void {

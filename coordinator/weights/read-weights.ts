@@ -3,6 +3,7 @@ import { CornetError } from '../../shared/errors.ts';
 import { type Purpose, stateLayout } from '../../shared/formats/state-layout.ts';
 import type { Model } from '../../shared/models/model.ts';
 import { checkpointOfRun } from '../checkpoints/run-checkpoint.ts';
+import { type HeadChange, withChangedHead } from './change-head.ts';
 import { fileSha256 } from './file-hash.ts';
 import { fillState } from './fill-state.ts';
 import { pretrainedWeights } from './pretrained.ts';
@@ -27,6 +28,7 @@ export interface FoundWeights {
  * Finds the file and looks whether it holds the model's weights.
  * @param source a file, `pretrained`, or a checkpoint of a run (`checkpointOfRun`)
  * @param key where they are in the file, for `findStateDict`; null: at the only place that fits
+ * @param change what becomes of its head; null: it is the model's
  * @throws CornetError as `readWeights`; CHECKPOINT_DAMAGED, DOWNLOAD_FAILED, DISK_FULL, FOLDER_NOT_WRITABLE
  */
 export async function findWeights(
@@ -34,11 +36,12 @@ export async function findWeights(
   model: Model,
   context: WeightsContext,
   key: string | null = null,
+  change: HeadChange | null = null,
 ): Promise<FoundWeights> {
   const { path, noted } = await resolveSource(source, model, context);
   const hash = fileSha256(path);
   hash.catch(() => undefined); // whoever reads the weights says what is wrong with the file
-  const body = await readWeights(path, model, key, 'inference');
+  const body = await readWeights(path, model, key, 'inference', change);
   const sha256 = await hash;
   if (noted !== null && noted !== sha256) {
     throw new CornetError(
@@ -52,7 +55,7 @@ export async function findWeights(
 
 /**
  * A snapshot of step 0 with the weights of a file, and momentum zero.
- * @param key as for `findWeights`
+ * @param key and change as for `findWeights`
  * @returns a snapshot body (`stateLayout`)
  * @throws CornetError WEIGHTS_MISSING, WEIGHTS_INVALID, WEIGHTS_FORBIDDEN, WEIGHTS_MISMATCH, WEIGHTS_AMBIGUOUS,
  *   WEIGHTS_NOT_FINITE, SAFETENSORS_INVALID
@@ -62,10 +65,13 @@ export async function readWeights(
   model: Model,
   key: string | null = null,
   purpose: Purpose = 'training',
+  change: HeadChange | null = null,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const file = await openWeights(path, model, key);
+  const within = change?.from ?? model;
+  const file = await openWeights(path, within, key);
   try {
-    return await fillState(file, stateLayout(model, purpose));
+    const body = await fillState(file, stateLayout(within, purpose));
+    return change === null ? body : withChangedHead(body, model, change, purpose);
   } finally {
     await file.close();
   }

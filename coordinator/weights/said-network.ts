@@ -1,6 +1,8 @@
 /** What a checkpoint says of its own network: ours by its identity, one of the reference implementation by its `flags`. */
+import { imageNetClasses } from '../../shared/models/family.ts';
 import type { ModelName } from '../../shared/models/model.ts';
 import { bounds, type Precision } from '../../shared/option-bounds.ts';
+import { classNames } from '../../shared/run-config.ts';
 import { parseJson } from '../../shared/wire/protocol.ts';
 import { count } from '../view/format.ts';
 import { asDict } from './state-dicts.ts';
@@ -13,24 +15,31 @@ export interface OwnNetwork {
   /** Pixels of a side. */
   readonly imageSize: number | undefined;
   readonly precision: Precision | undefined;
+  /** Outputs of the decoder. */
+  readonly head: number | undefined;
+  /** What the first of them stand for; empty: the classes of the data set that it was trained on, in their order. */
+  readonly classNames: readonly string[] | undefined;
 }
 
 /** @param identity of the metadata of a safetensors file: `identityOf` the run that wrote it */
 export function saidByIdentity(identity: string | undefined): OwnNetwork {
   const parsed = parseJson(identity ?? 'null') as { result?: Record<string, unknown> } | null;
-  return understood(parsed?.result ?? {});
+  if (parsed?.result === undefined) return understood({});
+  return understood({ head: imageNetClasses, classNames: [], ...parsed.result }); // early runs said neither
 }
 
 /**
- * The options that run.py was called with; `coordinator export` adds the image size.
+ * The options that run.py was called with; `coordinator export` adds the image size, and `classes` beside them.
  * @param saved what torch.save was given
  */
 export function saidByFlags(saved: unknown): OwnNetwork {
-  const flags = asDict(asDict(saved)?.get('flags'));
+  const dict = asDict(saved);
+  const flags = asDict(dict?.get('flags'));
   return understood({
     model: flags?.get('model'),
     times: flags?.get('times'),
     imageSize: flags?.get('imsize'),
+    classNames: dict?.get('classes'),
   });
 }
 
@@ -40,6 +49,8 @@ function understood(said: Record<string, unknown>): OwnNetwork {
     times: bounds.times.safeParse(said.times).data,
     imageSize: bounds.imageSize.safeParse(said.imageSize).data,
     precision: bounds.precision.safeParse(said.precision).data,
+    head: bounds.head.safeParse(said.head).data,
+    classNames: classNames.safeParse(said.classNames).data,
   };
 }
 

@@ -144,7 +144,7 @@ async function listClasses(
     throw new CornetError('DATA_INVALID', message);
   }
   if (classes.length > maxClasses) {
-    const message = `The folder ${quoteName(folder)} has ${classes.length} classes, the models have ${maxClasses} outputs.`;
+    const message = `The folder ${quoteName(folder)} has ${classes.length} classes: more than ${maxClasses} cannot be told apart here.`;
     throw new CornetError('DATA_INVALID', message);
   }
   return classes;

@@ -10,7 +10,7 @@ export class Split extends FileList {
   readonly folder: string;
   /** Names of the classes, sorted. */
   readonly classes: readonly string[];
-  /** The class of each sample: a position in `classes`. */
+  /** Of each sample: the position of its class in `classes`, unless `relabel` says otherwise. */
   readonly labels: Uint16Array;
 
   constructor(folder: string, manifest: Buffer) {
@@ -29,6 +29,11 @@ export class Split extends FileList {
     this.folder = folder;
     this.classes = classes;
     this.labels = labels;
+  }
+
+  /** Changes the label of each class, which is its position at first. @param outputs by class */
+  relabel(outputs: readonly number[]): void {
+    for (let sample = 0; sample < this.size; sample++) this.labels[sample] = outputs[this.labels[sample]!]!;
   }
 
   override path(sample: number): string {

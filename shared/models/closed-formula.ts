@@ -3,6 +3,7 @@
  * two machines find out whether they compute the same bits, and for comparing with the original.
  */
 import { crc32 } from 'node:zlib';
+import { imageNetClasses } from './family.ts';
 import { elementCount, type StateEntry } from './model.ts';
 
 /** `count` numbers in [-1, 1): a hash of (name, salt, index). */
@@ -59,6 +60,7 @@ export function formulaImages(count: number, size: number, salt = 0): Uint8Array
   return new Uint8Array(closedFormula('images', count * size * size * 3, salt).map((v) => (v + 1) * 128));
 }
 
-export function formulaLabels(count: number, salt = 0): Int32Array {
-  return Int32Array.from({ length: count }, (_, j) => (37 * j + 11 + salt) % 1000);
+/** Of `count` images. @param classes outputs of the model */
+export function formulaLabels(count: number, salt = 0, classes: number = imageNetClasses): Int32Array {
+  return Int32Array.from({ length: count }, (_, j) => (37 * j + 11 + salt) % classes);
 }

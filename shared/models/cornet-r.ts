@@ -25,7 +25,6 @@ const areas = [
   area('V4', 128, 256, 3, 2),
   area('IT', 256, 512, 3, 2),
 ] as const;
-const decoder = linear('decoder.linear', 512, 1000, 'pytorch');
 
 /** One area at one time step. Input null: nothing has arrived yet, which counts as zeros after conv_input. */
 function step<T extends Tensor>(
@@ -77,9 +76,11 @@ function allAreas<T extends Tensor>(
 
 /**
  * R and RT: the same areas and weights, `times` time steps, two ways of passing outputs on.
+ * @param head outputs of the decoder
  * @param sameStep whether an area reads what its predecessor made in the same time step (R) or in the one before (RT)
  */
-export function unrolled(name: ModelName, times: number, sameStep: boolean): Model {
+export function unrolled(name: ModelName, times: number, head: number, sameStep: boolean): Model {
+  const decoder = linear('decoder.linear', 512, head, 'pytorch');
   return {
     name,
     entries: [
@@ -104,4 +105,4 @@ export function unrolled(name: ModelName, times: number, sameStep: boolean): Mod
   };
 }
 
-export const cornetR = (times: number): Model => unrolled('R', times, true);
+export const cornetR = (times: number, head: number): Model => unrolled('R', times, head, true);

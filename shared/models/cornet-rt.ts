@@ -5,4 +5,4 @@
 import { unrolled } from './cornet-r.ts';
 import type { Model } from './model.ts';
 
-export const cornetRT = (times: number): Model => unrolled('RT', times, false);
+export const cornetRT = (times: number, head: number): Model => unrolled('RT', times, head, false);

@@ -37,7 +37,6 @@ const area = (name: string, inChannels: number, channels: number, times: number)
 type Area = ReturnType<typeof area>;
 
 const areas = [area('V2', 64, 128, 2), area('V4', 128, 256, 4), area('IT', 256, 512, 2)];
-const decoder = linear('decoder.linear', 512, 1000, 'pytorch');
 
 function primaryArea<T extends Tensor>(pass: Pass<T>, images: T): T {
   return pass.ops.scope(() => {
@@ -83,18 +82,22 @@ const areaLayers = ({ convInput, skip, normSkip, conv1, conv2, conv3, norms }: A
   ...[convInput, skip, normSkip, conv1, conv2, conv3],
   ...norms.flatMap(({ norm1, norm2, norm3 }) => [norm1, norm2, norm3]),
 ];
-const layers = [v1.conv1, v1.norm1, v1.conv2, v1.norm2, ...areas.flatMap(areaLayers), decoder];
+const body = [v1.conv1, v1.norm1, v1.conv2, v1.norm2, ...areas.flatMap(areaLayers)];
 
-export const cornetS: Model = {
-  name: 'S',
-  entries: layers.flatMap(stateEntries),
-  norms: layers.filter(({ kind }) => kind === 'batchNorm').map(({ name }) => name),
+/** @param head outputs of the decoder */
+export function cornetS(head: number): Model {
+  const decoder = linear('decoder.linear', 512, head, 'pytorch');
+  return {
+    name: 'S',
+    entries: [...body, decoder].flatMap(stateEntries),
+    norms: body.filter(({ kind }) => kind === 'batchNorm').map(({ name }) => name),
 
-  forward<T extends Tensor>(pass: Pass<T>, images: T): T {
-    return pass.ops.scope(() => {
-      let x = primaryArea(pass, images);
-      for (const each of areas) x = recurrentArea(pass, each, x);
-      return pass.decoder(decoder, x);
-    });
-  },
-};
+    forward<T extends Tensor>(pass: Pass<T>, images: T): T {
+      return pass.ops.scope(() => {
+        let x = primaryArea(pass, images);
+        for (const each of areas) x = recurrentArea(pass, each, x);
+        return pass.decoder(decoder, x);
+      });
+    },
+  };
+}

@@ -10,7 +10,6 @@ const areas = [
   { name: 'V4', conv: conv2d('V4.conv', 128, 256, 3, { init: 'xavier' }) },
   { name: 'IT', conv: conv2d('IT.conv', 256, 512, 3, { init: 'xavier' }) },
 ];
-const decoder = linear('decoder.linear', 512, 1000, 'xavier');
 
 function area<T extends Tensor>(pass: Pass<T>, { name, conv }: (typeof areas)[number], input: T): T {
   return pass.ops.scope(() => {
@@ -19,16 +18,20 @@ function area<T extends Tensor>(pass: Pass<T>, { name, conv }: (typeof areas)[nu
   });
 }
 
-export const cornetZ: Model = {
-  name: 'Z',
-  entries: [...areas.map(({ conv }) => conv), decoder].flatMap(stateEntries),
-  norms: [],
+/** @param head outputs of the decoder */
+export function cornetZ(head: number): Model {
+  const decoder = linear('decoder.linear', 512, head, 'xavier');
+  return {
+    name: 'Z',
+    entries: [...areas.map(({ conv }) => conv), decoder].flatMap(stateEntries),
+    norms: [],
 
-  forward<T extends Tensor>(pass: Pass<T>, images: T): T {
-    return pass.ops.scope(() => {
-      let x = images;
-      for (const each of areas) x = area(pass, each, x);
-      return pass.decoder(decoder, x);
-    });
-  },
-};
+    forward<T extends Tensor>(pass: Pass<T>, images: T): T {
+      return pass.ops.scope(() => {
+        let x = images;
+        for (const each of areas) x = area(pass, each, x);
+        return pass.decoder(decoder, x);
+      });
+    },
+  };
+}

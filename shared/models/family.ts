@@ -5,16 +5,36 @@ import { cornetS } from './cornet-s.ts';
 import { cornetZ } from './cornet-z.ts';
 import type { Model, ModelName } from './model.ts';
 
-/** @param times time steps to unroll R and RT for, at least 1; Z and S have their own */
-export function buildModel(name: ModelName, times: number): Model {
+/** Outputs of the published models: the classes of ImageNet (ILSVRC 2012). */
+export const imageNetClasses = 1000;
+
+/** What tells one network of the family from another, as configurations have it. */
+export interface NetworkOptions {
+  readonly model: ModelName;
+  /** Time steps to unroll R and RT for. */
+  readonly times: number;
+  /** Outputs of the decoder. */
+  readonly head: number;
+}
+
+/** The model of a configuration. */
+export function modelOf({ model, times, head }: NetworkOptions): Model {
+  return buildModel(model, times, head);
+}
+
+/**
+ * @param times time steps to unroll R and RT for, at least 1; Z and S have their own
+ * @param head outputs of the decoder, at least 1
+ */
+export function buildModel(name: ModelName, times: number, head: number = imageNetClasses): Model {
   switch (name) {
     case 'Z':
-      return cornetZ;
+      return cornetZ(head);
     case 'R':
-      return cornetR(times);
+      return cornetR(times, head);
     case 'RT':
-      return cornetRT(times);
+      return cornetRT(times, head);
     case 'S':
-      return cornetS;
+      return cornetS(head);
   }
 }

@@ -24,12 +24,19 @@ export interface Model {
   readonly entries: readonly StateEntry[];
   /** The batch normalisations in state dict order: `V2.norm1_0`. */
   readonly norms: readonly string[];
-  /** Images [n, 3, s, s], normalised → logits [n, 1000]. */
+  /** Images [n, 3, s, s], normalised → logits [n, outputs of the decoder]. */
   forward<T extends Tensor>(pass: Pass<T>, images: T): T;
 }
 
 /** The entries of the head: the linear layer that the last area leads to. */
 export const isOfHead = (name: string): boolean => name.startsWith('decoder.');
+
+/** Its weight, [outputs, inputs], in all four models. */
+export const headWeight = 'decoder.linear.weight';
+
+export function outputsOfHead({ entries }: Model): number {
+  return entries.find(({ name }) => name === headWeight)!.shape[0]!;
+}
 
 /** The same model for those who do not look at its logits: weights may have another head, or none. */
 export function withOptionalHead(model: Model): Model {

@@ -2,7 +2,7 @@
 import { defaults } from '../../shared/defaults.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { formulaEntry, formulaLabels } from '../../shared/models/closed-formula.ts';
-import { buildModel } from '../../shared/models/family.ts';
+import { buildModel, imageNetClasses } from '../../shared/models/family.ts';
 import type { ModelName } from '../../shared/models/model.ts';
 import { Engine, type EngineOptions } from '../../worker/engine/engine.ts';
 import { median } from './measure.ts';
@@ -19,10 +19,18 @@ export interface BareSteps {
 
 /** An engine at the closed formula's weights. */
 export function formulaEngine(
-  options: Omit<EngineOptions, 'purpose' | 'times' | 'imageSize' | 'momentum' | 'weightDecay'>,
+  options: Omit<EngineOptions, 'purpose' | 'times' | 'head' | 'imageSize' | 'momentum' | 'weightDecay'>,
 ): Engine {
   const { times, imageSize, momentum, weightDecay } = defaults;
-  const engine = new Engine({ purpose: 'training', ...options, times, imageSize, momentum, weightDecay });
+  const engine = new Engine({
+    purpose: 'training',
+    ...options,
+    times,
+    head: imageNetClasses,
+    imageSize,
+    momentum,
+    weightDecay,
+  });
   engine.load(formulaState(options.model), 0);
   return engine;
 }

@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { pino } from 'pino';
 import { indexDataset } from '../../shared/data/dataset-index.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
-import { buildModel } from '../../shared/models/family.ts';
+import { buildModel, modelOf } from '../../shared/models/family.ts';
 import { Faults } from '../../shared/process/faults.ts';
 import { version } from '../../shared/process/version.ts';
 import { OutageLog } from '../../shared/redis/outages.ts';
@@ -102,8 +102,7 @@ await Promise.all(
       loader,
       loadBatch,
       redis,
-      snapshotBytes: stateLayout(buildModel(config.result.model, config.result.times), purposeOf(config))
-        .bytes,
+      snapshotBytes: stateLayout(modelOf(config.result), purposeOf(config)).bytes,
       batches: Number.POSITIVE_INFINITY,
       heartbeat: new Heartbeat(config, redis, metrics, () => performance.now()),
       blobs: new Carriers(new RedisBlobs(blobRedis, names.blob(config.run)), new BlobClient(token), server),

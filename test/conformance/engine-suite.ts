@@ -7,7 +7,7 @@ import test from 'ava';
 import { CornetError } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { formulaEntry, formulaImages, formulaLabels } from '../../shared/models/closed-formula.ts';
-import { buildModel } from '../../shared/models/family.ts';
+import { buildModel, imageNetClasses } from '../../shared/models/family.ts';
 import { type ModelName, modelNames } from '../../shared/models/model.ts';
 import type { BackendName } from '../../shared/run-config.ts';
 import { Engine, type EngineOptions } from '../../worker/engine/engine.ts';
@@ -38,6 +38,7 @@ export function engineTests(backend: BackendName, precisions: readonly ('fp32' |
       threads: 1,
       purpose: 'training',
       times,
+      head: imageNetClasses,
       imageSize,
       precision: 'fp32',
       deterministic: true,
@@ -45,21 +46,22 @@ export function engineTests(backend: BackendName, precisions: readonly ('fp32' |
     const all = { ...defaults, model, momentum: 0.9, weightDecay: 1e-4, ...options };
     const engine = engines.get(JSON.stringify(all)) ?? new Engine(all);
     engines.set(JSON.stringify(all), engine);
-    engine.load(formulaSnapshot(model), 0);
+    engine.load(formulaSnapshot(model, all.head), 0);
     return engine;
   }
 
-  function formulaSnapshot(name: ModelName): Uint8Array {
-    const known = snapshots.get(name);
+  function formulaSnapshot(name: ModelName, head: number = imageNetClasses): Uint8Array {
+    const key = `${name} ${head}`;
+    const known = snapshots.get(key);
     if (known) return known;
-    const model = buildModel(name, times);
+    const model = buildModel(name, times, head);
     const { slots, bytes } = stateLayout(model);
     const body = new Uint8Array(bytes);
     for (const entry of model.entries) {
       const slot = slots.find(({ name }) => name === entry.name)!;
       if (slot.dtype === 'F32') body.set(new Uint8Array(formulaEntry(entry).buffer), slot.offset);
     }
-    snapshots.set(name, body);
+    snapshots.set(key, body);
     return body;
   }
 
@@ -325,6 +327,24 @@ export function engineTests(backend: BackendName, precisions: readonly ('fp32' |
     }
     t.throws(() => engine.evaluate(images, Int32Array.of(0, 1000)), { message: /^label 1000 is not one/ });
     t.is(engine.evaluate(images, Int32Array.of(0, -1)).count, 1, 'one that is not to be scored is none');
+  });
+
+  test.serial('a head of any size computes what the first rows of a larger one do', (t) => {
+    const [images] = shard(2);
+    const rows = 10;
+    const large = loadedEngine('Z').taps(images, ['decoder.output']).get('decoder.output')!;
+    const small = loadedEngine('Z', { head: rows });
+    t.deepEqual(small.taps(images, ['decoder.output']).get('decoder.output')?.shape, [2, rows]);
+    const logits = small.taps(images, ['decoder.output']).get('decoder.output')!.data;
+    for (const [i, value] of logits.entries()) {
+      const expected = large.data[Math.floor(i / rows) * imageNetClasses + (i % rows)]!;
+      t.true(Math.abs(value - expected) <= 1e-5 * Math.max(1, Math.abs(expected)), `output ${i}`);
+    }
+    const before = loadedEngine('Z').vectorLength - small.vectorLength;
+    t.is(before, (imageNetClasses - rows) * (512 + 1), 'the vector has the rows of this head alone');
+    small.computeShard(0, images, Int32Array.of(0, rows - 1));
+    const message = `label ${rows} is not one of ${rows} classes`;
+    t.throws(() => small.computeShard(0, images, Int32Array.of(0, rows)), { message });
   });
 
   test.serial('a tap that the model does not have is refused with the taps that it has', (t) => {

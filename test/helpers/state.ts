@@ -1,5 +1,5 @@
 import { stateLayout } from '../../shared/formats/state-layout.ts';
-import type { Model } from '../../shared/models/model.ts';
+import { type Model, outputsOfHead } from '../../shared/models/model.ts';
 import type { ResultOptions } from '../../shared/run-config.ts';
 
 /** A snapshot in which no two neighbours are equal, momentum and counters included. */
@@ -21,6 +21,7 @@ export function resultOf(model: Model, more: Partial<ResultOptions> = {}): Resul
   return {
     model: model.name,
     times: 5,
+    head: outputsOfHead(model),
     batchSize: 10,
     lanes: 2,
     seed: 3,
@@ -36,6 +37,7 @@ export function resultOf(model: Model, more: Partial<ResultOptions> = {}): Resul
     trainImages: 95,
     valImages: 20,
     classes: 10,
+    classNames: [],
     validationBatch: 256,
     ...more,
   };

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { vectorLayout } from '../../shared/formats/vector-layout.ts';
 import { closedFormula, formulaEntry, formulaLabels } from '../../shared/models/closed-formula.ts';
-import { buildModel } from '../../shared/models/family.ts';
+import { buildModel, imageNetClasses } from '../../shared/models/family.ts';
 import { elementCount, type ModelName } from '../../shared/models/model.ts';
 import { tapName, traceModel } from '../../shared/models/trace.ts';
 import { Engine, type EngineOptions, type TapValue } from '../../worker/engine/engine.ts';
@@ -75,6 +75,7 @@ export function checkGolden(name: (typeof goldenNames)[number], options: GoldenO
     purpose: 'training',
     model: golden.model,
     times: golden.times ?? 1,
+    head: imageNetClasses,
     imageSize,
     momentum: optimizer.momentum,
     weightDecay: optimizer.weight_decay,

@@ -50,8 +50,14 @@ test('the layers of a run are those of its network, at its image size', async (t
   const { folder } = await runFolder(t);
   const layers = (...options: string[]) =>
     spawnSync(process.execPath, ['dist/coordinator/main.js', 'layers', ...options], { encoding: 'utf8' });
-  t.deepEqual(JSON.parse(layers('--weights', folder, '--json').stdout), layerRows('RT', 3, 64));
-  t.deepEqual(JSON.parse(layers('--model', 'RT', '--json').stdout), layerRows('RT', 5, 224));
+  t.deepEqual(
+    JSON.parse(layers('--weights', folder, '--json').stdout),
+    layerRows({ model: 'RT', times: 3, head: 1000 }, 64),
+  );
+  t.deepEqual(
+    JSON.parse(layers('--model', 'RT', '--json').stdout),
+    layerRows({ model: 'RT', times: 5, head: 1000 }, 224),
+  );
   t.regex(layers().stderr, /No model is named\..*\nUse --model Z, R, RT or S, or --weights with a run\./);
 });
 
@@ -131,7 +137,7 @@ test('a run goes on from a checkpoint of another run, named as its weights are',
   const { folder, path } = await runFolder(t);
   const context = { environment: {}, say: () => undefined };
   const start = (restorePath: string, model: ModelName) =>
-    chooseStart({ restorePath } as StartOptions, buildModel(model, 5), context);
+    chooseStart({ restorePath } as StartOptions, resultOf(buildModel(model, 5)), 'kept', context);
   for (const source of [folder, path, `${folder}:latest`, `${folder}:0.1`]) {
     for (const model of ['RT', 'R'] as const) {
       const { startingWeights, startingFile, stepOf } = await start(source, model);
@@ -156,7 +162,7 @@ test('a safetensors file of another program is no checkpoint to go on from, and 
   const { slots, bytes } = stateLayout(buildModel('RT', 5));
   const foreign = await file(t, Buffer.concat([encodeHeader(slots, {}), Buffer.alloc(bytes)]));
   const starts = () =>
-    chooseStart({ restorePath: foreign } as StartOptions, buildModel('RT', 5), {
+    chooseStart({ restorePath: foreign } as StartOptions, resultOf(buildModel('RT', 5)), 'kept', {
       environment: {},
       say: () => undefined,
     });

@@ -169,9 +169,10 @@ test('with config.json, a new run starts from the file that the run started from
     return parse('start', '-o', 'x', '--config', file(JSON.stringify(started), 'json'));
   };
   const sha256 = '0'.repeat(64);
-  const weights = given({ from: 'weights', sha256, key: 'model.student' });
-  t.like(weights, { weights: '/file', weightsKey: 'model.student', ngpus: 4 });
-  const checkpoint = given({ from: 'checkpoint', sha256, key: null });
+  const weights = given({ from: 'weights', sha256, key: 'model.student', head: 'extended' });
+  t.like(weights, { weights: '/file', weightsKey: 'model.student', extendHead: true, ngpus: 4 });
+  t.false('newHead' in weights);
+  const checkpoint = given({ from: 'checkpoint', sha256, key: null, head: 'kept' });
   t.is(checkpoint.restorePath, '/file');
   t.false('weights' in checkpoint || 'cpuWorkers' in checkpoint);
 });

@@ -16,6 +16,7 @@ const options: EngineOptions = {
   purpose: 'training',
   model: 'Z',
   times,
+  head: 1000,
   imageSize,
   precision: 'fp32',
   deterministic: true,

@@ -10,6 +10,7 @@ import { readWeights } from '../../coordinator/weights/read-weights.ts';
 import { zipPieces } from '../../coordinator/weights/zip-writer.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { file, model, stateDict, storages } from '../helpers/saved-weights.ts';
+import { resultOf } from '../helpers/state.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { tinyLayout, tinyState } from '../helpers/tiny-state.ts';
 import { zipForm } from '../helpers/torch-files.ts';
@@ -141,7 +142,8 @@ for (const [what, bytes, message, hint] of kinds) {
   test(`${what} is called what it is, with what to do`, async (t) => {
     const path = await file(t, bytes);
     const options = { restorePath: path } as StartOptions;
-    const starts = () => chooseStart(options, model, { environment: {}, say: () => undefined });
+    const starts = () =>
+      chooseStart(options, resultOf(model), 'kept', { environment: {}, say: () => undefined });
     const exports = () => exportCheckpoint(path, join(temporaryFolder(t), 'out.pth.tar'));
     for (const read of [() => readWeights(path, model), starts, exports, () => checkpointToGoBackTo(path)]) {
       const error = await t.throwsAsync(read, { instanceOf: CornetError, message });

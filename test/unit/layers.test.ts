@@ -14,7 +14,7 @@ for (const file of ['cornet_z', 'cornet_r', 'cornet_rt', 'cornet_rt_times3', 'co
       image_size: number;
       eval: { taps: Record<string, { shape: number[] }[]> };
     };
-    const rows = layerRows(golden.model, golden.times, golden.image_size);
+    const rows = layerRows({ model: golden.model, times: golden.times, head: 1000 }, golden.image_size);
     for (const [name, calls] of Object.entries(golden.eval.taps)) {
       const shapes = at(rows, name).flatMap(({ shape, timeSteps }) => (timeSteps ?? [0]).map(() => shape));
       t.deepEqual(
@@ -27,7 +27,8 @@ for (const file of ['cornet_z', 'cornet_r', 'cornet_rt', 'cornet_rt_times3', 'co
 }
 
 test('a tap that does not fire at every time step names those at which it does', (t) => {
-  const steps = (model: ModelName, name: string) => at(layerRows(model, 5, 224), name)[0]?.timeSteps;
+  const steps = (model: ModelName, name: string) =>
+    at(layerRows({ model: model, times: 5, head: 1000 }, 224), name)[0]?.timeSteps;
   t.deepEqual(steps('RT', 'IT.conv_input'), [1, 2, 3, 4]);
   t.deepEqual(steps('R', 'IT.conv_input'), [1, 2, 3, 4]);
   t.deepEqual(steps('RT', 'IT.output'), [0, 1, 2, 3, 4]);
@@ -36,14 +37,14 @@ test('a tap that does not fire at every time step names those at which it does',
 });
 
 test('a tap whose shape changes over time has a row for each shape', (t) => {
-  t.deepEqual(at(layerRows('S', 5, 224), 'V4.conv1'), [
+  t.deepEqual(at(layerRows({ model: 'S', times: 5, head: 1000 }, 224), 'V4.conv1'), [
     { shape: [1024, 28, 28], timeSteps: [0] },
     { shape: [1024, 14, 14], timeSteps: [1, 2, 3] },
   ]);
 });
 
 test('the rows are in the order in which an image passes', (t) => {
-  const names = layerRows('S', 5, 224).map(({ name }) => name);
+  const names = layerRows({ model: 'S', times: 5, head: 1000 }, 224).map(({ name }) => name);
   const order = [
     'V1.conv1',
     'V1.output',
@@ -63,7 +64,10 @@ test('the rows are in the order in which an image passes', (t) => {
 });
 
 test('shapes follow the image size', (t) => {
-  t.deepEqual(at(layerRows('RT', 3, 96), 'IT.output')[0], { shape: [512, 3, 3], timeSteps: [0, 1, 2] });
-  t.deepEqual(at(layerRows('S', 5, 32), 'IT.output')[0]?.shape, [512, 1, 1]);
-  t.deepEqual(at(layerRows('Z', 1, 16), 'IT.output')[0]?.shape, [512, 1, 1]);
+  t.deepEqual(at(layerRows({ model: 'RT', times: 3, head: 1000 }, 96), 'IT.output')[0], {
+    shape: [512, 3, 3],
+    timeSteps: [0, 1, 2],
+  });
+  t.deepEqual(at(layerRows({ model: 'S', times: 5, head: 1000 }, 32), 'IT.output')[0]?.shape, [512, 1, 1]);
+  t.deepEqual(at(layerRows({ model: 'Z', times: 1, head: 1000 }, 16), 'IT.output')[0]?.shape, [512, 1, 1]);
 });

@@ -10,6 +10,7 @@ const options: EngineOptions = {
   threads: 1,
   model: 'S',
   times: 5,
+  head: 1000,
   imageSize: 224,
   precision: 'fp32',
   deterministic: true,

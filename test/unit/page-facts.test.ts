@@ -41,7 +41,10 @@ test('the page says what the run began with, and not its own address', (t) => {
   t.is(weightsOf(drawn), `drawn with the seed ${result.seed}`);
   const read = {
     ...trainingConfig,
-    result: { ...result, startingWeights: { from: 'weights' as const, sha256: 'abc', key: 'model' } },
+    result: {
+      ...result,
+      startingWeights: { from: 'weights' as const, sha256: 'abc', key: 'model', head: 'new' as const },
+    },
     options: { ...trainingConfig.options, startingFile: '/weights/z.pth' },
   };
   t.is(weightsOf(read), '/weights/z.pth, SHA-256 abc, at model');

@@ -125,7 +125,12 @@ test('a run introduces itself in lines that are broken between words, and one th
 
 test('a run says which weights it begins with, and when it goes on, which it began with', (t) => {
   const start = { run: 'r', name: null, folder: '/runs/r', page: null, devices: [], join: null, redis: 'R' };
-  const startingWeights = { from: 'weights', sha256: '5c427c9c'.repeat(8), key: 'ema' } as const;
+  const startingWeights = {
+    from: 'weights',
+    sha256: '5c427c9c'.repeat(8),
+    key: 'ema',
+    head: 'kept',
+  } as const;
   const options = { ...config.options, startingFile: '/runs/z/checkpoints/step-00000008.safetensors' };
   const begun = { ...config, result: { ...config.result, startingWeights }, options };
   const checkpoint = { ...startingWeights, from: 'checkpoint' } as const;

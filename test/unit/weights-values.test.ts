@@ -92,7 +92,7 @@ test('a checkpoint of ours with NaN is refused everywhere, and the good one befo
 
   const options = { restorePath: path } as StartOptions;
   const context = { environment: {}, say: () => undefined };
-  const refused = await t.throwsAsync(chooseStart(options, model, context), {
+  const refused = await t.throwsAsync(chooseStart(options, resultOf(model), 'kept', context), {
     instanceOf: CornetError,
   });
   t.is(refused?.code, 'WEIGHTS_NOT_FINITE');
@@ -103,14 +103,14 @@ test('the key of the weights that a run begins with is a part of what it begins 
   const path = await file(t, zipForm(saved, { ...storages, ...averageStorages }));
   const context = { environment: {}, say: () => undefined };
   const options = { weights: path, weightsKey: 'state_dict' } as StartOptions;
-  const { startingWeights, startingFile } = await chooseStart(options, model, context);
+  const { startingWeights, startingFile } = await chooseStart(options, resultOf(model), 'kept', context);
   t.like(startingWeights, { from: 'weights', key: 'state_dict' });
   const config = { result: { startingWeights }, options: { startingFile } } as RunConfig;
   const { step, body } = await startingState(config, model);
   t.is(step, 0);
   t.true(Buffer.from(body).equals(weightsOnly));
   const keyAlone = { weightsKey: 'state_dict' } as StartOptions;
-  const error = await t.throwsAsync(chooseStart(keyAlone, model, context), {
+  const error = await t.throwsAsync(chooseStart(keyAlone, resultOf(model), 'kept', context), {
     instanceOf: CornetError,
   });
   t.is(error?.code, 'OPTION_INVALID');

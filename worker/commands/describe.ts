@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { defaults } from '../../shared/defaults.ts';
 import { describeError } from '../../shared/errors.ts';
+import { imageNetClasses } from '../../shared/models/family.ts';
 import type { WorkerDescription } from '../../shared/process/worker-description.ts';
 import { loadTfjs } from '../backend/tensorflow/tfjs.ts';
 import { loadTorchAddon } from '../backend/torch/addon.ts';
@@ -92,6 +93,7 @@ const probed: readonly Pick<EngineOptions, 'model' | 'times'>[] = [
 const probe: Omit<EngineOptions, 'backend' | 'device' | 'model' | 'times'> = {
   threads,
   purpose: 'training',
+  head: imageNetClasses,
   imageSize: 64,
   precision: 'fp32',
   deterministic: true,

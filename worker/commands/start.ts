@@ -8,7 +8,7 @@ import { userIndexCache } from '../../shared/data/index-cache.ts';
 import { http as httpDefaults, progressEvery, redisConnections } from '../../shared/defaults.ts';
 import { CornetError, describeError, exitCodes } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
-import { buildModel } from '../../shared/models/family.ts';
+import { modelOf } from '../../shared/models/family.ts';
 import { Faults } from '../../shared/process/faults.ts';
 import { HttpServer } from '../../shared/process/http-server.ts';
 import { Metrics } from '../../shared/process/metrics.ts';
@@ -150,7 +150,7 @@ export async function startWorker(
     member,
     engine,
     vectorLength,
-    snapshotBytes: stateLayout(buildModel(config.result.model, config.result.times), purposeOf(config)).bytes,
+    snapshotBytes: stateLayout(modelOf(config.result), purposeOf(config)).bytes,
     batches: Math.ceil(images.round.files.size / images.round.batchSize),
     heartbeat: new Heartbeat(config, redis, workerMetrics, now),
     loader,
@@ -208,7 +208,7 @@ async function openHttp(
 
 function engineOptionsOf(config: AnyConfig, device: string, threads: number): EngineOptions {
   const { backend } = config;
-  const { model, times, imageSize, precision } = config.result;
+  const { model, times, head, imageSize, precision } = config.result;
   const deterministic = isInference(config) || config.result.deterministic;
   const { momentum, weightDecay } = isInference(config) ? { momentum: 0, weightDecay: 0 } : config.result;
   const purpose = purposeOf(config);
@@ -219,6 +219,7 @@ function engineOptionsOf(config: AnyConfig, device: string, threads: number): En
     purpose,
     model,
     times,
+    head,
     imageSize,
     precision,
     deterministic,

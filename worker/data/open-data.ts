@@ -1,10 +1,12 @@
 /** The images that a worker computes with, as the run's configuration tells. */
 import assert from 'node:assert';
+import { outputsOf } from '../../shared/data/class-outputs.ts';
 import type { DatasetIndex } from '../../shared/data/dataset-index.ts';
 import type { FileList } from '../../shared/data/file-list.ts';
 import { listImageFolder } from '../../shared/data/image-folder.ts';
 import { cachedIndex, type IndexCacheOptions } from '../../shared/data/index-cache.ts';
 import { scheduleOf } from '../../shared/data/schedule.ts';
+import type { Split } from '../../shared/data/split.ts';
 import { defaults } from '../../shared/defaults.ts';
 import { type AnyConfig, isInference, type RunConfig, totalSteps } from '../../shared/run-config.ts';
 import type { ImageDecoder } from './decode.ts';
@@ -32,6 +34,7 @@ export async function findImages(
   const { skipUnreadable } = config.options;
   if (!isInference(config)) {
     const index = await cachedIndex(dataPath, ['train', 'val'], cache);
+    labelByOutput(config.result, index.classes, [index.train, index.val]);
     const round = { files: index.val, batchSize: config.result.validationBatch };
     return {
       index,
@@ -43,12 +46,28 @@ export async function findImages(
   const { task, batchSize } = config.result;
   if (task.type === 'validation') {
     const index = await cachedIndex(dataPath, ['val'], cache);
+    labelByOutput(task, index.classes, [index.val]);
     const round = { files: index.val, batchSize, mode: 'validation', skipUnreadable } as const;
     return { index, fingerprint: index.fingerprint, shards: null, round };
   }
   const { root, files, fingerprint } = await listImageFolder(dataPath, task.recursive, cache.progress);
   const round = { files, batchSize, mode: 'features', skipUnreadable } as const;
   return { index: { root, keptIn: null }, fingerprint, shards: null, round };
+}
+
+/**
+ * Labels are outputs of the decoder, whose head may have others than the classes of the data set.
+ * A host with other classes keeps its labels: its fingerprint is another one, and nobody computes with them.
+ */
+function labelByOutput(
+  { classNames }: { readonly classNames: readonly string[] },
+  classes: readonly string[],
+  splits: readonly Split[],
+): void {
+  const outputs = outputsOf(classes, classNames);
+  if (!outputs.every((output) => output !== null)) return;
+  if (outputs.every((output, position) => output === position)) return;
+  for (const split of splits) split.relabel(outputs);
 }
 
 function shardsOf(config: RunConfig, files: FileList): Shards {

@@ -17,7 +17,7 @@ import { randomResizedCrop, resizeAndCentreCrop, squash, type Transform } from '
 export interface Batch {
   /** uint8 RGB, [n, size, size, 3]. */
   readonly images: Uint8Array<ArrayBuffer>;
-  /** [n]: positions in the index's `classes`. */
+  /** [n]: outputs of the decoder. */
   readonly labels: Int32Array<ArrayBuffer>;
   /** Images that could not be decoded and were let pass, in order. In a batch they are black, and have no label. */
   readonly unreadable: Unreadable[];

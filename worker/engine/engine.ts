@@ -8,12 +8,11 @@
  */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { maxClasses } from '../../shared/defaults.ts';
 import { bytesPerValue, type FeatureType, rowsOfTaps, writeRows } from '../../shared/formats/feature-rows.ts';
 import { type Purpose, type StateLayout, stateLayout } from '../../shared/formats/state-layout.ts';
 import { type VectorLayout, vectorLayout } from '../../shared/formats/vector-layout.ts';
 import { formulaEntry, formulaImages, formulaLabels } from '../../shared/models/closed-formula.ts';
-import { buildModel } from '../../shared/models/family.ts';
+import { modelOf } from '../../shared/models/family.ts';
 import { normMomentum } from '../../shared/models/layers.ts';
 import type { Model, ModelName } from '../../shared/models/model.ts';
 import type { Tensor } from '../../shared/models/ops.ts';
@@ -43,6 +42,8 @@ export interface EngineOptions {
   readonly model: ModelName;
   /** Time steps of R and RT; Z and S have their own. */
   readonly times: number;
+  /** Outputs of the decoder. */
+  readonly head: number;
   /** Pixels, square. */
   readonly imageSize: number;
   readonly precision: Precision;
@@ -96,7 +97,7 @@ export class Engine {
   constructor(options: EngineOptions, now = () => performance.now()) {
     this.options = options;
     this.#now = now;
-    this.#model = buildModel(options.model, options.times);
+    this.#model = modelOf(options);
     this.#stateLayout = stateLayout(this.#model, options.purpose);
     this.#vectorLayout = vectorLayout(this.#model, options.imageSize);
     this.#backend = openBackend(options.backend, options.device, {
@@ -152,7 +153,7 @@ export class Engine {
     const bytes = this.#backend.deterministically(() =>
       this.#backend.scope(() =>
         purpose === 'training'
-          ? this.#backend.downloadFlat(this.#shard(images, formulaLabels(count)).vector)
+          ? this.#backend.downloadFlat(this.#shard(images, formulaLabels(count, 0, this.options.head)).vector)
           : new Uint8Array(this.#backend.download(this.#infer(images, count, null)).buffer),
       ),
     );
@@ -236,7 +237,7 @@ export class Engine {
     target: MemoryRange | null = null,
   ): { scores: ShardScores; seconds: ShardSeconds; digest: string | null } {
     assert(this.#step !== null, 'no snapshot has been loaded');
-    assertLabels(labels, maxClasses, false);
+    assertLabels(labels, this.options.head, false);
     const input = typeof images === 'string' ? this.#staging.take(images) : images;
     const { vector, ...report } = this.#withMemoryHint('shard', labels.length, () =>
       this.#shard(input, labels, target),
@@ -297,7 +298,7 @@ export class Engine {
   /** Scores a batch with the running statistics. */
   evaluate(images: Images, labels: Int32Array): BatchScores {
     assert(this.#step !== null, 'no snapshot has been loaded');
-    assertLabels(labels, maxClasses, true);
+    assertLabels(labels, this.options.head, true);
     return this.#backend.scope(() => {
       const logits = this.#infer(images, labels.length, null);
       return scoreLogits(this.#backend.download(logits), labels);
