@@ -133,6 +133,7 @@ export const modelRows = {
     value: bounds.head,
     unit: 'outputs',
     help: 'outputs of the decoder',
+    rare: true,
     details: 'more than the data set has classes keeps room for others, or takes a larger head as it is',
     defaultTold: 'the classes of the data set',
     group: 'Model and data',
@@ -144,6 +145,7 @@ export const modelRows = {
     flags: '--new-head',
     value: z.boolean(),
     help: 'draw the head of --weights anew',
+    rare: true,
     details: 'for another number of classes, or other ones; by the scheme of the model, from --seed',
     group: 'Model and data',
     commands: ['start'],
@@ -155,6 +157,7 @@ export const modelRows = {
     flags: '--extend-head',
     value: z.boolean(),
     help: 'keep the rows of the head whose classes the data set has',
+    rare: true,
     details:
       'the others are drawn as with --new-head; published weights know the classes of ImageNet by their WordNet ids',
     group: 'Model and data',

@@ -132,6 +132,7 @@ test("a training's config.json gives its options again", (t) => {
     outputPath: 'x',
     model: 'Z',
     times: 5,
+    head: 1000,
     imageSize: 32,
     dataPath: '/images',
     skipUnreadable: true,

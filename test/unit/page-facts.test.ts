@@ -47,7 +47,7 @@ test('the page says what the run began with, and not its own address', (t) => {
     },
     options: { ...trainingConfig.options, startingFile: '/weights/z.pth' },
   };
-  t.is(weightsOf(read), '/weights/z.pth, SHA-256 abc, at model');
+  t.is(weightsOf(read), '/weights/z.pth, SHA-256 abc, at model, with a new head');
   t.false(JSON.stringify(factsOn('127.0.0.1:9464')).includes('http://'));
 });
 

@@ -76,6 +76,7 @@ const config = {
   options: { dataPath: '/data', epochs: 1, maxSteps: null, startingFile: null },
   result: {
     model: 'Z',
+    head: 1000,
     trainImages: 1,
     valImages: 1,
     classes: 2,
