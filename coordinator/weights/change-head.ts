@@ -26,11 +26,13 @@ export function withChangedHead(
 ): Uint8Array<ArrayBuffer> {
   const { slots, bytes } = stateLayout(model, purpose);
   const old = new Map(stateLayout(from, purpose).slots.map((slot) => [slot.name, slot]));
+  const ofModel = new Set(model.entries.map(({ name }) => name));
   const changed = new Uint8Array(bytes);
   for (const slot of slots) {
     const { name, shape, offset } = slot;
     const source = old.get(name);
     assert(source !== undefined, `${name} is in both`);
+    if (!ofModel.has(name)) continue; // the momentum of a file of weights is zero
     const values = body.subarray(source.offset, source.offset + source.bytes);
     if (!isOfHead(name)) {
       changed.set(values, offset);
