@@ -57,6 +57,8 @@ export const bounds = {
   /** Outputs of the decoder. */
   head: atLeastOne.max(maxClasses),
   imageSize: z.int().min(16),
+  /** Areas, layers or parameters of a model, or patterns of them. */
+  parts: z.array(z.string().min(1)).readonly(),
   batchSize: atLeastOne,
   lanes: atLeastOne,
   seed: z.int().min(0).max(0xffff_ffff),

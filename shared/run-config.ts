@@ -52,6 +52,10 @@ export const resultOptions = z.strictObject({
   times: bounds.times,
   /** Outputs of the decoder. In early runs it had one for each class of ImageNet. */
   head: bounds.head.default(imageNetClasses),
+  /** What is not trained (`Freezing`). */
+  freeze: bounds.parts.default([]),
+  trainOnly: bounds.parts.default([]),
+  freezeNorms: z.boolean().default(false),
   batchSize: bounds.batchSize,
   lanes: bounds.lanes,
   seed: bounds.seed,

@@ -85,8 +85,9 @@ function originalEntries({ path, step, epoch, identity, body }: Checkpoint): Zip
   };
   const stateDict = model.entries.map(({ name }) => [`module.${name}`, tensor(name)] as const);
   const parameters = model.entries.filter(({ kind }) => kind === 'parameter');
-  const momentum = parameters.map(
-    ({ name }, i) => [i, dict({ momentum_buffer: tensor(momentumName(name)) })] as const,
+  // One group of all parameters, as run.py makes it: what is frozen has no state in it.
+  const momentum = [...parameters.entries()].flatMap(([i, { name, frozen = false }]) =>
+    frozen ? [] : [[i, dict({ momentum_buffer: tensor(momentumName(name)) })] as const],
   );
   const saved = dict({
     flags: flags(result),
@@ -152,6 +153,9 @@ const identitySchema = z.object({
       times: true,
       head: true,
       classNames: true,
+      freeze: true,
+      trainOnly: true,
+      freezeNorms: true,
       lanes: true,
       seed: true,
       batchSize: true,

@@ -14,6 +14,9 @@ function recipeOf(key: 'learningRate' | 'epochs' | 'stepSize'): string {
   return [usual, ...others.map((name) => `${name}: ${recipes[name][key]}`)].join('; ');
 }
 
+/** `V1,V2` */
+const names = (text: string): string[] => text.split(',').map((name) => name.trim());
+
 const trained = {
   help: 'a file, a run, pretrained, or untrained',
   details:
@@ -165,6 +168,41 @@ export const modelRows = {
     kind: 'result',
     setting: 'extendHead',
     excludes: ['newHead'],
+  }),
+  freeze: row({
+    flags: '--freeze <names>',
+    value: bounds.parts,
+    read: names,
+    help: 'leave these as they are: V1,V2',
+    details: "areas, layers or parameters; * for any characters, as in '*.norm*'",
+    rare: true,
+    group: 'Model and data',
+    commands: ['start'],
+    kind: 'result',
+    setting: 'freeze',
+  }),
+  trainOnly: row({
+    flags: '--train-only <names>',
+    value: bounds.parts,
+    read: names,
+    help: 'freeze all but these: decoder',
+    details: 'named as for --freeze',
+    rare: true,
+    group: 'Model and data',
+    commands: ['start'],
+    kind: 'result',
+    setting: 'trainOnly',
+  }),
+  freezeNorms: row({
+    flags: '--freeze-norms',
+    value: z.boolean(),
+    help: 'frozen batch normalisations use their running statistics',
+    details: 'otherwise they follow the batches, as in PyTorch',
+    rare: true,
+    group: 'Model and data',
+    commands: ['start'],
+    kind: 'result',
+    setting: 'freezeNorms',
   }),
   restorePath: row({
     flags: '--restore-path <source>',

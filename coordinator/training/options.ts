@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import { defaults, recipes, timeouts } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
+import { modelOf } from '../../shared/models/family.ts';
 import { type ModelName, modelNames } from '../../shared/models/model.ts';
 import { unreached } from '../../shared/models/reach.ts';
 import { redactUrl } from '../../shared/redis/redis.ts';
@@ -40,6 +41,9 @@ export function chooseOptions(options: StartOptions, localWorkers: LocalWorkers)
   const chosen: ChosenOptions = {
     model,
     times: options.times ?? defaultOf('times'),
+    freeze: options.freeze ?? [],
+    trainOnly: options.trainOnly ?? [],
+    freezeNorms: options.freezeNorms ?? false,
     batchSize: options.batchSize ?? defaultOf('batchSize'),
     lanes: options.lanes ?? localWorkers.count,
     seed: options.seed ?? defaultOf('seed'),
@@ -58,6 +62,7 @@ export function chooseOptions(options: StartOptions, localWorkers: LocalWorkers)
       hint: `Use --times ${blind.needed} or more, or omit it: the default is ${defaultOf('times')}.`,
     });
   }
+  modelOf({ ...chosen, head: 1 }); // which says what is wrong with what is frozen
   if (chosen.lanes < 1) {
     throw new CornetError('OPTION_INVALID', '--lanes is required when there are no local workers.', {
       hint: 'Set --lanes to the number of workers that will serve the run.',

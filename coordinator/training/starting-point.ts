@@ -117,6 +117,7 @@ async function trajectoryOfCheckpoint(
   const { slots } = stateLayout(model);
   const layoutOf = (identity: string) => {
     refuseOtherModel(saidByIdentity(identity).model, model, path);
+    refuseOtherFreezing(identity, model, path);
     return slots;
   };
   const { step, identity, body } = await readCheckpoint(path, layoutOf, record);
@@ -135,6 +136,43 @@ function refuseOtherModel(theirs: ModelName | undefined, model: Model, path: str
     'WEIGHTS_MISMATCH',
     `${quoteName(path)} is a checkpoint of CORnet-${theirs}, not of CORnet-${model.name}.`,
     { hint: `Use --model ${theirs}.` },
+  );
+}
+
+const formerNetwork = z.object({
+  result: z.object(
+    resultOptions.pick({
+      model: true,
+      times: true,
+      head: true,
+      freeze: true,
+      trainOnly: true,
+      freezeNorms: true,
+    }).shape,
+  ),
+});
+
+/** A checkpoint has momentum for what was trained, and for nothing else. */
+function refuseOtherFreezing(identity: string, model: Model, path: string): void {
+  const former = formerNetwork.safeParse(parseJson(identity));
+  if (!former.success) return; // the layout will say what is wrong
+  const [theirs, ours] = [modelOf(former.data.result), model].map(({ entries }) =>
+    entries.filter(({ frozen = false }) => frozen).map(({ name }) => name),
+  ) as [string[], string[]];
+  if (isDeepStrictEqual(theirs, ours)) return;
+  const { freeze, trainOnly, freezeNorms } = former.data.result;
+  const flags = [
+    ...(freeze.length === 0 ? [] : [`--freeze ${freeze.join(',')}`]),
+    ...(trainOnly.length === 0 ? [] : [`--train-only ${trainOnly.join(',')}`]),
+    ...(freezeNorms ? ['--freeze-norms'] : []),
+  ];
+  const how = flags.length === 0 ? 'with nothing frozen' : `with ${flags.join(' ')}`;
+  throw new CornetError(
+    'WEIGHTS_MISMATCH',
+    `${quoteName(path)} is a checkpoint of a training ${how}, and cannot go on with other parts frozen.`,
+    {
+      hint: 'Freeze the same parts, or begin a new run with its weights: --weights instead of --restore-path.',
+    },
   );
 }
 

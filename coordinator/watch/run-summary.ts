@@ -1,9 +1,10 @@
 import { vectorLayout } from '../../shared/formats/vector-layout.ts';
 import { modelOf } from '../../shared/models/family.ts';
+import { elementCount } from '../../shared/models/model.ts';
 import { headWords, type RunConfig, stepsPerEpoch, totalSteps } from '../../shared/run-config.ts';
 import { gigabytes } from '../../shared/util/gigabytes.ts';
 import { quoteName } from '../../shared/util/printable.ts';
-import { count } from '../view/format.ts';
+import { count, grouped } from '../view/format.ts';
 import type { JoinHint } from '../view/run-view.ts';
 import type { StartInfo } from './news.ts';
 import { wrap } from './wrap.ts';
@@ -37,6 +38,7 @@ export function factsOf(
   return [
     ['data', `${quoteName(options.dataPath)}: ${images}, ${classesOf(result)}`],
     ['weights', weightsOf(config, hashDigits)],
+    ...frozenOf(result),
     ['schedule', `${steps} of ${batch}${last} (${count(epochs, 'epoch', 'epochs')})`],
     [
       'optimizer',
@@ -73,6 +75,23 @@ function weightsOf({ term, result, options: { startingFile } }: RunConfig, hashD
 function classesOf({ classes, head }: Pick<RunConfig['result'], 'classes' | 'head'>): string {
   const told = count(classes, 'class', 'classes');
   return classes < head ? `${told} (of ${head} outputs)` : told;
+}
+
+/** What is left to train where something is frozen. */
+function frozenOf(result: RunConfig['result']): [string, string][] {
+  const { entries, norms } = modelOf(result);
+  const parameters = entries.filter(({ kind }) => kind === 'parameter');
+  const trained = parameters.filter(({ frozen = false }) => !frozen);
+  if (trained.length === parameters.length) return [];
+  const [some, all] = [trained, parameters].map((list) =>
+    list.reduce((sum, { shape }) => sum + elementCount(shape), 0),
+  );
+  const areas = [...new Set(trained.map(({ name }) => name.slice(0, name.indexOf('.'))))];
+  const frozenNorms = norms.filter((norm) => trained.every(({ name }) => name !== `${norm}.weight`)).length;
+  const atRest = result.freezeNorms ? 'at rest' : 'following the batches (--freeze-norms: at rest)';
+  const told =
+    frozenNorms === 0 ? '' : `; ${count(frozenNorms, 'frozen norm is', 'frozen norms are')} ${atRest}`;
+  return [['trained', `${grouped(some!)} of ${grouped(all!)} parameters, in ${areas.join(', ')}${told}`]];
 }
 
 /** Bytes that a network of 10 Gbit/s carries in a second. */

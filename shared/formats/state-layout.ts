@@ -1,6 +1,6 @@
 /**
  * Where everything lies in a snapshot: the data section of a safetensors checkpoint. Integer counters come first, then
- * the float32 entries of the state dict in its order, then one momentum buffer per parameter; no gaps, little endian,
+ * the float32 entries of the state dict in its order, then one momentum buffer per parameter that is not frozen; no gaps, little endian,
  * PyTorch's shapes in row-major order.
  */
 import { elementCount, type Model } from '../models/model.ts';
@@ -41,7 +41,9 @@ export function stateLayout(model: Model, purpose: Purpose = 'training'): StateL
   for (const { name, shape } of counters) place(name, 'I64', shape);
   for (const { name, shape } of floats) place(name, 'F32', shape);
   if (purpose === 'training') {
-    for (const { name, shape } of parameters) place(momentumName(name), 'F32', shape);
+    for (const { name, shape, frozen = false } of parameters) {
+      if (!frozen) place(momentumName(name), 'F32', shape);
+    }
   }
   return { slots, bytes: offset };
 }

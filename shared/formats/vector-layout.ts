@@ -1,6 +1,6 @@
 /**
  * Where everything lies in a vector, in float32 elements: the gradients of the parameters that get one, in state dict
- * order, then each norm's batch mean and unbiased variance. Both sides count with it; no tensor library is needed.
+ * order, then the batch mean and unbiased variance of each norm that is not frozen. Both sides count with it; no tensor library is needed.
  */
 import { elementCount, type Model } from '../models/model.ts';
 import { traceModel } from '../models/trace.ts';
@@ -37,6 +37,7 @@ export function vectorLayout(model: Model, imageSize: number): VectorLayout {
   };
   place(['parameter'], (name) => trained.has(name));
   const gradients = end;
-  place(['runningMean', 'runningVar'], () => true);
+  const atRest = new Set(model.entries.flatMap(({ name, frozen = false }) => (frozen ? [name] : [])));
+  place(['runningMean', 'runningVar'], (name) => !atRest.has(name));
   return { entries, gradients, length: end };
 }

@@ -3,13 +3,14 @@ import { cornetR } from './cornet-r.ts';
 import { cornetRT } from './cornet-rt.ts';
 import { cornetS } from './cornet-s.ts';
 import { cornetZ } from './cornet-z.ts';
+import { type Freezing, withFrozen } from './freeze.ts';
 import type { Model, ModelName } from './model.ts';
 
 /** Outputs of the published models: the classes of ImageNet (ILSVRC 2012). */
 export const imageNetClasses = 1000;
 
 /** What tells one network of the family from another, as configurations have it. */
-export interface NetworkOptions {
+export interface NetworkOptions extends Freezing {
   readonly model: ModelName;
   /** Time steps to unroll R and RT for. */
   readonly times: number;
@@ -17,9 +18,12 @@ export interface NetworkOptions {
   readonly head: number;
 }
 
-/** The model of a configuration. */
-export function modelOf({ model, times, head }: NetworkOptions): Model {
-  return buildModel(model, times, head);
+/**
+ * The model of a configuration.
+ * @throws CornetError OPTION_INVALID, as `withFrozen`
+ */
+export function modelOf({ model, times, head, ...freezing }: NetworkOptions): Model {
+  return withFrozen(buildModel(model, times, head), freezing);
 }
 
 /**

@@ -16,6 +16,8 @@ export interface StateEntry {
   readonly init: Init;
   /** A file of weights may lack it, or have one of another shape: then it is zero. */
   readonly optional?: boolean;
+  /** A training leaves it as it is. */
+  readonly frozen?: boolean;
 }
 
 export interface Model {

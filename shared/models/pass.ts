@@ -11,22 +11,26 @@ export class Pass<T extends Tensor> {
   readonly training: boolean;
   readonly #weights: ReadonlyMap<string, T>;
   readonly #listener: TapListener<T> | null;
+  readonly #normsAtRest: ReadonlySet<string>;
   #timeStep: number | null = null;
 
   /**
    * @param weights state dict entries by name; when training, the running statistics are scratch that the pass overwrites
    * @param listener is shown each output before a later operation may overwrite it; copies what it wants to keep
+   * @param normsAtRest batch normalisations that use their running statistics when training, too
    */
   constructor(
     ops: Ops<T>,
     weights: ReadonlyMap<string, T>,
     training: boolean,
     listener: TapListener<T> | null = null,
+    normsAtRest: ReadonlySet<string> = new Set(),
   ) {
     this.ops = ops;
     this.training = training;
     this.#weights = weights;
     this.#listener = listener;
+    this.#normsAtRest = normsAtRest;
   }
 
   /** Runs `body` at a time step: the taps inside carry its number. Everything but its result is given back. */
@@ -59,7 +63,8 @@ export class Pass<T extends Tensor> {
       runningMean: this.#weight(layer, 'running_mean'),
       runningVar: this.#weight(layer, 'running_var'),
     };
-    return this.#usedUp(x, this.tap(layer.name, this.ops.batchNorm(x, tensors, normEpsilon, this.training)));
+    const training = this.training && !this.#normsAtRest.has(layer.name);
+    return this.#usedUp(x, this.tap(layer.name, this.ops.batchNorm(x, tensors, normEpsilon, training)));
   }
 
   /** Uses up x. */

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { CornetError } from '../errors.ts';
+import { normsAtRest } from './freeze.ts';
 import type { Model } from './model.ts';
 import type { BatchNormTensors, Ops, Tensor } from './ops.ts';
 import { Pass } from './pass.ts';
@@ -23,7 +24,7 @@ export interface Tap {
 export interface ModelTrace {
   /** In the order in which they fire. */
   readonly taps: readonly Tap[];
-  /** Names of the parameters that the logits depend on: those that receive a gradient (RT with few time steps: not all). */
+  /** Names of the parameters that receive a gradient: not frozen, and the logits depend on them (RT with few time steps: not all). */
   readonly trained: ReadonlySet<string>;
   /** Whether the image has arrived at the logits. */
   readonly seesImage: boolean;
@@ -49,11 +50,18 @@ export function normOneValue(shape: readonly number[]): CornetError {
  */
 export function traceModel(model: Model, batch: number, imageSize: number): ModelTrace {
   const weights = new Map(
-    model.entries.map(({ name, shape, kind }) => [name, traced(shape, kind === 'parameter' ? [name] : [])]),
+    model.entries.map((entry) => {
+      const { name, shape, kind, frozen = false } = entry;
+      return [name, traced(shape, kind === 'parameter' && !frozen ? [name] : [])];
+    }),
   );
   const taps: Tap[] = [];
-  const pass = new Pass(new ShapeOps(), weights, true, (name, timeStep, { shape, seesImage }) =>
-    taps.push({ name, timeStep, shape, seesImage }),
+  const pass = new Pass(
+    new ShapeOps(),
+    weights,
+    true,
+    (name, timeStep, { shape, seesImage }) => taps.push({ name, timeStep, shape, seesImage }),
+    normsAtRest(model),
   );
   const images = { ...traced([batch, 3, imageSize, imageSize], []), seesImage: true };
   const logits = model.forward(pass, images);

@@ -1,8 +1,10 @@
 import { whereSetUp } from '../helpers/tensorflow.ts';
 import { engineTests } from './engine-suite.ts';
+import { freezeTests } from './freeze-suite.ts';
 import { operationTests } from './operation-suite.ts';
 
 whereSetUp(() => {
   operationTests('tensorflow');
   engineTests('tensorflow', ['fp32']);
+  freezeTests('tensorflow');
 });

@@ -1,6 +1,8 @@
 import { engineTests } from './engine-suite.ts';
+import { freezeTests } from './freeze-suite.ts';
 import { operationTests } from './operation-suite.ts';
 
 operationTests('torch', 'channels-last');
 operationTests('torch', 'contiguous');
 engineTests('torch', ['fp32', 'bf16']);
+freezeTests('torch');

@@ -9,6 +9,7 @@ import { http as httpDefaults, progressEvery, redisConnections } from '../../sha
 import { CornetError, describeError, exitCodes } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { modelOf } from '../../shared/models/family.ts';
+import { freezingOf } from '../../shared/models/freeze.ts';
 import { Faults } from '../../shared/process/faults.ts';
 import { HttpServer } from '../../shared/process/http-server.ts';
 import { Metrics } from '../../shared/process/metrics.ts';
@@ -209,6 +210,7 @@ async function openHttp(
 function engineOptionsOf(config: AnyConfig, device: string, threads: number): EngineOptions {
   const { backend } = config;
   const { model, times, head, imageSize, precision } = config.result;
+  const freezing = isInference(config) ? {} : freezingOf(config.result);
   const deterministic = isInference(config) || config.result.deterministic;
   const { momentum, weightDecay } = isInference(config) ? { momentum: 0, weightDecay: 0 } : config.result;
   const purpose = purposeOf(config);
@@ -220,6 +222,7 @@ function engineOptionsOf(config: AnyConfig, device: string, threads: number): En
     model,
     times,
     head,
+    ...freezing,
     imageSize,
     precision,
     deterministic,

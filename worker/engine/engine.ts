@@ -12,9 +12,9 @@ import { bytesPerValue, type FeatureType, rowsOfTaps, writeRows } from '../../sh
 import { type Purpose, type StateLayout, stateLayout } from '../../shared/formats/state-layout.ts';
 import { type VectorLayout, vectorLayout } from '../../shared/formats/vector-layout.ts';
 import { formulaEntry, formulaImages, formulaLabels } from '../../shared/models/closed-formula.ts';
-import { modelOf } from '../../shared/models/family.ts';
+import { modelOf, type NetworkOptions } from '../../shared/models/family.ts';
 import { normMomentum } from '../../shared/models/layers.ts';
-import type { Model, ModelName } from '../../shared/models/model.ts';
+import type { Model } from '../../shared/models/model.ts';
 import type { Tensor } from '../../shared/models/ops.ts';
 import { Pass } from '../../shared/models/pass.ts';
 import { tapName } from '../../shared/models/trace.ts';
@@ -31,7 +31,7 @@ import { assertLabels, type BatchScores, type ShardScores, scoreLogits } from '.
 import { type Images, Staging } from './staging.ts';
 import { type ShardSeconds, trainingPass } from './training-pass.ts';
 
-export interface EngineOptions {
+export interface EngineOptions extends NetworkOptions {
   readonly backend: BackendName;
   /** `cpu` or `cuda:<index>`. */
   readonly device: string;
@@ -39,11 +39,6 @@ export interface EngineOptions {
   readonly threads: number;
   /** What `stateLayout` the snapshots have. For inference nothing can be computed but features and scores. */
   readonly purpose: Purpose;
-  readonly model: ModelName;
-  /** Time steps of R and RT; Z and S have their own. */
-  readonly times: number;
-  /** Outputs of the decoder. */
-  readonly head: number;
   /** Pixels, square. */
   readonly imageSize: number;
   readonly precision: Precision;

@@ -1,7 +1,7 @@
 /**
  * A model's state on the device. Parameters, momentum and running statistics each live in one flat tensor, so that an
  * update is a few operators over long ranges; entries are windows of it. The flat order is the vector's: the trained
- * parameters first, so that gradients and parameters lie side by side.
+ * parameters first, so that gradients and parameters lie side by side, the frozen ones last.
  */
 import assert from 'node:assert/strict';
 import { momentumName, type Purpose } from '../../shared/formats/state-layout.ts';
@@ -11,7 +11,7 @@ import type { Tensor } from '../../shared/models/ops.ts';
 import type { Backend } from '../backend/backend.ts';
 
 export class ModelState<T extends Tensor> {
-  /** Leaves of autograd, by state dict name; they share the memory of the flat tensor. */
+  /** By state dict name; they share the memory of the flat tensor. Those that are trained are leaves of autograd. */
   readonly parameters: ReadonlyMap<string, T>;
   /** Running means and variances, by state dict name. */
   readonly statistics: ReadonlyMap<string, T>;
@@ -23,6 +23,7 @@ export class ModelState<T extends Tensor> {
   /** Null: nothing is trained. */
   readonly #flatMomentum: T | null;
   readonly #flatStatistics: T;
+  readonly #countersAtRest: ReadonlySet<string>;
   /** Every float entry of a snapshot, by name, as a plain window. */
   readonly #windows = new Map<string, T>();
 
@@ -31,23 +32,24 @@ export class ModelState<T extends Tensor> {
     this.#layout = layout;
     const trained = layout.entries.filter(({ end }) => end <= layout.gradients);
     const trainedNames = new Set(trained.map(({ name }) => name));
-    const untrained = model.entries.filter(
-      ({ name, kind }) => kind === 'parameter' && !trainedNames.has(name),
-    );
+    const untrained = model.entries
+      .filter(({ name, kind }) => kind === 'parameter' && !trainedNames.has(name))
+      .sort(({ frozen: a = false }, { frozen: b = false }) => Number(a) - Number(b));
+    const withMomentum = [...trained, ...untrained.filter(({ frozen = false }) => !frozen)];
     const flatOrder = [...trained, ...untrained];
-    const length = flatOrder.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-    this.#flatParameters = backend.flat(length);
-    this.#flatMomentum = purpose === 'training' ? backend.flat(length) : null;
+    this.#flatParameters = backend.flat(lengthOf(flatOrder));
+    this.#flatMomentum = purpose === 'training' ? backend.flat(lengthOf(withMomentum)) : null;
     this.#flatStatistics = backend.flat(layout.length - layout.gradients);
 
     const parameters = new Map<string, T>();
     let begin = 0;
-    for (const { name, shape } of flatOrder) {
+    for (const [index, { name, shape }] of flatOrder.entries()) {
       const window = backend.window(this.#flatParameters, begin, shape);
       this.#windows.set(name, window);
-      if (this.#flatMomentum !== null)
+      if (this.#flatMomentum !== null && index < withMomentum.length)
         this.#windows.set(momentumName(name), backend.window(this.#flatMomentum, begin, shape));
-      parameters.set(name, backend.parameter(window));
+      // Without a leaf of autograd in it, no backward pass reaches a part of the network.
+      parameters.set(name, trainedNames.has(name) ? backend.parameter(window) : window);
       begin += elementCount(shape);
     }
     const statistics = new Map<string, T>();
@@ -56,7 +58,18 @@ export class ModelState<T extends Tensor> {
       this.#windows.set(name, window);
       statistics.set(name, window);
     }
+    const frozen = model.entries.filter(({ kind, frozen = false }) => frozen && kind !== 'parameter');
+    const atRest = frozen.filter(({ kind }) => kind !== 'numBatchesTracked');
+    const flatAtRest = backend.flat(lengthOf(atRest));
+    let place = 0;
+    for (const { name, shape } of atRest) {
+      const window = backend.window(flatAtRest, place, shape);
+      this.#windows.set(name, window);
+      statistics.set(name, window);
+      place += elementCount(shape);
+    }
     for (const { name, kind } of model.entries) if (kind === 'numBatchesTracked') this.counters.set(name, 0n);
+    this.#countersAtRest = new Set(frozen.map(({ name }) => name));
     this.parameters = parameters;
     this.statistics = statistics;
   }
@@ -96,7 +109,9 @@ export class ModelState<T extends Tensor> {
         backend.accumulate(this.#flatStatistics, backend.slice(reduced, trained, length), normMomentum);
       }
     });
-    for (const [name, count] of this.counters) this.counters.set(name, count + 1n);
+    for (const [name, count] of this.counters) {
+      if (!this.#countersAtRest.has(name)) this.counters.set(name, count + 1n);
+    }
   }
 
   #window(name: string): T {
@@ -104,4 +119,8 @@ export class ModelState<T extends Tensor> {
     assert(window, `no entry ${name}`);
     return window;
   }
+}
+
+function lengthOf(entries: readonly { readonly shape: readonly number[] }[]): number {
+  return entries.reduce((sum, { shape }) => sum + elementCount(shape), 0);
 }

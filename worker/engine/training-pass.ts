@@ -1,6 +1,7 @@
 /** One training pass over a shard: its vector, and what its logits are worth. */
 import assert from 'node:assert/strict';
 import type { VectorLayout } from '../../shared/formats/vector-layout.ts';
+import { normsAtRest } from '../../shared/models/freeze.ts';
 import type { Model } from '../../shared/models/model.ts';
 import type { Tensor } from '../../shared/models/ops.ts';
 import { Pass } from '../../shared/models/pass.ts';
@@ -53,13 +54,14 @@ export function trainingPass(
     const statistics = entries
       .filter(({ begin }) => begin >= gradientEnd)
       .map(({ name, begin, shape }) => [name, backend.window(vector, begin, shape)] as const);
-    const weights = new Map([...state.parameters, ...statistics]);
+    // Norms at rest have no place in the vector, and theirs is the state's.
+    const weights = new Map([...state.parameters, ...state.statistics, ...statistics]);
     const input = upload(labels.length);
     uploaded = now();
     const { loss, logits, gradients } = backend.gradients(
       precision,
       () => {
-        const output = model.forward(new Pass(backend, weights, true), input);
+        const output = model.forward(new Pass(backend, weights, true, null, normsAtRest(model)), input);
         passed = now();
         return output;
       },

@@ -83,11 +83,27 @@ export class TensorflowOps implements Ops<TensorflowTensor> {
     const [input, scale] = [x.value, norm.weight.value];
     if (!training) {
       const [offset, mean, variance] = [norm.bias, norm.runningMean, norm.runningVar].map(
-        ({ value }) => value.native,
+        ({ value }) => value,
       );
-      return this.activation(
-        kernels.batchNorm(input.native, scale.native, offset!, mean!, variance!, epsilon),
+      const y = this.activation(
+        kernels.batchNorm(
+          input.native,
+          scale.native,
+          offset!.native,
+          mean!.native,
+          variance!.native,
+          epsilon,
+        ),
       );
+      // Its weight and bias are frozen, or nothing is trained.
+      return this.#recorded(y, [x], [scale, variance!], (dy) => [
+        new Value(
+          kernels.tidy(() => {
+            const deviation = kernels.rsqrt(kernels.add(variance!.native, kernels.scalar(epsilon)));
+            return kernels.multiply(dy.native, kernels.multiply(scale.native, deviation));
+          }),
+        ),
+      ]);
     }
     if (n * h * w <= 1) throw normOneValue(x.shape);
     const pass = kernels.batchNormTraining(input.native, scale.native, norm.bias.value.native, epsilon);
