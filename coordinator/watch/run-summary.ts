@@ -5,6 +5,7 @@ import { type RunConfig, stepsPerEpoch, totalSteps } from '../../shared/run-conf
 import { gigabytes } from '../../shared/util/gigabytes.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { count } from '../view/format.ts';
+import { optimizerWords, scheduleWords } from '../view/recipe-words.ts';
 import type { JoinHint } from '../view/run-view.ts';
 import type { StartInfo } from './news.ts';
 import { wrap } from './wrap.ts';
@@ -39,10 +40,7 @@ export function factsOf(
     ['data', `${quoteName(options.dataPath)}: ${images}, ${classesOf(result)}`],
     ['weights', weightsOf(config, hashDigits)],
     ['schedule', `${steps} of ${batch}${last} (${count(epochs, 'epoch', 'epochs')})`],
-    [
-      'optimizer',
-      `lr ${result.learningRate}, step size ${result.stepSize}, momentum ${result.momentum}, weight decay ${result.weightDecay}`,
-    ],
+    ['optimizer', `${scheduleWords(result)}, ${optimizerWords(result)}`],
     [
       'result',
       `${count(result.lanes, 'lane', 'lanes')}, ${count(config.threads, 'thread', 'threads')} each, seed ${result.seed}, ${result.precision}, ${result.imageSize} px`,
