@@ -1,8 +1,10 @@
 import { whereSetUp } from '../helpers/tensorflow.ts';
 import { engineTests } from './engine-suite.ts';
 import { operationTests } from './operation-suite.ts';
+import { recipeTests } from './recipe-suite.ts';
 
 whereSetUp(() => {
   operationTests('tensorflow');
+  recipeTests('tensorflow');
   engineTests('tensorflow', ['fp32']);
 });
