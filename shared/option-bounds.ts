@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { maxClasses } from './defaults.ts';
 import { modelNames } from './models/model.ts';
 import { hasSteering, quoteName, shortened } from './util/printable.ts';
+import { readScales, writeScales } from './util/scales.ts';
 import { expandHome, mistakenPath } from './util/user-path.ts';
 
 export const backendNames = ['torch', 'tensorflow'] as const;
@@ -11,6 +12,9 @@ export type BackendName = (typeof backendNames)[number];
 /** fp32; fp32 with products of TensorFloat-32, on GPUs that have it; mixed precision with bfloat16. */
 const precisions = ['fp32', 'tf32', 'bf16'] as const;
 export type Precision = (typeof precisions)[number];
+
+/** How the learning rate changes from step to step. */
+const schedules = ['step', 'cosine', 'poly', 'constant'] as const;
 
 const atLeastOne = z.int().min(1);
 const positive = z.number().positive();
@@ -49,6 +53,17 @@ function label(most: number) {
   });
 }
 
+/** Factors of the learning rate, written in one way whatever way they were given in: it is compared as text. */
+const lrScale = z
+  .string()
+  .check(({ value, issues }) => {
+    if (readScales(value) !== null) return;
+    const message = `${quoteName(shortened(value, shownOfRefused))} must be names with factors greater than 0, each name once`;
+    const params = { hint: 'For example: decoder=10, or V1=0.1,decoder=10' };
+    issues.push({ code: 'custom', input: value, message, params });
+  })
+  .overwrite((text) => writeScales(readScales(text) ?? new Map()));
+
 export const bounds = {
   name: label(80),
   note: label(400),
@@ -66,6 +81,11 @@ export const bounds = {
   stepSize: atLeastOne,
   momentum: notNegative.max(1),
   weightDecay: notNegative,
+  schedule: z.enum(schedules),
+  warmupEpochs: notNegative,
+  minLr: notNegative,
+  labelSmoothing: notNegative.lt(1),
+  lrScale,
   precision: z.enum(precisions),
   backend: z.enum(backendNames),
   threads: atLeastOne,

@@ -1,6 +1,6 @@
 /** A run's configuration: one object, written to config.json and published to the workers. */
 import { z } from 'zod';
-import { timeouts } from './defaults.ts';
+import { plainRecipe, timeouts } from './defaults.ts';
 import type { Purpose } from './formats/state-layout.ts';
 import { imageNetClasses } from './models/family.ts';
 import { bounds } from './option-bounds.ts';
@@ -59,11 +59,21 @@ export const resultOptions = z.strictObject({
   batchSize: bounds.batchSize,
   lanes: bounds.lanes,
   seed: bounds.seed,
-  /** Initial learning rate, and epochs between two divisions by ten. */
+  /** The learning rate as the schedule begins, and epochs between two divisions by ten (of `step`). */
   learningRate: bounds.learningRate,
   stepSize: bounds.stepSize,
   momentum: bounds.momentum,
   weightDecay: bounds.weightDecay,
+  // The recipe's other parts. Early runs did not note them.
+  schedule: bounds.schedule.default(plainRecipe.schedule),
+  /** The length of `cosine` and `poly`: the --epochs that the run began with. Null: the others have none. */
+  scheduleEpochs: bounds.epochs.nullable().default(plainRecipe.scheduleEpochs),
+  warmupEpochs: bounds.warmupEpochs.default(plainRecipe.warmupEpochs),
+  minLr: bounds.minLr.default(plainRecipe.minLr),
+  nesterov: z.boolean().default(plainRecipe.nesterov),
+  labelSmoothing: bounds.labelSmoothing.default(plainRecipe.labelSmoothing),
+  /** Factors of the learning rate by the beginning of parameters' names: `V1=0.1,decoder=10`; empty: all have one. */
+  lrScale: bounds.lrScale.default(plainRecipe.lrScale),
   imageSize: bounds.imageSize,
   precision: bounds.precision,
   /** False: any kernel will do, and the same run may come to other bits. */
@@ -203,6 +213,14 @@ export function purposeOf(config: AnyConfig): Purpose {
 export function identityOf(config: RunConfig): unknown {
   return { result: config.result, numerics: config.numerics };
 }
+
+/** What results were before there was an option: the default of each field that has one. */
+export const earlierResult: Readonly<Record<string, unknown>> = Object.fromEntries(
+  Object.entries(resultOptions.shape).flatMap(([name, schema]) => {
+    const { success, data } = schema.safeParse(undefined);
+    return success ? [[name, data]] : [];
+  }),
+);
 
 /** Every timeout must leave room for the one below it. */
 export function checkTimeouts(options: Pick<FreeOptions, 'workerTimeout'>): string | null {

@@ -1,7 +1,7 @@
 /** Whether a checkpoint was written by the run that is to go on from it, or by another one. */
 
 import { CornetError } from '../../shared/errors.ts';
-import { identityOf, type RunConfig } from '../../shared/run-config.ts';
+import { earlierResult, identityOf, type RunConfig } from '../../shared/run-config.ts';
 import { canonicalJson } from '../../shared/util/canonical-json.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { parseJson } from '../../shared/wire/protocol.ts';
@@ -11,7 +11,10 @@ import { parseJson } from '../../shared/wire/protocol.ts';
  * @throws CornetError CHECKPOINT_DIFFERS with each value that differs
  */
 export function checkIdentity(config: RunConfig, identity: string, path: string): void {
-  const [theirs, ours] = [flat(parseJson(identity)), flat(identityOf(config))];
+  const [theirs, ours] = [parseJson(identity), identityOf(config)].map((one) => flat(withDefaults(one))) as [
+    Map<string, string>,
+    Map<string, string>,
+  ];
   // The numerics of a run are not known before its first worker has come.
   const names = [...new Set([...theirs.keys(), ...ours.keys()])].filter(
     (name) => config.numerics !== null || !name.startsWith('numerics'),
@@ -26,6 +29,12 @@ export function checkIdentity(config: RunConfig, identity: string, path: string)
     'CHECKPOINT_DIFFERS',
     `The checkpoint ${quoteName(path)} was written by another run, with ${list.join(', ')}.`,
   );
+}
+
+/** A checkpoint of an earlier version says nothing of options that came later. */
+function withDefaults(identity: unknown): unknown {
+  const { result, ...rest } = identity as { result?: object };
+  return { ...rest, result: { ...earlierResult, ...result } };
 }
 
 /** Each value by its path: `result.seed`. */

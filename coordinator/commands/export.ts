@@ -1,5 +1,6 @@
 /** `coordinator export`: a checkpoint of ours as the original's run.py would have saved it. */
 import { z } from 'zod';
+import { learningRate } from '../../shared/data/learning-rate.ts';
 import { scheduleOf } from '../../shared/data/schedule.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { momentumName, type StateSlot, stateLayout } from '../../shared/formats/state-layout.ts';
@@ -128,14 +129,14 @@ function flags(result: Exported): PythonValue {
 
 /** As torch.optim.SGD and the learning rate schedule leave it after the last step that was done. */
 function parameterGroup(result: Exported, step: number, parameters: number): PythonValue {
-  const { learningRate: initial, stepSize, momentum, weightDecay } = result;
-  const schedule = scheduleOf(result);
+  const { learningRate: initial, momentum, weightDecay, nesterov } = result;
+  const { stepsPerEpoch } = scheduleOf(result);
   return dict({
-    lr: new PythonFloat(schedule.learningRate(Math.max(0, step - 1), { initial, stepSize })),
+    lr: new PythonFloat(learningRate(Math.max(0, step - 1), stepsPerEpoch, result)),
     momentum: new PythonFloat(momentum),
     dampening: 0,
     weight_decay: new PythonFloat(weightDecay),
-    nesterov: false,
+    nesterov,
     initial_lr: new PythonFloat(initial),
     params: Array.from({ length: parameters }, (_, i) => i),
   });
@@ -163,6 +164,11 @@ const identitySchema = z.object({
       stepSize: true,
       momentum: true,
       weightDecay: true,
+      schedule: true,
+      scheduleEpochs: true,
+      warmupEpochs: true,
+      minLr: true,
+      nesterov: true,
       trainImages: true,
       imageSize: true,
     }).shape,

@@ -53,12 +53,23 @@ function optionOf(row: NamedRow, command: CommandName): Option {
   if (row.env !== undefined) option.env(row.env);
   const choices = choicesOf(row);
   if (choices !== null) option.choices(choices);
-  if (!option.variadic && !isSwitch(row))
-    option.argParser(parserOf(row.name, row.value, { read: row.read, hint: hintOf(command) }));
+  if (!option.variadic && !isSwitch(row)) {
+    const parse = parserOf(row.name, row.value, { read: row.read, hint: hintOf(command) });
+    option.argParser(row.several === true ? joining(parse) : parse);
+  }
   if (row.default !== undefined && !toldOnly.has(command) && !option.negate) option.default(row.default);
   option.makeOptionMandatory(row.requiredBy?.includes(command) ?? false);
   option.hidden = row.rare === true;
   return option;
+}
+
+/** Parses the texts of all times that the option is given as one. */
+function joining(parse: (text: string) => unknown): (text: string) => unknown {
+  const given: string[] = [];
+  return (text) => {
+    given.push(text);
+    return parse(given.join(','));
+  };
 }
 
 function withExamples(command: Command, name: CommandName): string {

@@ -1,18 +1,11 @@
-/** The options that say what is computed: model, data and the recipe of the training. */
+/** The options that say what is computed: model, data and the steps of the training. */
 import { z } from 'zod';
 import { splitNames } from '../../shared/data/dataset-index.ts';
-import { defaults, recipes } from '../../shared/defaults.ts';
-import { modelNames } from '../../shared/models/model.ts';
+import { defaults } from '../../shared/defaults.ts';
 import { bounds } from '../../shared/option-bounds.ts';
+import { recipeOf } from './recipe-rows.ts';
 import { readModelName } from './reference-words.ts';
 import { row } from './row.ts';
-
-/** `10; S: 20`: what most models take, and those that do not. */
-function recipeOf(key: 'learningRate' | 'epochs' | 'stepSize'): string {
-  const usual = recipes.R[key];
-  const others = modelNames.filter((name) => recipes[name][key] !== usual);
-  return [usual, ...others.map((name) => `${name}: ${recipes[name][key]}`)].join('; ');
-}
 
 /** `V1,V2` */
 const names = (text: string): string[] => text.split(',').map((name) => name.trim());
@@ -310,52 +303,6 @@ export const modelRows = {
     commands: ['start'],
     kind: 'free',
     setting: 'options.maxSteps',
-  }),
-  learningRate: row({
-    flags: '--lr, --learning-rate <x>',
-    value: bounds.learningRate,
-    unit: 'none',
-    help: 'initial learning rate',
-    defaultTold: recipeOf('learningRate'),
-    group: 'Training',
-    commands: ['start'],
-    kind: 'result',
-    setting: 'learningRate',
-  }),
-  stepSize: row({
-    flags: '--step-size <n>',
-    value: bounds.stepSize,
-    unit: 'epochs',
-    help: 'divide the learning rate by 10 every n epochs',
-    defaultTold: recipeOf('stepSize'),
-    group: 'Training',
-    commands: ['start'],
-    kind: 'result',
-    setting: 'stepSize',
-  }),
-  momentum: row({
-    flags: '--momentum <x>',
-    value: bounds.momentum,
-    unit: 'none',
-    default: defaults.momentum,
-    help: 'momentum of SGD',
-    rare: true,
-    group: 'Training',
-    commands: ['start'],
-    kind: 'result',
-    setting: 'momentum',
-  }),
-  weightDecay: row({
-    flags: '--weight-decay <x>',
-    value: bounds.weightDecay,
-    unit: 'none',
-    default: defaults.weightDecay,
-    help: 'weight decay of SGD',
-    rare: true,
-    group: 'Training',
-    commands: ['start'],
-    kind: 'result',
-    setting: 'weightDecay',
   }),
   seed: row({
     flags: '--seed <n>',

@@ -57,6 +57,8 @@ export interface OptionRow extends Told {
   readonly value: z.ZodType;
   /** How text becomes what `value` checks, where that is not obvious. */
   readonly read?: (text: string) => unknown;
+  /** May be given several times: then their texts are one, with commas between. */
+  readonly several?: boolean;
   /** Of a number. */
   readonly unit?: string;
   readonly env?: string;

@@ -2,10 +2,11 @@
 import type { z } from 'zod';
 import { featureRows } from './feature-rows.ts';
 import { modelRows } from './model-rows.ts';
+import { recipeRows } from './recipe-rows.ts';
 import { type CommandName, groups, type OptionRow } from './row.ts';
 import { runRows } from './run-rows.ts';
 
-const optionTable = { ...runRows, ...modelRows, ...featureRows } as const;
+const optionTable = { ...runRows, ...modelRows, ...recipeRows, ...featureRows } as const;
 
 type Table = typeof optionTable;
 export type OptionName = keyof Table;

@@ -1,6 +1,7 @@
 /** Runs that differ in nothing but their seed belong together; what tells the others apart is said in words. */
 import { headWords, type RunConfig } from '../../shared/run-config.ts';
 import { grouped } from '../view/format.ts';
+import { kindWords, momentumWords } from '../view/recipe-words.ts';
 import type { ReportRun } from './read-runs.ts';
 
 export interface Group {
@@ -41,10 +42,14 @@ const wordsOf: Record<string, (config: RunConfig) => string> = {
   times: ({ result }) => (result.model === 'Z' ? '' : `${result.times} time steps`),
   head: ({ result }) => `${result.head} outputs`,
   learningRate: ({ result }) => `lr ${result.learningRate}`,
-  stepSize: ({ result }) => `step size ${result.stepSize}`,
+  schedule: ({ result }) => kindWords(result),
+  warmupEpochs: ({ result }) => (result.warmupEpochs === 0 ? 'no warm-up' : `warm-up ${result.warmupEpochs}`),
+  lrScale: ({ result }) => (result.lrScale === '' ? 'no lr scale' : `lr scale ${result.lrScale}`),
   batchSize: ({ result }) => `batch ${result.batchSize}`,
-  momentum: ({ result }) => `momentum ${result.momentum}`,
+  momentum: ({ result }) => momentumWords(result),
   weightDecay: ({ result }) => `weight decay ${result.weightDecay}`,
+  labelSmoothing: ({ result }) =>
+    result.labelSmoothing === 0 ? 'no label smoothing' : `label smoothing ${result.labelSmoothing}`,
   imageSize: ({ result }) => `${result.imageSize} px`,
   lanes: ({ result }) => (result.lanes === 1 ? '1 lane' : `${result.lanes} lanes`),
   precision: ({ result }) => result.precision,

@@ -28,7 +28,7 @@ import { damagedConfig, type RunFolder } from '../run-folder/run-folder.ts';
 import { chooseHead } from './head.ts';
 import { chooseFreeOptions, chooseOptions } from './options.ts';
 import { planOf } from './plan.ts';
-import { otherEnd, refusePassedEnd } from './resumed-end.ts';
+import { otherEnd, pastSchedule, refusePassedEnd } from './resumed-end.ts';
 import { checkpointToGoBackTo, chooseStart, otherNetwork, otherTrajectory } from './starting-point.ts';
 
 export interface Configured {
@@ -126,8 +126,9 @@ export async function resumedConfig(
     );
   }
   const config = checked({ ...former, version, term: former.term + 1, options: free });
-  const notice = otherEnd(options, former, config);
-  if (notice !== null) say(notice);
+  for (const notice of [otherEnd(options, former, config), pastSchedule(config)]) {
+    if (notice !== null) say(notice);
+  }
   const goBackTo = options.restorePath === undefined ? null : await checkpointToGoBackTo(options.restorePath);
   await refusePassedEnd(options, config, goBackTo);
   return { config, index, goBackTo };

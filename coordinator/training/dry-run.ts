@@ -1,5 +1,6 @@
 /** `coordinator start --dry-run`: what a run would do and need, without starting anything. */
 import { dirname, resolve } from 'node:path';
+import { warmupSteps } from '../../shared/data/learning-rate.ts';
 import { scheduleOf } from '../../shared/data/schedule.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { chooseDevices } from '../../shared/process/gpus.ts';
@@ -75,7 +76,7 @@ async function needsOf(config: RunConfig, folder: string): Promise<[string, stri
   const { checkpoint, all } = bytesOfRun(config);
   const place = await existing(folder);
   return [
-    ['rates', learningRates(last, schedule.stepsPerEpoch, steps.learningRate)],
+    ['rates', learningRates(result, last, schedule.stepsPerEpoch, steps.learningRate)],
     ['validates', `${count(validations, 'time', 'times')}, ${every(options.saveValEpochs)} and at the end`],
     [
       'keeps',
@@ -96,19 +97,36 @@ function every(epochs: number): string {
   return epochs === 1 ? 'every epoch' : `every ${epochs} epochs`;
 }
 
-/** `0.1 to epoch 20, 0.01 to epoch 40, 0.001 to epoch 43`. */
-function learningRates(last: number, stepsPerEpoch: number, rateAt: (step: number) => number): string {
+/** `0.1 to epoch 20, 0.01 to epoch 40, 0.001 to epoch 43`; `0.02 rising to 0.1 at epoch 5, then cosine to 0.001 at epoch 25` */
+function learningRates(
+  { schedule, warmupEpochs }: RunConfig['result'],
+  last: number,
+  stepsPerEpoch: number,
+  rateAt: (step: number) => number,
+): string {
+  const epochs = (step: number) => Number((step / stepsPerEpoch).toFixed(2));
+  const rate = (step: number) => Number(rateAt(step).toPrecision(4));
+  const first = Math.min(warmupSteps(warmupEpochs, stepsPerEpoch), last);
+  const warmup = first === 0 ? '' : `${rate(0)} rising to ${rate(first - 1)} at epoch ${epochs(first)}`;
+  if (first === last) return warmup;
+  const then = first === 0 ? '' : `${warmup}, then `;
+  if (schedule === 'constant') return `${then}${rate(first)} to epoch ${epochs(last)}`;
+  if (schedule !== 'step') {
+    const begin = first === 0 ? `${rate(0)}, ` : then;
+    return `${begin}${schedule} to ${rate(last - 1)} at epoch ${epochs(last)}`;
+  }
   const parts: { rate: number; end: number }[] = [];
-  for (let step = 0; step < last; step++) {
+  for (let step = first; step < last; step++) {
     const rate = rateAt(step);
     if (parts.at(-1)?.rate === rate) parts.at(-1)!.end = step + 1;
     else parts.push({ rate, end: step + 1 });
   }
-  const epochs = (step: number) => Number((step / stepsPerEpoch).toFixed(2));
   const told = parts
     .map(({ rate, end }) => `${Number(rate.toPrecision(4))} to epoch ${epochs(end)}`)
     .join(', ');
-  return parts.length === 1 ? told : `${told} (as in run.py, it falls with the step that completes an epoch)`;
+  return parts.length === 1
+    ? `${then}${told}`
+    : `${then}${told} (as in run.py, it falls with the step that completes an epoch)`;
 }
 
 /** The folder, or the one above it that is there. */

@@ -9,6 +9,7 @@ import { redactUrl } from '../../shared/redis/redis.ts';
 import type { FreeOptions, LocalWorkers, ResultOptions } from '../../shared/run-config.ts';
 import { examples } from '../options/examples.ts';
 import { defaultOf, type StartOptions } from '../options/table.ts';
+import { chooseRecipe } from './recipe.ts';
 
 /** With --auto-resume in a folder that holds a run: a resume, for which what the run began with plays no part. */
 export function asResume({
@@ -37,20 +38,17 @@ export function chooseOptions(options: StartOptions, localWorkers: LocalWorkers)
       hint: newRun,
     });
   }
-  const recipe = recipes[model];
+  const times = options.times ?? defaultOf('times');
   const chosen: ChosenOptions = {
     model,
-    times: options.times ?? defaultOf('times'),
+    times,
     freeze: options.freeze ?? [],
     trainOnly: options.trainOnly ?? [],
     freezeNorms: options.freezeNorms ?? false,
     batchSize: options.batchSize ?? defaultOf('batchSize'),
     lanes: options.lanes ?? localWorkers.count,
     seed: options.seed ?? defaultOf('seed'),
-    learningRate: options.learningRate ?? recipe.learningRate,
-    stepSize: options.stepSize ?? recipe.stepSize,
-    momentum: options.momentum ?? defaultOf('momentum'),
-    weightDecay: options.weightDecay ?? defaultOf('weightDecay'),
+    ...chooseRecipe(options, model, times),
     imageSize: options.imageSize ?? defaultOf('imageSize'),
     precision: options.precision ?? defaultOf('precision'),
     deterministic: options.deterministic ?? defaultOf('deterministic'),

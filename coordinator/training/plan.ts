@@ -1,4 +1,5 @@
 /** From a configuration to what the protocol is to do. */
+import { learningRate } from '../../shared/data/learning-rate.ts';
 import type { Schedule } from '../../shared/data/schedule.ts';
 import { Draws } from '../../shared/random.ts';
 import { type RunConfig, totalSteps } from '../../shared/run-config.ts';
@@ -20,8 +21,7 @@ export function planOf(config: RunConfig, schedule: Schedule): Plan & { steps: S
         const { samples, weight } = schedule.shard(step, lane);
         return { lane, weight, count: samples.length };
       }).filter(({ count }) => count > 0),
-    learningRate: (step) =>
-      schedule.learningRate(step, { initial: result.learningRate, stepSize: result.stepSize }),
+    learningRate: (step) => learningRate(step, schedule.stepsPerEpoch, result),
     roundDue: (step) => step === total || (step > 0 && schedule.isDue(step, options.saveValEpochs)),
     audited: (step) => {
       if (options.audit === 0) return [];

@@ -31,6 +31,13 @@ export function otherEnd(
   return null;
 }
 
+/** A sentence when the run goes on after the end of its schedule, which began with fewer epochs; otherwise null. */
+export function pastSchedule({ result, options }: Pick<RunConfig, 'result' | 'options'>): string | null {
+  const { schedule, scheduleEpochs, minLr } = result;
+  if (scheduleEpochs === null || options.epochs <= scheduleEpochs) return null;
+  return `The run began with --schedule ${schedule} over ${scheduleEpochs} epochs: after them, to epoch ${options.epochs}, the learning rate stays at ${minLr}.`;
+}
+
 /** @throws CornetError OPTION_INVALID when the run is past the end that it would have from now on */
 export async function refusePassedEnd(
   options: StartOptions,

@@ -224,6 +224,13 @@ const trajectoryOptions = {
   stepSize: '--step-size',
   momentum: '--momentum',
   weightDecay: '--weight-decay',
+  schedule: '--schedule',
+  scheduleEpochs: 'epochs of the schedule',
+  warmupEpochs: '--warmup-epochs',
+  minLr: '--min-lr',
+  nesterov: '--nesterov',
+  labelSmoothing: '--label-smoothing',
+  lrScale: '--lr-scale',
   trainImages: 'training images',
 } as const;
 
@@ -235,6 +242,13 @@ const formerTrajectory = z.object({
       stepSize: true,
       momentum: true,
       weightDecay: true,
+      schedule: true,
+      scheduleEpochs: true,
+      warmupEpochs: true,
+      minLr: true,
+      nesterov: true,
+      labelSmoothing: true,
+      lrScale: true,
       trainImages: true,
     }).shape,
   ),
@@ -251,9 +265,14 @@ export function otherTrajectory(identity: string | null, config: RunConfig): str
   const others = names.filter((name) => former.data.result[name] !== config.result[name]);
   if (others.length === 0) return null;
   const list = others.map(
-    (name) => `${trajectoryOptions[name]} ${former.data.result[name]} (now ${config.result[name]})`,
+    (name) =>
+      `${trajectoryOptions[name]} ${told(former.data.result[name])} (now ${told(config.result[name])})`,
   );
   return `The checkpoint was made with ${list.join(', ')}: its step is kept, epoch and learning rate follow this run's options.`;
+}
+
+function told(value: unknown): string {
+  return value === '' || value === null || value === false ? 'none' : String(value);
 }
 
 /**

@@ -3,6 +3,7 @@
  * file is compiled for the browser as well and imports only types.
  */
 import type { Outage } from '../../shared/redis/outage.ts';
+import type { ResultOptions } from '../../shared/run-config.ts';
 import type { GpuFigures } from '../../shared/wire/protocol.ts';
 import type { Owed } from '../protocol/debts.ts';
 import type { Health } from './health.ts';
@@ -162,8 +163,8 @@ export interface RunFacts {
   /** Images per step. */
   batchSize: number;
   lanes: number;
-  /** Epochs between two divisions of the learning rate by ten. */
-  stepSize: number;
+  /** Of the learning rate: its kind; epochs of its warm-up, between two divisions by ten, and of its length. */
+  schedule: Pick<ResultOptions, 'schedule' | 'warmupEpochs' | 'stepSize' | 'scheduleEpochs'>;
   /** The folder of the checkpoints, absolute. */
   checkpointsPath: string;
   /** Whether this coordinator takes orders from whoever has its control token. */

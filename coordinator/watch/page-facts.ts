@@ -18,7 +18,7 @@ export interface PageFacts extends Pick<RunFacts, 'resume' | 'command' | 'starte
 
 export function pageFactsOf({ start, served, ...known }: PageFacts): RunFacts {
   const { config, join, folder } = start;
-  const { batchSize, lanes, stepSize } = config.result;
+  const { batchSize, lanes, schedule, warmupEpochs, stepSize, scheduleEpochs } = config.result;
   return {
     ...known,
     join,
@@ -33,7 +33,7 @@ export function pageFactsOf({ start, served, ...known }: PageFacts): RunFacts {
     stepsPerEpoch: stepsPerEpoch(config),
     batchSize,
     lanes,
-    stepSize,
+    schedule: { schedule, warmupEpochs, stepSize, scheduleEpochs },
   };
 }
 

@@ -5,6 +5,7 @@ import { headWords, type RunConfig, stepsPerEpoch, totalSteps } from '../../shar
 import { gigabytes } from '../../shared/util/gigabytes.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { count, grouped } from '../view/format.ts';
+import { optimizerWords, scheduleWords } from '../view/recipe-words.ts';
 import type { JoinHint } from '../view/run-view.ts';
 import type { StartInfo } from './news.ts';
 import { wrap } from './wrap.ts';
@@ -40,10 +41,7 @@ export function factsOf(
     ['weights', weightsOf(config, hashDigits)],
     ...frozenOf(result),
     ['schedule', `${steps} of ${batch}${last} (${count(epochs, 'epoch', 'epochs')})`],
-    [
-      'optimizer',
-      `lr ${result.learningRate}, step size ${result.stepSize}, momentum ${result.momentum}, weight decay ${result.weightDecay}`,
-    ],
+    ['optimizer', `${scheduleWords(result)}, ${optimizerWords(result)}`],
     [
       'result',
       `${count(result.lanes, 'lane', 'lanes')}, ${count(config.threads, 'thread', 'threads')} each, seed ${result.seed}, ${result.precision}, ${result.imageSize} px`,

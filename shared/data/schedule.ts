@@ -1,5 +1,5 @@
 /**
- * The schedule of a run: which images make up which shard, at which learning rate. A pure function of the seed, the
+ * The schedule of a run: which images make up which shard. A pure function of the seed, the
  * size of the training set, the batch size and the number of lanes, so that coordinator and workers need not tell
  * each other.
  */
@@ -69,16 +69,6 @@ export class Schedule {
     const from = start + Math.floor((size * lane) / this.lanes);
     const to = start + Math.floor((size * (lane + 1)) / this.lanes);
     return { epoch, samples: this.#permutation(epoch).subarray(from, to), weight: (to - from) / size };
-  }
-
-  /**
-   * The learning rate of a step: `initial` · 0.1^⌊(e + (t+1)/n) / stepSize⌋ for step t of epoch e of n steps, as PyTorch's
-   * StepLR on the fractional epoch. Counted in steps, (e·n + t + 1) / (n · stepSize), so that no boundary is lost to rounding.
-   * @param stepSize whole epochs between two divisions by ten
-   */
-  learningRate(step: number, { initial, stepSize }: { initial: number; stepSize: number }): number {
-    assert(Number.isInteger(stepSize) && stepSize >= 1, `step size ${stepSize}`);
-    return initial / 10 ** Math.floor((step + 1) / (this.stepsPerEpoch * stepSize));
   }
 
   /**

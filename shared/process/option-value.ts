@@ -52,6 +52,7 @@ interface Shape {
   minimum?: number;
   exclusiveMinimum?: number;
   maximum?: number;
+  exclusiveMaximum?: number;
 }
 
 export function isNumeric(schema: z.ZodType): boolean {
@@ -68,11 +69,12 @@ function describeShape({ type, enum: names, anyOf, ...range }: Shape): string {
   if (names !== undefined) return names.length === 1 ? names[0]! : `one of ${names.join(', ')}`;
   if (type === 'boolean') return 'true or false';
   if (type !== 'integer' && type !== 'number') return 'text';
-  const { minimum, exclusiveMinimum, maximum } = range;
+  const { minimum, exclusiveMinimum, maximum, exclusiveMaximum } = range;
   const limits = [
     ...(minimum === undefined ? [] : [`of at least ${minimum}`]),
     ...(exclusiveMinimum === undefined ? [] : [`greater than ${exclusiveMinimum}`]),
     ...(maximum === undefined || maximum === Number.MAX_SAFE_INTEGER ? [] : [`at most ${maximum}`]),
+    ...(exclusiveMaximum === undefined ? [] : [`less than ${exclusiveMaximum}`]),
   ];
   return `a ${type === 'integer' ? 'whole ' : ''}number ${limits.join(' and ')}`.trimEnd();
 }

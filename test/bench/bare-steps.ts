@@ -1,5 +1,5 @@
 /** Bare training steps: computeShard, reduce and apply on synthetic images that are in memory already. */
-import { defaults } from '../../shared/defaults.ts';
+import { defaults, plainRecipe } from '../../shared/defaults.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { formulaEntry, formulaLabels } from '../../shared/models/closed-formula.ts';
 import { buildModel, imageNetClasses } from '../../shared/models/family.ts';
@@ -19,17 +19,20 @@ export interface BareSteps {
 
 /** An engine at the closed formula's weights. */
 export function formulaEngine(
-  options: Omit<EngineOptions, 'purpose' | 'times' | 'head' | 'imageSize' | 'momentum' | 'weightDecay'>,
+  options: Pick<
+    EngineOptions,
+    'backend' | 'device' | 'threads' | 'model' | 'precision' | 'deterministic' | 'memoryFormat' | 'fused'
+  >,
 ): Engine {
   const { times, imageSize, momentum, weightDecay } = defaults;
+  const sgd = { ...plainRecipe, momentum, weightDecay };
   const engine = new Engine({
     purpose: 'training',
     ...options,
     times,
     head: imageNetClasses,
     imageSize,
-    momentum,
-    weightDecay,
+    ...sgd,
   });
   engine.load(formulaState(options.model), 0);
   return engine;

@@ -60,6 +60,7 @@ export function compare(t: ExecutionContext, backend: Backend<Tensor>, each: Cas
       () => each.forward(backend, x, parameters),
       backend.uploadLabels(Int32Array.from(labels)),
       names.map((name) => parameters[name]!),
+      0,
     );
     near(t, 'logits', made.logits(), logits.data, tolerance);
     near(t, 'loss', [made.loss()], [lossOf()], tolerance);

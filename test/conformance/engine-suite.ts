@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import test from 'ava';
+import { plainRecipe } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { formulaEntry, formulaImages, formulaLabels } from '../../shared/models/closed-formula.ts';
@@ -43,7 +44,8 @@ export function engineTests(backend: BackendName, precisions: readonly ('fp32' |
       precision: 'fp32',
       deterministic: true,
     } as const;
-    const all = { ...defaults, model, momentum: 0.9, weightDecay: 1e-4, ...options };
+    const sgd = { ...plainRecipe, momentum: 0.9, weightDecay: 1e-4 };
+    const all: EngineOptions = { ...defaults, model, ...sgd, ...options };
     const engine = engines.get(JSON.stringify(all)) ?? new Engine(all);
     engines.set(JSON.stringify(all), engine);
     engine.load(formulaSnapshot(model, all.head), 0);
@@ -268,6 +270,37 @@ export function engineTests(backend: BackendName, precisions: readonly ('fp32' |
     step(engine, 2);
     t.is(engine.step, 2);
     t.is(Buffer.compare(engine.snapshot(), after), 0);
+  });
+
+  test.serial('a factor of the learning rate reaches the parameters of its name and no other', (t) => {
+    const slots = stateLayout(buildModel('Z', times)).slots.filter(({ dtype }) => dtype === 'F32');
+    const before = formulaSnapshot('Z');
+    const [plain, scaled] = ['', 'V2=0.5,decoder=10'].map((lrScale) => {
+      const engine = loadedEngine('Z', { lrScale, weightDecay: 0 });
+      step(engine, 1);
+      return engine.snapshot();
+    }) as [Uint8Array, Uint8Array];
+    for (const { name, offset, bytes } of slots) {
+      const [from, to, other] = [before, plain, scaled].map(
+        (body) => new Float32Array(body.buffer, offset, bytes / 4),
+      ) as [Float32Array, Float32Array, Float32Array];
+      const bytesOf = (values: Float32Array) =>
+        Buffer.from(values.buffer, values.byteOffset, values.byteLength);
+      const moved = (values: Float32Array) =>
+        Math.hypot(...values.subarray(0, 64).map((v, i) => v - from[i]!));
+      const factor = name.startsWith('V2') ? 0.5 : name.startsWith('decoder') ? 10 : 1;
+      if (factor === 1) t.is(Buffer.compare(bytesOf(other), bytesOf(to)), 0, name);
+      else t.true(Math.abs(moved(other) / moved(to) / factor - 1) < 1e-2, name);
+    }
+  });
+
+  test.serial('smoothed labels change the loss of a shard, and not what an evaluation says of it', (t) => {
+    const plain = loadedEngine('Z');
+    const smoothed = loadedEngine('Z', { labelSmoothing: 0.1 });
+    const losses = [plain, smoothed].map((engine) => engine.computeShard(0, ...shard(2)).scores.loss);
+    t.not(losses[0], losses[1]);
+    t.not(digestOf(plain, 0), digestOf(smoothed, 0));
+    t.deepEqual(smoothed.evaluate(...shard(2)), plain.evaluate(...shard(2)));
   });
 
   test.serial('a gradient that is not finite is found and named', (t) => {

@@ -1,6 +1,7 @@
 /** What a backend leaves alone when parts of a model are frozen, on every backend. */
 import { readFileSync } from 'node:fs';
 import test from 'ava';
+import { plainRecipe } from '../../shared/defaults.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { vectorLayout } from '../../shared/formats/vector-layout.ts';
 import { closedFormula, formulaEntry, formulaImages } from '../../shared/models/closed-formula.ts';
@@ -33,6 +34,7 @@ export function freezeTests(backend: BackendName): void {
       imageSize: 32,
       precision: 'fp32',
       deterministic: true,
+      ...plainRecipe,
       momentum: 0.9,
       weightDecay: 1e-4,
       ...network,

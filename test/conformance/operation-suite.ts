@@ -161,7 +161,7 @@ export function operationTests(library: BackendName, memoryFormat: MemoryFormat 
             return logitsOf(backend, backend.conv2d(pooled, after!, null, 1, 1));
           };
           const labels = backend.uploadLabels(Int32Array.of(2, 0, 1));
-          const { logits, gradients } = backend.gradients('fp32', forward, labels, [before!, after!]);
+          const { logits, gradients } = backend.gradients('fp32', forward, labels, [before!, after!], 0);
           return [logits(), ...gradients.map((gradient) => backend.download(gradient!))];
         }),
       );
@@ -195,10 +195,8 @@ export function operationTests(library: BackendName, memoryFormat: MemoryFormat 
       const zero = backend.flat(2);
       const x = backend.upload(Float32Array.of(1, 2), [1, 2]);
       const labels = backend.uploadLabels(Int32Array.of(1));
-      const { loss, gradients } = backend.gradients('fp32', () => backend.linear(x, used!, zero), labels, [
-        used!,
-        unused!,
-      ]);
+      const forward = () => backend.linear(x, used!, zero);
+      const { loss, gradients } = backend.gradients('fp32', forward, labels, [used!, unused!], 0);
       near(t, 'loss', [loss()], [Math.log(2)], tolerance);
       near(t, 'gradient', backend.download(gradients[0]!), [0.5, 1, -0.5, -1], tolerance);
       t.is(gradients[1], null);
@@ -326,7 +324,7 @@ export function operationTests(library: BackendName, memoryFormat: MemoryFormat 
           backend.relu(backend.conv2d(x, weight, null, 1, 0));
           throw new Error('on purpose');
         };
-        backend.gradients('fp32', forward, backend.uploadLabels(Int32Array.of(0)), [weight]);
+        backend.gradients('fp32', forward, backend.uploadLabels(Int32Array.of(0)), [weight], 0);
       }),
     );
     t.is(backend.tensorCount, alive);

@@ -1,8 +1,10 @@
 import { engineTests } from './engine-suite.ts';
 import { freezeTests } from './freeze-suite.ts';
 import { operationTests } from './operation-suite.ts';
+import { recipeTests } from './recipe-suite.ts';
 
 operationTests('torch', 'channels-last');
 operationTests('torch', 'contiguous');
+recipeTests('torch');
 engineTests('torch', ['fp32', 'bf16']);
 freezeTests('torch');

@@ -120,7 +120,7 @@ export function aLongRun({
     stepsPerEpoch,
     batchSize: 32,
     lanes: 2,
-    stepSize: 10,
+    schedule: { schedule: 'step' as const, warmupEpochs: 0, stepSize: 10, scheduleEpochs: null },
     checkpointsPath: '/runs/long/checkpoints',
     control: false,
   };

@@ -1,3 +1,4 @@
+import { plainRecipe } from '../../shared/defaults.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { type Model, outputsOfHead } from '../../shared/models/model.ts';
 import type { ResultOptions } from '../../shared/run-config.ts';
@@ -30,6 +31,7 @@ export function resultOf(model: Model, more: Partial<ResultOptions> = {}): Resul
     seed: 3,
     learningRate: 0.5,
     stepSize: 2,
+    ...plainRecipe,
     momentum: 0.9,
     weightDecay: 1e-4,
     imageSize: 32,

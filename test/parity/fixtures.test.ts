@@ -150,3 +150,17 @@ for (const name of goldenNames) {
     }
   });
 }
+
+withTorch('the numbers of recipes are those that PyTorch comes to', (t) => {
+  const made = execFileSync(python!, ['test/parity/recipe_numbers.py'], { encoding: 'utf8' });
+  const [theirs, kept] = [made, readFileSync('test/fixtures/recipes.json', 'utf8')].map((text) => {
+    const values: number[] = [];
+    const rest = JSON.stringify(JSON.parse(text), (_, value) =>
+      typeof value === 'number' ? values.push(value) : value,
+    );
+    return { values, rest };
+  }) as [{ values: number[]; rest: string }, { values: number[]; rest: string }];
+  t.is(theirs.rest, kept.rest);
+  const worst = Math.max(...kept.values.map((value, i) => Math.abs(value - theirs.values[i]!)));
+  t.true(worst < 1e-5, `off by ${worst}`); // another version of PyTorch may round otherwise
+});

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
+import { plainRecipe } from '../../shared/defaults.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { formulaImages, formulaLabels } from '../../shared/models/closed-formula.ts';
 import { buildModel } from '../../shared/models/family.ts';
@@ -20,6 +21,7 @@ const options: EngineOptions = {
   imageSize,
   precision: 'fp32',
   deterministic: true,
+  ...plainRecipe,
   momentum: 0.9,
   weightDecay: 0,
 };

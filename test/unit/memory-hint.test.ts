@@ -1,4 +1,5 @@
 import test from 'ava';
+import { plainRecipe } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import type { EngineOptions } from '../../worker/engine/engine.ts';
 import { withMemoryHint } from '../../worker/engine/memory-hint.ts';
@@ -14,6 +15,7 @@ const options: EngineOptions = {
   imageSize: 224,
   precision: 'fp32',
   deterministic: true,
+  ...plainRecipe,
   momentum: 0.9,
   weightDecay: 0,
 };

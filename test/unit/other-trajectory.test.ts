@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { Checkpoints } from '../../coordinator/checkpoints/checkpoints.ts';
 import { otherNetwork, otherTrajectory } from '../../coordinator/training/starting-point.ts';
+import { plainRecipe } from '../../shared/defaults.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import type { ResultOptions, RunConfig } from '../../shared/run-config.ts';
@@ -13,6 +14,7 @@ const result = {
   batchSize: 256,
   learningRate: 0.1,
   stepSize: 10,
+  ...plainRecipe,
   momentum: 0.9,
   weightDecay: 1e-4,
   trainImages: 1000,
@@ -27,6 +29,15 @@ test('going on from a checkpoint with other options of the schedule is said with
   t.regex(
     otherTrajectory(identity, config)!,
     /made with --batch-size 64 \(now 256\), --lr 0\.01 \(now 0\.1\):/,
+  );
+});
+
+test('going on with another recipe is said, also from a checkpoint of an earlier version, which had none', (t) => {
+  const { schedule: _, lrScale: __, ...earlier } = { ...resultOf(buildModel('Z', 1)), ...result };
+  const now = { result: { ...result, schedule: 'constant', lrScale: 'V1=0.1' } } as RunConfig;
+  t.regex(
+    otherTrajectory(JSON.stringify({ result: earlier, numerics: null }), now)!,
+    /made with --schedule step \(now constant\), --lr-scale none \(now V1=0\.1\):/,
   );
 });
 

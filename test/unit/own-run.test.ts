@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { Checkpoints } from '../../coordinator/checkpoints/checkpoints.ts';
 import { checkIdentity } from '../../coordinator/checkpoints/own-run.ts';
+import { plainRecipe } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { identityOf, type RunConfig } from '../../shared/run-config.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
@@ -63,4 +64,14 @@ test('a checkpoint that was computed with other numerics is refused', async (t) 
 test("a run's own checkpoint is read, wherever it was copied to", async (t) => {
   const copied = await write(temporaryFolder(t), configOf(1, 0.1));
   t.is((await (await open(temporaryFolder(t), configOf(1, 0.1))).read(copied)).step, 1);
+});
+
+test('a checkpoint of an earlier version, which says nothing of later options, is read where they have their defaults', async (t) => {
+  const earlier = configOf(1, 0.1);
+  const own = { ...earlier, result: { ...earlier.result, ...plainRecipe } };
+  const theirs = await write(temporaryFolder(t), earlier);
+  t.is((await (await open(temporaryFolder(t), own)).read(theirs)).step, 1);
+  const other = { ...own, result: { ...own.result, nesterov: true } };
+  const error = await t.throwsAsync((await open(temporaryFolder(t), other)).read(theirs));
+  t.regex(error!.message, /with nesterov false \(this run: true\)\.$/);
 });

@@ -74,6 +74,23 @@ test('runs that differ only in their seed are one group; others are told apart i
   );
 });
 
+test('runs with and without a part of the recipe are told apart by it', (t) => {
+  const other = {
+    schedule: 'constant',
+    warmupEpochs: 1,
+    lrScale: 'V1=0.1',
+    nesterov: true,
+    labelSmoothing: 0.1,
+  } as const;
+  t.deepEqual(
+    groupRuns([...seeds(1), reportRun(configOf(other))]).map(({ label }) => label),
+    [
+      'step size 2, no warm-up, no lr scale, momentum 0.9, no label smoothing',
+      'constant, warm-up 1, lr scale V1=0.1, Nesterov momentum 0.9, label smoothing 0.1',
+    ],
+  );
+});
+
 test('of three runs the line is the mean and the band from minimum to maximum', (t) => {
   const runs = seeds(3);
   const { points, band } = validationLine(runs, 'top1');

@@ -78,26 +78,6 @@ test('the permutations are uniform: each image is equally often at each place', 
   t.true(chiSquare < 52.6, `chi-square ${chiSquare}`); // 99.9 % of 25 degrees of freedom
 });
 
-test('the learning rate is that of StepLR on the fractional epoch', (t) => {
-  for (const trainSize of [10, 70, 490, 1000]) {
-    const schedule = new Schedule({ seed: 0, trainSize, batchSize: 10, lanes: 1 });
-    const n = schedule.stepsPerEpoch;
-    for (let step = 0; step < 50 * n; step++) {
-      const [epoch, t_] = [Math.floor(step / n), step % n];
-      let rate = 0.1;
-      // the boundary is reached by the last step of an epoch: (t + 1) / n is then exactly 1
-      for (let e = 20; e <= epoch + (t_ + 1) / n; e += 20) rate /= 10;
-      t.is(schedule.learningRate(step, { initial: 0.1, stepSize: 20 }), rate);
-    }
-  }
-});
-
-test('the rate already falls at the last step before the boundary, as in the original', (t) => {
-  const schedule = new Schedule({ seed: 0, trainSize: 490, batchSize: 10, lanes: 1 });
-  const rate = (step: number) => schedule.learningRate(step, { initial: 0.01, stepSize: 10 });
-  t.deepEqual([rate(488), rate(489), rate(978), rate(979)], [0.01, 0.001, 0.001, 0.0001]);
-});
-
 test('what is due every half epoch is due before steps ⌊k·n/2⌋, and not before the first', (t) => {
   const schedule = new Schedule({ seed: 0, trainSize: 50, batchSize: 10, lanes: 1 });
   const due = Array.from({ length: 21 }, (_, step) => step).filter((step) => schedule.isDue(step, 0.5));

@@ -4,6 +4,7 @@ import { timeLeft } from '../../coordinator/view/format.ts';
 import { announcement } from '../../coordinator/watch/run-summary.ts';
 import { layOut } from '../../coordinator/watch/terminal-layout.ts';
 import { TerminalViewer } from '../../coordinator/watch/terminal-viewer.ts';
+import { plainRecipe } from '../../shared/defaults.ts';
 import type { RunConfig } from '../../shared/run-config.ts';
 import { aView } from '../helpers/a-view.ts';
 import { screenOf } from '../helpers/screen.ts';
@@ -84,6 +85,7 @@ const config = {
     lanes: 1,
     seed: 0,
     startingWeights: { from: 'seed' },
+    ...plainRecipe,
     learningRate: 0.01,
     stepSize: 10,
     momentum: 0.9,

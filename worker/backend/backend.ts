@@ -26,6 +26,7 @@ export type MemoryFormat = 'channels-last' | 'contiguous';
 export interface SgdOptions {
   readonly learningRate: number;
   readonly momentum: number;
+  readonly nesterov: boolean;
   readonly weightDecay: number;
 }
 
@@ -93,7 +94,7 @@ export interface Backend<T extends Tensor> extends Ops<T> {
   scale(target: T, factor: number): void;
   /** target += source * factor, the factor rounded to float32. */
   accumulate(target: T, source: T, factor: number): void;
-  /** torch.optim.SGD (dampening 0, no Nesterov) on flat tensors; the gradient may be overwritten. */
+  /** torch.optim.SGD (dampening 0) on flat tensors; the gradient may be overwritten. */
   sgd(parameters: T, gradient: T, momentum: T, options: SgdOptions): void;
   /** Whether no element is infinite or NaN. */
   allFinite(tensor: T): boolean;
@@ -102,6 +103,7 @@ export interface Backend<T extends Tensor> extends Ops<T> {
   inference(precision: Precision, forward: () => T): T;
   /**
    * Mean cross entropy of a forward pass in the given precision (the loss in float32), and its gradients.
+   * @param labelSmoothing that of torch.nn.CrossEntropyLoss: the part of each target that all classes share, in [0, 1)
    * @returns gradients in the order of `parameters`, null where the loss does not depend on one; on a GPU they are
    * still being computed when `loss` and `logits` can be read, once each
    */
@@ -110,6 +112,7 @@ export interface Backend<T extends Tensor> extends Ops<T> {
     forward: () => T,
     labels: T,
     parameters: readonly T[],
+    labelSmoothing: number,
   ): { loss: () => number; logits: () => Float32Array; gradients: (T | null)[] };
 
   /** Runs `body` with kernels that give the same bits every time, whatever the backend was opened with. */

@@ -1,6 +1,6 @@
 /** `worker describe`: opens the backends and devices of this machine as a worker would, and says what came of it. */
 import { createHash } from 'node:crypto';
-import { defaults } from '../../shared/defaults.ts';
+import { defaults, plainRecipe } from '../../shared/defaults.ts';
 import { describeError } from '../../shared/errors.ts';
 import { imageNetClasses } from '../../shared/models/family.ts';
 import type { WorkerDescription } from '../../shared/process/worker-description.ts';
@@ -98,7 +98,10 @@ const probe: Omit<EngineOptions, 'backend' | 'device' | 'model' | 'times'> = {
   precision: 'fp32',
   deterministic: true,
   momentum: defaults.momentum,
+  nesterov: plainRecipe.nesterov,
   weightDecay: defaults.weightDecay,
+  labelSmoothing: plainRecipe.labelSmoothing,
+  lrScale: plainRecipe.lrScale,
 };
 const digits = 16;
 

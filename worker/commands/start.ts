@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { userIndexCache } from '../../shared/data/index-cache.ts';
-import { http as httpDefaults, progressEvery, redisConnections } from '../../shared/defaults.ts';
+import { http as httpDefaults, plainRecipe, progressEvery, redisConnections } from '../../shared/defaults.ts';
 import { CornetError, describeError, exitCodes } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { modelOf } from '../../shared/models/family.ts';
@@ -212,7 +212,9 @@ function engineOptionsOf(config: AnyConfig, device: string, threads: number): En
   const { model, times, head, imageSize, precision } = config.result;
   const freezing = isInference(config) ? {} : freezingOf(config.result);
   const deterministic = isInference(config) || config.result.deterministic;
-  const { momentum, weightDecay } = isInference(config) ? { momentum: 0, weightDecay: 0 } : config.result;
+  const { momentum, nesterov, weightDecay, labelSmoothing, lrScale } = isInference(config)
+    ? { ...plainRecipe, momentum: 0, weightDecay: 0 }
+    : config.result;
   const purpose = purposeOf(config);
   return {
     backend,
@@ -227,7 +229,10 @@ function engineOptionsOf(config: AnyConfig, device: string, threads: number): En
     precision,
     deterministic,
     momentum,
+    nesterov,
     weightDecay,
+    labelSmoothing,
+    lrScale,
   };
 }
 

@@ -48,8 +48,12 @@ export interface EngineOptions extends NetworkOptions {
   readonly memoryFormat?: MemoryFormat;
   /** Group norms by kernels of our own (`Arithmetic`). Default: where that is the fastest. It changes the bits, too. */
   readonly fused?: boolean;
+  /** The rest is of training alone, as in `ResultOptions`. */
   readonly momentum: number;
+  readonly nesterov: boolean;
   readonly weightDecay: number;
+  readonly labelSmoothing: number;
+  readonly lrScale: string;
 }
 
 /** Tensors alive and their bytes; memory of the GPU, null on the CPU. */
@@ -100,7 +104,8 @@ export class Engine {
       memoryFormat: options.memoryFormat ?? memoryFormatOf(options),
       fused: options.fused ?? (options.memoryFormat === undefined && fusesNorms(options)),
     });
-    this.#state = new ModelState(this.#backend, this.#model, this.#vectorLayout, options.purpose);
+    const { purpose, lrScale } = options;
+    this.#state = new ModelState(this.#backend, this.#model, this.#vectorLayout, purpose, lrScale);
     this.#reduction = new Reduction(this.#backend, this.#vectorLayout, openMappings());
     this.#staging = new Staging(this.#backend, options.imageSize);
   }
@@ -222,7 +227,7 @@ export class Engine {
    * @param images a string: those that were staged by that name
    * @param labels one class index per image
    * @param target this process's own shared memory, where the vector is to be; it is kept there while the engine has it
-   * @returns the mean loss over the shard (float32) and the counts of right answers; how long it took; and the
+   * @returns the mean loss over the shard (float32), with smoothed labels if they are smoothed and the counts of right answers; how long it took; and the
    * digest of what is in the target
    */
   computeShard(
@@ -274,13 +279,14 @@ export class Engine {
   }
 
   /**
-   * One step of SGD as PyTorch's (momentum buffer, weight decay in the gradient, parameters without a gradient left
-   * alone), and of the running statistics, with what was gathered. Forgets all vectors.
+   * One step of SGD as PyTorch's (momentum buffer, weight decay in the gradient, groups with their own learning rate,
+   * parameters without a gradient left alone), and of the running statistics, with what was gathered. Forgets all vectors.
    */
   apply(learningRate: number): void {
-    const { step, options } = this;
-    const reduced = this.#reduction.whole;
-    this.#state.update(reduced, learningRate, options.momentum, options.weightDecay, normMomentum);
+    const { step } = this;
+    const { momentum, nesterov, weightDecay } = this.options;
+    const sgd = { learningRate, momentum, nesterov, weightDecay };
+    this.#state.update(this.#reduction.whole, sgd, normMomentum);
     this.forgetVectors();
     this.#step = step + 1;
   }
@@ -365,6 +371,7 @@ export class Engine {
         layout: this.#vectorLayout,
         newVector: () => this.#reduction.newVector(target),
         precision: this.options.precision,
+        labelSmoothing: this.options.labelSmoothing,
         upload: (count) => this.#staging.input(images, count),
         now: this.#now,
       },

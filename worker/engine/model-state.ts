@@ -8,7 +8,15 @@ import { momentumName, type Purpose } from '../../shared/formats/state-layout.ts
 import type { VectorLayout } from '../../shared/formats/vector-layout.ts';
 import { elementCount, type Model } from '../../shared/models/model.ts';
 import type { Tensor } from '../../shared/models/ops.ts';
-import type { Backend } from '../backend/backend.ts';
+import { readScales, scaleOf } from '../../shared/util/scales.ts';
+import type { Backend, SgdOptions } from '../backend/backend.ts';
+
+/** Neighbours in the flat order whose learning rate has one factor: elements [begin, end). */
+interface ScaledRange {
+  readonly begin: number;
+  end: number;
+  readonly scale: number;
+}
 
 export class ModelState<T extends Tensor> {
   /** By state dict name; they share the memory of the flat tensor. Those that are trained are leaves of autograd. */
@@ -24,13 +32,17 @@ export class ModelState<T extends Tensor> {
   readonly #flatMomentum: T | null;
   readonly #flatStatistics: T;
   readonly #countersAtRest: ReadonlySet<string>;
+  /** They cover the trained parameters: one operator each, and one for all where no factor is another. */
+  readonly #scaledRanges: readonly ScaledRange[];
   /** Every float entry of a snapshot, by name, as a plain window. */
   readonly #windows = new Map<string, T>();
 
-  constructor(backend: Backend<T>, model: Model, layout: VectorLayout, purpose: Purpose) {
+  /** @param lrScale factors of the learning rate, as `ResultOptions` has them */
+  constructor(backend: Backend<T>, model: Model, layout: VectorLayout, purpose: Purpose, lrScale: string) {
     this.#backend = backend;
     this.#layout = layout;
     const trained = layout.entries.filter(({ end }) => end <= layout.gradients);
+    this.#scaledRanges = scaledRanges(trained, lrScale);
     const trainedNames = new Set(trained.map(({ name }) => name));
     const untrained = model.entries
       .filter(({ name, kind }) => kind === 'parameter' && !trainedNames.has(name))
@@ -85,25 +97,21 @@ export class ModelState<T extends Tensor> {
   }
 
   /**
-   * torch.optim.SGD (dampening 0, no Nesterov) and the running statistics of nn.BatchNorm2d, from a reduced vector,
-   * whose gradients may be overwritten.
+   * torch.optim.SGD (dampening 0; parameters with factors of the learning rate are groups of their own) and the running
+   * statistics of nn.BatchNorm2d, from a reduced vector, whose gradients may be overwritten.
    */
-  update(
-    reduced: T,
-    learningRate: number,
-    momentum: number,
-    weightDecay: number,
-    normMomentum: number,
-  ): void {
+  update(reduced: T, sgd: SgdOptions, normMomentum: number): void {
     const backend = this.#backend;
     const { gradients: trained, length } = this.#layout;
     const flatMomentum = this.#flatMomentum;
     assert(flatMomentum !== null, 'a state for inference is not trained');
     backend.scope(() => {
-      const gradient = backend.slice(reduced, 0, trained);
-      const parameters = backend.slice(this.#flatParameters, 0, trained);
-      const buffer = backend.slice(flatMomentum, 0, trained);
-      backend.sgd(parameters, gradient, buffer, { learningRate, momentum, weightDecay });
+      for (const { begin, end, scale } of this.#scaledRanges) {
+        const gradient = backend.slice(reduced, begin, end);
+        const parameters = backend.slice(this.#flatParameters, begin, end);
+        const buffer = backend.slice(flatMomentum, begin, end);
+        backend.sgd(parameters, gradient, buffer, { ...sgd, learningRate: sgd.learningRate * scale });
+      }
       if (length > trained) {
         backend.scale(this.#flatStatistics, 1 - normMomentum);
         backend.accumulate(this.#flatStatistics, backend.slice(reduced, trained, length), normMomentum);
@@ -119,6 +127,19 @@ export class ModelState<T extends Tensor> {
     assert(window, `no entry ${name}`);
     return window;
   }
+}
+
+function scaledRanges(entries: VectorLayout['entries'], lrScale: string): ScaledRange[] {
+  const scales = readScales(lrScale);
+  assert(scales !== null, `factors of the learning rate: ${lrScale}`);
+  const ranges: ScaledRange[] = [];
+  for (const { name, begin, end } of entries) {
+    const scale = scaleOf(name, scales);
+    const last = ranges.at(-1);
+    if (last?.scale === scale) last.end = end;
+    else ranges.push({ begin, end, scale });
+  }
+  return ranges;
 }
 
 function lengthOf(entries: readonly { readonly shape: readonly number[] }[]): number {

@@ -30,6 +30,7 @@ export interface TrainingPassParts {
   /** A flat tensor for the vector: zeros, at least where the statistics of norms belong. */
   readonly newVector: () => Tensor;
   readonly precision: Precision;
+  readonly labelSmoothing: number;
   /** The shard's images on the device, normalized: [count, 3, s, s]. */
   readonly upload: (count: number) => Tensor;
   /** Milliseconds, monotonic. */
@@ -38,7 +39,7 @@ export interface TrainingPassParts {
 
 /** Changes nothing; the vector passes to the caller's scope. */
 export function trainingPass(
-  { backend, model, state, layout, newVector, precision, upload, now }: TrainingPassParts,
+  { backend, model, state, layout, newVector, precision, labelSmoothing, upload, now }: TrainingPassParts,
   labels: Int32Array,
 ): { vector: Tensor; scores: ShardScores; seconds: ShardSeconds } {
   const begun = now();
@@ -67,6 +68,7 @@ export function trainingPass(
       },
       backend.uploadLabels(labels),
       trained.map(({ name }) => state.parameters.get(name)!),
+      labelSmoothing,
     );
     for (const [index, { name, begin, shape }] of trained.entries()) {
       const gradient = gradients[index];

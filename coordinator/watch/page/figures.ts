@@ -56,7 +56,7 @@ function figuresOf(view: RunView, facts: RunFacts, { loss, top1 }: Smoothed, ove
     [
       'learning rate',
       known(learningRate, (rate) => String(Number(rate.toPrecision(3)))),
-      nextDrop(view, facts),
+      nextChange(view, facts),
     ],
     over
       ? ['workers', '–', 'the run has ended']
@@ -79,10 +79,15 @@ function validationNote({ validation, best }: RunView, stepsPerEpoch: number): s
   return `best ${percent(best.top1)}, ${epoch(best)}`;
 }
 
-/** As `Schedule.learningRate` has it: each `stepSize` epochs a tenth. */
-function nextDrop({ step, steps }: RunView, { stepsPerEpoch, stepSize }: RunFacts): string {
+/** As `learningRate` has it: a warm-up, then each `stepSize` epochs a tenth, or a fall to the end of the schedule. */
+function nextChange({ step, steps }: RunView, { stepsPerEpoch, schedule: of }: RunFacts): string {
+  const { schedule, warmupEpochs, stepSize, scheduleEpochs } = of;
+  if (step < warmupEpochs * stepsPerEpoch) return `rises to epoch ${warmupEpochs}`;
+  if (scheduleEpochs !== null) {
+    return step < scheduleEpochs * stepsPerEpoch ? `${schedule} to epoch ${scheduleEpochs}` : 'until the end';
+  }
   const epoch = stepSize * (Math.floor(step / (stepsPerEpoch * stepSize)) + 1);
-  return epoch * stepsPerEpoch < steps ? `÷ 10 at epoch ${epoch}` : 'until the end';
+  return schedule === 'step' && epoch * stepsPerEpoch < steps ? `÷ 10 at epoch ${epoch}` : 'until the end';
 }
 
 export function members({ workers }: RunView): RunView['workers'] {

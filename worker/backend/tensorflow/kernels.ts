@@ -281,6 +281,16 @@ export class Kernels {
     return this.#run('SparseSoftmaxCrossEntropyWithLogits', {}, [logits, labels], 2) as [Native, Native];
   }
 
+  /** The same with smoothed labels: of each target, the part `smoothing` is shared by all classes. */
+  smoothedCrossEntropy(logits: Native, labels: Native, smoothing: number): [Native, Native] {
+    const classes = logits.shape[1]!;
+    const shared = smoothing / classes;
+    const depth = this.tfjs.tensor(Int32Array.of(classes), [], 'int32');
+    const ends = [this.scalar(1 - smoothing + shared), this.scalar(shared)];
+    const targets = this.#one('OneHot', { axis: this.#int(-1) }, labels, depth, ...ends);
+    return this.#run('SoftmaxCrossEntropyWithLogits', {}, [logits, targets], 2) as [Native, Native];
+  }
+
   // --------------------------------------------------------------------------------------------------------------------
 
   #convolution(stride: number, padding: number): Attributes {

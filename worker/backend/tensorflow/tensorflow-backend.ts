@@ -180,13 +180,17 @@ export class TensorflowBackend extends TensorflowOps implements Backend<Tensorfl
     forward: () => TensorflowTensor,
     labels: TensorflowTensor,
     parameters: readonly TensorflowTensor[],
+    labelSmoothing: number,
   ): { loss: () => number; logits: () => Float32Array; gradients: (TensorflowTensor | null)[] } {
     const { kernels } = this;
     return this.scope(() =>
       this.taping(parameters, (tape) => {
         const logits = this.inference(precision, forward);
         const { loss, seed } = kernels.tidy(() => {
-          const [losses, gradient] = kernels.crossEntropy(logits.value.native, labels.value.native);
+          const [losses, gradient] =
+            labelSmoothing === 0
+              ? kernels.crossEntropy(logits.value.native, labels.value.native)
+              : kernels.smoothedCrossEntropy(logits.value.native, labels.value.native, labelSmoothing);
           return {
             loss: kernels.mean(losses, [0]),
             seed: kernels.divide(gradient, kernels.scalar(labels.shape[0]!)),

@@ -14,6 +14,9 @@ import { firstTensorFailed, gpusProblem } from './cuda.ts';
 import { memoryFormats, TorchOps } from './torch-ops.ts';
 import { TorchTensor } from './torch-tensor.ts';
 
+/** Defaults of `cross_entropy_loss`: weights of classes, at::Reduction::Mean, the label of what is not to count. */
+const meanOverAll = [null, 1, -100] as const;
+
 export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
   readonly numerics: Numerics;
   readonly notes: readonly string[];
@@ -218,11 +221,11 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
     // The GPU's kernel refuses a momentum of zero.
     if (!this.#fusedSgd || options.momentum === 0)
       return sgdByParts(this, { parameters, gradient, momentum }, options);
-    const [dampening, nesterov, maximize, isFirstStep] = [0, false, false, false]; // the buffer begins with zeros
+    const [dampening, maximize, isFirstStep] = [0, false, false]; // the buffer begins with zeros
     this.addon.call('aten::_fused_sgd_', '', [
       ...[[parameters.handle], [gradient.handle], [momentum.handle]],
       ...[options.weightDecay, options.momentum, options.learningRate, dampening],
-      ...[nesterov, maximize, isFirstStep],
+      ...[options.nesterov, maximize, isFirstStep],
     ]);
   }
 
@@ -245,12 +248,14 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
     forward: () => TorchTensor,
     labels: TorchTensor,
     parameters: readonly TorchTensor[],
+    labelSmoothing: number,
   ): { loss: () => number; logits: () => Float32Array; gradients: (TorchTensor | null)[] } {
     this.addon.setGradMode(true);
     try {
       return this.scope(() => {
         const logits = this.inference(precision, forward);
-        const loss = this.call('aten::cross_entropy_loss', '', logits, labels);
+        const smoothing = labelSmoothing === 0 ? [] : [...meanOverAll, labelSmoothing];
+        const loss = this.call('aten::cross_entropy_loss', '', logits, labels, ...smoothing);
         const read = { logits: this.#fetch(logits), loss: this.#fetch(loss) }; // before the backward pass is queued
         const handles = parameters.map(({ handle }) => handle);
         const gradients = this.addon

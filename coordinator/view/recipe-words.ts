@@ -1,0 +1,40 @@
+/** A run's recipe in words: all that is not the default is named. */
+import type { ResultOptions } from '../../shared/run-config.ts';
+
+/** `lr 0.1, step size 10`; `lr 0.1, cosine to 0.001 over 25 epochs, warm-up 5 epochs` */
+export function scheduleWords(result: ResultOptions): string {
+  const { learningRate, warmupEpochs, lrScale } = result;
+  return [
+    `lr ${learningRate}`,
+    kindWords(result),
+    ...(warmupEpochs === 0 ? [] : [`warm-up ${epochs(warmupEpochs)}`]),
+    ...(lrScale === '' ? [] : [`lr scale ${lrScale.replaceAll(',', ' ')}`]),
+  ].join(', ');
+}
+
+/** `momentum 0.9, weight decay 0.0001`; `Nesterov momentum 0.9, weight decay 0.0001, label smoothing 0.1` */
+export function optimizerWords(result: ResultOptions): string {
+  const { weightDecay, labelSmoothing } = result;
+  return [
+    momentumWords(result),
+    `weight decay ${weightDecay}`,
+    ...(labelSmoothing === 0 ? [] : [`label smoothing ${labelSmoothing}`]),
+  ].join(', ');
+}
+
+export function momentumWords({ nesterov, momentum }: Pick<ResultOptions, 'nesterov' | 'momentum'>): string {
+  return `${nesterov ? 'Nesterov ' : ''}momentum ${momentum}`;
+}
+
+export function kindWords(
+  result: Pick<ResultOptions, 'schedule' | 'scheduleEpochs' | 'stepSize' | 'minLr'>,
+): string {
+  const { schedule, scheduleEpochs, stepSize, minLr } = result;
+  if (schedule === 'step') return `step size ${stepSize}`;
+  if (scheduleEpochs === null) return schedule;
+  return `${schedule} to ${minLr} over ${epochs(scheduleEpochs)}`;
+}
+
+function epochs(number: number): string {
+  return number === 1 ? '1 epoch' : `${number} epochs`;
+}
