@@ -27,6 +27,7 @@ import { nameOfSetting, type StartOptions } from '../options/table.ts';
 import { damagedConfig, type RunFolder } from '../run-folder/run-folder.ts';
 import { chooseFreeOptions, chooseOptions } from './options.ts';
 import { planOf } from './plan.ts';
+import { pointsBeyond } from './points-beyond.ts';
 import { otherEnd, refusePassedEnd } from './resumed-end.ts';
 import { checkpointToGoBackTo, chooseStart, otherNetwork, otherTrajectory } from './starting-point.ts';
 
@@ -72,6 +73,7 @@ export async function newConfig(options: StartOptions, localWorkers: LocalWorker
       `warning: --batch-size ${batchSize} is more than there are training images: an epoch is one step of ${trainImages} images.`,
     );
   }
+  warnOfPointsBeyond(config);
   const [first, end] = [stepOf(stepsPerEpoch(config)), totalSteps(config)];
   if (startingFile === null || first < end) return { config, index, goBackTo: null };
   throw new CornetError(
@@ -125,9 +127,16 @@ export async function resumedConfig(
   const config = checked({ ...former, version, term: former.term + 1, options: free });
   const notice = otherEnd(options, former, config);
   if (notice !== null) say(notice);
-  const goBackTo = options.restorePath === undefined ? null : await checkpointToGoBackTo(options.restorePath);
+  warnOfPointsBeyond(config);
+  const goBackTo =
+    options.restorePath === undefined ? null : await checkpointToGoBackTo(options.restorePath, say);
   await refusePassedEnd(options, config, goBackTo);
   return { config, index, goBackTo };
+}
+
+function warnOfPointsBeyond(config: RunConfig): void {
+  const warning = pointsBeyond(config);
+  if (warning !== null) say(`warning: ${warning}`);
 }
 
 function checked(config: RunConfig): RunConfig {
