@@ -172,7 +172,7 @@ command('validate', 'Validate weights: top-1, top-5, loss, and accuracy by class
 command('export', "Write a checkpoint as the reference implementation's run.py saves it, for torch.load.")
   .argument(
     '<checkpoint>',
-    "a checkpoint, a run's folder (its latest one), RUN:best or RUN:0.5",
+    "a checkpoint, a run's folder (its latest one), RUN:best or RUN@0.5 (nearest to that epoch)",
     parserOf('The checkpoint', bounds.path),
   )
   .argument('<file>', 'where to: OUT.pth.tar', parserOf('The file to write', bounds.path))

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { maxClasses } from './defaults.ts';
 import { modelNames } from './models/model.ts';
 import { hasSteering, quoteName, shortened } from './util/printable.ts';
+import { mistakenPoints, normalisedPoints } from './util/save-points.ts';
 import { readScales, writeScales } from './util/scales.ts';
 import { expandHome, mistakenPath } from './util/user-path.ts';
 
@@ -34,6 +35,17 @@ const path = z
     issues.push({ code: 'custom', input: value, message, params: { hint } });
   })
   .overwrite(expandHome);
+
+/** Points of a run at which a checkpoint is written, each spelled in one way. */
+const saveAt = z
+  .string()
+  .check(({ value, issues }) => {
+    const mistake = mistakenPoints(value);
+    if (mistake === null) return;
+    const { why, hint } = mistake;
+    issues.push({ code: 'custom', input: value, message: why, params: { hint } });
+  })
+  .overwrite(normalisedPoints);
 
 /** What a user calls something: one line that every terminal, log and page can show as it is. */
 function label(most: number) {
@@ -96,6 +108,7 @@ export const bounds = {
   maxSteps: atLeastOne,
   saveModelSeconds: positive,
   saveModelEpochs: positive,
+  saveAt,
   saveValEpochs: positive,
   keepCheckpoints: atLeastOne,
   audit: notNegative.max(1),

@@ -113,6 +113,8 @@ export const freeOptions = z.strictObject({
   skipUnreadable: z.boolean(),
   saveModelSeconds: bounds.saveModelSeconds,
   saveModelEpochs: bounds.saveModelEpochs,
+  /** Points as `--save-at` has them. Early runs had none. */
+  saveAt: bounds.saveAt.nullable().default(null),
   saveValEpochs: bounds.saveValEpochs,
   keepCheckpoints: bounds.keepCheckpoints,
   /** The part of the shards that a second worker computes as well, to compare them. Early runs had no audits. */

@@ -170,6 +170,17 @@ export class Checkpoints {
   }
 
   /**
+   * Exempts the checkpoints of some steps that are there from thinning out, too.
+   * @throws CornetError as `write`
+   */
+  async keep(isKept: (step: number) => boolean): Promise<void> {
+    if (this.#records.every(({ step, kept }) => kept || !isKept(step))) return;
+    const records = this.#records.map((record) => ({ ...record, kept: record.kept || isKept(record.step) }));
+    await this.#writeJson('latest.json', { ...records.at(-1), earlier: records.slice(0, -1) });
+    this.#records = records;
+  }
+
+  /**
    * The newest checkpoint, or null when none was written yet.
    * @throws CornetError CHECKPOINT_DAMAGED naming the file, and the one before as the way out
    */

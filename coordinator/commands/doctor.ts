@@ -308,7 +308,8 @@ async function nearestExisting(path: string): Promise<string> {
 /** Of the model that needs most. */
 function needOf(models: readonly ModelName[]): DiskNeed {
   const needs = models.map((model) => {
-    const kept = { ...defaults, epochs: recipes[model].epochs };
+    const { saveModelEpochs, keepCheckpoints } = defaults;
+    const kept = { permanent: Math.floor(recipes[model].epochs / saveModelEpochs), keepCheckpoints };
     return { model, ...bytesOfCheckpoints(buildModel(model, defaults.times), kept) };
   });
   return needs.reduce((most, need) => (need.all > most.all ? need : most));

@@ -42,7 +42,7 @@ export async function exportCheckpoint(source: string, target: string, force = f
   const path = (await checkpointOfRun(source))?.path ?? source;
   if (!(await exists(path))) {
     throw new CornetError('WEIGHTS_MISSING', `${quoteName(path)} does not exist.`, {
-      hint: 'Check the path: export takes a checkpoint, the folder of a run, RUN:best or RUN:0.5.',
+      hint: 'Check the path: export takes a checkpoint, the folder of a run, RUN:best or RUN@0.5.',
     });
   }
   await refuseOtherKinds(

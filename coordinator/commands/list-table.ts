@@ -1,9 +1,9 @@
 /** Runs as a table for a terminal: pure, from what is known to lines. */
 import { columnsOf, cutTo } from '../../shared/util/columns.ts';
 import { oneLine, quoteName } from '../../shared/util/printable.ts';
-import { elapsed, percent } from '../view/format.ts';
+import { elapsed, epochList, percent } from '../view/format.ts';
 import type { HealthWord } from '../view/health.ts';
-import type { BestView } from '../view/run-view.ts';
+import type { BestView, KeptView } from '../view/run-view.ts';
 
 export interface ListedRun {
   /** Null: it is known from its Redis alone. */
@@ -21,6 +21,8 @@ export interface ListedRun {
   /** That are done, of an inference run that is active. */
   images: number | null;
   best: BestView | null;
+  /** Checkpoints that stay for good. */
+  kept: KeptView[];
   /** When anything of it was written last; milliseconds since 1970. */
   wrote: number | null;
   /** Its live page, while it is active. */
@@ -44,6 +46,7 @@ const columns = {
   state: { head: 'STATE', cell: ({ state }) => state },
   step: { head: 'STEP', cell: progress },
   best: { head: 'BEST TOP-1', cell: ({ best }) => (best === null ? '' : percent(best.top1)) },
+  kept: { head: 'KEPT AT EPOCH', cell: ({ kept }) => epochList(kept.map(({ epoch }) => epoch)) },
   model: { head: 'MODEL', cell: modelOf },
   wrote: { head: 'WRITTEN', cell: written },
   name: { head: 'NAME', cell: ({ name }) => oneLine(name ?? '') },
@@ -52,7 +55,7 @@ const columns = {
 type ColumnName = keyof typeof columns;
 
 /** What a narrow terminal does without, the first one first. */
-const dispensable: readonly ColumnName[] = ['model', 'wrote', 'page', 'name', 'best', 'step'];
+const dispensable: readonly ColumnName[] = ['kept', 'model', 'wrote', 'page', 'name', 'best', 'step'];
 
 const gap = '  ';
 

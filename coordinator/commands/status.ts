@@ -10,7 +10,7 @@ import { isGone, readSigns, type Sign } from '../conduct/signs.ts';
 import { wayOn } from '../options/resume-command.ts';
 import { RunFolder } from '../run-folder/run-folder.ts';
 import { type FolderTraces, tracesOf } from '../run-folder/traces.ts';
-import { duration, elapsed } from '../view/format.ts';
+import { duration, elapsed, epochList } from '../view/format.ts';
 import {
   type Health,
   type HealthWord,
@@ -19,6 +19,7 @@ import {
   type Traces,
   type Unheard,
 } from '../view/health.ts';
+import type { KeptView } from '../view/run-view.ts';
 import { workerLines } from '../view/worker-lines.ts';
 import { asJson, followRun } from '../watch/follow-run.ts';
 import { redisOf } from './run-place.ts';
@@ -139,8 +140,8 @@ function isOfUrl(error: unknown): boolean {
 /** Without its folder: of a coordinator on this machine it can be seen that it is gone. */
 function deadTraces({ view, age }: Sign): Traces | null {
   if (!isGone(view.coordinator)) return null;
-  const { step, steps, checkpoint, best, validation } = view;
-  const known = { step, steps, checkpoint, best, validation };
+  const { step, steps, checkpoint, best, kept, validation } = view;
+  const known = { step, steps, checkpoint, best, kept, validation };
   return { ...known, coordinator: 'gone', starting: false, ended: null, quiet: age, unheard: null };
 }
 
@@ -173,8 +174,8 @@ function objectOf({ sign, traces, health }: Found, { run, folder }: Place): unkn
   if (sign !== null) return asJson(sign, health);
   const model = folder === null ? null : `CORnet-${folder.config.result.model}`;
   const labels = folder === null ? {} : labelsOf(folder.config);
-  const { step, steps, checkpoint, best, validation } = traces ?? {};
-  const known = traces === null ? {} : { step, steps, checkpoint, best, validation };
+  const { step, steps, checkpoint, best, kept, validation } = traces ?? {};
+  const known = traces === null ? {} : { step, steps, checkpoint, best, kept, validation };
   return { run, ...labels, model, ...known, health };
 }
 
@@ -182,7 +183,7 @@ function asText(found: Found, place: Place): string[] {
   const { sign } = found;
   const first = firstLine(found);
   if (isOver(found) || sign === null) {
-    return [first, ...absence(found, place)];
+    return [first, ...absence(found, place), ...keptLines(found.traces?.kept)];
   }
   const { view } = sign;
   const speed = view.imagesPerSecond === null ? '' : `, ${view.imagesPerSecond.toFixed(1)} images/s`;
@@ -194,7 +195,14 @@ function asText(found: Found, place: Place): string[] {
     `Run ${view.run} (${view.model})${called(view.name)}, ${where}${loss}${speed}${left}.`,
     sign.age > timeouts.member / 1000 ? `${view.sentence} (${elapsed(sign.age)} ago)` : view.sentence,
     ...workerLines(view.workers),
+    ...keptLines(view.kept),
   ];
+}
+
+/** @param kept undefined: a coordinator of an earlier version, which does not say it */
+function keptLines(kept: readonly KeptView[] | undefined): string[] {
+  if (kept === undefined || kept.length === 0) return [];
+  return [`Kept checkpoints: epochs ${epochList(kept.map(({ epoch }) => epoch))}.`];
 }
 
 function noteOf({ folder }: Place): string[] {

@@ -10,7 +10,7 @@ import type { PatientDisk } from '../disk/patient-disk.ts';
 import type { Run } from '../protocol/run.ts';
 import type { RunAction, RunEvent } from '../protocol/run-events.ts';
 import type { RunFolder } from '../run-folder/run-folder.ts';
-import type { RunOutput } from './ports.ts';
+import type { Restored, RunOutput } from './ports.ts';
 
 export interface DiskParts {
   config: AnyConfig;
@@ -24,8 +24,6 @@ export interface DiskParts {
   log: Logger;
   faults: Faults<'coordinator'>;
 }
-
-type Restored = Awaited<ReturnType<RunOutput['restore']>>;
 
 const configName = 'config.json';
 
@@ -50,10 +48,10 @@ export class DiskActions {
     const { run, blobs, log } = this.#parts;
     const restored = await this.#inTurn(() => this.#readState()); // what is being written will be the last one
     if (restored === null) return; // the run has ended meanwhile
-    const { step, body, validated } = restored;
+    const { step, body, validated, toSave = false } = restored;
     const ref = await blobs.put(names.snapshot(run.era, step, maker), body, blobs.toAnybody);
     log.info({ step }, 'Published the state to start from.');
-    this.#tell({ type: 'restored', step, ref, validated });
+    this.#tell({ type: 'restored', step, ref, validated, toSave });
   }
 
   /** At the beginning a disk that fails is refused; later, what was computed is worth waiting for it. */

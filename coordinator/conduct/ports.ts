@@ -5,10 +5,20 @@ import type { StepMetrics } from '../protocol/step.ts';
 import type { ValidationSummary } from '../protocol/validation-summary.ts';
 import type { RunView } from '../view/run-view.ts';
 
+/** The state that a run begins with, or goes back to. */
+export interface Restored {
+  readonly step: number;
+  readonly body: Uint8Array;
+  /** This very state was validated. */
+  readonly validated: boolean;
+  /** No checkpoint has it yet, and one of it is due. */
+  readonly toSave?: boolean;
+}
+
 /** What a run begins with, and what it leaves on disk. */
 export interface RunOutput {
   /** The state to begin with, and to go back to when no worker is left. */
-  restore(): Promise<{ step: number; body: Uint8Array; validated: boolean }>;
+  restore(): Promise<Restored>;
   /** Null: an inference run, which changes no state. */
   readonly steps: StepOutput | null;
   validated(step: number, summary: ValidationSummary): Promise<void>;

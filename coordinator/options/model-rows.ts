@@ -13,7 +13,7 @@ const names = (text: string): string[] => text.split(',').map((name) => name.tri
 const trained = {
   help: 'a file, a run, pretrained, or untrained',
   details:
-    "a .safetensors, .pth or .pth.tar file; a run's folder (its latest checkpoint), RUN:best or RUN:0.5 (of that epoch)",
+    "a .safetensors, .pth or .pth.tar file; a run's folder (its latest checkpoint), RUN:best or RUN@0.5 (nearest to that epoch)",
   default: 'pretrained',
   defaultTold: undefined,
 } as const;
@@ -96,7 +96,7 @@ export const modelRows = {
     value: bounds.path,
     help: 'initial weights: a file, a run, or pretrained',
     details:
-      "a .safetensors, .pth or .pth.tar file; a run's folder, RUN:best or RUN:0.5 (of that epoch); pretrained: the published ones, downloaded once",
+      "a .safetensors, .pth or .pth.tar file; a run's folder, RUN:best or RUN@0.5 (nearest to that epoch); pretrained: the published ones, downloaded once",
     defaultTold: 'random',
     group: 'Model and data',
     commands: ['start', 'validate', 'test', 'layers'],
@@ -202,7 +202,7 @@ export const modelRows = {
     value: bounds.path,
     help: 'continue from this checkpoint',
     details:
-      "a file of a run, or a .pth.tar of the reference implementation; a run's folder (its latest), RUN:best or RUN:0.5 (of that epoch); with --resume: one of the run's earlier ones",
+      "a file of a run, or a .pth.tar of the reference implementation; a run's folder (its latest), RUN:best or RUN@0.5 (nearest to that epoch); with --resume: one of the run's earlier ones",
     rare: true,
     group: 'Model and data',
     commands: ['start'],

@@ -1,12 +1,19 @@
 /** Every option of every command: flags, bounds, defaults, help, resume and docs/cli.md are made from this table. */
 import type { z } from 'zod';
+import { checkpointRows } from './checkpoint-rows.ts';
 import { featureRows } from './feature-rows.ts';
 import { modelRows } from './model-rows.ts';
 import { recipeRows } from './recipe-rows.ts';
 import { type CommandName, groups, type OptionRow } from './row.ts';
 import { runRows } from './run-rows.ts';
 
-const optionTable = { ...runRows, ...modelRows, ...recipeRows, ...featureRows } as const;
+const optionTable = {
+  ...runRows,
+  ...checkpointRows,
+  ...modelRows,
+  ...recipeRows,
+  ...featureRows,
+} as const;
 
 type Table = typeof optionTable;
 export type OptionName = keyof Table;

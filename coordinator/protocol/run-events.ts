@@ -59,8 +59,8 @@ export type RunEvent =
   /** No local worker is started on this device any more; `left`: so many others are, or will be. */
   | { type: 'device-given-up'; device: string; lastWords: string; left: number }
   | { type: 'tick'; heard: number }
-  /** The last checkpoint (or the initial state) has been published. */
-  | { type: 'restored'; step: number; ref: BlobRef; validated: boolean }
+  /** The last checkpoint (or the initial state) has been published; `toSave`: no checkpoint has it, and one is due. */
+  | { type: 'restored'; step: number; ref: BlobRef; validated: boolean; toSave?: boolean }
   /** The state of `step` is in the coordinator's memory, and `saved` will follow. */
   | { type: 'held'; step: number }
   /** `lost`: the blob had vanished; `failed`: the disk would not take it (the run goes on). */

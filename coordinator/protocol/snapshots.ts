@@ -52,10 +52,13 @@ export class Snapshots {
     this.#published = snapshot;
   }
 
-  /** Published by the coordinator from what lies on disk already. */
-  restored(snapshot: Snapshot): void {
+  /**
+   * Published by the coordinator, from a checkpoint or from what a run begins with.
+   * @param toSave no checkpoint has it yet, and one of it may be due
+   */
+  restored(snapshot: Snapshot, toSave: boolean): void {
     this.#published = snapshot;
-    this.#savedStep = snapshot.step;
+    this.#savedStep = toSave ? -1 : snapshot.step;
   }
 
   /** The blob cannot be read any more. */

@@ -2,7 +2,7 @@
 import type { BlobRef } from '../../shared/wire/protocol.ts';
 import type { Departures } from './departures.ts';
 import type { WorkerRecord } from './roster.ts';
-import type { Next } from './run-events.ts';
+import type { Next, RunEvent } from './run-events.ts';
 import type { RunState } from './run-state.ts';
 import type { Snapshot } from './snapshots.ts';
 
@@ -29,7 +29,7 @@ export class StateTransfer {
     state.act({ type: 'restore' });
   }
 
-  restored(event: { step: number; ref: BlobRef; validated: boolean }): Next {
+  restored(event: RunEvent & { type: 'restored' }): Next {
     const state = this.#state;
     const outdated = this.#reading === 'again';
     this.#reading = 'no';
@@ -40,7 +40,7 @@ export class StateTransfer {
     state.step = event.step;
     state.finishedRound = event.validated ? event.step : -1;
     if (state.round?.step !== event.step) state.round = null;
-    state.snapshots.restored({ step: event.step, ref: event.ref });
+    state.snapshots.restored({ step: event.step, ref: event.ref }, event.toSave ?? false);
     for (const worker of state.roster.all) worker.status = 'newcomer';
     return 'rest';
   }

@@ -2,7 +2,7 @@
 import { describeStartingWeights, type RunConfig } from '../../shared/run-config.ts';
 import { optionsOfRun } from '../options/run-options.ts';
 import { rowsOf } from '../options/table.ts';
-import { count, duration, grouped, percent } from '../view/format.ts';
+import { count, duration, epochList, grouped, percent } from '../view/format.ts';
 import type { ValidationPoint } from '../view/run-view.ts';
 import { groupRuns } from './groups.ts';
 import { escapeMarkup } from './markup.ts';
@@ -88,6 +88,7 @@ const columns: readonly Column[] = [
     number: true,
     cell: (_, { imagesPerSecond: speed }) => (speed === null ? '–' : speed.toFixed(speed < 10 ? 2 : 0)),
   },
+  { name: 'kept checkpoints, epochs', number: false, cell: (_, { kept }) => epochList(kept) || '–' },
   { name: 'time', number: true, cell: (_, { seconds }) => (seconds === null ? '–' : duration(seconds)) },
 ];
 

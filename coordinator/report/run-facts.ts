@@ -19,6 +19,8 @@ export interface RunFacts {
   /** By top-1; null: it was never validated. */
   readonly best: ValidationPoint | null;
   readonly last: ValidationPoint | null;
+  /** Checkpoints that stay for good, in epochs. */
+  readonly kept: readonly number[];
   /** That coordinators were at work on it; null: the log does not have all of it. */
   readonly seconds: number | null;
   /** Over that time, with starting, validations and checkpoints. */
@@ -46,6 +48,7 @@ export async function factsOf(run: ReportRun): Promise<RunFacts> {
       null,
     ),
     last: validations.at(-1) ?? null,
+    kept: traces.kept.map(({ epoch }) => epoch),
     seconds,
     imagesPerSecond: seconds === null || seconds <= 0 ? null : images / seconds,
   };

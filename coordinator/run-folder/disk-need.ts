@@ -1,11 +1,12 @@
 /** Whether a run has room on its disk, before it begins. */
 import { readdir, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
+import { keptSteps } from '../../shared/data/kept-steps.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { modelOf } from '../../shared/models/family.ts';
 import type { Model } from '../../shared/models/model.ts';
-import { type RunConfig, stepsPerEpoch, totalSteps } from '../../shared/run-config.ts';
+import { type RunConfig, totalSteps } from '../../shared/run-config.ts';
 import { gigabytes } from '../../shared/util/gigabytes.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { fileError, systemCode } from '../disk/durable-file.ts';
@@ -15,28 +16,30 @@ import type { RunFolder } from './run-folder.ts';
 const lineBytes = 250;
 
 interface Kept {
-  epochs: number;
-  saveModelEpochs: number;
+  /** How many are kept for good. */
+  permanent: number;
+  /** How many of the newest are. */
   keepCheckpoints: number;
 }
 
 /** Bytes of one checkpoint, and of all when there are most, with the one that is being written. */
 export function bytesOfCheckpoints(
   model: Model,
-  { epochs, saveModelEpochs, keepCheckpoints }: Kept,
+  { permanent, keepCheckpoints }: Kept,
 ): { checkpoint: number; all: number } {
   const checkpoint = stateLayout(model).bytes;
-  const keptForEver = Math.floor(epochs / saveModelEpochs);
   const best = 1;
   const unfinished = 1;
-  return { checkpoint, all: (keptForEver + keepCheckpoints + best + unfinished) * checkpoint };
+  return { checkpoint, all: (permanent + keepCheckpoints + best + unfinished) * checkpoint };
 }
 
 /** Bytes that a training has on disk when most lies there: checkpoints and metrics. */
 export function bytesOfRun(config: RunConfig): { checkpoint: number; all: number } {
   const steps = totalSteps(config);
-  const epochs = steps / stepsPerEpoch(config);
-  const { checkpoint, all } = bytesOfCheckpoints(modelOf(config.result), { ...config.options, epochs });
+  const { checkpoint, all } = bytesOfCheckpoints(modelOf(config.result), {
+    permanent: keptSteps(config).count,
+    keepCheckpoints: config.options.keepCheckpoints,
+  });
   return { checkpoint, all: all + steps * lineBytes };
 }
 
@@ -58,7 +61,7 @@ export async function compareRoom(folder: RunFolder, config: RunConfig): Promise
   if (free >= needed) return null;
   return (
     `warning: The run will need ${gigabytes(needed)} more, and ${place}. ` +
-    'A greater --save-model-epochs or a smaller --keep-checkpoints needs less.'
+    'A greater --save-model-epochs, fewer points of --save-at or a smaller --keep-checkpoints need less.'
   );
 }
 

@@ -1,10 +1,11 @@
 /** What a run folder says of a run, whoever is at work on it. */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type AnyConfig, isInference, totalSteps } from '../../shared/run-config.ts';
+import { type AnyConfig, isInference, stepsPerEpoch, totalSteps } from '../../shared/run-config.ts';
 import { latestSchema, readRecord, recordSchema } from '../checkpoints/checkpoint-records.ts';
 import type { Traces, Unheard } from '../view/health.ts';
 import type { BestView } from '../view/run-view.ts';
+import { keptViews } from '../view/view-of.ts';
 import { lastMeasurements } from './metrics-file.ts';
 import { runFiles } from './run-files.ts';
 import { type LockHolder, RunLock } from './run-lock.ts';
@@ -55,14 +56,18 @@ async function checkpointsOf(
   folder: string,
   config: AnyConfig,
   now: number,
-): Promise<Pick<Traces, 'checkpoint' | 'best'>> {
+): Promise<Pick<Traces, 'checkpoint' | 'best' | 'kept'>> {
   const latest = await readRecord(join(folder, 'latest.json'), latestSchema).catch(() => null);
   const record = await readRecord(join(folder, 'best.json'), recordSchema).catch(() => null);
-  if (isInference(config) || latest === null) return { checkpoint: null, best: null };
+  if (isInference(config) || latest === null) return { checkpoint: null, best: null, kept: [] };
   const at = await writtenAt(join(folder, latest.file));
   const age = at === 0 ? null : Math.max(0, now - at) / 1000;
   const { saveModelSeconds: interval } = config.options;
-  return { checkpoint: { step: latest.step, age, interval }, best: bestOf(record) };
+  return {
+    checkpoint: { step: latest.step, age, interval },
+    best: bestOf(record),
+    kept: keptViews([...latest.earlier, latest], stepsPerEpoch(config)),
+  };
 }
 
 /** As it is shown; null where it was not validated. */

@@ -28,6 +28,7 @@ import { damagedConfig, type RunFolder } from '../run-folder/run-folder.ts';
 import { chooseHead } from './head.ts';
 import { chooseFreeOptions, chooseOptions } from './options.ts';
 import { planOf } from './plan.ts';
+import { pointsBeyond } from './points-beyond.ts';
 import { otherEnd, pastSchedule, refusePassedEnd } from './resumed-end.ts';
 import { checkpointToGoBackTo, chooseStart, otherNetwork, otherTrajectory } from './starting-point.ts';
 
@@ -75,6 +76,7 @@ export async function newConfig(options: StartOptions, localWorkers: LocalWorker
       `warning: --batch-size ${batchSize} is more than there are training images: an epoch is one step of ${trainImages} images.`,
     );
   }
+  warnOfPointsBeyond(config);
   const [first, end] = [stepOf(stepsPerEpoch(config)), totalSteps(config)];
   if (startingFile === null || first < end) return { config, index, goBackTo: null };
   throw new CornetError(
@@ -129,9 +131,16 @@ export async function resumedConfig(
   for (const notice of [otherEnd(options, former, config), pastSchedule(config)]) {
     if (notice !== null) say(notice);
   }
-  const goBackTo = options.restorePath === undefined ? null : await checkpointToGoBackTo(options.restorePath);
+  warnOfPointsBeyond(config);
+  const goBackTo =
+    options.restorePath === undefined ? null : await checkpointToGoBackTo(options.restorePath, say);
   await refusePassedEnd(options, config, goBackTo);
   return { config, index, goBackTo };
+}
+
+function warnOfPointsBeyond(config: RunConfig): void {
+  const warning = pointsBeyond(config);
+  if (warning !== null) say(`warning: ${warning}`);
 }
 
 function checked(config: RunConfig): RunConfig {

@@ -1,5 +1,6 @@
 /** `coordinator start --dry-run`: what a run would do and need, without starting anything. */
 import { dirname, resolve } from 'node:path';
+import { keptSteps } from '../../shared/data/kept-steps.ts';
 import { warmupSteps } from '../../shared/data/learning-rate.ts';
 import { scheduleOf } from '../../shared/data/schedule.ts';
 import { CornetError } from '../../shared/errors.ts';
@@ -72,7 +73,8 @@ async function needsOf(config: RunConfig, folder: string): Promise<[string, stri
   const last = totalSteps(config);
   const validations =
     schedule.countDue(1, last, options.saveValEpochs) + (schedule.isDue(last, options.saveValEpochs) ? 0 : 1);
-  const permanent = schedule.countDue(1, last, options.saveModelEpochs);
+  const permanent = keptSteps(config).count;
+  const points = options.saveAt === null ? '' : `, and --save-at ${options.saveAt}`;
   const { checkpoint, all } = bytesOfRun(config);
   const place = await existing(folder);
   return [
@@ -82,7 +84,7 @@ async function needsOf(config: RunConfig, folder: string): Promise<[string, stri
       'keeps',
       (permanent === 0
         ? ''
-        : `${count(permanent, 'checkpoint', 'checkpoints')} forever (${every(options.saveModelEpochs)}), `) +
+        : `${count(permanent, 'checkpoint', 'checkpoints')} forever (${every(options.saveModelEpochs)}${points}), `) +
         `the newest ${options.keepCheckpoints} and the best, of ${gigabytes(checkpoint)} each`,
     ],
     [

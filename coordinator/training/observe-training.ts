@@ -6,7 +6,7 @@ import { modelOf } from '../../shared/models/family.ts';
 import type { HttpServer } from '../../shared/process/http-server.ts';
 import { Metrics, setTraffic } from '../../shared/process/metrics.ts';
 import { say } from '../../shared/process/say.ts';
-import type { RunConfig } from '../../shared/run-config.ts';
+import { type RunConfig, stepsPerEpoch } from '../../shared/run-config.ts';
 import type { Checkpoints } from '../checkpoints/checkpoints.ts';
 import type { Observed } from '../conduct/conduct-run.ts';
 import type { RunObserver } from '../conduct/ports.ts';
@@ -58,6 +58,7 @@ export function observeTraining(observed: Observed, training: TrainingObservatio
     checkpointsPath,
     checkpointBytes: stateLayout(modelOf(config.result)).bytes,
     interval: config.options.saveModelSeconds,
+    stepsPerEpoch: stepsPerEpoch(config),
     clock: () => Date.now(),
   });
   watch.follow(run, vitals);

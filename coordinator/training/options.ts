@@ -100,6 +100,7 @@ export function chooseFreeOptions(
     decodeThreads: options.workers ?? former?.decodeThreads ?? defaultOf('workers'),
     saveModelSeconds: options.saveModelSecs ?? former?.saveModelSeconds ?? defaultOf('saveModelSecs'),
     saveModelEpochs: options.saveModelEpochs ?? former?.saveModelEpochs ?? defaultOf('saveModelEpochs'),
+    saveAt: options.saveAt ?? former?.saveAt ?? null,
     saveValEpochs: options.saveValEpochs ?? former?.saveValEpochs ?? defaultOf('saveValEpochs'),
     audit: options.audit ?? former?.audit ?? defaultOf('audit'),
     keepCheckpoints: options.keepCheckpoints ?? former?.keepCheckpoints ?? defaultOf('keepCheckpoints'),

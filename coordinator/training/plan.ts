@@ -1,4 +1,5 @@
 /** From a configuration to what the protocol is to do. */
+import { keptSteps } from '../../shared/data/kept-steps.ts';
 import { learningRate } from '../../shared/data/learning-rate.ts';
 import type { Schedule } from '../../shared/data/schedule.ts';
 import { Draws } from '../../shared/random.ts';
@@ -12,6 +13,7 @@ const auditStream = 0xa0d17;
 export function planOf(config: RunConfig, schedule: Schedule): Plan & { steps: StepPlan } {
   const { result, options } = config;
   const total = totalSteps(config);
+  const kept = keptSteps(config);
   const steps: StepPlan = {
     lanes: result.lanes,
     totalSteps: total,
@@ -30,7 +32,7 @@ export function planOf(config: RunConfig, schedule: Schedule): Plan & { steps: S
         () => draws.uniform() < options.audit,
       );
     },
-    checkpointDue: (step) => step > 0 && schedule.isDue(step, options.saveModelEpochs),
+    checkpointDue: kept.includes,
   };
   const batches = Math.ceil(result.valImages / result.validationBatch);
   return { steps, round: { job: 'validate', batches, finished: new Map() } };

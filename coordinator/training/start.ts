@@ -2,6 +2,7 @@
 import { hostname } from 'node:os';
 import { namesOfOutputs } from '../../shared/data/class-outputs.ts';
 import type { DatasetIndex, Split } from '../../shared/data/dataset-index.ts';
+import { keptSteps } from '../../shared/data/kept-steps.ts';
 import { scheduleOf } from '../../shared/data/schedule.ts';
 import { http as httpDefaults } from '../../shared/defaults.ts';
 import { CornetError, describeError, exitCodes } from '../../shared/errors.ts';
@@ -28,7 +29,8 @@ import { howToContinue, neededAfter, resumeCommand } from '../options/resume-com
 import { defaultOf, type StartOptions } from '../options/table.ts';
 import { compareRoom } from '../run-folder/disk-need.ts';
 import { RunFolder } from '../run-folder/run-folder.ts';
-import { count, duration, percent } from '../view/format.ts';
+import { count, duration, epochList, percent } from '../view/format.ts';
+import { keptViews } from '../view/view-of.ts';
 import { chooseViewer } from '../watch/choose-viewer.ts';
 import { readControlToken } from '../watch/guard.ts';
 import type { RunNews, StartInfo } from '../watch/news.ts';
@@ -176,6 +178,7 @@ async function prepareTraining(
   const output = new TrainingOutput({
     config,
     schedule,
+    kept: keptSteps(config),
     folder,
     disk,
     checkpoints,
@@ -267,7 +270,7 @@ function report({
     message: complete
       ? begunAt === steps
         ? `Nothing was left to train: all ${count(steps, 'step', 'steps')} had been done, last checkpoint ${file}.`
-        : `Done: ${stepsInWords(steps, begunAt)} (${duration(seconds)} in steps)${bestInWords(best, config)}, last checkpoint ${file}.${skippedInWords(skipped)}`
+        : `Done: ${stepsInWords(steps, begunAt)} (${duration(seconds)} in steps)${bestInWords(best, config)}, last checkpoint ${file}.${keptInWords(checkpoints, config)}${skippedInWords(skipped)}`
       : `Stopped ${at}. ${howToContinue(folder.path, config, options)}`,
     next: complete ? nextCommands(folder.path, weights, config.options.dataPath) : [],
   });
@@ -291,6 +294,11 @@ function skippedInWords(skipped: number): string {
   return skipped === 0
     ? ''
     : ` ${count(skipped, 'unreadable image was', 'unreadable images were')} skipped; log.jsonl has the names.`;
+}
+
+function keptInWords({ records }: Checkpoints, config: RunConfig): string {
+  const epochs = keptViews(records, stepsPerEpoch(config)).map(({ epoch }) => epoch);
+  return epochs.length === 0 ? '' : ` Kept for good: those of the epochs ${epochList(epochs)}.`;
 }
 
 function bestInWords(best: Checkpoints['best'], config: RunConfig): string {

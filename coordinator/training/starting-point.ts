@@ -83,6 +83,7 @@ export async function chooseStart(
     return { startingWeights: { from: 'seed' }, startingFile: null, stepOf: () => 0, identity: null };
   }
   const found = await checkpointOfRun(options.restorePath);
+  if (found?.taken != null) context.say(found.taken);
   const path = resolve(found?.path ?? options.restorePath);
   try {
     const trajectory = await trajectoryOfCheckpoint(path, found?.record ?? null, model, key);
@@ -179,10 +180,13 @@ function refuseOtherFreezing(identity: string, model: Model, path: string): void
 /**
  * The checkpoint that a resume goes back to.
  * @param source a file, or a checkpoint of a run (`checkpointOfRun`)
+ * @param say told which one is taken, where the source leaves that open
  * @throws CornetError WEIGHTS_MISSING, WEIGHTS_INVALID, and as `checkpointOfRun`
  */
-export async function checkpointToGoBackTo(source: string): Promise<string> {
-  const path = resolve((await checkpointOfRun(source))?.path ?? source);
+export async function checkpointToGoBackTo(source: string, say: (sentence: string) => void): Promise<string> {
+  const found = await checkpointOfRun(source);
+  if (found?.taken != null) say(found.taken);
+  const path = resolve(found?.path ?? source);
   await refuseOtherKinds(
     path,
     () =>

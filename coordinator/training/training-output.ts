@@ -1,6 +1,7 @@
 /** The disk side of a training. */
 import { basename } from 'node:path';
 import type { Logger } from 'pino';
+import type { KeptSteps } from '../../shared/data/kept-steps.ts';
 import type { Schedule } from '../../shared/data/schedule.ts';
 import { skippedReason } from '../../shared/data/skipped-image.ts';
 import { diskPatience } from '../../shared/defaults.ts';
@@ -10,7 +11,7 @@ import { quoteName } from '../../shared/util/printable.ts';
 import type { BatchResult } from '../../shared/wire/protocol.ts';
 import type { ValidationResult } from '../checkpoints/checkpoint-records.ts';
 import type { Checkpoints } from '../checkpoints/checkpoints.ts';
-import type { RunOutput, StepOutput } from '../conduct/ports.ts';
+import type { Restored, RunOutput, StepOutput } from '../conduct/ports.ts';
 import type { PatientDisk } from '../disk/patient-disk.ts';
 import type { StepMetrics } from '../protocol/step.ts';
 import type { ValidationSummary } from '../protocol/validation-summary.ts';
@@ -27,6 +28,8 @@ const checkpointFault = 5;
 export interface TrainingOutputParts {
   config: RunConfig;
   schedule: Schedule;
+  /** The steps whose checkpoints are kept for good. */
+  kept: KeptSteps;
   folder: RunFolder;
   disk: PatientDisk;
   checkpoints: Checkpoints;
@@ -62,14 +65,15 @@ export class TrainingOutput implements RunOutput, StepOutput {
     this.#restorePath = parts.restorePath;
   }
 
-  async restore(): Promise<{ step: number; body: Uint8Array; validated: boolean }> {
-    const { checkpoints, initialState, folder, log, watch } = this.#parts;
+  async restore(): Promise<Restored> {
+    const { checkpoints, kept, initialState, folder, log, watch } = this.#parts;
     const reached = checkpoints.latest?.step ?? 0;
     if (this.#restorePath !== null) {
       await checkpoints.goBack(await checkpoints.read(this.#restorePath));
       this.#restorePath = null;
     }
     const checkpoint = await checkpoints.readLatest();
+    await checkpoints.keep(kept.includes); // the options may name them only since this resume
     const { step, body } = checkpoint ?? (await initialState());
     this.#begunAt ??= step;
     const origin = this.#describeOrigin(step, checkpoint?.path ?? null, reached);
@@ -86,7 +90,7 @@ export class TrainingOutput implements RunOutput, StepOutput {
     const validation = checkpoint?.validation ?? null;
     this.#validations.clear();
     if (validation !== null) this.#validations.set(step, validation);
-    return { step, body, validated: validation !== null };
+    return { step, body, validated: validation !== null, toSave: checkpoint === null && kept.isNamed(step) };
   }
 
   /** The step that this coordinator began at; null: not yet. */
@@ -134,14 +138,14 @@ export class TrainingOutput implements RunOutput, StepOutput {
   }
 
   async #write(step: number, body: Uint8Array): Promise<void> {
-    const { config, checkpoints, schedule, log, faults, watch } = this.#parts;
+    const { config, checkpoints, schedule, kept, log, faults, watch } = this.#parts;
     await this.#metrics?.sync(); // a resume from this checkpoint must find the lines before it
     const record = await checkpoints.write({
       step,
       epoch: Math.floor(step / schedule.stepsPerEpoch),
       body,
       identity: identityOf(config),
-      keepForEver: step > 0 && schedule.isDue(step, config.options.saveModelEpochs),
+      keepForEver: kept.includes(step),
       validation: this.#validations.get(step) ?? null,
     });
     for (const earlier of this.#validations.keys()) if (earlier < step) this.#validations.delete(earlier);

@@ -1,4 +1,5 @@
 /** Numbers as people read them, alike on the terminal and on the page. Compiled for the browser as well. */
+import { roundEpoch } from '../../shared/util/round-epoch.ts';
 
 /** Seconds of one phase from which on it is told what is waited for, instead of where the time goes. */
 export const calmSeconds = 3;
@@ -78,4 +79,15 @@ export function grouped(whole: number): string {
 
 export function count(n: number, one: string, many: string): string {
   return `${n} ${n === 1 ? one : many}`;
+}
+
+/** Epochs that a list names at its beginning and at its end. */
+const listedEpochs = { first: 6, last: 3 };
+
+/** `0, 0.1, 0.5, 1`; of many the first and the last ones: `0, 1, …, 98, 99 (100 in all)`. */
+export function epochList(epochs: readonly number[]): string {
+  const { first, last } = listedEpochs;
+  const words = epochs.map((epoch) => String(roundEpoch(epoch)));
+  if (words.length <= first + last) return words.join(', ');
+  return `${[...words.slice(0, first), '…', ...words.slice(-last)].join(', ')} (${words.length} in all)`;
 }

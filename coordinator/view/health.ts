@@ -30,7 +30,8 @@ export const healthExitCodes: Readonly<Record<HealthWord, number>> = {
 };
 
 /** What a coordinator leaves in the run folder, and what its lock says. */
-export interface Traces extends Pick<RunView, 'step' | 'steps' | 'checkpoint' | 'best' | 'validation'> {
+export interface Traces
+  extends Pick<RunView, 'step' | 'steps' | 'checkpoint' | 'best' | 'kept' | 'validation'> {
   /** Of the last coordinator; `unknown` where only its own host or container can tell. */
   coordinator: 'running' | 'unknown' | 'gone';
   /** How the log says that it ended, or null: it did not come to say it. */

@@ -58,6 +58,8 @@ export interface RunView {
   checkpoint: { step: number; age: number | null; interval: number } | null;
   /** The checkpoint with the best validation. */
   best: BestView | null;
+  /** Checkpoints that stay for good, oldest first. */
+  kept: KeptView[];
   validation: { step: number; loss: number; top1: number; top5: number } | null;
   /** Where the time went lately: fractions by phase, largest first. */
   shares: { phase: string; share: number }[];
@@ -73,6 +75,12 @@ interface DiskView {
   free: number | null;
   /** Bytes of a checkpoint. */
   checkpoint: number;
+}
+
+/** A checkpoint by its step, and the same in epochs. */
+export interface KeptView {
+  step: number;
+  epoch: number;
 }
 
 export interface BestView {

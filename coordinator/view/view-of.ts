@@ -1,8 +1,8 @@
 import { hostname } from 'node:os';
 import { type AnyConfig, labelsOf } from '../../shared/run-config.ts';
-import type { CheckpointRecords } from '../checkpoints/checkpoint-records.ts';
+import type { CheckpointRecord, CheckpointRecords } from '../checkpoints/checkpoint-records.ts';
 import type { Run } from '../protocol/run.ts';
-import type { CheckpointView, RunView } from './run-view.ts';
+import type { CheckpointView, KeptView, RunView } from './run-view.ts';
 
 /** How a run stands. What is not `measured` is null. */
 export function viewOf(
@@ -56,11 +56,17 @@ export function viewOf(
     disk: null,
     checkpoint: null,
     best: null,
+    kept: [],
     validation: null,
     shares: [],
     sparkline: [],
     ...measured,
   };
+}
+
+/** Those of some checkpoints that stay for good. */
+export function keptViews(records: readonly CheckpointRecord[], stepsPerEpoch: number): KeptView[] {
+  return records.filter(({ kept }) => kept).map(({ step }) => ({ step, epoch: step / stepsPerEpoch }));
 }
 
 /** The checkpoints of a run, oldest first. */

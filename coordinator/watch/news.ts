@@ -50,7 +50,7 @@ export type NewsItem =
       secondsLeft: number | null;
     } & Scores)
   | ({ type: 'validation' } & Scores)
-  | { type: 'checkpoint'; step: number; file: string; sha256: string }
+  | { type: 'checkpoint'; step: number; file: string; sha256: string; kept: boolean }
   | { type: 'event'; level: 'info' | 'warn' | 'error'; message: string }
   | ({ type: 'end' } & Ending)
   /** The command fails; the last line there is. */

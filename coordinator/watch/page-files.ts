@@ -59,6 +59,7 @@ const files: StaticFile[] = [
   ['/view/hosts.js', 'text/javascript', 'dist', 'coordinator', 'view', 'hosts.js'],
   ['/shared/defaults.js', 'text/javascript', 'dist', 'shared', 'defaults.js'],
   ['/shared/util/gigabytes.js', 'text/javascript', 'dist', 'shared', 'util', 'gigabytes.js'],
+  ['/shared/util/round-epoch.js', 'text/javascript', 'dist', 'shared', 'util', 'round-epoch.js'],
 ];
 
 /** The routes of the page itself; it asks for `/events` besides (`eventStream`). */

@@ -112,7 +112,7 @@ export class PastRun {
     return reading;
   }
 
-  #view({ step, validation, checkpoint, best, quiet }: FolderTraces, { last }: History): RunView {
+  #view({ step, validation, checkpoint, best, kept, quiet }: FolderTraces, { last }: History): RunView {
     const steps = totalSteps(this.#config);
     const perEpoch = stepsPerEpoch(this.#config);
     const nobody = { generation: 0, workers: [], departed: [], stopping: null };
@@ -127,6 +127,7 @@ export class PastRun {
         validation,
         checkpoint,
         best,
+        kept,
       },
       new Date(Date.now() - 1000 * quiet),
     );

@@ -9,16 +9,18 @@ import type { PatientDisk } from '../disk/patient-disk.ts';
 import { freeBytes } from '../run-folder/disk-need.ts';
 import { bestOf, writtenAt } from '../run-folder/traces.ts';
 import type { RunView } from '../view/run-view.ts';
+import { keptViews } from '../view/view-of.ts';
 
 export interface VitalsParts {
   outages: Pick<OutageLog, 'outage' | 'sentence'>;
   disk: Pick<PatientDisk, 'trouble'>;
-  checkpoints: Pick<Checkpoints, 'latest' | 'best'>;
+  checkpoints: Pick<Checkpoints, 'latest' | 'best' | 'records'>;
   checkpointsPath: string;
   /** Of one checkpoint. */
   checkpointBytes: number;
   /** Seconds between two checkpoints. */
   interval: number;
+  stepsPerEpoch: number;
   /** Milliseconds since 1970. */
   clock: () => number;
 }
@@ -60,9 +62,9 @@ export class Vitals {
     this.#look().catch(() => undefined);
   }
 
-  get seen(): Pick<RunView, 'redis' | 'disk' | 'checkpoint' | 'best'> {
-    const { disk, checkpoints, checkpointBytes, interval, clock } = this.#parts;
-    const { latest, best } = checkpoints;
+  get seen(): Pick<RunView, 'redis' | 'disk' | 'checkpoint' | 'best' | 'kept'> {
+    const { disk, checkpoints, checkpointBytes, interval, stepsPerEpoch, clock } = this.#parts;
+    const { latest, best, records } = checkpoints;
     const at = this.#noticeCheckpoint()?.at ?? null;
     const age = at === null ? null : Math.max(0, clock() - at) / 1000;
     return {
@@ -70,6 +72,7 @@ export class Vitals {
       disk: { trouble: disk.trouble?.message ?? null, free: this.#free, checkpoint: checkpointBytes },
       checkpoint: latest === null ? null : { step: latest.step, age, interval },
       best: bestOf(best),
+      kept: keptViews(records, stepsPerEpoch),
     };
   }
 

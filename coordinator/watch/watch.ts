@@ -142,8 +142,8 @@ export class Watch implements RunReporter {
     this.#tell({ type: 'validation', step, epoch: step / this.#stepsPerEpoch, loss, top1, top5, images });
   }
 
-  saved({ step, file, sha256 }: CheckpointRecord): void {
-    this.#tell({ type: 'checkpoint', step, file, sha256 });
+  saved({ step, file, sha256, kept }: CheckpointRecord): void {
+    this.#tell({ type: 'checkpoint', step, file, sha256, kept });
   }
 
   say(words: string, level: EventView['level'] = 'info'): void {

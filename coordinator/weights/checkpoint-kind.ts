@@ -6,7 +6,7 @@ import { kindOf, unreadable } from './weights-file.ts';
 
 /** Where a checkpoint is needed and none is. */
 export const checkpointHint =
-  'Name a checkpoint: the folder of a run, RUN:best, RUN:0.5 (of that epoch), or one of its files.';
+  'Name a checkpoint: the folder of a run, RUN:best, RUN@0.5 (nearest to that epoch), or one of its files.';
 
 /**
  * Refuses a file that is something else than a safetensors file, as what it is. One that a record names is a checkpoint,

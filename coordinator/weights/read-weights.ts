@@ -12,7 +12,7 @@ import { openWeights } from './weights-file.ts';
 export interface WeightsContext {
   /** Of the process: where the cache folder is, and proxies. */
   readonly environment: Readonly<Record<string, string | undefined>>;
-  /** Told what takes a while. */
+  /** Told what takes a while, and which checkpoint is taken where the source leaves that open. */
   readonly say: (sentence: string) => void;
 }
 
@@ -87,5 +87,6 @@ async function resolveSource(
     return { path: await pretrainedWeights(model.name, environment, say), noted: null };
   }
   const found = await checkpointOfRun(source);
+  if (found?.taken != null) say(found.taken);
   return found === null ? { path: source, noted: null } : { path: found.path, noted: found.record.sha256 };
 }

@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import { Draws, streams } from '../random.ts';
 import type { ResultOptions } from '../run-config.ts';
+import { microEpochs } from '../util/save-points.ts';
 
 export interface ScheduleOptions {
   /** The run's seed, an unsigned 32-bit integer. */
@@ -27,9 +28,6 @@ export interface Shard {
   /** The shard's share of the step's images, in [0, 1]. A lane without images has weight 0 and no job. */
   readonly weight: number;
 }
-
-/** Epochs given as a decimal number are counted in millionths, so that 0.1 · 10 epochs is exactly one. */
-const microEpochs = 1_000_000;
 
 /** An epoch boundary needs two permutations: the one that ends and, for prefetching, the one that begins. */
 const permutationsKept = 2;

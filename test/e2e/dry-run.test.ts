@@ -61,6 +61,15 @@ test('a batch that is larger than the data set is warned of, with what an epoch 
   t.regex(larger.stdout, /schedule +2 steps of 60 images/);
 });
 
+test('a dry run counts the checkpoints of --save-at, and says which points are beyond the end', async (t) => {
+  const stage = new Stage(t);
+  const argv = [...tinyRun(await tinyImages(stage.folder)), '-o', join(stage.folder, 'run'), '--dry-run'];
+  const dry = stage.start('coordinator', [...argv, '--save-model-epochs', '1', '--save-at', '0,1,2s,3']);
+  t.is(await dry.ended, 0, dry.stderr);
+  t.regex(dry.stdout, /keeps +4 checkpoints forever \(every epoch, and --save-at 0,1,2s,3\), /);
+  t.regex(dry.stderr, /^warning: --save-at 3 is beyond the end of the run, at step 16 \(epoch 2\): /m);
+});
+
 test('with a Redis of its own, a run says what the exchange between hosts costs', async (t) => {
   const stage = new Stage(t);
   const images = await tinyImages(stage.folder);

@@ -194,7 +194,7 @@ test('on a phone the events come early, the machinery is folded, and the state s
   t.is(await page.locator('#percent').textContent(), '41 %');
 });
 
-test('the best checkpoint stands below the four newest ones, and the others are counted', async (t) => {
+test('the best checkpoint stands below the four newest ones, the others are counted, and the kept ones named', async (t) => {
   const { url } = await servePage(t, aLongRun());
   const { page } = await visit(url, { viewport: desktop });
   await drawn(page);
@@ -207,7 +207,10 @@ test('the best checkpoint stands below the four newest ones, and the others are 
     ['120', '6.00', '40.0 %', 'best'],
   ]);
   t.is(await rows.at(-1)!.locator('.mark.best').count(), 1);
-  t.is(await page.locator('#checkpoints .note').textContent(), 'and 3 earlier ones');
+  t.deepEqual(await page.locator('#checkpoints .note').allTextContents(), [
+    'and 3 earlier ones',
+    'kept: epochs 4, 8, 12, 16',
+  ]);
 });
 
 test('both columns of a wide page end at the same height', async (t) => {

@@ -198,6 +198,50 @@ test.serial(
   },
 );
 
+test.serial(
+  'a killed run has the same bytes along the way as an undisturbed one, and RUN@epoch takes the nearest of them',
+  async (t) => {
+    const stage = new Stage(t);
+    const points = ['--save-at', '0,0.1,2s,1,5', '--keep-checkpoints', '1', '--max-steps', '10'];
+    const argv = [...tinyRun(shared.images), ...points, '--cpu-workers', '1'];
+    const [whole, output] = [join(stage.folder, 'whole'), join(stage.folder, 'killed')];
+    const undisturbed = stage.start('coordinator', [...argv, '-o', whole]);
+    t.is(await undisturbed.ended, 0, undisturbed.stderr);
+    t.regex(
+      undisturbed.stderr,
+      /^warning: --save-at 5 is beyond the end of the run, at step 10 \(epoch 1\.25\): no checkpoint is written there\.$/m,
+    );
+    t.regex(undisturbed.stdout, /Kept for good: those of the epochs 0, 0\.25, 1\./);
+    const killed = stage.start('coordinator', [...argv, '-o', output], { CORNET_FAULT: 'committed@4' });
+    t.is(await killed.ended, 'SIGKILL');
+    await stage.empty();
+    const resumed = stage.start('coordinator', ['start', '--resume', '-o', output]);
+    t.is(await resumed.ended, 0, resumed.stderr);
+    const keptIn = (folder: string) => {
+      const text = readFileSync(join(folder, 'checkpoints', 'latest.json'), 'utf8');
+      const { earlier } = JSON.parse(text) as { earlier: { step: number; kept: boolean; sha256: string }[] };
+      return earlier.filter(({ kept }) => kept).map(({ step, sha256 }) => ({ step, sha256 }));
+    };
+    t.deepEqual(
+      keptIn(whole).map(({ step }) => step),
+      [0, 2, 8],
+    );
+    t.deepEqual(keptIn(output), keptIn(whole));
+    for (const step of [0, 2, 8, 10]) t.true(checkpoint(output, step).equals(checkpoint(whole, step)));
+
+    const status = stage.start('coordinator', ['status', '-o', output]);
+    t.is(await status.ended, 0, status.stderr);
+    t.regex(status.stdout, /^Kept checkpoints: epochs 0, 0\.25, 1\.$/m);
+    const another = [...tinyRun(shared.images), '--weights', `${output}@0.3`, '--dry-run', '-o', 'x'];
+    const nearest = stage.start('coordinator', another);
+    t.is(await nearest.ended, 0, nearest.stderr);
+    t.regex(
+      nearest.stderr,
+      /@0\.3: taking the checkpoint of epoch 0\.25, step-00000002\.safetensors \(step 2\)\.$/m,
+    );
+  },
+);
+
 test.serial('a checkpoint of another run is refused at a resume, and the run stays as it is', async (t) => {
   const stage = new Stage(t);
   const begin = async (name: string, seed: string) => {

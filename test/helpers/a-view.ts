@@ -42,6 +42,7 @@ export const aView: RunView = {
   disk: null,
   checkpoint: null,
   best: null,
+  kept: [],
   validation: { step: 20, loss: 1, top1: 0.5, top5: 0.9 },
   shares: [
     { phase: 'computing', share: 0.9 },

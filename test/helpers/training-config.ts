@@ -21,6 +21,7 @@ export const trainingConfig: RunConfig = {
     skipUnreadable: true,
     saveModelSeconds: 7,
     saveModelEpochs: 1,
+    saveAt: null,
     saveValEpochs: 0.5,
     keepCheckpoints: 4,
     audit: 0,

@@ -135,7 +135,7 @@ export class CoordinatorProcess {
           );
           for (const done of [...disk.metrics.keys()]) if (done >= step) disk.metrics.delete(done);
           const ref = redis.put(`snapshot:${step}:${world.ids++}`, state);
-          this.event({ type: 'restored', step, ref, validated });
+          this.event({ type: 'restored', step, ref, validated, toSave: disk.latest === null });
         });
         break;
       case 'save': {

@@ -179,7 +179,7 @@ export class World {
 
   /** What was due is on disk, of the step at which it was due, however the disk and the run raced. */
   #assertAllWritten({ totalSteps, checkpointDue, roundDue }: StepPlan): void {
-    for (let step = 1; step <= totalSteps; step++) {
+    for (let step = 0; step <= totalSteps; step++) {
       if (this.disk.refused.has(step)) continue;
       const { written } = this.disk;
       if (checkpointDue(step)) assert(written.has(step), `the checkpoint of step ${step} is missing`);

@@ -57,6 +57,20 @@ test('equal states are equal bytes, in any folder and after any history', async 
   t.deepEqual(readFileSync(join(one, name(2))), readFileSync(join(two, name(2))));
 });
 
+test('a checkpoint that is named only later is kept from then on', async (t) => {
+  const folder = temporaryFolder(t);
+  const before = await Checkpoints.open(folder, layout, 2);
+  for (const step of [0, 1]) await before.write(state(step));
+  const checkpoints = await Checkpoints.open(folder, layout, 1);
+  await checkpoints.keep((step) => step === 1);
+  t.deepEqual(
+    (await Checkpoints.open(folder, layout, 1)).records.map(({ kept }) => kept),
+    [false, true],
+  );
+  for (const step of [2, 3]) await checkpoints.write(state(step));
+  t.deepEqual(stepsIn(folder), [1, 3]);
+});
+
 test('latest.json names the file, its SHA-256, its step and its validation', async (t) => {
   const folder = temporaryFolder(t);
   const checkpoints = await Checkpoints.open(folder, layout, 3);

@@ -175,10 +175,14 @@ test('a safetensors file of another program is no checkpoint to go on from, and 
 
 test('a resume goes back to a checkpoint named as the weights of a run are, and to no file of PyTorch', async (t) => {
   const { folder, path } = await runFolder(t);
-  for (const source of [folder, path, `${folder}:latest`]) t.is(await checkpointToGoBackTo(source), path);
+  for (const source of [folder, path, `${folder}:latest`])
+    t.is(await checkpointToGoBackTo(source, () => undefined), path);
   const exported = join(folder, 'exported.pth.tar');
   await exportCheckpoint(path, exported);
-  const error = await t.throwsAsync(checkpointToGoBackTo(exported), { instanceOf: CornetError });
+  const error = await t.throwsAsync(
+    checkpointToGoBackTo(exported, () => undefined),
+    { instanceOf: CornetError },
+  );
   t.is(error?.code, 'CHECKPOINT_DIFFERS');
   t.is(error?.message, `${exported} is a file of PyTorch, not a checkpoint of this run.`);
 });

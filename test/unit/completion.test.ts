@@ -27,7 +27,12 @@ test('bash accepts the script, and completes the command with it', (t) => {
 
 test('commands, options, and the values of those that have a few', (t) => {
   t.deepEqual(offered('st'), ['start', 'status', 'stop']);
-  t.deepEqual(offered('start', '--save-'), ['--save-model-secs', '--save-model-epochs', '--save-val-epochs']);
+  t.deepEqual(offered('start', '--save-'), [
+    '--save-model-secs',
+    '--save-model-epochs',
+    '--save-at',
+    '--save-val-epochs',
+  ]);
   t.deepEqual(offered('start', '--model', ''), ['Z', 'R', 'RT', 'S']);
   t.deepEqual(offered('test', '-o', 'x', '--dtype', 'float1'), ['float16']);
   t.deepEqual(offered('layers', '--im'), ['--imsize', '--image-size']);

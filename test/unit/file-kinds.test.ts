@@ -145,7 +145,12 @@ for (const [what, bytes, message, hint] of kinds) {
     const starts = () =>
       chooseStart(options, resultOf(model), 'kept', { environment: {}, say: () => undefined });
     const exports = () => exportCheckpoint(path, join(temporaryFolder(t), 'out.pth.tar'));
-    for (const read of [() => readWeights(path, model), starts, exports, () => checkpointToGoBackTo(path)]) {
+    for (const read of [
+      () => readWeights(path, model),
+      starts,
+      exports,
+      () => checkpointToGoBackTo(path, () => undefined),
+    ]) {
       const error = await t.throwsAsync(read, { instanceOf: CornetError, message });
       t.is(error?.code, 'WEIGHTS_INVALID');
       t.regex((error as CornetError).hint, hint);

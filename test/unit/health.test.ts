@@ -29,6 +29,7 @@ const view: RunView = {
   disk: { trouble: null, free: 40.7e6, checkpoint: 1e6 },
   checkpoint: { step: 20, age: 170, interval: 600 },
   best: { step: 20, top1: 0.5 },
+  kept: [],
 };
 
 /** What it leaves in its folder. */
@@ -42,6 +43,7 @@ const traces: Traces = {
   steps: 120,
   checkpoint: { step: 20, age: 170, interval: 600 },
   best: { step: 20, top1: 0.5 },
+  kept: [],
   validation: { step: 20, loss: 1, top1: 0.5, top5: 0.9 },
 };
 const done = { ...traces, step: 120, checkpoint: { step: 120, age: 5, interval: 600 } };

@@ -20,6 +20,7 @@ const active: ListedRun = {
   steps: 5000,
   images: null,
   best: { step: 1000, top1: 0.523 },
+  kept: [],
   wrote: now - 3_000,
   page: 'http://127.0.0.1:9464/',
   trouble: null,
@@ -30,6 +31,7 @@ const stopped: ListedRun = {
   name: null,
   state: 'STOPPED',
   best: null,
+  kept: [],
   wrote: now - 7_200_000,
   page: null,
 };

@@ -26,6 +26,7 @@ function configOf(deterministic: boolean): RunConfig {
       skipUnreadable: false,
       saveModelSeconds: 1,
       saveModelEpochs: 1,
+      saveAt: null,
       saveValEpochs: 1,
       keepCheckpoints: 1,
       audit: 0,

@@ -51,11 +51,39 @@ test('a checkpoint that a run does not have is refused with those that it has', 
   const error = await t.throwsAsync(checkpointOfRun(`${await run(t)}:0.7`), { instanceOf: CornetError });
   t.is(error?.code, 'WEIGHTS_MISSING');
   t.regex(error!.message, /has no checkpoint of epoch 0\.7/);
-  t.is(error?.hint, 'It has those of the epochs 0.5, 1, 1.2.');
+  t.regex(error!.hint, /^It has those of the epochs 0\.5, 1, 1\.2\. The nearest one is \S+@0\.7$/);
   const empty = temporaryFolder(t);
   for (const source of [empty, `${empty}:best`, `${empty}:1`]) {
     const none = await t.throwsAsync(checkpointOfRun(source), { instanceOf: CornetError });
     t.is(none?.code, 'WEIGHTS_MISSING');
+  }
+});
+
+test('RUN@epoch takes the checkpoint nearest to it, of two the earlier one, and says which one that is', async (t) => {
+  const folder = await run(t);
+  for (const [epoch, step] of [
+    ['0', 5],
+    ['0.5', 5],
+    ['0.59', 5],
+    ['0.75', 5],
+    ['0.76', 10],
+    ['1.09', 10],
+    ['1.1', 10],
+    ['1.15', 12],
+    ['90', 12],
+  ] as const) {
+    const found = await checkpointOfRun(`${folder}@${epoch}`);
+    t.is(found?.record.step, step, epoch);
+    const file = `step-${String(step).padStart(8, '0')}.safetensors`;
+    t.is(
+      found?.taken,
+      `${folder}@${epoch}: taking the checkpoint of epoch ${step / 10}, ${file} (step ${step}).`,
+    );
+  }
+  t.is((await checkpointOfRun(`${folder}:0.5`))?.taken, null);
+  for (const word of ['best', 'x', '']) {
+    const error = await t.throwsAsync(checkpointOfRun(`${folder}@${word}`), { instanceOf: CornetError });
+    t.regex(error!.message, /names no checkpoint of the run in/);
   }
 });
 
@@ -65,7 +93,10 @@ test('a word that names no checkpoint of a run is told with those that do, unles
     const error = await t.throwsAsync(checkpointOfRun(`${folder}:${word}`), { instanceOf: CornetError });
     t.is(error?.code, 'WEIGHTS_MISSING');
     t.true(error?.message.endsWith(`names no checkpoint of the run in ${folder}.`), error?.message);
-    t.is(error?.hint, `Name ${folder}:best, ${folder}:latest, or an epoch, as in ${folder}:0.5`);
+    t.is(
+      error?.hint,
+      `Name ${folder}:best, ${folder}:latest, or the one nearest to an epoch, as in ${folder}@0.5`,
+    );
   }
   const file = `${folder}:bst`;
   await writeFile(file, '');

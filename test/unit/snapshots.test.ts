@@ -15,7 +15,7 @@ function hold(snapshots: Snapshots, step: number, why = kept): void {
 
 test('a checkpoint that was written before its validation ended is written again with its result', (t) => {
   const snapshots = new Snapshots(() => undefined);
-  snapshots.restored({ step: 8, ref: blob('snapshot') });
+  snapshots.restored({ step: 8, ref: blob('snapshot') }, false);
   t.false(snapshots.isDue(8, { last: true, kept: true }), 'it lies on disk');
   snapshots.wantAgain(8);
   t.true(snapshots.isDue(8, between));
@@ -23,6 +23,16 @@ test('a checkpoint that was written before its validation ended is written again
   t.true(snapshots.held(8));
   t.true(snapshots.saved(8, true)?.due);
   t.false(snapshots.isDue(8, { last: true, kept: true }), 'once');
+});
+
+test('the state that a run begins with is due if the plan keeps it and no checkpoint has it', (t) => {
+  const snapshots = new Snapshots(() => undefined);
+  snapshots.restored({ step: 0, ref: blob('snapshot') }, true);
+  t.true(snapshots.isDue(0, kept));
+  snapshots.save(kept);
+  t.true(snapshots.held(0));
+  t.true(snapshots.saved(0, true)?.due);
+  t.false(snapshots.isDue(0, kept), 'once');
 });
 
 test('while a checkpoint is written, one that is due at a step is still due, and one that is due by time waits', (t) => {

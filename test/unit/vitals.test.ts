@@ -18,7 +18,7 @@ test('a checkpoint that was just written has an age at once, one from before as 
     utimesSync(join(folder, file), at, at);
     return { file, step } as Checkpoints['latest'];
   };
-  const checkpoints = { latest: write(40, 600), best: null };
+  const checkpoints = { latest: write(40, 600), best: null, records: [] };
   const outages = { outage: null, sentence: null };
   const vitals = new Vitals({
     outages,
@@ -27,6 +27,7 @@ test('a checkpoint that was just written has an age at once, one from before as 
     checkpointsPath: folder,
     checkpointBytes: 1000,
     interval: 600,
+    stepsPerEpoch: 10,
     clock: () => now,
   });
   const age = () => vitals.seen.checkpoint!.age;

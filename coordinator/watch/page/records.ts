@@ -1,5 +1,5 @@
 /** What is on record: events, checkpoints, and what the run is. */
-import { count, grouped, percent } from '../../view/format.ts';
+import { count, epochList, grouped, percent } from '../../view/format.ts';
 import type { CheckpointView, EventView, RunFacts, RunView } from '../../view/run-view.ts';
 import { copyable } from './copy.ts';
 import { byId, element, fill } from './dom.ts';
@@ -29,6 +29,9 @@ export function showCheckpoints(checkpoints: readonly CheckpointView[], facts: R
     if (best !== undefined && !shown.includes(best)) shown.push(best);
     const more = checkpoints.length - shown.length;
     const rest = more > 0 ? [element('p', 'note', `and ${count(more, 'earlier one', 'earlier ones')}`)] : [];
+    const kept = checkpoints.filter((checkpoint) => checkpoint.kept);
+    const epochs = epochList(kept.map(({ step }) => step / facts.stepsPerEpoch));
+    if (kept.length > 0) rest.push(element('p', 'note', `kept: epochs ${epochs}`));
     return [table(shown, facts), ...rest, pathOf(best ?? newest[0]!, facts)];
   });
 }
