@@ -77,9 +77,8 @@ export const recipeRows = {
     flags: '--lr-scale <name=factor>',
     value: bounds.lrScale,
     several: true,
-    help: 'multiply the learning rate of an area or a parameter',
-    details:
-      "decoder=10,V1=0.1: the longest beginning of a parameter's name counts; can be given several times",
+    help: 'multiply the learning rate of these: decoder=10',
+    details: 'decoder=10,V1=0.1: named as for --freeze, the longest name counts; can be given several times',
     rare: true,
     group: 'Training',
     commands: ['start'],

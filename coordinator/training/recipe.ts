@@ -2,9 +2,9 @@
 import { plainRecipe, recipes } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { buildModel } from '../../shared/models/family.ts';
+import { parametersNamed } from '../../shared/models/freeze.ts';
 import type { ModelName } from '../../shared/models/model.ts';
 import type { ResultOptions } from '../../shared/run-config.ts';
-import { quoteName } from '../../shared/util/printable.ts';
 import { readScales } from '../../shared/util/scales.ts';
 import { defaultOf, type StartOptions } from '../options/table.ts';
 
@@ -13,7 +13,7 @@ type Recipe = Pick<
   'learningRate' | 'stepSize' | 'momentum' | 'weightDecay' | keyof typeof plainRecipe
 >;
 
-/** @throws CornetError OPTION_INVALID for what PyTorch would refuse, or what would have no effect */
+/** @throws CornetError OPTION_INVALID for what PyTorch would refuse, what would have no effect, and names of no parameter */
 export function chooseRecipe(options: StartOptions, model: ModelName, times: number): Recipe {
   const usual = recipes[model];
   const epochs = options.epochs ?? usual.epochs;
@@ -52,32 +52,7 @@ export function chooseRecipe(options: StartOptions, model: ModelName, times: num
   if (recipe.nesterov && recipe.momentum === 0) {
     throw new CornetError('OPTION_INVALID', '--nesterov needs a --momentum greater than 0.');
   }
-  checkNames(recipe.lrScale, model, times);
+  const scaled = readScales(recipe.lrScale)?.keys() ?? [];
+  parametersNamed(buildModel(model, times), [...scaled], '--lr-scale');
   return recipe;
-}
-
-/** @throws CornetError OPTION_INVALID for a name that no parameter of the model begins with */
-function checkNames(lrScale: string, model: ModelName, times: number): void {
-  const parameters = buildModel(model, times)
-    .entries.filter(({ kind }) => kind === 'parameter')
-    .map(({ name }) => name);
-  for (const name of readScales(lrScale)?.keys() ?? []) {
-    if (parameters.some((parameter) => parameter.startsWith(name))) continue;
-    const areas = [...new Set(parameters.map(areaOf))];
-    const parts = parameters.filter((parameter) => areaOf(parameter) === areaOf(name));
-    throw new CornetError(
-      'OPTION_INVALID',
-      `--lr-scale ${quoteName(name)}: no parameter of CORnet-${model} has a name that begins with it.`,
-      {
-        hint:
-          parts.length > 0
-            ? `Use the beginning of one of these: ${parts.join(', ')}.`
-            : `Use an area, ${areas.join(', ')}, or the beginning of a parameter's name, such as ${parameters[0]}.`,
-      },
-    );
-  }
-}
-
-function areaOf(parameter: string): string {
-  return parameter.split('.')[0]!;
 }

@@ -1,15 +1,13 @@
 /** The learning rate of each step, as the run's recipe has it. */
 import assert from 'node:assert/strict';
 import type { ResultOptions } from '../run-config.ts';
+import { microEpochs } from '../util/save-points.ts';
 
 /** What it depends on, besides the steps of an epoch. */
 export type LearningRateOptions = Pick<
   ResultOptions,
   'learningRate' | 'stepSize' | 'schedule' | 'scheduleEpochs' | 'warmupEpochs' | 'minLr'
 >;
-
-/** Epochs given as a decimal number are counted in millionths, so that 0.1 · 10 epochs is exactly one. */
-const microEpochs = 1_000_000;
 
 /** Steps of the warm-up, W. */
 export function warmupSteps(warmupEpochs: number, stepsPerEpoch: number): number {

@@ -1,9 +1,10 @@
 /** Which parts of a model are left as they are while the others are trained. */
 import { CornetError } from '../errors.ts';
+import { isNamedBy } from '../util/parameter-names.ts';
 import { quoteName } from '../util/printable.ts';
 import type { Model, StateEntry } from './model.ts';
 
-/** As options have it: areas (`V1`), layers (`V2.conv1`), parameters (`V2.conv1.weight`), or patterns of these (`*.norm*`). */
+/** As options have it, by names of parameters (`isNamedBy`). */
 export interface Freezing {
   readonly freeze?: readonly string[];
   /** Everything else is frozen. */
@@ -27,10 +28,10 @@ export function withFrozen(
   { freeze = [], trainOnly = [], freezeNorms = false }: Freezing,
 ): Model {
   if (freeze.length === 0 && trainOnly.length === 0 && !freezeNorms) return model;
-  const parameters = model.entries.filter(({ kind }) => kind === 'parameter').map(({ name }) => name);
-  const frozen = new Set(namedBy(freeze, '--freeze', parameters, model));
+  const parameters = parametersOf(model);
+  const frozen = new Set(parametersNamed(model, freeze, '--freeze'));
   if (trainOnly.length > 0) {
-    const trained = new Set(namedBy(trainOnly, '--train-only', parameters, model));
+    const trained = new Set(parametersNamed(model, trainOnly, '--train-only'));
     for (const name of parameters) if (!trained.has(name)) frozen.add(name);
   }
   if (parameters.every((name) => frozen.has(name))) {
@@ -53,14 +54,15 @@ export function normsAtRest({ entries }: Model): ReadonlySet<string> {
   return new Set(statistics.map(({ name }) => name.slice(0, name.lastIndexOf('.'))));
 }
 
-function namedBy(
-  patterns: readonly string[],
-  flag: string,
-  parameters: readonly string[],
-  model: Model,
-): string[] {
+/**
+ * Names of the parameters that patterns are of (`isNamedBy`).
+ * @param flag the option that has them
+ * @throws CornetError OPTION_INVALID for a pattern that names none
+ */
+export function parametersNamed(model: Model, patterns: readonly string[], flag: string): string[] {
+  const parameters = parametersOf(model);
   return patterns.flatMap((pattern) => {
-    const named = parameters.filter(matcherOf(pattern));
+    const named = parameters.filter(isNamedBy(pattern));
     if (named.length > 0) return named;
     const layers = new Set(parameters.map((name) => name.slice(0, name.lastIndexOf('.'))));
     const areas = new Set(parameters.map((name) => name.slice(0, name.indexOf('.'))));
@@ -74,11 +76,8 @@ function namedBy(
   });
 }
 
-/** A pattern is of a whole name, or of all that it has before a dot. */
-function matcherOf(pattern: string): (name: string) => boolean {
-  const parts = pattern.split('*').map((part) => part.replace(/[^\w]/g, String.raw`\$&`));
-  const expression = new RegExp(`^${parts.join('.*')}(?:\\..+)?$`);
-  return (name) => expression.test(name);
+function parametersOf({ entries }: Model): string[] {
+  return entries.filter(({ kind }) => kind === 'parameter').map(({ name }) => name);
 }
 
 function frozenNorms(model: Model, frozen: ReadonlySet<string>): ReadonlySet<string> {

@@ -1,11 +1,12 @@
-/** Factors by name, as text: `V1=0.1,decoder=10`. */
+/** Factors by names of parameters (`isNamedBy`), as text: `V1=0.1,decoder=10`. */
+import { isNamedBy } from './parameter-names.ts';
 
 /** Null: the text is none, has a factor that is not a number greater than 0, or a name twice. */
 export function readScales(text: string): Map<string, number> | null {
   const scales = new Map<string, number>();
   if (text.trim() === '') return scales;
   for (const part of text.split(',')) {
-    const [, name, factor] = /^\s*([\w.]+)\s*=\s*([\d.]+(?:e[-+]?\d+)?)\s*$/i.exec(part) ?? [];
+    const [, name, factor] = /^\s*([\w.*]+)\s*=\s*([\d.]+(?:e[-+]?\d+)?)\s*$/i.exec(part) ?? [];
     const value = Number(factor);
     if (name === undefined || scales.has(name) || !(value > 0 && Number.isFinite(value))) return null;
     scales.set(name, value);
@@ -19,9 +20,9 @@ export function writeScales(scales: ReadonlyMap<string, number>): string {
   return names.map((name) => `${name}=${scales.get(name)}`).join(',');
 }
 
-/** That of the longest name that `name` begins with; 1: there is none. */
-export function scaleOf(name: string, scales: ReadonlyMap<string, number>): number {
-  const prefixes = [...scales.keys()].filter((prefix) => name.startsWith(prefix));
-  const longest = prefixes.reduce((best, prefix) => (prefix.length > best.length ? prefix : best), '');
+/** That of the longest name that a parameter is meant by; 1: there is none. */
+export function scaleOf(parameter: string, scales: ReadonlyMap<string, number>): number {
+  const names = [...scales.keys()].filter((name) => isNamedBy(name)(parameter));
+  const longest = names.reduce((best, name) => (name.length > best.length ? name : best), '');
   return scales.get(longest) ?? 1;
 }

@@ -44,7 +44,7 @@ test('what would have no effect, or what PyTorch refuses, is refused with the op
       /^--label-smoothing must be a number of at least 0 and less than 1, not 1\.$/,
     ],
     [['--lr-scale', 'decoder'], /^--lr-scale: decoder must be names with factors greater than 0/],
-    [['--lr-scale', 'V3=2'], /^--lr-scale V3: no parameter of CORnet-RT has a name that begins with it\.$/],
+    [['--lr-scale', 'V3=2'], /^--lr-scale V3 names no parameter of CORnet-RT\.$/],
   ];
   for (const [argv, message] of wrong) {
     const error = t.throws(() => choose(...argv), { instanceOf: CornetError, message });
@@ -52,11 +52,7 @@ test('what would have no effect, or what PyTorch refuses, is refused with the op
   }
   const hint = (name: string) =>
     t.throws(() => choose('--lr-scale', `V1=1,${name}=2`), { instanceOf: CornetError })!.hint;
-  t.regex(
-    hint('decodr'),
-    /^Use an area, V1, V2, V4, IT, decoder, or the beginning of .* such as V1\.\w+\.\w+\.$/,
-  );
-  t.is(hint('decoder.fc'), 'Use the beginning of one of these: decoder.linear.weight, decoder.linear.bias.');
+  t.regex(hint('decodr'), /^Its areas are V1, V2, V4, IT, decoder; its layers V1\.conv_input, /);
   t.notThrows(() => choose('--min-lr', '0', '--warmup-epochs', '25'));
 });
 

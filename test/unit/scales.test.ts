@@ -2,8 +2,8 @@ import test from 'ava';
 import { bounds } from '../../shared/option-bounds.ts';
 import { readScales, scaleOf } from '../../shared/util/scales.ts';
 
-test('the factor of a name is that of the longest beginning of it, and one where there is none', (t) => {
-  const scales = readScales('V1=0.1, V1.conv=0.5,decoder=10')!;
+test('the factor of a parameter is that of the longest name that it is meant by, and one where there is none', (t) => {
+  const scales = readScales('V1=0.1, V1.conv*=0.5,decoder=10')!;
   const names = ['V1.norm1.weight', 'V1.conv1.weight', 'V2.conv1.weight', 'decoder.linear.bias'];
   t.deepEqual(
     names.map((name) => scaleOf(name, scales)),
