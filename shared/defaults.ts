@@ -27,8 +27,16 @@ export const recipes: Record<ModelName, { learningRate: number; epochs: number; 
   S: { learningRate: 0.1, epochs: 43, stepSize: 20 },
 };
 
+/** What AdamW takes where SGD takes the model's recipe: the defaults of torch.optim.AdamW. */
+export const adamwRecipe = { learningRate: 1e-3, weightDecay: 0.01 } as const;
+/** The term that keeps AdamW from dividing by zero, as in torch.optim.AdamW. */
+export const adamwEpsilon = 1e-8;
+
 /** What a recipe adds to plain SGD with a learning rate that falls in steps: nothing, and so it was in earlier runs. */
 export const plainRecipe = {
+  optimizer: 'sgd',
+  betas: [0.9, 0.999],
+  clipNorm: 0,
   schedule: 'step',
   scheduleEpochs: null,
   warmupEpochs: 0,

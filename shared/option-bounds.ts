@@ -1,7 +1,7 @@
 /** What an option may be: command lines, configuration files and config.json are all held to these bounds. */
 import { z } from 'zod';
 import { maxClasses } from './defaults.ts';
-import { modelNames } from './models/model.ts';
+import { modelNames, optimizerNames } from './models/model.ts';
 import { hasSteering, quoteName, shortened } from './util/printable.ts';
 import { mistakenPoints, normalisedPoints } from './util/save-points.ts';
 import { readScales, writeScales } from './util/scales.ts';
@@ -91,6 +91,11 @@ export const bounds = {
   seed: z.int().min(0).max(0xffff_ffff),
   learningRate: positive,
   stepSize: atLeastOne,
+  optimizer: z.enum(optimizerNames),
+  /** Of AdamW: how much of its running means of the gradient and of its square each step keeps. */
+  betas: z.tuple([notNegative.lt(1), notNegative.lt(1)]).readonly(),
+  /** 0: gradients are not clipped. */
+  clipNorm: notNegative,
   momentum: notNegative.max(1),
   weightDecay: notNegative,
   schedule: z.enum(schedules),

@@ -65,6 +65,9 @@ export const resultOptions = z.strictObject({
   momentum: bounds.momentum,
   weightDecay: bounds.weightDecay,
   // The recipe's other parts. Early runs did not note them.
+  optimizer: bounds.optimizer.default(plainRecipe.optimizer),
+  betas: bounds.betas.default(plainRecipe.betas),
+  clipNorm: bounds.clipNorm.default(plainRecipe.clipNorm),
   schedule: bounds.schedule.default(plainRecipe.schedule),
   /** The length of `cosine` and `poly`: the --epochs that the run began with. Null: the others have none. */
   scheduleEpochs: bounds.epochs.nullable().default(plainRecipe.scheduleEpochs),

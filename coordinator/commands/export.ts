@@ -2,8 +2,14 @@
 import { z } from 'zod';
 import { learningRate } from '../../shared/data/learning-rate.ts';
 import { scheduleOf } from '../../shared/data/schedule.ts';
+import { adamwEpsilon } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
-import { momentumName, type StateSlot, stateLayout } from '../../shared/formats/state-layout.ts';
+import {
+  bufferName,
+  optimizerBuffers,
+  type StateSlot,
+  stateLayout,
+} from '../../shared/formats/state-layout.ts';
 import { modelOf } from '../../shared/models/family.ts';
 import { resultOptions } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
@@ -78,25 +84,38 @@ function originalEntries({ path, step, epoch, identity, body }: Checkpoint): Zip
   const model = modelOf(result);
   const slots = new Map(stateLayout(model).slots.map((slot) => [slot.name, slot]));
   const storages: ZipPart[] = [];
+  const stored = (
+    bytes: Uint8Array,
+    dtype: StateSlot['dtype'],
+    shape: readonly number[],
+  ): TensorReference => {
+    const key = String(storages.length);
+    storages.push({ name: `${archive}/data/${key}`, bytes });
+    return new TensorReference(key, dtype === 'I64' ? 'LongStorage' : 'FloatStorage', shape);
+  };
   const tensor = (name: string): TensorReference => {
     const { dtype, shape, offset, bytes } = slots.get(name) as StateSlot;
-    const key = String(storages.length);
-    storages.push({ name: `${archive}/data/${key}`, bytes: body.subarray(offset, offset + bytes) });
-    return new TensorReference(key, dtype === 'I64' ? 'LongStorage' : 'FloatStorage', shape);
+    return stored(body.subarray(offset, offset + bytes), dtype, shape);
   };
   const stateDict = model.entries.map(({ name }) => [`module.${name}`, tensor(name)] as const);
   const parameters = model.entries.filter(({ kind }) => kind === 'parameter');
   // One group of all parameters, as run.py makes it: what is frozen has no state in it.
-  const momentum = [...parameters.entries()].flatMap(([i, { name, frozen = false }]) =>
-    frozen ? [] : [[i, dict({ momentum_buffer: tensor(momentumName(name)) })] as const],
-  );
+  const kept = [...parameters.entries()].flatMap(([i, { name, frozen = false }]) => {
+    if (frozen) return [];
+    const buffers = optimizerBuffers[result.optimizer].map(
+      (buffer) => [buffer, tensor(bufferName(buffer, name))] as const,
+    );
+    const updates = new Uint8Array(Float32Array.of(step).buffer);
+    const counted = result.optimizer === 'adamw' ? [['step', stored(updates, 'F32', [])] as const] : [];
+    return [[i, dict(Object.fromEntries([...counted, ...buffers]))] as const];
+  });
   const saved = dict({
     flags: flags(result),
     epoch,
     ...(result.classNames.length === 0 ? {} : { classes: result.classNames }),
     state_dict: new OrderedDict(stateDict),
     optimizer: dict({
-      state: new Map(momentum),
+      state: new Map(kept),
       param_groups: [parameterGroup(result, step, parameters.length)],
     }),
   });
@@ -127,16 +146,22 @@ function flags(result: Exported): PythonValue {
   });
 }
 
-/** As torch.optim.SGD and the learning rate schedule leave it after the last step that was done. */
+/** As torch.optim and the learning rate schedule leave it after the last step that was done. */
 function parameterGroup(result: Exported, step: number, parameters: number): PythonValue {
-  const { learningRate: initial, momentum, weightDecay, nesterov } = result;
+  const { learningRate: initial, momentum, weightDecay, nesterov, optimizer, betas } = result;
   const { stepsPerEpoch } = scheduleOf(result);
+  const own: Record<string, PythonValue> =
+    optimizer === 'adamw'
+      ? {
+          betas: betas.map((beta) => new PythonFloat(beta)),
+          eps: new PythonFloat(adamwEpsilon),
+          amsgrad: false,
+        }
+      : { momentum: new PythonFloat(momentum), dampening: 0, nesterov };
   return dict({
     lr: new PythonFloat(learningRate(Math.max(0, step - 1), stepsPerEpoch, result)),
-    momentum: new PythonFloat(momentum),
-    dampening: 0,
+    ...own,
     weight_decay: new PythonFloat(weightDecay),
-    nesterov,
     initial_lr: new PythonFloat(initial),
     params: Array.from({ length: parameters }, (_, i) => i),
   });
@@ -164,6 +189,8 @@ const identitySchema = z.object({
       stepSize: true,
       momentum: true,
       weightDecay: true,
+      optimizer: true,
+      betas: true,
       schedule: true,
       scheduleEpochs: true,
       warmupEpochs: true,

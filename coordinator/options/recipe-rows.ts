@@ -1,6 +1,6 @@
 /** The options of the recipe: the optimizer, the schedule of its learning rate, and the loss. */
 import { z } from 'zod';
-import { defaults, plainRecipe, recipes } from '../../shared/defaults.ts';
+import { adamwRecipe, defaults, plainRecipe, recipes } from '../../shared/defaults.ts';
 import { modelNames } from '../../shared/models/model.ts';
 import { bounds } from '../../shared/option-bounds.ts';
 import { row } from './row.ts';
@@ -12,13 +12,55 @@ export function recipeOf(key: 'learningRate' | 'epochs' | 'stepSize'): string {
   return [usual, ...others.map((name) => `${name}: ${recipes[name][key]}`)].join('; ');
 }
 
+/** `0.9,0.999` */
+const numbers = (text: string): number[] =>
+  text.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)));
+
 export const recipeRows = {
+  optimizer: row({
+    flags: '--optimizer <name>',
+    value: bounds.optimizer,
+    default: plainRecipe.optimizer,
+    help: 'sgd or adamw',
+    details: 'as torch.optim has them',
+    rare: true,
+    group: 'Training',
+    commands: ['start'],
+    kind: 'result',
+    setting: 'optimizer',
+  }),
+  betas: row({
+    flags: '--betas <b1,b2>',
+    value: bounds.betas,
+    read: numbers,
+    help: 'running means of AdamW',
+    details: 'of the gradient, and of its square: how much of them each step keeps',
+    defaultTold: plainRecipe.betas.join(','),
+    rare: true,
+    group: 'Training',
+    commands: ['start'],
+    kind: 'result',
+    setting: 'betas',
+  }),
+  clipNorm: row({
+    flags: '--clip-norm <x>',
+    value: bounds.clipNorm,
+    unit: 'none',
+    help: 'largest norm of the gradient',
+    details: 'of all parameters together, as clip_grad_norm_; 0: any',
+    defaultTold: 'any',
+    rare: true,
+    group: 'Training',
+    commands: ['start'],
+    kind: 'result',
+    setting: 'clipNorm',
+  }),
   learningRate: row({
     flags: '--lr, --learning-rate <x>',
     value: bounds.learningRate,
     unit: 'none',
     help: 'initial learning rate',
-    details: 'after the warm-up, if there is one',
+    details: `after the warm-up, if there is one; of AdamW ${adamwRecipe.learningRate}`,
     defaultTold: recipeOf('learningRate'),
     group: 'Training',
     commands: ['start'],
@@ -113,7 +155,8 @@ export const recipeRows = {
     value: bounds.weightDecay,
     unit: 'none',
     default: defaults.weightDecay,
-    help: 'weight decay of SGD',
+    help: 'weight decay',
+    details: `in the gradient; of AdamW ${adamwRecipe.weightDecay}, apart from it`,
     rare: true,
     group: 'Training',
     commands: ['start'],

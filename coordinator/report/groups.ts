@@ -48,6 +48,7 @@ const wordsOf: Record<string, (config: RunConfig) => string> = {
   batchSize: ({ result }) => `batch ${result.batchSize}`,
   momentum: ({ result }) => momentumWords(result),
   weightDecay: ({ result }) => `weight decay ${result.weightDecay}`,
+  clipNorm: ({ result }) => (result.clipNorm === 0 ? 'no clipping' : `norm clipped at ${result.clipNorm}`),
   labelSmoothing: ({ result }) =>
     result.labelSmoothing === 0 ? 'no label smoothing' : `label smoothing ${result.labelSmoothing}`,
   imageSize: ({ result }) => `${result.imageSize} px`,

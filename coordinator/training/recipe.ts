@@ -1,9 +1,9 @@
 /** The optimizer, the schedule of its learning rate, and the loss: from the options of `coordinator start`. */
-import { plainRecipe, recipes } from '../../shared/defaults.ts';
+import { adamwRecipe, plainRecipe, recipes } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import { parametersNamed } from '../../shared/models/freeze.ts';
-import type { ModelName } from '../../shared/models/model.ts';
+import type { ModelName, OptimizerName } from '../../shared/models/model.ts';
 import type { ResultOptions } from '../../shared/run-config.ts';
 import { readScales } from '../../shared/util/scales.ts';
 import { defaultOf, type StartOptions } from '../options/table.ts';
@@ -16,14 +16,21 @@ type Recipe = Pick<
 /** @throws CornetError OPTION_INVALID for what PyTorch would refuse, what would have no effect, and names of no parameter */
 export function chooseRecipe(options: StartOptions, model: ModelName, times: number): Recipe {
   const usual = recipes[model];
+  const optimizer = options.optimizer ?? plainRecipe.optimizer;
+  refuseOthersOptions(options, optimizer);
+  const { learningRate: rate, weightDecay } =
+    optimizer === 'adamw' ? adamwRecipe : { ...usual, weightDecay: defaultOf('weightDecay') };
   const epochs = options.epochs ?? usual.epochs;
   const schedule = options.schedule ?? plainRecipe.schedule;
   const ends = schedule === 'cosine' || schedule === 'poly';
   const recipe: Recipe = {
-    learningRate: options.learningRate ?? usual.learningRate,
+    optimizer,
+    betas: options.betas ?? plainRecipe.betas,
+    clipNorm: options.clipNorm ?? plainRecipe.clipNorm,
+    learningRate: options.learningRate ?? rate,
     stepSize: options.stepSize ?? usual.stepSize,
     momentum: options.momentum ?? defaultOf('momentum'),
-    weightDecay: options.weightDecay ?? defaultOf('weightDecay'),
+    weightDecay: options.weightDecay ?? weightDecay,
     schedule,
     scheduleEpochs: ends ? epochs : null,
     warmupEpochs: options.warmupEpochs ?? plainRecipe.warmupEpochs,
@@ -55,4 +62,21 @@ export function chooseRecipe(options: StartOptions, model: ModelName, times: num
   const scaled = readScales(recipe.lrScale)?.keys() ?? [];
   parametersNamed(buildModel(model, times), [...scaled], '--lr-scale');
   return recipe;
+}
+
+/** What one optimizer has and the other does not. */
+function refuseOthersOptions(options: StartOptions, optimizer: OptimizerName): void {
+  const others =
+    optimizer === 'sgd'
+      ? [['--betas', options.betas] as const]
+      : ([
+          ['--momentum', options.momentum],
+          ['--nesterov', options.nesterov],
+        ] as const);
+  const given = others.find(([, value]) => value !== undefined && value !== false);
+  if (given === undefined) return;
+  const [name] = given;
+  throw new CornetError('OPTION_INVALID', `${name} has no meaning with --optimizer ${optimizer}.`, {
+    hint: optimizer === 'sgd' ? 'Use --optimizer adamw, or omit it.' : 'Use --betas, or omit it.',
+  });
 }

@@ -118,7 +118,7 @@ async function trajectoryOfCheckpoint(
   const { slots } = stateLayout(model);
   const layoutOf = (identity: string) => {
     refuseOtherModel(saidByIdentity(identity).model, model, path);
-    refuseOtherFreezing(identity, model, path);
+    refuseOtherTraining(identity, model, path);
     return slots;
   };
   const { step, identity, body } = await readCheckpoint(path, layoutOf, record);
@@ -149,14 +149,25 @@ const formerNetwork = z.object({
       freeze: true,
       trainOnly: true,
       freezeNorms: true,
+      optimizer: true,
     }).shape,
   ),
 });
 
-/** A checkpoint has momentum for what was trained, and for nothing else. */
-function refuseOtherFreezing(identity: string, model: Model, path: string): void {
+/** A checkpoint has what its optimizer keeps of what was trained, and nothing else. */
+function refuseOtherTraining(identity: string, model: Model, path: string): void {
   const former = formerNetwork.safeParse(parseJson(identity));
   if (!former.success) return; // the layout will say what is wrong
+  const { optimizer } = former.data.result;
+  if (optimizer !== model.optimizer) {
+    throw new CornetError(
+      'WEIGHTS_MISMATCH',
+      `${quoteName(path)} is a checkpoint of a training with --optimizer ${optimizer}, which this run cannot go on from with --optimizer ${model.optimizer}.`,
+      {
+        hint: `Use --optimizer ${optimizer}, or begin a new run with its weights: --weights instead of --restore-path.`,
+      },
+    );
+  }
   const [theirs, ours] = [modelOf(former.data.result), model].map(({ entries }) =>
     entries.filter(({ frozen = false }) => frozen).map(({ name }) => name),
   ) as [string[], string[]];
@@ -228,6 +239,8 @@ const trajectoryOptions = {
   stepSize: '--step-size',
   momentum: '--momentum',
   weightDecay: '--weight-decay',
+  betas: '--betas',
+  clipNorm: '--clip-norm',
   schedule: '--schedule',
   scheduleEpochs: 'epochs of the schedule',
   warmupEpochs: '--warmup-epochs',
@@ -246,6 +259,8 @@ const formerTrajectory = z.object({
       stepSize: true,
       momentum: true,
       weightDecay: true,
+      betas: true,
+      clipNorm: true,
       schedule: true,
       scheduleEpochs: true,
       warmupEpochs: true,
@@ -266,7 +281,7 @@ export function otherTrajectory(identity: string | null, config: RunConfig): str
   const former = formerTrajectory.safeParse(identity === null ? null : parseJson(identity));
   if (!former.success) return null;
   const names = Object.keys(trajectoryOptions) as (keyof typeof trajectoryOptions)[];
-  const others = names.filter((name) => former.data.result[name] !== config.result[name]);
+  const others = names.filter((name) => !isDeepStrictEqual(former.data.result[name], config.result[name]));
   if (others.length === 0) return null;
   const list = others.map(
     (name) =>

@@ -14,15 +14,22 @@ export function scheduleWords(result: ResultOptions): string {
 
 /** `momentum 0.9, weight decay 0.0001`; `Nesterov momentum 0.9, weight decay 0.0001, label smoothing 0.1` */
 export function optimizerWords(result: ResultOptions): string {
-  const { weightDecay, labelSmoothing } = result;
+  const { weightDecay, clipNorm, labelSmoothing } = result;
   return [
     momentumWords(result),
     `weight decay ${weightDecay}`,
+    ...(clipNorm === 0 ? [] : [`norm clipped at ${clipNorm}`]),
     ...(labelSmoothing === 0 ? [] : [`label smoothing ${labelSmoothing}`]),
   ].join(', ');
 }
 
-export function momentumWords({ nesterov, momentum }: Pick<ResultOptions, 'nesterov' | 'momentum'>): string {
+export function momentumWords({
+  optimizer,
+  betas,
+  nesterov,
+  momentum,
+}: Pick<ResultOptions, 'optimizer' | 'betas' | 'nesterov' | 'momentum'>): string {
+  if (optimizer === 'adamw') return `AdamW with betas ${betas.join(' and ')}`;
   return `${nesterov ? 'Nesterov ' : ''}momentum ${momentum}`;
 }
 

@@ -30,9 +30,9 @@ export function withChangedHead(
   const changed = new Uint8Array(bytes);
   for (const slot of slots) {
     const { name, shape, offset } = slot;
+    if (!ofModel.has(name)) continue; // what an optimizer keeps begins with zeros
     const source = old.get(name);
     assert(source !== undefined, `${name} is in both`);
-    if (!ofModel.has(name)) continue; // the momentum of a file of weights is zero
     const values = body.subarray(source.offset, source.offset + source.bytes);
     if (!isOfHead(name)) {
       changed.set(values, offset);

@@ -85,6 +85,15 @@ function findOptimizer({ path, around }: WeightsFile): { state: Dict; groups: re
  */
 function findMomentum(file: WeightsFile, model: Model): Map<string, TorchTensor> {
   const { path } = file;
+  if (model.optimizer === 'adamw') {
+    throw new CornetError(
+      'WEIGHTS_MISMATCH',
+      `${path} is a file of PyTorch: only a training with SGD can go on from one.`,
+      {
+        hint: beginAnew,
+      },
+    );
+  }
   const { state, groups } = findOptimizer(file);
   const lists = groups.map((group) => asList(group.get('params')) ?? []).filter(({ length }) => length > 0);
   if (lists.length > 1) throw severalGroups(path, groups, lists);

@@ -1,12 +1,12 @@
 /**
  * Where everything lies in a snapshot: the data section of a safetensors checkpoint. Integer counters come first, then
- * the float32 entries of the state dict in its order, then one momentum buffer per parameter that is not frozen; no gaps, little endian,
+ * the float32 entries of the state dict in its order, then the optimizer's buffers, each for all parameters that are not frozen; no gaps, little endian,
  * PyTorch's shapes in row-major order.
  */
-import { elementCount, type Model } from '../models/model.ts';
+import { elementCount, type Model, type OptimizerName } from '../models/model.ts';
 
 export interface StateSlot {
-  /** State dict name, or `optimizer.momentum_buffer.<parameter>`. */
+  /** State dict name, or `optimizer.<buffer>.<parameter>`. */
   readonly name: string;
   readonly dtype: 'I64' | 'F32';
   readonly shape: readonly number[];
@@ -21,12 +21,19 @@ export interface StateLayout {
   readonly bytes: number;
 }
 
-/** Training goes on from a state, with its momentum; inference only looks at it. */
+/** Training goes on from a state, with the optimizer's buffers; inference only looks at it. */
 export type Purpose = 'training' | 'inference';
 
-export const momentumName = (parameter: string): string => `optimizer.momentum_buffer.${parameter}`;
+/** What an optimizer keeps of each parameter, as PyTorch calls it. */
+export const optimizerBuffers: Readonly<Record<OptimizerName, readonly string[]>> = {
+  sgd: ['momentum_buffer'],
+  adamw: ['exp_avg', 'exp_avg_sq'],
+};
 
-/** @param purpose inference: a state without momentum buffers, half as large */
+export const bufferName = (buffer: string, parameter: string): string => `optimizer.${buffer}.${parameter}`;
+export const momentumName = (parameter: string): string => bufferName('momentum_buffer', parameter);
+
+/** @param purpose inference: a state without the optimizer's buffers, half as large or less */
 export function stateLayout(model: Model, purpose: Purpose = 'training'): StateLayout {
   const slots: StateSlot[] = [];
   let offset = 0;
@@ -41,8 +48,10 @@ export function stateLayout(model: Model, purpose: Purpose = 'training'): StateL
   for (const { name, shape } of counters) place(name, 'I64', shape);
   for (const { name, shape } of floats) place(name, 'F32', shape);
   if (purpose === 'training') {
-    for (const { name, shape, frozen = false } of parameters) {
-      if (!frozen) place(momentumName(name), 'F32', shape);
+    for (const buffer of optimizerBuffers[model.optimizer ?? 'sgd']) {
+      for (const { name, shape, frozen = false } of parameters) {
+        if (!frozen) place(bufferName(buffer, name), 'F32', shape);
+      }
     }
   }
   return { slots, bytes: offset };

@@ -4,7 +4,7 @@ import { cornetRT } from './cornet-rt.ts';
 import { cornetS } from './cornet-s.ts';
 import { cornetZ } from './cornet-z.ts';
 import { type Freezing, withFrozen } from './freeze.ts';
-import type { Model, ModelName } from './model.ts';
+import type { Model, ModelName, OptimizerName } from './model.ts';
 
 /** Outputs of the published models: the classes of ImageNet (ILSVRC 2012). */
 export const imageNetClasses = 1000;
@@ -16,14 +16,16 @@ export interface NetworkOptions extends Freezing {
   readonly times: number;
   /** Outputs of the decoder. */
   readonly head: number;
+  /** Default: SGD. */
+  readonly optimizer?: OptimizerName;
 }
 
 /**
  * The model of a configuration.
  * @throws CornetError OPTION_INVALID, as `withFrozen`
  */
-export function modelOf({ model, times, head, ...freezing }: NetworkOptions): Model {
-  return withFrozen(buildModel(model, times, head), freezing);
+export function modelOf({ model, times, head, optimizer = 'sgd', ...freezing }: NetworkOptions): Model {
+  return { ...withFrozen(buildModel(model, times, head), freezing), optimizer };
 }
 
 /**

@@ -6,6 +6,9 @@ import type { Pass } from './pass.ts';
 export const modelNames = ['Z', 'R', 'RT', 'S'] as const;
 export type ModelName = (typeof modelNames)[number];
 
+export const optimizerNames = ['sgd', 'adamw'] as const;
+export type OptimizerName = (typeof optimizerNames)[number];
+
 type StateKind = 'parameter' | 'runningMean' | 'runningVar' | 'numBatchesTracked';
 
 /** One entry of the state dict, named and shaped as in the original ([o, i, kh, kw], [o, i], [c] or []). */
@@ -26,6 +29,8 @@ export interface Model {
   readonly entries: readonly StateEntry[];
   /** The batch normalisations in state dict order: `V2.norm1_0`. */
   readonly norms: readonly string[];
+  /** By which it is trained, and so which buffers a snapshot has for each parameter. Default: SGD. */
+  readonly optimizer?: OptimizerName;
   /** Images [n, 3, s, s], normalised → logits [n, outputs of the decoder]. */
   forward<T extends Tensor>(pass: Pass<T>, images: T): T;
 }

@@ -83,11 +83,12 @@ export function recipeTests(backendName: BackendName): void {
     test.serial(`${name}: twenty steps have PyTorch's learning rates and parameters`, (t) => {
       const backend = backendOf();
       const recipe = recipeOf(each);
-      const { momentum, nesterov, weightDecay, lrScale } = recipe;
+      const { momentum, nesterov, weightDecay, lrScale, betas, clipNorm, optimizer } = recipe;
       const layout = goldenLayout();
       const alive = backend.tensorCount;
       backend.scope(() => {
         const model = {
+          optimizer,
           entries: layout.entries.map(({ name, shape }) => ({ name, shape, kind: 'parameter' })),
         } as unknown as Model;
         const state = new ModelState(backend, model, layout, 'training', lrScale);
@@ -105,7 +106,9 @@ export function recipeTests(backendName: BackendName): void {
           const reduced = backend.upload(gradients, [layout.length]);
           const flat = backend.flat(layout.length);
           backend.copy(flat, reduced);
-          state.update(flat, { learningRate: rate, momentum, nesterov, weightDecay }, 0.1);
+          const sgd = { momentum, nesterov, weightDecay };
+          const update = { learningRate: rate, ...sgd, betas, clipNorm, step: step + 1 };
+          state.update(flat, update, 0.1);
           if (!told.delete(String(step + 1))) continue;
           for (const { name, begin, end } of layout.entries) {
             const theirs = each.after[step + 1]!.slice(begin, end);

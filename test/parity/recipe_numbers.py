@@ -1,4 +1,4 @@
-"""What PyTorch makes of recipes: torch.optim.SGD with its schedulers and parameter groups, and CrossEntropyLoss.
+"""What PyTorch makes of recipes: SGD and AdamW with schedulers and parameter groups, clipping, and CrossEntropyLoss.
 
     recipe_numbers.py > test/fixtures/recipes.json
 
@@ -74,6 +74,14 @@ RECIPES = {
         {"schedule": "cosine", "lrScale": SCALES, **WARMUP},
         lambda o: after_warmup(o, CosineAnnealingLR(o, T_max=15)),
     ),
+    "AdamW": ({"optimizer": "adamw", "schedule": "constant"}, constant),
+    "AdamW with cosine, factors and other betas": (
+        {"optimizer": "adamw", "betas": [0.8, 0.95], "schedule": "cosine", "lrScale": SCALES, "weightDecay": 0.05},
+        lambda o: CosineAnnealingLR(o, T_max=20),
+    ),
+    "a clipped norm": ({"schedule": "constant", "clipNorm": 2}, constant),
+    "AdamW with a clipped norm": ({"optimizer": "adamw", "schedule": "constant", "clipNorm": 0.5}, constant),
+    "a norm that is not reached": ({"schedule": "constant", "clipNorm": 100}, constant),
     "factors and nesterov": ({"schedule": "constant", "lrScale": SCALES, "nesterov": True}, constant),
 }
 
@@ -101,22 +109,23 @@ def train(options, scheduler_of):
     count = sum(torch.Size(shape).numel() for shape in SHAPES.values())
     parameters = [torch.nn.Parameter(part.clone()) for part in split(numbers(count, 37, 11, 101))]
     scales = options.get("lrScale", {})
-    optimizer = torch.optim.SGD(
-        [
-            {"params": [parameter], "lr": LEARNING_RATE * scale_of(name, scales)}
-            for name, parameter in zip(SHAPES, parameters)
-        ],
-        lr=LEARNING_RATE,
-        momentum=MOMENTUM,
-        weight_decay=options.get("weightDecay", WEIGHT_DECAY),
-        nesterov=options.get("nesterov", False),
-    )
+    groups = [
+        {"params": [parameter], "lr": LEARNING_RATE * scale_of(name, scales)}
+        for name, parameter in zip(SHAPES, parameters)
+    ]
+    common = {"lr": LEARNING_RATE, "weight_decay": options.get("weightDecay", WEIGHT_DECAY)}
+    if options.get("optimizer") == "adamw":
+        optimizer = torch.optim.AdamW(groups, betas=options.get("betas", (0.9, 0.999)), **common)
+    else:
+        optimizer = torch.optim.SGD(groups, momentum=MOMENTUM, nesterov=options.get("nesterov", False), **common)
     scheduler = scheduler_of(optimizer)
     rates, after = [], {}
     for step in range(STEPS):
         rates.append([group["lr"] for group in optimizer.param_groups])
         for parameter, gradient in zip(parameters, split(numbers(count, 29, 53 * step + 7, 97))):
-            parameter.grad = gradient
+            parameter.grad = gradient.clone()
+        if "clipNorm" in options:
+            torch.nn.utils.clip_grad_norm_(parameters, options["clipNorm"])
         optimizer.step()
         scheduler.step()
         if step + 1 in TOLD:

@@ -94,6 +94,17 @@ export interface Backend<T extends Tensor> extends Ops<T> {
   scale(target: T, factor: number): void;
   /** target += source * factor, the factor rounded to float32. */
   accumulate(target: T, source: T, factor: number): void;
+  /** target += source² * factor, the factor rounded to float32. */
+  accumulateSquare(target: T, source: T, factor: number): void;
+  /** target += factor · numerator / (√square / divisor + epsilon), on flat tensors; all three rounded to float32. */
+  accumulateRatio(
+    target: T,
+    numerator: T,
+    square: T,
+    { factor, divisor, epsilon }: { factor: number; divisor: number; epsilon: number },
+  ): void;
+  /** The Euclidean norm of a flat tensor, as float32: the same bits for the same device and threads. */
+  norm(flat: T): number;
   /** torch.optim.SGD (dampening 0) on flat tensors; the gradient may be overwritten. */
   sgd(parameters: T, gradient: T, momentum: T, options: SgdOptions): void;
   /** Whether no element is infinite or NaN. */

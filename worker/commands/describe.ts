@@ -97,11 +97,9 @@ const probe: Omit<EngineOptions, 'backend' | 'device' | 'model' | 'times'> = {
   imageSize: 64,
   precision: 'fp32',
   deterministic: true,
+  ...plainRecipe,
   momentum: defaults.momentum,
-  nesterov: plainRecipe.nesterov,
   weightDecay: defaults.weightDecay,
-  labelSmoothing: plainRecipe.labelSmoothing,
-  lrScale: plainRecipe.lrScale,
 };
 const digits = 16;
 

@@ -212,9 +212,8 @@ function engineOptionsOf(config: AnyConfig, device: string, threads: number): En
   const { model, times, head, imageSize, precision } = config.result;
   const freezing = isInference(config) ? {} : freezingOf(config.result);
   const deterministic = isInference(config) || config.result.deterministic;
-  const { momentum, nesterov, weightDecay, labelSmoothing, lrScale } = isInference(config)
-    ? { ...plainRecipe, momentum: 0, weightDecay: 0 }
-    : config.result;
+  const { optimizer, betas, clipNorm, momentum, nesterov, weightDecay, labelSmoothing, lrScale } =
+    isInference(config) ? { ...plainRecipe, momentum: 0, weightDecay: 0 } : config.result;
   const purpose = purposeOf(config);
   return {
     backend,
@@ -228,6 +227,9 @@ function engineOptionsOf(config: AnyConfig, device: string, threads: number): En
     imageSize,
     precision,
     deterministic,
+    optimizer,
+    betas,
+    clipNorm,
     momentum,
     nesterov,
     weightDecay,

@@ -53,6 +53,8 @@ export interface EngineOptions extends NetworkOptions {
   readonly nesterov: boolean;
   readonly weightDecay: number;
   readonly labelSmoothing: number;
+  readonly betas: readonly [number, number];
+  readonly clipNorm: number;
   readonly lrScale: string;
 }
 
@@ -227,7 +229,7 @@ export class Engine {
    * @param images a string: those that were staged by that name
    * @param labels one class index per image
    * @param target this process's own shared memory, where the vector is to be; it is kept there while the engine has it
-   * @returns the mean loss over the shard (float32), with smoothed labels if they are smoothed and the counts of right answers; how long it took; and the
+   * @returns the mean loss over the shard (float32; of smoothed labels if they are) and the counts of right answers; how long it took; and the
    * digest of what is in the target
    */
   computeShard(
@@ -279,14 +281,14 @@ export class Engine {
   }
 
   /**
-   * One step of SGD as PyTorch's (momentum buffer, weight decay in the gradient, groups with their own learning rate,
-   * parameters without a gradient left alone), and of the running statistics, with what was gathered. Forgets all vectors.
+   * One step of the optimizer as PyTorch's (parameters without a gradient are left alone), and of the running statistics,
+   * with what was gathered. Forgets all vectors.
    */
   apply(learningRate: number): void {
     const { step } = this;
-    const { momentum, nesterov, weightDecay } = this.options;
-    const sgd = { learningRate, momentum, nesterov, weightDecay };
-    this.#state.update(this.#reduction.whole, sgd, normMomentum);
+    const { momentum, nesterov, weightDecay, betas, clipNorm } = this.options;
+    const recipe = { learningRate, momentum, nesterov, weightDecay, betas, clipNorm, step: step + 1 };
+    this.#state.update(this.#reduction.whole, recipe, normMomentum);
     this.forgetVectors();
     this.#step = step + 1;
   }

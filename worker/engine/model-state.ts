@@ -4,12 +4,18 @@
  * parameters first, so that gradients and parameters lie side by side, the frozen ones last.
  */
 import assert from 'node:assert/strict';
-import { momentumName, type Purpose } from '../../shared/formats/state-layout.ts';
+import { bufferName, optimizerBuffers, type Purpose } from '../../shared/formats/state-layout.ts';
 import type { VectorLayout } from '../../shared/formats/vector-layout.ts';
 import { elementCount, type Model } from '../../shared/models/model.ts';
 import type { Tensor } from '../../shared/models/ops.ts';
 import { readScales, scaleOf } from '../../shared/util/scales.ts';
+import { type AdamwOptions, adamw } from '../backend/adamw.ts';
 import type { Backend, SgdOptions } from '../backend/backend.ts';
+
+export interface UpdateOptions extends SgdOptions, AdamwOptions {
+  /** The largest norm that gradients may have; 0: any. */
+  readonly clipNorm: number;
+}
 
 /** Neighbours in the flat order whose learning rate has one factor: elements [begin, end). */
 interface ScaledRange {
@@ -28,8 +34,8 @@ export class ModelState<T extends Tensor> {
   readonly #backend: Backend<T>;
   readonly #layout: VectorLayout;
   readonly #flatParameters: T;
-  /** Null: nothing is trained. */
-  readonly #flatMomentum: T | null;
+  /** What the optimizer keeps, in its order; none: nothing is trained. */
+  readonly #flatBuffers: readonly T[];
   readonly #flatStatistics: T;
   readonly #countersAtRest: ReadonlySet<string>;
   /** They cover the trained parameters: one operator each, and one for all where no factor is another. */
@@ -47,10 +53,11 @@ export class ModelState<T extends Tensor> {
     const untrained = model.entries
       .filter(({ name, kind }) => kind === 'parameter' && !trainedNames.has(name))
       .sort(({ frozen: a = false }, { frozen: b = false }) => Number(a) - Number(b));
-    const withMomentum = [...trained, ...untrained.filter(({ frozen = false }) => !frozen)];
+    const withBuffers = [...trained, ...untrained.filter(({ frozen = false }) => !frozen)];
     const flatOrder = [...trained, ...untrained];
     this.#flatParameters = backend.flat(lengthOf(flatOrder));
-    this.#flatMomentum = purpose === 'training' ? backend.flat(lengthOf(withMomentum)) : null;
+    const buffers = purpose === 'training' ? optimizerBuffers[model.optimizer ?? 'sgd'] : [];
+    this.#flatBuffers = buffers.map(() => backend.flat(lengthOf(withBuffers)));
     this.#flatStatistics = backend.flat(layout.length - layout.gradients);
 
     const parameters = new Map<string, T>();
@@ -58,8 +65,8 @@ export class ModelState<T extends Tensor> {
     for (const [index, { name, shape }] of flatOrder.entries()) {
       const window = backend.window(this.#flatParameters, begin, shape);
       this.#windows.set(name, window);
-      if (this.#flatMomentum !== null && index < withMomentum.length)
-        this.#windows.set(momentumName(name), backend.window(this.#flatMomentum, begin, shape));
+      for (const [i, flat] of index < withBuffers.length ? this.#flatBuffers.entries() : [])
+        this.#windows.set(bufferName(buffers[i]!, name), backend.window(flat, begin, shape));
       // Without a leaf of autograd in it, no backward pass reaches a part of the network.
       parameters.set(name, trainedNames.has(name) ? backend.parameter(window) : window);
       begin += elementCount(shape);
@@ -86,31 +93,34 @@ export class ModelState<T extends Tensor> {
     this.statistics = statistics;
   }
 
-  /** Sets an entry of the state dict or a momentum buffer from row-major values. */
+  /** Sets an entry of the state dict or a buffer of the optimizer from row-major values. */
   write(name: string, values: Float32Array): void {
     this.#backend.assign(this.#window(name), values);
   }
 
-  /** An entry of the state dict or a momentum buffer, row-major. */
+  /** An entry of the state dict or a buffer of the optimizer, row-major. */
   read(name: string): Float32Array {
     return this.#backend.download(this.#window(name));
   }
 
   /**
-   * torch.optim.SGD (dampening 0; parameters with factors of the learning rate are groups of their own) and the running
-   * statistics of nn.BatchNorm2d, from a reduced vector, whose gradients may be overwritten.
+   * One step of the optimizer as PyTorch's (`sgdByParts`, `adamw`; parameters with factors of the learning rate are
+   * groups of their own), after torch.nn.utils.clip_grad_norm_, and the running statistics of nn.BatchNorm2d, from a
+   * reduced vector, whose gradients may be overwritten.
    */
-  update(reduced: T, sgd: SgdOptions, normMomentum: number): void {
+  update(reduced: T, options: UpdateOptions, normMomentum: number): void {
     const backend = this.#backend;
     const { gradients: trained, length } = this.#layout;
-    const flatMomentum = this.#flatMomentum;
-    assert(flatMomentum !== null, 'a state for inference is not trained');
+    assert(this.#flatBuffers.length > 0, 'a state for inference is not trained');
     backend.scope(() => {
+      clip(backend, backend.slice(reduced, 0, trained), options.clipNorm);
       for (const { begin, end, scale } of this.#scaledRanges) {
         const gradient = backend.slice(reduced, begin, end);
         const parameters = backend.slice(this.#flatParameters, begin, end);
-        const buffer = backend.slice(flatMomentum, begin, end);
-        backend.sgd(parameters, gradient, buffer, { ...sgd, learningRate: sgd.learningRate * scale });
+        const buffers = this.#flatBuffers.map((flat) => backend.slice(flat, begin, end));
+        const scaled = { ...options, learningRate: options.learningRate * scale };
+        if (buffers.length === 1) backend.sgd(parameters, gradient, buffers[0]!, scaled);
+        else adamw(backend, { parameters, gradient, mean: buffers[0]!, square: buffers[1]! }, scaled);
       }
       if (length > trained) {
         backend.scale(this.#flatStatistics, 1 - normMomentum);
@@ -127,6 +137,16 @@ export class ModelState<T extends Tensor> {
     assert(window, `no entry ${name}`);
     return window;
   }
+}
+
+/** PyTorch's term against a division by zero. */
+const clipEpsilon = 1e-6;
+
+/** The norm is that of the whole reduced gradient, which every member has: one number for all of them. */
+function clip<T extends Tensor>(backend: Backend<T>, gradient: T, most: number): void {
+  if (most === 0) return;
+  const coefficient = most / (backend.norm(gradient) + clipEpsilon);
+  if (coefficient < 1) backend.scale(gradient, coefficient);
 }
 
 function scaledRanges(entries: VectorLayout['entries'], lrScale: string): ScaledRange[] {

@@ -117,6 +117,10 @@ export class Kernels {
     return this.#one('SquaredDifference', {}, x, y);
   }
 
+  sqrt(x: Native): Native {
+    return this.#one('Sqrt', {}, x);
+  }
+
   /** 1 / √x */
   rsqrt(x: Native): Native {
     return this.#one('Rsqrt', {}, x);

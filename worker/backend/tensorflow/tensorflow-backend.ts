@@ -152,6 +152,40 @@ export class TensorflowBackend extends TensorflowOps implements Backend<Tensorfl
     this.write(target, new Value(sum));
   }
 
+  accumulateSquare(target: TensorflowTensor, source: TensorflowTensor, factor: number): void {
+    const { kernels } = this;
+    const sum = kernels.tidy(() => {
+      const { native } = source.value;
+      const square = kernels.multiply(native, native);
+      return kernels.add(target.value.native, kernels.multiply(square, kernels.scalar(factor)));
+    });
+    this.write(target, new Value(sum));
+  }
+
+  accumulateRatio(
+    target: TensorflowTensor,
+    numerator: TensorflowTensor,
+    square: TensorflowTensor,
+    { factor, divisor, epsilon }: { factor: number; divisor: number; epsilon: number },
+  ): void {
+    const { kernels } = this;
+    const sum = kernels.tidy(() => {
+      const root = kernels.divide(kernels.sqrt(square.value.native), kernels.scalar(divisor));
+      const ratio = kernels.divide(numerator.value.native, kernels.add(root, kernels.scalar(epsilon)));
+      return kernels.add(target.value.native, kernels.multiply(ratio, kernels.scalar(factor)));
+    });
+    this.write(target, new Value(sum));
+  }
+
+  norm(flat: TensorflowTensor): number {
+    const { kernels } = this;
+    const { native } = flat.value;
+    const square = kernels.tidy(() => kernels.sum(kernels.multiply(native, native), [0]));
+    const [sum] = kernels.read(square);
+    square.dispose();
+    return Math.fround(Math.sqrt(sum!));
+  }
+
   sgd(
     parameters: TensorflowTensor,
     gradient: TensorflowTensor,

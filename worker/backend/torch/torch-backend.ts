@@ -217,6 +217,28 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
     this.inPlace('aten::add_', 'Tensor', target, source, factor);
   }
 
+  accumulateSquare(target: TorchTensor, source: TorchTensor, factor: number): void {
+    this.inPlace('aten::addcmul_', '', target, source, source, factor);
+  }
+
+  accumulateRatio(
+    target: TorchTensor,
+    numerator: TorchTensor,
+    square: TorchTensor,
+    { factor, divisor, epsilon }: { factor: number; divisor: number; epsilon: number },
+  ): void {
+    this.scope(() => {
+      const denominator = this.call('aten::sqrt', '', square);
+      this.inPlace('aten::div_', 'Scalar', denominator, divisor);
+      this.inPlace('aten::add_', 'Scalar', denominator, epsilon);
+      this.inPlace('aten::addcdiv_', '', target, numerator, denominator, factor);
+    });
+  }
+
+  norm(flat: TorchTensor): number {
+    return this.scope(() => this.download(this.call('aten::linalg_vector_norm', '', flat))[0]!);
+  }
+
   sgd(parameters: TorchTensor, gradient: TorchTensor, momentum: TorchTensor, options: SgdOptions): void {
     // The GPU's kernel refuses a momentum of zero.
     if (!this.#fusedSgd || options.momentum === 0)
