@@ -1,4 +1,4 @@
-/** Weights of a thousand classes, trained on a few others: the head changes its size, and the bits stay the same. */
+/** Weights of a thousand classes, trained on ten others with a part of the network frozen: the bits stay the same. */
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
@@ -12,7 +12,7 @@ import { buildModel } from '../../shared/models/family.ts';
 import { possible } from '../helpers/possible.ts';
 import { pythonWith, torchModules } from '../helpers/python.ts';
 import { assertRefused } from '../helpers/refused.ts';
-import { checkpoint, metricsOf, pausedAt, Stage, tinyImages, tinyRun, tinySteps } from '../helpers/run.ts';
+import { checkpoint, metricsOf, pausedAt, Stage, tinyImages, tinyRun } from '../helpers/run.ts';
 import { dict } from '../helpers/saved-weights.ts';
 import { zipForm } from '../helpers/torch-files.ts';
 
@@ -49,14 +49,17 @@ function publishedFormat(): Buffer {
   return zipForm(dict({ state_dict: stateDict }), storages);
 }
 
-/** From the weights to ten classes. */
+/** From the weights to ten classes, in two epochs of ten steps. */
 const tuning = (...more: string[]) => [
   ...[...tinyRun(shared.images), '--weights', shared.weights, '--extend-head', '--lr', '0.001'],
+  ...['--freeze', 'V1,V2', '--save-at', '0,0.1,1', '--keep-checkpoints', '1', '--batch-size', '6'],
   ...['-o', shared.run, ...more],
 ];
+const steps = 20;
+const kept = [0, 1, 10];
 
 test.serial(
-  'a head of ten classes from one of a thousand trains to the same bytes, whatever breaks',
+  'ten classes from a thousand, with V1 and V2 frozen, come to the same bytes at every point kept, whatever breaks',
   async (t) => {
     const stage = new Stage(t);
     const alone = stage.start('coordinator', tuning('--cpu-workers', '1'));
@@ -65,6 +68,10 @@ test.serial(
     t.regex(alone.stderr, /taken for the classes of ImageNet/);
     t.regex(alone.stdout, /10 classes\n/);
     t.regex(alone.stdout, /weights .*cornet_z\.pth, SHA-256 .*, with its head extended/s);
+    t.regex(
+      alone.stdout,
+      /trained +1\u202f480\u202f458 of 1\u202f563\u202f786 parameters, in V4, IT, decoder\n/,
+    );
 
     const output = join(stage.folder, 'run');
     const broken = stage.start('coordinator', [...tuning('--cpu-workers', '2'), '-o', output], {
@@ -78,7 +85,10 @@ test.serial(
     await broken.ended;
     const resumed = stage.start('coordinator', ['start', '--resume', '--cpu-workers', '3', '-o', output]);
     t.is(await resumed.ended, 0, resumed.stderr);
-    t.true(checkpoint(output, tinySteps).equals(checkpoint(shared.run, tinySteps)));
+    const files = readdirSync(join(output, 'checkpoints'));
+    t.deepEqual(files, readdirSync(join(shared.run, 'checkpoints')));
+    for (const step of [...kept, steps])
+      t.true(checkpoint(output, step).equals(checkpoint(shared.run, step)), String(step));
   },
 );
 
@@ -92,6 +102,14 @@ test.serial('every checkpoint and classes.json say what the outputs stand for, i
     await file.close();
     t.deepEqual(JSON.parse(metadata.identity!).result.classNames, classes);
     t.deepEqual(entries.find((entry) => entry.name === 'decoder.linear.weight')?.shape, [10, 512]);
+    t.notDeepEqual(
+      entries.filter(({ name }) => name.startsWith('optimizer.')),
+      [],
+    );
+    t.deepEqual(
+      entries.filter(({ name }) => /^optimizer\.\w+\.V[12]\./.test(name)),
+      [],
+    );
   }
 });
 
@@ -109,7 +127,7 @@ test.serial('validating takes the size of the head and its classes from the weig
         .slice(1),
     };
   };
-  const inside = metricsOf(shared.run).find((line) => line.step === tinySteps && 'val/loss' in line)!;
+  const inside = metricsOf(shared.run).find((line) => line.step === steps && 'val/loss' in line)!;
   const whole = await validate(shared.images, join(stage.folder, 'whole'));
   t.is(whole.found.loss, inside['val/loss']!);
   t.is(whole.found.settings.head, 10);
@@ -155,17 +173,21 @@ pythonTest('what is exported has the head and its classes in PyTorch', async (t)
     "head = torch.nn.Linear(512, len(saved['classes']))",
     "weights = {k.rsplit('.', 1)[1]: v for k, v in saved['state_dict'].items() if 'decoder' in k}",
     'head.load_state_dict(weights)',
-    "print(json.dumps([list(head.weight.shape), saved['classes']]))",
+    "published = torch.load(sys.argv[2], weights_only=True)['state_dict']",
+    "same = [k for k, v in published.items() if v.equal(saved['state_dict'][k])]",
+    "print(json.dumps([list(head.weight.shape), saved['classes'], same]))",
   ].join('\n');
-  const [shape, classes] = JSON.parse(
-    execFileSync(python!, ['-c', script, resolve(target)], { encoding: 'utf8' }),
+  const [shape, classes, same] = JSON.parse(
+    execFileSync(python!, ['-c', script, resolve(target), shared.weights], { encoding: 'utf8' }),
   );
   t.deepEqual(shape, [10, 512]);
+  const frozen = ['V1', 'V2'].flatMap((area) => [`module.${area}.conv.weight`, `module.${area}.conv.bias`]);
+  t.deepEqual(same, frozen, 'what was frozen is as it was published, and nothing else');
   t.deepEqual(classes, readdirSync(join(shared.images, 'train')).sort());
   const again = ['validate', '--threads', '1', '--data-path', shared.images, '--weights', target];
   const command = stage.start('coordinator', [...again, '-o', join(stage.folder, 'again')]);
   t.is(await command.ended, 0, command.stderr);
   const found = JSON.parse(readFileSync(join(stage.folder, 'again', 'CORnet-Z_validation.json'), 'utf8'));
-  const inside = metricsOf(shared.run).find((line) => line.step === tinySteps && 'val/loss' in line)!;
+  const inside = metricsOf(shared.run).find((line) => line.step === steps && 'val/loss' in line)!;
   t.is(found.loss, inside['val/loss']!);
 });

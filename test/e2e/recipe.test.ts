@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import test from 'ava';
 import { learningRate } from '../../shared/data/learning-rate.ts';
+import { assertRefused } from '../helpers/refused.ts';
 import {
   checkpoint,
   metricsOf,
@@ -68,6 +69,48 @@ test('with a cosine, a warm-up, Nesterov, smoothed labels and factors of the rat
     /^The run began with --schedule cosine over 2 epochs: after them, .* stays at 0\.001\.$/m,
   );
   t.is(metricsOf(one).findLast((line) => 'train/loss' in line)!['train/learning_rate'], minLr);
+});
+
+test('with AdamW, a cosine and clipped gradients, neither workers nor a kill change the bytes', async (t) => {
+  const stage = new Stage(t);
+  const adamw = [
+    '--optimizer',
+    'adamw',
+    '--betas',
+    '0.9,0.99',
+    '--schedule',
+    'cosine',
+    '--clip-norm',
+    '0.05',
+  ];
+  const argv = [...tinyRun(await tinyImages(stage.folder)), ...adamw];
+  const [two, one] = ['two', 'one'].map((name) => join(stage.folder, name)) as [string, string];
+  const whole = stage.start('coordinator', [...argv, '--cpu-workers', '2', '-o', two]);
+  t.is(await whole.ended, 0, whole.stderr);
+  t.regex(
+    whole.stdout,
+    /lr 0\.001, cosine to 0 over 2 epochs, AdamW with betas 0\.9 and 0\.99, weight decay 0\.01, norm clipped at 0\.05\n/,
+  );
+
+  const killed = stage.start('coordinator', [...argv, '--cpu-workers', '1', '-o', one], pausedAt(11));
+  await killed.paused();
+  stage.kill();
+  t.is(await killed.ended, 'SIGKILL');
+  await stage.empty();
+  const rest = stage.start('coordinator', ['start', '--resume', '--cpu-workers', '3', '-o', one]);
+  t.is(await rest.ended, 0, rest.stderr);
+  t.deepEqual(metricsOf(one), metricsOf(two));
+  t.true(checkpoint(one, tinySteps).equals(checkpoint(two, tinySteps)));
+
+  const other = stage.start('coordinator', [
+    ...[...tinyRun(join(stage.folder, 'images')), '--epochs', '3', '--restore-path', two],
+    ...['-o', join(stage.folder, 'other')],
+  ]);
+  await assertRefused(t, stage, other, {
+    code: 'WEIGHTS_MISMATCH',
+    exit: 1,
+    says: /is a checkpoint of a training with --optimizer adamw, which this run cannot go on from with --optimizer sgd/,
+  });
 });
 
 test('a dry run tells where the learning rate rises to and falls to', async (t) => {
