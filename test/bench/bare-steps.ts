@@ -2,8 +2,8 @@
 import { defaults, plainRecipe } from '../../shared/defaults.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { formulaEntry, formulaLabels } from '../../shared/models/closed-formula.ts';
-import { buildModel, imageNetClasses } from '../../shared/models/family.ts';
-import type { ModelName } from '../../shared/models/model.ts';
+import { imageNetClasses, modelOf, type NetworkOptions } from '../../shared/models/family.ts';
+import type { Freezing } from '../../shared/models/freeze.ts';
 import { Engine, type EngineOptions } from '../../worker/engine/engine.ts';
 import { median } from './measure.ts';
 
@@ -21,7 +21,15 @@ export interface BareSteps {
 export function formulaEngine(
   options: Pick<
     EngineOptions,
-    'backend' | 'device' | 'threads' | 'model' | 'precision' | 'deterministic' | 'memoryFormat' | 'fused'
+    | 'backend'
+    | 'device'
+    | 'threads'
+    | 'model'
+    | 'precision'
+    | 'deterministic'
+    | 'memoryFormat'
+    | 'fused'
+    | keyof Freezing
   >,
 ): Engine {
   const { times, imageSize, momentum, weightDecay } = defaults;
@@ -34,20 +42,23 @@ export function formulaEngine(
     imageSize,
     ...sgd,
   });
-  engine.load(formulaState(options.model), 0);
+  const network = { ...options, times, head: imageNetClasses };
+  engine.load(formulaState(network), 0);
   return engine;
 }
 
-const states = new Map<ModelName, Uint8Array>();
+const states = new Map<string, Uint8Array>();
 
-function formulaState(name: ModelName): Uint8Array {
-  const state = states.get(name) ?? makeState(name); // 53 million numbers of S take seconds
-  states.set(name, state);
+function formulaState(network: NetworkOptions): Uint8Array {
+  const { model, trainOnly = [] } = network;
+  const key = [model, ...trainOnly].join();
+  const state = states.get(key) ?? makeState(network); // 53 million numbers of S take seconds
+  states.set(key, state);
   return state;
 }
 
-function makeState(name: ModelName): Uint8Array {
-  const model = buildModel(name, defaults.times);
+function makeState(network: NetworkOptions): Uint8Array {
+  const model = modelOf(network);
   const { slots, bytes } = stateLayout(model);
   const body = new Uint8Array(bytes);
   for (const slot of slots) {

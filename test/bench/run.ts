@@ -7,6 +7,7 @@ import type { Precision } from '../../shared/run-config.ts';
 import { benchBackends } from './backends.ts';
 import { benchExchange } from './exchange.ts';
 import { benchFeatures } from './features.ts';
+import { benchFrozen } from './frozen.ts';
 import { benchImages } from './images.ts';
 import { type Row, threads } from './measure.ts';
 import { benchMetrics } from './metrics.ts';
@@ -25,6 +26,7 @@ interface BenchOptions {
 
 const parts: Record<string, (options: BenchOptions) => Promise<Row[]>> = {
   steps: ({ models, precisions, batch, pairs }) => benchSteps(models, precisions, batch, pairs),
+  frozen: ({ models, precisions, batch, pairs }) => benchFrozen(models, precisions, batch, pairs),
   backends: ({ models, batch, pairs }) => benchBackends(models, batch, pairs),
   features: ({ models, precisions, pairs }) => benchFeatures(models, precisions, pairs),
   images: ({ pairs }) => benchImages(pairs),
