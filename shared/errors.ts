@@ -20,7 +20,8 @@ export const errorTable = {
   DATA_INVALID: {
     exit: exitCodes.error,
     meaning: 'The data set exists, but cannot be used for training or validation as it is.',
-    remedy: 'Training needs at least two classes, the same ones in train and val, each with at least one image; validation, images of classes that the weights have an output for.',
+    remedy:
+      'Training needs at least two classes, the same ones in train and val, each with at least one image; validation, images of classes that the weights have an output for.',
   },
   IMAGE_UNREADABLE: {
     exit: exitCodes.error,

@@ -135,7 +135,10 @@ test('an extended head keeps the rows of the classes that it knows by name, and 
   );
   const drawn = initialSnapshot(model, seed);
   t.true(trunk(body, 4).equals(trunk(smallState, 3)));
-  t.true(body.subarray(stateLayout(model, 'inference').bytes).every((byte) => byte === 0), 'no momentum');
+  t.true(
+    body.subarray(stateLayout(model, 'inference').bytes).every((byte) => byte === 0),
+    'no momentum',
+  );
   for (const name of ofHead) {
     t.true(row(body, 4, name, 0).equals(row(smallState, 3, name, 0)), 'daisy');
     t.true(row(body, 4, name, 1).equals(row(drawn, 4, name, 1)), 'lily');

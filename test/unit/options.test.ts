@@ -58,7 +58,16 @@ const withoutDefault = (schema: unknown) => (schema instanceof z.ZodDefault ? sc
 
 test('what config.json has of an option exists, and has its bounds', (t) => {
   const shape = { ...runConfig.shape, ...runConfig.shape.result.shape } as Record<string, unknown>;
-  const elsewhere = ['weights', 'weightsKey', 'newHead', 'extendHead', 'taps', 'dtype', 'format', 'recursive'];
+  const elsewhere = [
+    'weights',
+    'weightsKey',
+    'newHead',
+    'extendHead',
+    'taps',
+    'dtype',
+    'format',
+    'recursive',
+  ];
   for (const { attribute, setting, value } of optionRows) {
     if (setting === undefined || elsewhere.includes(setting)) continue;
     const [, free] = /^options\.(.*)$/.exec(setting) ?? [];
