@@ -179,7 +179,9 @@ export class FeatureFiles {
       const chunk = Buffer.alloc(Math.min(atOnce, this.#space.rows - first) * rowBytes);
       await this.#read(place, chunk, place.rows + first * rowBytes);
       for (let begin = 0; begin < chunk.length; begin += rowBytes) {
-        yield Float32Array.from({ length: place.array.width }, (_, i) => chunk.readFloatLE(begin + 4 * i));
+        const row = new Float32Array(place.array.width);
+        for (let i = 0; i < row.length; i++) row[i] = chunk.readFloatLE(begin + 4 * i);
+        yield row;
       }
     }
   }
