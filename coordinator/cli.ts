@@ -16,7 +16,13 @@ import type { LayersOptions } from './inference/layers.ts';
 import { addOptions } from './options/flags.ts';
 import { inOwnWords, meantBy } from './options/reference-words.ts';
 import type { CommandName } from './options/row.ts';
-import type { FeatureOptions, InferenceOptions, ReportOptions, StartOptions } from './options/table.ts';
+import type {
+  FeatureOptions,
+  InferenceOptions,
+  PredictOptions,
+  ReportOptions,
+  StartOptions,
+} from './options/table.ts';
 import type { VerifyOptions } from './verify/verify.ts';
 
 export const program = new Command('coordinator')
@@ -168,6 +174,14 @@ command('validate', 'Validate weights: top-1, top-5, loss, and accuracy by class
     throw new Exit(await validate(options));
   },
 );
+
+command(
+  'predict',
+  'Name the likeliest classes of images, with their probabilities, as CSV and JSON Lines.',
+).action(async (options: PredictOptions) => {
+  const { predict } = await import('./inference/predict.ts');
+  throw new Exit(await predict(options));
+});
 
 command('export', "Write a checkpoint as the reference implementation's run.py saves it, for torch.load.")
   .argument(

@@ -16,6 +16,7 @@ export const defaults = {
   waitForDisk: 600, // seconds that the end of a run waits for a disk that would not take its result
   keepCheckpoints: 3, // the newest ones, besides those kept forever, the latest and the best
   validationBatch: 256, // images per validation job
+  topK: 5, // classes per image of `coordinator predict`
   featureBatch: 32, // images per features job, fewer where their features take more than `featureBatchBytes`
 } as const;
 

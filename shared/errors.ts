@@ -9,13 +9,14 @@ export const errorTable = {
   OPTION_INVALID: {
     exit: exitCodes.usage,
     meaning: 'An option has a value that cannot be used.',
-    remedy: 'Add --help to the command to see its options (--help-all for start, validate and test).',
+    remedy:
+      'Add --help to the command to see its options (--help-all for start, validate, test and predict).',
   },
   DATA_MISSING: {
     exit: exitCodes.error,
     meaning: 'The data folder, or a required part of it, does not exist or contains no images.',
     remedy:
-      'Set --data-path to a folder with train/<class>/*.JPEG and val/<class>/*.JPEG (ImageNet as torchvision reads it); `coordinator test` takes any folder of images.',
+      'Set --data-path to a folder with train/<class>/*.JPEG and val/<class>/*.JPEG (ImageNet as torchvision reads it); `coordinator test` and `coordinator predict` take any folder of images.',
   },
   DATA_INVALID: {
     exit: exitCodes.error,
@@ -71,7 +72,7 @@ export const errorTable = {
   INFERENCE_UNFINISHED: {
     exit: exitCodes.usage,
     meaning:
-      'The output folder contains an unfinished feature extraction or validation that was started with other settings.',
+      'The output folder contains an unfinished feature extraction, prediction or validation that was started with other settings.',
     remedy: 'Finish it with its own settings, remove that folder, or use another --output-path.',
   },
   RUN_MISSING: {

@@ -106,6 +106,7 @@ export const bounds = {
   precision: z.enum(precisions),
   backend: z.enum(backendNames),
   threads: atLeastOne,
+  topK: atLeastOne,
   workers: z.int().min(0),
   cpuWorkers: atLeastOne,
   decodeThreads: atLeastOne,

@@ -177,6 +177,8 @@ const inferenceResult = z.strictObject({
       format: bounds.format,
       /** Images in subfolders, too. */
       recursive: z.boolean(),
+      /** The whole image, whatever its shape, or the centre that validation sees. */
+      transform: z.enum(['squash', 'crop']).default('squash'),
     }),
   ]),
 });

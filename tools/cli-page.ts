@@ -28,8 +28,8 @@ expands it.
 
 The result depends on the options marked *fixed*: they cannot change on resume. A resume may change the others. It keeps
 what \`config.json\` stores; repeat \`--redis\`, the \`--wait\` options, the \`--metrics\` options, \`--control-token-file\` and
-\`--json\`. A run that stops prints the command with all of them. To resume \`validate\` or \`test\`, run the same command
-again.
+\`--json\`. A run that stops prints the command with all of them. To resume \`validate\`, \`test\` or \`predict\`, run the
+same command again.
 
 ## Configuration files
 
@@ -47,8 +47,8 @@ lanes: 8
 \`\`\`
 
 The file can also be the \`config.json\` of a training: \`start\` then takes all of that run's options, with the file
-that it started from; \`validate\` and \`test\` take those that they share with it, except the batch size, the
-weights and, for \`test\`, the data path. On resume, \`weights\`, \`weights-key\` and \`restore-path\` of a file have no effect.
+that it started from; \`validate\`, \`test\` and \`predict\` take those that they share with it, except the batch
+size, the weights and, for \`test\` and \`predict\`, the data path. On resume, \`weights\`, \`weights-key\` and \`restore-path\` of a file have no effect.
 
 ${program.commands.map(section).join('\n')}`;
 }
@@ -69,7 +69,7 @@ function argument(argument: Command['registeredArguments'][number]): string {
 }
 
 function table(rows: readonly NamedRow[], command: CommandName): string {
-  const resumes = ['start', 'validate', 'test'].includes(command);
+  const resumes = ['start', 'validate', 'test', 'predict'].includes(command);
   const lines = rows.map((row) => {
     const { help, details, kind } = row;
     const flags = row.flags.split(', ').map((flag) => `\`${flag}\``);

@@ -31,7 +31,7 @@ program knows a better one for the case at hand, it prints that instead.
 | ${exitCodes.complete} | The command did everything it was asked to do; a run is complete. |
 | ${exitCodes.error} | An error, or something that \`doctor\`, \`check-data\` or \`verify\` found; an error's code is in the last lines of standard error and, if there is a run folder, in \`log.jsonl\`. |
 | ${exitCodes.usage} | The command line is not valid, or its options contradict each other. |
-| ${exitCodes.resumable} | Stopped on request before the end. \`coordinator start --resume\` continues a training; for \`test\`, \`validate\` or an interrupted start-up, run the same command again. |
+| ${exitCodes.resumable} | Stopped on request before the end. \`coordinator start --resume\` continues a training; for \`test\`, \`validate\`, \`predict\` or an interrupted start-up, run the same command again. |
 | ${healthExitCodes.SLOW}, ${healthExitCodes.STUCK}, ${healthExitCodes.STOPPED} | \`coordinator status\` only: the run is SLOW, STUCK or STOPPED ([watch.md](watch.md#is-it-healthy)). |
 
 ## All codes

@@ -43,8 +43,11 @@ import { InferenceProgress } from './inference-progress.ts';
 import { describeWeights, type InferenceWeights } from './inference-weights.ts';
 import type { Journal } from './journal.ts';
 
+/** Nothing is drawn here. */
+type Options = Omit<InferenceOptions, 'seed'>;
+
 export interface Inference {
-  options: InferenceOptions;
+  options: Options;
   network: Network;
   result: InferenceResult;
   weights: InferenceWeights;
@@ -219,7 +222,7 @@ async function resumedConfig(inference: Inference, folder: RunFolder): Promise<I
   );
 }
 
-function freeOptions({ dataPath, workers, skipUnreadable }: InferenceOptions): InferenceConfig['options'] {
+function freeOptions({ dataPath, workers, skipUnreadable }: Options): InferenceConfig['options'] {
   return {
     dataPath: resolve(dataPath),
     decodeThreads: workers ?? defaultOf('workers'),

@@ -2,6 +2,7 @@
  * Features on disk while they come in: every file has its final size from the start, and rows are written where they
  * belong, in whatever order they come. So neither memory nor the bytes depend on that order.
  */
+import assert from 'node:assert/strict';
 import { constants } from 'node:fs';
 import { type FileHandle, open, rename, stat, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -165,6 +166,26 @@ export class FeatureFiles {
     }
   }
 
+  /**
+   * The rows of the only array in their order, of which a chunk of the file is in memory at a time.
+   * @throws CornetError RUN_DAMAGED when the file has not all of them
+   */
+  async *rows(): AsyncGenerator<Float32Array> {
+    const [place, ...others] = this.#layout.places;
+    assert(place !== undefined && others.length === 0 && this.#space.type === 'float32');
+    const { rowBytes } = place;
+    const atOnce = Math.max(1, Math.floor(fileChunk / rowBytes));
+    for (let first = 0; first < this.#space.rows; first += atOnce) {
+      const chunk = Buffer.alloc(Math.min(atOnce, this.#space.rows - first) * rowBytes);
+      await this.#read(place, chunk, place.rows + first * rowBytes);
+      for (let begin = 0; begin < chunk.length; begin += rowBytes) {
+        const row = new Float32Array(place.array.width);
+        for (let i = 0; i < row.length; i++) row[i] = chunk.readFloatLE(begin + 4 * i);
+        yield row;
+      }
+    }
+  }
+
   async close(): Promise<void> {
     for (const handle of this.#handles) await handle?.close();
   }
@@ -192,6 +213,19 @@ export class FeatureFiles {
       crc = crc32(chunk, crc);
     }
     return crc;
+  }
+
+  async #read({ file }: Place, into: Uint8Array, position: number): Promise<void> {
+    const path = join(this.#folder, this.#layout.files[file]!.name);
+    const handle = this.#handles[file] ?? null;
+    try {
+      if (handle !== null && (await readExactly(handle, into, position))) return;
+    } catch (error) {
+      throw fileError(error, `read ${quoteName(path)}`);
+    }
+    throw new CornetError('RUN_DAMAGED', `${quoteName(path)} has not all of its rows any more.`, {
+      hint: `Remove ${quoteName(this.#folder)} and start again.`,
+    });
   }
 
   async #write(file: number, bytes: Uint8Array, position: number): Promise<void> {

@@ -1,25 +1,23 @@
 /** `coordinator test`: what the original's `run.py test` does, for any number of images. */
 import { join, resolve } from 'node:path';
-import { listImageFolder } from '../../shared/data/image-folder.ts';
+import { type ImageFolder, listImageFolder } from '../../shared/data/image-folder.ts';
 import { imageNet } from '../../shared/data/image-net.ts';
-import { defaults, featureBatchBytes } from '../../shared/defaults.ts';
-import { CornetError, exitCodes } from '../../shared/errors.ts';
+import { defaults } from '../../shared/defaults.ts';
 import { bytesPerValue } from '../../shared/formats/feature-rows.ts';
 import { imageNetClasses, modelOf } from '../../shared/models/family.ts';
 import { elementCount, withOptionalHead } from '../../shared/models/model.ts';
 import { progressOnStderr } from '../../shared/process/progress-line.ts';
 import { say } from '../../shared/process/say.ts';
-import type { FeaturesTask, InferenceConfig, InferenceResult } from '../../shared/run-config.ts';
-import { quoteName } from '../../shared/util/printable.ts';
+import type { FeaturesTask, InferenceResult } from '../../shared/run-config.ts';
 import type { Settings } from '../options/changes.ts';
 import type { FeatureOptions } from '../options/table.ts';
-import { count } from '../view/format.ts';
 import { chooseNetwork } from './choose-network.ts';
 import { type ChosenTap, chooseTaps, type TapChoice } from './choose-taps.ts';
 import { conductInference, type Inference } from './conduct-inference.ts';
 import { FeatureFiles, type FeatureSpace, featureFileNames, featureSpace } from './feature-files.ts';
+import { chooseBatchSize, noteIgnored } from './folder-images.ts';
 import { findInferenceWeights } from './inference-weights.ts';
-import { alreadyThere, writeDescription } from './results.ts';
+import { alreadyThere, nothingToDo, originOf, writeDescription } from './results.ts';
 
 /** Returns the exit code. */
 export async function extractFeatures(options: FeatureOptions): Promise<number> {
@@ -32,11 +30,11 @@ export async function extractFeatures(options: FeatureOptions): Promise<number> 
   const folder = await listImageFolder(options.dataPath, recursive, progressOnStderr());
   const { files } = folder;
   const rowBytes = bytesPerValue[dtype] * sum(choice.taps.map(({ shape }) => elementCount(shape)));
-  const batchSize = chooseBatchSize(options.batchSize, rowBytes);
+  const batchSize = chooseBatchSize(options.batchSize, defaults.featureBatch, rowBytes);
   const taps = choice.taps.map(({ tap }) => tap);
   const needsHead = taps.some((tap) => tap.startsWith('decoder.output'));
   const weights = await findInferenceWeights(options, needsHead ? model : withOptionalHead(model));
-  const task: FeaturesTask = { type: 'features', taps, dtype, format, recursive };
+  const task: FeaturesTask = { type: 'features', taps, dtype, format, recursive, transform: 'squash' };
   const result: InferenceResult = {
     model: name,
     times,
@@ -54,12 +52,7 @@ export async function extractFeatures(options: FeatureOptions): Promise<number> 
   const there = await Promise.all(
     results.map(({ data, description, settings }) => alreadyThere(data, description, settings)),
   );
-  if (there.every(Boolean)) {
-    process.stdout.write(
-      `Nothing to do: ${results.map(({ data }) => quoteName(data)).join(', ')} is there already.\n`,
-    );
-    return exitCodes.complete;
-  }
+  if (there.every(Boolean)) return nothingToDo(results.map(({ data }) => data));
   remark(options, choice, folder.others);
   const inference: Inference = {
     options,
@@ -74,7 +67,7 @@ export async function extractFeatures(options: FeatureOptions): Promise<number> 
     complete: async ({ config, unreadable, features }) => {
       for (const { description, settings, arrays } of results) {
         const classes = needsHead && network.names !== null ? { classes: network.names.names } : {};
-        const head = { settings, arrays, ...classes, ...origin(config), unreadable };
+        const head = { settings, arrays, ...classes, ...originOf(config), unreadable };
         await writeDescription(description, head, files);
       }
       await features?.finish(resolve(options.outputPath));
@@ -132,38 +125,8 @@ function describeArray({ tap, call, fileName, shape }: ChosenTap, { images }: In
   };
 }
 
-/** What computed the features. */
-function origin({ version, threads, numerics }: InferenceConfig): object {
-  return {
-    version,
-    threads,
-    numerics: numerics?.description ?? null,
-    probe: numerics?.probe ?? null,
-    pixels: numerics?.pixels ?? null,
-  };
-}
-
-/** @throws CornetError OPTION_INVALID when a job would yield too much */
-function chooseBatchSize(given: number | undefined, rowBytes: number): number {
-  if (given === undefined) {
-    const fitting = Math.floor(featureBatchBytes.default / rowBytes);
-    return Math.max(1, Math.min(defaults.featureBatch, fitting));
-  }
-  if (given * rowBytes <= featureBatchBytes.most) return given;
-  const most = Math.floor(featureBatchBytes.most / rowBytes);
-  throw new CornetError(
-    'OPTION_INVALID',
-    `--batch-size ${given} would make jobs of ${Math.round((given * rowBytes) / 1e6)} MB of features.`,
-    { hint: `Give at most ${most}, or omit it.` },
-  );
-}
-
 /** What the user may not expect. */
-function remark(
-  options: FeatureOptions,
-  { warnings, taps }: TapChoice,
-  others: { count: number; examples: readonly string[] },
-): void {
+function remark(options: FeatureOptions, { warnings, taps }: TapChoice, others: ImageFolder['others']): void {
   for (const warning of warnings) say(`warning: ${warning}`);
   const [only] = taps;
   if (
@@ -176,12 +139,7 @@ function remark(
       `Extracting the last time step, ${only!.tap} (run.py's default is the first; choose with --time-step).`,
     );
   }
-  if (others.count > 0) {
-    const more = others.count > others.examples.length ? ', …' : '';
-    say(
-      `Ignored ${count(others.count, 'file', 'files')} without an image extension (${others.examples.map(quoteName).join(', ')}${more}).`,
-    );
-  }
+  for (const note of noteIgnored(others)) say(note);
 }
 
 function sum(numbers: readonly number[]): number {

@@ -1,7 +1,8 @@
 /** The JSON beside the results of an inference run, and whether results that lie there already are the same. */
 import { readFile } from 'node:fs/promises';
 import type { FileList } from '../../shared/data/file-list.ts';
-import { CornetError } from '../../shared/errors.ts';
+import { CornetError, exitCodes } from '../../shared/errors.ts';
+import type { InferenceConfig } from '../../shared/run-config.ts';
 import { canonicalJson } from '../../shared/util/canonical-json.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { exists, fileError, systemCode, writeDurably } from '../disk/durable-file.ts';
@@ -56,6 +57,27 @@ export async function alreadyThere(data: string, description: string, settings: 
     'OUTPUT_EXISTS',
     `${there}, made with other settings${others === '' ? '' : `: ${others}`}.`,
   );
+}
+
+/**
+ * All results are there already, made with these settings.
+ * @returns the exit code
+ */
+export function nothingToDo(paths: readonly string[]): number {
+  const are = paths.length === 1 ? 'is' : 'are';
+  process.stdout.write(`Nothing to do: ${paths.map(quoteName).join(', ')} ${are} there already.\n`);
+  return exitCodes.complete;
+}
+
+/** What computed the results. */
+export function originOf({ version, threads, numerics }: InferenceConfig): object {
+  return {
+    version,
+    threads,
+    numerics: numerics?.description ?? null,
+    probe: numerics?.probe ?? null,
+    pixels: numerics?.pixels ?? null,
+  };
 }
 
 async function readSettings(path: string): Promise<Settings | null> {

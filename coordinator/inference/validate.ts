@@ -10,6 +10,7 @@ import { unreached } from '../../shared/models/reach.ts';
 import { progressOnStderr } from '../../shared/process/progress-line.ts';
 import { say } from '../../shared/process/say.ts';
 import type { InferenceResult } from '../../shared/run-config.ts';
+import { csvLine } from '../../shared/util/csv.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { writeDurably } from '../disk/durable-file.ts';
 import type { InferenceOptions } from '../options/table.ts';
@@ -123,12 +124,7 @@ function classesCsv(
     const label = outputs[position]!;
     const { top1, top5, count } = byLabel.get(label) ?? { top1: 0, top5: 0, count: 0 };
     const share = (right: number) => (count === 0 ? '' : String(right / count));
-    return [label, quoted(name), count, top1, top5, share(top1), share(top5)].join(',');
+    return csvLine([label, name, count, top1, top5, share(top1), share(top5)]);
   });
-  return ['label,class,images,top1_right,top5_right,top1,top5', ...lines, ''].join('\n');
-}
-
-/** As RFC 4180 has it. */
-function quoted(text: string): string {
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  return ['label,class,images,top1_right,top5_right,top1,top5\n', ...lines].join('');
 }

@@ -13,6 +13,7 @@ const otherImages =
 /** What settings without an option of the same name are called. */
 const otherNames: Record<string, string> = {
   taps: '--layer, --sublayer, --tap or --time-step',
+  topK: '--top-k',
 };
 
 /** Where a value alone would not be understood. */

@@ -5,6 +5,7 @@ export type CommandName =
   | 'start'
   | 'validate'
   | 'test'
+  | 'predict'
   | 'layers'
   | 'check-data'
   | 'status'
@@ -111,4 +112,4 @@ export function hintOf(command: CommandName): string {
 }
 
 /** Commands with rare options, which only --help-all shows. */
-const conducting: ReadonlySet<CommandName> = new Set(['start', 'validate', 'test']);
+const conducting: ReadonlySet<CommandName> = new Set(['start', 'validate', 'test', 'predict']);

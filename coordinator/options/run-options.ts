@@ -9,6 +9,9 @@ import { type OptionName, rowsOf } from './table.ts';
 /** A training's options that mean something else, or nothing, to a command that only uses its weights. */
 const ofTrainingAlone: ReadonlySet<string> = new Set(['batchSize', 'weights', 'weightsKey']);
 
+/** Commands whose images lie in a folder of their own, without the layout of a data set. */
+const overFolder: ReadonlySet<CommandName> = new Set(['test', 'predict']);
+
 /** Whether this is what a run folder's config.json holds, rather than options by their names. */
 export function isRunConfig(content: object): boolean {
   return 'result' in content && 'options' in content;
@@ -37,7 +40,7 @@ export function optionsOfRun(content: unknown, path: string, command: CommandNam
   const options = new Map<OptionName, unknown>();
   for (const { attribute, setting = attribute } of rowsOf(command)) {
     if (command !== 'start' && ofTrainingAlone.has(attribute)) continue;
-    if (command === 'test' && attribute === 'dataPath') continue; // not a folder of images
+    if (overFolder.has(command) && attribute === 'dataPath') continue;
     const value = values[setting];
     if (value !== undefined && value !== null) options.set(attribute, value);
   }

@@ -40,6 +40,9 @@ export type ReportOptions = With<Given<'report'>, 'output'>;
 export type FeatureOptions = InferenceOptions &
   With<Pick<Given<'test'>, keyof typeof featureRows | 'recursive'>, 'format' | 'dtype' | 'recursive'>;
 
+export type PredictOptions = Omit<InferenceOptions, 'seed'> &
+  With<Pick<Given<'predict'>, 'recursive' | 'topK'>, 'recursive' | 'topK'>;
+
 export interface NamedRow extends OptionRow {
   readonly attribute: OptionName;
   /** What sentences call it. */

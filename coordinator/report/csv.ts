@@ -1,4 +1,5 @@
 /** The measurements of runs as one table. */
+import { csvLine } from '../../shared/util/csv.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { fileError } from '../disk/durable-file.ts';
 import { type MetricsRecord, readMetrics } from '../run-folder/metrics-file.ts';
@@ -31,10 +32,10 @@ const pieceLength = 256 * 1024;
  * a longer form, with a row for each value, a long run would have more rows than a spreadsheet takes.
  */
 export async function* csvOf(runs: readonly RunSource[]): AsyncGenerator<Buffer> {
-  let piece = lineOf(header);
+  let piece = csvLine(header);
   for (const run of runs) {
     for await (const row of rowsOf(run)) {
-      piece += lineOf(cellsOf(run, row));
+      piece += csvLine(cellsOf(run, row));
       if (piece.length < pieceLength) continue;
       yield Buffer.from(piece);
       piece = '';
@@ -69,13 +70,4 @@ function cellsOf({ name, config: { result } }: RunSource, record: MetricsRecord)
 function numberOf(value: unknown): string {
   if (value === undefined) return '';
   return typeof value === 'number' ? String(value) : 'NaN';
-}
-
-function lineOf(cells: readonly string[]): string {
-  return `${cells.map(quoted).join(',')}\n`;
-}
-
-/** As RFC 4180 has it. */
-function quoted(cell: string): string {
-  return /[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell;
 }

@@ -127,7 +127,7 @@ export class RunFolder {
     if (!isInference(config)) return { config, metricsPath };
     throw new CornetError(
       'OPTION_INVALID',
-      `${quoteName(path)} holds a validation or a feature extraction, which has no curves.`,
+      `${quoteName(path)} holds a validation, a feature extraction or predictions: it has no curves.`,
       { hint: 'Name the run folder of a training.' },
     );
   }

@@ -9,7 +9,7 @@ import { quoteName } from '../../shared/util/printable.ts';
 import type { StartOptions } from '../options/table.ts';
 import { grouped } from '../view/format.ts';
 import type { HeadChange } from '../weights/change-head.ts';
-import { namesOfHead, ownNetwork, publishedHead, someOf } from '../weights/own-network.ts';
+import { namesOfHead, noteAssumed, ownNetwork, publishedHead, someOf } from '../weights/own-network.ts';
 import type { OwnNetwork } from '../weights/said-network.ts';
 
 export interface ChosenHead {
@@ -76,7 +76,7 @@ function kept(
   const outputs = known === null ? [null] : outputsOf(classes, known.names);
   if (known !== null && outputs.every((output) => output !== null)) {
     const inOrder = outputs.every((output, position) => output === position);
-    const notes = inOrder ? [] : assumed(source, known);
+    const notes = inOrder ? [] : noteAssumed(source, known);
     return { head, classNames: known.names, origin: 'kept', notes };
   }
   const notes =
@@ -106,15 +106,8 @@ function extended(source: string, own: OwnHead, classes: readonly string[], head
     head,
     classNames: [...classes, ...others],
     origin: 'extended',
-    notes: [note, ...assumed(source, known)],
+    notes: [note, ...noteAssumed(source, known)],
   };
-}
-
-function assumed(source: string, { assumed }: { assumed: boolean }): string[] {
-  if (!assumed) return [];
-  return [
-    `${quoteName(source)} does not say what its 1,000 outputs stand for: they are taken for the classes of ImageNet.`,
-  ];
 }
 
 function otherSize(

@@ -49,6 +49,14 @@ export function namesOfHead({
   return head === imageNetClasses ? { names: imageNetNames, assumed: true } : null;
 }
 
+/** A sentence where the names of `namesOfHead` are only assumed. */
+export function noteAssumed(source: string, { assumed }: { assumed: boolean }): string[] {
+  if (!assumed) return [];
+  return [
+    `${quoteName(source)} does not say what its 1,000 outputs stand for: they are taken for the classes of ImageNet.`,
+  ];
+}
+
 /** Of the classes that a sentence names. */
 const namesShown = 5;
 

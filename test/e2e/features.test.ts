@@ -175,29 +175,50 @@ test.serial('an image that cannot be read stops the inference run, or has a row 
   t.like(unreadable[0], { row: 5, file: '5.ppm' });
 });
 
-test.serial('weights with a head of other classes give the features of all layers before it', async (t) => {
-  const stage = new Stage(t);
-  const images = join(stage.folder, 'images');
-  mkdirSync(images);
-  for (let i = 0; i < 4; i++) cpSync(join(shared.images, `${i}.ppm`), join(images, `${i}.ppm`));
-  const { entries, ...model } = buildModel('Z', 1);
-  const tenClasses = entries.map((entry) =>
-    isOfHead(entry.name) ? { ...entry, shape: [10, ...entry.shape.slice(1)] } : entry,
-  );
-  const weights = join(stage.folder, 'ten.safetensors');
-  writeFormulaWeights(weights, { ...model, entries: tenClasses });
-  const [whole, ten] = [join(stage.folder, 'whole'), join(stage.folder, 'ten')];
-  t.is(await extract(stage, whole, ['--data-path', images]).ended, 0);
-  const other = extract(stage, ten, ['--data-path', images, '--weights', weights]);
-  t.is(await other.ended, 0, other.stderr);
-  for (const name of readdirSync(whole).filter((file) => file.endsWith('.npy'))) {
-    t.true(readFileSync(join(ten, name)).equals(readFileSync(join(whole, name))), name);
-  }
-  const logits = ['--weights', weights, '--tap', 'decoder.output'];
-  const refused = extract(stage, join(stage.folder, 'none'), logits);
-  t.is(await refused.ended, 1);
-  t.regex(refused.stderr, /decoder\.linear\.weight is \[10,512\] .*\[WEIGHTS_MISMATCH\]\nOnly its head/s);
-});
+test.serial(
+  'weights with a head of other classes give features and scores; those without one, no scores',
+  async (t) => {
+    const stage = new Stage(t);
+    const images = join(stage.folder, 'images');
+    mkdirSync(images);
+    for (let i = 0; i < 4; i++) cpSync(join(shared.images, `${i}.ppm`), join(images, `${i}.ppm`));
+    const { entries, ...model } = buildModel('Z', 1);
+    const tenClasses = entries.map((entry) =>
+      isOfHead(entry.name) ? { ...entry, shape: [10, ...entry.shape.slice(1)] } : entry,
+    );
+    const weights = join(stage.folder, 'ten.safetensors');
+    writeFormulaWeights(weights, { ...model, entries: tenClasses });
+    const [whole, ten] = [join(stage.folder, 'whole'), join(stage.folder, 'ten')];
+    t.is(await extract(stage, whole, ['--data-path', images]).ended, 0);
+    const other = extract(stage, ten, ['--data-path', images, '--weights', weights]);
+    t.is(await other.ended, 0, other.stderr);
+    for (const name of readdirSync(whole).filter((file) => file.endsWith('.npy'))) {
+      t.true(readFileSync(join(ten, name)).equals(readFileSync(join(whole, name))), name);
+    }
+    const logits = extract(stage, ten, [
+      '--data-path',
+      images,
+      '--weights',
+      weights,
+      '--tap',
+      'decoder.output',
+    ]);
+    t.is(await logits.ended, 0, logits.stderr);
+    const [row] = rowsOf(readFileSync(join(ten, 'CORnet-Z_decoder_output_feats.npy')), 4);
+    t.is(row!.length, 10);
+
+    const headless = join(stage.folder, 'headless.safetensors');
+    writeFormulaWeights(headless, { ...model, entries: entries.filter(({ name }) => !isOfHead(name)) });
+    const none = ['--data-path', images, '--weights', headless];
+    const refused = extract(stage, join(stage.folder, 'none'), [...none, '--tap', 'decoder.output']);
+    t.is(await refused.ended, 1);
+    t.regex(refused.stderr, /\[WEIGHTS_MISMATCH\]\nOnly its head/s);
+    const argv = ['predict', '--model', 'Z', '--image-size', '32', ...none, '-o', join(stage.folder, 'none')];
+    const predicting = stage.start('coordinator', argv);
+    t.is(await predicting.ended, 1);
+    t.regex(predicting.stderr, /\[WEIGHTS_MISMATCH\]\nOnly its head/s);
+  },
+);
 
 test.serial('what cannot be read out is refused before anything is written', async (t) => {
   const stage = new Stage(t);

@@ -88,6 +88,8 @@ for (const [version, { code, says }] of Object.entries(releases)) {
       '2',
       '--threads',
       '1',
+      '--head',
+      '1000',
     ];
     const length = ['--epochs', '2', '--max-steps', '8', '--cpu-workers', '1'];
     const argv = ['start', ...shape, ...length, '--restore-path', file, '--data-path', images, '-o', output];

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { FeatureFiles, type FeatureSpace } from '../../coordinator/inference/feature-files.ts';
@@ -118,6 +118,29 @@ test('files that a former term has begun are gone on with, and a missing one is 
     t.true(readFileSync(join(folder, name)).equals(readFileSync(join(whole, name))));
   }
   await t.throwsAsync(FeatureFiles.open(temporaryFolder(t), space, 'begun'), { code: 'RUN_DAMAGED' });
+});
+
+test('the rows of a single array are read back in order, and a file that lost some is said', async (t) => {
+  const folder = temporaryFolder(t);
+  const width = 3_000_000; // two of three rows are more than is read at once
+  const large: FeatureSpace = { ...space, rows: 3, arrays: [{ name: 'decoder_output', width }] };
+  const files = await FeatureFiles.open(folder, large, 'new');
+  for (const row of [2, 0, 1]) {
+    await files.write(row, 1, new Uint8Array(Float32Array.from({ length: width }, (_, i) => row + i).buffer));
+  }
+  let next = 0;
+  for await (const row of files.rows()) {
+    t.is(row.length, width);
+    t.true(row.every((value, i) => value === next + i));
+    next++;
+  }
+  t.is(next, 3);
+  truncateSync(join(folder, 'CORnet-Z_decoder_output_feats.npy'), 2 * 4 * width);
+  const reading = async () => {
+    for await (const _ of files.rows()) next++;
+  };
+  await t.throwsAsync(reading, { code: 'RUN_DAMAGED', message: /has not all of its rows any more/ });
+  await files.close();
 });
 
 (possible(canMount, 'no file system can be mounted (that takes root)') ? test : test.skip)(

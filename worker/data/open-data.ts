@@ -51,7 +51,8 @@ export async function findImages(
     return { index, fingerprint: index.fingerprint, shards: null, round };
   }
   const { root, files, fingerprint } = await listImageFolder(dataPath, task.recursive, cache.progress);
-  const round = { files, batchSize, mode: 'features', skipUnreadable } as const;
+  const mode = task.transform === 'crop' ? 'validation' : 'features';
+  const round = { files, batchSize, mode, skipUnreadable } as const;
   return { index: { root, keptIn: null }, fingerprint, shards: null, round };
 }
 

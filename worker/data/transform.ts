@@ -3,6 +3,7 @@
  * a decoder makes of a geometry is the image cut to `box`, resampled to `width` × `height`, of which the square window
  * at (`left`, `top`) is kept, and mirrored if `flip`.
  */
+import { shortSideOf } from '../../shared/data/image-net.ts';
 import type { Draws } from '../../shared/random.ts';
 
 export interface Geometry {
@@ -32,9 +33,6 @@ const cropRatio = [3 / 4, 4 / 3] as const;
 const cropTries = 10;
 const flipProbability = 0.5;
 
-/** The short side before the centre crop, as a multiple of the image size (256 for 224, as in the original). */
-const shortSide = { numerator: 256, denominator: 224 };
-
 /**
  * Training: torchvision's `RandomResizedCrop(size)` and `RandomHorizontalFlip()`.
  * @param draws keyed by (seed, epoch, sample): the first ones cut, the next one flips
@@ -48,7 +46,7 @@ export function randomResizedCrop(size: number, draws: Draws): Transform {
 
 /** Validation: torchvision's `Resize(⌊size · 256/224⌋)` of the short side and `CenterCrop(size)`. */
 export function resizeAndCentreCrop(size: number): Transform {
-  const short = Math.floor((size * shortSide.numerator) / shortSide.denominator);
+  const short = shortSideOf(size);
   return (width, height) => {
     const resized =
       width <= height
