@@ -146,6 +146,8 @@ test("a training's config.json gives its options again", (t) => {
     momentum: 0.9,
     weightDecay: 1e-4,
     schedule: 'step',
+    optimizer: 'sgd',
+    clipNorm: 0,
     warmupEpochs: 0,
     minLr: 0,
     nesterov: false,
@@ -170,6 +172,13 @@ test("a training's config.json gives its options again", (t) => {
   const validated = parse('validate', '--config', path);
   t.like(validated, { model: 'Z', imageSize: 32, dataPath: '/images', weights: 'pretrained', threads: 3 });
   t.is(validated.batchSize, undefined);
+});
+
+test('the configuration of a training with AdamW has nothing in it that AdamW does not', (t) => {
+  const trained = { ...config, result: { ...config.result, optimizer: 'adamw', betas: [0.8, 0.9] } };
+  const given = parse('start', '--config', file(JSON.stringify(trained), 'json'), '-o', 'x');
+  t.like(given, { optimizer: 'adamw', betas: [0.8, 0.9] });
+  t.false('momentum' in given || 'nesterov' in given);
 });
 
 test('with config.json, a new run starts from the file that the run started from', (t) => {
