@@ -135,6 +135,9 @@ def load(checkpoint, which='latest'):
     model = settings['model']
     options = {'times': settings['times']} if model in ('R', 'RT') else {}
     module = getattr(cornet, f'cornet_{model.lower()}')(**options).module  # it comes wrapped in DataParallel
+    classes, inputs = state['decoder.linear.weight'].shape
+    if classes != module.decoder.linear.out_features:  # as many as the training set had
+        module.decoder.linear = torch.nn.Linear(inputs, classes)
     module.load_state_dict({name: torch.from_numpy(values) for name, values in state.items()}, strict=True)
     return module.eval()
 

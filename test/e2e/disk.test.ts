@@ -141,7 +141,7 @@ onSmallDisk('a disk that has no room for a checkpoint is refused before anything
   t.is(await run.ended, 1);
   t.regex(
     run.stderr,
-    /A checkpoint needs 0\.017 GB, and 0\.008\d? GB are free in .* \[DISK_FULL\]\nMake room/,
+    /A checkpoint needs 0\.013 GB, and 0\.008\d? GB are free in .* \[DISK_FULL\]\nMake room/,
   );
   t.deepEqual(readdirSync(disk), []);
 });

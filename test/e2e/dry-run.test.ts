@@ -13,11 +13,11 @@ test('a dry run tells what a run would do and need, as a start checks it, and st
   const dry = stage.start('coordinator', [...argv, '--dry-run']);
   t.is(await dry.ended, 0, dry.stderr);
   for (const line of [
-    /data +.*images: 60 training and 20 validation images, 10 classes \(of 1000 outputs\)\n/,
+    /data +.*images: 60 training and 20 validation images, 10 classes\n/,
     /schedule +16 steps of 8 images, 4 in the last of an epoch \(2 epochs\)\n/,
     /rates +0\.01 to epoch 0\.88, 0\.001 to epoch 1\.88, 0\.0001 to epoch 2 \(as in run\.py, /,
     /validates +2 times, every epoch and at the end\n/,
-    /keeps +4 checkpoints forever \(every 0\.5 epochs\), the newest 3 and the best, of 0\.017 GB each\n/,
+    /keeps +4 checkpoints forever \(every 0\.5 epochs\), the newest 3 and the best, of 0\.013 GB each\n/,
     /disk +0\.\d+ GB at most; [\d.]+ GB are free in .*\n/,
     /Nothing was started: --dry-run\.\n$/,
   ]) {
@@ -78,7 +78,7 @@ test('with a Redis of its own, a run says what the exchange between hosts costs'
   t.is(await dry.ended, 0, dry.stderr);
   t.regex(
     dry.stdout,
-    /exchange +0\.0083 GB of gradients per lane and step\. With workers on several hosts Redis sends 0\.017 GB a step: 0\.013 s at 10 Gbit\/s\n/,
+    /exchange +0\.0063 GB of gradients per lane and step\. With workers on several hosts Redis sends 0\.013 GB a step: 0\.010 s at 10 Gbit\/s\n/,
   );
   t.regex(dry.stdout, /worker start --run \w+ --data-path/);
   t.notRegex(dry.stdout + dry.stderr, /secret/);

@@ -91,7 +91,7 @@ test.serial('a run obeys, and no byte of it changes: checkpoint, drain, stop, re
     again.stderr,
     /has no coordinator at work: STOPPED, interrupted at step \d+ of 8000; .* \[ORDER_FAILED\]\nContinue with: /,
   );
-  t.regex((await call(stage, ['list', runs])).stdout, /a run +STOPPED +\d+\/8000 +CORnet-Z/);
+  t.regex((await call(stage, ['list', runs])).stdout, /a run +STOPPED +\d+\/8000 .*CORnet-Z/);
 
   const steps = String(Number(told[1]) + 5);
   const resume = ['start', '--resume', '-o', output, '--max-steps', steps, '--cpu-workers', '1'];
