@@ -97,7 +97,7 @@ function valueCell(row: NamedRow): string {
   if (isSwitch(row)) return '';
   const choices = choicesOf(row);
   if (choices !== null) return choices.join(', ');
-  if (row.unit === undefined) return 'text';
+  if (row.unit === undefined && row.read === undefined) return 'text';
   const unit = row.unit === 'none' || !isNumeric(row.value) ? '' : ` (${row.unit})`;
   return `${describeValue(row.value)}${unit}`.replace(/^a /, '');
 }

@@ -88,28 +88,27 @@ function chooseClasses(
   { root, classes, val }: DatasetIndex<'val'>,
   weights: string,
 ): readonly string[] {
-  const byName = known === null ? [null] : outputsOf(classes, known.names);
-  if (known !== null && byName.every((output) => output !== null)) return known.names;
-  const outside =
-    known === null || known.assumed ? (classes.length > head ? head : -1) : byName.indexOf(null);
-  if (outside < 0) {
-    if (classes.length < head) {
-      say(
-        `warning: ${quoteName(weights)} does not say what its ${grouped(head)} outputs stand for: the first are taken for the ${classes.length} classes of the data set, in their order.`,
-      );
-    }
-    return [];
+  const outputs = known === null ? null : outputsOf(classes, known.names);
+  if (known !== null && outputs!.every((output) => output !== null)) return known.names;
+  const kept = known !== null && !known.assumed;
+  const outside = kept ? outputs!.indexOf(null) : head; // the first class without an output
+  if (outside < classes.length) {
+    const image = quoteName(join(root, val.path(val.labels.indexOf(outside))));
+    const which = kept ? `outputs for ${someOf(known.names)}` : `${grouped(head)} outputs`;
+    throw new CornetError(
+      'DATA_INVALID',
+      `${image} is of class ${outside}, ${quoteName(classes[outside]!)}, and ${quoteName(weights)} has ${which}.`,
+      {
+        hint: 'Validate with images of the classes that the weights were trained on, or train a head for these: `coordinator start` with --weights and --new-head or --extend-head.',
+      },
+    );
   }
-  const image = val.labels.indexOf(outside);
-  const which =
-    known === null || known.assumed ? `${grouped(head)} outputs` : `outputs for ${someOf(known.names)}`;
-  throw new CornetError(
-    'DATA_INVALID',
-    `${quoteName(join(root, val.path(image)))} is of class ${outside}, ${quoteName(classes[outside]!)}, and ${quoteName(weights)} has ${which}.`,
-    {
-      hint: 'Validate with images of the classes that the weights were trained on, or train a head for these: `coordinator start` with --weights and --new-head or --extend-head.',
-    },
-  );
+  if (classes.length < head) {
+    say(
+      `warning: ${quoteName(weights)} does not say what its ${grouped(head)} outputs stand for: the first are taken for the ${classes.length} classes of the data set, in their order.`,
+    );
+  }
+  return [];
 }
 
 /** One line for each class, in the order of the data set; the label is the output that stands for it. */

@@ -80,5 +80,7 @@ export function changedOptions(
 
 function told(value: unknown): string {
   if (typeof value === 'string') return quoteName(value);
-  return Array.isArray(value) ? value.join(', ') : String(value);
+  if (typeof value === 'boolean') return value ? 'on' : 'off';
+  if (Array.isArray(value)) return value.length === 0 ? 'none' : value.join(', ');
+  return String(value);
 }

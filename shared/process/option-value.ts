@@ -49,6 +49,7 @@ interface Shape {
   type?: string;
   enum?: string[];
   anyOf?: Shape[];
+  prefixItems?: Shape[];
   minimum?: number;
   exclusiveMinimum?: number;
   maximum?: number;
@@ -64,7 +65,11 @@ export function describeValue(schema: z.ZodType): string {
   return describeShape(z.toJSONSchema(schema) as Shape);
 }
 
-function describeShape({ type, enum: names, anyOf, ...range }: Shape): string {
+function describeShape({ type, enum: names, anyOf, prefixItems, ...range }: Shape): string {
+  if (prefixItems !== undefined) {
+    return `${prefixItems.length} values with commas between, each ${describeShape(prefixItems[0]!)}`;
+  }
+  if (type === 'array') return 'names with commas between';
   if (anyOf !== undefined) return anyOf.map(describeShape).join(', or ');
   if (names !== undefined) return names.length === 1 ? names[0]! : `one of ${names.join(', ')}`;
   if (type === 'boolean') return 'true or false';

@@ -136,7 +136,7 @@ onSmallDisk(
 
 onSmallDisk('a disk that has no room for a checkpoint is refused before anything is computed', async (t) => {
   const stage = new Stage(t);
-  const disk = smallDisk(t, 8 * 1024 ** 2); // a checkpoint has 16.6 MB
+  const disk = smallDisk(t, 8 * 1024 ** 2); // a checkpoint has 12.5 MB
   const run = stage.start('coordinator', [...tinyRun(images), ...endless, '-o', join(disk, 'run')]);
   t.is(await run.ended, 1);
   t.regex(

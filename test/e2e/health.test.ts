@@ -74,7 +74,10 @@ thoroughSerial('status says in one word how a run is: OK, SLOW, STOPPED, COMPLET
   run.signal('SIGKILL');
   await run.ended;
   t.is(await watcher.ended, 12, watcher.stderr);
-  t.regex(watcher.stdout, /\nSTOPPED {2}its coordinator was killed .*\n.*\nContinue with: .*\n$/);
+  t.regex(
+    watcher.stdout,
+    /\nSTOPPED {2}its coordinator was killed .*\n.*\n(Kept checkpoints: .*\n)?Continue with: .*\n$/,
+  );
   const killed = await look(stage, ['-o', output], env);
   t.is(killed.code, 12, killed.text);
   t.regex(

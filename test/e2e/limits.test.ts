@@ -23,7 +23,7 @@ test.after.always(() => rmSync(folder, { recursive: true }));
   'a disk that fills up does not spoil what was written',
   async (t) => {
     const stage = new Stage(t);
-    const disk = smallDisk(t, 24 * 1024 * 1024); // one checkpoint has 16.6 MB
+    const disk = smallDisk(t, 18 * 1024 * 1024); // one checkpoint has 12.5 MB
     const output = join(disk, 'run');
     const argv = [...tinyRun(images), '--keep-checkpoints', '2', '--wait-for-disk', '0', '-o', output];
     const run = stage.start('coordinator', argv);
