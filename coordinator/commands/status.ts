@@ -183,7 +183,8 @@ function asText(found: Found, place: Place): string[] {
   const { sign } = found;
   const first = firstLine(found);
   if (isOver(found) || sign === null) {
-    return [first, ...absence(found, place), ...keptLines(found.traces?.kept)];
+    // The way on comes last.
+    return [first, ...absence(found, place).toSpliced(1, 0, ...keptLines(found.traces?.kept))];
   }
   const { view } = sign;
   const speed = view.imagesPerSecond === null ? '' : `, ${view.imagesPerSecond.toFixed(1)} images/s`;
