@@ -3,7 +3,7 @@
 import { existsSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import type { Health } from '../../coordinator/view/health.ts';
 import { http } from '../../shared/defaults.ts';
 import { TestRedis } from '../helpers/redis.ts';
@@ -140,14 +140,28 @@ test.serial('status says STUCK of a coordinator that is there and says nothing',
   t.is(await run.ended, 75);
 });
 
+/** Another test may have it, and let go of it before the run looks: then it is taken again at once. */
+async function occupyUsualPort(t: ExecutionContext): Promise<void> {
+  const other = createServer();
+  const attempts = new AbortController();
+  t.teardown(() => {
+    attempts.abort();
+    other.close();
+  });
+  const attempt = () => {
+    if (!attempts.signal.aborted) other.listen(http.port, http.host);
+  };
+  other.on('error', () => setTimeout(attempt, 5));
+  attempt();
+  await new Promise((resolve) => other.once('listening', resolve).once('error', resolve));
+}
+
 test.serial(
   'a run that finds the usual port taken says on which one it is, and how Prometheus finds it',
   async (t) => {
     const stage = new Stage(t);
     const output = join(stage.folder, 'run');
-    const other = createServer().listen(http.port, http.host);
-    t.teardown(() => other.close());
-    await new Promise((resolve) => other.once('listening', resolve).once('error', resolve)); // taken all the same
+    await occupyUsualPort(t);
     const argv = [
       ...tinyRun(await tinyImages(stage.folder)),
       '--max-steps',
