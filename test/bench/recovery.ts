@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { makeDemoDataset } from '../../coordinator/demo/make-dataset.ts';
 import type { RunNews } from '../../coordinator/watch/news.ts';
 import { timeouts } from '../../shared/defaults.ts';
+import { imageNetClasses } from '../../shared/models/family.ts';
 import { packageRoot } from '../../shared/process/package-root.ts';
 import { processes } from '../helpers/processes.ts';
 import { TestRedis } from '../helpers/redis.ts';
@@ -108,6 +109,7 @@ class WatchedRun {
     this.#env = { ...process.env, CORNET_REDIS_URL: place.redis };
     const options = {
       model: 'Z',
+      head: imageNetClasses,
       'data-path': place.data,
       'output-path': place.output,
       'batch-size': 16,

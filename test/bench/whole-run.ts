@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import type { RunNews } from '../../coordinator/watch/news.ts';
+import { imageNetClasses } from '../../shared/models/family.ts';
 import { Draws } from '../../shared/random.ts';
 import type { Precision } from '../../shared/run-config.ts';
 import { allLines, median, type Row, rate, ratioOfPairs, threads } from './measure.ts';
@@ -139,7 +140,8 @@ export async function secondsPerStep(
   options: Record<string, string | number>,
   warmUp: number,
 ): Promise<number> {
-  const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const asBare = { head: imageNetClasses, ...options }; // whatever classes the generated images have
+  const args = Object.entries(asBare).flatMap(([name, value]) => [`--${name}`, String(value)]);
   const program = [join('dist', 'coordinator', 'main.js'), 'start', '--json', ...args];
   const news = await allLines<RunNews>(process.execPath, program);
   const ends = news.filter(({ type }) => type === 'step').map(({ at }) => Date.parse(at));
