@@ -97,7 +97,8 @@ test.serial('a second coordinator on a live run is refused: by the lock, and thr
   const redis = await TestRedis.start(t);
   const env = { CORNET_REDIS_URL: redis.url };
   const output = join(stage.folder, 'run');
-  const endless = [...tinyRun(images), '--epochs', '1000', '--cpu-workers', '1', '-o', output];
+  const long = ['--epochs', '1000', '--save-model-epochs', '1000']; // nothing is kept that status would name
+  const endless = [...tinyRun(images), ...long, '--cpu-workers', '1', '-o', output];
   const run = stage.start('coordinator', endless, env);
   await run.untilStep(output, 1);
 
