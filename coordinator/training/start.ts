@@ -298,7 +298,9 @@ function skippedInWords(skipped: number): string {
 
 function keptInWords({ records }: Checkpoints, config: RunConfig): string {
   const epochs = keptViews(records, stepsPerEpoch(config)).map(({ epoch }) => epoch);
-  return epochs.length === 0 ? '' : ` Kept for good: those of the epochs ${epochList(epochs)}.`;
+  if (epochs.length === 0) return '';
+  const which = epochs.length === 1 ? 'that of epoch' : 'those of the epochs';
+  return ` Kept for good: ${which} ${epochList(epochs)}.`;
 }
 
 function bestInWords(best: Checkpoints['best'], config: RunConfig): string {
