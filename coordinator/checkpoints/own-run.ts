@@ -3,8 +3,11 @@
 import { CornetError } from '../../shared/errors.ts';
 import { earlierResult, identityOf, type RunConfig } from '../../shared/run-config.ts';
 import { canonicalJson } from '../../shared/util/canonical-json.ts';
-import { quoteName } from '../../shared/util/printable.ts';
+import { quoteName, shortened } from '../../shared/util/printable.ts';
 import { parseJson } from '../../shared/wire/protocol.ts';
+
+/** Characters: the names of a thousand classes would flood a terminal. */
+const longestValue = 120;
 
 /**
  * @param identity the checkpoint's, as canonical JSON
@@ -21,9 +24,10 @@ export function checkIdentity(config: RunConfig, identity: string, path: string)
   );
   const others = names.filter((name) => theirs.get(name) !== ours.get(name));
   if (others.length === 0) return;
+  const told = (value: string | undefined) => shortened(value ?? 'none', longestValue);
   const list = others.map(
     (name) =>
-      `${name.replace(/^result\./, '')} ${theirs.get(name) ?? 'none'} (this run: ${ours.get(name) ?? 'none'})`,
+      `${name.replace(/^result\./, '')} ${told(theirs.get(name))} (this run: ${told(ours.get(name))})`,
   );
   throw new CornetError(
     'CHECKPOINT_DIFFERS',

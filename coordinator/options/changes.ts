@@ -1,7 +1,7 @@
 /** What a resume would change although the result depends on it. */
 import { describeStartingWeights, type RunConfig } from '../../shared/run-config.ts';
 import { canonicalJson } from '../../shared/util/canonical-json.ts';
-import { quoteName } from '../../shared/util/printable.ts';
+import { quoteName, shortened } from '../../shared/util/printable.ts';
 import { nameOfSetting, optionRows, type StartOptions } from './table.ts';
 
 export type Settings = Readonly<Record<string, unknown>>;
@@ -14,6 +14,7 @@ const otherImages =
 const otherNames: Record<string, string> = {
   taps: '--layer, --sublayer, --tap or --time-step',
   topK: '--top-k',
+  classNames: 'what the outputs of the weights stand for',
 };
 
 /** Where a value alone would not be understood. */
@@ -78,9 +79,12 @@ export function changedOptions(
   return changedSettings({ ...result, backend, threads, ...weights, ...head }, passed);
 }
 
+/** Characters of a list: a thousand classes would flood a terminal. */
+const longestList = 120;
+
 function told(value: unknown): string {
   if (typeof value === 'string') return quoteName(value);
   if (typeof value === 'boolean') return value ? 'on' : 'off';
-  if (Array.isArray(value)) return value.length === 0 ? 'none' : value.join(', ');
+  if (Array.isArray(value)) return value.length === 0 ? 'none' : shortened(value.join(', '), longestList);
   return String(value);
 }

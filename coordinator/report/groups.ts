@@ -1,7 +1,7 @@
 /** Runs that differ in nothing but their seed belong together; what tells the others apart is said in words. */
 import { headWords, type RunConfig } from '../../shared/run-config.ts';
 import { grouped } from '../view/format.ts';
-import { kindWords, momentumWords } from '../view/recipe-words.ts';
+import { freezingWords, kindWords, momentumWords } from '../view/recipe-words.ts';
 import type { ReportRun } from './read-runs.ts';
 
 export interface Group {
@@ -41,6 +41,7 @@ const wordsOf: Record<string, (config: RunConfig) => string> = {
   // CORnet-Z has no time steps.
   times: ({ result }) => (result.model === 'Z' ? '' : `${result.times} time steps`),
   head: ({ result }) => `${result.head} outputs`,
+  frozen: ({ result }) => freezingWords(result),
   learningRate: ({ result }) => `lr ${result.learningRate}`,
   schedule: ({ result }) => kindWords(result),
   warmupEpochs: ({ result }) => (result.warmupEpochs === 0 ? 'no warm-up' : `warm-up ${result.warmupEpochs}`),

@@ -42,6 +42,20 @@ export function kindWords(
   return `${schedule} to ${minLr} over ${epochs(scheduleEpochs)}`;
 }
 
+/** `V1, V2 frozen`; `only decoder trained, frozen norms at rest`; `nothing frozen` */
+export function freezingWords({
+  freeze,
+  trainOnly,
+  freezeNorms,
+}: Pick<ResultOptions, 'freeze' | 'trainOnly' | 'freezeNorms'>): string {
+  const parts = [
+    ...(trainOnly.length === 0 ? [] : [`only ${trainOnly.join(', ')} trained`]),
+    ...(freeze.length === 0 ? [] : [`${freeze.join(', ')} frozen`]),
+    ...(freezeNorms ? ['frozen norms at rest'] : []),
+  ];
+  return parts.length === 0 ? 'nothing frozen' : parts.join(', ');
+}
+
 function epochs(number: number): string {
   return number === 1 ? '1 epoch' : `${number} epochs`;
 }

@@ -7,6 +7,7 @@ import { spread } from '../../coordinator/report/spread.ts';
 import { coveringAxis, exactAxis } from '../../coordinator/view/axis.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { Draws } from '../../shared/random.ts';
+import { type ResultOptions, resultOptions } from '../../shared/run-config.ts';
 import { configOf, linesOf, reportRun } from '../helpers/report-runs.ts';
 
 const draws = () => new Draws(7, 1);
@@ -89,6 +90,35 @@ test('runs with and without a part of the recipe are told apart by it', (t) => {
       'constant, warm-up 1, lr scale V1=0.1, Nesterov momentum 0.9, label smoothing 0.1',
     ],
   );
+});
+
+test('whatever else shapes the result tells runs apart, and nobody can forget it', (t) => {
+  const file = { from: 'weights', sha256: '0'.repeat(64), key: null, head: 'kept' } as const;
+  const apart: Partial<ResultOptions> = {
+    ...{ model: 'RT', times: 7, head: 20, batchSize: 11, lanes: 3, learningRate: 0.1, stepSize: 3 },
+    ...{ freeze: ['V1'], trainOnly: ['decoder'], freezeNorms: true, optimizer: 'adamw', clipNorm: 1 },
+    ...{ momentum: 0.8, weightDecay: 0, nesterov: true, labelSmoothing: 0.1, lrScale: 'V1=0.1' },
+    ...{ schedule: 'constant', warmupEpochs: 1, imageSize: 64, precision: 'bf16', startingWeights: file },
+    ...{ fingerprint: 'other', trainImages: 96 },
+  };
+  // Those of one data set, or of one optimizer or schedule alone; the last bits; and the seed.
+  const alike = ['valImages', 'classes', 'classNames', 'validationBatch', 'deterministic', 'seed'];
+  const inside = ['betas', 'scheduleEpochs', 'minLr'];
+  t.deepEqual([...Object.keys(apart), ...alike, ...inside].sort(), Object.keys(resultOptions.shape).sort());
+  const plain = { model: 'R' } as const; // CORnet-Z has no time steps
+  for (const [name, value] of Object.entries(apart)) {
+    const runs = [reportRun(configOf(plain)), reportRun(configOf({ ...plain, [name]: value }))];
+    t.is(groupRuns(runs).length, 2, name);
+  }
+  const cosine = { schedule: 'cosine', scheduleEpochs: 2 } as const;
+  const adamw = { optimizer: 'adamw' } as const;
+  for (const [first, second] of [
+    [adamw, { ...adamw, betas: [0.5, 0.5] as const }],
+    [cosine, { ...cosine, scheduleEpochs: 3 }],
+    [cosine, { ...cosine, minLr: 0.01 }],
+  ]) {
+    t.is(groupRuns([reportRun(configOf(first)), reportRun(configOf(second))]).length, 2);
+  }
 });
 
 test('of three runs the line is the mean and the band from minimum to maximum', (t) => {
