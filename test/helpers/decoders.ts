@@ -1,3 +1,4 @@
+import { wholeFile } from '../../shared/data/image-source.ts';
 import type { ImageDecoder } from '../../worker/data/decode.ts';
 import { loadImageAddon } from '../../worker/data/image-addon.ts';
 import { NativeDecoder } from '../../worker/data/native-decoder.ts';
@@ -29,7 +30,7 @@ export async function decodeAlone(
   side: number,
 ): Promise<Uint8Array> {
   const image = new Uint8Array(side * side * 3);
-  await decoder.decode(path, transform, side, image, 0);
+  await decoder.decode(wholeFile(path), transform, side, image, 0);
   return image;
 }
 

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { ExecutionContext } from 'ava';
+import { wholeFile } from '../../shared/data/image-source.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { decodeImage } from '../../worker/data/image.ts';
 import { squash } from '../../worker/data/transform.ts';
@@ -64,7 +65,7 @@ export async function checkImage(
 ): Promise<'read' | 'refused'> {
   const name = basename(path);
   const whole = await outcome(async () => {
-    const { width, height, pixels } = await decodeImage(path);
+    const { width, height, pixels } = await decodeImage(wholeFile(path));
     return { width, height, sha256: createHash('sha256').update(pixels).digest('hex') };
   });
   if (!((mayRefuse || facts === null) && 'refused' in whole)) {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import test from 'ava';
+import { wholeFile } from '../../shared/data/image-source.ts';
 import { Draws } from '../../shared/random.ts';
 import { decodeImage } from '../../worker/data/image.ts';
 import { type DecodedImage, Resampler } from '../../worker/data/resample.ts';
@@ -21,7 +22,7 @@ const { images } = JSON.parse(await readFile(`${folder}/expected.json`, 'utf8'))
 
 test('images of every format and mode are what Pillow makes of them', async (t) => {
   for (const [name, { mode, width, height, sha256 }] of Object.entries(images)) {
-    const image = await decodeImage(`${folder}/${name}`);
+    const image = await decodeImage(wholeFile(`${folder}/${name}`));
     t.deepEqual([image.width, image.height], [width, height], name);
     t.is(createHash('sha256').update(image.pixels).digest('hex'), sha256, `${name}, ${mode}`);
   }
@@ -43,7 +44,7 @@ withAddon('a box is decoded to the pixels that it has in the whole image, wherev
   const draws = new Draws(1, 0, 0, 0);
   for (const [name, { width, height }] of Object.entries(images)) {
     if (!name.endsWith('.jpg')) continue; // others are decoded whole
-    const whole = await decodeImage(`${folder}/${name}`);
+    const whole = await decodeImage(wholeFile(`${folder}/${name}`));
     for (let i = 0; i < 40; i++) {
       const side = 1 + draws.integer(Math.min(width, height));
       const left = draws.integer(width - side + 1);
@@ -65,7 +66,7 @@ withAddon('a box is decoded to the pixels that it has in the whole image, wherev
 test('every way to resample gives the same bits, shrinking and enlarging, windows and mirrors', async (t) => {
   const draws = new Draws(2, 0, 0, 0);
   const name = `${folder}/sampling-2x2.jpg`;
-  const whole = await decodeImage(name);
+  const whole = await decodeImage(wholeFile(name));
   for (let i = 0; i < 150; i++) {
     const side = 1 + draws.integer(60);
     const boxWidth = 1 + draws.integer(whole.width);

@@ -97,9 +97,9 @@ test('the probe tells a decoder of other pixels', async (t) => {
   const other: typeof decoder & object = {
     description: 'one level brighter in one place of one image',
     underWay: 1,
-    decode: async (path, transform, size, target, offset) => {
-      const bytes = await decoder!.decode(path, transform, size, target, offset);
-      if (path.endsWith('progressive-incomplete.jpg')) target[offset + 700]! ^= 1;
+    decode: async (source, transform, size, target, offset) => {
+      const bytes = await decoder!.decode(source, transform, size, target, offset);
+      if (source.path.endsWith('progressive-incomplete.jpg')) target[offset + 700]! ^= 1;
       return bytes;
     },
   };

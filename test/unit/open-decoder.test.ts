@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
+import { wholeFile } from '../../shared/data/image-source.ts';
 import { openDecoder } from '../../worker/data/decode.ts';
 import { loadImageAddon } from '../../worker/data/image-addon.ts';
 import { squash } from '../../worker/data/transform.ts';
@@ -30,7 +31,11 @@ test('a decoder returns the size of the file that it read', async (t) => {
   for (const [what, decoder] of decoders) {
     for (const [name, size] of Object.entries(sizes)) {
       const image = new Uint8Array(16 * 16 * 3);
-      t.is(await decoder.decode(`test/fixtures/images/${name}`, squash(16), 16, image, 0), size, what);
+      t.is(
+        await decoder.decode(wholeFile(`test/fixtures/images/${name}`), squash(16), 16, image, 0),
+        size,
+        what,
+      );
     }
   }
 });

@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import sharp from 'sharp';
+import { wholeFile } from '../../shared/data/image-source.ts';
 import { resizeAndCentreCrop, squash, type Transform } from '../../worker/data/transform.ts';
 import { decodeAlone, decoders, largestDifference } from '../helpers/decoders.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
@@ -59,7 +60,7 @@ for (const [what, decoder] of decoders) {
     const side = 17; // no multiple of anything
     const alone = await decodeAlone(decoder, `${folder}/small.jpg`, squash(side), side);
     const batch = new Uint8Array(3 * alone.length).fill(7);
-    await decoder.decode(`${folder}/small.jpg`, squash(side), side, batch, alone.length);
+    await decoder.decode(wholeFile(`${folder}/small.jpg`), squash(side), side, batch, alone.length);
     t.is(largestDifference(batch.subarray(alone.length, 2 * alone.length), alone), 0);
     t.true(batch.subarray(0, alone.length).every((value) => value === 7));
     t.true(batch.subarray(2 * alone.length).every((value) => value === 7));

@@ -2,6 +2,7 @@ import { statSync } from 'node:fs';
 import { appendFile, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import test from 'ava';
+import { type ImageSource, wholeFile } from '../../shared/data/image-source.ts';
 import { Schedule } from '../../shared/data/schedule.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { type ImageDecoder, openDecoder } from '../../worker/data/decode.ts';
@@ -24,7 +25,7 @@ class HeldDecoder implements ImageDecoder {
     this.underWay = underWay;
   }
 
-  async decode(path: string, _: unknown, size: number, target: Uint8Array, offset: number) {
+  async decode({ path }: ImageSource, _: unknown, size: number, target: Uint8Array, offset: number) {
     this.asked.push(path);
     this.most = Math.max(this.most, ++this.under);
     await new Promise<void>((resolve) => this.#waiting.push(resolve));
@@ -96,7 +97,13 @@ test('validation and feature batches come in the order asked, without any random
   t.deepEqual([...batch.labels], [0, 1, 0]);
   t.deepEqual(batch.images.subarray(0, imageBytes), batch.images.subarray(2 * imageBytes));
   const alone = new Uint8Array(imageBytes);
-  await openDecoder(1).decode(join(index.root, index.val.path(20)), squash(imageSize), imageSize, alone, 0);
+  await openDecoder(1).decode(
+    wholeFile(join(index.root, index.val.path(20))),
+    squash(imageSize),
+    imageSize,
+    alone,
+    0,
+  );
   t.deepEqual(
     (await loader.loadBatch(index.val, [20], { mode: 'features', skipUnreadable: false })).images,
     alone,

@@ -8,6 +8,7 @@ import {
   type SplitName,
   splitNames,
 } from '../../shared/data/dataset-index.ts';
+import { wholeFile } from '../../shared/data/image-source.ts';
 import { withProgress } from '../../shared/data/index-progress.ts';
 import { progressEvery } from '../../shared/defaults.ts';
 import { CornetError, exitCodes } from '../../shared/errors.ts';
@@ -99,7 +100,7 @@ async function problemOf(
   scratch: Uint8Array,
 ): Promise<CornetError | null> {
   try {
-    await decoder.decode(path, squash(side), side, scratch, 0);
+    await decoder.decode(wholeFile(path), squash(side), side, scratch, 0);
     return null;
   } catch (error) {
     if (error instanceof CornetError && /^IMAGE_/.test(error.code)) return error;

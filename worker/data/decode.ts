@@ -1,4 +1,5 @@
 /** From a file to an input image. */
+import type { ImageSource } from '../../shared/data/image-source.ts';
 import { loadImageAddon } from './image-addon.ts';
 import { NativeDecoder } from './native-decoder.ts';
 import { SharpDecoder } from './sharp-decoder.ts';
@@ -10,13 +11,13 @@ export interface ImageDecoder {
   /** How many images should be asked for at once: with fewer, threads would be idle. */
   readonly underWay: number;
   /**
-   * Reads the image at `path` as Pillow's `convert('RGB')` would (docs/images.md), applies `transform`, and writes the image as uint8 RGB [size, size, 3] into `target` from `offset`
-   * on. The target must not be transferred before that.
-   * @returns the size of the file in bytes, as it was read
-   * @throws CornetError IMAGE_UNREADABLE or IMAGE_UNREACHABLE, naming the path and the cause
+   * Reads an image as Pillow's `convert('RGB')` would (docs/images.md), applies `transform`, and writes the image as uint8 RGB
+   * [size, size, 3] into `target` from `offset` on. The target must not be transferred before that.
+   * @returns the size of the image's file in bytes, as it was read
+   * @throws CornetError IMAGE_UNREADABLE or IMAGE_UNREACHABLE, naming the image and the cause
    */
   decode(
-    path: string,
+    source: ImageSource,
     transform: Transform,
     size: number,
     target: Uint8Array,

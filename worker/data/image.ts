@@ -1,6 +1,7 @@
 /** Whole images of every format, from the disk. */
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
+import type { ImageSource } from '../../shared/data/image-source.ts';
 import { imageLimits } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { quoteName } from '../../shared/util/printable.ts';
@@ -8,13 +9,13 @@ import { decodeFile } from './formats/decode-file.ts';
 import type { DecodedImage } from './resample.ts';
 
 /** The file is no good, or the system does not hand it out: that may be otherwise on another host, or later. */
-export function unreadable(path: string, cause: unknown): CornetError {
+export function unreadable(name: string, cause: unknown): CornetError {
   const why = (cause as Error).message.split('\n', 1)[0];
   const { errno, code } = cause as NodeJS.ErrnoException;
   const ofSystem = errno !== undefined || code === 'SYSTEM';
   return new CornetError(
     ofSystem ? 'IMAGE_UNREACHABLE' : 'IMAGE_UNREADABLE',
-    `The image ${quoteName(path)} cannot be read: ${why}.`,
+    `The image ${quoteName(name)} cannot be read: ${why}.`,
     { cause },
   );
 }
@@ -23,12 +24,12 @@ export function unreadable(path: string, cause: unknown): CornetError {
  * A whole image, as Pillow's `convert('RGB')` makes it.
  * @throws CornetError IMAGE_UNREADABLE, IMAGE_UNREACHABLE
  */
-export async function decodeImage(path: string): Promise<DecodedImage & { fileBytes: number }> {
+export async function decodeImage(source: ImageSource): Promise<DecodedImage & { fileBytes: number }> {
   try {
-    const file = await readImageFile(path);
+    const file = await readImageFile(source.path);
     return { ...(await decodeFile(file)), fileBytes: file.length };
   } catch (cause) {
-    throw unreadable(path, cause);
+    throw unreadable(source.name, cause);
   }
 }
 

@@ -2,6 +2,7 @@
  * The fast decoder: JPEG files, except CMYK and lossless ones, go through the addon from the disk to the batch; other images
  * are decoded whole first.
  */
+import type { ImageSource } from '../../shared/data/image-source.ts';
 import { imageLimits, readThreads } from '../../shared/defaults.ts';
 import type { ImageDecoder } from './decode.ts';
 import { decodeImage, unreadable } from './image.ts';
@@ -34,7 +35,7 @@ export class NativeDecoder implements ImageDecoder {
   }
 
   async decode(
-    path: string,
+    source: ImageSource,
     transform: Transform,
     size: number,
     target: Uint8Array,
@@ -42,12 +43,12 @@ export class NativeDecoder implements ImageDecoder {
   ): Promise<number> {
     const plainTransform = (width: number, height: number) => plain(transform(width, height));
     const plainJpegBytes = await this.#pool
-      .decode(path, plainTransform, size, target, offset)
+      .decode(source.path, plainTransform, size, target, offset)
       .catch((cause) => {
-        throw cause.code === 'IMAGE' || cause.code === 'SYSTEM' ? unreadable(path, cause) : cause;
+        throw cause.code === 'IMAGE' || cause.code === 'SYSTEM' ? unreadable(source.name, cause) : cause;
       });
     if (plainJpegBytes !== null) return plainJpegBytes;
-    const { width, height, pixels, fileBytes } = await decodeImage(path);
+    const { width, height, pixels, fileBytes } = await decodeImage(source);
     await this.#pool.resample(pixels, width, height, plainTransform(width, height), size, target, offset);
     return fileBytes;
   }

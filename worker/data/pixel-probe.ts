@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { wholeFile } from '../../shared/data/image-source.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { packageRoot } from '../../shared/process/package-root.ts';
 import type { ImageDecoder } from './decode.ts';
@@ -24,7 +25,7 @@ export async function pixelProbe(decoder: ImageDecoder): Promise<string> {
   for (const name of readdirSync(folder).sort()) {
     digest.update(`${name}\0`);
     try {
-      await decoder.decode(join(folder, name), squash(side), side, image, 0);
+      await decoder.decode(wholeFile(join(folder, name)), squash(side), side, image, 0);
       digest.update(image);
     } catch (error) {
       if (!(error instanceof CornetError) || error.code !== 'IMAGE_UNREADABLE') throw error;

@@ -4,6 +4,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DatasetIndex } from '../../shared/data/dataset-index.ts';
 import type { FileList } from '../../shared/data/file-list.ts';
+import { wholeFile } from '../../shared/data/image-source.ts';
 import { checkSize } from '../../shared/data/index-cache.ts';
 import type { Schedule } from '../../shared/data/schedule.ts';
 import { noLabel } from '../../shared/data/split.ts';
@@ -294,7 +295,13 @@ export class ShardLoader {
       const offset = position * this.#imageBytes();
       const { images } = load.batch;
       try {
-        const bytes = await decoder.decode(path, load.transform(sample), imageSize, images, offset);
+        const bytes = await decoder.decode(
+          wholeFile(path),
+          load.transform(sample),
+          imageSize,
+          images,
+          offset,
+        );
         this.decoded.images++;
         this.decoded.bytes += bytes;
         await checkSize(index, load.files, sample, bytes);

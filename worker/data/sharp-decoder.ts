@@ -1,5 +1,6 @@
 /** The decoder that needs no addon. */
 import sharp from 'sharp';
+import type { ImageSource } from '../../shared/data/image-source.ts';
 import type { ImageDecoder } from './decode.ts';
 import { decodeImage } from './image.ts';
 import { Resampler } from './resample.ts';
@@ -23,13 +24,13 @@ export class SharpDecoder implements ImageDecoder {
   }
 
   async decode(
-    path: string,
+    source: ImageSource,
     transform: Transform,
     size: number,
     target: Uint8Array,
     offset: number,
   ): Promise<number> {
-    const image = await decodeImage(path);
+    const image = await decodeImage(source);
     this.#resampler.run(image, transform(image.width, image.height), size, target, offset);
     return image.fileBytes;
   }
