@@ -1,100 +1,239 @@
 /**
- * The index of a data set: which files there are, in which order, and of which class. It reads names and sizes, never
- * an image. The order is that of torchvision's ImageFolder, so that sample i is the same image here and there.
+ * The index of a data set: which images there are, in which order, and of which class. It reads names and sizes, never
+ * an image. The order is that of torchvision's ImageFolder, so that sample i is the same image here and there, and the
+ * same in whichever way the images lie about: in class folders, in lists, in archives.
  */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { indexing, maxClasses } from '../defaults.ts';
+import { indexing } from '../defaults.ts';
 import { CornetError } from '../errors.ts';
 import { mapBounded } from '../util/bounded.ts';
 import { quoteName } from '../util/printable.ts';
+import { placesOf, type SealedClass, seal } from './class-files.ts';
+import { checkClasses, classesOf, matchClasses, type NamedClass } from './class-order.ts';
+import {
+  choiceFlags,
+  type DataChoice,
+  Exclusion,
+  everyImage,
+  pickImages,
+  readChoiceFile,
+  readClassNames,
+  splitClass,
+} from './data-choice.ts';
 import type { FileCounter } from './index-progress.ts';
-import { fileSize, folderError, isFolder, listFolder, realFolder, refuseForeignNames } from './listing.ts';
-import { missingSplit, noClassFolders } from './misplaced.ts';
-import { Split } from './split.ts';
+import { folderError, listFolder } from './listing.ts';
+import { findSource, refuseContradictions, type SplitName, splitNames } from './sources/find-source.ts';
+import type { IndexWatch, Source } from './sources/source.ts';
+import { Split, type SplitOrigin } from './split.ts';
 
-export type { Split };
-
-export type SplitName = 'train' | 'val';
-export const splitNames = ['train', 'val'] as const;
-
-/** Where a split may live below the root, first match wins. */
-const splitFolders: Record<SplitName, readonly string[]> = {
-  train: ['train'],
-  val: ['val', 'val_in_folders'],
-};
-
-/** Names of classes in a sentence. */
-const namesShown = 5;
-
-/** What torchvision's ImageFolder takes for an image, whatever the case. */
-export const imageExtensions = /\.(?:jpe?g|png|ppm|bmp|pgm|tiff?|webp)$/i;
+export type { Split, SplitName };
+export { splitNames };
 
 /** An indexed data set, with the splits that were asked for. */
 export type DatasetIndex<S extends SplitName = SplitName> = {
   /** Absolute path. */
   readonly root: string;
-  /** Names of the classes, sorted: the label is the position. */
+  /** Names of the classes: the label is the position. */
   readonly classes: readonly string[];
-  /** SHA-256 (hex) over the manifests of all splits: equal on every host that has files of the same names and sizes. */
+  /** SHA-256 (hex) over the manifests of all splits: equal on every host that has images of the same names and sizes. */
   readonly fingerprint: string;
   /** The file in which this index is kept for later, or null. */
   readonly keptIn: string | null;
 } & Readonly<Record<S, Split>>;
 
-/** A folder that was looked into, with what changes when an entry of it is added, removed or renamed. */
+/** A folder or file that was looked into, with what changes when it does. */
 export interface SeenFolder {
-  /** Relative to the root. */
+  /** Relative to the root, or absolute. */
   readonly path: string;
   readonly stamp: string;
   /** Milliseconds since the epoch, by the clock of the file system. */
   readonly changedAt: number;
 }
 
+export interface IndexOptions {
+  /** Which images count; without it, all of `train` and `val`. */
+  readonly choice?: DataChoice;
+  /** Is told every folder and archive before it is read. */
+  readonly seen?: (folder: SeenFolder) => void;
+  /** Is told every image. */
+  readonly progress?: Pick<FileCounter, 'counted'> | undefined;
+  /** Takes a sentence about what was understood of the data. */
+  readonly note?: (sentence: string) => void;
+}
+
 /**
- * Indexes the splits named in `needed` of the data set at `root`: `train/<class>/*` and `val/<class>/*` (or
- * `val_in_folders/<class>/*`). Files are found in subfolders too, and symbolic links are followed.
- * With `train`, at least two classes are wanted; with both splits, the same classes in both.
- * @param seen is told every folder before it is read
- * @param progress is told every file
- * @throws CornetError DATA_MISSING or DATA_INVALID, naming the folder
+ * Indexes the splits named in `needed` of the data set at `root` (docs/data.md). With `train`, at least two classes are
+ * wanted; with both splits, the same classes in both.
+ * @throws CornetError DATA_MISSING or DATA_INVALID, naming the folder, file or entry
  */
 export async function indexDataset<S extends SplitName>(
   root: string,
   needed: readonly S[],
-  seen: (folder: SeenFolder) => void = () => {},
-  progress?: Pick<FileCounter, 'counted'>,
+  { choice = everyImage, seen = () => {}, progress, note = () => {} }: IndexOptions = {},
 ): Promise<DatasetIndex<S>> {
+  assert(needed.length > 0, 'at least one split is needed');
   const absolute = resolve(root);
   await listFolder(absolute, 'The data folder');
-  const watch = {
-    folder: async (path: string) => seen(await lookAt(absolute, path)),
+  refuseContradictions(choice);
+  const watch: IndexWatch = {
+    looked: async (path) => seen(await lookAt(absolute, path)),
     file: () => progress?.counted(),
   };
-  await watch.folder('');
+  await watch.looked('');
+  const exclusion = await readExclusion(absolute, choice, watch);
+  const listed = await readListedClasses(absolute, choice, watch);
+  const wanted = new Set<SplitName>(needed);
+  const sealing = { absolute, choice, exclusion };
+
+  const isDrawn = choice.valSplit > 0;
+  let train: Source | null = null;
+  let classes: NamedClass[] | null = null;
   const splits: Partial<Record<SplitName, Split>> = {};
-  let classes: readonly string[] | null = null;
-  for (const name of splitNames) {
-    if (!(needed as readonly SplitName[]).includes(name)) continue;
-    const folder = await findSplit(absolute, name);
-    await watch.folder(folder);
-    const found = await listClasses(join(absolute, folder), name, classes);
-    const difference = classes && classDifference(join(absolute, folder), classes, found);
-    if (difference !== null) throw new CornetError('DATA_INVALID', difference);
-    classes = found;
-    splits[name] = await indexSplit(absolute, folder, found, watch);
+  if (wanted.has('train') || isDrawn) {
+    train = await findSource(absolute, 'train', choice, null, watch);
+    classes = classesOf(train, listed, note);
+    checkClasses(absolute, 'train', train, classes);
+    const drawn = await sealClasses(train, classes, isDrawn ? ['train', 'val'] : ['train'], sealing);
+    if (wanted.has('train')) splits.train = splitOf(train.origin, classes, drawn.train, train);
+    if (wanted.has('val') && isDrawn) {
+      const origin: SplitOrigin = { kind: 'part of train', where: train.origin.where };
+      splits.val = splitOf(origin, classes, drawn.val, train);
+    }
   }
-  assert(classes !== null, 'at least one split is needed');
-  const index = { root: absolute, classes, fingerprint: fingerprintOf(splits), keptIn: null, ...splits };
+  if (wanted.has('val') && !isDrawn) {
+    const val = await findSource(absolute, 'val', choice, train?.classes ?? null, watch);
+    const own =
+      classes === null
+        ? classesOf(val, listed, note)
+        : matchClasses(classes, chosenOf(val, listed), absolute);
+    checkClasses(absolute, 'val', val, own);
+    classes ??= own;
+    const sealed = await sealClasses(val, own, ['val'], sealing);
+    splits.val = splitOf(val.origin, classes, sealed.val, val);
+  }
+  for (const line of exclusion?.idle.slice(0, notesShown) ?? []) {
+    note(`${quoteName(line)} of --exclude leaves no image out.`);
+  }
+  const names = classes!.map(({ name }) => name);
+  const index = {
+    root: absolute,
+    classes: names,
+    fingerprint: fingerprintOf(splits),
+    keptIn: null,
+    ...splits,
+  };
   return index as unknown as DatasetIndex<S>;
 }
 
-/** Is told what is looked into. */
-interface IndexWatch {
-  folder(path: string): Promise<void>;
-  file(): void;
+/** Lines that had no effect, of which it is said. */
+const notesShown = 3;
+
+async function readExclusion(
+  root: string,
+  { exclude }: DataChoice,
+  watch: IndexWatch,
+): Promise<Exclusion | null> {
+  if (exclude === null) return null;
+  const text = await readChoiceFile(root, exclude, choiceFlags.exclude);
+  await watch.looked(exclude);
+  return new Exclusion(text);
+}
+
+interface ListedClasses {
+  readonly names: readonly string[];
+  readonly path: string;
+}
+
+async function readListedClasses(
+  root: string,
+  { classes }: DataChoice,
+  watch: IndexWatch,
+): Promise<ListedClasses | null> {
+  if (classes === null) return null;
+  const path = resolve(root, classes);
+  const names = readClassNames(await readChoiceFile(root, classes, choiceFlags.classes), path);
+  await watch.looked(classes);
+  return { names, path };
+}
+
+/** A source without the classes that `--classes` leaves out: they are no surplus. */
+function chosenOf(source: Source, listed: ListedClasses | null): Source {
+  if (listed === null || source.numbered) return source;
+  const names = new Set(listed.names);
+  return { ...source, classes: source.classes.filter((name) => names.has(name)) };
+}
+
+interface Sealing {
+  readonly absolute: string;
+  readonly choice: DataChoice;
+  readonly exclusion: Exclusion | null;
+}
+
+/** The images of each class, sorted, without those that do not count, and shared out to the splits. */
+async function sealClasses(
+  source: Source,
+  classes: readonly NamedClass[],
+  splits: readonly SplitName[],
+  { absolute, choice, exclusion }: Sealing,
+): Promise<Record<SplitName, SealedClass[]>> {
+  const sealed: Record<SplitName, SealedClass[]> = { train: [], val: [] };
+  const [first] = splits;
+  await mapBounded(classes, indexing.classesAtOnce, async ({ label, name }, position) => {
+    const files = await source.files(label);
+    const kept = files
+      .sorted()
+      .filter((at) => exclusion === null || !exclusion.leavesOut(first!, `${name}/${files.names[at]}`));
+    if (files.size > 0 && kept.length === 0) throw noneLeft(absolute, source, name);
+    const parts =
+      splits.length === 2
+        ? splitClass(choice, position, kept.length)
+        : { train: kept.keys(), val: kept.keys() };
+    for (const split of splits) {
+      let chosen = [...parts[split]].map((at) => kept[at]!);
+      if (split === 'train') chosen = pick(chosen, choice, { position, name });
+      sealed[split][position] = seal(name, files, chosen);
+    }
+  });
+  return sealed;
+}
+
+/** The training images of one class that are drawn. */
+function pick(
+  chosen: number[],
+  { imagesPerClass, seed }: DataChoice,
+  { position, name }: { position: number; name: string },
+): number[] {
+  if (imagesPerClass === null) return chosen;
+  if (chosen.length < imagesPerClass) {
+    throw new CornetError(
+      'DATA_INVALID',
+      `--images-per-class ${imagesPerClass} is more than the ${chosen.length} training images of the class ${quoteName(name)}.`,
+      { hint: `Give at most ${chosen.length}, or leave the class out with --classes.` },
+    );
+  }
+  return pickImages(seed, position, chosen.length, imagesPerClass).map((at) => chosen[at]!);
+}
+
+function noneLeft(root: string, { origin }: Source, name: string): CornetError {
+  return new CornetError(
+    'DATA_INVALID',
+    `--exclude leaves no image of the class ${quoteName(name)} in ${quoteName(join(root, origin.where))}.`,
+    { hint: 'Leave the class out with --classes, or exclude fewer images.' },
+  );
+}
+
+function splitOf(
+  origin: SplitOrigin,
+  classes: readonly NamedClass[],
+  sealed: readonly SealedClass[],
+  { containers }: Source,
+): Split {
+  const manifest = Buffer.concat(sealed.map((one) => one.manifest));
+  const names = classes.map(({ name }) => name);
+  return new Split(origin, names, manifest, placesOf(sealed, containers));
 }
 
 /** Of the splits that are there, in a fixed order. */
@@ -107,148 +246,14 @@ export function fingerprintOf(splits: Partial<Record<SplitName, { readonly manif
   return hash.digest('hex');
 }
 
-/** A folder as it is now; with links followed. The change time, unlike the modification time, cannot be set back. */
+/**
+ * A folder or file as it is now; with links followed. The change time, unlike the modification time, cannot be set back.
+ * @param path relative to the root, or absolute
+ */
 export async function lookAt(root: string, path: string): Promise<SeenFolder> {
-  const { ino, ctimeNs } = await stat(join(root, path), { bigint: true }).catch((cause: unknown) => {
-    throw folderError('The folder', join(root, path), cause);
+  const place = resolve(root, path);
+  const { ino, ctimeNs } = await stat(place, { bigint: true }).catch((cause: unknown) => {
+    throw folderError('The folder', place, cause);
   });
   return { path, stamp: `${ino}:${ctimeNs}`, changedAt: Number(ctimeNs / 1_000_000n) };
-}
-
-async function findSplit(root: string, name: SplitName): Promise<string> {
-  const present = new Set((await listFolder(root, 'The data folder')).map((entry) => entry.name));
-  const folder = splitFolders[name].find((candidate) => present.has(candidate));
-  if (folder !== undefined) return folder;
-  throw await missingSplit(root, splitFolders[name]);
-}
-
-/** @param train the classes of the training split, if there is one */
-async function listClasses(
-  folder: string,
-  name: SplitName,
-  train: readonly string[] | null,
-): Promise<string[]> {
-  const entries = await listFolder(folder, `The ${name} folder`);
-  const folders = await mapBounded(entries, indexing.statsAtOnce, (entry) => isFolder(folder, entry));
-  const classes = entries.filter((_, i) => folders[i]).map((entry) => entry.name);
-  const files = entries.filter((_, i) => !folders[i]).map((entry) => entry.name);
-  const images = files.filter((file) => imageExtensions.test(file)).length;
-  // Beside images that lie in the split's folder, a folder or two are somebody's notes.
-  if (classes.length === 0 || (images > 0 && train !== null && !train.some((one) => classes.includes(one)))) {
-    throw noClassFolders(folder, name, { files, images });
-  }
-  await refuseForeignNames(folder, classes);
-  classes.sort(compareCodePoints);
-  if (name === 'train' && classes.length === 1) {
-    const message = `The folder ${quoteName(folder)} has a single class (${quoteName(classes[0]!)}): there is nothing to learn.`;
-    throw new CornetError('DATA_INVALID', message);
-  }
-  if (classes.length > maxClasses) {
-    const message = `The folder ${quoteName(folder)} has ${classes.length} classes: more than ${maxClasses} cannot be told apart here.`;
-    throw new CornetError('DATA_INVALID', message);
-  }
-  return classes;
-}
-
-/**
- * What a message says of splits that do not have the same classes; null: they do.
- * @param valFolder that of the validation images
- */
-export function classDifference(
-  valFolder: string,
-  train: readonly string[],
-  val: readonly string[],
-): string | null {
-  const [inTrain, inVal] = [new Set(train), new Set(val)];
-  const missing = train.filter((name) => !inVal.has(name));
-  const surplus = val.filter((name) => !inTrain.has(name));
-  const details = [
-    ...(missing.length > 0 ? [`${subject(missing)} missing`] : []),
-    ...(surplus.length > 0 ? [`${subject(surplus)} not among the training classes`] : []),
-  ];
-  if (details.length === 0) return null;
-  return `The classes in ${quoteName(valFolder)} differ from the training classes: ${details.join('; ')}.`;
-}
-
-/** `n01440764 is`; `a, b, c, d, e and 12 more are`. */
-function subject(names: readonly string[]): string {
-  const shown = names.slice(0, namesShown).map(quoteName).join(', ');
-  const rest = names.length > namesShown ? ` and ${names.length - namesShown} more` : '';
-  return `${shown}${rest} ${names.length === 1 ? 'is' : 'are'}`;
-}
-
-async function indexSplit(
-  root: string,
-  folder: string,
-  classes: readonly string[],
-  watch: IndexWatch,
-): Promise<Split> {
-  const manifests = await mapBounded(classes, indexing.classesAtOnce, async (name) => {
-    const { names, sizes } = await listImages(root, `${folder}/${name}`, watch);
-    return Buffer.from(names.map((below, i) => `${name}/${below}\0${sizes[i]}\n`).join(''));
-  });
-  return new Split(folder, Buffer.concat(manifests));
-}
-
-/**
- * All images of a class with their sizes in bytes, in torchvision's order: by folder, then by name.
- * @param folder the class's, relative to the root
- */
-async function listImages(
-  root: string,
-  folder: string,
-  watch: IndexWatch,
-): Promise<{ names: string[]; sizes: number[] }> {
-  const classFolder = join(root, folder);
-  const found: { folder: string; files: string[] }[] = [];
-  // `trail`: the real paths from the class folder down to here, to notice a link that leads back up
-  async function walk(below: string, trail: readonly string[]): Promise<void> {
-    const here = join(classFolder, below);
-    const files: string[] = [];
-    await watch.folder(`${folder}/${below}`.replace(/\/$/, ''));
-    for (const entry of await listFolder(here, 'The class folder')) {
-      if (await isFolder(here, entry)) {
-        await refuseForeignNames(here, [entry.name]);
-        const real = await realFolder(join(here, entry.name));
-        if (trail.includes(real)) throw leadsBack(join(here, entry.name), real);
-        await walk(`${below}${entry.name}/`, [...trail, real]);
-      } else if (imageExtensions.test(entry.name)) files.push(entry.name);
-    }
-    await refuseForeignNames(here, files);
-    found.push({ folder: below, files: files.sort(compareCodePoints) });
-  }
-  await walk('', [await realFolder(classFolder)]);
-  found.sort((a, b) => compareCodePoints(a.folder.replace(/\/$/, ''), b.folder.replace(/\/$/, '')));
-  const names = found.flatMap(({ folder, files }) => files.map((file) => folder + file));
-  if (names.length === 0) {
-    throw new CornetError('DATA_MISSING', `The class folder ${quoteName(classFolder)} holds no images.`);
-  }
-  const sizes = await mapBounded(names, indexing.statsAtOnce, async (name) => {
-    const size = await fileSize(join(classFolder, name));
-    watch.file();
-    return size;
-  });
-  return { names, sizes };
-}
-
-export function leadsBack(link: string, target: string): CornetError {
-  const message = `The link ${quoteName(link)} leads back to ${quoteName(target)}.`;
-  return new CornetError('DATA_INVALID', message);
-}
-
-/** By Unicode code point, as Python sorts; JavaScript's own order is by UTF-16 unit. */
-export function compareCodePoints(a: string, b: string): number {
-  const length = Math.min(a.length, b.length);
-  for (let i = 0; i < length; i++) {
-    const x = a.charCodeAt(i);
-    const y = b.charCodeAt(i);
-    if (x !== y) return codePointRank(x) - codePointRank(y);
-  }
-  return a.length - b.length;
-}
-
-/** Puts surrogates, which stand for code points above U+FFFF, behind all other UTF-16 units. */
-function codePointRank(unit: number): number {
-  if (unit < 0xd800) return unit;
-  return unit < 0xe000 ? unit + 0x2000 : unit - 0x800;
 }

@@ -1,16 +1,29 @@
 import assert from 'node:assert/strict';
+import type { ImageSource } from './image-source.ts';
+import { Places } from './places.ts';
+
+/** A part of an image, in its pixels. */
+export interface Box {
+  readonly left: number;
+  readonly top: number;
+  readonly width: number;
+  readonly height: number;
+}
 
 /**
  * Files with their sizes, kept as their manifest, the very bytes that a fingerprint is taken over: for each file its
- * name, a zero byte, the size in bytes, a line break. No name can hold a zero byte. ImageNet's training images take 60 MB.
+ * name, a zero byte, the size in bytes, a line break. No name can hold a zero byte. Where only a part of an image counts,
+ * the size is followed by a blank and left, top, width and height of that, with commas. ImageNet's training images take
+ * 60 MB. Where the files lie is none of the manifest's business.
  */
 export class FileList {
   readonly manifest: Buffer;
+  readonly places: Places;
   /** Where each line of the manifest begins, and where its name ends. */
   readonly #begins: Uint32Array;
   readonly #nameEnds: Uint32Array;
 
-  constructor(manifest: Buffer) {
+  constructor(manifest: Buffer, places = Places.ofFolder('')) {
     const begins: number[] = [];
     const nameEnds: number[] = [];
     for (let begin = 0; begin < manifest.length; ) {
@@ -22,6 +35,7 @@ export class FileList {
       begin = end + 1;
     }
     this.manifest = manifest;
+    this.places = places;
     this.#begins = Uint32Array.from(begins);
     this.#nameEnds = Uint32Array.from(nameEnds);
   }
@@ -31,9 +45,14 @@ export class FileList {
     return this.#begins.length;
   }
 
-  /** The path of a file, relative to the root of the data set, with forward slashes. */
+  /** The path of a file, relative to the root of the data set, with forward slashes; of one in an archive, as if that were a folder. */
   path(sample: number): string {
-    return this.name(sample).toString('utf8');
+    return this.places.path(sample, this.#name(sample));
+  }
+
+  /** Where a file's bytes are. */
+  source(root: string, sample: number): ImageSource {
+    return this.places.source(root, sample, this.#name(sample), this.bytes(sample));
   }
 
   /** The class of a file: files of a mere list have none, and count as 0. */
@@ -43,15 +62,32 @@ export class FileList {
 
   /** The size of a file when it was indexed, in bytes. */
   bytes(sample: number): number {
-    this.#check(sample);
-    const end = sample + 1 < this.size ? this.#begins[sample + 1]! : this.manifest.length;
-    return Number(this.manifest.toString('latin1', this.#nameEnds[sample]! + 1, end - 1));
+    return Number(this.#figures(sample).split(' ', 1)[0]);
+  }
+
+  /** The part of the image that counts; null: all of it. */
+  box(sample: number): Box | null {
+    const numbers = this.#figures(sample).split(' ', 2)[1]?.split(',').map(Number);
+    if (numbers === undefined) return null;
+    const [left, top, width, height] = numbers as [number, number, number, number];
+    return { left, top, width, height };
   }
 
   /** What the manifest calls a file: a view. */
   protected name(sample: number): Buffer {
     this.#check(sample);
     return this.manifest.subarray(this.#begins[sample], this.#nameEnds[sample]);
+  }
+
+  #name(sample: number): string {
+    return this.name(sample).toString('utf8');
+  }
+
+  /** What follows the name. */
+  #figures(sample: number): string {
+    this.#check(sample);
+    const end = sample + 1 < this.size ? this.#begins[sample + 1]! : this.manifest.length;
+    return this.manifest.toString('latin1', this.#nameEnds[sample]! + 1, end - 1);
   }
 
   #check(sample: number): void {

@@ -5,11 +5,13 @@ import { join, resolve } from 'node:path';
 import { indexing } from '../defaults.ts';
 import { CornetError } from '../errors.ts';
 import { mapBounded } from '../util/bounded.ts';
+import { compareCodePoints } from '../util/code-points.ts';
 import { quoteName } from '../util/printable.ts';
-import { compareCodePoints, imageExtensions, leadsBack } from './dataset-index.ts';
 import { FileList } from './file-list.ts';
+import { imageExtensions } from './image-extensions.ts';
 import { type IndexProgress, type ProgressOutput, withProgress } from './index-progress.ts';
 import { fileSize, isFolder, listFolder, realFolder, refuseForeignNames } from './listing.ts';
+import { leadsBack } from './sources/class-folders.ts';
 
 export interface ImageFolder {
   /** Absolute path. */

@@ -15,7 +15,9 @@ import { indexCache, indexing } from '../defaults.ts';
 import { CornetError } from '../errors.ts';
 import { cacheFolder } from '../process/cache-folder.ts';
 import { mapBounded } from '../util/bounded.ts';
+import { canonicalJson } from '../util/canonical-json.ts';
 import { quoteName } from '../util/printable.ts';
+import { type DataChoice, everyImage } from './data-choice.ts';
 import {
   type DatasetIndex,
   fingerprintOf,
@@ -26,18 +28,26 @@ import {
 } from './dataset-index.ts';
 import type { FileList } from './file-list.ts';
 import { type IndexProgress, type ProgressOutput, withProgress } from './index-progress.ts';
-import { Split } from './split.ts';
+import { keptPlaces, packPlaces, readPlaces } from './kept-places.ts';
+import type { Places } from './places.ts';
+import { Split, type SplitOrigin, splitKinds } from './split.ts';
 
 /**
- * What stands before the manifests: a line with its SHA-256, and itself as a line of JSON. It holds the fingerprint of
- * the manifests, so that no damage to the file can go unnoticed.
+ * What stands before the manifests and the places of their files: a line with its SHA-256, and itself as a line of JSON.
+ * It holds the fingerprint of the manifests and the digest of the places, so that no damage to the file can go unnoticed.
  */
 const headerSchema = z.strictObject({
-  format: z.literal(1),
+  format: z.literal(2),
   root: z.string(),
   fingerprint: z.string(),
+  classes: z.array(z.string()),
   splits: z.array(
-    z.strictObject({ name: z.enum(['train', 'val']), folder: z.string(), bytes: z.int().nonnegative() }),
+    z.strictObject({
+      name: z.enum(['train', 'val']),
+      origin: z.strictObject({ kind: z.enum(splitKinds), where: z.string() }),
+      bytes: z.int().nonnegative(),
+      places: keptPlaces,
+    }),
   ),
   folders: z.array(z.strictObject({ path: z.string(), stamp: z.string() })),
 });
@@ -77,6 +87,7 @@ export function cachedIndex<S extends SplitName>(
   root: string,
   needed: readonly S[],
   options: IndexCacheOptions,
+  choice: DataChoice = everyImage,
 ): Promise<DatasetIndex<S>> {
   const absolute = resolve(root);
   return withProgress(absolute, options.progress, async (progress) => {
@@ -85,7 +96,7 @@ export function cachedIndex<S extends SplitName>(
       if (progress?.isShown) notes.push(sentence);
       else options.note(sentence);
     };
-    const index = await keptOrNew(absolute, needed, { ...options, note }, progress);
+    const index = await keptOrNew(absolute, needed, choice, { ...options, note }, progress);
     progress?.done(index.keptIn !== null);
     for (const sentence of notes) options.note(sentence);
     return index;
@@ -95,26 +106,29 @@ export function cachedIndex<S extends SplitName>(
 async function keptOrNew<S extends SplitName>(
   absolute: string,
   needed: readonly S[],
+  choice: DataChoice,
   options: IndexCacheOptions,
   progress: IndexProgress | undefined,
 ): Promise<DatasetIndex<S>> {
-  if (options.folder === null) return indexDataset(absolute, needed, undefined, progress);
-  const file = join(options.folder, `${nameOf(absolute, needed)}.index`);
-  const kept = await readKept(file, absolute, options.note);
+  const { note } = options;
+  if (options.folder === null) return indexDataset(absolute, needed, { choice, progress, note });
+  const file = join(options.folder, `${nameOf(absolute, needed, choice)}.index`);
+  const kept = await readKept(file, absolute, note);
   if (kept !== null) return kept as DatasetIndex<S>;
 
   const began = options.now();
   const folders: SeenFolder[] = [];
-  const index = await indexDataset(absolute, needed, (folder) => folders.push(folder), progress);
+  const seen = (folder: SeenFolder) => folders.push(folder);
+  const index = await indexDataset(absolute, needed, { choice, seen, progress, note });
   const images = needed.reduce((sum, name) => sum + index[name].size, 0);
   if (images < options.fewestImages) return index;
   // A change within the grain of the file system's clock would leave the change time as it is.
   const fresh = folders.find(({ changedAt }) => changedAt > began - indexCache.settleTime);
   if (fresh !== undefined) {
-    options.note(`The index is not kept, because ${quoteName(join(absolute, fresh.path))} changed just now.`);
+    note(`The index is not kept, because ${quoteName(resolve(absolute, fresh.path))} changed just now.`);
     return index;
   }
-  const isKept = await keep(file, index as DatasetIndex, { needed, folders, note: options.note });
+  const isKept = await keep(file, index as DatasetIndex, { needed, folders, note });
   return isKept ? { ...index, keptIn: file } : index;
 }
 
@@ -135,13 +149,13 @@ export async function checkSize(
   if (index.keptIn !== null) await rm(index.keptIn, { force: true });
   throw new CornetError(
     'DATA_DIFFERS',
-    `The image ${quoteName(join(index.root, files.path(sample)))} has ${found} bytes, and had ${indexed} when the data set was indexed.`,
+    `The image ${quoteName(files.source(index.root, sample).name)} has ${found} bytes, and had ${indexed} when the data set was indexed.`,
     { hint: 'Restore the file and start again with --resume, or start a new run.' },
   );
 }
 
-function nameOf(root: string, needed: readonly SplitName[]): string {
-  const key = [root, ...[...needed].sort()].join('\0');
+function nameOf(root: string, needed: readonly SplitName[], choice: DataChoice): string {
+  const key = [root, ...[...needed].sort(), canonicalJson(choice)].join('\0');
   return sha256(key).slice(0, 32);
 }
 
@@ -160,19 +174,21 @@ async function readKept(file: string, root: string, note: Note): Promise<Dataset
   const headerEnd = bytes.indexOf('\n', headerBegin);
   const line = bytes.toString('utf8', headerBegin, headerEnd);
   const header = bytes.toString('utf8', 0, headerBegin) === `${sha256(line)}\n` ? parseHeader(line) : null;
-  const splits = header?.root === root ? cutManifests(bytes.subarray(headerEnd + 1), header) : null;
+  const splits = header?.root === root ? cutSplits(bytes.subarray(headerEnd + 1), header) : null;
   if (header === null || splits === null) {
     note(`The index kept in ${quoteName(file)} cannot be used: the data set is indexed again.`);
     return null;
   }
   const changed = await firstChanged(root, header.folders);
   if (changed !== null) {
-    note(`${quoteName(join(root, changed))} has changed: the data set is indexed again.`);
+    note(`${quoteName(resolve(root, changed))} has changed: the data set is indexed again.`);
     return null;
   }
-  const whole = Object.entries(splits).map(([name, cut]) => [name, new Split(cut.folder, cut.manifest)]);
-  const { classes } = whole[0]![1] as Split;
-  const { fingerprint } = header;
+  const { fingerprint, classes } = header;
+  const whole = Object.entries(splits).map(([name, { origin, manifest, places }]) => [
+    name,
+    new Split(origin, classes, manifest, places),
+  ]);
   return { root, classes, fingerprint, keptIn: file, ...Object.fromEntries(whole) } as DatasetIndex;
 }
 
@@ -181,13 +197,19 @@ function parseHeader(line: string): Header | null {
   return headerSchema.safeParse(JSON.parse(line)).data ?? null;
 }
 
-/** Null when they are not the manifests that the header was written for. */
-function cutManifests(body: Buffer, { splits, fingerprint }: Header) {
-  const cut: Partial<Record<SplitName, { folder: string; manifest: Buffer }>> = {};
+/** Null when they are not the manifests and places that the header was written for. */
+function cutSplits(body: Buffer, { splits, fingerprint }: Header) {
+  const cut: Partial<Record<SplitName, { origin: SplitOrigin; manifest: Buffer; places: Places }>> = {};
   let begin = 0;
-  for (const { name, folder, bytes } of splits) {
-    cut[name] = { folder, manifest: body.subarray(begin, begin + bytes) };
+  const take = (bytes: number) => {
     begin += bytes;
+    return body.subarray(begin - bytes, begin);
+  };
+  for (const { name, origin, bytes, places } of splits) {
+    const manifest = take(bytes);
+    const read = readPlaces(places, take(places.bytes));
+    if (read === null) return null;
+    cut[name] = { origin, manifest, places: read };
   }
   return begin === body.length && fingerprintOf(cut) === fingerprint ? cut : null;
 }
@@ -206,23 +228,25 @@ async function keep(
   index: DatasetIndex,
   { needed, folders, note }: { needed: readonly SplitName[]; folders: readonly SeenFolder[]; note: Note },
 ): Promise<boolean> {
+  const kept = needed.map((name) => ({ name, split: index[name], places: packPlaces(index[name].places) }));
   const header: Header = {
-    format: 1,
+    format: 2,
     root: index.root,
     fingerprint: index.fingerprint,
-    splits: needed.map((name) => {
-      const { folder, manifest } = index[name];
-      return { name, folder, bytes: manifest.length };
+    classes: [...index.classes],
+    splits: kept.map(({ name, split: { origin, manifest }, places }) => {
+      return { name, origin, bytes: manifest.length, places: places.told };
     }),
     folders: folders.map(({ path, stamp }) => ({ path, stamp })),
   };
   const part = `${file}.${nanoid()}`;
   try {
     await mkdir(dirname(file), { recursive: true });
-    const manifests = needed.map((name) => index[name].manifest);
     const line = JSON.stringify(header);
     const lines = Buffer.from(`${sha256(line)}\n${line}\n`);
-    await writeFile(part, [lines, ...manifests], { mode: 0o600 });
+    await writeFile(part, [lines, ...kept.flatMap(({ split, places }) => [split.manifest, places.body])], {
+      mode: 0o600,
+    });
     await rename(part, file);
     return true;
   } catch (error) {

@@ -1,32 +1,52 @@
 /** One split of a data set, with its labels. */
+import assert from 'node:assert/strict';
 import { FileList } from './file-list.ts';
+import type { Places } from './places.ts';
 
 /** The label of an image that is not scored: it has no class that is known. */
 export const noLabel = -1;
 
+/** What a split is made of, as it is told. */
+export const splitKinds = [
+  'class folders',
+  'a flat folder',
+  'a list',
+  'tar',
+  'WebDataset',
+  'Parquet',
+  'part of train',
+] as const;
+export type SplitKind = (typeof splitKinds)[number];
+
+/** How a split was found. */
+export interface SplitOrigin {
+  readonly kind: SplitKind;
+  /** The folder, list or archives, relative to the root: `train`, `ILSVRC2012_img_val.tar`, `data/train-*.parquet`. */
+  readonly where: string;
+}
+
 /** One split of a data set: its files, sorted by class and then by path. Its manifest names them `<class>/<path below the class>`. */
 export class Split extends FileList {
-  /** The folder below the root: `train`, `val` or `val_in_folders`. */
-  readonly folder: string;
-  /** Names of the classes, sorted. */
+  readonly origin: SplitOrigin;
+  /** Names of the classes of the data set, in the order of their labels: some may have no file here. */
   readonly classes: readonly string[];
   /** Of each sample: the position of its class in `classes`, unless `relabel` says otherwise. */
   readonly labels: Uint16Array;
 
-  constructor(folder: string, manifest: Buffer) {
-    super(manifest);
-    const classes: string[] = [];
+  constructor(origin: SplitOrigin, classes: readonly string[], manifest: Buffer, places: Places) {
+    super(manifest, places);
     const labels = new Uint16Array(this.size);
-    let prefix: Buffer | null = null; // the present class's name and a slash
+    let label = -1;
+    let prefix = Buffer.from('/'); // the present class's name and a slash
     for (let sample = 0; sample < this.size; sample++) {
       const name = this.name(sample);
-      if (prefix === null || !name.subarray(0, prefix.length).equals(prefix)) {
-        prefix = name.subarray(0, name.indexOf('/') + 1);
-        classes.push(prefix.toString('utf8', 0, prefix.length - 1));
+      while (!name.subarray(0, prefix.length).equals(prefix)) {
+        assert(++label < classes.length, 'files come in the order of the classes');
+        prefix = Buffer.from(`${classes[label]}/`);
       }
-      labels[sample] = classes.length - 1;
+      labels[sample] = label;
     }
-    this.folder = folder;
+    this.origin = origin;
     this.classes = classes;
     this.labels = labels;
   }
@@ -34,10 +54,6 @@ export class Split extends FileList {
   /** Changes the label of each class, which is its position at first. @param outputs by class */
   relabel(outputs: readonly number[]): void {
     for (let sample = 0; sample < this.size; sample++) this.labels[sample] = outputs[this.labels[sample]!]!;
-  }
-
-  override path(sample: number): string {
-    return `${this.folder}/${super.path(sample)}`;
   }
 
   override label(sample: number): number {

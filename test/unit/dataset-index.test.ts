@@ -3,8 +3,9 @@ import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { compareCodePoints, indexDataset, type SplitName } from '../../shared/data/dataset-index.ts';
+import { indexDataset, type SplitName } from '../../shared/data/dataset-index.ts';
 import { CornetError, type ErrorCode } from '../../shared/errors.ts';
+import { compareCodePoints } from '../../shared/util/code-points.ts';
 
 /** A data set of files that only have a name and a size. */
 async function dataset(t: ExecutionContext, files: readonly string[]): Promise<string> {

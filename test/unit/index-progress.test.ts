@@ -52,6 +52,6 @@ test('every image of a data set is counted', async (t) => {
     writeFileSync(join(root, name, '1.jpg'), 'x');
   }
   let files = 0;
-  await indexDataset(root, ['train', 'val'], undefined, { counted: () => files++ });
+  await indexDataset(root, ['train', 'val'], { progress: { counted: () => files++ } });
   t.is(files, 4);
 });

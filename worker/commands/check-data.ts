@@ -1,14 +1,14 @@
 /** `worker check-data`: decodes every image of a data set whole, and lists the files that cannot be decoded. */
 import { join } from 'node:path';
+import { classDifference } from '../../shared/data/class-order.ts';
 import {
-  classDifference,
   type DatasetIndex,
   indexDataset,
   type Split,
   type SplitName,
   splitNames,
 } from '../../shared/data/dataset-index.ts';
-import { wholeFile } from '../../shared/data/image-source.ts';
+import type { ImageSource } from '../../shared/data/image-source.ts';
 import { withProgress } from '../../shared/data/index-progress.ts';
 import { progressEvery } from '../../shared/defaults.ts';
 import { CornetError, exitCodes } from '../../shared/errors.ts';
@@ -35,7 +35,7 @@ export async function checkData({ dataPath, splits, workers }: CheckDataOptions)
     const made: FoundSplit[] = [];
     // Each on its own: the images are worth a look even if the classes differ.
     for (const name of splits)
-      made.push(foundSplit(await indexDataset(dataPath, [name], undefined, progress), name));
+      made.push(foundSplit(await indexDataset(dataPath, [name], { progress }), name));
     progress?.done(false);
     return made;
   });
@@ -44,7 +44,7 @@ export async function checkData({ dataPath, splits, workers }: CheckDataOptions)
   if (difference !== null) process.stdout.write(`${difference}\n`);
   const decoder = openDecoder(workers);
   process.stderr.write(`Images are decoded by ${decoder.description}.\n`);
-  const paths = pathsOf(found);
+  const sources = sourcesOf(found);
   const all = found.reduce((sum, { split }) => sum + split.size, 0);
   let done = 0;
   const say = () => process.stderr.write(`${done} of ${all} images, ${bad} bad\n`);
@@ -52,8 +52,8 @@ export async function checkData({ dataPath, splits, workers }: CheckDataOptions)
 
   async function checkNext(): Promise<void> {
     const scratch = new Uint8Array(side * side * 3);
-    for (const path of paths) {
-      const error = await problemOf(decoder, path, scratch);
+    for (const source of sources) {
+      const error = await problemOf(decoder, source, scratch);
       done++;
       if (error === null) continue;
       bad++;
@@ -85,22 +85,22 @@ function foundSplit<S extends SplitName>(index: DatasetIndex<S>, name: S): Found
 function differenceOf(found: readonly FoundSplit[]): string | null {
   const [train, val] = splitNames.map((wanted) => found.find(({ name }) => name === wanted));
   if (train === undefined || val === undefined) return null;
-  return classDifference(join(val.root, val.split.folder), train.classes, val.classes);
+  return classDifference(join(val.root, val.split.origin.where), train.classes, val.classes);
 }
 
-function* pathsOf(found: readonly FoundSplit[]): Generator<string> {
+function* sourcesOf(found: readonly FoundSplit[]): Generator<ImageSource> {
   for (const { root, split } of found) {
-    for (let sample = 0; sample < split.size; sample++) yield join(root, split.path(sample));
+    for (let sample = 0; sample < split.size; sample++) yield split.source(root, sample);
   }
 }
 
 async function problemOf(
   decoder: ImageDecoder,
-  path: string,
+  source: ImageSource,
   scratch: Uint8Array,
 ): Promise<CornetError | null> {
   try {
-    await decoder.decode(wholeFile(path), squash(side), side, scratch, 0);
+    await decoder.decode(source, squash(side), side, scratch, 0);
     return null;
   } catch (error) {
     if (error instanceof CornetError && /^IMAGE_/.test(error.code)) return error;

@@ -1,10 +1,9 @@
 /** Loads the images of coming shards ahead of their jobs: the schedule is known, so nobody has to say what is next. */
 import assert from 'node:assert/strict';
 import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { DatasetIndex } from '../../shared/data/dataset-index.ts';
 import type { FileList } from '../../shared/data/file-list.ts';
-import { wholeFile } from '../../shared/data/image-source.ts';
+import type { ImageSource } from '../../shared/data/image-source.ts';
 import { checkSize } from '../../shared/data/index-cache.ts';
 import type { Schedule } from '../../shared/data/schedule.ts';
 import { noLabel } from '../../shared/data/split.ts';
@@ -12,7 +11,7 @@ import { CornetError } from '../../shared/errors.ts';
 import { Draws, streams } from '../../shared/random.ts';
 import type { Unreadable } from '../../shared/wire/protocol.ts';
 import type { ImageDecoder } from './decode.ts';
-import { randomResizedCrop, resizeAndCentreCrop, squash, type Transform } from './transform.ts';
+import { randomResizedCrop, resizeAndCentreCrop, squash, type Transform, within } from './transform.ts';
 
 /** Images with their labels. Each array has a buffer of its own, so that both can be transferred to another thread. */
 export interface Batch {
@@ -291,13 +290,13 @@ export class ShardLoader {
     this.#decoding++;
     try {
       const sample = load.samples[position]!;
-      const path = join(index.root, load.files.path(sample));
+      const source = load.files.source(index.root, sample);
       const offset = position * this.#imageBytes();
       const { images } = load.batch;
       try {
         const bytes = await decoder.decode(
-          wholeFile(path),
-          load.transform(sample),
+          source,
+          within(load.files.box(sample), source.name, load.transform(sample)),
           imageSize,
           images,
           offset,
@@ -307,7 +306,7 @@ export class ShardLoader {
         await checkSize(index, load.files, sample, bytes);
       } catch (error) {
         if (load.unreadable === 'refused' || !isUnreadable(error)) throw error;
-        await checkSize(index, load.files, sample, (await stat(path)).size); // damaged since it was indexed: here alone?
+        await checkSize(index, load.files, sample, await sizeOf(source)); // damaged since it was indexed: here alone?
         images.fill(0, offset, offset + this.#imageBytes()); // a part of it may have been decoded
         load.batch.labels[position] = noLabel;
         load.batch.unreadable.push({ position, reason: error.message });
@@ -323,6 +322,11 @@ export class ShardLoader {
       if (this.#decoding === 0) for (const resolve of this.#idle.splice(0)) resolve();
     }
   }
+}
+
+/** Of the image, as it is now. */
+async function sizeOf({ path, part }: ImageSource): Promise<number> {
+  return part === null ? (await stat(path)).size : part.bytes;
 }
 
 function isUnreadable(error: unknown): error is CornetError {

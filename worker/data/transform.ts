@@ -3,17 +3,15 @@
  * a decoder makes of a geometry is the image cut to `box`, resampled to `width` × `height`, of which the square window
  * at (`left`, `top`) is kept, and mirrored if `flip`.
  */
+import type { Box } from '../../shared/data/file-list.ts';
 import { shortSideOf } from '../../shared/data/image-net.ts';
+import { CornetError } from '../../shared/errors.ts';
 import type { Draws } from '../../shared/random.ts';
+import { quoteName } from '../../shared/util/printable.ts';
 
 export interface Geometry {
-  /** The part of the image that is looked at, in its pixels: nothing outside it has any influence. */
-  readonly box: {
-    readonly left: number;
-    readonly top: number;
-    readonly width: number;
-    readonly height: number;
-  };
+  /** The part of the image that is looked at: nothing outside it has any influence. */
+  readonly box: Box;
   /** The size in pixels that the box is resampled to. */
   readonly width: number;
   readonly height: number;
@@ -62,6 +60,27 @@ export function resizeAndCentreCrop(size: number): Transform {
 export function squash(size: number): Transform {
   return (width, height) => {
     return { box: whole(width, height), width: size, height: size, left: 0, top: 0, flip: false };
+  };
+}
+
+/**
+ * What a transform makes of a part of an image, as if that were the image.
+ * @param box null: the whole image
+ * @param image what a sentence calls it
+ * @throws CornetError IMAGE_UNREADABLE from the transform, where the part is not within the image
+ */
+export function within(box: Box | null, image: string, transform: Transform): Transform {
+  if (box === null) return transform;
+  return (width, height) => {
+    if (box.left + box.width > width || box.top + box.height > height) {
+      const corners = `${box.left},${box.top},${box.width},${box.height}`;
+      throw new CornetError(
+        'IMAGE_UNREADABLE',
+        `The image ${quoteName(image)} cannot be read: its box ${corners} reaches beyond its ${width} × ${height} pixels.`,
+      );
+    }
+    const { box: inner, ...geometry } = transform(box.width, box.height);
+    return { ...geometry, box: { ...inner, left: box.left + inner.left, top: box.top + inner.top } };
   };
 }
 

@@ -1,0 +1,8 @@
+import type { ArchivedImage, ArchiveFacts } from './archived-image.ts';
+
+export async function readParquet(
+  _path: string,
+  _take: (image: ArchivedImage) => void,
+): Promise<ArchiveFacts> {
+  throw new Error('not yet');
+}

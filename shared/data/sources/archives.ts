@@ -1,0 +1,206 @@
+/** A split in archives: tar files of class folders or of classes, WebDataset shards, Parquet files. Nothing is unpacked. */
+import { stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { indexing } from '../../defaults.ts';
+import { CornetError } from '../../errors.ts';
+import { mapBounded } from '../../util/bounded.ts';
+import { quoteName } from '../../util/printable.ts';
+import type { ArchivedImage, ArchiveFacts } from '../archives/archived-image.ts';
+import { readParquet } from '../archives/parquet.ts';
+import { readTar } from '../archives/tar.ts';
+import type { GroundTruth } from '../ground-truth.ts';
+import type { ArchiveStamp } from '../image-source.ts';
+import { folderError } from '../listing.ts';
+import type { Container } from '../places.ts';
+import type { SplitKind } from '../split.ts';
+import { classIn } from './flat-folder.ts';
+import { areNumbers, classOf, FilesByClass, type IndexWatch, type Source } from './source.ts';
+
+const parquet = /\.parquet$/i;
+const tar = /\.tar$/i;
+
+export interface ArchivesOptions {
+  /** Relative to the root, in order. */
+  readonly files: readonly string[];
+  /** The classes of images that lie in no folder; null: nobody tells them. */
+  readonly truth: GroundTruth | null;
+  /** Whether an archive is a class, whose name it has, where its images lie in no folder. */
+  readonly namesClasses: boolean;
+}
+
+/** @throws CornetError DATA_MISSING, DATA_INVALID, naming the archive and the entry */
+export async function openArchives(
+  root: string,
+  { files, truth, namesClasses }: ArchivesOptions,
+  watch: IndexWatch,
+): Promise<Source> {
+  const isParquet = files.some((file) => parquet.test(file));
+  const other = files.find((file) => parquet.test(file) !== isParquet);
+  if (other !== undefined) {
+    throw new CornetError(
+      'DATA_INVALID',
+      `${quoteName(join(root, files[0]!))} and ${quoteName(join(root, other))} are archives of two kinds.`,
+      { hint: 'Move those of one kind into another folder.' },
+    );
+  }
+  const contents = new Contents(root, files);
+  const stamps: ArchiveStamp[] = [];
+  const facts = await mapBounded(files, indexing.classesAtOnce, async (file, position) => {
+    stamps[position] = await stampOf(join(root, file));
+    await watch.looked(file);
+    return (isParquet ? readParquet : readTar)(join(root, file), (image) => {
+      contents.add(image, position);
+      watch.file();
+    });
+  });
+  if (contents.labelled) refuseGaps(root, files);
+  return contents.source(facts, stamps, { truth, namesClasses, isParquet });
+}
+
+/** The images as the archives have them: by label, or by the first folder of their paths. */
+class Contents {
+  /** Whether the archives say more of classes than paths do. */
+  labelled = false;
+  readonly #root: string;
+  readonly #files: readonly string[];
+  #byClass = new FilesByClass();
+  /** What is above the class folders in all archives, with a slash behind it. */
+  #above = '';
+
+  constructor(root: string, files: readonly string[]) {
+    this.#root = root;
+    this.#files = files;
+  }
+
+  add({ name, label, ...place }: ArchivedImage, container: number): void {
+    if (label !== null) {
+      this.labelled = true;
+      const where = quoteName(`${join(this.#root, this.#files[container]!)}/${name}`);
+      this.#byClass.of(classOf(label, where)).add({ ...place, name, container });
+      return;
+    }
+    const slash = name.indexOf('/');
+    this.#byClass
+      .of(slash === -1 ? '' : name.slice(0, slash))
+      .add({ ...place, name: name.slice(slash + 1), container });
+  }
+
+  source(
+    facts: readonly ArchiveFacts[],
+    stamps: readonly ArchiveStamp[],
+    {
+      truth,
+      namesClasses,
+      isParquet,
+    }: { truth: GroundTruth | null; namesClasses: boolean; isParquet: boolean },
+  ): Source {
+    const [first] = this.#files;
+    const where = this.#files.length === 1 ? first! : `${first} and ${this.#files.length - 1} more`;
+    const kind: SplitKind = isParquet ? 'Parquet' : this.labelled ? 'WebDataset' : 'tar';
+    let withoutClass = this.labelled;
+    if (!this.labelled) {
+      this.#descend();
+      if (this.#byClass.labels.includes('')) {
+        withoutClass = true;
+        this.#sortLoose(truth, namesClasses);
+      }
+    }
+    const byClass = this.#byClass;
+    const labels = byClass.labels;
+    if (labels.length === 0) {
+      throw new CornetError(
+        'DATA_MISSING',
+        `The archive ${quoteName(join(this.#root, where))} holds no images.`,
+      );
+    }
+    const containers = this.#files.map((file, position): Container => {
+      const path = `${file}/${this.#above}`.replace(/\/$/, '');
+      return { path, withoutClass, archive: { path: file, stamp: stamps[position]! } };
+    });
+    return {
+      origin: { kind, where },
+      classes: labels,
+      numbered: this.labelled && areNumbers(labels),
+      classNames: facts[0]?.classNames ?? null,
+      containers,
+      files: async (label) => byClass.take(label),
+    };
+  }
+
+  /** Past folders that are alone in theirs, down to those that can be classes. */
+  #descend(): void {
+    for (;;) {
+      const [folder, ...others] = this.#byClass.labels;
+      if (folder === undefined || folder === '' || others.length > 0) return;
+      const files = this.#byClass.take(folder);
+      if (!files.names.every((name) => name.includes('/'))) {
+        const back = this.#byClass.of(folder);
+        files.each((file) => back.add(file));
+        return;
+      }
+      this.#above += `${folder}/`;
+      files.each(({ name, ...file }) => {
+        const slash = name.indexOf('/');
+        this.#byClass.of(name.slice(0, slash)).add({ ...file, name: name.slice(slash + 1) });
+      });
+    }
+  }
+
+  /** Images that lie in no folder: each archive is a class, or another file tells them. */
+  #sortLoose(truth: GroundTruth | null, namesClasses: boolean): void {
+    const loose = this.#byClass.take('');
+    const folders = this.#byClass.labels;
+    const pathOf = (name: string, container: number) =>
+      `${join(this.#root, this.#files[container]!)}/${name}`;
+    if (folders.length > 0 || (truth === null && !namesClasses)) {
+      const image = quoteName(pathOf(loose.names[0]!, loose.containerOf(0)));
+      const message = `${image} lies in no class folder${folders.length > 0 ? ', unlike others' : ''}.`;
+      throw new CornetError('DATA_INVALID', message, {
+        hint: "An archive has a folder for each class, or is a class itself (train/n01440764.tar), or consists of WebDataset samples. For ImageNet's validation images put LOC_val_solution.csv or ILSVRC2012_devkit_t12.tar.gz beside it.",
+      });
+    }
+    loose.each((file) => {
+      const { name, container = 0 } = file;
+      const label =
+        truth === null
+          ? basename(this.#files[container]!).replace(tar, '')
+          : classIn(truth, name, pathOf(name, container));
+      this.#byClass.of(label).add(file);
+    });
+  }
+}
+
+async function stampOf(path: string): Promise<ArchiveStamp> {
+  const { size, mtimeNs } = await stat(path, { bigint: true }).catch((cause: unknown) => {
+    throw folderError('The archive', path, cause);
+  });
+  return { bytes: Number(size), modified: mtimeNs };
+}
+
+/** Shards are numbered: one that is not there would go unnoticed. */
+function refuseGaps(root: string, files: readonly string[]): void {
+  const missing = missingShard(files.map((file) => basename(file)));
+  if (missing === null) return;
+  throw new CornetError('DATA_MISSING', `The shard ${missing} is missing in ${quoteName(root)}.`, {
+    hint: 'Download it as well: shards are numbered without gaps.',
+  });
+}
+
+/** `train-00007-of-00294.parquet`; null: all are there. */
+export function missingShard(names: readonly string[]): string | null {
+  const of = names.map((name) => /^(.*?)(\d+)-of-(\d+)(\.\w+)$/.exec(name));
+  const plain = names.map((name) => /^(.*?)(\d+)(\.\w+)$/.exec(name));
+  const [first] = of;
+  const numbered = first ? of : plain;
+  const [sample] = numbered;
+  if (!sample || numbered.some((match) => match?.[1] !== sample[1])) return null;
+  const numbers = numbered.map((match) => Number(match![2]));
+  const present = new Set(numbers);
+  const end = first ? Number(first[3]) : Math.max(...numbers) + 1;
+  const begin = first ? 0 : Math.min(...numbers);
+  for (let shard = begin; shard < end; shard++) {
+    if (!present.has(shard))
+      return sample[0].replace(sample[2]!, String(shard).padStart(sample[2]!.length, '0'));
+  }
+  return null;
+}

@@ -1,0 +1,72 @@
+/** What every way in which a split may lie about comes to. */
+import { CornetError } from '../../errors.ts';
+import { quoteName } from '../../util/printable.ts';
+import { ClassFiles } from '../class-files.ts';
+import type { Container } from '../places.ts';
+import type { SplitOrigin } from '../split.ts';
+
+export interface Source {
+  readonly origin: SplitOrigin;
+  /** Names of the classes, or numbers in decimal digits; in no order. */
+  readonly classes: readonly string[];
+  /** Whether all classes are numbers that something else may name: folders are names, whatever they are called. */
+  readonly numbered: boolean;
+  /** What the numbers stand for, where the data say so. */
+  readonly classNames: readonly string[] | null;
+  readonly containers: readonly Container[];
+  /** The images of one class. To be asked once for each. */
+  files(label: string): Promise<ClassFiles>;
+}
+
+/** Is told what is looked into while a data set is indexed. */
+export interface IndexWatch {
+  /** A folder or file on which the index depends: relative to the root, or absolute. */
+  looked(path: string): Promise<void>;
+  /** One more image is known, with its size. */
+  file(): void;
+}
+
+/** Files by class, of a source that is read as a whole. */
+export class FilesByClass {
+  readonly #files = new Map<string, ClassFiles>();
+
+  of(label: string): ClassFiles {
+    const known = this.#files.get(label);
+    if (known !== undefined) return known;
+    const files = new ClassFiles();
+    this.#files.set(label, files);
+    return files;
+  }
+
+  get labels(): string[] {
+    return [...this.#files.keys()];
+  }
+
+  /** Gives the files away, so that their memory is free once they are a part of the split. */
+  take(label: string): ClassFiles {
+    const files = this.#files.get(label) ?? new ClassFiles();
+    this.#files.delete(label);
+    return files;
+  }
+}
+
+const digits = /^\d+$/;
+
+export function areNumbers(labels: readonly string[]): boolean {
+  return labels.length > 0 && labels.every((label) => digits.test(label));
+}
+
+/**
+ * A label as a class is called: numbers in one way.
+ * @param where for the sentence
+ * @throws CornetError DATA_INVALID
+ */
+export function classOf(label: string, where: string): string {
+  if (digits.test(label)) return label.replace(/^0+(?=\d)/, '');
+  if (label !== '' && !/[/\0\n]/.test(label)) return label;
+  const what = label === '' ? 'an empty label' : `the label ${quoteName(label)}`;
+  throw new CornetError(
+    'DATA_INVALID',
+    `${where} has ${what}: a class has a name without slashes, or a number.`,
+  );
+}
