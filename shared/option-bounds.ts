@@ -107,6 +107,9 @@ export const bounds = {
   backend: z.enum(backendNames),
   threads: atLeastOne,
   topK: atLeastOne,
+  imagesPerClass: atLeastOne,
+  /** 0: there are validation images besides. */
+  valSplit: notNegative.lt(1),
   workers: z.int().min(0),
   cpuWorkers: atLeastOne,
   decodeThreads: atLeastOne,

@@ -90,6 +90,10 @@ export const resultOptions = z.strictObject({
   /** What the first outputs of the decoder stand for. Empty in early runs: the classes of the data set, in their order. */
   classNames: classNames.default([]),
   validationBatch: z.int().positive(),
+  /** How the images were drawn, in words that a user gave: the fingerprint tells which they are. Null: all of them. */
+  imagesPerClass: bounds.imagesPerClass.nullable().default(null),
+  /** The part of the training images that is validated with; 0: there are others for that. */
+  valSplit: bounds.valSplit.default(0),
 });
 export type ResultOptions = z.infer<typeof resultOptions>;
 
@@ -98,6 +102,9 @@ const localWorkers = z
   .strictObject({ device: z.enum(['cpu', 'cuda']), count: bounds.workers })
   .default({ device: 'cpu', count: 1 });
 export type LocalWorkers = z.infer<typeof localWorkers>;
+
+/** Early runs had none. */
+const choiceFile = z.string().nullable().default(null);
 
 /** What may change from resume to resume: the weights do not depend on it. */
 export const freeOptions = z.strictObject({
@@ -109,6 +116,11 @@ export const freeOptions = z.strictObject({
   maxSteps: bounds.maxSteps.nullable(),
   /** Absolute path on the coordinator's host; a worker elsewhere has its own. */
   dataPath: z.string(),
+  /** Files that choose images: relative to the data folder, or absolute. */
+  trainList: choiceFile,
+  valList: choiceFile,
+  classes: choiceFile,
+  exclude: choiceFile,
   /** Where the file of `startingWeights` was, for a run that is resumed before its first checkpoint. */
   startingFile: z.string().nullable(),
   decodeThreads: bounds.decodeThreads,
@@ -168,6 +180,8 @@ const inferenceResult = z.strictObject({
       type: z.literal('validation'),
       /** What the first outputs of the decoder stand for. Empty: the classes of the data set, in their order. */
       classNames: classNames.default([]),
+      /** The part of the training images that was held out with a seed; null: images of their own. */
+      valSplit: z.strictObject({ part: bounds.valSplit, seed: bounds.seed }).nullable().default(null),
     }),
     z.strictObject({
       type: z.literal('features'),
@@ -191,6 +205,9 @@ export const inferenceConfig = z.strictObject({
   result: inferenceResult,
   options: freeOptions.pick({
     dataPath: true,
+    valList: true,
+    classes: true,
+    exclude: true,
     decodeThreads: true,
     skipUnreadable: true,
     joinTimeout: true,

@@ -1,6 +1,7 @@
 /** What the `worker` command can do: a process for each device. */
 import { availableParallelism } from 'node:os';
 import { Command, Option } from 'commander';
+import { dataChoice, everyImage } from '../shared/data/data-choice.ts';
 import { splitNames } from '../shared/data/dataset-index.ts';
 import { http } from '../shared/defaults.ts';
 import { exitCodes } from '../shared/errors.ts';
@@ -104,6 +105,12 @@ program
   .command('check-data')
   .description('Decode every image of a data set, and list the files that cannot be decoded.')
   .requiredOption('--data-path <folder>', 'the data set', parserOf('--data-path', bounds.path))
+  .addOption(
+    new Option('--choice <json>', 'which images, as the coordinator says it')
+      .argParser((text) => dataChoice.parse(JSON.parse(text)))
+      .default(everyImage)
+      .hideHelp(),
+  )
   .addOption(new Option('--splits <names...>', 'which parts of it').choices(splitNames).default(splitNames))
   .option(
     '-j, --workers <n>',

@@ -2,12 +2,14 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
+import { type ChoiceFile, everyImage } from '../../shared/data/data-choice.ts';
 import { exitCodes } from '../../shared/errors.ts';
 import { calledAs } from '../../shared/process/own-command.ts';
 import { workerEnvironment } from '../../shared/process/worker-environment.ts';
 import { workerScript } from '../host/worker-command.ts';
+import { chooseFiles } from '../options/chosen-images.ts';
 
-export interface CheckDataOptions {
+export interface CheckDataOptions extends Partial<Record<ChoiceFile, string>> {
   dataPath: string;
   splits: readonly string[];
   /** Images decoded at once; without it, as many as there are cores. */
@@ -15,13 +17,16 @@ export interface CheckDataOptions {
 }
 
 /** Returns the exit code: 1 when a file is bad. */
-export async function checkData({ dataPath, splits, workers }: CheckDataOptions): Promise<number> {
+export async function checkData(options: CheckDataOptions): Promise<number> {
+  const { dataPath, splits, workers } = options;
   const cores = availableParallelism();
   const decodeThreads = workers ?? cores;
   const argv = [
     'check-data',
     '--data-path',
     dataPath,
+    '--choice',
+    JSON.stringify({ ...everyImage, ...chooseFiles(dataPath, options) }),
     '--workers',
     String(decodeThreads),
     '--splits',

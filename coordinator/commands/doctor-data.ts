@@ -1,9 +1,12 @@
 /** The data set, as `coordinator doctor --data-path` looks at it: indexed just as a start would, and cached for it. */
+
+import { type ChoiceFile, everyImage } from '../../shared/data/data-choice.ts';
 import { splitNames } from '../../shared/data/dataset-index.ts';
 import { cachedIndex, userIndexCache } from '../../shared/data/index-cache.ts';
 import { describeError } from '../../shared/errors.ts';
 import { progressOnStderr } from '../../shared/process/progress-line.ts';
 import { quoteName } from '../../shared/util/printable.ts';
+import { chooseFiles } from '../options/chosen-images.ts';
 import { elapsed, grouped } from '../view/format.ts';
 import { type Finding, ok } from './doctor-finding.ts';
 
@@ -24,13 +27,16 @@ export interface DataFacts {
 
 const digits = 16;
 
-export async function checkDataSet(path: string): Promise<{ finding: Finding; data: DataFacts | null }> {
+export async function checkDataSet(
+  path: string,
+  files: Partial<Record<ChoiceFile, string>>,
+): Promise<{ finding: Finding; data: DataFacts | null }> {
   const name = 'data set';
   const notes: string[] = [];
   const cache = userIndexCache(process.env, (sentence) => notes.push(sentence), progressOnStderr());
   const began = performance.now();
   try {
-    const index = await cachedIndex(path, splitNames, cache);
+    const index = await cachedIndex(path, splitNames, cache, { ...everyImage, ...chooseFiles(path, files) });
     const data = {
       path: index.root,
       trainImages: index.train.size,

@@ -28,6 +28,10 @@ export interface DoctorOptions {
   outputPath?: string;
   redis?: string;
   dataPath?: string;
+  trainList?: string;
+  valList?: string;
+  classes?: string;
+  exclude?: string;
   model?: ModelName;
   json: boolean;
 }
@@ -51,7 +55,7 @@ export async function runDoctor(options: DoctorOptions): Promise<number> {
     () => (redis === undefined ? checkPrivateRedis() : checkRedis(redis, 'Redis')),
     () => checkOutputFolder(outputPath, model),
     () => checkTemporaryFolder(redis !== undefined),
-    ...(dataPath === undefined ? [] : [() => checkData(dataPath, facts)]),
+    ...(dataPath === undefined ? [] : [() => checkData(dataPath, options, facts)]),
     checkOpenFiles,
     checkMemory,
   ];
@@ -86,8 +90,8 @@ function asTold({ name, state, note, hint }: Finding): Finding {
   return { name, state, note: asCalled(note), hint: hint === null ? null : asCalled(hint) };
 }
 
-async function checkData(path: string, facts: Facts): Promise<Finding[]> {
-  const { finding, data } = await checkDataSet(path);
+async function checkData(path: string, options: DoctorOptions, facts: Facts): Promise<Finding[]> {
+  const { finding, data } = await checkDataSet(path, options);
   facts.data = data;
   return [finding];
 }

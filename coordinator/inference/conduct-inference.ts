@@ -23,6 +23,7 @@ import type { BatchResult } from '../../shared/wire/protocol.ts';
 import { conductRun, type RunKind, type RunSetup } from '../conduct/conduct-run.ts';
 import { Interruption } from '../conduct/interruption.ts';
 import { changedSettings, type Settings } from '../options/changes.ts';
+import { chooseFiles } from '../options/chosen-images.ts';
 import {
   chooseBackend,
   chooseLocalWorkers,
@@ -222,9 +223,14 @@ async function resumedConfig(inference: Inference, folder: RunFolder): Promise<I
   );
 }
 
-function freeOptions({ dataPath, workers, skipUnreadable }: Options): InferenceConfig['options'] {
+function freeOptions(options: Options): InferenceConfig['options'] {
+  const { dataPath, workers, skipUnreadable } = options;
+  const { valList, classes, exclude } = chooseFiles(dataPath, options);
   return {
     dataPath: resolve(dataPath),
+    valList,
+    classes,
+    exclude,
     decodeThreads: workers ?? defaultOf('workers'),
     skipUnreadable,
     joinTimeout: timeouts.join,

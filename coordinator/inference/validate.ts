@@ -1,6 +1,7 @@
 /** `coordinator validate`: how right a model is on ImageNet's validation images, by the code that training validates with. */
 import { join } from 'node:path';
 import { outputsOf } from '../../shared/data/class-outputs.ts';
+import { type DataChoice, everyImage } from '../../shared/data/data-choice.ts';
 import type { DatasetIndex } from '../../shared/data/dataset-index.ts';
 import { cachedIndex, userIndexCache } from '../../shared/data/index-cache.ts';
 import { defaults } from '../../shared/defaults.ts';
@@ -13,6 +14,7 @@ import type { InferenceResult } from '../../shared/run-config.ts';
 import { csvLine } from '../../shared/util/csv.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { writeDurably } from '../disk/durable-file.ts';
+import { chooseFiles } from '../options/chosen-images.ts';
 import type { InferenceOptions } from '../options/table.ts';
 import type { ValidationSummary } from '../protocol/validation-summary.ts';
 import { grouped, percent } from '../view/format.ts';
@@ -30,7 +32,8 @@ export async function validate(options: InferenceOptions): Promise<number> {
   const blind = unreached(name, times);
   if (blind !== null) say(`warning: ${blind.sentence}`);
   const cache = userIndexCache(process.env, say, progressOnStderr());
-  const index = await cachedIndex(options.dataPath, ['val'], cache);
+  const { part, ...choice } = chooseImages(options);
+  const index = await cachedIndex(options.dataPath, ['val'], cache, choice);
   // Untrained weights are those that a training on these classes would begin with.
   const head = network.head ?? (options.weights === 'untrained' ? index.classes.length : imageNetClasses);
   const classNames = chooseClasses(network, head, index, options.weights);
@@ -45,7 +48,7 @@ export async function validate(options: InferenceOptions): Promise<number> {
     fingerprint: index.fingerprint,
     images: index.val.size,
     batchSize: options.batchSize ?? defaults.validationBatch,
-    task: { type: 'validation', classNames },
+    task: { type: 'validation', classNames, valSplit: part },
   };
   const prefix = join(outputPath, `CORnet-${name}_validation`);
   const [table, description] = [`${prefix}_classes.csv`, `${prefix}.json`];
@@ -75,6 +78,16 @@ export async function validate(options: InferenceOptions): Promise<number> {
     },
   };
   return conductInference(inference);
+}
+
+/** Which images are validated with. */
+function chooseImages(
+  options: InferenceOptions,
+): DataChoice & { part: { part: number; seed: number } | null } {
+  const { dataPath, seed, valSplit = 0 } = options;
+  const { valList, classes, exclude } = chooseFiles(dataPath, options);
+  const part = valSplit === 0 ? null : { part: valSplit, seed };
+  return { ...everyImage, valList, classes, exclude, valSplit, seed: part?.seed ?? everyImage.seed, part };
 }
 
 /**

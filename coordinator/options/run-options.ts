@@ -1,8 +1,10 @@
 /** The options that a run was started with, from its config.json. */
+import { resolve } from 'node:path';
 import { CornetError } from '../../shared/errors.ts';
 import { checkFormat } from '../../shared/process/check-format.ts';
 import { anyConfig, isInference, type RunConfig, type StartingWeights } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
+import { choiceFiles } from './chosen-images.ts';
 import type { CommandName } from './row.ts';
 import { type OptionName, rowsOf } from './table.ts';
 
@@ -58,11 +60,21 @@ function valuesOf(config: RunConfig): Record<string, unknown> {
     backend,
     threads,
     ...Object.fromEntries(free),
+    ...filesOf(options),
     'options.joinTimeout': options.joinTimeout / 1000,
     'options.workerTimeout': options.workerTimeout / 1000,
     [localWorkers.device === 'cuda' ? 'ngpus' : 'cpuWorkers']: localWorkers.count,
     ...(startingFile === null ? {} : startOf(result.startingWeights, startingFile)),
   };
+}
+
+/** The files that choose images, as a command line has them. */
+function filesOf(options: RunConfig['options']): Record<string, string> {
+  const files = choiceFiles.flatMap((name) => {
+    const file = options[name];
+    return file === null ? [] : [[`options.${name}`, resolve(options.dataPath, file)]];
+  });
+  return Object.fromEntries(files) as Record<string, string>;
 }
 
 /** The options that let a run start with that file. */

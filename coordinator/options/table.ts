@@ -1,6 +1,7 @@
 /** Every option of every command: flags, bounds, defaults, help, resume and docs/cli.md are made from this table. */
 import type { z } from 'zod';
 import { checkpointRows } from './checkpoint-rows.ts';
+import { dataRows } from './data-rows.ts';
 import { featureRows } from './feature-rows.ts';
 import { modelRows } from './model-rows.ts';
 import { recipeRows } from './recipe-rows.ts';
@@ -11,6 +12,7 @@ const optionTable = {
   ...runRows,
   ...checkpointRows,
   ...modelRows,
+  ...dataRows,
   ...recipeRows,
   ...featureRows,
 } as const;

@@ -18,6 +18,7 @@ import {
   runConfig,
   stepsPerEpoch,
   totalSteps,
+  trainingChoiceOf,
 } from '../../shared/run-config.ts';
 import { newId } from '../../shared/util/new-id.ts';
 import { quoteName } from '../../shared/util/printable.ts';
@@ -46,7 +47,7 @@ export interface Configured {
 export async function newConfig(options: StartOptions, localWorkers: LocalWorkers): Promise<Configured> {
   const chosen = chooseOptions(options, localWorkers);
   const free = chooseFreeOptions(options, chosen.model, localWorkers, null);
-  const index = await indexOf(free.dataPath);
+  const index = await indexOf({ result: chosen, options: free });
   const { head, classNames, origin, notes } = await chooseHead(options, index.classes);
   const network = { ...chosen, head, classNames };
   const start = await chooseStart(options, network, origin, { environment: process.env, say });
@@ -119,7 +120,7 @@ export async function resumedConfig(
     );
   }
   const free = chooseFreeOptions(options, former.result.model, localWorkers, former.options);
-  const index = await indexOf(free.dataPath);
+  const index = await indexOf({ result: former.result, options: free });
   const { fingerprint } = index;
   if (fingerprint !== former.result.fingerprint) {
     throw new CornetError(
@@ -176,9 +177,11 @@ function describeIssue({ issues }: ZodError): string {
 }
 
 /** There is no log yet: what is to be said of the kept index goes to standard error. */
-function indexOf(dataPath: string): Promise<DatasetIndex> {
+function indexOf(
+  run: Parameters<typeof trainingChoiceOf>[0] & { options: { dataPath: string } },
+): Promise<DatasetIndex> {
   const cache = userIndexCache(process.env, say, progressOnStderr());
-  return cachedIndex(dataPath, ['train', 'val'], cache);
+  return cachedIndex(run.options.dataPath, ['train', 'val'], cache, trainingChoiceOf(run));
 }
 
 function describeData(index: DatasetIndex) {

@@ -7,6 +7,7 @@ import { type ModelName, modelNames } from '../../shared/models/model.ts';
 import { unreached } from '../../shared/models/reach.ts';
 import { redactUrl } from '../../shared/redis/redis.ts';
 import type { FreeOptions, LocalWorkers, ResultOptions } from '../../shared/run-config.ts';
+import { chooseFiles } from '../options/chosen-images.ts';
 import { examples } from '../options/examples.ts';
 import { defaultOf, type StartOptions } from '../options/table.ts';
 import { chooseRecipe } from './recipe.ts';
@@ -53,6 +54,8 @@ export function chooseOptions(options: StartOptions, localWorkers: LocalWorkers)
     precision: options.precision ?? defaultOf('precision'),
     deterministic: options.deterministic ?? defaultOf('deterministic'),
     validationBatch: defaults.validationBatch,
+    imagesPerClass: options.imagesPerClass ?? null,
+    valSplit: options.valSplit ?? 0,
   };
   const blind = unreached(chosen.model, chosen.times);
   if (blind !== null) {
@@ -89,12 +92,14 @@ export function chooseFreeOptions(
   localWorkers: LocalWorkers,
   former: FreeOptions | null,
 ): FreeOptions {
+  const dataPath = options.dataPath === undefined ? (former?.dataPath ?? '') : resolve(options.dataPath);
   const free: FreeOptions = {
     localWorkers,
     epochs: options.epochs ?? former?.epochs ?? recipes[model].epochs,
     // A user who only says how many epochs means all of them, whatever ended the run before.
     maxSteps: options.maxSteps ?? (options.epochs === undefined ? former?.maxSteps : null) ?? null,
-    dataPath: options.dataPath === undefined ? (former?.dataPath ?? '') : resolve(options.dataPath),
+    dataPath,
+    ...chooseFiles(dataPath, options, former),
     startingFile: former?.startingFile ?? null,
     skipUnreadable: options.skipUnreadable ?? former?.skipUnreadable ?? defaultOf('skipUnreadable'),
     decodeThreads: options.workers ?? former?.decodeThreads ?? defaultOf('workers'),

@@ -1,24 +1,28 @@
 /** Which images of a data folder make up a data set, and which of them are for validation. */
 import { readFile, stat } from 'node:fs/promises';
-import { isAbsolute, relative, resolve, sep } from 'node:path';
+import { resolve } from 'node:path';
 import picomatch from 'picomatch';
+import { z } from 'zod';
 import { CornetError } from '../errors.ts';
+import { bounds } from '../option-bounds.ts';
 import { Draws, streams } from '../random.ts';
 import { quoteName } from '../util/printable.ts';
 
-export interface DataChoice {
+const file = z.string().nullable();
+
+export const dataChoice = z.strictObject({
   /** Files, relative to the data folder where they lie in it, so that each host finds them in its own; otherwise absolute. */
-  readonly trainList: string | null;
-  readonly valList: string | null;
-  readonly exclude: string | null;
-  readonly classes: string | null;
+  trainList: file,
+  valList: file,
+  exclude: file,
+  classes: file,
   /** Training images of each class, drawn with the seed; null: all. */
-  readonly imagesPerClass: number | null;
+  imagesPerClass: bounds.imagesPerClass.nullable(),
   /** The part of each class's training images that is validated with, drawn with the seed; 0: there are others for that. */
-  readonly valSplit: number;
-  /** An unsigned 32-bit integer. */
-  readonly seed: number;
-}
+  valSplit: bounds.valSplit,
+  seed: bounds.seed,
+});
+export type DataChoice = Readonly<z.infer<typeof dataChoice>>;
 
 export const everyImage: DataChoice = {
   trainList: null,
@@ -38,12 +42,6 @@ export const choiceFlags = {
   classes: '--classes',
 } as const;
 export type ChoiceFile = keyof typeof choiceFlags;
-
-/** A file as it goes into a choice. */
-export function fileOfChoice(root: string, file: string): string {
-  const below = relative(resolve(root), resolve(file));
-  return below.startsWith(`..${sep}`) || isAbsolute(below) ? resolve(file) : below;
-}
 
 /** @throws CornetError DATA_MISSING, naming the file and its option */
 export async function readChoiceFile(root: string, file: string, flag: string): Promise<string> {

@@ -44,6 +44,8 @@ export function resultOf(model: Model, more: Partial<ResultOptions> = {}): Resul
     classes: 10,
     classNames: [],
     validationBatch: 256,
+    imagesPerClass: null,
+    valSplit: 0,
     ...more,
   };
 }

@@ -1,6 +1,7 @@
 /** `worker check-data`: decodes every image of a data set whole, and lists the files that cannot be decoded. */
 import { join } from 'node:path';
 import { classDifference } from '../../shared/data/class-order.ts';
+import type { DataChoice } from '../../shared/data/data-choice.ts';
 import {
   type DatasetIndex,
   indexDataset,
@@ -18,6 +19,7 @@ import { squash } from '../data/transform.ts';
 
 export interface CheckDataOptions {
   dataPath: string;
+  choice: DataChoice;
   splits: readonly SplitName[];
   /** Images decoded at once. */
   workers: number;
@@ -30,12 +32,12 @@ const side = 8;
  * Prints one line for each bad file, and one if the splits differ in their classes, and how far it is to standard error;
  * returns the exit code.
  */
-export async function checkData({ dataPath, splits, workers }: CheckDataOptions): Promise<number> {
+export async function checkData({ dataPath, choice, splits, workers }: CheckDataOptions): Promise<number> {
   const found = await withProgress(dataPath, progressOnStderr(), async (progress) => {
     const made: FoundSplit[] = [];
     // Each on its own: the images are worth a look even if the classes differ.
     for (const name of splits)
-      made.push(foundSplit(await indexDataset(dataPath, [name], { progress }), name));
+      made.push(foundSplit(await indexDataset(dataPath, [name], { choice, progress }), name));
     progress?.done(false);
     return made;
   });

@@ -8,7 +8,13 @@ import { cachedIndex, type IndexCacheOptions } from '../../shared/data/index-cac
 import { scheduleOf } from '../../shared/data/schedule.ts';
 import type { Split } from '../../shared/data/split.ts';
 import { defaults } from '../../shared/defaults.ts';
-import { type AnyConfig, isInference, type RunConfig, totalSteps } from '../../shared/run-config.ts';
+import {
+  type AnyConfig,
+  dataChoiceOf,
+  isInference,
+  type RunConfig,
+  totalSteps,
+} from '../../shared/run-config.ts';
 import type { ImageDecoder } from './decode.ts';
 import { type Batch, type BatchMode, ShardLoader, type Shards } from './prefetch.ts';
 
@@ -32,8 +38,9 @@ export async function findImages(
   cache: IndexCacheOptions,
 ): Promise<RunImages> {
   const { skipUnreadable } = config.options;
+  const choice = dataChoiceOf(config);
   if (!isInference(config)) {
-    const index = await cachedIndex(dataPath, ['train', 'val'], cache);
+    const index = await cachedIndex(dataPath, ['train', 'val'], cache, choice);
     labelByOutput(config.result, index.classes, [index.train, index.val]);
     const round = { files: index.val, batchSize: config.result.validationBatch };
     return {
@@ -45,7 +52,7 @@ export async function findImages(
   }
   const { task, batchSize } = config.result;
   if (task.type === 'validation') {
-    const index = await cachedIndex(dataPath, ['val'], cache);
+    const index = await cachedIndex(dataPath, ['val'], cache, choice);
     labelByOutput(task, index.classes, [index.val]);
     const round = { files: index.val, batchSize, mode: 'validation', skipUnreadable } as const;
     return { index, fingerprint: index.fingerprint, shards: null, round };
