@@ -60,8 +60,16 @@ const wordsOf: Record<string, (config: RunConfig) => string> = {
     start.from === 'seed'
       ? 'drawn weights'
       : `${start.from} ${start.sha256.slice(0, 8)}${headWords[start.head]}`,
-  // Where it lies may differ from machine to machine.
-  data: ({ result }) => `data ${result.fingerprint.slice(0, 8)} (${grouped(result.trainImages)} images)`,
+  // Where it lies may differ from machine to machine; and which images are drawn, from seed to seed.
+  data: ({ result }) => {
+    const { fingerprint, trainImages, imagesPerClass, valSplit } = result;
+    const drawn = [
+      ...(imagesPerClass === null ? [] : [`${grouped(imagesPerClass)} of each class`]),
+      ...(valSplit === 0 ? [] : [`${valSplit} held out`]),
+    ];
+    const images = [`${grouped(trainImages)} images`, ...drawn].join(', ');
+    return drawn.length > 0 ? `data (${images})` : `data ${fingerprint.slice(0, 8)} (${images})`;
+  },
 };
 
 /** For each of several configurations, what not all of them share. */

@@ -1,5 +1,6 @@
 /** From the options of `coordinator start` to the run's configuration: new, or that of the run to resume. */
 import type { ZodError } from 'zod';
+import { trainingChoiceOf } from '../../shared/data/choice-of-run.ts';
 import type { DatasetIndex } from '../../shared/data/dataset-index.ts';
 import { cachedIndex, userIndexCache } from '../../shared/data/index-cache.ts';
 import { scheduleOf } from '../../shared/data/schedule.ts';
@@ -18,7 +19,6 @@ import {
   runConfig,
   stepsPerEpoch,
   totalSteps,
-  trainingChoiceOf,
 } from '../../shared/run-config.ts';
 import { newId } from '../../shared/util/new-id.ts';
 import { quoteName } from '../../shared/util/printable.ts';

@@ -153,6 +153,7 @@ test("a training's config.json gives its options again", (t) => {
     nesterov: false,
     labelSmoothing: 0,
     lrScale: '',
+    valSplit: 0,
     seed: 3,
     lanes: 2,
     precision: 'fp32',

@@ -99,7 +99,7 @@ test('whatever else shapes the result tells runs apart, and nobody can forget it
     ...{ freeze: ['V1'], trainOnly: ['decoder'], freezeNorms: true, optimizer: 'adamw', clipNorm: 1 },
     ...{ momentum: 0.8, weightDecay: 0, nesterov: true, labelSmoothing: 0.1, lrScale: 'V1=0.1' },
     ...{ schedule: 'constant', warmupEpochs: 1, imageSize: 64, precision: 'bf16', startingWeights: file },
-    ...{ fingerprint: 'other', trainImages: 96 },
+    ...{ fingerprint: 'other', trainImages: 96, imagesPerClass: 5, valSplit: 0.1 },
   };
   // Those of one data set, or of one optimizer or schedule alone; the last bits; and the seed.
   const alike = ['valImages', 'classes', 'classNames', 'validationBatch', 'deterministic', 'seed'];

@@ -1,5 +1,6 @@
 /** The images that a worker computes with, as the run's configuration tells. */
 import assert from 'node:assert';
+import { dataChoiceOf } from '../../shared/data/choice-of-run.ts';
 import { outputsOf } from '../../shared/data/class-outputs.ts';
 import type { DatasetIndex } from '../../shared/data/dataset-index.ts';
 import type { FileList } from '../../shared/data/file-list.ts';
@@ -8,13 +9,7 @@ import { cachedIndex, type IndexCacheOptions } from '../../shared/data/index-cac
 import { scheduleOf } from '../../shared/data/schedule.ts';
 import type { Split } from '../../shared/data/split.ts';
 import { defaults } from '../../shared/defaults.ts';
-import {
-  type AnyConfig,
-  dataChoiceOf,
-  isInference,
-  type RunConfig,
-  totalSteps,
-} from '../../shared/run-config.ts';
+import { type AnyConfig, isInference, type RunConfig, totalSteps } from '../../shared/run-config.ts';
 import type { ImageDecoder } from './decode.ts';
 import { type Batch, type BatchMode, ShardLoader, type Shards } from './prefetch.ts';
 
