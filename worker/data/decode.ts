@@ -13,8 +13,9 @@ export interface ImageDecoder {
   /**
    * Reads an image as Pillow's `convert('RGB')` would (docs/images.md), applies `transform`, and writes the image as uint8 RGB
    * [size, size, 3] into `target` from `offset` on. The target must not be transferred before that.
-   * @returns the size of the image's file in bytes, as it was read
-   * @throws CornetError IMAGE_UNREADABLE or IMAGE_UNREACHABLE, naming the image and the cause
+   * @returns the size of the image in bytes, as it was read: of its file, or of its part of an archive
+   * @throws CornetError IMAGE_UNREADABLE or IMAGE_UNREACHABLE, naming the image and the cause; DATA_DIFFERS where its archive
+   * has changed
    */
   decode(
     source: ImageSource,

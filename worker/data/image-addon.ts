@@ -4,23 +4,31 @@ import { addonCaches, loadAddon } from '../../shared/process/addon-file.ts';
 /** A `Geometry` as plain data: box.left, .top, .width, .height, width, height, left, top, flip (0 or 1). */
 export type PlainGeometry = Int32Array;
 
+/**
+ * A `FilePart` as plain data: offset, stored, skip (-1 for null), bytes, and the archive's bytes, modification time / 2^32 and
+ * modification time % 2^32.
+ */
+export type PlainPart = Float64Array;
+
 /** Most of an image's pixels, a file's bytes, libjpeg's bytes, a progressive file's scans. */
 type PlainLimits = readonly [pixels: number, fileBytes: number, decoderBytes: number, scans: number];
 
 /**
  * Threads that read files and threads that make images. What is under way keeps the event loop alive. The target must
  * not be transferred before its promise is settled. A file that is no good rejects with an Error of code `IMAGE`, one that
- * the system does not hand out with code `SYSTEM`; the message is the rest of the sentence "The image … cannot be read: ".
- * A geometry or target that does not fit is a RangeError.
+ * the system does not hand out with code `SYSTEM`, one in an archive that has changed with code `CHANGED`; the message is the rest of the sentence "The image … cannot be read: ".
+ * A part, geometry or target that does not fit is a RangeError.
  */
 export interface ImagePool {
   /**
-   * The image of a JPEG file, greyscale or of three components and not lossless; resolves to the file's size in bytes. Null, and
+   * The image of a JPEG file, greyscale or of three components and not lossless; resolves to the image's size in bytes. Null, and
    * nothing written, for every other file.
+   * @param part where in the file the image is; null: it is the whole file
    * @param transform is asked for the geometry once the size is known; what it throws rejects the promise
    */
   decode(
     path: string,
+    part: PlainPart | null,
     transform: (width: number, height: number) => PlainGeometry,
     size: number,
     target: Uint8Array,

@@ -2,11 +2,11 @@
  * The fast decoder: JPEG files, except CMYK and lossless ones, go through the addon from the disk to the batch; other images
  * are decoded whole first.
  */
-import type { ImageSource } from '../../shared/data/image-source.ts';
+import type { FilePart, ImageSource } from '../../shared/data/image-source.ts';
 import { imageLimits, readThreads } from '../../shared/defaults.ts';
 import type { ImageDecoder } from './decode.ts';
 import { decodeImage, unreadable } from './image.ts';
-import type { ImageAddon, ImagePool, PlainGeometry } from './image-addon.ts';
+import type { ImageAddon, ImagePool, PlainGeometry, PlainPart } from './image-addon.ts';
 import type { Geometry, Transform } from './transform.ts';
 
 /**
@@ -43,15 +43,24 @@ export class NativeDecoder implements ImageDecoder {
   ): Promise<number> {
     const plainTransform = (width: number, height: number) => plain(transform(width, height));
     const plainJpegBytes = await this.#pool
-      .decode(source.path, plainTransform, size, target, offset)
+      .decode(source.path, source.part && plainPart(source.part), plainTransform, size, target, offset)
       .catch((cause) => {
-        throw cause.code === 'IMAGE' || cause.code === 'SYSTEM' ? unreadable(source.name, cause) : cause;
+        throw ofImage.has(cause.code) ? unreadable(source, cause) : cause;
       });
     if (plainJpegBytes !== null) return plainJpegBytes;
     const { width, height, pixels, fileBytes } = await decodeImage(source);
     await this.#pool.resample(pixels, width, height, plainTransform(width, height), size, target, offset);
     return fileBytes;
   }
+}
+
+/** Codes of the addon's errors that are about the image. */
+const ofImage = new Set(['IMAGE', 'SYSTEM', 'CHANGED']);
+
+function plainPart({ offset, stored, skip, bytes, archive }: FilePart): PlainPart {
+  const { modified } = archive;
+  const [high, low] = [Number(modified >> 32n), Number(modified & 0xffff_ffffn)];
+  return Float64Array.of(offset, stored, skip ?? -1, bytes, archive.bytes, high, low);
 }
 
 function plain({ box, width, height, left, top, flip }: Geometry): PlainGeometry {

@@ -9,6 +9,7 @@
 #include <napi.h>
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <string>
 
@@ -25,8 +26,9 @@ struct Job {
   std::optional<std::string> error{};
   const char* errorCode = "IMAGE";
 
-  // From a file: its bytes are there once it is read, the geometry once `transform` was asked.
+  // From a file or a part of one: its bytes are there once it is read, the geometry once `transform` was asked.
   std::string path{};
+  std::optional<Part> part{};
   Napi::FunctionReference transform{};
   std::vector<uint8_t> file{};
   JpegDecoder::Header header{};
@@ -45,11 +47,17 @@ struct Bench {
   JpegDecoder jpeg;
   Resampler resampler;
   std::vector<uint8_t> row;
+  std::vector<uint8_t> compressed;
 };
+
+// A larger buffer is given back, so that one huge file does not cost its size for ever.
+constexpr size_t spareFileBytes = 1 << 20;
 
 void read(Job& job, Bench& bench, const Limits& limits) {
   job.phase = Job::done;
-  if (!readJpeg(job.path, limits, job.file)) return;
+  const bool isJpeg = readJpeg(job.path, job.part, limits, job.file, bench.compressed);
+  if (bench.compressed.capacity() > spareFileBytes) bench.compressed = {};
+  if (!isJpeg) return;
   job.header = bench.jpeg.header(job.file.data(), job.file.size());
   if (job.header.plain) job.phase = Job::drawing;
 }
@@ -89,6 +97,30 @@ Geometry checkedGeometry(const Napi::Value& value, int pictureWidth, int picture
   return {n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8] != 0};
 }
 
+// Null, or [offset, stored, skip (-1: nothing is compressed), bytes, and the archive's bytes, modification time / 2^32,
+// modification time % 2^32].
+std::optional<Part> checkedPart(const Napi::Value& value) {
+  if (value.IsNull()) return std::nullopt;
+  const auto n = value.As<Napi::Float64Array>();
+  const auto isWhole = [](double x, double least) { return x >= least && x < 0x1p53 && std::floor(x) == x; };
+  if (n.ElementLength() != 7 || !isWhole(n[0], 0) || !isWhole(n[1], 0) || !isWhole(n[2], -1) || !isWhole(n[3], 0) ||
+      !isWhole(n[4], 0) || !isWhole(n[5], -0x1p31) || n[5] >= 0x1p31 || !isWhole(n[6], 0) || n[6] >= 0x1p32) {
+    throw Napi::RangeError::New(value.Env(), "the part is none of a file");
+  }
+  Part part{static_cast<uint64_t>(n[0]),
+            static_cast<size_t>(n[1]),
+            std::nullopt,
+            static_cast<size_t>(n[3]),
+            static_cast<uint64_t>(n[4]),
+            static_cast<int64_t>(n[5]) * (INT64_C(1) << 32) + static_cast<int64_t>(n[6])};
+  if (n[2] >= 0) {
+    part.skip = static_cast<size_t>(n[2]);
+  } else if (part.stored != part.bytes) {
+    throw Napi::RangeError::New(value.Env(), "the part is not as large as its image");
+  }
+  return part;
+}
+
 class ImagePool : public Napi::ObjectWrap<ImagePool> {
  public:
   static Napi::Function define(Napi::Env env) {
@@ -117,13 +149,14 @@ class ImagePool : public Napi::ObjectWrap<ImagePool> {
   }
 
  private:
-  // decode(path, transform, size, target, offset): Promise<number | null>
-  // transform(width, height) returns the geometry. Resolves to the file's size; null, and nothing written, where it is
-  // no plain JPEG.
+  // decode(path, part, transform, size, target, offset): Promise<number | null>
+  // transform(width, height) returns the geometry. Resolves to the image's size in bytes; null, and nothing written,
+  // where it is no plain JPEG.
   Napi::Value decode(const Napi::CallbackInfo& info) {
-    auto job = newJob(info[2], info[3], info[4]);
+    auto job = newJob(info[3], info[4], info[5]);
     job->path = info[0].As<Napi::String>().Utf8Value();
-    job->transform = Napi::Persistent(info[1].As<Napi::Function>());
+    job->part = checkedPart(info[1]);
+    job->transform = Napi::Persistent(info[2].As<Napi::Function>());
     if (!spareFiles_.empty()) {
       job->file = std::move(spareFiles_.back());
       spareFiles_.pop_back();
@@ -177,6 +210,9 @@ class ImagePool : public Napi::ObjectWrap<ImagePool> {
         work(*job, bench);
       } catch (const ImageError& error) {
         job->error = error.what();
+      } catch (const ArchiveChanged& error) {
+        job->error = error.what();
+        job->errorCode = "CHANGED";
       } catch (const std::exception& error) {  // also that memory is exhausted
         job->error = error.what();
         job->errorCode = "SYSTEM";
@@ -243,9 +279,6 @@ class ImagePool : public Napi::ObjectWrap<ImagePool> {
     decoders_.reset();
     mailbox_.Release();
   }
-
-  // A larger buffer is given back, so that one huge file does not cost its size for ever.
-  static constexpr size_t spareFileBytes = 1 << 20;
 
   Limits limits_{};
   Napi::ThreadSafeFunction mailbox_;
