@@ -1,5 +1,6 @@
 /** Of which network a file of weights says to be, or a checkpoint of a run, before anybody reads its weights. */
 import { open } from 'node:fs/promises';
+import { imageNetNames } from '../../shared/data/imagenet-classes.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { readHeader } from '../../shared/formats/safetensors.ts';
 import { buildModel, imageNetClasses } from '../../shared/models/family.ts';
@@ -7,7 +8,6 @@ import { headWeight } from '../../shared/models/model.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { checkpointOfRun } from '../checkpoints/run-checkpoint.ts';
 import { systemCode } from '../disk/durable-file.ts';
-import { imageNetNames } from './imagenet-classes.ts';
 import { type OwnNetwork, saidByFlags, saidByIdentity } from './said-network.ts';
 import { segmentsOf, tensorDicts } from './state-dicts.ts';
 import { isTensor } from './stored-tensor.ts';

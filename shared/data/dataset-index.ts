@@ -10,6 +10,7 @@ import { indexing, maxClasses } from '../defaults.ts';
 import { CornetError } from '../errors.ts';
 import { mapBounded } from '../util/bounded.ts';
 import { quoteName } from '../util/printable.ts';
+import { imageExtensions } from './image-extensions.ts';
 import type { FileCounter } from './index-progress.ts';
 import { fileSize, folderError, isFolder, listFolder, realFolder, refuseForeignNames } from './listing.ts';
 import { missingSplit, noClassFolders } from './misplaced.ts';
@@ -28,9 +29,6 @@ const splitFolders: Record<SplitName, readonly string[]> = {
 
 /** Names of classes in a sentence. */
 const namesShown = 5;
-
-/** What torchvision's ImageFolder takes for an image, whatever the case. */
-export const imageExtensions = /\.(?:jpe?g|png|ppm|bmp|pgm|tiff?|webp)$/i;
 
 /** An indexed data set, with the splits that were asked for. */
 export type DatasetIndex<S extends SplitName = SplitName> = {

@@ -6,8 +6,9 @@ import { indexing } from '../defaults.ts';
 import { CornetError } from '../errors.ts';
 import { mapBounded } from '../util/bounded.ts';
 import { quoteName } from '../util/printable.ts';
-import { compareCodePoints, imageExtensions, leadsBack } from './dataset-index.ts';
+import { compareCodePoints, leadsBack } from './dataset-index.ts';
 import { FileList } from './file-list.ts';
+import { imageExtensions } from './image-extensions.ts';
 import { type IndexProgress, type ProgressOutput, withProgress } from './index-progress.ts';
 import { fileSize, isFolder, listFolder, realFolder, refuseForeignNames } from './listing.ts';
 

@@ -59,6 +59,7 @@ export async function refuseForeignNames(folder: string, names: readonly string[
 /** What stands for bytes that are not UTF-8. */
 const replacement = '\ufffd';
 
+/** A name that is not UTF-8, as it stands in a sentence. */
 function quoteBytes(bytes: Buffer): string {
   const shown = [...bytes].map((byte) =>
     byte < 0x20 || byte > 0x7e ? `\\x${byte.toString(16).padStart(2, '0')}` : String.fromCharCode(byte),
@@ -113,6 +114,7 @@ function whyAbsent(path: string): { why: string; hint: string } | null {
   return null;
 }
 
+/** Why the system did not do what was asked. */
 function reason(cause: unknown): string {
   const known: Record<string, string> = {
     ENOENT: 'it does not exist',

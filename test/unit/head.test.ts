@@ -6,9 +6,9 @@ import { checkpointHeader } from '../../coordinator/checkpoints/checkpoint-file.
 import type { StartOptions } from '../../coordinator/options/table.ts';
 import { chooseHead, headChange } from '../../coordinator/training/head.ts';
 import { chooseStart, startingState } from '../../coordinator/training/starting-point.ts';
-import { imageNetNames } from '../../coordinator/weights/imagenet-classes.ts';
 import { initialSnapshot } from '../../coordinator/weights/initial-weights.ts';
 import { readWeights } from '../../coordinator/weights/read-weights.ts';
+import { imageNetNames } from '../../shared/data/imagenet-classes.ts';
 import { CornetError, type ErrorCode } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
