@@ -60,7 +60,7 @@ export async function refuseForeignNames(folder: string, names: readonly string[
 const replacement = '\ufffd';
 
 /** A name that is not UTF-8, as it stands in a sentence. */
-function quoteBytes(bytes: Buffer): string {
+export function quoteBytes(bytes: Buffer): string {
   const shown = [...bytes].map((byte) =>
     byte < 0x20 || byte > 0x7e ? `\\x${byte.toString(16).padStart(2, '0')}` : String.fromCharCode(byte),
   );
@@ -115,7 +115,7 @@ function whyAbsent(path: string): { why: string; hint: string } | null {
 }
 
 /** Why the system did not do what was asked. */
-function reason(cause: unknown): string {
+export function reason(cause: unknown): string {
   const known: Record<string, string> = {
     ENOENT: 'it does not exist',
     ENOTDIR: 'it is not a folder',
