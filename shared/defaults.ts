@@ -174,6 +174,27 @@ export const maxClasses = 65_536;
 /** How much is asked of the file system at once while a data set is indexed. */
 export const indexing = { classesAtOnce: 4, statsAtOnce: 16 } as const;
 
+/**
+ * How an archive is looked through. Bytes that are read at once, where nothing near has been read (`glance`) and where the
+ * last read ended less than `near` bytes before; milliseconds that reads may block the event loop for in a row (`turn`),
+ * and from which on one was slow (`quickRead`): then at first `fewestOthers`, at last `mostOthers` reads do not block.
+ * Archives within one that are looked through at once (`innerAtOnce`). Bytes of a name or of extended headers, and of a
+ * file that says an image's class.
+ */
+export const archives = {
+  glance: 4 * 1024,
+  near: 16 * 1024,
+  readAhead: 64 * 1024,
+  turn: 10,
+  quickRead: 0.1,
+  fewestOthers: 32,
+  mostOthers: 4_096,
+  innerAtOnce: 8,
+  longestHeader: 1024 ** 2,
+  longestClass: 1_024,
+  longestJson: 64 * 1024,
+} as const;
+
 /** Milliseconds of indexing before it is said how far it is, and between two looks. */
 export const indexProgress = { patience: 1_000, look: 100 } as const;
 

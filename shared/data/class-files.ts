@@ -83,7 +83,7 @@ export class ClassFiles {
       ) ||
       compareCodePoints(names[a]!.slice(folders[a]), names[b]!.slice(folders[b])) ||
       this.containerOf(a) - this.containerOf(b) ||
-      a - b;
+      (offsets[a] ?? a) - (offsets[b] ?? b);
     if (order.some((at) => at > 0 && compare(at - 1, at) > 0)) order.sort(compare);
     if (offsets.length === 0) return order;
     return order.filter((at, i) => {

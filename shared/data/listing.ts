@@ -59,7 +59,8 @@ export async function refuseForeignNames(folder: string, names: readonly string[
 /** What stands for bytes that are not UTF-8. */
 const replacement = '\ufffd';
 
-function quoteBytes(bytes: Buffer): string {
+/** A name that is not UTF-8, as it stands in a sentence. */
+export function quoteBytes(bytes: Buffer): string {
   const shown = [...bytes].map((byte) =>
     byte < 0x20 || byte > 0x7e ? `\\x${byte.toString(16).padStart(2, '0')}` : String.fromCharCode(byte),
   );
@@ -113,7 +114,8 @@ function whyAbsent(path: string): { why: string; hint: string } | null {
   return null;
 }
 
-function reason(cause: unknown): string {
+/** Why the system did not do what was asked. */
+export function reason(cause: unknown): string {
   const known: Record<string, string> = {
     ENOENT: 'it does not exist',
     ENOTDIR: 'it is not a folder',
