@@ -63,29 +63,17 @@ async function folders(path: string): Promise<string[]> {
 
 /**
  * A split's folder has no class folders.
- * @param files names of the files that lie there instead
- * @param images how many of them are images
+ * @param images how many lie there instead
  */
-export function noClassFolders(
-  folder: string,
-  split: 'train' | 'val',
-  { files, images }: { files: readonly string[]; images: number },
-): CornetError {
+export function noClassFolders(folder: string, split: 'train' | 'val', images: number): CornetError {
   const message = `The folder ${quoteName(folder)} has no class folders`;
-  const archives = files.filter((name) => /\.tar(\.gz)?$|\.tgz$|\.zip$/i.test(name)).length;
   if (images > 0) {
     const lie = images === 1 ? '1 image lies' : `${images} images lie`;
-    const kaggle = 'by LOC_val_solution.csv, which came with it from Kaggle, or with valprep.sh';
     return new CornetError('DATA_MISSING', `${message}: ${lie} in it, not sorted into classes.`, {
       hint:
         split === 'val'
-          ? `Sort them into class folders of the names that train has: ${kaggle} (docs/from-run-py.md).`
-          : 'Put the images of each class into a folder of its own, which names the class.',
-    });
-  }
-  if (archives > 0) {
-    return new CornetError('DATA_MISSING', `${message}, but ${archives} archives.`, {
-      hint: 'Unpack each into a folder of its own name, as tar -xf n01440764.tar -C n01440764.',
+          ? "Put beside it what tells their classes: LOC_val_solution.csv (Kaggle's) or ILSVRC2012_devkit_t12.tar.gz (ImageNet's); or give a list with --val-list (docs/data.md)."
+          : 'Put the images of each class into a folder of its own, which names the class, or give a list with --train-list (docs/data.md).',
     });
   }
   return new CornetError('DATA_MISSING', `${message}.`);

@@ -35,11 +35,12 @@ export async function openArchives(
   watch: IndexWatch,
 ): Promise<Source> {
   const isParquet = files.some((file) => parquet.test(file));
-  const other = files.find((file) => parquet.test(file) !== isParquet);
-  if (other !== undefined) {
+  const other = files.find((file) => !parquet.test(file));
+  if (isParquet && other !== undefined) {
+    const first = files.find((file) => parquet.test(file))!;
     throw new CornetError(
       'DATA_INVALID',
-      `${quoteName(join(root, files[0]!))} and ${quoteName(join(root, other))} are archives of two kinds.`,
+      `${quoteName(join(root, first))} and ${quoteName(join(root, other))} are archives of two kinds.`,
       { hint: 'Move those of one kind into another folder.' },
     );
   }

@@ -98,12 +98,12 @@ async function openFolder(
     const areNotes = train !== null && !train.some((one) => folders.includes(one));
     const isFlat = folders.length === 0 || areNotes || (truth !== null && images.length > folders.length);
     if (isFlat && truth !== null) return openFlatFolder(root, folder, images, truth, watch);
-    if (isFlat) throw noClassFolders(path, name, { files, images: images.length });
+    if (isFlat) throw noClassFolders(path, name, images.length);
   }
   if (folders.length > 0) return openClassFolders(root, folder, folders, watch);
   const found = [archives, compressed].map((wanted) => files.filter((file) => wanted.test(file)));
   const some = found.find((those) => those.length > 0);
-  if (some === undefined) throw noClassFolders(path, name, { files, images: images.length });
+  if (some === undefined) throw noClassFolders(path, name, images.length);
   const below = some.sort(compareCodePoints).map((file) => `${folder}/${file}`);
   return openFiles(root, below, name, true, watch);
 }

@@ -1,0 +1,72 @@
+/** Data sets as archives, packed by tar itself. */
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { basename, join, parse } from 'node:path';
+
+/** Packs what is in a folder. */
+export function pack(archive: string, folder: string, entries: readonly string[] = ['.']): void {
+  execFileSync('tar', ['--sort=name', '-cf', archive, '-C', folder, ...entries]);
+}
+
+/** `train.tar` of class folders. */
+export function packFolders(source: string, target: string, split: string): void {
+  pack(join(target, `${split}.tar`), join(source, split));
+}
+
+/** As ImageNet's training images are downloaded: an archive of an archive for each class. */
+export function packNested(source: string, target: string, split: string, scratch: string): void {
+  packClasses(source, scratch, split);
+  pack(join(target, `ILSVRC2012_img_${split}.tar`), join(scratch, split), readdirSync(join(scratch, split)));
+}
+
+/** `train/n01440764.tar`: an archive for each class. */
+export function packClasses(source: string, target: string, split: string): void {
+  mkdirSync(join(target, split), { recursive: true });
+  for (const name of readdirSync(join(source, split))) {
+    const folder = join(source, split, name);
+    pack(join(target, split, `${name}.tar`), folder, readdirSync(folder));
+  }
+}
+
+/** WebDataset shards: each image with its class, in an order in which classes are mixed. */
+export function packShards(source: string, target: string, split: string, scratch: string, shards = 2): void {
+  const classes = readdirSync(join(source, split)).sort();
+  const samples = classes.flatMap((name, label) =>
+    readdirSync(join(source, split, name)).map((file) => ({
+      file,
+      path: join(source, split, name, file),
+      label,
+    })),
+  );
+  samples.sort((a, b) => parse(a.file).name.localeCompare(parse(b.file).name));
+  for (let shard = 0; shard < shards; shard++) {
+    const folder = join(scratch, `${split}-${shard}`);
+    mkdirSync(folder, { recursive: true });
+    for (const { file, path, label } of samples.filter((_, i) => i % shards === shard)) {
+      cpSync(path, join(folder, file));
+      writeFileSync(join(folder, `${parse(file).name}.cls`), `${label}\n`);
+    }
+    pack(join(target, `set-${split}-${String(shard).padStart(6, '0')}.tar`), folder);
+  }
+}
+
+/** `path,label` of all images below a split's class folders. */
+export function listOf(source: string, split: string): string {
+  const rows = readdirSync(join(source, split)).flatMap((name) =>
+    readdirSync(join(source, split, name)).map((file) => `${split}/${name}/${file},${name}`),
+  );
+  return ['path,label', ...rows].join('\n');
+}
+
+/** A flat folder of a split's images, and the table of their classes that Kaggle has with it. */
+export function flatten(source: string, target: string, split: string): void {
+  mkdirSync(join(target, split), { recursive: true });
+  const rows: string[] = [];
+  for (const name of readdirSync(join(source, split))) {
+    for (const file of readdirSync(join(source, split, name))) {
+      cpSync(join(source, split, name, file), join(target, split, file));
+      rows.push(`${basename(file, parse(file).ext)},${name} 1 2 3 4 `);
+    }
+  }
+  writeFileSync(join(target, 'LOC_val_solution.csv'), ['ImageId,PredictionString', ...rows].join('\n'));
+}
