@@ -181,7 +181,7 @@ test('a missing shard, archives of two kinds and images outside class folders ar
   await t.throwsAsync(index(target), { message: /The shard set-train-000001\.tar is missing in / });
   writeFileSync(join(target, 'train.parquet'), 'x');
   await t.throwsAsync(index(target), {
-    message: /set-train-000000\.tar and .*train\.parquet are archives of two kinds/,
+    message: /train\.parquet and .*set-train-000000\.tar are archives of two kinds/,
   });
 
   const loose = fresh('loose');
