@@ -117,7 +117,7 @@ function emptyClip(
   clip: string,
   { folders, others }: { folders: readonly string[]; others: readonly string[] },
 ): CornetError {
-  const seen = others.length === 0 ? '' : ` (of its ${others.length} files none has an image's extension)`;
+  const seen = others.length === 0 ? '' : ', only files without an image extension';
   return new CornetError('DATA_INVALID', `The clip ${quoteName(clip)} holds no images${seen}.`, {
     hint:
       folders.length === 0
