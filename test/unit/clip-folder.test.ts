@@ -6,6 +6,7 @@ import { listStimuli } from '../../coordinator/inference/stimuli.ts';
 import { listClipFolder } from '../../shared/data/clip-folder.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { buildModel } from '../../shared/models/family.ts';
+import { inferenceConfig } from '../../shared/run-config.ts';
 import { batchOfClips, framesInTime } from '../../worker/data/clips.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
@@ -175,4 +176,10 @@ test('a job holds fewer clips where their frames are large', (t) => {
     code: 'OPTION_INVALID',
     message: '--batch-size 2000 would make jobs of 1505 MB of frames.',
   });
+});
+
+test('an inference run that was begun before there were clips is one of images', (t) => {
+  const { task } = inferenceConfig.shape.result.shape;
+  const begun = { type: 'features', taps: ['V1.output'], dtype: 'float32', format: 'npy', recursive: false };
+  t.like(task.parse(begun), { frames: false });
 });

@@ -404,10 +404,10 @@ export class Engine {
   #infer(images: Images, count: number, listener: TapListener<Tensor> | null, frames = false): Tensor {
     const weights = new Map([...this.#state.parameters, ...this.#state.statistics]);
     const pass = new Pass(this.#backend, weights, false, listener);
-    const forward = frames ? this.#overFrames(pass, images, count) : this.#overImages(pass, images, count);
-    return this.#withMemoryHint('batch', count, () =>
-      this.#backend.inference(this.options.precision, forward),
-    );
+    return this.#withMemoryHint('batch', count, () => {
+      const forward = frames ? this.#overFrames(pass, images, count) : this.#overImages(pass, images, count);
+      return this.#backend.inference(this.options.precision, forward);
+    });
   }
 
   #overImages(pass: Pass<Tensor>, images: Images, count: number): () => Tensor {
