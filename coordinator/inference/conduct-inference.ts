@@ -51,6 +51,7 @@ export interface Inference {
   network: Network;
   result: InferenceResult;
   weights: InferenceWeights;
+  /** What the rows are of. */
   files: Rows;
   /** What the work is called in its folder's name: `CORnet-S_features`. */
   name: string;

@@ -1,12 +1,11 @@
 /** What features are read of: the images of a folder, or with `--frames` its clips. */
-import { type Clips, listClipFolder } from '../../shared/data/clip-folder.ts';
+import { type ClipFolder, type Clips, listClipFolder } from '../../shared/data/clip-folder.ts';
 import { listImageFolder } from '../../shared/data/image-folder.ts';
 import { CornetError } from '../../shared/errors.ts';
 import type { Model } from '../../shared/models/model.ts';
 import { progressOnStderr } from '../../shared/process/progress-line.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import type { FeatureOptions } from '../options/table.ts';
-import { count } from '../view/format.ts';
 import { noteIgnored, noteLoose } from './folder-images.ts';
 import type { Rows } from './results.ts';
 
@@ -35,16 +34,18 @@ export async function listStimuli(
   refuseFrames(model, recursive);
   const folder = await listClipFolder(dataPath, times, progressOnStderr());
   const { clips, fingerprint, others, loose, longer } = folder;
+  const notes = [...noteLonger(longer, times), ...noteLoose(loose), ...noteIgnored(others)];
+  return { rows: clips, clips, fingerprint, notes };
+}
+
+/** A sentence about clips with frames that are not used, if there are any. */
+function noteLonger(longer: ClipFolder['longer'], times: number): string[] {
   const [example] = longer;
-  const has = longer.length === 1 ? 'has' : 'have';
-  const of = longer.length === 1 ? 'it' : 'each';
-  const cut =
-    example === undefined
-      ? []
-      : [
-          `${count(longer.length, 'clip', 'clips')} ${has} more than ${count(times, 'frame', 'frames')} (${quoteName(example.name)}: ${example.frames}): of ${of} the first ${times} are used, one for each time step.`,
-        ];
-  return { rows: clips, clips, fingerprint, notes: [...cut, ...noteLoose(loose), ...noteIgnored(others)] };
+  if (example === undefined) return [];
+  const clips = longer.length === 1 ? '1 clip has' : `${longer.length} clips have`;
+  return [
+    `${clips} more frames than the network has time steps (${times}), as ${quoteName(example.name)} with ${example.frames}: the rest is not used.`,
+  ];
 }
 
 function refuseFrames({ name, forwardFrames }: Model, recursive: boolean): void {

@@ -99,7 +99,7 @@ test.serial('the features of forty clips, one row each, with what was used of th
   t.is(await command.ended, 0, command.stderr);
   t.true(
     command.stderr.includes(
-      '40 clips have more than 5 frames (clip-0: 6): of each the first 5 are used, one for each time step.\n',
+      '40 clips have more frames than the network has time steps (5), as clip-0 with 6: the rest is not used.\n',
     ),
     command.stderr,
   );

@@ -140,7 +140,7 @@ test('what is not used of a folder of clips is said', async (t) => {
   );
   t.is(rows.size, 2);
   t.deepEqual(notes, [
-    '1 clip has more than 2 frames (b: 3): of it the first 2 are used, one for each time step.',
+    '1 clip has more frames than the network has time steps (2), as b with 3: the rest is not used.',
     'Ignored 1 image beside the folders of the clips (x.png).',
     'Ignored 1 file without an image extension (y.txt).',
   ]);
