@@ -22,10 +22,10 @@ def features(folder):
 
     The values are an xarray.DataArray, float32 or float16, with the dimensions (image, channel, y, x), or (image, unit)
     for an output without a place in the image. They have no unit: they are activations. The coordinates of `image` are
-    its path in the data folder and `label`, the name of the folder that it is in. `attrs` tell model, layer and time
-    step. Values in .npy files are read from the disk when you use them, so they may be larger than the memory. An image
-    that could not be decoded (--skip-unreadable) is a row of NaN. Without xarray you get the dict that
-    `DataArray.to_dict` would give.
+    its path in the data folder and `label`, the name of the folder that it is in; of a clip (--frames) its name and ''.
+    `attrs` tell model, layer and time step. Values in .npy files are read from the disk when you use them, so they may
+    be larger than the memory. An image that could not be decoded (--skip-unreadable) is a row of NaN. Without xarray you
+    get the dict that `DataArray.to_dict` would give.
     """
     try:
         from xarray import DataArray

@@ -173,6 +173,7 @@ const inferenceResult = z.strictObject({
   /** SHA-256 of the file of weights, or `seed <n>` of those that are drawn. */
   weights: z.string(),
   fingerprint: z.string(),
+  /** Rows: images, or clips. */
   images: z.int().positive(),
   batchSize: bounds.batchSize,
   task: z.discriminatedUnion('type', [
@@ -193,6 +194,8 @@ const inferenceResult = z.strictObject({
       recursive: z.boolean(),
       /** The whole image, whatever its shape, or the centre that validation sees. */
       transform: z.enum(['squash', 'crop']).default('squash'),
+      /** Each row is of a clip, whose images the network sees one after the other, one at each time step. */
+      frames: z.boolean().default(false),
     }),
   ]),
 });

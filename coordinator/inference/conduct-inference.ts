@@ -2,7 +2,6 @@
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Logger } from 'pino';
-import type { FileList } from '../../shared/data/file-list.ts';
 import { timeouts } from '../../shared/defaults.ts';
 import { CornetError, exitCodes } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
@@ -43,6 +42,7 @@ import { InferenceOutput, openJournal, type UnreadableImage, unreadableImages } 
 import { InferenceProgress } from './inference-progress.ts';
 import { describeWeights, type InferenceWeights } from './inference-weights.ts';
 import type { Journal } from './journal.ts';
+import type { Rows } from './results.ts';
 
 /** Nothing is drawn here. */
 type Options = Omit<InferenceOptions, 'seed'>;
@@ -52,7 +52,8 @@ export interface Inference {
   network: Network;
   result: InferenceResult;
   weights: InferenceWeights;
-  files: FileList;
+  /** What the rows are of. */
+  files: Rows;
   /** What the work is called in its folder's name: `CORnet-S_features`. */
   name: string;
   /** What is done, for the first line on the terminal. */
@@ -147,6 +148,7 @@ function inferenceKind(inference: Inference, stored: Stored): RunKind<number> {
   const progress = new InferenceProgress({
     out: process.stdout,
     images: files.size,
+    unit: unitOf(result),
     before: imagesOf(finished, inference),
     now: () => performance.now(),
   });
@@ -171,7 +173,9 @@ function inferenceKind(inference: Inference, stored: Stored): RunKind<number> {
       if (outcome.outcome === 'failed') throw CornetError.fromJSON(outcome.failure);
       if (outcome.outcome === 'interrupted') {
         const images = imagesOf(finished, inference);
-        progress.say(`Stopped: ${images} of ${files.size} images are done. Continue with the same command.`);
+        progress.say(
+          `Stopped: ${images} of ${files.size} ${unitOf(result)} are done. Continue with the same command.`,
+        );
         return exitCodes.resumable;
       }
       const unreadable = unreadableImages(finished, files, result.batchSize);
@@ -243,6 +247,11 @@ function settingsOf({ task, images: _, ...rest }: InferenceResult): Settings {
   return { ...rest, ...task }; // the fingerprint tells more than the number of images
 }
 
+/** What the rows are of. */
+function unitOf({ task }: InferenceResult): 'images' | 'clips' {
+  return task.type === 'features' && task.frames ? 'clips' : 'images';
+}
+
 function imagesOf(finished: ReadonlyMap<number, BatchResult>, { files, result }: Inference): number {
   const { batchSize } = result;
   let images = 0;
@@ -253,7 +262,7 @@ function imagesOf(finished: ReadonlyMap<number, BatchResult>, { files, result }:
 function describeBatch({ files, result }: Inference, batch: number): string {
   const first = batch * result.batchSize;
   const last = Math.min(first + result.batchSize, files.size) - 1;
-  return `batch ${batch} (images ${first} to ${last}: ${quoteName(files.path(first))} to ${quoteName(files.path(last))})`;
+  return `batch ${batch} (${unitOf(result)} ${first} to ${last}: ${quoteName(files.path(first))} to ${quoteName(files.path(last))})`;
 }
 
 function announce(
@@ -272,7 +281,7 @@ function announce(
     [
       `CORnet-${result.model}: ${title} (run ${config.run} in ${quoteName(folder.path)})`,
       `  network   ${network.description}`,
-      `  images    ${files.size} in ${quoteName(config.options.dataPath)}, in batches of ${result.batchSize}`,
+      `  ${unitOf(result).padEnd(9)} ${files.size} in ${quoteName(config.options.dataPath)}, in batches of ${result.batchSize}`,
       `  weights   ${describeWeights(options.weights, result.weights)}`,
       `  workers   ${workers}, ${count(config.threads, 'thread', 'threads')} each, ${result.precision}, over ${redisName}`,
       ...joinLines(join),

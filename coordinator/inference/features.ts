@@ -1,12 +1,10 @@
 /** `coordinator test`: what the original's `run.py test` does, for any number of images. */
 import { join, resolve } from 'node:path';
-import { type ImageFolder, listImageFolder } from '../../shared/data/image-folder.ts';
 import { imageNet } from '../../shared/data/image-net.ts';
 import { defaults } from '../../shared/defaults.ts';
 import { bytesPerValue } from '../../shared/formats/feature-rows.ts';
 import { imageNetClasses, modelOf } from '../../shared/models/family.ts';
 import { elementCount, withOptionalHead } from '../../shared/models/model.ts';
-import { progressOnStderr } from '../../shared/process/progress-line.ts';
 import { say } from '../../shared/process/say.ts';
 import type { FeaturesTask, InferenceResult } from '../../shared/run-config.ts';
 import type { Settings } from '../options/changes.ts';
@@ -15,26 +13,36 @@ import { chooseNetwork } from './choose-network.ts';
 import { type ChosenTap, chooseTaps, type TapChoice } from './choose-taps.ts';
 import { conductInference, type Inference } from './conduct-inference.ts';
 import { FeatureFiles, type FeatureSpace, featureFileNames, featureSpace } from './feature-files.ts';
-import { chooseBatchSize, noteIgnored } from './folder-images.ts';
+import { chooseBatchSize } from './folder-images.ts';
 import { findInferenceWeights } from './inference-weights.ts';
 import { alreadyThere, nothingToDo, originOf, writeDescription } from './results.ts';
+import { listStimuli, type Stimuli } from './stimuli.ts';
 
 /** Returns the exit code. */
 export async function extractFeatures(options: FeatureOptions): Promise<number> {
-  const { recursive, dtype, format } = options;
+  const { recursive, frames, dtype, format } = options;
   const network = await chooseNetwork(options);
   const { model: name, times, imageSize } = network;
   const head = network.head ?? imageNetClasses;
   const model = modelOf({ model: name, times, head });
   const choice = chooseTaps(model, imageSize, options);
-  const folder = await listImageFolder(options.dataPath, recursive, progressOnStderr());
-  const { files } = folder;
+  const stimuli = await listStimuli(options, model, times);
+  const { rows, clips } = stimuli;
   const rowBytes = bytesPerValue[dtype] * sum(choice.taps.map(({ shape }) => elementCount(shape)));
-  const batchSize = chooseBatchSize(options.batchSize, defaults.featureBatch, rowBytes);
+  const clipBytes = frames ? times * 3 * imageSize ** 2 : 0;
+  const batchSize = chooseBatchSize(options.batchSize, defaults.featureBatch, rowBytes, clipBytes);
   const taps = choice.taps.map(({ tap }) => tap);
   const needsHead = taps.some((tap) => tap.startsWith('decoder.output'));
   const weights = await findInferenceWeights(options, needsHead ? model : withOptionalHead(model));
-  const task: FeaturesTask = { type: 'features', taps, dtype, format, recursive, transform: 'squash' };
+  const task: FeaturesTask = {
+    type: 'features',
+    taps,
+    dtype,
+    format,
+    recursive,
+    transform: 'squash',
+    frames,
+  };
   const result: InferenceResult = {
     model: name,
     times,
@@ -42,8 +50,8 @@ export async function extractFeatures(options: FeatureOptions): Promise<number> 
     imageSize,
     precision: options.precision,
     weights: weights.identity,
-    fingerprint: folder.fingerprint,
-    images: files.size,
+    fingerprint: stimuli.fingerprint,
+    images: rows.size,
     batchSize,
     task,
   };
@@ -53,13 +61,13 @@ export async function extractFeatures(options: FeatureOptions): Promise<number> 
     results.map(({ data, description, settings }) => alreadyThere(data, description, settings)),
   );
   if (there.every(Boolean)) return nothingToDo(results.map(({ data }) => data));
-  remark(options, choice, folder.others);
+  remark(options, choice, stimuli);
   const inference: Inference = {
     options,
     network,
     result,
     weights,
-    files,
+    files: rows,
     name: `CORnet-${name}_features`,
     title: `features of ${taps.length === 1 ? taps[0] : `${taps.length} outputs`}`,
     batchBytes: batchSize * rowBytes,
@@ -68,7 +76,7 @@ export async function extractFeatures(options: FeatureOptions): Promise<number> 
       for (const { description, settings, arrays } of results) {
         const classes = needsHead && network.names !== null ? { classes: network.names.names } : {};
         const head = { settings, arrays, ...classes, ...originOf(config), unreadable };
-        await writeDescription(description, head, files);
+        await writeDescription(description, head, rows, clips);
       }
       await features?.finish(resolve(options.outputPath));
       return results.map(({ data }) => `Wrote ${data}`);
@@ -92,20 +100,21 @@ function resultsOf(
   space: FeatureSpace,
 ): ResultFile[] {
   const { task, ...common } = result;
-  const { dtype, recursive } = task as FeaturesTask;
+  const { dtype, recursive, frames } = task as FeaturesTask;
   const transform = {
     resize: [result.imageSize, result.imageSize],
     interpolation: 'bilinear, antialiased, as Pillow',
     mean: imageNet.mean,
     std: imageNet.deviation,
   };
+  const ofClips = frames ? { frames } : {}; // as descriptions were before there were clips
   return featureFileNames(space).map((file, index) => {
     const mine = space.format === 'npz' ? taps : [taps[index]!];
     const data = join(options.outputPath, file);
     return {
       data,
       description: data.replace(/\.np[yz]$/, '.json'),
-      settings: { ...common, taps: mine.map(({ tap }) => tap), dtype, recursive, transform },
+      settings: { ...common, taps: mine.map(({ tap }) => tap), dtype, recursive, ...ofClips, transform },
       arrays: mine.map((tap) => describeArray(tap, result)),
     };
   });
@@ -126,7 +135,7 @@ function describeArray({ tap, call, fileName, shape }: ChosenTap, { images }: In
 }
 
 /** What the user may not expect. */
-function remark(options: FeatureOptions, { warnings, taps }: TapChoice, others: ImageFolder['others']): void {
+function remark(options: FeatureOptions, { warnings, taps }: TapChoice, { notes }: Stimuli): void {
   for (const warning of warnings) say(`warning: ${warning}`);
   const [only] = taps;
   if (
@@ -139,7 +148,7 @@ function remark(options: FeatureOptions, { warnings, taps }: TapChoice, others: 
       `Extracting the last time step, ${only!.tap} (run.py's default is the first; choose with --time-step).`,
     );
   }
-  for (const note of noteIgnored(others)) say(note);
+  for (const note of notes) say(note);
 }
 
 function sum(numbers: readonly number[]): number {

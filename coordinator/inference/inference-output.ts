@@ -2,7 +2,6 @@
 import assert from 'node:assert';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import type { FileList } from '../../shared/data/file-list.ts';
 import type { InferenceConfig } from '../../shared/run-config.ts';
 import type { BatchResult } from '../../shared/wire/protocol.ts';
 import type { RunOutput } from '../conduct/ports.ts';
@@ -11,8 +10,9 @@ import type { FeatureFiles } from './feature-files.ts';
 import type { InferenceProgress } from './inference-progress.ts';
 import type { InferenceWeights } from './inference-weights.ts';
 import { type FinishedBatch, Journal } from './journal.ts';
+import type { Rows } from './results.ts';
 
-/** An image without features. */
+/** An image without features, or a clip with such a frame. */
 export interface UnreadableImage {
   readonly row: number;
   readonly file: string;
@@ -22,7 +22,7 @@ export interface UnreadableImage {
 export interface InferenceOutputParts {
   config: InferenceConfig;
   weights: InferenceWeights;
-  files: FileList;
+  files: Rows;
   journal: Journal;
   /** What is stored: by earlier terms, and from now on by this one. */
   finished: Map<number, BatchResult>;
@@ -115,7 +115,7 @@ export class InferenceOutput implements RunOutput {
 /** In row order, over all batches. */
 export function unreadableImages(
   finished: ReadonlyMap<number, BatchResult>,
-  files: FileList,
+  files: Rows,
   batchSize: number,
 ): UnreadableImage[] {
   const images = [...finished].flatMap(([batch, { unreadable }]) =>

@@ -7,6 +7,8 @@ import { about } from '../view/format.ts';
 export interface InferenceProgressOptions {
   out: NodeJS.WriteStream;
   images: number;
+  /** What they are called. */
+  unit: 'images' | 'clips';
   /** Images that an earlier term has done. */
   before: number;
   /** Milliseconds, monotonic. */
@@ -33,7 +35,7 @@ export class InferenceProgress implements RunReporter {
 
   /** So many more images are done. */
   done(images: number): void {
-    const { now, images: all, out } = this.#options;
+    const { now, images: all, unit, out } = this.#options;
     const at = now();
     this.#activity = at;
     this.#images += images;
@@ -44,8 +46,8 @@ export class InferenceProgress implements RunReporter {
     const interval = out.isTTY ? progressEvery.terminal : lineInterval(at - this.#began);
     if (this.#images < all && at - this.#shown < interval) return;
     this.#shown = at;
-    const parts = [`${this.#images}/${all} images`];
-    if (speed > 0) parts.push(`${speed.toFixed(speed < 10 ? 2 : 0)} images/s`);
+    const parts = [`${this.#images}/${all} ${unit}`];
+    if (speed > 0) parts.push(`${speed.toFixed(speed < 10 ? 2 : 0)} ${unit}/s`);
     if (speed > 0 && this.#images < all) parts.push(`${about((all - this.#images) / speed)} left`);
     this.#write(parts.join('  '), true);
   }

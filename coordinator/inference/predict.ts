@@ -51,6 +51,7 @@ export async function predict(options: PredictOptions): Promise<number> {
     format: 'npy',
     recursive,
     transform: 'crop',
+    frames: false,
   };
   const result: InferenceResult = {
     model: name,

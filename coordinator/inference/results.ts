@@ -1,6 +1,6 @@
 /** The JSON beside the results of an inference run, and whether results that lie there already are the same. */
 import { readFile } from 'node:fs/promises';
-import type { FileList } from '../../shared/data/file-list.ts';
+import type { Clips } from '../../shared/data/clip-folder.ts';
 import { CornetError, exitCodes } from '../../shared/errors.ts';
 import type { InferenceConfig } from '../../shared/run-config.ts';
 import { canonicalJson } from '../../shared/util/canonical-json.ts';
@@ -8,26 +8,40 @@ import { quoteName } from '../../shared/util/printable.ts';
 import { exists, fileError, systemCode, writeDurably } from '../disk/durable-file.ts';
 import { otherSettings, type Settings } from '../options/changes.ts';
 
+/** What the rows of an inference run are of: images, or clips. */
+export interface Rows {
+  readonly size: number;
+  /** Of the file or folder, relative to the data folder, with forward slashes. */
+  path(row: number): string;
+}
+
 /** Names per piece, so that a million of them are never one string. */
 const namesPerPiece = 10_000;
 
 /**
- * Writes `head`, which begins with `settings`, and behind it the files in row order. No clock, host or folder stands in
- * it: equal inference runs give equal bytes.
+ * Writes `head`, which begins with `settings`, and behind it the files in row order, and the frames of each if they are
+ * clips. No clock, host or folder stands in it: equal inference runs give equal bytes.
  */
-export function writeDescription(path: string, head: object, files: FileList): Promise<void> {
-  return writeDurably(path, descriptionPieces(head, files));
+export function writeDescription(path: string, head: object, rows: Rows, clips: Clips | null): Promise<void> {
+  return writeDurably(path, descriptionPieces(head, rows, clips));
 }
 
-function* descriptionPieces(head: object, files: FileList): Generator<Buffer> {
-  const text = JSON.stringify(head, null, 2);
-  yield Buffer.from(`${text.slice(0, -2)},\n  "files": [`);
-  for (let begin = 0; begin < files.size; begin += namesPerPiece) {
-    const count = Math.min(namesPerPiece, files.size - begin);
-    const names = Array.from({ length: count }, (_, i) => JSON.stringify(files.path(begin + i)));
+function* descriptionPieces(head: object, rows: Rows, clips: Clips | null): Generator<Buffer> {
+  yield Buffer.from(JSON.stringify(head, null, 2).slice(0, -2));
+  yield* listPieces('files', rows.size, (row) => rows.path(row));
+  if (clips !== null) yield* listPieces('frames', rows.size, (row) => clips.frames(row));
+  yield Buffer.from('\n}\n');
+}
+
+/** A list of the description, one row a line. */
+function* listPieces(name: string, rows: number, told: (row: number) => unknown): Generator<Buffer> {
+  yield Buffer.from(`,\n  "${name}": [`);
+  for (let begin = 0; begin < rows; begin += namesPerPiece) {
+    const count = Math.min(namesPerPiece, rows - begin);
+    const names = Array.from({ length: count }, (_, i) => JSON.stringify(told(begin + i)));
     yield Buffer.from(`${begin === 0 ? '' : ','}\n    ${names.join(',\n    ')}`);
   }
-  yield Buffer.from('\n  ]\n}\n');
+  yield Buffer.from('\n  ]');
 }
 
 /**
@@ -52,7 +66,8 @@ export async function alreadyThere(data: string, description: string, settings: 
     : `${quoteName(description)} is there already`;
   // What follows from other settings is not said of its own.
   const { transform: _, images: __, ...chosen } = settings;
-  const others = otherSettings(former, chosen).join('; ');
+  const noFrames = { frames: false }; // only a description of clips says it
+  const others = otherSettings({ ...noFrames, ...former }, { ...noFrames, ...chosen }).join('; ');
   throw new CornetError(
     'OUTPUT_EXISTS',
     `${there}, made with other settings${others === '' ? '' : `: ${others}`}.`,

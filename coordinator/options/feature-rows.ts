@@ -50,6 +50,17 @@ export const featureRows = {
     commands: ['test'],
     kind: 'result',
   }),
+  frames: row({
+    flags: '--frames',
+    value: z.boolean(),
+    default: false,
+    help: 'show R or RT a clip: one image per time step',
+    details: 'each folder in --data-path is a clip, and the images in it, sorted by name, are its frames',
+    group: 'Features',
+    commands: ['test'],
+    kind: 'result',
+    setting: 'frames',
+  }),
   format: row({
     flags: '--format <name>',
     value: bounds.format,

@@ -40,7 +40,10 @@ export type InferenceOptions = With<
 export type ReportOptions = With<Given<'report'>, 'output'>;
 
 export type FeatureOptions = InferenceOptions &
-  With<Pick<Given<'test'>, keyof typeof featureRows | 'recursive'>, 'format' | 'dtype' | 'recursive'>;
+  With<
+    Pick<Given<'test'>, keyof typeof featureRows | 'recursive'>,
+    'format' | 'dtype' | 'recursive' | 'frames'
+  >;
 
 export type PredictOptions = Omit<InferenceOptions, 'seed'> &
   With<Pick<Given<'predict'>, 'recursive' | 'topK'>, 'recursive' | 'topK'>;

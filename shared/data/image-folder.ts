@@ -19,11 +19,35 @@ export interface ImageFolder {
   readonly files: FileList;
   /** SHA-256 (hex) over names and sizes. */
   readonly fingerprint: string;
-  /** Names of files that are no images by their extension, at most a few, and how many there are. */
-  readonly others: { readonly count: number; readonly examples: readonly string[] };
+  /** Files that are no images by their extension. */
+  readonly others: IgnoredFiles;
+}
+
+/** How many there are, and the names of a few. */
+export interface IgnoredFiles {
+  readonly count: number;
+  readonly examples: readonly string[];
 }
 
 const examplesKept = 3;
+
+/** Counts what is left out, and keeps a few names. */
+export class Ignoring {
+  #count = 0;
+  readonly #examples: string[] = [];
+
+  constructor(names: readonly string[] = []) {
+    for (const name of names) this.add(name);
+  }
+
+  add(name: string): void {
+    if (++this.#count <= examplesKept) this.#examples.push(name);
+  }
+
+  get told(): IgnoredFiles {
+    return { count: this.#count, examples: this.#examples.toSorted(compareCodePoints) };
+  }
+}
 
 /**
  * Lists the images of a folder by their extension (torchvision's); names that begin with a dot are left out.
@@ -46,29 +70,21 @@ async function listFiles(
   progress: IndexProgress | undefined,
 ): Promise<ImageFolder> {
   const names: string[] = [];
-  const examples: string[] = [];
-  let others = 0;
+  const ignoring = new Ignoring();
   let subfolders = 0;
   // `trail`: the real paths from the root down to here, to notice a link that leads back up
   async function walk(below: string, trail: readonly string[]): Promise<void> {
     const here = join(absolute, below);
-    const entries = await listFolder(here, 'The data folder');
-    const found: string[] = [];
-    for (const entry of entries) {
-      if (entry.name.startsWith('.')) continue;
-      const path = `${below}${entry.name}`;
-      if (await isFolder(here, entry)) {
-        subfolders++;
-        if (!recursive) continue;
-        await refuseForeignNames(here, [entry.name]);
-        const real = await realFolder(join(here, entry.name));
-        if (trail.includes(real)) throw leadsBack(join(here, entry.name), real);
-        await walk(`${path}/`, [...trail, real]);
-      } else if (imageExtensions.test(entry.name)) found.push(entry.name);
-      else if (++others <= examplesKept) examples.push(path);
+    const { images, folders, others } = await listEntries(here);
+    await refuseForeignNames(here, recursive ? [...images, ...folders] : images);
+    subfolders += folders.length;
+    for (const name of others) ignoring.add(`${below}${name}`);
+    for (const name of images) names.push(`${below}${name}`);
+    for (const name of recursive ? folders : []) {
+      const real = await realFolder(join(here, name));
+      if (trail.includes(real)) throw leadsBack(join(here, name), real);
+      await walk(`${below}${name}/`, [...trail, real]);
     }
-    await refuseForeignNames(here, found);
-    for (const name of found) names.push(`${below}${name}`);
   }
   await walk(
     '',
@@ -77,23 +93,42 @@ async function listFiles(
       () => [],
     ),
   );
-  if (names.length === 0) throw noImages(absolute, { recursive, subfolders, others });
+  const others = ignoring.told;
+  if (names.length === 0) throw noImages(absolute, { recursive, subfolders, others: others.count });
   names.sort(compareCodePoints);
+  return { root: absolute, ...(await withSizes(absolute, names, progress)), others };
+}
+
+/** What is in a folder, but for names that begin with a dot. Names may be foreign (`refuseForeignNames`). */
+export async function listEntries(
+  folder: string,
+): Promise<{ images: string[]; folders: string[]; others: string[] }> {
+  const [images, folders, others]: [string[], string[], string[]] = [[], [], []];
+  for (const entry of await listFolder(folder, 'The data folder')) {
+    if (entry.name.startsWith('.')) continue;
+    if (await isFolder(folder, entry)) folders.push(entry.name);
+    else if (imageExtensions.test(entry.name)) images.push(entry.name);
+    else others.push(entry.name);
+  }
+  return { images, folders, others };
+}
+
+/** @param names of files, relative to the root, in their order */
+export async function withSizes(
+  root: string,
+  names: readonly string[],
+  progress: IndexProgress | undefined,
+): Promise<Pick<ImageFolder, 'files' | 'fingerprint'>> {
   progress?.expect(names.length);
   const sizes = await mapBounded(names, indexing.statsAtOnce, async (name) => {
-    const size = await fileSize(join(absolute, name));
+    const size = await fileSize(join(root, name));
     progress?.counted();
     return size;
   });
   progress?.done(false);
   const manifest = Buffer.from(names.map((name, i) => `${name}\0${sizes[i]}\n`).join(''));
   const fingerprint = createHash('sha256').update(manifest).digest('hex');
-  return {
-    root: absolute,
-    files: new FileList(manifest),
-    fingerprint,
-    others: { count: others, examples: examples.sort(compareCodePoints) },
-  };
+  return { files: new FileList(manifest), fingerprint };
 }
 
 function noImages(

@@ -3,6 +3,7 @@
  * each, unrolled within a time step: an area reads what its predecessor made in the same step, plus its own state of the
  * step before.
  */
+import assert from 'node:assert/strict';
 import { conv2d, groupNorm, linear, stateEntries } from './layers.ts';
 import type { Model, ModelName } from './model.ts';
 import type { Tensor } from './ops.ts';
@@ -81,6 +82,19 @@ function allAreas<T extends Tensor>(
  */
 export function unrolled(name: ModelName, times: number, head: number, sameStep: boolean): Model {
   const decoder = linear('decoder.linear', 512, head, 'pytorch');
+  /** @param frame what the network sees at a time step */
+  const unroll = <T extends Tensor>(pass: Pass<T>, frame: (t: number) => T): T =>
+    pass.ops.scope(() => {
+      let outputs: (T | null)[] | null = null;
+      for (let t = 0; t < times; t++) {
+        const before: (T | null)[] | null = outputs;
+        // In RT an output takes as many steps to the decoder as there are areas in between: the last ones never get there.
+        const isRead = (index: number): boolean =>
+          sameStep || pass.observed || t < times - (areas.length - 1 - index);
+        outputs = pass.at(t, (): (T | null)[] => allAreas(pass, frame(t), before, sameStep, isRead));
+      }
+      return pass.decoder(decoder, outputs!.at(-1)!);
+    });
   return {
     name,
     entries: [
@@ -90,17 +104,12 @@ export function unrolled(name: ModelName, times: number, head: number, sameStep:
     norms: [],
 
     forward<T extends Tensor>(pass: Pass<T>, images: T): T {
-      return pass.ops.scope(() => {
-        let outputs: (T | null)[] | null = null;
-        for (let t = 0; t < times; t++) {
-          const before: (T | null)[] | null = outputs;
-          // In RT an output takes as many steps to the decoder as there are areas in between: the last ones never get there.
-          const isRead = (index: number): boolean =>
-            sameStep || pass.observed || t < times - (areas.length - 1 - index);
-          outputs = pass.at(t, (): (T | null)[] => allAreas(pass, images, before, sameStep, isRead));
-        }
-        return pass.decoder(decoder, outputs!.at(-1)!);
-      });
+      return unroll(pass, () => images);
+    },
+
+    forwardFrames<T extends Tensor>(pass: Pass<T>, frames: readonly T[]): T {
+      assert.equal(frames.length, times, 'there is one frame for each time step');
+      return unroll(pass, (t) => frames[t]!);
     },
   };
 }

@@ -33,6 +33,11 @@ export interface Model {
   readonly optimizer?: OptimizerName;
   /** Images [n, 3, s, s], normalised → logits [n, outputs of the decoder]. */
   forward<T extends Tensor>(pass: Pass<T>, images: T): T;
+  /**
+   * The same with a stimulus that changes: an input like `images` for each time step. Only where there is one time for
+   * the whole network: R and RT.
+   */
+  forwardFrames?<T extends Tensor>(pass: Pass<T>, frames: readonly T[]): T;
 }
 
 /** The entries of the head: the linear layer that the last area leads to. */

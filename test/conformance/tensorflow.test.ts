@@ -1,5 +1,6 @@
 import { whereSetUp } from '../helpers/tensorflow.ts';
 import { engineTests } from './engine-suite.ts';
+import { framesTests } from './frames-suite.ts';
 import { freezeTests } from './freeze-suite.ts';
 import { operationTests } from './operation-suite.ts';
 import { recipeTests } from './recipe-suite.ts';
@@ -9,4 +10,5 @@ whereSetUp(() => {
   recipeTests('tensorflow');
   engineTests('tensorflow', ['fp32']);
   freezeTests('tensorflow');
+  framesTests('tensorflow');
 });

@@ -1,4 +1,5 @@
 import { engineTests } from './engine-suite.ts';
+import { framesTests } from './frames-suite.ts';
 import { freezeTests } from './freeze-suite.ts';
 import { operationTests } from './operation-suite.ts';
 import { recipeTests } from './recipe-suite.ts';
@@ -8,3 +9,4 @@ operationTests('torch', 'contiguous');
 recipeTests('torch');
 engineTests('torch', ['fp32', 'bf16']);
 freezeTests('torch');
+framesTests('torch');

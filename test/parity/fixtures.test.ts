@@ -151,16 +151,23 @@ for (const name of goldenNames) {
   });
 }
 
-withTorch('the numbers of recipes are those that PyTorch comes to', (t) => {
-  const made = execFileSync(python!, ['test/parity/recipe_numbers.py'], { encoding: 'utf8' });
-  const [theirs, kept] = [made, readFileSync('test/fixtures/recipes.json', 'utf8')].map((text) => {
-    const values: number[] = [];
-    const rest = JSON.stringify(JSON.parse(text), (_, value) =>
-      typeof value === 'number' ? values.push(value) : value,
+for (const [what, script, fixture] of [
+  ['recipes', 'recipe_numbers.py', 'recipes.json'],
+  ['stimuli that change', 'frames_numbers.py', 'frames.json'],
+] as const) {
+  withTorch(`the numbers of ${what} are those that PyTorch comes to`, (t) => {
+    const made = execFileSync(python!, [`test/parity/${script}`], { encoding: 'utf8' });
+    const [theirs, kept] = [made, readFileSync(`test/fixtures/${fixture}`, 'utf8')].map((text) => {
+      const values: number[] = [];
+      const rest = JSON.stringify(JSON.parse(text), (_, value) =>
+        typeof value === 'number' ? values.push(value) : value,
+      );
+      return { values, rest };
+    }) as [{ values: number[]; rest: string }, { values: number[]; rest: string }];
+    t.is(theirs.rest, kept.rest);
+    const worst = Math.max(
+      ...kept.values.map((value, i) => Math.abs(value - theirs.values[i]!) / Math.max(1, Math.abs(value))),
     );
-    return { values, rest };
-  }) as [{ values: number[]; rest: string }, { values: number[]; rest: string }];
-  t.is(theirs.rest, kept.rest);
-  const worst = Math.max(...kept.values.map((value, i) => Math.abs(value - theirs.values[i]!)));
-  t.true(worst < 1e-5, `off by ${worst}`); // another version of PyTorch may round otherwise
-});
+    t.true(worst < 1e-5, `off by ${worst}`); // another version of PyTorch may round otherwise
+  });
+}

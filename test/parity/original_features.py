@@ -3,9 +3,10 @@
     original_features.py golden MODEL GOLDEN WEIGHTS    are these models the original's? compares with its golden numbers
     original_features.py train MODEL GOLDEN WEIGHTS     likewise of four steps of training: losses, gradients, weights
     original_features.py compare MODEL TIMES WEIGHTS FEATURES PIXELS
-        compares FEATURES/CORnet-MODEL_*_feats.npy, row by row, with what PyTorch makes of the images in PIXELS/<name>.resize224.npy
+        compares FEATURES/CORnet-MODEL_*_feats.npy, row by row, with what PyTorch makes of the images in PIXELS/<name>.resize224.npy,
+        or of clips whose frames they are
 
-Prints one line of JSON: the relative L2 difference of each output (golden) or of each picture, its worst output (compare).
+Prints one line of JSON: the relative L2 difference of each output (golden) or of each row, its worst output (compare).
 """
 
 import glob
@@ -66,16 +67,19 @@ def cornet_z(run, x, _):
 
 
 def unrolled(same_step):
+    """R or RT: `images` is [n, 3, s, s], or [times, n, 3, s, s] with a frame for each time step."""
+
     def forward(run, images, times):
         strides, channels = (4, 2, 2, 2), (64, 128, 256, 512)
         before = [None] * 4
         for t in range(times):
-            outputs, size = [], images.shape[-1]
+            frame = images[t] if images.dim() == 5 else images
+            outputs, size = [], frame.shape[-1]
             for i, area in enumerate(AREAS):
                 size = -(-size // strides[i])
-                source = images if i == 0 else None if t == 0 else (outputs if same_step else before)[i - 1]
+                source = frame if i == 0 else None if t == 0 else (outputs if same_step else before)[i - 1]
                 if source is None:
-                    x = images.new_zeros(len(images), channels[i], size, size)
+                    x = frame.new_zeros(len(frame), channels[i], size, size)
                 else:
                     x = run.conv(f"{area}.conv_input", source, strides[i])
                     x = run.relu(f"{area}.nonlin_input", run.group_norm(f"{area}.norm_input", x))
@@ -121,10 +125,10 @@ def difference(ours, theirs):
     return float(np.linalg.norm(ours - theirs) / size) if size > 0 else float(np.linalg.norm(ours))
 
 
-def formula(name, count):
+def formula(name, count, salt=0):
     """The closed formula of the golden fixtures."""
     k = np.arange(count, dtype=np.uint32)
-    x = (k * np.uint32(0x9E3779B1)) ^ np.uint32(zlib.crc32(name.encode()))
+    x = (k * np.uint32(0x9E3779B1)) ^ np.uint32(zlib.crc32(name.encode()) ^ salt)
     x = (x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D)
     x = (x ^ (x >> np.uint32(15))) * np.uint32(0x846CA68B)
     return (x ^ (x >> np.uint32(16))).astype(np.float64) / 2**31 - 1
@@ -194,12 +198,22 @@ def golden(model, path, weights):
     return worst
 
 
+def normalized(pixels):
+    """uint8 [n, s, s, 3] as the input of a network."""
+    images = (pixels.astype(np.float32) / 255 - np.float32(MEAN)) / np.float32(STD)
+    return torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
+
+
 def compare(model, times, weights, features, pixels):
     description = json.load(open(sorted(glob.glob(f"{features}/CORnet-{model}_*.json"))[0]))
     names = description["files"]
-    images = np.stack([np.load(f"{pixels}/{name}.resize224.npy") for name in names]).astype(np.float32) / 255
-    images = (images - np.float32(MEAN)) / np.float32(STD)
-    calls = calls_of(model, weights, torch.from_numpy(images.transpose(0, 3, 1, 2).copy()), times)
+    load = lambda files: normalized(np.stack([np.load(f"{pixels}/{file}.resize224.npy") for file in files]))
+    if "frames" in description:
+        images = torch.stack([load(files) for files in zip(*description["frames"])])
+        assert len(images) == times
+    else:
+        images = load(names)
+    calls = calls_of(model, weights, images, times)
     worst = {name: {"difference": -1} for name in names}
     compared = 0
     for path in sorted(glob.glob(f"{features}/*.json")):

@@ -64,6 +64,7 @@ test('what config.json has of an option exists, and has its bounds', (t) => {
     'dtype',
     'format',
     'recursive',
+    'frames',
   ];
   for (const { attribute, setting, value } of optionRows) {
     if (setting === undefined || elsewhere.includes(setting)) continue;

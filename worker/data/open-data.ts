@@ -2,6 +2,7 @@
 import assert from 'node:assert';
 import { dataChoiceOf } from '../../shared/data/choice-of-run.ts';
 import { outputsOf } from '../../shared/data/class-outputs.ts';
+import { listClipFolder } from '../../shared/data/clip-folder.ts';
 import type { DatasetIndex } from '../../shared/data/dataset-index.ts';
 import type { FileList } from '../../shared/data/file-list.ts';
 import { listImageFolder } from '../../shared/data/image-folder.ts';
@@ -10,6 +11,7 @@ import { scheduleOf } from '../../shared/data/schedule.ts';
 import type { Split } from '../../shared/data/split.ts';
 import { defaults } from '../../shared/defaults.ts';
 import { type AnyConfig, isInference, type RunConfig, totalSteps } from '../../shared/run-config.ts';
+import { batchOfClips, framesInTime } from './clips.ts';
 import type { ImageDecoder } from './decode.ts';
 import { type Batch, type BatchMode, ShardLoader, type Shards } from './prefetch.ts';
 
@@ -20,7 +22,10 @@ export interface RunImages {
   /** What rounds of jobs go over, in batches that are cut by index. */
   readonly round: {
     readonly files: FileList;
+    /** Of images, or of clips. */
     readonly batchSize: number;
+    /** Of each clip; null: the files are no frames of clips. */
+    readonly frames: number | null;
     readonly mode: BatchMode;
     readonly skipUnreadable: boolean;
   };
@@ -37,7 +42,7 @@ export async function findImages(
   if (!isInference(config)) {
     const index = await cachedIndex(dataPath, ['train', 'val'], cache, choice);
     labelByOutput(config.result, index.classes, [index.train, index.val]);
-    const round = { files: index.val, batchSize: config.result.validationBatch };
+    const round = { files: index.val, batchSize: config.result.validationBatch, frames: null };
     return {
       index,
       fingerprint: index.fingerprint,
@@ -45,16 +50,19 @@ export async function findImages(
       round: { ...round, mode: 'validation', skipUnreadable },
     };
   }
-  const { task, batchSize } = config.result;
+  const { task, batchSize, times } = config.result;
   if (task.type === 'validation') {
     const index = await cachedIndex(dataPath, ['val'], cache, choice);
     labelByOutput(task, index.classes, [index.val]);
-    const round = { files: index.val, batchSize, mode: 'validation', skipUnreadable } as const;
+    const round = { files: index.val, batchSize, frames: null, mode: 'validation', skipUnreadable } as const;
     return { index, fingerprint: index.fingerprint, shards: null, round };
   }
-  const { root, files, fingerprint } = await listImageFolder(dataPath, task.recursive, cache.progress);
+  const { root, files, fingerprint } = task.frames
+    ? await listClipFolder(dataPath, times, cache.progress)
+    : await listImageFolder(dataPath, task.recursive, cache.progress);
   const mode = task.transform === 'crop' ? 'validation' : 'features';
-  const round = { files, batchSize, mode, skipUnreadable } as const;
+  const frames = task.frames ? times : null;
+  const round = { files, batchSize, frames, mode, skipUnreadable } as const;
   return { index: { root, keptIn: null }, fingerprint, shards: null, round };
 }
 
@@ -90,16 +98,14 @@ export function openLoader(
   imageSize: number,
 ): { loader: ShardLoader; loadBatch: (batch: number) => Promise<Batch> } {
   const loader = new ShardLoader({ index, shards, decoder, imageSize });
-  const { files, batchSize } = round;
-  const loadBatch = (batch: number) => {
+  const { files, batchSize, frames } = round;
+  const loadBatch = async (batch: number) => {
     const from = batch * batchSize;
-    const to = Math.min(from + batchSize, files.size);
-    assert(from < to, `there is no batch ${batch}`);
-    return loader.loadBatch(
-      files,
-      Array.from({ length: to - from }, (_, i) => from + i),
-      round,
-    );
+    const count = Math.min(batchSize, files.size / (frames ?? 1) - from);
+    assert(count > 0, `there is no batch ${batch}`);
+    const samples = framesInTime(from, count, frames ?? 1);
+    const loaded = await loader.loadBatch(files, samples, round);
+    return frames === null ? loaded : batchOfClips(loaded, count);
   };
   return { loader, loadBatch };
 }

@@ -15,7 +15,7 @@ import { randomResizedCrop, resizeAndCentreCrop, squash, type Transform, within 
 
 /** Images with their labels. Each array has a buffer of its own, so that both can be transferred to another thread. */
 export interface Batch {
-  /** uint8 RGB, [n, size, size, 3]. */
+  /** uint8 RGB, [n, size, size, 3]; of clips [frames, n, size, size, 3]. */
   readonly images: Uint8Array<ArrayBuffer>;
   /** [n]: outputs of the decoder. */
   readonly labels: Int32Array<ArrayBuffer>;

@@ -16,7 +16,7 @@ import { modelOf, type NetworkOptions } from '../../shared/models/family.ts';
 import { normMomentum } from '../../shared/models/layers.ts';
 import type { Model } from '../../shared/models/model.ts';
 import type { Tensor } from '../../shared/models/ops.ts';
-import { Pass } from '../../shared/models/pass.ts';
+import { Pass, type TapListener } from '../../shared/models/pass.ts';
 import { tapName } from '../../shared/models/trace.ts';
 import type { BackendName, Precision } from '../../shared/run-config.ts';
 import type { Numerics } from '../../shared/wire/protocol.ts';
@@ -64,6 +64,16 @@ export interface Vitals {
   readonly tensorBytes: number;
   readonly deviceUsed: number | null;
   readonly deviceTotal: number | null;
+}
+
+export interface FeaturesWanted {
+  /** Full names. */
+  readonly taps: readonly string[];
+  readonly type: FeatureType;
+  /** Positions of rows without an image: they are NaN. */
+  readonly empty: readonly number[];
+  /** The rows are clips: the network sees another image at each time step. */
+  readonly frames: boolean;
 }
 
 export interface TapValue {
@@ -317,7 +327,7 @@ export class Engine {
     rowsOfTaps(this.#model, this.options.imageSize, names);
     const values = new Map<string, TapValue>();
     const wanted = new Set(names);
-    this.#read(images, (name, shape, data) => {
+    this.#read(images, false, (name, shape, data) => {
       if (wanted.has(name)) values.set(name, { shape, data: data() });
     });
     return values;
@@ -325,13 +335,10 @@ export class Engine {
 
   /**
    * The features of a batch, as `feature-rows.ts` lays them out.
-   * @param empty positions of images that are none: their rows are NaN
+   * @param images of clips the first frame of each, then the second of each, and so on
    */
-  features(
-    images: Images,
-    { taps, type, empty }: { taps: readonly string[]; type: FeatureType; empty: readonly number[] },
-  ): Uint8Array<ArrayBuffer> {
-    const count = this.#staging.countOf(images);
+  features(images: Images, { taps, type, empty, frames }: FeaturesWanted): Uint8Array<ArrayBuffer> {
+    const count = this.#rowsOf(images, frames);
     const offsets = new Map<string, { offset: number; width: number }>();
     let bytes = 0;
     for (const { name, width } of rowsOfTaps(this.#model, this.options.imageSize, taps)) {
@@ -340,7 +347,7 @@ export class Engine {
     }
     const rows = new Uint8Array(bytes);
     const view = new DataView(rows.buffer);
-    this.#read(images, (name, _, data) => {
+    this.#read(images, frames, (name, _, data) => {
       const place = offsets.get(name);
       if (place !== undefined) writeRows(view, place.offset, data(), { type, width: place.width, empty });
     });
@@ -350,14 +357,21 @@ export class Engine {
   /** Shows every tap of a forward pass; its values are fetched from the device when `data` is called. */
   #read(
     images: Images,
+    frames: boolean,
     show: (name: string, shape: readonly number[], data: () => Float32Array) => void,
   ): void {
     assert(this.#step !== null, 'no snapshot has been loaded');
+    const listener: TapListener<Tensor> = (name, timeStep, value) => {
+      show(tapName({ name, timeStep }), value.shape, () => this.#backend.download(value));
+    };
     this.#backend.scope(() => {
-      this.#infer(images, this.#staging.countOf(images), (name, timeStep, value) => {
-        show(tapName({ name, timeStep }), value.shape, () => this.#backend.download(value));
-      });
+      this.#infer(images, this.#rowsOf(images, frames), listener, frames);
     });
+  }
+
+  /** Images, or clips of one frame for each time step. */
+  #rowsOf(images: Images, frames: boolean): number {
+    return this.#staging.countOf(images) / (frames ? this.options.times : 1);
   }
 
   #shard(
@@ -387,17 +401,24 @@ export class Engine {
   }
 
   /** The logits of a batch, with the running statistics; they pass to the caller's scope. */
-  #infer(
-    images: Images,
-    count: number,
-    listener: ConstructorParameters<typeof Pass<Tensor>>[3] | null,
-  ): Tensor {
+  #infer(images: Images, count: number, listener: TapListener<Tensor> | null, frames = false): Tensor {
     const weights = new Map([...this.#state.parameters, ...this.#state.statistics]);
     const pass = new Pass(this.#backend, weights, false, listener);
+    return this.#withMemoryHint('batch', count, () => {
+      const forward = frames ? this.#overFrames(pass, images, count) : this.#overImages(pass, images, count);
+      return this.#backend.inference(this.options.precision, forward);
+    });
+  }
+
+  #overImages(pass: Pass<Tensor>, images: Images, count: number): () => Tensor {
     const input = this.#staging.input(images, count);
-    return this.#withMemoryHint('batch', count, () =>
-      this.#backend.inference(this.options.precision, () => this.#model.forward(pass, input)),
-    );
+    return () => this.#model.forward(pass, input);
+  }
+
+  #overFrames(pass: Pass<Tensor>, images: Images, count: number): () => Tensor {
+    assert(this.#model.forwardFrames, `CORnet-${this.#model.name} has no time steps for frames`);
+    const frames = this.#staging.frames(images, this.options.times, count);
+    return () => this.#model.forwardFrames!(pass, frames);
   }
 }
 

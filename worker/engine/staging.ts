@@ -44,6 +44,18 @@ export class Staging<T extends Tensor> {
     return staged;
   }
 
+  /**
+   * An input for each time step.
+   * @param images the first frame of each clip, then the second of each, and so on
+   * @param count clips
+   */
+  frames(images: Images, times: number, count: number): T[] {
+    const length = images.length / times;
+    return Array.from({ length: times }, (_, t) =>
+      this.input(images.subarray(t * length, (t + 1) * length), count),
+    );
+  }
+
   /** The model's input, [n, 3, s, s]. What was staged is released. */
   input(images: Images | StagedImages<T>, count: number): T {
     const shape = [count, 3, this.#imageSize, this.#imageSize];

@@ -49,10 +49,10 @@ export class BatchWork {
   ): Promise<BatchResult | null> {
     const { config, member, blobs } = this.#parts;
     assert(isInference(config) && config.result.task.type === 'features');
-    const { taps, dtype: type } = config.result.task;
+    const { taps, dtype: type, frames } = config.result.task;
     const empty = unreadable.map(({ position }) => position);
     const rows = await this.#onEngine(ticket, (engine) =>
-      engine.call('features', [images, { taps, type, empty }], [images.buffer]),
+      engine.call('features', [images, { taps, type, empty, frames }], [images.buffer]),
     );
     if (rows === null) return null;
     const ref = await blobs.put(names.features(member.era, batch, member.id), rows, publish);
