@@ -1,7 +1,8 @@
 /** Data sets as archives, packed by tar itself. */
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join, parse } from 'node:path';
+import { parquetWriteFile } from 'hyparquet-writer';
 
 /** Packs what is in a folder. */
 export function pack(archive: string, folder: string, entries: readonly string[] = ['.']): void {
@@ -69,4 +70,38 @@ export function flatten(source: string, target: string, split: string): void {
     }
   }
   writeFileSync(join(target, 'LOC_val_solution.csv'), ['ImageId,PredictionString', ...rows].join('\n'));
+}
+
+/** Parquet shards as Hugging Face has them: structs of bytes and path, numbers as labels, whose names the footer tells. */
+export function writeParquet(source: string, target: string, split: string, shards = 2): void {
+  const classes = readdirSync(join(source, split)).sort();
+  const rows = classes.flatMap((name, label) =>
+    readdirSync(join(source, split, name)).map((path) => ({
+      image: { bytes: readFileSync(join(source, split, name, path)), path },
+      label: BigInt(label),
+    })),
+  );
+  rows.sort((a, b) => a.image.path.localeCompare(b.image.path));
+  mkdirSync(join(target, 'data'), { recursive: true });
+  const features = { image: { _type: 'Image' }, label: { names: classes, _type: 'ClassLabel' } };
+  for (let shard = 0; shard < shards; shard++) {
+    const some = rows.filter((_, i) => i % shards === shard);
+    const number = (n: number) => String(n).padStart(5, '0');
+    parquetWriteFile({
+      filename: join(target, 'data', `${split}-${number(shard)}-of-${number(shards)}.parquet`),
+      columnData: [
+        { name: 'image', data: some.map(({ image }) => image) },
+        { name: 'label', data: some.map(({ label }) => label) },
+      ],
+      schema: [
+        { name: 'schema', num_children: 2 },
+        { name: 'image', num_children: 2, repetition_type: 'OPTIONAL' },
+        { name: 'bytes', type: 'BYTE_ARRAY', repetition_type: 'OPTIONAL' },
+        { name: 'path', type: 'BYTE_ARRAY', converted_type: 'UTF8', repetition_type: 'OPTIONAL' },
+        { name: 'label', type: 'INT64', repetition_type: 'OPTIONAL' },
+      ],
+      rowGroupSize: 10,
+      kvMetadata: [{ key: 'huggingface', value: JSON.stringify({ info: { features } }) }],
+    });
+  }
 }

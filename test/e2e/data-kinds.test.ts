@@ -1,0 +1,88 @@
+/** In whichever way the images lie about, the weights are the same. */
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'ava';
+import {
+  flatten,
+  listOf,
+  packClasses,
+  packFolders,
+  packNested,
+  packShards,
+  writeParquet,
+} from '../helpers/archives.ts';
+import { assertRefused } from '../helpers/refused.ts';
+import { checkpoint, metricsOf, pausedAt, Stage, tinyImages, tinyRun, tinySteps } from '../helpers/run.ts';
+
+test('class folders, lists, archives, archives of archives, shards and Parquet files give the same checkpoints', async (t) => {
+  const stage = new Stage(t);
+  const folders = await tinyImages(stage.folder);
+  const fresh = (name: string) => {
+    const folder = join(stage.folder, name);
+    mkdirSync(folder, { recursive: true });
+    return folder;
+  };
+  const scratch = fresh('scratch');
+  const [lists, tars, nested, classes, shards, parquet] = [
+    'lists',
+    'tars',
+    'nested',
+    'classes',
+    'shards',
+    'parquet',
+  ].map(fresh) as [string, string, string, string, string, string];
+  for (const split of ['train', 'val']) {
+    writeFileSync(join(lists, `${split}.csv`), listOf(folders, split));
+    packFolders(folders, tars, split);
+    packShards(folders, shards, split, scratch);
+    writeParquet(folders, parquet, split);
+  }
+  packNested(folders, nested, 'train', join(scratch, 'nested'));
+  flatten(folders, nested, 'val');
+  packClasses(folders, classes, 'train');
+  packFolders(folders, classes, 'val');
+  writeFileSync(join(shards, 'classes.txt'), readdirSync(join(folders, 'train')).sort().join('\n'));
+
+  const ways: Record<string, { argv: string[]; workers: number }> = {
+    folders: { argv: [folders], workers: 2 },
+    lists: {
+      argv: [folders, '--train-list', join(lists, 'train.csv'), '--val-list', join(lists, 'val.csv')],
+      workers: 1,
+    },
+    tars: { argv: [tars], workers: 3 },
+    classes: { argv: [classes], workers: 1 },
+    shards: { argv: [shards, '--classes', 'classes.txt'], workers: 2 },
+    parquet: { argv: [parquet], workers: 1 },
+  };
+  const first = join(stage.folder, 'run-folders');
+  for (const [
+    name,
+    {
+      argv: [dataPath, ...more],
+      workers,
+    },
+  ] of Object.entries(ways)) {
+    const run = join(stage.folder, `run-${name}`);
+    const argv = [...tinyRun(dataPath!), ...more, '--cpu-workers', String(workers), '-o', run];
+    const whole = stage.start('coordinator', argv);
+    t.is(await whole.ended, 0, whole.stderr);
+    t.deepEqual(metricsOf(run), metricsOf(first), name);
+    t.true(checkpoint(run, tinySteps).equals(checkpoint(first, tinySteps)), name);
+  }
+
+  // Where the images lie may even change in the middle of a run.
+  const moved = join(stage.folder, 'run-moved');
+  const argv = [...tinyRun(nested), '--cpu-workers', '1', '-o', moved];
+  const killed = stage.start('coordinator', argv, pausedAt(7));
+  await killed.paused();
+  stage.kill();
+  t.is(await killed.ended, 'SIGKILL');
+  await stage.empty();
+  const other = stage.start('coordinator', ['start', '--resume', '--data-path', lists, '-o', moved]);
+  await assertRefused(t, stage, other, { code: 'DATA_MISSING', exit: 1, says: /no folder train in .*lists/ });
+  const resume = ['start', '--resume', '--data-path', parquet, '--cpu-workers', '3', '-o', moved];
+  const rest = stage.start('coordinator', resume);
+  t.is(await rest.ended, 0, rest.stderr);
+  t.deepEqual(metricsOf(moved), metricsOf(first));
+  t.true(checkpoint(moved, tinySteps).equals(checkpoint(first, tinySteps)));
+});
