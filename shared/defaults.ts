@@ -177,7 +177,7 @@ export const indexing = { classesAtOnce: 4, statsAtOnce: 16 } as const;
 /**
  * How an archive is looked through. Bytes that are read at once, where nothing near has been read (`glance`) and where the
  * last read ended less than `near` bytes before; milliseconds that reads may block the event loop for in a row (`turn`),
- * and from which on one was slow (`quickRead`): then at first `fewestOthers`, at last `mostOthers` reads do not block.
+ * and from which on one is slow (`quickRead`): where most are, so many `others` do not block before one does again.
  * Archives within one that are looked through at once (`innerAtOnce`). Bytes of a name or of extended headers, and of a
  * file that says an image's class.
  */
@@ -186,9 +186,8 @@ export const archives = {
   near: 16 * 1024,
   readAhead: 64 * 1024,
   turn: 10,
-  quickRead: 0.1,
-  fewestOthers: 32,
-  mostOthers: 4_096,
+  quickRead: 0.05,
+  others: 64,
   innerAtOnce: 8,
   longestHeader: 1024 ** 2,
   longestClass: 1_024,
