@@ -178,8 +178,8 @@ export const indexing = { classesAtOnce: 4, statsAtOnce: 16 } as const;
  * How an archive is looked through. Bytes that are read at once, where nothing near has been read (`glance`) and where the
  * last read ended less than `near` bytes before; milliseconds that reads may block the event loop for in a row (`turn`),
  * and from which on one is slow (`quickRead`): where most are, so many `others` do not block before one does again.
- * Archives within one that are looked through at once (`innerAtOnce`). Bytes of a name or of extended headers, and of a
- * file that says an image's class.
+ * Archives within one that are looked through at once (`innerAtOnce`). At most so many bytes of a name or of extended
+ * headers, of a file that says an image's class, and of ImageNet's development kit, decompressed.
  */
 export const archives = {
   glance: 4 * 1024,
@@ -192,6 +192,7 @@ export const archives = {
   longestHeader: 1024 ** 2,
   longestClass: 1_024,
   longestJson: 64 * 1024,
+  largestKit: 64 * 1024 ** 2,
 } as const;
 
 /** Milliseconds of indexing before it is said how far it is, and between two looks. */
