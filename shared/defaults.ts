@@ -177,22 +177,22 @@ export const indexing = { classesAtOnce: 4, statsAtOnce: 16 } as const;
 /**
  * How an archive is looked through. Bytes that are read at once, where nothing near has been read (`glance`) and where the
  * last read ended less than `near` bytes before; milliseconds that reads may block the event loop for in a row (`turn`),
- * and from which on one was slow (`quickRead`): then at first `fewestOthers`, at last `mostOthers` reads do not block.
- * Archives within one that are looked through at once (`innerAtOnce`). Bytes of a name or of extended headers, and of a
- * file that says an image's class.
+ * and from which on one is slow (`quickRead`): where most are, so many `others` do not block before one does again.
+ * Archives within one that are looked through at once (`innerAtOnce`). At most so many bytes of a name or of extended
+ * headers, of a file that says an image's class, and of ImageNet's development kit, decompressed.
  */
 export const archives = {
   glance: 4 * 1024,
   near: 16 * 1024,
   readAhead: 64 * 1024,
   turn: 10,
-  quickRead: 0.1,
-  fewestOthers: 32,
-  mostOthers: 4_096,
+  quickRead: 0.05,
+  others: 64,
   innerAtOnce: 8,
   longestHeader: 1024 ** 2,
   longestClass: 1_024,
   longestJson: 64 * 1024,
+  largestKit: 64 * 1024 ** 2,
 } as const;
 
 /** Milliseconds of indexing before it is said how far it is, and between two looks. */

@@ -83,7 +83,7 @@ const offsets = `
 `;
 
 /** By ILSVRC2012_ID less 1: `n02119789` has the id 1. */
-const byChallengeId: readonly string[] = offsets
+export const byChallengeId: readonly string[] = offsets
   .trim()
   .split(/\s+/)
   .map((offset) => `n${offset}`);

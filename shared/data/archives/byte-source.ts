@@ -153,8 +153,10 @@ class ReadAhead implements ByteSource {
 class Pace {
   #until = 0;
   #pausing = false;
+  /** How often, of late, a read was slow: 0 to 1. */
+  #slowness = 0;
+  /** So many reads do not block now. */
   #others = 0;
-  #othersNext: number = limits.fewestOthers;
 
   mayBlock(): boolean {
     if (this.#others > 0) {
@@ -172,12 +174,10 @@ class Pace {
     return false;
   }
 
-  /** @param milliseconds that a read blocked for; after a long one, more and more of them do not */
+  /** @param milliseconds that a read blocked for */
   took(milliseconds: number): void {
-    if (milliseconds < limits.quickRead) this.#othersNext = limits.fewestOthers;
-    else {
-      this.#others = this.#othersNext;
-      this.#othersNext = Math.min(2 * this.#othersNext, limits.mostOthers);
-    }
+    const wasSlow = milliseconds < limits.quickRead ? 0 : 1;
+    this.#slowness += (wasSlow - this.#slowness) / 16;
+    if (wasSlow === 1 && this.#slowness > 0.5) this.#others = limits.others;
   }
 }

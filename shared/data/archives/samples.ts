@@ -8,12 +8,22 @@ import type { ArchivedImage } from './archived-image.ts';
 
 export type UnlabelledImage = Omit<ArchivedImage, 'label'>;
 
-/** A member's sample, and what it is of it: `0017` and `cls`. A name that begins with a dot belongs to none. */
-export function memberOf(name: string): { key: string; role: string } {
+/** What the members of a sample have in common: `train/0017`. A file whose name begins with a dot stands alone. */
+export function sampleOf(name: string): string {
+  const dot = firstDot(name);
+  return dot < 0 ? name : name.slice(0, dot);
+}
+
+/** What a member is of its sample, in small letters: `cls`. */
+export function roleOf(name: string): string {
+  const dot = firstDot(name);
+  return dot < 0 ? '' : name.slice(dot + 1).toLowerCase();
+}
+
+function firstDot(name: string): number {
   const base = name.lastIndexOf('/') + 1;
   const dot = name.indexOf('.', base);
-  if (dot <= base) return { key: name, role: '' };
-  return { key: name.slice(0, dot), role: name.slice(dot + 1).toLowerCase() };
+  return dot > base ? dot : -1;
 }
 
 /** Whether the images of an archive have classes beside them: all, or none. */

@@ -6,7 +6,7 @@ import { quoteName } from '../../util/printable.ts';
 import { imageExtensions } from '../image-extensions.ts';
 import type { ArchivedImage, ArchiveFacts } from './archived-image.ts';
 import { ArchiveFile, type ByteSource } from './byte-source.ts';
-import { LabelledOrNot, memberOf, Samples } from './samples.ts';
+import { LabelledOrNot, roleOf, Samples, sampleOf } from './samples.ts';
 import { damaged, type TarEntry, type TarPart, walkTar } from './tar-walk.ts';
 
 const innerArchive = /\.tar$/i;
@@ -77,7 +77,7 @@ class Walk {
     if (imageExtensions.test(base)) {
       const { offset, bytes } = entry;
       const name = this.#nameOf(entry);
-      this.#samples.image(memberOf(name).key, { name, bytes, offset, stored: bytes, skip: null });
+      this.#samples.image(sampleOf(name), { name, bytes, offset, stored: bytes, skip: null });
       return;
     }
     if (innerArchive.test(base)) this.#noteInner(entry);
@@ -94,7 +94,7 @@ class Walk {
   }
 
   async #readLabel(entry: TarEntry): Promise<void> {
-    const { role } = memberOf(entry.name);
+    const role = roleOf(entry.name);
     if (role !== 'cls' && (role !== 'json' || entry.kind !== 'file' || entry.bytes > limits.longestJson))
       return;
     const name = this.#nameOf(entry);
@@ -103,7 +103,7 @@ class Walk {
     if (bytes > most) throw this.#noClass(name);
     const data = this.#source.at(offset, bytes) ?? (await this.#source.load(offset, bytes));
     const label = role === 'cls' ? classIn(data) : labelInJson(data);
-    if (label !== null) this.#samples.label(memberOf(name).key, label, role === 'json');
+    if (label !== null) this.#samples.label(sampleOf(name), label, role === 'json');
     else if (role === 'cls') throw this.#noClass(name);
   }
 
@@ -116,27 +116,28 @@ class Walk {
    * @throws CornetError DATA_INVALID
    */
   #nameOf({ name, foreign, kind }: TarEntry): string {
-    const what = `In the archive ${this.#part.title} the entry ${foreign ?? quoteName(name)}`;
+    const refused = (why: string, hint: string) => {
+      const message = `In the archive ${this.#part.title} the entry ${foreign ?? quoteName(name)} ${why}.`;
+      return new CornetError('DATA_INVALID', message, { hint });
+    };
     if (kind !== 'file') {
       const hint =
         kind === 'part of a file'
           ? 'Join the volumes, or pack the images again.'
           : 'Pack the images again: tar --hard-dereference -hcf ARCHIVE FOLDER stores each as it is.';
-      throw new CornetError('DATA_INVALID', `${what} is a ${kind}: its bytes do not lie there.`, { hint });
+      throw refused(`is a ${kind}: its bytes do not lie there`, hint);
     }
     if (foreign !== null) {
-      throw new CornetError('DATA_INVALID', `${what} has a name that is not UTF-8.`, {
-        hint: 'Unpack it, rename what is in it (convmv -f latin1 -t utf8 -r --notest FOLDER), and pack it again.',
-      });
+      const hint =
+        'Unpack it, rename what is in it (convmv -f latin1 -t utf8 -r --notest FOLDER), and pack it again.';
+      throw refused('has a name that is not UTF-8', hint);
     }
     // `./a`, `/a`, `a//b`: the folder that all names are below, as tar unpacks them
     const steps = /^[./]|\/[./]/.test(name)
       ? name.split('/').filter((step) => step !== '' && step !== '.')
       : null;
     if (steps?.includes('..')) {
-      throw new CornetError('DATA_INVALID', `${what} leads out of the archive.`, {
-        hint: 'Pack the images again, from the folder that they are in.',
-      });
+      throw refused('leads out of the archive', 'Pack the images again, from the folder that they are in.');
     }
     return this.#prefix + (steps?.join('/') ?? name);
   }
