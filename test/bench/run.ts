@@ -5,6 +5,7 @@ import { defaults } from '../../shared/defaults.ts';
 import { type ModelName, modelNames } from '../../shared/models/model.ts';
 import type { Precision } from '../../shared/run-config.ts';
 import { benchBackends } from './backends.ts';
+import { benchData } from './data.ts';
 import { benchExchange } from './exchange.ts';
 import { benchFeatures } from './features.ts';
 import { benchFrozen } from './frozen.ts';
@@ -41,6 +42,8 @@ const parts: Record<string, (options: BenchOptions) => Promise<Row[]>> = {
 const tables: Record<string, () => Promise<void> | void> = {
   /** Up to a thousand simulated workers, and docs/scaling.svg. */
   scaling: benchScaling,
+  /** Each way in which images may lie about, beside class folders. */
+  data: benchData,
   /** What the death of a worker costs. */
   recovery: benchRecovery,
 };
@@ -49,7 +52,7 @@ const names = (text: string) => text.split(',');
 const program = new Command('npm run bench --')
   .description('Measures cornet-ts beside its peers: one table from one run, medians of alternating pairs.')
   .addArgument(
-    new Argument('[parts...]', 'what to measure; scaling and recovery only when named').choices([
+    new Argument('[parts...]', 'what to measure; scaling, data and recovery only when named').choices([
       ...Object.keys(parts),
       ...Object.keys(tables),
     ]),

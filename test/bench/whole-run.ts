@@ -36,7 +36,7 @@ export async function makePhotographs(
           .resize({ ...size, fit: 'cover' })
           .modulate({ brightness: draws.between(0.7, 1.3), hue: draws.integer(360) })
           .jpeg({ quality: 90 })
-          .toFile(join(path, `${i}.JPEG`));
+          .toFile(join(path, `class${label}_${i}.JPEG`));
       };
       await Promise.all(Array.from({ length: count }, (_, i) => make(i)));
     }

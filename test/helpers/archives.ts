@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join, parse } from 'node:path';
 import { parquetWriteFile } from 'hyparquet-writer';
+import { compareCodePoints } from '../../shared/util/code-points.ts';
 
 /** Packs what is in a folder. */
 export function pack(archive: string, folder: string, entries: readonly string[] = ['.']): void {
@@ -39,7 +40,7 @@ export function packShards(source: string, target: string, split: string, scratc
       label,
     })),
   );
-  samples.sort((a, b) => parse(a.file).name.localeCompare(parse(b.file).name));
+  samples.sort((a, b) => compareCodePoints(a.file, b.file));
   for (let shard = 0; shard < shards; shard++) {
     const folder = join(scratch, `${split}-${shard}`);
     mkdirSync(folder, { recursive: true });
@@ -77,11 +78,12 @@ export function writeParquet(source: string, target: string, split: string, shar
   const classes = readdirSync(join(source, split)).sort();
   const rows = classes.flatMap((name, label) =>
     readdirSync(join(source, split, name)).map((path) => ({
-      image: { bytes: readFileSync(join(source, split, name, path)), path },
-      label: BigInt(label),
+      path,
+      folder: join(source, split, name),
+      label,
     })),
   );
-  rows.sort((a, b) => a.image.path.localeCompare(b.image.path));
+  rows.sort((a, b) => compareCodePoints(a.path, b.path));
   mkdirSync(join(target, 'data'), { recursive: true });
   const features = { image: { _type: 'Image' }, label: { names: classes, _type: 'ClassLabel' } };
   for (let shard = 0; shard < shards; shard++) {
@@ -90,8 +92,11 @@ export function writeParquet(source: string, target: string, split: string, shar
     parquetWriteFile({
       filename: join(target, 'data', `${split}-${number(shard)}-of-${number(shards)}.parquet`),
       columnData: [
-        { name: 'image', data: some.map(({ image }) => image) },
-        { name: 'label', data: some.map(({ label }) => label) },
+        {
+          name: 'image',
+          data: some.map(({ path, folder }) => ({ bytes: readFileSync(join(folder, path)), path })),
+        },
+        { name: 'label', data: some.map(({ label }) => BigInt(label)) },
       ],
       schema: [
         { name: 'schema', num_children: 2 },
@@ -100,7 +105,7 @@ export function writeParquet(source: string, target: string, split: string, shar
         { name: 'path', type: 'BYTE_ARRAY', converted_type: 'UTF8', repetition_type: 'OPTIONAL' },
         { name: 'label', type: 'INT64', repetition_type: 'OPTIONAL' },
       ],
-      rowGroupSize: 10,
+      rowGroupSize: 100,
       kvMetadata: [{ key: 'huggingface', value: JSON.stringify({ info: { features } }) }],
     });
   }
