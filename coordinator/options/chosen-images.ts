@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { relative, resolve, sep } from 'node:path';
 import { type ChoiceFile, choiceFlags } from '../../shared/data/data-choice.ts';
+import type { RunConfig } from '../../shared/run-config.ts';
 
 type ChoiceFiles = Readonly<Record<ChoiceFile, string | null>>;
 
@@ -30,4 +31,16 @@ function placeOf(dataPath: string, file: string): string {
   const path = !existsSync(resolve(file)) && existsSync(inFolder) ? inFolder : resolve(file);
   const below = relative(resolve(dataPath), path);
   return below === '..' || below.startsWith(`..${sep}`) ? path : below;
+}
+
+/** The options of `coordinator validate` for the validation images of a training. */
+export function validationImages({ result, options }: Pick<RunConfig, 'result' | 'options'>): string[] {
+  const { dataPath } = options;
+  const files = (['valList', 'classes', 'exclude'] as const).flatMap((name) => {
+    const file = options[name];
+    return file === null ? [] : [choiceFlags[name], resolve(dataPath, file)];
+  });
+  const { valSplit, seed } = result;
+  const held = valSplit === 0 ? [] : ['--val-split', String(valSplit), '--seed', String(seed)];
+  return ['--data-path', dataPath, ...files, ...held];
 }

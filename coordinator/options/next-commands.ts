@@ -5,13 +5,14 @@ import { ownCommand } from '../../shared/process/own-command.ts';
 /**
  * @param folder the run's, as the user gave it
  * @param weights what `--weights` calls its best state
+ * @param images options of its validation images
  */
-export function nextCommands(folder: string, weights: string, dataPath: string): string[] {
+export function nextCommands(folder: string, weights: string, images: readonly string[]): string[] {
   const beside = join(folder, '..', basename(resolve(folder))); // `.` and a slash at the end are no names
   const commands: [string, string[]][] = [
     ['report', [folder, '-o', `${beside}.svg`]],
     ['view', [folder]],
-    ['validate', ['--weights', weights, '--data-path', dataPath, '-o', `${beside}-validation`]],
+    ['validate', ['--weights', weights, ...images, '-o', `${beside}-validation`]],
     ['export', [weights, `${beside}.pth.tar`]],
   ];
   return commands.map(([command, args]) => ownCommand('coordinator', command, args));

@@ -22,6 +22,7 @@ import { conductRun, type RunContext, type RunKind } from '../conduct/conduct-ru
 import type { Outcome } from '../conduct/conductor.ts';
 import { Interruption } from '../conduct/interruption.ts';
 import type { PatientDisk } from '../disk/patient-disk.ts';
+import { validationImages } from '../options/chosen-images.ts';
 import { ownCommandLine } from '../options/command-line.ts';
 import { chooseLocalWorkers, refuseUnreachable } from '../options/local-workers.ts';
 import { nextCommands } from '../options/next-commands.ts';
@@ -272,7 +273,7 @@ function report({
         ? `Nothing was left to train: all ${count(steps, 'step', 'steps')} had been done, last checkpoint ${file}.`
         : `Done: ${stepsInWords(steps, begunAt)} (${duration(seconds)} in steps)${bestInWords(best, config)}, last checkpoint ${file}.${keptInWords(checkpoints, config)}${skippedInWords(skipped)}`
       : `Stopped ${at}. ${howToContinue(folder.path, config, options)}`,
-    next: complete ? nextCommands(folder.path, weights, config.options.dataPath) : [],
+    next: complete ? nextCommands(folder.path, weights, validationImages(config)) : [],
   });
   return {
     exitCode,

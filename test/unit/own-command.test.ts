@@ -117,7 +117,9 @@ test('a shell reads every word again as it was', (t) => {
 
 test('what the next commands write lies beside the run, however its folder was called', (t) => {
   const written = (folder: string) =>
-    nextCommands(folder, folder, 'data').map((command) => /(\S+)\.svg$/.exec(command)?.[1])[0];
+    nextCommands(folder, folder, ['--data-path', 'data']).map(
+      (command) => /(\S+)\.svg$/.exec(command)?.[1],
+    )[0];
   t.is(written('runs/s'), 'runs/s');
   t.is(written('runs/s/'), 'runs/s');
   t.is(written('.'), join('..', basename(process.cwd())));
