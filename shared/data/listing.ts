@@ -113,7 +113,7 @@ function whyAbsent(path: string): { why: string; hint: string } | null {
   return null;
 }
 
-function reason(cause: unknown): string {
+export function reason(cause: unknown): string {
   const known: Record<string, string> = {
     ENOENT: 'it does not exist',
     ENOTDIR: 'it is not a folder',

@@ -1,0 +1,99 @@
+/**
+ * Very many very small reads from a file, which is what finding images in an archive comes to. Where the file is in memory, one
+ * that waits takes a tenth of the time of one that does not: so reads wait as long as they are quick, and the event
+ * loop has its turn every few milliseconds. From a slow disk they do not wait, and several archives are read at once.
+ */
+import { readSync } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
+import { setImmediate } from 'node:timers/promises';
+import { readExactly } from '../../formats/positioned-read.ts';
+import { DamagedData } from '../../formats/thrift.ts';
+
+/** Work that yields what it has to wait for, which is seldom: a function of which most calls would never wait. */
+export type Steps<T> = Generator<Promise<unknown>, T, undefined>;
+
+export async function perform<T>(steps: Steps<T>): Promise<T> {
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+    await value;
+  }
+}
+
+/** Milliseconds between two turns of the event loop. */
+const longestTurn = 8;
+/** Milliseconds: a read that waited longer came from a disk. */
+const slowRead = 0.2;
+/** How many reads do not wait after one that was slow. */
+const afterSlow = 64;
+/** Bytes read at once: a page of memory, where most of the time lies in the call. */
+const windowBytes = 4096;
+
+export class StepwiseReader {
+  readonly bytes: number;
+  readonly #file: FileHandle;
+  readonly #window = Buffer.allocUnsafe(windowBytes);
+  /** What of the file is in the window. */
+  #begin = 0;
+  #end = 0;
+  #notWaiting = 0;
+  #turn = performance.now();
+
+  constructor(file: FileHandle, bytes: number) {
+    this.#file = file;
+    this.bytes = bytes;
+  }
+
+  /**
+   * A few bytes of the file, at most 4096; good until the next call.
+   * @throws DamagedData when the file ends before
+   */
+  *few(position: number, length: number): Steps<Buffer> {
+    if (position < this.#begin || position + length > this.#end) yield* this.#move(position, length);
+    return this.#window.subarray(position - this.#begin, position - this.#begin + length);
+  }
+
+  /** As many of them as the file has. */
+  *upTo(position: number, length: number): Steps<Buffer> {
+    return yield* this.few(position, Math.max(0, Math.min(length, this.bytes - position)));
+  }
+
+  /** @throws DamagedData when the file ends before */
+  *many(position: number, length: number): Steps<Buffer> {
+    if (position + length > this.bytes) throw new DamagedData('it is cut short');
+    const into = Buffer.allocUnsafe(length);
+    let whole = false;
+    yield readExactly(this.#file, into, position).then((is) => {
+      whole = is;
+    });
+    if (!whole) throw new DamagedData('it is cut short');
+    return into;
+  }
+
+  /** Lets the event loop have its turn if it is time. */
+  *breathe(now = performance.now()): Steps<void> {
+    if (now - this.#turn < longestTurn) return;
+    yield setImmediate();
+    this.#turn = performance.now();
+  }
+
+  *#move(position: number, length: number): Steps<void> {
+    let got = 0;
+    if (this.#notWaiting > 0) {
+      this.#notWaiting--;
+      yield this.#file.read(this.#window, 0, windowBytes, position).then(({ bytesRead }) => {
+        got = bytesRead;
+      });
+      this.#turn = performance.now();
+    } else {
+      const began = performance.now();
+      got = readSync(this.#file.fd, this.#window, 0, windowBytes, position);
+      const now = performance.now();
+      if (now - began > slowRead) this.#notWaiting = afterSlow;
+      yield* this.breathe(now);
+    }
+    this.#begin = position;
+    this.#end = position + got;
+    if (got < length) throw new DamagedData('it is cut short');
+  }
+}
