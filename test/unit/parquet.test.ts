@@ -29,6 +29,7 @@ function stripes(shift: number): Buffer {
 }
 
 const withStripes = [jpg!, stripes(0), png!, webp!, stripes(9), jpg!];
+const tiny = ['first', 'second', 'third'].map((text) => Buffer.from(text));
 const small = [jpg!, png!, webp!, palette!, png!];
 
 async function read(path: string) {
@@ -90,6 +91,14 @@ test('images in a column of bytes, and labels that are names', async (t) => {
   );
 });
 
+test('paths and labels that are compressed in other ways', async (t) => {
+  const { images } = await holds(t, 'other-codecs.parquet', tiny);
+  t.deepEqual(
+    images.map(({ name, label }) => `${name} ${label}`),
+    ['00.img 0', '01.img 1', 'row-00000002 2'],
+  );
+});
+
 test('an image of a few blocks is read with no more than a block before and after it', async (t) => {
   const { images } = await read(at('plain-snappy-v1.parquet'));
   for (const { skip } of images) t.true(skip! < 64 * 1024);
@@ -120,11 +129,15 @@ async function refused(t: ExecutionContext, path: string): Promise<CornetError> 
 
 const refusals: readonly [string, RegExp][] = [
   ['null-image.parquet', /Row 1 .* has no image/],
-  ['null-bytes.parquet', /Row 1 .* has a path \(a\.jpg\) and no bytes: images outside of the file are not read/],
+  [
+    'null-bytes.parquet',
+    /Row 1 .* has a path \(a\.jpg\) and no bytes: images outside of the file are not read/,
+  ],
   ['null-label.parquet', /Row 2 .* has no label \(null\)/],
   ['no-labels.parquet', /Row 0 .* has no label \(-1\)/],
-  ['zstd.parquet', /the codec ZSTD/],
-  ['delta.parquet', /the encoding DELTA_LENGTH_BYTE_ARRAY/],
+  ['zstd.parquet', /column image\.bytes has the codec ZSTD/],
+  ['label-zstd.parquet', /column label has the codec ZSTD/],
+  ['delta.parquet', /column image\.bytes has the encoding DELTA_LENGTH_BYTE_ARRAY/],
   ['lists.parquet', /no column of images; its columns are image\.list\.element, label/],
   ['two-images.parquet', /several columns that may hold the images: image, img/],
   ['other-columns.parquet', /no column of images; its columns are picture, class/],
@@ -186,7 +199,8 @@ test('a damaged file ends in an error that names it, or in images', async (t) =>
       }
     } catch (error) {
       failed++;
-      if (!(error instanceof CornetError && error.message.includes(path))) t.fail(`${i}: ${(error as Error).stack}`);
+      if (!(error instanceof CornetError && error.message.includes(path)))
+        t.fail(`${i}: ${(error as Error).stack}`);
     }
     slowest = Math.max(slowest, performance.now() - began);
     await rm(path);

@@ -71,7 +71,8 @@ export class ColumnReader<T> {
     const name = nameIn(encodings, page.encoding);
     const indices = usesDictionary(page) && !page.isDictionary;
     // The old name of a dictionary's encoding stands for plain values.
-    if (!indices && name !== 'PLAIN' && !page.isDictionary) throw new Unsupported('encoding', name);
+    if (!indices && name !== 'PLAIN' && !page.isDictionary)
+      throw new Unsupported(this.#column.path, 'encoding', name);
     const values = yield* indices ? wholeValues(this.#file, page) : this.#open(page);
     if (page.isDictionary) {
       this.#dictionary = [];

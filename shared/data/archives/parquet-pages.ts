@@ -102,12 +102,18 @@ function* readHeader(file: StepwiseReader, begin: number, end: number) {
   throw new DamagedData('the header of a page is too long');
 }
 
+/** Codecs of which one piece after the other can be decompressed. */
+export const partialCodecs: readonly string[] = ['UNCOMPRESSED', 'SNAPPY'];
+/** Those that Node has, too. */
+export const smallCodecs: readonly string[] = [...partialCodecs, 'GZIP', 'BROTLI'];
+
 /** Most of what a page of small values may have; writers begin a new one after about a megabyte. */
 const mostBytes = 256 * 1024 ** 2;
 
 /**
  * A page of small values as a whole, decompressed.
- * @throws DamagedData; Unsupported for a codec that Node does not have
+ * @param page of a codec of `smallCodecs`
+ * @throws DamagedData
  */
 export function* wholePage(file: StepwiseReader, page: Page): Steps<Buffer> {
   if (page.bytes > mostBytes) throw new DamagedData('one of its pages is too large');
@@ -121,8 +127,7 @@ export function* wholePage(file: StepwiseReader, page: Page): Steps<Buffer> {
     if (!unsnap(data.subarray(begin), out)) throw new DamagedData('its Snappy data are damaged');
     return out;
   }
-  const decompress = { GZIP: gunzipSync, BROTLI: brotliDecompressSync }[name];
-  if (decompress === undefined) throw new Unsupported('codec', name);
+  const decompress = name === 'GZIP' ? gunzipSync : brotliDecompressSync;
   try {
     return checked(decompress(data, { maxOutputLength: Math.max(1, page.bytes) }), page);
   } catch {
@@ -151,15 +156,11 @@ export function streamBegin(data: Uint8Array, bytes: number): number {
   throw new DamagedData('its Snappy data are damaged');
 }
 
-/** What can be written otherwise and is not read as it is. */
+/** A column can be written otherwise, and is not read as it is. */
 export class Unsupported extends Error {
-  readonly what: 'codec' | 'encoding';
-  readonly called: string;
-
-  constructor(what: 'codec' | 'encoding', called: string) {
-    super(`${what} ${called}`);
-    this.what = what;
-    this.called = called;
+  /** `image.bytes has the codec ZSTD`. */
+  constructor(column: readonly string[], what: 'codec' | 'encoding', name: string) {
+    super(`${column.join('.')} has the ${what} ${name}`);
   }
 }
 

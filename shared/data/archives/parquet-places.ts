@@ -11,18 +11,16 @@ import { DamagedData } from '../../formats/thrift.ts';
 import type { ArchivedImage } from './archived-image.ts';
 import { ColumnReader, type PlainValues } from './parquet-column.ts';
 import { type Chunk, type Column, codecs } from './parquet-footer.ts';
-import { nameIn, type Page, streamBegin, Unsupported, wholePage } from './parquet-pages.ts';
-import type { Steps, StepwiseReader } from './stepwise-reads.ts';
+import { nameIn, type Page, streamBegin, wholePage } from './parquet-pages.ts';
+import { type Steps, type StepwiseReader, windowBytes } from './stepwise-reads.ts';
 
 export type Place = Pick<ArchivedImage, 'offset' | 'stored' | 'skip' | 'bytes'>;
 
-/** @throws Unsupported from `next` for what cannot be read from the middle of its page */
+/** @param chunk of a codec of `partialCodecs` */
 export function placesColumn(file: StepwiseReader, column: Column, chunk: Chunk): ColumnReader<Place> {
   return new ColumnReader(file, column, chunk, function* (page) {
-    const codec = nameIn(codecs, page.codec);
-    if (codec === 'UNCOMPRESSED') return new Places(page, new StoredBytes(file, page));
-    if (codec !== 'SNAPPY') throw new Unsupported('codec', codec);
-    return new Places(page, yield* SnappyBytes.open(file, page));
+    const isStored = nameIn(codecs, page.codec) === 'UNCOMPRESSED';
+    return new Places(page, isStored ? new StoredBytes(file, page) : yield* SnappyBytes.open(file, page));
   });
 }
 
@@ -65,8 +63,6 @@ class Places implements PlainValues<Place> {
   }
 }
 
-const mostAtOnce = 4096;
-
 class StoredBytes implements PageBytes {
   readonly #file: StepwiseReader;
   readonly #page: Page;
@@ -79,7 +75,7 @@ class StoredBytes implements PageBytes {
 
   read(at: number, length: number): Steps<Buffer> {
     const position = this.#page.position + at;
-    return length <= mostAtOnce ? this.#file.few(position, length) : this.#file.many(position, length);
+    return length <= windowBytes ? this.#file.few(position, length) : this.#file.many(position, length);
   }
 
   // biome-ignore lint/correctness/useYield: that of compressed data has to be searched
@@ -99,9 +95,8 @@ class SnappyBytes implements PageBytes {
   #next: number;
   readonly #end: number;
   /** Of the elements of the block: where they begin in it, and where their literals lie in the file; 0: a copy. */
-  readonly #begins = new Int32Array(blockBytes);
-  readonly #literals = new Float64Array(blockBytes);
-  #elements = 0;
+  readonly #begins: number[] = [];
+  readonly #literals: number[] = [];
   /** The block decompressed, once a byte was asked for that is a copy. */
   #data: Buffer | null = null;
   /** The whole page, where blocks are not independent. */
@@ -142,7 +137,8 @@ class SnappyBytes implements PageBytes {
   *#readBlock(): Steps<void> {
     const size = Math.min(blockBytes, this.#page.bytes - this.#blocks.length * blockBytes);
     this.#blocks.push(this.#next);
-    this.#elements = 0;
+    this.#begins.length = 0;
+    this.#literals.length = 0;
     this.#data = null;
     const element = { header: 0, count: 0, distance: 0 };
     for (let done = 0; done < size; ) {
@@ -154,8 +150,8 @@ class SnappyBytes implements PageBytes {
         return;
       }
       this.#next += element.header;
-      this.#begins[this.#elements] = done;
-      this.#literals[this.#elements++] = element.distance === 0 ? this.#next : 0;
+      this.#begins.push(done);
+      this.#literals.push(element.distance === 0 ? this.#next : 0);
       if (element.distance === 0) this.#next += element.count;
       if (this.#next > this.#end) throw damaged();
       done += element.count;
@@ -180,7 +176,7 @@ class SnappyBytes implements PageBytes {
   /** The last element that begins no later. */
   #elementAt(inBlock: number): number {
     let low = 0;
-    for (let high = this.#elements; high - low > 1; ) {
+    for (let high = this.#begins.length; high - low > 1; ) {
       const middle = (low + high) >> 1;
       if (this.#begins[middle]! <= inBlock) low = middle;
       else high = middle;

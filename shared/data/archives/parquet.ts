@@ -11,13 +11,14 @@ import type { ArchivedImage, ArchiveFacts } from './archived-image.ts';
 import { smallColumn } from './parquet-column.ts';
 import {
   type Column,
+  codecs,
   Encrypted,
   type Footer,
   physicalTypes,
   type RowGroup,
   readFooter,
 } from './parquet-footer.ts';
-import { Unsupported } from './parquet-pages.ts';
+import { nameIn, partialCodecs, smallCodecs, Unsupported } from './parquet-pages.ts';
 import { placesColumn } from './parquet-places.ts';
 import { perform, type Steps, StepwiseReader } from './stepwise-reads.ts';
 
@@ -82,15 +83,17 @@ function* readGroup(
   take: (image: ArchivedImage) => void,
 ): Steps<void> {
   const { footer, columns, group, first } = where;
-  const place = (column: number) => {
-    const chunk = group.chunk(column);
+  const place = (index: number, codecsRead: readonly string[]) => {
+    const [column, chunk] = [footer.columns[index]!, group.chunk(index)];
+    const codec = nameIn(codecs, chunk.codec);
+    if (!codecsRead.includes(codec)) throw new Unsupported(column.path, 'codec', codec);
     if (chunk.values !== group.rows)
       throw new DamagedData('one of its columns has not one value for each row');
-    return [file, footer.columns[column]!, chunk] as const;
+    return [file, column, chunk] as const;
   };
-  const images = placesColumn(...place(columns.image));
-  const paths = columns.path === null ? null : smallColumn(...place(columns.path));
-  const labels = smallColumn(...place(columns.label));
+  const images = placesColumn(...place(columns.image, partialCodecs));
+  const paths = columns.path === null ? null : smallColumn(...place(columns.path, smallCodecs));
+  const labels = smallColumn(...place(columns.label, smallCodecs));
   for (let row = first; row < first + group.rows; row++) {
     const image = yield* images.next();
     const name = paths === null ? null : yield* paths.next();
@@ -191,8 +194,8 @@ function explained(path: string, error: unknown): unknown {
   }
   if (error instanceof Unsupported) {
     return invalid(
-      `The Parquet file ${quoteName(path)} cannot be used: images cannot be read out of the middle of pages with the ${error.what} ${error.called}.`,
-      `Write it again in Python: import pyarrow.parquet as pq; pq.write_table(pq.read_table("${path}"), "new.parquet", compression="snappy", row_group_size=100)`,
+      `The Parquet file ${quoteName(path)} cannot be used: its column ${error.message}, which is not read.`,
+      `Images are read out of the middle of what is not compressed, or with Snappy. Write the file again in Python: import pyarrow.parquet as pq; pq.write_table(pq.read_table(${JSON.stringify(path)}), "new.parquet", compression="snappy", row_group_size=100)`,
     );
   }
   if (error instanceof Encrypted) {

@@ -26,8 +26,10 @@ const longestTurn = 8;
 const slowRead = 0.2;
 /** How many reads do not wait after one that was slow. */
 const afterSlow = 64;
+/** Bytes that are quick to read from memory. */
+const mostWaited = 256 * 1024;
 /** Bytes read at once: a page of memory, where most of the time lies in the call. */
-const windowBytes = 4096;
+export const windowBytes = 4096;
 
 export class StepwiseReader {
   readonly bytes: number;
@@ -45,7 +47,7 @@ export class StepwiseReader {
   }
 
   /**
-   * A few bytes of the file, at most 4096; good until the next call.
+   * A few bytes of the file, at most `windowBytes`; good until the next call.
    * @throws DamagedData when the file ends before
    */
   *few(position: number, length: number): Steps<Buffer> {
@@ -62,11 +64,7 @@ export class StepwiseReader {
   *many(position: number, length: number): Steps<Buffer> {
     if (position + length > this.bytes) throw new DamagedData('it is cut short');
     const into = Buffer.allocUnsafe(length);
-    let whole = false;
-    yield readExactly(this.#file, into, position).then((is) => {
-      whole = is;
-    });
-    if (!whole) throw new DamagedData('it is cut short');
+    if ((yield* this.#read(into, position)) < length) throw new DamagedData('it is cut short');
     return into;
   }
 
@@ -78,22 +76,29 @@ export class StepwiseReader {
   }
 
   *#move(position: number, length: number): Steps<void> {
-    let got = 0;
-    if (this.#notWaiting > 0) {
-      this.#notWaiting--;
-      yield this.#file.read(this.#window, 0, windowBytes, position).then(({ bytesRead }) => {
-        got = bytesRead;
-      });
-      this.#turn = performance.now();
-    } else {
-      const began = performance.now();
-      got = readSync(this.#file.fd, this.#window, 0, windowBytes, position);
-      const now = performance.now();
-      if (now - began > slowRead) this.#notWaiting = afterSlow;
-      yield* this.breathe(now);
-    }
+    const got = yield* this.#read(this.#window, position);
     this.#begin = position;
     this.#end = position + got;
     if (got < length) throw new DamagedData('it is cut short');
+  }
+
+  /** @returns how many bytes there are; less than asked for at the end of the file */
+  *#read(into: Buffer, position: number): Steps<number> {
+    let got = 0;
+    if (this.#notWaiting > 0 || into.length > mostWaited) {
+      this.#notWaiting = Math.max(0, this.#notWaiting - 1);
+      const here = Math.max(0, Math.min(into.length, this.bytes - position));
+      yield readExactly(this.#file, into.subarray(0, here), position).then((isWhole) => {
+        got = isWhole ? here : 0; // it is shorter than it was
+      });
+      this.#turn = performance.now();
+      return got;
+    }
+    const began = performance.now();
+    got = readSync(this.#file.fd, into, 0, into.length, position);
+    const now = performance.now();
+    if (now - began > slowRead) this.#notWaiting = afterSlow;
+    yield* this.breathe(now);
+    return got;
   }
 }
