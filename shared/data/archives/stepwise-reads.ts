@@ -22,14 +22,16 @@ export async function perform<T>(steps: Steps<T>): Promise<T> {
 
 /** Milliseconds between two turns of the event loop. */
 const longestTurn = 8;
-/** Milliseconds: a read that waited longer came from a disk. */
-const slowRead = 0.2;
-/** How many reads do not wait after one that was slow. */
+/** Milliseconds: a read that took longer came from a disk, or the process had to wait for a processor. */
+const slowRead = 0.1;
+/** After so many slow reads in a row it is the disk, and so many reads do not wait. */
+const slowInRow = 3;
 const afterSlow = 64;
 /** Bytes that are quick to read from memory. */
 const mostWaited = 256 * 1024;
 /** Bytes read at once: a page of memory, where most of the time lies in the call. */
 export const windowBytes = 4096;
+const farBytes = 64;
 
 export class StepwiseReader {
   readonly bytes: number;
@@ -38,6 +40,7 @@ export class StepwiseReader {
   /** What of the file is in the window. */
   #begin = 0;
   #end = 0;
+  #slow = 0;
   #notWaiting = 0;
   #turn = performance.now();
 
@@ -76,7 +79,10 @@ export class StepwiseReader {
   }
 
   *#move(position: number, length: number): Steps<void> {
-    const got = yield* this.#read(this.#window, position);
+    // From here on more will be wanted; far away, nothing but these.
+    const isNear = position >= this.#begin && position < this.#end + windowBytes;
+    const most = isNear ? windowBytes : Math.max(length, farBytes);
+    const got = yield* this.#read(this.#window.subarray(0, most), position);
     this.#begin = position;
     this.#end = position + got;
     if (got < length) throw new DamagedData('it is cut short');
@@ -97,7 +103,8 @@ export class StepwiseReader {
     const began = performance.now();
     got = readSync(this.#file.fd, into, 0, into.length, position);
     const now = performance.now();
-    if (now - began > slowRead) this.#notWaiting = afterSlow;
+    this.#slow = now - began > slowRead ? this.#slow + 1 : 0;
+    if (this.#slow === slowInRow) [this.#slow, this.#notWaiting] = [0, afterSlow];
     yield* this.breathe(now);
     return got;
   }
