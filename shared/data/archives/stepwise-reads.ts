@@ -26,7 +26,7 @@ const longestTurn = 8;
 const slowRead = 0.1;
 /** After so many slow reads in a row it is the disk, and so many reads do not wait. */
 const slowInRow = 3;
-const afterSlow = 64;
+const afterSlow = 16;
 /** Bytes that are quick to read from memory. */
 const mostWaited = 256 * 1024;
 /** Bytes read at once: a page of memory, where most of the time lies in the call. */
