@@ -66,11 +66,17 @@ function checkBytes(bytes: number): void {
   if (bytes > imageLimits.fileBytes) throw new Error(`it has ${bytes} bytes, more than the limit`);
 }
 
+/** Has the code of the addon's error. */
+class ArchiveChanged extends Error {
+  readonly code = 'CHANGED';
+  override readonly message = 'the archive has changed';
+}
+
 async function readPart(file: FileHandle, part: FilePart): Promise<Buffer> {
   const { offset, stored, skip, bytes, archive } = part;
   const status = await file.stat({ bigint: true });
   if (!status.isFile() || status.size !== BigInt(archive.bytes) || status.mtimeNs !== archive.modified) {
-    throw Object.assign(new Error('the archive has changed'), { code: 'CHANGED' });
+    throw new ArchiveChanged();
   }
   if (offset + stored > archive.bytes) throw new Error('the archive is cut short');
   checkBytes(bytes);

@@ -2,6 +2,7 @@
  * The images of a Parquet file, as data sets are published on Hugging Face: where each lies, without reading it. A column
  * `image` of structs of `bytes` and `path`, or of bytes; a column `label` of numbers or texts.
  */
+import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { CornetError } from '../../errors.ts';
 import { DamagedData } from '../../formats/thrift.ts';
@@ -31,12 +32,15 @@ const labelNames: readonly string[] = ['label', 'labels', 'cls', 'fine_label'];
  * @throws CornetError DATA_MISSING, DATA_INVALID: names the file, and the row where there is one
  */
 export async function readParquet(path: string, take: (image: ArchivedImage) => void): Promise<ArchiveFacts> {
-  const file = await open(path).catch((cause: NodeJS.ErrnoException) => {
-    const code = cause.code === 'ENOENT' ? 'DATA_MISSING' : 'DATA_INVALID';
-    throw new CornetError(code, `The Parquet file ${quoteName(path)} cannot be read: ${reason(cause)}.`, {
-      cause,
-    });
-  });
+  // opening a FIFO would wait for somebody to write to it
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(
+    (cause: NodeJS.ErrnoException) => {
+      const code = cause.code === 'ENOENT' ? 'DATA_MISSING' : 'DATA_INVALID';
+      throw new CornetError(code, `The Parquet file ${quoteName(path)} cannot be read: ${reason(cause)}.`, {
+        cause,
+      });
+    },
+  );
   try {
     const status = await file.stat();
     if (!status.isFile()) throw invalid(`${quoteName(path)} is not a regular file.`);

@@ -1,7 +1,8 @@
 /**
- * Very many very small reads from a file, which is what finding images in an archive comes to. Where the file is in memory, one
- * that waits takes a tenth of the time of one that does not: so reads wait as long as they are quick, and the event
- * loop has its turn every few milliseconds. From a slow disk they do not wait, and several archives are read at once.
+ * Very many very small reads from a file, which is what finding images in an archive comes to. Where the file is in memory, a
+ * synchronous read takes a tenth of the time of an asynchronous one: so reads are synchronous as long as they are quick, and
+ * the event loop has its turn every few milliseconds. From a slow disk they are asynchronous, and several archives can be
+ * read at once.
  */
 import { readSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
@@ -9,7 +10,7 @@ import { setImmediate } from 'node:timers/promises';
 import { readExactly } from '../../formats/positioned-read.ts';
 import { DamagedData } from '../../formats/thrift.ts';
 
-/** Work that yields what it has to wait for, which is seldom: a function of which most calls would never wait. */
+/** Work that yields what it has to wait for, which is seldom: an async function would wait at each call. */
 export type Steps<T> = Generator<Promise<unknown>, T, undefined>;
 
 export async function perform<T>(steps: Steps<T>): Promise<T> {
@@ -24,11 +25,11 @@ export async function perform<T>(steps: Steps<T>): Promise<T> {
 const longestTurn = 8;
 /** Milliseconds: a read that took longer came from a disk, or the process had to wait for a processor. */
 const slowRead = 0.1;
-/** After so many slow reads in a row it is the disk, and so many reads do not wait. */
+/** After so many slow reads in a row it is the disk, and so many reads are asynchronous. */
 const slowInRow = 3;
 const afterSlow = 16;
 /** Bytes that are quick to read from memory. */
-const mostWaited = 256 * 1024;
+const mostAtOnce = 256 * 1024;
 /** Bytes read at once: a page of memory, where most of the time lies in the call. */
 export const windowBytes = 4096;
 const farBytes = 64;
@@ -41,7 +42,7 @@ export class StepwiseReader {
   #begin = 0;
   #end = 0;
   #slow = 0;
-  #notWaiting = 0;
+  #asynchronous = 0;
   #turn = performance.now();
 
   constructor(file: FileHandle, bytes: number) {
@@ -91,8 +92,8 @@ export class StepwiseReader {
   /** @returns how many bytes there are; less than asked for at the end of the file */
   *#read(into: Buffer, position: number): Steps<number> {
     let got = 0;
-    if (this.#notWaiting > 0 || into.length > mostWaited) {
-      this.#notWaiting = Math.max(0, this.#notWaiting - 1);
+    if (this.#asynchronous > 0 || into.length > mostAtOnce) {
+      this.#asynchronous = Math.max(0, this.#asynchronous - 1);
       const here = Math.max(0, Math.min(into.length, this.bytes - position));
       yield readExactly(this.#file, into.subarray(0, here), position).then((isWhole) => {
         got = isWhole ? here : 0; // it is shorter than it was
@@ -104,7 +105,7 @@ export class StepwiseReader {
     got = readSync(this.#file.fd, into, 0, into.length, position);
     const now = performance.now();
     this.#slow = now - began > slowRead ? this.#slow + 1 : 0;
-    if (this.#slow === slowInRow) [this.#slow, this.#notWaiting] = [0, afterSlow];
+    if (this.#slow === slowInRow) [this.#slow, this.#asynchronous] = [0, afterSlow];
     yield* this.breathe(now);
     return got;
   }
