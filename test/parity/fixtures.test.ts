@@ -171,3 +171,26 @@ for (const [what, script, fixture] of [
     t.true(worst < 1e-5, `off by ${worst}`); // another version of PyTorch may round otherwise
   });
 }
+
+// --- pyarrow -------------------------------------------------------------------------------------------------------------
+
+const arrow = pythonWith('pyarrow.parquet');
+const archives = 'test/fixtures/parquet';
+const arrowVersion =
+  arrow &&
+  execFileSync(arrow, ['-c', 'import pyarrow; print(pyarrow.__version__)'], { encoding: 'utf8' }).trim();
+const haveThatArrow = possible(
+  arrow !== null && readFileSync(`${archives}/binary.parquet`).includes(`arrow version ${arrowVersion}`),
+  arrow === null
+    ? 'no Python with pyarrow (CORNET_PYTHON names one)'
+    : `the fixtures are of another pyarrow than ${arrowVersion}`,
+);
+
+(haveThatArrow ? test : test.skip)('the Parquet files are what their generator makes, byte for byte', (t) => {
+  const folder = temporaryFolder(t);
+  execFileSync(arrow!, ['test/parity/parquet_files.py', `${images}/formats`, folder]);
+  t.deepEqual(readdirSync(folder).sort(), readdirSync(archives).sort());
+  for (const name of readdirSync(archives)) {
+    t.true(readFileSync(join(folder, name)).equals(readFileSync(join(archives, name))), name);
+  }
+});

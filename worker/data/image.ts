@@ -10,9 +10,6 @@ import { quoteName } from '../../shared/util/printable.ts';
 import { decodeFile } from './formats/decode-file.ts';
 import type { DecodedImage } from './resample.ts';
 
-/** The code of an error about an archive that is another one now: the addon's. */
-const changed = 'CHANGED';
-
 /**
  * The file is no good, or the system does not hand it out: that may be otherwise on another host, or later. Or an archive is
  * another one than that which was indexed.
@@ -20,7 +17,7 @@ const changed = 'CHANGED';
 export function unreadable({ path, name, part }: ImageSource, cause: unknown): CornetError {
   const why = (cause as Error).message.split('\n', 1)[0];
   const { errno, code } = cause as NodeJS.ErrnoException;
-  if (code === changed) {
+  if (code === 'CHANGED') {
     return new CornetError(
       'DATA_DIFFERS',
       `The archive ${quoteName(path)} has changed since it was indexed: the image ${quoteName(name)} cannot be read from it.`,
@@ -69,11 +66,17 @@ function checkBytes(bytes: number): void {
   if (bytes > imageLimits.fileBytes) throw new Error(`it has ${bytes} bytes, more than the limit`);
 }
 
+/** Has the code of the addon's error. */
+class ArchiveChanged extends Error {
+  readonly code = 'CHANGED';
+  override readonly message = 'the archive has changed';
+}
+
 async function readPart(file: FileHandle, part: FilePart): Promise<Buffer> {
   const { offset, stored, skip, bytes, archive } = part;
   const status = await file.stat({ bigint: true });
   if (!status.isFile() || status.size !== BigInt(archive.bytes) || status.mtimeNs !== archive.modified) {
-    throw Object.assign(new Error('the archive has changed'), { code: changed });
+    throw new ArchiveChanged();
   }
   if (offset + stored > archive.bytes) throw new Error('the archive is cut short');
   checkBytes(bytes);

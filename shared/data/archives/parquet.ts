@@ -1,8 +1,213 @@
+/**
+ * The images of a Parquet file, as data sets are published on Hugging Face: where each lies, without reading it. A column
+ * `image` of structs of `bytes` and `path`, or of bytes; a column `label` of numbers or texts.
+ */
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { CornetError } from '../../errors.ts';
+import { DamagedData } from '../../formats/thrift.ts';
+import { quoteName } from '../../util/printable.ts';
+import { reason } from '../listing.ts';
 import type { ArchivedImage, ArchiveFacts } from './archived-image.ts';
+import { smallColumn } from './parquet-column.ts';
+import {
+  type Column,
+  codecs,
+  Encrypted,
+  type Footer,
+  physicalTypes,
+  type RowGroup,
+  readFooter,
+} from './parquet-footer.ts';
+import { nameIn, partialCodecs, smallCodecs, Unsupported } from './parquet-pages.ts';
+import { placesColumn } from './parquet-places.ts';
+import { perform, type Steps, StepwiseReader } from './stepwise-reads.ts';
 
-export async function readParquet(
-  _path: string,
-  _take: (image: ArchivedImage) => void,
-): Promise<ArchiveFacts> {
-  throw new Error('not yet');
+const imageNames: readonly string[] = ['image', 'img', 'jpg', 'image_bytes', 'bytes'];
+const labelNames: readonly string[] = ['label', 'labels', 'cls', 'fine_label'];
+
+/**
+ * Says of each image where it lies, in the order of the rows. An image without a path is called by its row, from 0:
+ * `row-00000012`.
+ * @throws CornetError DATA_MISSING, DATA_INVALID: names the file, and the row where there is one
+ */
+export async function readParquet(path: string, take: (image: ArchivedImage) => void): Promise<ArchiveFacts> {
+  // opening a FIFO would wait for somebody to write to it
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(
+    (cause: NodeJS.ErrnoException) => {
+      const code = cause.code === 'ENOENT' ? 'DATA_MISSING' : 'DATA_INVALID';
+      throw new CornetError(code, `The Parquet file ${quoteName(path)} cannot be read: ${reason(cause)}.`, {
+        cause,
+      });
+    },
+  );
+  try {
+    const status = await file.stat();
+    if (!status.isFile()) throw invalid(`${quoteName(path)} is not a regular file.`);
+    return await perform(readRows(path, new StepwiseReader(file, status.size), take));
+  } catch (error) {
+    throw explained(path, error);
+  } finally {
+    await file.close();
+  }
+}
+
+/** The columns that are read, by their index in the footer. */
+interface Columns {
+  readonly image: number;
+  /** Null: images are called by their row. */
+  readonly path: number | null;
+  readonly label: number;
+}
+
+function* readRows(
+  path: string,
+  file: StepwiseReader,
+  take: (image: ArchivedImage) => void,
+): Steps<ArchiveFacts> {
+  const footer = yield* readFooter(file);
+  // Whoever writes images writes a byte for each row, at the least: no damage makes a small file a long one.
+  if (footer.rows > file.bytes) throw new DamagedData('it has more rows than bytes');
+  const columns = chooseColumns(path, footer);
+  let first = 0;
+  for (let i = 0; i < footer.groups; i++) {
+    const group = footer.group(i);
+    if (first + group.rows > footer.rows) throw new DamagedData('its row groups have more rows than it has');
+    yield* readGroup(path, file, { footer, columns, group, first }, take);
+    first += group.rows;
+  }
+  if (first !== footer.rows) throw new DamagedData('its row groups have fewer rows than it has');
+  return { classNames: classNamesOf(footer, footer.columns[columns.label]!.path[0]!) };
+}
+
+function* readGroup(
+  path: string,
+  file: StepwiseReader,
+  where: { footer: Footer; columns: Columns; group: RowGroup; first: number },
+  take: (image: ArchivedImage) => void,
+): Steps<void> {
+  const { footer, columns, group, first } = where;
+  const place = (index: number, codecsRead: readonly string[]) => {
+    const [column, chunk] = [footer.columns[index]!, group.chunk(index)];
+    const codec = nameIn(codecs, chunk.codec);
+    if (!codecsRead.includes(codec)) throw new Unsupported(column.path, 'codec', codec);
+    if (chunk.values !== group.rows)
+      throw new DamagedData('one of its columns has not one value for each row');
+    return [file, column, chunk] as const;
+  };
+  const images = placesColumn(...place(columns.image, partialCodecs));
+  const paths = columns.path === null ? null : smallColumn(...place(columns.path, smallCodecs));
+  const labels = smallColumn(...place(columns.label, smallCodecs));
+  for (let row = first; row < first + group.rows; row++) {
+    const image = yield* images.next();
+    const name = paths === null ? null : yield* paths.next();
+    const label = yield* labels.next();
+    if (image === null) throw noImage(path, row, name);
+    if (label === null || (typeof label === 'number' && label < 0)) throw noLabel(path, row, label);
+    take({
+      name: name === null ? `row-${String(row).padStart(8, '0')}` : String(name).replace(/^(\.\/+)+/, ''),
+      label: String(label),
+      ...image,
+    });
+    yield* file.breathe();
+  }
+}
+
+function chooseColumns(file: string, { columns }: Footer): Columns {
+  const candidates = (names: readonly string[], types: readonly number[], inner: string | null) =>
+    columns.flatMap(({ path, type, isRepeated }, index) => {
+      const fits = types.includes(type) && !isRepeated && names.includes(path[0]!);
+      const deep = path.length === 1 || (path.length === 2 && path[1] === inner);
+      return fits && deep ? [index] : [];
+    });
+  const { int32, int64, byteArray } = physicalTypes;
+  const images = candidates(imageNames, [byteArray], 'bytes');
+  const labels = candidates(labelNames, [int32, int64, byteArray], null);
+  if (images.length !== 1) throw wrongColumns(file, columns, 'images', imageNames, images);
+  if (labels.length !== 1) throw wrongColumns(file, columns, 'labels', labelNames, labels);
+  const [image, label] = [images[0]!, labels[0]!];
+  const outer = columns[image]!.path;
+  const path = columns.findIndex(
+    (column) =>
+      outer.length === 2 &&
+      column.path.length === 2 &&
+      column.path[0] === outer[0] &&
+      column.path[1] === 'path' &&
+      column.type === byteArray &&
+      !column.isRepeated,
+  );
+  return { image, label, path: path === -1 ? null : path };
+}
+
+/** What the Python package datasets writes into a file about its features. */
+function classNamesOf({ keyValues }: Footer, label: string): readonly string[] | null {
+  try {
+    const names: unknown = JSON.parse(keyValues.get('huggingface') ?? 'null')?.info?.features?.[label]?.names;
+    const areNames = Array.isArray(names) && names.every((name) => typeof name === 'string');
+    return areNames ? names : null;
+  } catch {
+    return null; // somebody else's
+  }
+}
+
+function invalid(message: string, hint?: string): CornetError {
+  return new CornetError('DATA_INVALID', message, hint === undefined ? {} : { hint });
+}
+
+function wrongColumns(
+  file: string,
+  columns: readonly Column[],
+  what: string,
+  names: readonly string[],
+  found: readonly number[],
+): CornetError {
+  const quote = (list: readonly Column[]) => list.map(({ path }) => quoteName(path.join('.'))).join(', ');
+  const wrong =
+    found.length === 0
+      ? `has no column of ${what}; its columns are ${quote(columns)}`
+      : `has several columns that may hold the ${what}: ${quote(found.map((index) => columns[index]!))}`;
+  return invalid(
+    `The Parquet file ${quoteName(file)} ${wrong}.`,
+    `Write it with one column of ${what}, called ${names.join(' or ')}: images are bytes, or structs of bytes and path; labels are integers or texts.`,
+  );
+}
+
+function noImage(file: string, row: number, name: number | string | null): CornetError {
+  const what = name === null ? 'no image' : `a path (${quoteName(String(name))}) and no bytes`;
+  return invalid(
+    `Row ${row} of the Parquet file ${quoteName(file)}, counted from 0, has ${what}: images outside of the file are not read.`,
+    'Leave such rows out, or write the file again with its images in it, as Dataset.to_parquet of the Python package datasets does.',
+  );
+}
+
+function noLabel(file: string, row: number, label: number | null): CornetError {
+  return invalid(
+    `Row ${row} of the Parquet file ${quoteName(file)}, counted from 0, has no label (${label}).`,
+    'Leave such rows out, or use a split that has labels: in the test split of many data sets they are -1.',
+  );
+}
+
+/** Errors of the reading, as sentences about the file. */
+function explained(path: string, error: unknown): unknown {
+  if (error instanceof DamagedData) {
+    return new CornetError(
+      'DATA_INVALID',
+      `The Parquet file ${quoteName(path)} cannot be used: ${error.message}.`,
+      { cause: error, hint: 'Copy or download it again.' },
+    );
+  }
+  if (error instanceof Unsupported) {
+    return invalid(
+      `The Parquet file ${quoteName(path)} cannot be used: its column ${error.message}, which is not read.`,
+      `Images are read out of the middle of what is not compressed, or with Snappy. Write the file again in Python: import pyarrow.parquet as pq; pq.write_table(pq.read_table(${JSON.stringify(path)}), "new.parquet", compression="snappy", row_group_size=100)`,
+    );
+  }
+  if (error instanceof Encrypted) {
+    return invalid(`The Parquet file ${quoteName(path)} is encrypted.`, 'Write it again without encryption.');
+  }
+  if (error instanceof Error && (error as NodeJS.ErrnoException).errno !== undefined) {
+    const message = `The Parquet file ${quoteName(path)} cannot be read: ${reason(error)}.`;
+    return new CornetError('DATA_INVALID', message, { cause: error });
+  }
+  return error;
 }

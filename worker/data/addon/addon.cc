@@ -105,7 +105,7 @@ std::optional<Part> checkedPart(const Napi::Value& value) {
   const auto isWhole = [](double x, double least) { return x >= least && x < 0x1p53 && std::floor(x) == x; };
   if (n.ElementLength() != 7 || !isWhole(n[0], 0) || !isWhole(n[1], 0) || !isWhole(n[2], -1) || !isWhole(n[3], 0) ||
       !isWhole(n[4], 0) || !isWhole(n[5], -0x1p31) || n[5] >= 0x1p31 || !isWhole(n[6], 0) || n[6] >= 0x1p32) {
-    throw Napi::RangeError::New(value.Env(), "the part is none of a file");
+    throw Napi::RangeError::New(value.Env(), "these numbers are no part of a file");
   }
   Part part{static_cast<uint64_t>(n[0]),
             static_cast<size_t>(n[1]),
