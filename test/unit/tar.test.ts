@@ -387,7 +387,7 @@ test('damaged headers end in an error or a result', async (t) => {
   const archive = join(temporaryFolder(t), 'fuzz.tar');
   const random = new Draws(7, streams.data);
   let errors = 0;
-  for (let round = 0; round < 3000; round++) {
+  for (let round = 0; round < 2000; round++) {
     const bytes = Buffer.from(originals[round % 3]!);
     const block = random.integer(Math.floor(bytes.length / 1024)) * 512;
     for (let changes = 1 + random.integer(4); changes > 0; changes--)
@@ -399,7 +399,7 @@ test('damaged headers end in an error or a result', async (t) => {
       errors++;
     });
   }
-  t.true(errors > 300, `${errors} errors`);
+  t.true(errors > 200, `${errors} errors`);
 });
 
 test('timers have their turn while a large archive is looked through', async (t) => {
