@@ -1,7 +1,6 @@
 /** `coordinator test`: what the original's `run.py test` does, for any number of images. */
 import { join, resolve } from 'node:path';
 import { type ImageFolder, listImageFolder } from '../../shared/data/image-folder.ts';
-import { imageNet } from '../../shared/data/image-net.ts';
 import { defaults } from '../../shared/defaults.ts';
 import { bytesPerValue } from '../../shared/formats/feature-rows.ts';
 import { imageNetClasses, modelOf } from '../../shared/models/family.ts';
@@ -23,7 +22,7 @@ import { alreadyThere, nothingToDo, originOf, writeDescription } from './results
 export async function extractFeatures(options: FeatureOptions): Promise<number> {
   const { recursive, dtype, format } = options;
   const network = await chooseNetwork(options);
-  const { model: name, times, imageSize } = network;
+  const { model: name, times, imageSize, normalize } = network;
   const head = network.head ?? imageNetClasses;
   const model = modelOf({ model: name, times, head });
   const choice = chooseTaps(model, imageSize, options);
@@ -40,6 +39,7 @@ export async function extractFeatures(options: FeatureOptions): Promise<number> 
     times,
     head,
     imageSize,
+    normalize,
     precision: options.precision,
     weights: weights.identity,
     fingerprint: folder.fingerprint,
@@ -96,8 +96,7 @@ function resultsOf(
   const transform = {
     resize: [result.imageSize, result.imageSize],
     interpolation: 'bilinear, antialiased, as Pillow',
-    mean: imageNet.mean,
-    std: imageNet.deviation,
+    ...result.normalize,
   };
   return featureFileNames(space).map((file, index) => {
     const mine = space.format === 'npz' ? taps : [taps[index]!];

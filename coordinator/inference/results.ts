@@ -1,12 +1,16 @@
 /** The JSON beside the results of an inference run, and whether results that lie there already are the same. */
 import { readFile } from 'node:fs/promises';
 import type { FileList } from '../../shared/data/file-list.ts';
+import { normalizations } from '../../shared/defaults.ts';
 import { CornetError, exitCodes } from '../../shared/errors.ts';
 import type { InferenceConfig } from '../../shared/run-config.ts';
 import { canonicalJson } from '../../shared/util/canonical-json.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { exists, fileError, systemCode, writeDurably } from '../disk/durable-file.ts';
 import { otherSettings, type Settings } from '../options/changes.ts';
+
+/** What early results did not say of themselves. */
+const earlierSettings: Settings = { normalize: normalizations.imagenet };
 
 /** Names per piece, so that a million of them are never one string. */
 const namesPerPiece = 10_000;
@@ -82,7 +86,8 @@ export function originOf({ version, threads, numerics }: InferenceConfig): objec
 
 async function readSettings(path: string): Promise<Settings | null> {
   try {
-    return (JSON.parse(await readFile(path, 'utf8')) as { settings?: Settings }).settings ?? null;
+    const { settings } = JSON.parse(await readFile(path, 'utf8')) as { settings?: Settings };
+    return settings === undefined ? null : { ...earlierSettings, ...settings };
   } catch (error) {
     if (systemCode(error) === 'ENOENT' || error instanceof SyntaxError) return null;
     throw fileError(error, `read ${quoteName(path)}`);

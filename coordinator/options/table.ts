@@ -1,5 +1,6 @@
 /** Every option of every command: flags, bounds, defaults, help, resume and docs/cli.md are made from this table. */
 import type { z } from 'zod';
+import { augmentationRows } from './augmentation-rows.ts';
 import { checkpointRows } from './checkpoint-rows.ts';
 import { featureRows } from './feature-rows.ts';
 import { modelRows } from './model-rows.ts';
@@ -12,6 +13,7 @@ const optionTable = {
   ...checkpointRows,
   ...modelRows,
   ...recipeRows,
+  ...augmentationRows,
   ...featureRows,
 } as const;
 

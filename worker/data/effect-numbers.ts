@@ -1,4 +1,5 @@
 /** The numbers of effects: an angle as the map that Pillow makes of it, a deviation as the weights of a filter. */
+import { blurRadius } from '../../shared/util/blur-schedule.ts';
 import type { AffineMap } from './effects.ts';
 
 /** Decimals to which Pillow rounds sine and cosine: an engine's last bit moves no place by more than 1e-12 pixels. */
@@ -30,11 +31,6 @@ export function rotationMap(degrees: number, size: number): AffineMap {
 
 /** Weights of the blur are whole numbers that add up to this. */
 const unit = 1 << 15;
-
-/** Pixels on each side that torchvision's kernel of 2⌈3σ⌉+1 pixels has. */
-export function blurRadius(sigma: number): number {
-  return Math.ceil(3 * sigma);
-}
 
 /**
  * torchvision's `gaussian_blur` with a kernel of 2⌈3σ⌉+1 pixels.

@@ -5,9 +5,10 @@
 import type { ImageSource } from '../../shared/data/image-source.ts';
 import { imageLimits, readThreads } from '../../shared/defaults.ts';
 import type { ImageDecoder } from './decode.ts';
+import { type PlainEffects, plainEffects } from './effects.ts';
 import { decodeImage, unreadable } from './image.ts';
 import type { ImageAddon, ImagePool, PlainGeometry } from './image-addon.ts';
-import type { Geometry, Transform } from './transform.ts';
+import type { Transform, Treatment } from './transform.ts';
 
 /**
  * Decodes only what the geometry looks at, and to the same pixels as a full decode. Files are read on threads of their
@@ -49,11 +50,15 @@ export class NativeDecoder implements ImageDecoder {
       });
     if (plainJpegBytes !== null) return plainJpegBytes;
     const { width, height, pixels, fileBytes } = await decodeImage(source);
-    await this.#pool.resample(pixels, width, height, plainTransform(width, height), size, target, offset);
+    await this.#pool.resample(pixels, width, height, ...plainTransform(width, height), size, target, offset);
     return fileBytes;
   }
 }
 
-function plain({ box, width, height, left, top, flip }: Geometry): PlainGeometry {
-  return Int32Array.of(box.left, box.top, box.width, box.height, width, height, left, top, Number(flip));
+function plain(treatment: Treatment): readonly [PlainGeometry, PlainEffects | null] {
+  const { box, width, height, left, top, flip, effects = [] } = treatment;
+  return [
+    Int32Array.of(box.left, box.top, box.width, box.height, width, height, left, top, Number(flip)),
+    effects.length === 0 ? null : plainEffects(effects),
+  ];
 }
