@@ -43,7 +43,8 @@ export async function alreadyThere(data: string, description: string, settings: 
   const hasData = await exists(data);
   const former = await readSettings(description);
   if (former === null && !hasData && !(await exists(description))) return false;
-  if (former !== null && canonicalJson(former) === canonicalJson(settings)) return hasData;
+  const whole = (some: Settings) => ({ ...earlierSettings, ...some });
+  if (former !== null && canonicalJson(whole(former)) === canonicalJson(whole(settings))) return hasData;
   if (former === null) {
     const there = quoteName(hasData ? data : description);
     throw new CornetError(
@@ -56,7 +57,7 @@ export async function alreadyThere(data: string, description: string, settings: 
     : `${quoteName(description)} is there already`;
   // What follows from other settings is not said of its own.
   const { transform: _, images: __, ...chosen } = settings;
-  const others = otherSettings(former, chosen).join('; ');
+  const others = otherSettings(whole(former), chosen).join('; ');
   throw new CornetError(
     'OUTPUT_EXISTS',
     `${there}, made with other settings${others === '' ? '' : `: ${others}`}.`,
@@ -86,8 +87,7 @@ export function originOf({ version, threads, numerics }: InferenceConfig): objec
 
 async function readSettings(path: string): Promise<Settings | null> {
   try {
-    const { settings } = JSON.parse(await readFile(path, 'utf8')) as { settings?: Settings };
-    return settings === undefined ? null : { ...earlierSettings, ...settings };
+    return (JSON.parse(await readFile(path, 'utf8')) as { settings?: Settings }).settings ?? null;
   } catch (error) {
     if (systemCode(error) === 'ENOENT' || error instanceof SyntaxError) return null;
     throw fileError(error, `read ${quoteName(path)}`);

@@ -6,7 +6,8 @@ import type { Augmentation } from '../../shared/run-config.ts';
 import { blurPoints, blurRadius } from '../../shared/util/blur-schedule.ts';
 import type { StartOptions } from '../options/table.ts';
 
-const flags: Readonly<Record<keyof Augmentation, string>> = {
+/** As a user spells them. */
+export const augmentationFlags: Readonly<Record<keyof Augmentation, string>> = {
   augment: '--augment',
   cropScale: '--crop-scale',
   cropRatio: '--crop-ratio',
@@ -29,24 +30,28 @@ export function chooseAugmentation(options: StartOptions, imageSize: number): Au
   if (augment === 'none' && idle.length > 0) {
     throw new CornetError(
       'OPTION_INVALID',
-      `${flags[idle[0]!]} has no meaning with --augment none, which leaves training images as validation sees them.`,
+      `${augmentationFlags[idle[0]!]} has no meaning with --augment none, which leaves training images as validation sees them.`,
       { hint: 'Use --augment center, or omit it.' },
     );
   }
   const ofCrop = idle.find((name) => name === 'cropScale' || name === 'cropRatio');
   if (augment === 'center' && ofCrop !== undefined) {
-    throw new CornetError('OPTION_INVALID', `${flags[ofCrop]} has no meaning with --augment center.`, {
-      hint: `Use --augment crop, or omit ${flags[ofCrop]}.`,
-    });
+    throw new CornetError(
+      'OPTION_INVALID',
+      `${augmentationFlags[ofCrop]} has no meaning with --augment center.`,
+      {
+        hint: `Use --augment crop, or omit ${augmentationFlags[ofCrop]}.`,
+      },
+    );
   }
   for (const name of ['cropScale', 'cropRatio'] as const) {
     const [least, most] = chosen[name];
     if (least <= most) continue;
     throw new CornetError(
       'OPTION_INVALID',
-      `${flags[name]} ${least},${most} has its least value behind its most.`,
+      `${augmentationFlags[name]} ${least},${most} has its least value behind its most.`,
       {
-        hint: `Give the smaller one first: ${flags[name]} ${most},${least}`,
+        hint: `Give the smaller one first: ${augmentationFlags[name]} ${most},${least}`,
       },
     );
   }
