@@ -82,7 +82,7 @@ export function applyEffects(image: Uint8Array, size: number, effects: readonly 
 }
 
 function rotate(image: Uint8Array, size: number, [a, b, c, d, e, f]: AffineMap): void {
-  const source = image.slice();
+  const source = Uint8Array.from(image);
   const last = size - 1;
   for (let y = 0, at = 0; y < size; y++) {
     for (let x = 0; x < size; x++, at += 3) {
