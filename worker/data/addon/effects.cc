@@ -90,29 +90,33 @@ KERNEL void makeGrey(uint8_t* image, int pixels) {
   });
 }
 
-// C's `round`, of what is not negative, as the vector units can do it.
+// C's `round`, of what is not negative.
 KERNEL int rounded(double x) {
   const int whole = static_cast<int>(x);
-  return whole + (x - whole >= 0.5 ? 1 : 0);
+  return whole + static_cast<int>((x - whole) * 2.0);
 }
 
-// Without branches: all that a pixel might need is computed, and what it does need is chosen.
+// `a` where the condition is 1, `b` where it is 0, without the branch that keeps a loop from being made of vectors.
+KERNEL int pick(int condition, int a, int b) { return b ^ ((a ^ b) & -condition); }
+
+// Without branches, and with every choice among integers, as the vector units can do it: all that a pixel might need is
+// computed, and what it does need is chosen.
 KERNEL void shiftHue(uint8_t* image, int pixels, int shift) {
   blockwise<true>(image, pixels, [&](Block& b, int n) INLINED {
     for (int i = 0; i < n; i++) {
       const int red = b.red[i], green = b.green[i], blue = b.blue[i];
       const int value = std::max(red, std::max(green, blue));
       const int range = value - std::min(red, std::min(green, blue));
+      const int mostRed = red == value, mostGreen = (green == value) & (1 - mostRed);
+      const int plus = value - pick(mostRed, blue, pick(mostGreen, red, green));
+      const int minus = value - pick(mostRed, green, pick(mostGreen, blue, red));
+      const int first = 4 - 4 * mostRed - 2 * mostGreen;
       const float divisor = static_cast<float>(std::max(range, 1));
-      const float rc = static_cast<float>(value - red) / divisor;
-      const float gc = static_cast<float>(value - green) / divisor;
-      const float bc = static_cast<float>(value - blue) / divisor;
-      const double first = red == value ? 0.0 : green == value ? 2.0 : 4.0;
-      const double plus = red == value ? bc : green == value ? rc : gc;
-      const double minus = red == value ? gc : green == value ? bc : rc;
-      const float sixths = static_cast<float>(first + plus - minus);
+      const double added = static_cast<double>(static_cast<float>(plus) / divisor);
+      const double taken = static_cast<double>(static_cast<float>(minus) / divisor);
+      const float sixths = static_cast<float>(first + added - taken);
       const double turns = sixths / 6.0 + 1.0;
-      const float turn = static_cast<float>(turns >= 1.0 ? turns - 1.0 : turns);
+      const float turn = static_cast<float>(turns - static_cast<int>(turns));
       const float share = static_cast<float>(range) / static_cast<float>(std::max(value, 1));
       const int saturation8 = static_cast<int>(share * 255.0);
       const int hue8 = (static_cast<int>(turn * 255.0) + shift) & 0xff;
@@ -126,14 +130,14 @@ KERNEL void shiftHue(uint8_t* image, int pixels, int shift) {
       const float sf = s * f;
       const int q = rounded(v * (1.0 - static_cast<double>(sf)));
       const int t = rounded(v * (1.0 - static_cast<double>(s) * (1.0 - static_cast<double>(f))));
-      const int six = sector == 6 ? 0 : sector;
-      const bool grey = saturation8 == 0;
-      const int r = six == 0 || six == 5 ? value : six == 1 ? q : six == 4 ? t : p;
-      const int g = six == 1 || six == 2 ? value : six == 0 ? t : six == 3 ? q : p;
-      const int bl = six == 3 || six == 4 ? value : six == 2 ? t : six == 5 ? q : p;
-      b.red[i] = static_cast<uint8_t>(grey ? value : r);
-      b.green[i] = static_cast<uint8_t>(grey ? value : g);
-      b.blue[i] = static_cast<uint8_t>(grey ? value : bl);
+      const int six = sector - 6 * (sector == 6);
+      const int r = pick((six == 0) | (six == 5), value, pick(six == 1, q, pick(six == 4, t, p)));
+      const int g = pick((six == 1) | (six == 2), value, pick(six == 0, t, pick(six == 3, q, p)));
+      const int bl = pick((six == 3) | (six == 4), value, pick(six == 2, t, pick(six == 5, q, p)));
+      const int isGrey = saturation8 == 0;
+      b.red[i] = static_cast<uint8_t>(pick(isGrey, value, r));
+      b.green[i] = static_cast<uint8_t>(pick(isGrey, value, g));
+      b.blue[i] = static_cast<uint8_t>(pick(isGrey, value, bl));
     }
   });
 }
@@ -145,7 +149,7 @@ KERNEL int lowerWhole(double x) {
 
 KERNEL double mixed(double a, double b, double share) { return a + (b - a) * share; }
 
-// Four channels at a time, of which the last is nothing.
+template <class Kernels>
 KERNEL void rotate(uint8_t* image, int size, const double* map, std::vector<uint8_t>& source) {
   const size_t pixels = static_cast<size_t>(size) * size;
   source.resize(pixels * 4);
@@ -167,10 +171,7 @@ KERNEL void rotate(uint8_t* image, int size, const double* map, std::vector<uint
       const size_t below = top + 1 < size ? static_cast<size_t>(top + 1) * size : row;
       const uint8_t *p00 = &source[(row + x0) * 4], *p01 = &source[(row + x1) * 4];
       const uint8_t *p10 = &source[(below + x0) * 4], *p11 = &source[(below + x1) * 4];
-      for (int i = 0; i < 3; i++) {
-        const double upper = mixed(p00[i], p01[i], dx), lower = mixed(p10[i], p11[i], dx);
-        to[i] = static_cast<uint8_t>(mixed(upper, lower, dy));
-      }
+      Kernels::mixFour(p00, p01, p10, p11, dx, dy, to);
     }
   }
 }
@@ -189,7 +190,17 @@ KERNEL void mixNeighbours(const int16_t* in, size_t step, const int16_t* weights
   }
 }
 
+// What exists twice, with and without intrinsics.
 struct Portable {
+  // Of three channels, the bilinear mean of four pixels.
+  KERNEL void mixFour(const uint8_t* p00, const uint8_t* p01, const uint8_t* p10, const uint8_t* p11, double dx,
+                      double dy, uint8_t* out) {
+    for (int i = 0; i < 3; i++) {
+      const double upper = mixed(p00[i], p01[i], dx), lower = mixed(p10[i], p11[i], dx);
+      out[i] = static_cast<uint8_t>(mixed(upper, lower, dy));
+    }
+  }
+
   template <int shift, class Out>
   KERNEL void mix(const int16_t* in, size_t step, const int16_t* weights, int taps, size_t n, Out* out) {
     mixNeighbours<shift>(in, step, weights, taps, n, out);
@@ -234,7 +245,7 @@ KERNEL void applyAll(const EffectNumbers& effects, int size, uint8_t* image, Eff
   for (size_t at = 0; at < effects.size(); at += 2 + static_cast<size_t>(effects[at + 1])) {
     const double* const numbers = effects.data() + at + 2;
     switch (static_cast<Kind>(effects[at])) {
-      case rotation: rotate(image, size, numbers, memory.source); break;
+      case rotation: rotate<Kernels>(image, size, numbers, memory.source); break;
       case brightness: blend(image, pixels, 0, static_cast<float>(numbers[0])); break;
       case contrast: blend(image, pixels, meanGrey(image, pixels), static_cast<float>(numbers[0])); break;
       case saturation: saturate(image, pixels, static_cast<float>(numbers[0])); break;
@@ -256,8 +267,29 @@ __attribute__((target("avx2"))) inline __m256i load(const int16_t* from) {
   return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
 }
 
-// Sixteen values, and two weights, at a time.
+__attribute__((target("avx2"))) inline __m256d doubles(const uint8_t* rgbx) {
+  int32_t pixel;
+  std::memcpy(&pixel, rgbx, sizeof pixel);
+  return _mm256_cvtepi32_pd(_mm_cvtepu8_epi32(_mm_cvtsi32_si128(pixel)));
+}
+
+__attribute__((target("avx2"))) inline __m256d mixed(__m256d a, __m256d b, __m256d share) {
+  return _mm256_add_pd(a, _mm256_mul_pd(_mm256_sub_pd(b, a), share));
+}
+
 struct Avx2 {
+  // A pixel at a time; its fourth byte has no meaning.
+  __attribute__((target("avx2"))) static void mixFour(const uint8_t* p00, const uint8_t* p01, const uint8_t* p10,
+                                                      const uint8_t* p11, double dx, double dy, uint8_t* out) {
+    const __m256d across = _mm256_set1_pd(dx);
+    const __m256d upper = mixed(doubles(p00), doubles(p01), across), lower = mixed(doubles(p10), doubles(p11), across);
+    const __m128i whole = _mm256_cvttpd_epi32(mixed(upper, lower, _mm256_set1_pd(dy)));
+    const __m128i words = _mm_packus_epi32(whole, whole);
+    const int32_t pixel = _mm_cvtsi128_si32(_mm_packus_epi16(words, words));
+    std::memcpy(out, &pixel, 3);
+  }
+
+  // Sixteen values, and two weights, at a time.
   template <int shift, class Out>
   __attribute__((target("avx2"))) static void mix(const int16_t* in, size_t step, const int16_t* weights, int taps,
                                                   size_t n, Out* out) {
