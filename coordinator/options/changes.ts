@@ -22,6 +22,7 @@ const otherNames: Record<string, string> = {
 /** Where a value alone would not be understood. */
 const tell: Record<string, (value: unknown) => string> = {
   deterministic: (value) => (value === true ? 'deterministic kernels' : 'any kernels'),
+  flip: (value) => (value === true ? 'flips' : 'no flips'),
   normalize: (value) => normalizationWords(value as Normalization),
 };
 

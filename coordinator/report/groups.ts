@@ -56,7 +56,7 @@ const wordsOf: Record<string, (config: RunConfig) => string> = {
     result.labelSmoothing === 0 ? 'no label smoothing' : `label smoothing ${result.labelSmoothing}`,
   imageSize: ({ result }) => `${result.imageSize} px`,
   augmentation: ({ result }) => augmentationWords(result) || 'plain augmentation',
-  normalization: ({ result }) => `normalized by ${normalizationWords(result.normalize)}`,
+  normalization: ({ result }) => `normalised by ${normalizationWords(result.normalize)}`,
   lanes: ({ result }) => (result.lanes === 1 ? '1 lane' : `${result.lanes} lanes`),
   precision: ({ result }) => result.precision,
   backend: ({ backend }) => backend,

@@ -24,25 +24,17 @@ export function chooseAugmentation(options: StartOptions, imageSize: number): Au
   const given = names.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]);
   const chosen: Augmentation = { ...plainAugmentation, ...Object.fromEntries(given) };
   const { augment } = chosen;
-  const idle = names.filter(
+  const changed = names.filter(
     (name) => name !== 'augment' && !isDeepStrictEqual(chosen[name], plainAugmentation[name]),
   );
-  if (augment === 'none' && idle.length > 0) {
-    throw new CornetError(
-      'OPTION_INVALID',
-      `${augmentationFlags[idle[0]!]} has no meaning with --augment none, which leaves training images as validation sees them.`,
-      { hint: 'Use --augment center, or omit it.' },
-    );
-  }
-  const ofCrop = idle.find((name) => name === 'cropScale' || name === 'cropRatio');
-  if (augment === 'center' && ofCrop !== undefined) {
-    throw new CornetError(
-      'OPTION_INVALID',
-      `${augmentationFlags[ofCrop]} has no meaning with --augment center.`,
-      {
-        hint: `Use --augment crop, or omit ${augmentationFlags[ofCrop]}.`,
-      },
-    );
+  const ofCrop = (name: keyof Augmentation) => name === 'cropScale' || name === 'cropRatio';
+  const idle = augment === 'crop' ? undefined : changed.find((name) => augment === 'none' || ofCrop(name));
+  if (idle !== undefined) {
+    const flag = augmentationFlags[idle];
+    const why = augment === 'none' ? ', which leaves training images as validation sees them' : '';
+    throw new CornetError('OPTION_INVALID', `${flag} has no meaning with --augment ${augment}${why}.`, {
+      hint: `Use --augment ${ofCrop(idle) ? 'crop' : 'crop or center'}, or omit ${flag}.`,
+    });
   }
   for (const name of ['cropScale', 'cropRatio'] as const) {
     const [least, most] = chosen[name];
@@ -50,9 +42,7 @@ export function chooseAugmentation(options: StartOptions, imageSize: number): Au
     throw new CornetError(
       'OPTION_INVALID',
       `${augmentationFlags[name]} ${least},${most} has its least value behind its most.`,
-      {
-        hint: `Give the smaller one first: ${augmentationFlags[name]} ${most},${least}`,
-      },
+      { hint: `Give the smaller one first: ${augmentationFlags[name]} ${most},${least}` },
     );
   }
   refuseWideBlur(chosen.blur, imageSize);

@@ -29,7 +29,7 @@ import { initialSnapshot } from '../weights/initial-weights.ts';
 import { readOriginal } from '../weights/original-checkpoint.ts';
 import { ownNetwork } from '../weights/own-network.ts';
 import { findWeights, readWeights, type WeightsContext } from '../weights/read-weights.ts';
-import { compareNetworks, saidByIdentity } from '../weights/said-network.ts';
+import { compareNetworks, type OwnNetwork, saidByIdentity } from '../weights/said-network.ts';
 import { kindOf, unreadable } from '../weights/weights-file.ts';
 import { augmentationFlags } from './augmentation.ts';
 import { headChange } from './head.ts';
@@ -222,6 +222,11 @@ export async function otherNetwork(
   const source = given.weights ?? given.restorePath;
   if (source === undefined || startingFile === null) return null;
   const own = await ownNetwork(startingFile);
+  const sentences = [differingNetwork(source, own, result), differingNormalization(given, own, result)];
+  return sentences.filter((sentence) => sentence !== null).join(' ') || null;
+}
+
+function differingNetwork(source: string, own: OwnNetwork, result: ResultOptions): string | null {
   const { said, used, differ } = compareNetworks(own, result);
   if (!differ) return null;
   const { model = result.model, times = result.times, imageSize = result.imageSize } = own;
@@ -232,6 +237,18 @@ export async function otherNetwork(
   ];
   const way = flags.length === 0 ? '' : ` To go on with that network: ${flags.join(' ')}`;
   return `${quoteName(source)} is of ${said.join(', ')}; this run trains ${used.join(', ')}.${way}`;
+}
+
+/** Of a checkpoint that is gone on from, `otherTrajectory` says it. */
+function differingNormalization(
+  { weights }: Pick<StartOptions, 'weights'>,
+  own: OwnNetwork,
+  { normalize }: ResultOptions,
+): string | null {
+  if (weights === undefined || own.normalize === undefined) return null;
+  if (isDeepStrictEqual(own.normalize, normalize)) return null;
+  const [theirs, ours] = [own.normalize, normalize].map(normalizationWords);
+  return `${quoteName(weights)} was trained on images normalised by ${theirs}; this run normalises by ${ours} (--normalize, --mean, --std).`;
 }
 
 /** By what a schedule goes on from a step: options, as a user spells them. */

@@ -102,7 +102,7 @@ function imagesOf(result: RunConfig['result']): [string, string][] {
   const training = augmentationWords(result);
   const all = isDeepStrictEqual(result.normalize, normalizations.imagenet)
     ? []
-    : [`normalized by ${normalizationWords(result.normalize)}`];
+    : [`normalised by ${normalizationWords(result.normalize)}`];
   const words = [...(training === '' ? [] : [training]), ...all];
   return words.length === 0 ? [] : [['images', words.join(', ')]];
 }

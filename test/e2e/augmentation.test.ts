@@ -38,7 +38,7 @@ test('with every effect neither workers nor a kill change the bytes, and a valid
   t.is(await whole.ended, 0, whole.stderr);
   t.regex(
     whole.stdout,
-    /images +crops of 0\.3 to 1 of the area, crops of ratio 1 to 1\.3333, rotation up to 20°, color jitter 0\.4 0\.4 0\.4 0\.1, grayscale 0\.2, blur 0\.5:2@0 1:1, normalized by half\n/,
+    /images +crops of 0\.3 to 1 of the area, crops of ratio 1 to 1\.33333, rotation up to 20°, colour jitter 0\.4 0\.4 0\.4 0\.1, greyscale 0\.2, blur 0\.5:2@0 1:1, normalised by half\n/,
   );
 
   const killed = stage.start('coordinator', [...argv, '--cpu-workers', '1', '-o', one], pausedAt(7));
@@ -52,7 +52,7 @@ test('with every effect neither workers nor a kill change the bytes, and a valid
   for (const sentence of [
     /--blur cannot change on resume: the run uses 0\.5:2@0,1:1, you passed 2\./,
     /--normalize cannot change on resume: the run uses half, you passed mean 0\.5,0\.5,0\.5 and std 1,1,1\./,
-    /--no-flip cannot change on resume: the run uses on, you passed off\./,
+    /--no-flip cannot change on resume: the run uses flips, you passed no flips\./,
   ]) {
     t.regex(changed.stderr, sentence);
   }

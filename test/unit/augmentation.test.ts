@@ -180,12 +180,20 @@ test('options become what config.json keeps, and earlier runs have what was done
 test('what would have no effect, or cannot be, is refused with what to do', (t) => {
   const none = (...argv: string[]) => ['--augment', 'none', ...argv];
   const wrong: [string[], RegExp, RegExp][] = [
-    [none('--no-flip'), /^--no-flip has no meaning with --augment none/, /--augment center/],
-    [none('--blur', '2'), /^--blur has no meaning with --augment none/, /--augment center/],
-    [none('--grayscale', '0.1'), /^--grayscale has no/, /or omit it/],
-    [none('--rotate', '9'), /^--rotate has no/, /or omit it/],
-    [none('--color-jitter', '0,0,0,0.1'), /^--color-jitter has no/, /or omit it/],
-    [none('--crop-scale', '0.2,1'), /^--crop-scale has no/, /or omit it/],
+    [
+      none('--no-flip'),
+      /^--no-flip has no meaning with --augment none/,
+      /^Use --augment crop or center, or omit --/,
+    ],
+    [
+      none('--blur', '2'),
+      /^--blur has no meaning with --augment none/,
+      /^Use --augment crop or center, or omit --/,
+    ],
+    [none('--grayscale', '0.1'), /^--grayscale has no/, /or omit --/],
+    [none('--rotate', '9'), /^--rotate has no/, /or omit --/],
+    [none('--color-jitter', '0,0,0,0.1'), /^--color-jitter has no/, /or omit --/],
+    [none('--crop-scale', '0.2,1'), /^--crop-scale has no/, /^Use --augment crop, or/],
     [
       ['--augment', 'center', '--crop-ratio', '1,1'],
       /^--crop-ratio has no meaning with --augment center\.$/,
@@ -221,7 +229,7 @@ test('words name what is not the default', (t) => {
   t.is(augmentationWords({ ...plainAugmentation, augment: 'none' }), 'no augmentation');
   t.is(
     augmentationWords({ ...plainAugmentation, ...everything, cropRatio: [0.75, 1], flip: false }),
-    'crops of ratio 0.75 to 1, no flip, rotation up to 20°, color jitter 0.4 0.4 0.4 0.1, grayscale 0.5, blur 0.5:2@0',
+    'crops of ratio 0.75 to 1, no flip, rotation up to 20°, colour jitter 0.4 0.4 0.4 0.1, greyscale 0.5, blur 0.5:2@0',
   );
 });
 

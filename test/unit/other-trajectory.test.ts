@@ -86,5 +86,13 @@ test('a run says where its weights are of another network than it trains, and ho
     'runs/rt is of CORnet-RT, 3 time steps, 32 px; this run trains CORnet-RT, 5 time steps, 32 px.',
     'with 3 a training would be refused',
   );
+  const identity = { result: resultOf(model, { normalize: normalizations.half }), numerics: null };
+  const { file } = await checkpoints.write({ ...written, identity });
+  const options = { ...trainingConfig.options, startingFile: join(folder, 'checkpoints', file) };
+  const other = { ...trainingConfig, result: resultOf(model), options };
+  t.is(
+    await otherNetwork({ weights: 'runs/rt' }, other),
+    'runs/rt was trained on images normalised by half; this run normalises by imagenet (--normalize, --mean, --std).',
+  );
   t.is(await otherNetwork({}, trainingConfig), null, 'its weights are drawn');
 });
