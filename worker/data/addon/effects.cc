@@ -149,6 +149,7 @@ KERNEL int lowerWhole(double x) {
 
 KERNEL double mixed(double a, double b, double share) { return a + (b - a) * share; }
 
+// Over a copy of four bytes a pixel, of which one can be loaded at once.
 template <class Kernels>
 KERNEL void rotate(uint8_t* image, int size, const double* map, std::vector<uint8_t>& source) {
   const size_t pixels = static_cast<size_t>(size) * size;
@@ -182,10 +183,11 @@ constexpr int weightBits = 15, betweenBits = 6;
 
 // out[i] = the sum of weights[k] * (in[i - k * step] + in[i + k * step]), the centre once.
 template <int shift, class Out>
-KERNEL void mixNeighbours(const int16_t* in, size_t step, const int16_t* weights, int taps, size_t n, Out* out) {
+KERNEL void mixNeighbours(const int16_t* in, ptrdiff_t step, const int16_t* weights, int taps, size_t n, Out* out) {
   for (size_t i = 0; i < n; i++) {
-    int sum = (1 << (shift - 1)) + in[i] * weights[0];
-    for (int k = 1; k < taps; k++) sum += (in[i - k * step] + in[i + k * step]) * weights[k];
+    const int16_t* const at = in + i;
+    int sum = (1 << (shift - 1)) + *at * weights[0];
+    for (int k = 1; k < taps; k++) sum += (at[-k * step] + at[k * step]) * weights[k];
     out[i] = static_cast<Out>(sum >> shift);
   }
 }
@@ -202,7 +204,7 @@ struct Portable {
   }
 
   template <int shift, class Out>
-  KERNEL void mix(const int16_t* in, size_t step, const int16_t* weights, int taps, size_t n, Out* out) {
+  KERNEL void mix(const int16_t* in, ptrdiff_t step, const int16_t* weights, int taps, size_t n, Out* out) {
     mixNeighbours<shift>(in, step, weights, taps, n, out);
   }
 };
@@ -291,7 +293,7 @@ struct Avx2 {
 
   // Sixteen values, and two weights, at a time.
   template <int shift, class Out>
-  __attribute__((target("avx2"))) static void mix(const int16_t* in, size_t step, const int16_t* weights, int taps,
+  __attribute__((target("avx2"))) static void mix(const int16_t* in, ptrdiff_t step, const int16_t* weights, int taps,
                                                   size_t n, Out* out) {
     const __m256i half = _mm256_set1_epi32(1 << (shift - 1));
     size_t i = 0;
