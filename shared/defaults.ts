@@ -47,6 +47,33 @@ export const plainRecipe = {
   lrScale: '',
 } as const;
 
+/** Mean and deviation per channel, in units of the full range: the input of a model is (x / 255 − mean) / std. */
+export interface Normalization {
+  readonly mean: readonly [number, number, number];
+  readonly std: readonly [number, number, number];
+}
+
+export const normalizationNames = ['imagenet', 'half', 'none'] as const;
+
+export const normalizations: Readonly<Record<(typeof normalizationNames)[number], Normalization>> = {
+  /** Of ImageNet's training images (torchvision). */
+  imagenet: { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] },
+  half: { mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] },
+  none: { mean: [0, 0, 0], std: [1, 1, 1] },
+};
+
+/** Augmentation of training images before there was an option: torchvision's defaults of RandomResizedCrop, and a flip. */
+export const plainAugmentation = {
+  augment: 'crop',
+  cropScale: [0.08, 1],
+  cropRatio: [3 / 4, 4 / 3],
+  flip: true,
+  grayscale: 0,
+  colorJitter: [0, 0, 0, 0],
+  rotate: 0,
+  blur: '',
+} as const;
+
 /** Bytes of features that one job yields by default, and at most; feature files that are synced at once. */
 export const featureBatchBytes = { default: 32 * 1024 ** 2, most: 1024 ** 3 } as const;
 export const featureFilesAtOnce = 8;

@@ -1,7 +1,8 @@
 /** What an option may be: command lines, configuration files and config.json are all held to these bounds. */
 import { z } from 'zod';
-import { maxClasses } from './defaults.ts';
+import { maxClasses, normalizationNames } from './defaults.ts';
 import { modelNames, optimizerNames } from './models/model.ts';
+import { mistakenBlur, normalisedBlur } from './util/blur-schedule.ts';
 import { hasSteering, quoteName, shortened } from './util/printable.ts';
 import { mistakenPoints, normalisedPoints } from './util/save-points.ts';
 import { readScales, writeScales } from './util/scales.ts';
@@ -16,6 +17,9 @@ export type Precision = (typeof precisions)[number];
 
 /** How the learning rate changes from step to step. */
 const schedules = ['step', 'cosine', 'poly', 'constant'] as const;
+
+/** Which part of a training image is looked at: RandomResizedCrop's, or that of validation. */
+const augmentations = ['crop', 'center', 'none'] as const;
 
 const atLeastOne = z.int().min(1);
 const positive = z.number().positive();
@@ -36,16 +40,21 @@ const path = z
   })
   .overwrite(expandHome);
 
-/** Points of a run at which a checkpoint is written, each spelled in one way. */
-const saveAt = z
-  .string()
-  .check(({ value, issues }) => {
-    const mistake = mistakenPoints(value);
-    if (mistake === null) return;
-    const { why, hint } = mistake;
-    issues.push({ code: 'custom', input: value, message: why, params: { hint } });
-  })
-  .overwrite(normalisedPoints);
+/** Text that is compared as text: it is written in one way. */
+function normalised(
+  mistakeIn: (text: string) => { why: string; hint: string } | null,
+  normalise: (text: string) => string,
+) {
+  return z
+    .string()
+    .check(({ value, issues }) => {
+      const mistake = mistakeIn(value);
+      if (mistake === null) return;
+      const { why, hint } = mistake;
+      issues.push({ code: 'custom', input: value, message: why, params: { hint } });
+    })
+    .overwrite(normalise);
+}
 
 /** What a user calls something: one line that every terminal, log and page can show as it is. */
 function label(most: number) {
@@ -103,6 +112,21 @@ export const bounds = {
   minLr: notNegative,
   labelSmoothing: notNegative.lt(1),
   lrScale,
+  augment: z.enum(augmentations),
+  /** Least and most of a crop's share of the area, and of its aspect ratio. */
+  cropScale: z.tuple([positive.max(1), positive.max(1)]).readonly(),
+  cropRatio: z.tuple([positive, positive]).readonly(),
+  grayscale: notNegative.max(1),
+  /** Brightness, contrast, saturation and hue, as torchvision's ColorJitter takes them. */
+  colorJitter: z.tuple([notNegative, notNegative, notNegative, notNegative.max(0.5)]).readonly(),
+  /** Degrees, to either side. */
+  rotate: notNegative.max(180),
+  /** Deviations in pixels by epochs (`BlurPoint`); empty: no blur. */
+  blur: normalised(mistakenBlur, normalisedBlur),
+  normalizationName: z.enum(normalizationNames),
+  /** Per channel, in units of the full range. */
+  mean: z.tuple([z.number(), z.number(), z.number()]).readonly(),
+  std: z.tuple([positive, positive, positive]).readonly(),
   precision: z.enum(precisions),
   backend: z.enum(backendNames),
   threads: atLeastOne,
@@ -117,7 +141,8 @@ export const bounds = {
   maxSteps: atLeastOne,
   saveModelSeconds: positive,
   saveModelEpochs: positive,
-  saveAt,
+  /** Points of a run at which a checkpoint is written. */
+  saveAt: normalised(mistakenPoints, normalisedPoints),
   saveValEpochs: positive,
   keepCheckpoints: atLeastOne,
   audit: notNegative.max(1),

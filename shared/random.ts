@@ -55,7 +55,14 @@ export function philox(counter: Uint32Array, key: Uint32Array, words: Uint32Arra
 }
 
 /** What a stream of draws is for: part of the key, so that streams never meet. */
-export const streams = { permutation: 1, augmentation: 2, initialization: 3, data: 4, selection: 6 } as const;
+export const streams = {
+  permutation: 1,
+  augmentation: 2,
+  initialization: 3,
+  data: 4,
+  effects: 5,
+  selection: 6,
+} as const;
 
 /**
  * An endless sequence of draws, keyed by (seed, stream, a, b).

@@ -1,6 +1,6 @@
 /** A run's configuration: one object, written to config.json and published to the workers. */
 import { z } from 'zod';
-import { plainRecipe, timeouts } from './defaults.ts';
+import { normalizations, plainAugmentation, plainRecipe, timeouts } from './defaults.ts';
 import type { Purpose } from './formats/state-layout.ts';
 import { imageNetClasses } from './models/family.ts';
 import { bounds } from './option-bounds.ts';
@@ -46,6 +46,10 @@ export function describeStartingWeights(starting: StartingWeights): string {
 /** Of outputs of the decoder. */
 export const classNames = z.array(z.string()).readonly();
 
+export const normalization = z.strictObject({ mean: bounds.mean, std: bounds.std }).readonly();
+/** Early runs had ImageNet's. */
+const normalize = normalization.default(normalizations.imagenet);
+
 /** What the final weights depend on, besides the numerics. Fixed for the life of the run. */
 export const resultOptions = z.strictObject({
   model: bounds.model,
@@ -78,6 +82,17 @@ export const resultOptions = z.strictObject({
   /** Factors of the learning rate by the beginning of parameters' names: `V1=0.1,decoder=10`; empty: all have one. */
   lrScale: bounds.lrScale.default(plainRecipe.lrScale),
   imageSize: bounds.imageSize,
+  // What becomes of training images. Early runs did not note it.
+  augment: bounds.augment.default(plainAugmentation.augment),
+  cropScale: bounds.cropScale.default(plainAugmentation.cropScale),
+  cropRatio: bounds.cropRatio.default(plainAugmentation.cropRatio),
+  flip: z.boolean().default(plainAugmentation.flip),
+  grayscale: bounds.grayscale.default(plainAugmentation.grayscale),
+  colorJitter: bounds.colorJitter.default(plainAugmentation.colorJitter),
+  rotate: bounds.rotate.default(plainAugmentation.rotate),
+  blur: bounds.blur.default(plainAugmentation.blur),
+  /** Of all images. */
+  normalize,
   precision: bounds.precision,
   /** False: any kernel will do, and the same run may come to other bits. */
   deterministic: z.boolean(),
@@ -96,6 +111,7 @@ export const resultOptions = z.strictObject({
   valSplit: bounds.valSplit.default(0),
 });
 export type ResultOptions = z.infer<typeof resultOptions>;
+export type Augmentation = Pick<ResultOptions, keyof typeof plainAugmentation>;
 
 /** The workers that the coordinator starts on its own host: all on one kind of device. Early runs did not note them. */
 const localWorkers = z
@@ -169,6 +185,7 @@ const inferenceResult = z.strictObject({
   times: bounds.times,
   head: bounds.head.default(imageNetClasses),
   imageSize: bounds.imageSize,
+  normalize,
   precision: bounds.precision,
   /** SHA-256 of the file of weights, or `seed <n>` of those that are drawn. */
   weights: z.string(),

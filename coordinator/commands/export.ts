@@ -1,8 +1,9 @@
 /** `coordinator export`: a checkpoint of ours as the original's run.py would have saved it. */
+import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { learningRate } from '../../shared/data/learning-rate.ts';
 import { scheduleOf } from '../../shared/data/schedule.ts';
-import { adamwEpsilon } from '../../shared/defaults.ts';
+import { adamwEpsilon, type Normalization, normalizations } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import {
   bufferName,
@@ -113,6 +114,9 @@ function originalEntries({ path, step, epoch, identity, body }: Checkpoint): Zip
     flags: flags(result),
     epoch,
     ...(result.classNames.length === 0 ? {} : { classes: result.classNames }),
+    ...(isDeepStrictEqual(result.normalize, normalizations.imagenet)
+      ? {} // as all who do not say it
+      : { normalize: dict(floats(result.normalize)) }),
     state_dict: new OrderedDict(stateDict),
     optimizer: dict({
       state: new Map(kept),
@@ -144,6 +148,11 @@ function flags(result: Exported): PythonValue {
     weight_decay: new PythonFloat(result.weightDecay),
     imsize: result.imageSize,
   });
+}
+
+function floats({ mean, std }: Normalization): Record<string, PythonValue> {
+  const [means, deviations] = [mean, std].map((values) => values.map((value) => new PythonFloat(value)));
+  return { mean: means!, std: deviations! };
 }
 
 /** As torch.optim and the learning rate schedule leave it after the last step that was done. */
@@ -198,6 +207,7 @@ const identitySchema = z.object({
       nesterov: true,
       trainImages: true,
       imageSize: true,
+      normalize: true,
     }).shape,
   ),
 });

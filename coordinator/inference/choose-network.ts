@@ -1,9 +1,11 @@
 /** Which network an inference run computes: what its options say, else what its weights say of themselves. */
-import { defaults } from '../../shared/defaults.ts';
+import { isDeepStrictEqual } from 'node:util';
+import { defaults, type Normalization, normalizations } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import type { ModelName } from '../../shared/models/model.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { exists } from '../disk/durable-file.ts';
+import { chooseNormalization, normalizationWords } from '../options/normalization.ts';
 import type { InferenceOptions } from '../options/table.ts';
 import { namesOfHead, ownNetwork, publishedHead } from '../weights/own-network.ts';
 import { compareNetworks, type OwnNetwork } from '../weights/said-network.ts';
@@ -12,6 +14,7 @@ export interface Network {
   readonly model: ModelName;
   readonly times: number;
   readonly imageSize: number;
+  readonly normalize: Normalization;
   /** Outputs of the decoder; null: there are no weights that would say it. */
   readonly head: number | null;
   /** What the first of them stand for, and whether that is only assumed (`namesOfHead`); null: they do not say. */
@@ -25,7 +28,10 @@ export interface Network {
 /** Sources of weights that say nothing of themselves. */
 const silent: readonly string[] = ['pretrained', 'untrained'];
 
-type Asked = Pick<InferenceOptions, 'weights' | 'model' | 'times' | 'imageSize'> & {
+type Asked = Pick<
+  InferenceOptions,
+  'weights' | 'model' | 'times' | 'imageSize' | 'normalize' | 'mean' | 'std'
+> & {
   /** Undefined: nothing is computed. */
   readonly precision?: InferenceOptions['precision'];
 };
@@ -38,12 +44,15 @@ export async function chooseNetwork(asked: Asked): Promise<Network> {
   if (model === undefined) throw await unknownModel(weights);
   const times = asked.times ?? own.times ?? defaults.times;
   const imageSize = asked.imageSize ?? own.imageSize ?? defaults.imageSize;
+  const ownNormalize = own.normalize ?? normalizations.imagenet;
+  const normalize = chooseNormalization(asked, ownNormalize);
   const { said, used, differ } = compareNetworks(own, { model, times, imageSize });
   const source = said.length > 0 && !differ ? `, as ${quoteName(weights)} says` : '';
   return {
     model,
     times,
     imageSize,
+    normalize,
     head: own.head ?? null,
     names: namesOfHead({ head: own.head, classNames: own.classNames }),
     description: `${used.join(', ')}${source}`,
@@ -53,6 +62,11 @@ export async function chooseNetwork(asked: Asked): Promise<Network> {
             `${quoteName(weights)} is of ${said.join(', ')}; the options ask for ${used.join(', ')}. Omit them to compute as it was trained.`,
           ]
         : []),
+      ...(own.normalize === undefined || isDeepStrictEqual(normalize, ownNormalize)
+        ? []
+        : [
+            `${quoteName(weights)} was trained on images normalised by ${normalizationWords(ownNormalize)}; the options ask for ${normalizationWords(normalize)}.`,
+          ]),
       ...(own.precision === undefined || asked.precision === undefined || own.precision === asked.precision
         ? []
         : [

@@ -1,6 +1,5 @@
 /** `coordinator test`: what the original's `run.py test` does, for any number of images. */
 import { join, resolve } from 'node:path';
-import { imageNet } from '../../shared/data/image-net.ts';
 import { defaults } from '../../shared/defaults.ts';
 import { bytesPerValue } from '../../shared/formats/feature-rows.ts';
 import { imageNetClasses, modelOf } from '../../shared/models/family.ts';
@@ -22,7 +21,7 @@ import { listStimuli, type Stimuli } from './stimuli.ts';
 export async function extractFeatures(options: FeatureOptions): Promise<number> {
   const { recursive, frames, dtype, format } = options;
   const network = await chooseNetwork(options);
-  const { model: name, times, imageSize } = network;
+  const { model: name, times, imageSize, normalize } = network;
   const head = network.head ?? imageNetClasses;
   const model = modelOf({ model: name, times, head });
   const choice = chooseTaps(model, imageSize, options);
@@ -48,6 +47,7 @@ export async function extractFeatures(options: FeatureOptions): Promise<number> 
     times,
     head,
     imageSize,
+    normalize,
     precision: options.precision,
     weights: weights.identity,
     fingerprint: stimuli.fingerprint,
@@ -104,8 +104,7 @@ function resultsOf(
   const transform = {
     resize: [result.imageSize, result.imageSize],
     interpolation: 'bilinear, antialiased, as Pillow',
-    mean: imageNet.mean,
-    std: imageNet.deviation,
+    ...result.normalize,
   };
   const ofClips = frames ? { frames } : {}; // as descriptions were before there were clips
   return featureFileNames(space).map((file, index) => {

@@ -1,7 +1,7 @@
 /** `coordinator predict`: the likeliest classes of each image of a folder, by name and with their probabilities. */
 import { join } from 'node:path';
 import { listImageFolder } from '../../shared/data/image-folder.ts';
-import { imageNet, shortSideOf } from '../../shared/data/image-net.ts';
+import { shortSideOf } from '../../shared/data/image-net.ts';
 import { defaults } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { bytesPerValue } from '../../shared/formats/feature-rows.ts';
@@ -34,7 +34,7 @@ export async function predict(options: PredictOptions): Promise<number> {
   refuseUntrained(options);
   const { recursive, outputPath } = options;
   const network = await chooseNetwork(options);
-  const { model: name, times, imageSize } = network;
+  const { model: name, times, imageSize, normalize } = network;
   const head = network.head ?? imageNetClasses;
   const model = modelOf({ model: name, times, head });
   const { taps } = chooseTaps(model, imageSize, { tap: 'decoder.output' });
@@ -58,6 +58,7 @@ export async function predict(options: PredictOptions): Promise<number> {
     times,
     head,
     imageSize,
+    normalize,
     precision: options.precision,
     weights: weights.identity,
     fingerprint: folder.fingerprint,
@@ -69,7 +70,7 @@ export async function predict(options: PredictOptions): Promise<number> {
   const [csv, jsonLines, description] = [`${prefix}.csv`, `${prefix}.jsonl`, `${prefix}.json`];
   const topK = chooseTopK(options, head);
   const { task: _, ...common } = result;
-  const settings = { ...common, recursive, topK, transform: transformOf(imageSize) };
+  const settings = { ...common, recursive, topK, transform: transformOf(result) };
   const there = [
     await alreadyThere(csv, description, settings),
     await alreadyThere(jsonLines, description, settings),
@@ -111,13 +112,12 @@ function refuseUntrained({ weights }: PredictOptions): void {
 }
 
 /** As a validation cuts images. */
-function transformOf(imageSize: number): object {
+function transformOf({ imageSize, normalize }: InferenceResult): object {
   return {
     resizeShortSide: shortSideOf(imageSize),
     centreCrop: [imageSize, imageSize],
     interpolation: 'bilinear, antialiased, as Pillow',
-    mean: imageNet.mean,
-    std: imageNet.deviation,
+    ...normalize,
   };
 }
 

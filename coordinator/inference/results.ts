@@ -1,6 +1,7 @@
 /** The JSON beside the results of an inference run, and whether results that lie there already are the same. */
 import { readFile } from 'node:fs/promises';
 import type { Clips } from '../../shared/data/clip-folder.ts';
+import { normalizations } from '../../shared/defaults.ts';
 import { CornetError, exitCodes } from '../../shared/errors.ts';
 import type { InferenceConfig } from '../../shared/run-config.ts';
 import { canonicalJson } from '../../shared/util/canonical-json.ts';
@@ -14,6 +15,9 @@ export interface Rows {
   /** Of the file or folder, relative to the data folder, with forward slashes. */
   path(row: number): string;
 }
+
+/** What early results did not say of themselves. */
+const earlierSettings: Settings = { normalize: normalizations.imagenet };
 
 /** Names per piece, so that a million of them are never one string. */
 const namesPerPiece = 10_000;
@@ -53,7 +57,8 @@ export async function alreadyThere(data: string, description: string, settings: 
   const hasData = await exists(data);
   const former = await readSettings(description);
   if (former === null && !hasData && !(await exists(description))) return false;
-  if (former !== null && canonicalJson(former) === canonicalJson(settings)) return hasData;
+  const whole = (some: Settings) => ({ ...earlierSettings, ...some });
+  if (former !== null && canonicalJson(whole(former)) === canonicalJson(whole(settings))) return hasData;
   if (former === null) {
     const there = quoteName(hasData ? data : description);
     throw new CornetError(
@@ -67,7 +72,7 @@ export async function alreadyThere(data: string, description: string, settings: 
   // What follows from other settings is not said of its own.
   const { transform: _, images: __, ...chosen } = settings;
   const noFrames = { frames: false }; // only a description of clips says it
-  const others = otherSettings({ ...noFrames, ...former }, { ...noFrames, ...chosen }).join('; ');
+  const others = otherSettings({ ...noFrames, ...whole(former) }, { ...noFrames, ...chosen }).join('; ');
   throw new CornetError(
     'OUTPUT_EXISTS',
     `${there}, made with other settings${others === '' ? '' : `: ${others}`}.`,

@@ -28,7 +28,7 @@ import { alreadyThere } from './results.ts';
 export async function validate(options: InferenceOptions): Promise<number> {
   const { outputPath } = options;
   const network = await chooseNetwork(options);
-  const { model: name, times, imageSize } = network;
+  const { model: name, times, imageSize, normalize } = network;
   const blind = unreached(name, times);
   if (blind !== null) say(`warning: ${blind.sentence}`);
   const cache = userIndexCache(process.env, say, progressOnStderr());
@@ -43,6 +43,7 @@ export async function validate(options: InferenceOptions): Promise<number> {
     times,
     head,
     imageSize,
+    normalize,
     precision: options.precision,
     weights: weights.identity,
     fingerprint: index.fingerprint,

@@ -1,7 +1,9 @@
 /** What a resume would change although the result depends on it. */
+import type { Normalization } from '../../shared/defaults.ts';
 import { describeStartingWeights, type RunConfig } from '../../shared/run-config.ts';
 import { canonicalJson } from '../../shared/util/canonical-json.ts';
 import { quoteName, shortened } from '../../shared/util/printable.ts';
+import { chooseNormalization, normalizationWords } from './normalization.ts';
 import { nameOfSetting, optionRows, type StartOptions } from './table.ts';
 
 export type Settings = Readonly<Record<string, unknown>>;
@@ -20,6 +22,8 @@ const otherNames: Record<string, string> = {
 /** Where a value alone would not be understood. */
 const tell: Record<string, (value: unknown) => string> = {
   deterministic: (value) => (value === true ? 'deterministic kernels' : 'any kernels'),
+  flip: (value) => (value === true ? 'flips' : 'no flips'),
+  normalize: (value) => normalizationWords(value as Normalization),
 };
 
 /**
@@ -70,13 +74,16 @@ export function changedOptions(
   const passed = Object.fromEntries(
     rows.map(({ attribute, setting }) => [setting ?? attribute, options[attribute as keyof StartOptions]]),
   );
-  // Without --no-deterministic commander says true, which therefore is not something that was passed.
+  // Without --no-deterministic and --no-flip commander says true, which therefore is not something that was passed.
   if (passed.deterministic === true) passed.deterministic = undefined;
+  if (passed.flip === true) passed.flip = undefined;
+  const { mean: _, std: __, ...others } = passed;
   const start = describeStartingWeights(result.startingWeights);
   const origin = result.startingWeights.from === 'seed' ? 'kept' : result.startingWeights.head;
   const weights = { weights: start, weightsKey: start };
   const head = { newHead: origin === 'new', extendHead: origin === 'extended' };
-  return changedSettings({ ...result, backend, threads, ...weights, ...head }, passed);
+  const normalize = chooseNormalization(options, result.normalize);
+  return changedSettings({ ...result, backend, threads, ...weights, ...head }, { ...others, normalize });
 }
 
 /** Characters of a list: a thousand classes would flood a terminal. */

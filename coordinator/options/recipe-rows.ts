@@ -13,7 +13,7 @@ export function recipeOf(key: 'learningRate' | 'epochs' | 'stepSize'): string {
 }
 
 /** `0.9,0.999` */
-const numbers = (text: string): number[] =>
+export const numbers = (text: string): number[] =>
   text.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)));
 
 export const recipeRows = {

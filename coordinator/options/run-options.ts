@@ -53,9 +53,10 @@ function valuesOf(config: RunConfig): Record<string, unknown> {
   const { result, options, backend, threads } = config;
   const { localWorkers, startingFile } = options;
   const free = Object.entries(options).map(([name, value]) => [`options.${name}`, value]);
-  const { momentum, nesterov, betas, ...common } = result;
+  const { momentum, nesterov, betas, normalize, ...common } = result;
   return {
     ...common,
+    ...normalize, // as --mean and --std
     ...(result.optimizer === 'adamw' ? { betas } : { momentum, nesterov }), // the others' are refused
     backend,
     threads,

@@ -1,5 +1,6 @@
 /** Every option of every command: flags, bounds, defaults, help, resume and docs/cli.md are made from this table. */
 import type { z } from 'zod';
+import { augmentationRows } from './augmentation-rows.ts';
 import { checkpointRows } from './checkpoint-rows.ts';
 import { dataRows } from './data-rows.ts';
 import { featureRows } from './feature-rows.ts';
@@ -14,6 +15,7 @@ const optionTable = {
   ...modelRows,
   ...dataRows,
   ...recipeRows,
+  ...augmentationRows,
   ...featureRows,
 } as const;
 

@@ -1,5 +1,7 @@
 /** Runs that differ in nothing but their seed belong together; what tells the others apart is said in words. */
 import { headWords, type RunConfig } from '../../shared/run-config.ts';
+import { normalizationWords } from '../options/normalization.ts';
+import { augmentationWords } from '../view/augmentation-words.ts';
 import { grouped } from '../view/format.ts';
 import { freezingWords, kindWords, momentumWords } from '../view/recipe-words.ts';
 import type { ReportRun } from './read-runs.ts';
@@ -53,6 +55,8 @@ const wordsOf: Record<string, (config: RunConfig) => string> = {
   labelSmoothing: ({ result }) =>
     result.labelSmoothing === 0 ? 'no label smoothing' : `label smoothing ${result.labelSmoothing}`,
   imageSize: ({ result }) => `${result.imageSize} px`,
+  augmentation: ({ result }) => augmentationWords(result) || 'plain augmentation',
+  normalization: ({ result }) => `normalised by ${normalizationWords(result.normalize)}`,
   lanes: ({ result }) => (result.lanes === 1 ? '1 lane' : `${result.lanes} lanes`),
   precision: ({ result }) => result.precision,
   backend: ({ backend }) => backend,

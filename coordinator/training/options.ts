@@ -9,7 +9,9 @@ import { redactUrl } from '../../shared/redis/redis.ts';
 import type { FreeOptions, LocalWorkers, ResultOptions } from '../../shared/run-config.ts';
 import { chooseFiles } from '../options/chosen-images.ts';
 import { examples } from '../options/examples.ts';
+import { chooseNormalization } from '../options/normalization.ts';
 import { defaultOf, type StartOptions } from '../options/table.ts';
+import { chooseAugmentation } from './augmentation.ts';
 import { chooseRecipe } from './recipe.ts';
 
 /** With --auto-resume in a folder that holds a run: a resume, for which what the run began with plays no part. */
@@ -40,6 +42,7 @@ export function chooseOptions(options: StartOptions, localWorkers: LocalWorkers)
     });
   }
   const times = options.times ?? defaultOf('times');
+  const imageSize = options.imageSize ?? defaultOf('imageSize');
   const chosen: ChosenOptions = {
     model,
     times,
@@ -50,7 +53,9 @@ export function chooseOptions(options: StartOptions, localWorkers: LocalWorkers)
     lanes: options.lanes ?? localWorkers.count,
     seed: options.seed ?? defaultOf('seed'),
     ...chooseRecipe(options, model, times),
-    imageSize: options.imageSize ?? defaultOf('imageSize'),
+    imageSize,
+    ...chooseAugmentation(options, imageSize),
+    normalize: chooseNormalization(options),
     precision: options.precision ?? defaultOf('precision'),
     deterministic: options.deterministic ?? defaultOf('deterministic'),
     validationBatch: defaults.validationBatch,

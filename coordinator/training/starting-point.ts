@@ -21,6 +21,7 @@ import { checkValues } from '../checkpoints/check-values.ts';
 import { readCheckpoint } from '../checkpoints/checkpoint-file.ts';
 import type { CheckpointRecord } from '../checkpoints/checkpoint-records.ts';
 import { checkpointOfRun } from '../checkpoints/run-checkpoint.ts';
+import { normalizationWords } from '../options/normalization.ts';
 import type { StartOptions } from '../options/table.ts';
 import { checkpointHint, refuseOtherKinds } from '../weights/checkpoint-kind.ts';
 import { fileSha256 } from '../weights/file-hash.ts';
@@ -28,8 +29,9 @@ import { initialSnapshot } from '../weights/initial-weights.ts';
 import { readOriginal } from '../weights/original-checkpoint.ts';
 import { ownNetwork } from '../weights/own-network.ts';
 import { findWeights, readWeights, type WeightsContext } from '../weights/read-weights.ts';
-import { compareNetworks, saidByIdentity } from '../weights/said-network.ts';
+import { compareNetworks, type OwnNetwork, saidByIdentity } from '../weights/said-network.ts';
 import { kindOf, unreadable } from '../weights/weights-file.ts';
+import { augmentationFlags } from './augmentation.ts';
 import { headChange } from './head.ts';
 
 /** What the weights that a run begins with must fit. */
@@ -220,6 +222,11 @@ export async function otherNetwork(
   const source = given.weights ?? given.restorePath;
   if (source === undefined || startingFile === null) return null;
   const own = await ownNetwork(startingFile);
+  const sentences = [differingNetwork(source, own, result), differingNormalization(given, own, result)];
+  return sentences.filter((sentence) => sentence !== null).join(' ') || null;
+}
+
+function differingNetwork(source: string, own: OwnNetwork, result: ResultOptions): string | null {
   const { said, used, differ } = compareNetworks(own, result);
   if (!differ) return null;
   const { model = result.model, times = result.times, imageSize = result.imageSize } = own;
@@ -230,6 +237,18 @@ export async function otherNetwork(
   ];
   const way = flags.length === 0 ? '' : ` To go on with that network: ${flags.join(' ')}`;
   return `${quoteName(source)} is of ${said.join(', ')}; this run trains ${used.join(', ')}.${way}`;
+}
+
+/** Of a checkpoint that is gone on from, `otherTrajectory` says it. */
+function differingNormalization(
+  { weights }: Pick<StartOptions, 'weights'>,
+  own: OwnNetwork,
+  { normalize }: ResultOptions,
+): string | null {
+  if (weights === undefined || own.normalize === undefined) return null;
+  if (isDeepStrictEqual(own.normalize, normalize)) return null;
+  const [theirs, ours] = [own.normalize, normalize].map(normalizationWords);
+  return `${quoteName(weights)} was trained on images normalised by ${theirs}; this run normalises by ${ours} (--normalize, --mean, --std).`;
 }
 
 /** By what a schedule goes on from a step: options, as a user spells them. */
@@ -248,30 +267,18 @@ const trajectoryOptions = {
   nesterov: '--nesterov',
   labelSmoothing: '--label-smoothing',
   lrScale: '--lr-scale',
+  ...augmentationFlags,
+  flip: 'training images',
+  normalize: '--normalize',
   trainImages: 'training images',
 } as const;
 
-const formerTrajectory = z.object({
-  result: z.object(
-    resultOptions.pick({
-      batchSize: true,
-      learningRate: true,
-      stepSize: true,
-      momentum: true,
-      weightDecay: true,
-      betas: true,
-      clipNorm: true,
-      schedule: true,
-      scheduleEpochs: true,
-      warmupEpochs: true,
-      minLr: true,
-      nesterov: true,
-      labelSmoothing: true,
-      lrScale: true,
-      trainImages: true,
-    }).shape,
-  ),
-});
+const trajectoryNames = Object.keys(trajectoryOptions) as (keyof typeof trajectoryOptions)[];
+const picked = Object.fromEntries(trajectoryNames.map((name) => [name, true])) as Record<
+  keyof typeof trajectoryOptions,
+  true
+>;
+const formerTrajectory = z.object({ result: z.object(resultOptions.pick(picked).shape) });
 
 /**
  * A sentence when a run that goes on from a checkpoint takes another trajectory than the one that wrote it; otherwise null.
@@ -280,17 +287,23 @@ const formerTrajectory = z.object({
 export function otherTrajectory(identity: string | null, config: RunConfig): string | null {
   const former = formerTrajectory.safeParse(identity === null ? null : parseJson(identity));
   if (!former.success) return null;
-  const names = Object.keys(trajectoryOptions) as (keyof typeof trajectoryOptions)[];
-  const others = names.filter((name) => !isDeepStrictEqual(former.data.result[name], config.result[name]));
+  const others = trajectoryNames.filter(
+    (name) => !isDeepStrictEqual(former.data.result[name], config.result[name]),
+  );
   if (others.length === 0) return null;
   const list = others.map(
     (name) =>
-      `${trajectoryOptions[name]} ${told(former.data.result[name])} (now ${told(config.result[name])})`,
+      `${trajectoryOptions[name]} ${tell(name, former.data.result)} (now ${tell(name, config.result)})`,
   );
   return `The checkpoint was made with ${list.join(', ')}: its step is kept, epoch and learning rate follow this run's options.`;
 }
 
-function told(value: unknown): string {
+type Trajectory = Pick<ResultOptions, keyof typeof trajectoryOptions>;
+
+function tell(name: keyof Trajectory, result: Trajectory): string {
+  if (name === 'normalize') return normalizationWords(result.normalize);
+  if (name === 'flip') return result.flip ? 'mirrored' : 'not mirrored';
+  const value = result[name];
   return value === '' || value === null || value === false ? 'none' : String(value);
 }
 

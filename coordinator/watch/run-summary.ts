@@ -1,9 +1,13 @@
+import { isDeepStrictEqual } from 'node:util';
+import { normalizations } from '../../shared/defaults.ts';
 import { vectorLayout } from '../../shared/formats/vector-layout.ts';
 import { modelOf } from '../../shared/models/family.ts';
 import { elementCount } from '../../shared/models/model.ts';
 import { headWords, type RunConfig, stepsPerEpoch, totalSteps } from '../../shared/run-config.ts';
 import { gigabytes } from '../../shared/util/gigabytes.ts';
 import { quoteName } from '../../shared/util/printable.ts';
+import { normalizationWords } from '../options/normalization.ts';
+import { augmentationWords } from '../view/augmentation-words.ts';
 import { count, grouped } from '../view/format.ts';
 import { optimizerWords, scheduleWords } from '../view/recipe-words.ts';
 import type { JoinHint } from '../view/run-view.ts';
@@ -42,6 +46,7 @@ export function factsOf(
     ...frozenOf(result),
     ['schedule', `${steps} of ${batch}${last} (${count(epochs, 'epoch', 'epochs')})`],
     ['optimizer', `${scheduleWords(result)}, ${optimizerWords(result)}`],
+    ...imagesOf(result),
     [
       'result',
       `${count(result.lanes, 'lane', 'lanes')}, ${count(config.threads, 'thread', 'threads')} each, seed ${result.seed}, ${result.precision}, ${result.imageSize} px`,
@@ -90,6 +95,16 @@ function frozenOf(result: RunConfig['result']): [string, string][] {
   const told =
     frozenNorms === 0 ? '' : `; ${count(frozenNorms, 'frozen norm is', 'frozen norms are')} ${atRest}`;
   return [['trained', `${grouped(some!)} of ${grouped(all!)} parameters, in ${areas.join(', ')}${told}`]];
+}
+
+/** What becomes of images, where that is not the default. */
+function imagesOf(result: RunConfig['result']): [string, string][] {
+  const training = augmentationWords(result);
+  const all = isDeepStrictEqual(result.normalize, normalizations.imagenet)
+    ? []
+    : [`normalised by ${normalizationWords(result.normalize)}`];
+  const words = [...(training === '' ? [] : [training]), ...all];
+  return words.length === 0 ? [] : [['images', words.join(', ')]];
 }
 
 /** Bytes that a network of 10 Gbit/s carries in a second. */

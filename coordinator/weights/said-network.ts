@@ -1,8 +1,8 @@
 /** What a checkpoint says of its own network: ours by its identity, one of the reference implementation by its `flags`. */
-import { imageNetClasses } from '../../shared/models/family.ts';
+import type { Normalization } from '../../shared/defaults.ts';
 import type { ModelName } from '../../shared/models/model.ts';
 import { bounds, type Precision } from '../../shared/option-bounds.ts';
-import { classNames } from '../../shared/run-config.ts';
+import { classNames, earlierResult, normalization } from '../../shared/run-config.ts';
 import { parseJson } from '../../shared/wire/protocol.ts';
 import { count } from '../view/format.ts';
 import { asDict } from './state-dicts.ts';
@@ -14,6 +14,7 @@ export interface OwnNetwork {
   readonly times: number | undefined;
   /** Pixels of a side. */
   readonly imageSize: number | undefined;
+  readonly normalize: Normalization | undefined;
   readonly precision: Precision | undefined;
   /** Outputs of the decoder. */
   readonly head: number | undefined;
@@ -25,21 +26,24 @@ export interface OwnNetwork {
 export function saidByIdentity(identity: string | undefined): OwnNetwork {
   const parsed = parseJson(identity ?? 'null') as { result?: Record<string, unknown> } | null;
   if (parsed?.result === undefined) return understood({});
-  return understood({ head: imageNetClasses, classNames: [], ...parsed.result }); // early runs said neither
+  return understood({ ...earlierResult, ...parsed.result });
 }
 
 /**
- * The options that run.py was called with; `coordinator export` adds the image size, and `classes` beside them.
+ * The options that run.py was called with; `coordinator export` adds the image size, and `classes` and `normalize` beside
+ * them.
  * @param saved what torch.save was given
  */
 export function saidByFlags(saved: unknown): OwnNetwork {
   const dict = asDict(saved);
   const flags = asDict(dict?.get('flags'));
+  const normalize = asDict(dict?.get('normalize'));
   return understood({
     model: flags?.get('model'),
     times: flags?.get('times'),
     imageSize: flags?.get('imsize'),
     classNames: dict?.get('classes'),
+    normalize: normalize === null ? undefined : Object.fromEntries(normalize),
   });
 }
 
@@ -48,6 +52,7 @@ function understood(said: Record<string, unknown>): OwnNetwork {
     model: bounds.model.safeParse(said.model).data,
     times: bounds.times.safeParse(said.times).data,
     imageSize: bounds.imageSize.safeParse(said.imageSize).data,
+    normalize: normalization.safeParse(said.normalize).data,
     precision: bounds.precision.safeParse(said.precision).data,
     head: bounds.head.safeParse(said.head).data,
     classNames: classNames.safeParse(said.classNames).data,

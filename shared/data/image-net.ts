@@ -1,6 +1,3 @@
-/** Mean and deviation of ImageNet's training images per channel, in units of the full range (torchvision). */
-export const imageNet = { mean: [0.485, 0.456, 0.406], deviation: [0.229, 0.224, 0.225] };
-
 /** As a multiple of the side of the input (256 for 224, as in the original). */
 const shortSide = { numerator: 256, denominator: 224 };
 

@@ -1,5 +1,5 @@
 /** Bare training steps: computeShard, reduce and apply on synthetic images that are in memory already. */
-import { defaults, plainRecipe } from '../../shared/defaults.ts';
+import { defaults, normalizations, plainRecipe } from '../../shared/defaults.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { formulaEntry, formulaLabels } from '../../shared/models/closed-formula.ts';
 import { imageNetClasses, modelOf, type NetworkOptions } from '../../shared/models/family.ts';
@@ -40,6 +40,7 @@ export function formulaEngine(
     times,
     head: imageNetClasses,
     imageSize,
+    normalize: normalizations.imagenet,
     ...sgd,
   });
   const network = { ...options, times, head: imageNetClasses };

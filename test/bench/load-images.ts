@@ -1,18 +1,24 @@
 /**
  * A timer of the image pipeline, the counterpart of images_peer.py with the same JSON:
  *
- *     node dist/test/bench/load-images.js FOLDER train|val IMAGES THREADS
+ *     node dist/test/bench/load-images.js FOLDER train|val IMAGES THREADS [AUGMENTATION]
  *
  * The pipeline is all that a worker does from the files to batches in memory: random resized crops of `train`, or
- * resized and centre-cropped images of `val`.
+ * resized and centre-cropped images of `val`. AUGMENTATION is JSON as in config.json: `{"blur": "2"}`.
  */
 import { indexDataset } from '../../shared/data/dataset-index.ts';
 import { Schedule } from '../../shared/data/schedule.ts';
-import { defaults } from '../../shared/defaults.ts';
+import { defaults, plainAugmentation } from '../../shared/defaults.ts';
 import { openDecoder } from '../../worker/data/decode.ts';
 import { ShardLoader } from '../../worker/data/prefetch.ts';
 
-const [folder, split, images, threads] = process.argv.slice(2) as [string, 'train' | 'val', string, string];
+const [folder, split, images, threads, augmentation = '{}'] = process.argv.slice(2) as [
+  string,
+  'train' | 'val',
+  string,
+  string,
+  string?,
+];
 const batch = 32;
 const index = await indexDataset(folder, ['train', 'val']);
 const trainSize = index.train.size;
@@ -23,6 +29,7 @@ const loader = new ShardLoader({
   shards: {
     files: index.train,
     schedule: new Schedule({ seed: 1, trainSize, batchSize: batch, lanes: 1 }),
+    augmentation: { ...plainAugmentation, ...JSON.parse(augmentation) },
     steps: warmUp + steps,
     prefetchShards: defaults.prefetchShards,
     skipUnreadable: false,

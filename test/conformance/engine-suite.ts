@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import test from 'ava';
-import { plainRecipe } from '../../shared/defaults.ts';
+import { normalizations, plainRecipe } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { formulaEntry, formulaImages, formulaLabels } from '../../shared/models/closed-formula.ts';
@@ -41,6 +41,7 @@ export function engineTests(backend: BackendName, precisions: readonly ('fp32' |
       times,
       head: imageNetClasses,
       imageSize,
+      normalize: normalizations.imagenet,
       precision: 'fp32',
       deterministic: true,
     } as const;

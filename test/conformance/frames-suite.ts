@@ -1,7 +1,7 @@
 /** A stimulus that changes, on every backend: R and RT beside what PyTorch made of them (test/parity/frames_numbers.py). */
 import { readFileSync } from 'node:fs';
 import test from 'ava';
-import { plainRecipe } from '../../shared/defaults.ts';
+import { normalizations, plainRecipe } from '../../shared/defaults.ts';
 import { rowsOfTaps, tapsOf } from '../../shared/formats/feature-rows.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { formulaEntry, formulaImages } from '../../shared/models/closed-formula.ts';
@@ -38,6 +38,7 @@ export function framesTests(backend: BackendName): void {
       imageSize,
       precision: 'fp32',
       deterministic: true,
+      normalize: normalizations.imagenet,
       ...plainRecipe,
       momentum: 0,
       weightDecay: 0,

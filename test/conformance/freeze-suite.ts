@@ -1,7 +1,7 @@
 /** What a backend leaves alone when parts of a model are frozen, on every backend. */
 import { readFileSync } from 'node:fs';
 import test from 'ava';
-import { plainRecipe } from '../../shared/defaults.ts';
+import { normalizations, plainRecipe } from '../../shared/defaults.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { vectorLayout } from '../../shared/formats/vector-layout.ts';
 import { closedFormula, formulaEntry, formulaImages } from '../../shared/models/closed-formula.ts';
@@ -32,6 +32,7 @@ export function freezeTests(backend: BackendName): void {
       threads: 1,
       purpose: 'training',
       imageSize: 32,
+      normalize: normalizations.imagenet,
       precision: 'fp32',
       deterministic: true,
       ...plainRecipe,

@@ -1,5 +1,6 @@
 /** Every operation on every backend, with its gradient, against the definition in float64; and the flat memory. */
 import test from 'ava';
+import { normalizations } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import type { Ops, Tensor } from '../../shared/models/ops.ts';
 import { Pass } from '../../shared/models/pass.ts';
@@ -257,24 +258,23 @@ export function operationTests(library: BackendName, memoryFormat: MemoryFormat 
     });
   });
 
-  test.serial(`images become (x / 255 − mean) / deviation of their channel (${name})`, (t) => {
+  test.serial(`images become (x / 255 − mean) / std of their channel (${name})`, (t) => {
     const bytes = Uint8Array.from({ length: 2 * 3 * 3 * 3 }, (_, i) => (i * 37) % 256);
-    const [mean, deviation] = [
-      [0.485, 0.456, 0.406],
-      [0.229, 0.224, 0.225],
-    ];
-    const expected = Array.from({ length: bytes.length }, (_, index) => {
-      const [image, channel, pixel] = [Math.floor(index / 27), Math.floor(index / 9) % 3, index % 9];
-      return (bytes[image * 27 + pixel * 3 + channel]! / 255 - mean![channel]!) / deviation![channel]!;
-    });
-    backend.scope(() => {
-      const staged = backend.stageImages(bytes, 2, 3);
-      bytes.fill(0); // from here on the memory may be used again
-      const uploaded = staged.normalized();
-      staged.release();
-      t.deepEqual([...uploaded.shape], [2, 3, 3, 3]);
-      near(t, 'images', backend.download(uploaded), expected, 1e-6);
-    });
+    for (const { mean, std } of Object.values(normalizations)) {
+      const expected = Array.from({ length: bytes.length }, (_, index) => {
+        const [image, channel, pixel] = [Math.floor(index / 27), Math.floor(index / 9) % 3, index % 9];
+        return (bytes[image * 27 + pixel * 3 + channel]! / 255 - mean[channel]!) / std[channel]!;
+      });
+      backend.scope(() => {
+        const raw = bytes.slice();
+        const staged = backend.stageImages(raw, 2, 3);
+        raw.fill(0); // from here on the memory may be used again
+        const uploaded = staged.normalized({ mean, std });
+        staged.release();
+        t.deepEqual([...uploaded.shape], [2, 3, 3, 3]);
+        near(t, 'images', backend.download(uploaded), expected, 1e-6);
+      });
+    }
   });
 
   test.serial(`one value that is not finite is found among many (${name})`, (t) => {

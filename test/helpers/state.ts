@@ -1,4 +1,4 @@
-import { plainRecipe } from '../../shared/defaults.ts';
+import { normalizations, plainAugmentation, plainRecipe } from '../../shared/defaults.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { type Model, outputsOfHead } from '../../shared/models/model.ts';
 import type { ResultOptions } from '../../shared/run-config.ts';
@@ -35,6 +35,8 @@ export function resultOf(model: Model, more: Partial<ResultOptions> = {}): Resul
     momentum: 0.9,
     weightDecay: 1e-4,
     imageSize: 32,
+    ...plainAugmentation,
+    normalize: normalizations.imagenet,
     precision: 'fp32',
     deterministic: true,
     startingWeights: { from: 'seed' },

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { type DatasetIndex, indexDataset } from '../../shared/data/dataset-index.ts';
 import { Schedule } from '../../shared/data/schedule.ts';
+import { plainAugmentation } from '../../shared/defaults.ts';
 import { openDecoder } from '../../worker/data/decode.ts';
 import { ShardLoader, type ShardLoaderOptions, type Shards } from '../../worker/data/prefetch.ts';
 
@@ -31,11 +32,17 @@ export function loaderOf(
   changes: Partial<ShardLoaderOptions & Shards> & { lanes?: number; threads?: number } = {},
 ): ShardLoader {
   const { lanes = 3, threads = 3, ...rest } = changes;
-  const { steps = 6, prefetchShards = 2, skipUnreadable = false, ...options } = rest;
+  const {
+    steps = 6,
+    prefetchShards = 2,
+    skipUnreadable = false,
+    augmentation = plainAugmentation,
+    ...options
+  } = rest;
   const schedule = new Schedule({ seed: 5, trainSize: index.train.size, batchSize: 9, lanes });
   return new ShardLoader({
     index,
-    shards: { files: index.train, schedule, steps, prefetchShards, skipUnreadable },
+    shards: { files: index.train, schedule, augmentation, steps, prefetchShards, skipUnreadable },
     decoder: openDecoder(threads),
     imageSize,
     ...options,

@@ -151,6 +151,32 @@ for (const name of goldenNames) {
   });
 }
 
+interface Augmented {
+  pillow: string;
+  images: object;
+  cases: { steps: object; sha256?: string; pixels?: string }[];
+}
+
+(version === fixturesVersion ? withTorch : test.serial.skip)(
+  'the images of augmentation are those that Pillow makes, and PyTorch where they are blurred',
+  (t) => {
+    const made = execFileSync(python!, ['test/parity/augmentation_pixels.py'], { encoding: 'utf8' });
+    const [theirs, kept] = [made, readFileSync('test/fixtures/augmentation.json', 'utf8')].map(
+      (text) => JSON.parse(text) as Augmented,
+    ) as [Augmented, Augmented];
+    const exact = ({ images, cases }: Augmented) => [
+      images,
+      cases.map(({ steps, sha256 }) => [steps, sha256]),
+    ];
+    t.deepEqual(exact(theirs), exact(kept));
+    for (const [i, { steps, pixels }] of kept.cases.entries()) {
+      if (pixels === undefined) continue;
+      const [a, b] = [pixels, theirs.cases[i]!.pixels!].map((text) => Buffer.from(text, 'base64'));
+      t.true(largestDifference(a!, b!) <= 1, JSON.stringify(steps)); // as for the numbers of recipes
+    }
+  },
+);
+
 for (const [what, script, fixture] of [
   ['recipes', 'recipe_numbers.py', 'recipes.json'],
   ['stimuli that change', 'frames_numbers.py', 'frames.json'],

@@ -3,7 +3,7 @@
  * steps. Whoever calls judges.
  */
 import { readFileSync } from 'node:fs';
-import { plainRecipe } from '../../shared/defaults.ts';
+import { normalizations, plainRecipe } from '../../shared/defaults.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { vectorLayout } from '../../shared/formats/vector-layout.ts';
 import { closedFormula, formulaEntry, formulaLabels } from '../../shared/models/closed-formula.ts';
@@ -78,6 +78,7 @@ export function checkGolden(name: (typeof goldenNames)[number], options: GoldenO
     times: golden.times ?? 1,
     head: imageNetClasses,
     imageSize,
+    normalize: normalizations.imagenet,
     ...plainRecipe,
     momentum: optimizer.momentum,
     weightDecay: optimizer.weight_decay,

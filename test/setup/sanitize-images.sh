@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the tests of bad and damaged images and archives against an image addon that is built with AddressSanitizer and
+# Runs the tests of bad and damaged images and archives, and of effects, against an image addon that is built with AddressSanitizer and
 # UndefinedBehaviorSanitizer, in a copy of the compiled project:
 #
 #   CORNET_FUZZ=10000 test/setup/sanitize-images.sh
@@ -18,6 +18,6 @@ CXXFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanit
 
 # Node itself is not built with the sanitizers: their runtime has to come first, and Node leaks at its end by design.
 runtime=$("${CXX:-g++}" -print-file-name=libasan.so):$("${CXX:-g++}" -print-file-name=libubsan.so)
-tests=(dist/test/unit/{archived-images,bad-images,image-fuzz,image-formats,image-kinds,pixels}.test.js)
+tests=(dist/test/unit/{archived-images,bad-images,effects,image-fuzz,image-formats,image-kinds,pixels}.test.js)
 LD_PRELOAD=$runtime ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:quarantine_size_mb=16 UBSAN_OPTIONS=print_stacktrace=1 \
   node node_modules/ava/entrypoints/cli.mjs --serial "${tests[@]}"

@@ -10,6 +10,7 @@ import { checkpointToGoBackTo, chooseStart } from '../../coordinator/training/st
 import { PythonFloat } from '../../coordinator/weights/pickle-writer.ts';
 import { findWeights } from '../../coordinator/weights/read-weights.ts';
 import { zipPieces } from '../../coordinator/weights/zip-writer.ts';
+import { normalizations } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { encodeHeader } from '../../shared/formats/safetensors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
@@ -44,6 +45,27 @@ test('a run, its checkpoint and what was exported of it say which network they a
     t.is(network.description, `CORnet-RT, 3 time steps, 64 px, as ${weights} says`);
     t.deepEqual(network.warnings, []);
   }
+});
+
+test('weights say by what the images were normalised that they were trained on, and options take its place', async (t) => {
+  const { half, imagenet, none } = normalizations;
+  const own = { mean: [0.5, 0.25, 1 / 3], std: [0.2, 0.3, 1] } as const;
+  for (const normalize of [half, own, imagenet]) {
+    const { folder, path } = await runFolder(t, { normalize });
+    const exported = join(folder, 'exported.pth.tar');
+    await exportCheckpoint(path, exported);
+    for (const weights of [folder, path, exported]) {
+      const network = await chooseNetwork({ ...asked, weights });
+      t.deepEqual([network.normalize, network.warnings], [normalize, []]);
+      const other = await chooseNetwork({ ...asked, weights, std: none.std });
+      t.deepEqual(other.normalize, { ...normalize, std: none.std });
+    }
+    const { warnings } = await chooseNetwork({ ...asked, weights: path, normalize: 'none' });
+    t.regex(warnings.join(), /was trained on images normalised by .*; the options ask for none\./);
+  }
+  const silent = await chooseNetwork({ ...asked, model: 'Z', weights: 'pretrained', normalize: 'half' });
+  t.deepEqual([silent.normalize, silent.warnings], [half, []]);
+  t.deepEqual((await chooseNetwork({ ...asked, model: 'Z', weights: 'untrained' })).normalize, imagenet);
 });
 
 test('the layers of a run are those of its network, at its image size', async (t) => {

@@ -6,6 +6,7 @@ import { Command } from 'commander';
 import { readConfigFile } from '../../coordinator/options/config-file.ts';
 import { addOptions } from '../../coordinator/options/flags.ts';
 import type { CommandName } from '../../coordinator/options/row.ts';
+import { normalizations, plainAugmentation } from '../../shared/defaults.ts';
 import type { StartingWeights } from '../../shared/run-config.ts';
 import { trainingConfig as config } from '../helpers/training-config.ts';
 
@@ -56,6 +57,7 @@ test('keys are long option names, with hyphens, underscores or capitals, and fla
     audit: 0.001,
     skipUnreadable: true,
     deterministic: false,
+    flip: true,
     saveModelSecs: 60,
   };
   t.deepEqual(parse('start', '--config', yaml), expected);
@@ -84,7 +86,7 @@ test('a flag takes the place of those of the file that it does not go with', (t)
 test('what a run starts with plays no part when it is resumed, unless it is a flag', (t) => {
   const yaml = file('output-path: x\nweights: a\nrestore-path: b');
   const resumed = parse('start', '--config', yaml, '--resume', '--weights', 'c');
-  t.deepEqual(resumed, { outputPath: 'x', resume: true, weights: 'c', deterministic: true });
+  t.deepEqual(resumed, { outputPath: 'x', resume: true, weights: 'c', deterministic: true, flip: true });
 });
 
 test('values are held to the bounds of the options; errors name file and key', (t) => {
@@ -154,6 +156,8 @@ test("a training's config.json gives its options again", (t) => {
     labelSmoothing: 0,
     lrScale: '',
     valSplit: 0,
+    ...plainAugmentation,
+    ...normalizations.imagenet,
     seed: 3,
     lanes: 2,
     precision: 'fp32',

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
-import { plainRecipe } from '../../shared/defaults.ts';
+import { normalizations, plainRecipe } from '../../shared/defaults.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { formulaImages, formulaLabels } from '../../shared/models/closed-formula.ts';
 import { buildModel } from '../../shared/models/family.ts';
@@ -19,6 +19,7 @@ const options: EngineOptions = {
   times,
   head: 1000,
   imageSize,
+  normalize: normalizations.imagenet,
   precision: 'fp32',
   deterministic: true,
   ...plainRecipe,

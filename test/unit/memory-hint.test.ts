@@ -1,5 +1,5 @@
 import test from 'ava';
-import { plainRecipe } from '../../shared/defaults.ts';
+import { normalizations, plainRecipe } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import type { EngineOptions } from '../../worker/engine/engine.ts';
 import { withMemoryHint } from '../../worker/engine/memory-hint.ts';
@@ -13,6 +13,7 @@ const options: EngineOptions = {
   times: 5,
   head: 1000,
   imageSize: 224,
+  normalize: normalizations.imagenet,
   precision: 'fp32',
   deterministic: true,
   ...plainRecipe,

@@ -158,6 +158,7 @@ test('start sees what was given and nothing else; the other commands see their d
     outputPath: 'x',
     learningRate: 0.2,
     deterministic: true,
+    flip: true,
   });
   const validate = parse('validate', ['--model', 'Z', '--data-path', 'y']);
   t.like(validate, { weights: 'pretrained', seed: 0, precision: 'fp32' });
@@ -176,10 +177,19 @@ test('each option that the result depends on is compared on resume', (t) => {
   } as RunConfig;
   const rows = rowsOf('start').filter(({ kind }) => kind === 'result');
   t.true(rows.length > 12);
+  const others: Partial<StartOptions> = {
+    ...{ deterministic: false, flip: false },
+    ...{ normalize: 'half', mean: [0, 0, 0], std: [1, 1, 1] },
+  };
   for (const { attribute, name } of rows) {
-    const options = { outputPath: '', [attribute]: attribute === 'deterministic' ? false : 'other' };
+    const options = {
+      outputPath: '',
+      [attribute]: 'other',
+      ...(attribute in others ? { [attribute]: others[attribute as keyof StartOptions] } : {}),
+    };
     const [sentence, ...more] = changedOptions(options as StartOptions, config);
-    t.true(sentence?.startsWith(`${name} cannot change on resume: the run uses `), attribute);
+    const told = attribute === 'mean' || attribute === 'std' ? '--normalize' : name; // which they are a part of
+    t.true(sentence?.startsWith(`${told} cannot change on resume: the run uses `), attribute);
     t.deepEqual(more, []);
   }
   t.deepEqual(changedSettings({ learningRate: 0.1 }, { learningRate: 0.2 }), [

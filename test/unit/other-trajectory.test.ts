@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { Checkpoints } from '../../coordinator/checkpoints/checkpoints.ts';
 import { otherNetwork, otherTrajectory } from '../../coordinator/training/starting-point.ts';
-import { plainRecipe } from '../../shared/defaults.ts';
+import { normalizations, plainAugmentation, plainRecipe } from '../../shared/defaults.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import type { ResultOptions, RunConfig } from '../../shared/run-config.ts';
@@ -15,6 +15,8 @@ const result = {
   learningRate: 0.1,
   stepSize: 10,
   ...plainRecipe,
+  ...plainAugmentation,
+  normalize: normalizations.imagenet,
   momentum: 0.9,
   weightDecay: 1e-4,
   trainImages: 1000,
@@ -38,6 +40,15 @@ test('going on with another recipe is said, also from a checkpoint of an earlier
   t.regex(
     otherTrajectory(JSON.stringify({ result: earlier, numerics: null }), now)!,
     /made with --schedule step \(now constant\), --lr-scale none \(now V1=0\.1\):/,
+  );
+});
+
+test('going on with other images is said', (t) => {
+  const identity = JSON.stringify({ result: { ...resultOf(buildModel('Z', 1)), ...result }, numerics: null });
+  const images = { blur: '4', flip: false, colorJitter: [0.4, 0, 0, 0], normalize: normalizations.half };
+  t.regex(
+    otherTrajectory(identity, { result: { ...result, ...images } } as unknown as RunConfig)!,
+    /made with training images mirrored \(now not mirrored\), --color-jitter 0,0,0,0 \(now 0\.4,0,0,0\), --blur none \(now 4\), --normalize imagenet \(now half\):/,
   );
 });
 
@@ -74,6 +85,14 @@ test('a run says where its weights are of another network than it trains, and ho
     await said({ times: 3 }, {}),
     'runs/rt is of CORnet-RT, 3 time steps, 32 px; this run trains CORnet-RT, 5 time steps, 32 px.',
     'with 3 a training would be refused',
+  );
+  const identity = { result: resultOf(model, { normalize: normalizations.half }), numerics: null };
+  const { file } = await checkpoints.write({ ...written, identity });
+  const options = { ...trainingConfig.options, startingFile: join(folder, 'checkpoints', file) };
+  const other = { ...trainingConfig, result: resultOf(model), options };
+  t.is(
+    await otherNetwork({ weights: 'runs/rt' }, other),
+    'runs/rt was trained on images normalised by half; this run normalises by imagenet (--normalize, --mean, --std).',
   );
   t.is(await otherNetwork({}, trainingConfig), null, 'its weights are drawn');
 });

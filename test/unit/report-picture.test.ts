@@ -5,6 +5,7 @@ import { drawRuns, svgDocument } from '../../coordinator/report/picture.ts';
 import type { ReportRun } from '../../coordinator/report/read-runs.ts';
 import { spread } from '../../coordinator/report/spread.ts';
 import { coveringAxis, exactAxis } from '../../coordinator/view/axis.ts';
+import { normalizations } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { Draws } from '../../shared/random.ts';
 import { type ResultOptions, resultOptions } from '../../shared/run-config.ts';
@@ -99,6 +100,8 @@ test('whatever else shapes the result tells runs apart, and nobody can forget it
     ...{ freeze: ['V1'], trainOnly: ['decoder'], freezeNorms: true, optimizer: 'adamw', clipNorm: 1 },
     ...{ momentum: 0.8, weightDecay: 0, nesterov: true, labelSmoothing: 0.1, lrScale: 'V1=0.1' },
     ...{ schedule: 'constant', warmupEpochs: 1, imageSize: 64, precision: 'bf16', startingWeights: file },
+    ...{ augment: 'center', cropScale: [0.2, 1], cropRatio: [1, 1], flip: false, rotate: 10 },
+    ...{ grayscale: 0.2, colorJitter: [0, 0, 0.5, 0], blur: '4:0,0:2', normalize: normalizations.half },
     ...{ fingerprint: 'other', trainImages: 96, imagesPerClass: 5, valSplit: 0.1 },
   };
   // Those of one data set, or of one optimizer or schedule alone; the last bits; and the seed.

@@ -1,4 +1,5 @@
 /** What the engine asks of a tensor library, beyond the operations that models are made of. */
+import type { Normalization } from '../../shared/defaults.ts';
 import type { Ops, Tensor } from '../../shared/models/ops.ts';
 import type { Precision } from '../../shared/run-config.ts';
 import type { Numerics } from '../../shared/wire/protocol.ts';
@@ -32,8 +33,8 @@ export interface SgdOptions {
 
 /** Images on their way to the device. */
 export interface StagedImages<T> {
-  /** (x / 255 − mean) / deviation with ImageNet's constants, in float32: [n, 3, s, s]. */
-  normalized(): T;
+  /** (x / 255 − mean) / std, in float32: [n, 3, s, s]. */
+  normalized(normalization: Normalization): T;
   /** Gives them back. */
   release(): void;
 }

@@ -1,6 +1,6 @@
 /** `worker describe`: opens the backends and devices of this machine as a worker would, and says what came of it. */
 import { createHash } from 'node:crypto';
-import { defaults, plainRecipe } from '../../shared/defaults.ts';
+import { defaults, normalizations, plainRecipe } from '../../shared/defaults.ts';
 import { describeError } from '../../shared/errors.ts';
 import { imageNetClasses } from '../../shared/models/family.ts';
 import type { WorkerDescription } from '../../shared/process/worker-description.ts';
@@ -95,6 +95,7 @@ const probe: Omit<EngineOptions, 'backend' | 'device' | 'model' | 'times'> = {
   purpose: 'training',
   head: imageNetClasses,
   imageSize: 64,
+  normalize: normalizations.imagenet,
   precision: 'fp32',
   deterministic: true,
   ...plainRecipe,

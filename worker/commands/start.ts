@@ -209,7 +209,7 @@ async function openHttp(
 
 function engineOptionsOf(config: AnyConfig, device: string, threads: number): EngineOptions {
   const { backend } = config;
-  const { model, times, head, imageSize, precision } = config.result;
+  const { model, times, head, imageSize, normalize, precision } = config.result;
   const freezing = isInference(config) ? {} : freezingOf(config.result);
   const deterministic = isInference(config) || config.result.deterministic;
   const { optimizer, betas, clipNorm, momentum, nesterov, weightDecay, labelSmoothing, lrScale } =
@@ -225,6 +225,7 @@ function engineOptionsOf(config: AnyConfig, device: string, threads: number): En
     head,
     ...freezing,
     imageSize,
+    normalize,
     precision,
     deterministic,
     optimizer,

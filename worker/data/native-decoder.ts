@@ -5,9 +5,10 @@
 import type { FilePart, ImageSource } from '../../shared/data/image-source.ts';
 import { imageLimits, readThreads } from '../../shared/defaults.ts';
 import type { ImageDecoder } from './decode.ts';
+import { type PlainEffects, plainEffects } from './effects.ts';
 import { decodeImage, unreadable } from './image.ts';
 import type { ImageAddon, ImagePool, PlainGeometry, PlainPart } from './image-addon.ts';
-import type { Geometry, Transform } from './transform.ts';
+import type { Transform, Treatment } from './transform.ts';
 
 /**
  * Decodes only what the geometry looks at, and to the same pixels as a full decode. Files are read on threads of their
@@ -49,7 +50,7 @@ export class NativeDecoder implements ImageDecoder {
       });
     if (plainJpegBytes !== null) return plainJpegBytes;
     const { width, height, pixels, fileBytes } = await decodeImage(source);
-    await this.#pool.resample(pixels, width, height, plainTransform(width, height), size, target, offset);
+    await this.#pool.resample(pixels, width, height, ...plainTransform(width, height), size, target, offset);
     return fileBytes;
   }
 }
@@ -63,6 +64,10 @@ function plainPart({ offset, stored, skip, bytes, archive }: FilePart): PlainPar
   return Float64Array.of(offset, stored, skip ?? -1, bytes, archive.bytes, high, low);
 }
 
-function plain({ box, width, height, left, top, flip }: Geometry): PlainGeometry {
-  return Int32Array.of(box.left, box.top, box.width, box.height, width, height, left, top, Number(flip));
+function plain(treatment: Treatment): readonly [PlainGeometry, PlainEffects | null] {
+  const { box, width, height, left, top, flip, effects = [] } = treatment;
+  return [
+    Int32Array.of(box.left, box.top, box.width, box.height, width, height, left, top, Number(flip)),
+    effects.length === 0 ? null : plainEffects(effects),
+  ];
 }

@@ -85,6 +85,7 @@ function shardsOf(config: RunConfig, files: FileList): Shards {
   return {
     files,
     schedule: scheduleOf(config.result),
+    augmentation: config.result,
     steps: totalSteps(config),
     prefetchShards: defaults.prefetchShards,
     skipUnreadable: config.options.skipUnreadable,

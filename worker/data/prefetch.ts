@@ -8,10 +8,11 @@ import { checkSize } from '../../shared/data/index-cache.ts';
 import type { Schedule } from '../../shared/data/schedule.ts';
 import { noLabel } from '../../shared/data/split.ts';
 import { CornetError } from '../../shared/errors.ts';
-import { Draws, streams } from '../../shared/random.ts';
+import type { Augmentation } from '../../shared/run-config.ts';
 import type { Unreadable } from '../../shared/wire/protocol.ts';
+import { Augmenter } from './augmenter.ts';
 import type { ImageDecoder } from './decode.ts';
-import { randomResizedCrop, resizeAndCentreCrop, squash, type Transform, within } from './transform.ts';
+import { resizeAndCentreCrop, squash, type Transform, within } from './transform.ts';
 
 /** Images with their labels. Each array has a buffer of its own, so that both can be transferred to another thread. */
 export interface Batch {
@@ -30,6 +31,7 @@ export type BatchMode = 'validation' | 'features';
 export interface Shards {
   readonly files: FileList;
   readonly schedule: Schedule;
+  readonly augmentation: Augmentation;
   /** Steps of the whole run: nothing is loaded ahead past the last one. */
   readonly steps: number;
   /** How many shards are loaded ahead. */
@@ -81,6 +83,7 @@ interface LoadAhead extends Place {
  */
 export class ShardLoader {
   readonly #options: ShardLoaderOptions;
+  readonly #augmenter: Augmenter | null = null;
   /** Images decoded so far, and the size of their files: what metrics count. */
   readonly decoded = { images: 0, bytes: 0 };
   #lanes: readonly number[] = [];
@@ -96,6 +99,10 @@ export class ShardLoader {
 
   constructor(options: ShardLoaderOptions) {
     this.#options = options;
+    const { shards, imageSize } = options;
+    if (shards !== null) {
+      this.#augmenter = new Augmenter(shards.augmentation, imageSize, shards.schedule.seed);
+    }
   }
 
   /** Shards held ahead that are loaded. */
@@ -215,11 +222,7 @@ export class ShardLoader {
   #newShard(step: number, lane: number): Load {
     const { files, schedule, skipUnreadable } = this.#shards;
     const { epoch, samples } = schedule.shard(step, lane);
-    const transform = (sample: number) =>
-      randomResizedCrop(
-        this.#options.imageSize,
-        new Draws(schedule.seed, streams.augmentation, epoch, sample),
-      );
+    const transform = (sample: number) => this.#augmenter!.transform(epoch, sample);
     const unreadable = skipUnreadable ? 'replaced' : 'refused';
     return this.#newLoad({ files, samples, transform, unreadable });
   }

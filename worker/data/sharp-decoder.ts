@@ -2,6 +2,7 @@
 import sharp from 'sharp';
 import type { ImageSource } from '../../shared/data/image-source.ts';
 import type { ImageDecoder } from './decode.ts';
+import { applyEffects } from './effects.ts';
 import { decodeImage } from './image.ts';
 import { Resampler } from './resample.ts';
 import type { Transform } from './transform.ts';
@@ -31,7 +32,9 @@ export class SharpDecoder implements ImageDecoder {
     offset: number,
   ): Promise<number> {
     const image = await decodeImage(source);
-    this.#resampler.run(image, transform(image.width, image.height), size, target, offset);
+    const treatment = transform(image.width, image.height);
+    this.#resampler.run(image, treatment, size, target, offset);
+    applyEffects(target.subarray(offset, offset + size * size * 3), size, treatment.effects ?? []);
     return image.fileBytes;
   }
 }

@@ -5,9 +5,11 @@
  */
 import type { Box } from '../../shared/data/file-list.ts';
 import { shortSideOf } from '../../shared/data/image-net.ts';
+import { plainAugmentation } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import type { Draws } from '../../shared/random.ts';
 import { quoteName } from '../../shared/util/printable.ts';
+import type { Effect } from './effects.ts';
 
 export interface Geometry {
   /** The part of the image that is looked at: nothing outside it has any influence. */
@@ -22,24 +24,45 @@ export interface Geometry {
   readonly flip: boolean;
 }
 
-/** The geometry of an image of `width` × `height` pixels. */
-export type Transform = (width: number, height: number) => Geometry;
+/** All that becomes of an image: what its geometry leaves of it is then given its effects, in this order. */
+export interface Treatment extends Geometry {
+  /** Absent: none. */
+  readonly effects?: readonly Effect[];
+}
 
-/** RandomResizedCrop's defaults in torchvision: the box's share of the area, its aspect ratio, and how often it tries. */
-const cropArea = [0.08, 1] as const;
-const cropRatio = [3 / 4, 4 / 3] as const;
+/** What becomes of an image of `width` × `height` pixels. */
+export type Transform = (width: number, height: number) => Treatment;
+
+/** Of RandomResizedCrop: the box's share of the area, and its aspect ratio, each from the least to the most. */
+export interface CropRanges {
+  readonly area: readonly [number, number];
+  readonly ratio: readonly [number, number];
+}
+
+const plainRanges: CropRanges = { area: plainAugmentation.cropScale, ratio: plainAugmentation.cropRatio };
+
+/** How often RandomResizedCrop tries. */
 const cropTries = 10;
 const flipProbability = 0.5;
 
 /**
- * Training: torchvision's `RandomResizedCrop(size)` and `RandomHorizontalFlip()`.
+ * Training: torchvision's `RandomResizedCrop(size, scale, ratio)` and, if `flips`, `RandomHorizontalFlip()`.
  * @param draws keyed by (seed, epoch, sample): the first ones cut, the next one flips
  */
-export function randomResizedCrop(size: number, draws: Draws): Transform {
+export function randomResizedCrop(
+  size: number,
+  draws: Draws,
+  ranges: CropRanges = plainRanges,
+  flips = true,
+): Transform {
   return (width, height) => {
-    const box = randomBox(width, height, draws);
-    return { box, width: size, height: size, left: 0, top: 0, flip: draws.uniform() < flipProbability };
+    const box = randomBox(width, height, draws, ranges);
+    return { box, width: size, height: size, left: 0, top: 0, flip: flips && randomFlip(draws) };
   };
+}
+
+export function randomFlip(draws: Draws): boolean {
+  return draws.uniform() < flipProbability;
 }
 
 /** Validation: torchvision's `Resize(⌊size · 256/224⌋)` of the short side and `CenterCrop(size)`. */
@@ -88,10 +111,14 @@ function whole(width: number, height: number): Geometry['box'] {
   return { left: 0, top: 0, width, height };
 }
 
-function randomBox(imageWidth: number, imageHeight: number, draws: Draws): Geometry['box'] {
-  const [narrowest, widest] = cropRatio;
+function randomBox(
+  imageWidth: number,
+  imageHeight: number,
+  draws: Draws,
+  { area: share, ratio: [narrowest, widest] }: CropRanges,
+): Geometry['box'] {
   for (let attempt = 0; attempt < cropTries; attempt++) {
-    const area = imageWidth * imageHeight * draws.between(...cropArea);
+    const area = imageWidth * imageHeight * draws.between(...share);
     const ratio = Math.exp(draws.between(Math.log(narrowest), Math.log(widest)));
     const width = roundHalfToEven(Math.sqrt(area * ratio));
     const height = roundHalfToEven(Math.sqrt(area / ratio));

@@ -8,6 +8,7 @@
  */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import type { Normalization } from '../../shared/defaults.ts';
 import { bytesPerValue, type FeatureType, rowsOfTaps, writeRows } from '../../shared/formats/feature-rows.ts';
 import { type Purpose, type StateLayout, stateLayout } from '../../shared/formats/state-layout.ts';
 import { type VectorLayout, vectorLayout } from '../../shared/formats/vector-layout.ts';
@@ -41,6 +42,7 @@ export interface EngineOptions extends NetworkOptions {
   readonly purpose: Purpose;
   /** Pixels, square. */
   readonly imageSize: number;
+  readonly normalize: Normalization;
   readonly precision: Precision;
   /** Only kernels that give the same bits every time. */
   readonly deterministic: boolean;
@@ -119,7 +121,7 @@ export class Engine {
     const { purpose, lrScale } = options;
     this.#state = new ModelState(this.#backend, this.#model, this.#vectorLayout, purpose, lrScale);
     this.#reduction = new Reduction(this.#backend, this.#vectorLayout, openMappings());
-    this.#staging = new Staging(this.#backend, options.imageSize);
+    this.#staging = new Staging(this.#backend, options.imageSize, options.normalize);
   }
 
   get numerics(): Numerics {

@@ -1,5 +1,6 @@
 /** How images get to the device: those of a coming shard while another is computed, all others when they are needed. */
 import assert from 'node:assert/strict';
+import type { Normalization } from '../../shared/defaults.ts';
 import { elementCount } from '../../shared/models/model.ts';
 import type { Tensor } from '../../shared/models/ops.ts';
 import type { Backend, StagedImages } from '../backend/backend.ts';
@@ -10,12 +11,14 @@ export type Images = Uint8Array | Float32Array;
 export class Staging<T extends Tensor> {
   readonly #backend: Backend<T>;
   readonly #imageSize: number;
+  readonly #normalization: Normalization;
   readonly #staged = new Map<string, StagedImages<T>>();
 
   /** @param imageSize pixels, square */
-  constructor(backend: Backend<T>, imageSize: number) {
+  constructor(backend: Backend<T>, imageSize: number, normalization: Normalization) {
     this.#backend = backend;
     this.#imageSize = imageSize;
+    this.#normalization = normalization;
   }
 
   countOf(images: Images): number {
@@ -66,7 +69,7 @@ export class Staging<T extends Tensor> {
     const staged =
       images instanceof Uint8Array ? this.#backend.stageImages(images, count, this.#imageSize) : images;
     try {
-      return staged.normalized();
+      return staged.normalized(this.#normalization);
     } finally {
       staged.release();
     }

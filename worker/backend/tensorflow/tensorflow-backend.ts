@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { cpus } from 'node:os';
-import { imageNet } from '../../../shared/data/image-net.ts';
 import { timeouts } from '../../../shared/defaults.ts';
 import { CornetError } from '../../../shared/errors.ts';
 import { elementCount } from '../../../shared/models/model.ts';
@@ -92,12 +91,12 @@ export class TensorflowBackend extends TensorflowOps implements Backend<Tensorfl
     const channels = (values: readonly number[]) => kernels.tensor(Float32Array.from(values), [3]);
     const raw = kernels.bytes(bytes, [count, size, size, 3]);
     return {
-      normalized: () =>
+      normalized: ({ mean, std }) =>
         this.activation(
           kernels.tidy(() => {
             const unit = kernels.divide(raw, kernels.scalar(255));
-            const centred = kernels.subtract(unit, channels(imageNet.mean));
-            return kernels.divide(centred, channels(imageNet.deviation));
+            const centred = kernels.subtract(unit, channels(mean));
+            return kernels.divide(centred, channels(std));
           }),
         ),
       release: () => raw.dispose(),

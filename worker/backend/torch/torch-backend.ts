@@ -1,7 +1,7 @@
 /** The torch backend: libtorch's dispatcher, autograd and autocast behind the engine's interface. */
 import { createHash } from 'node:crypto';
 import { cpus } from 'node:os';
-import { imageNet } from '../../../shared/data/image-net.ts';
+import type { Normalization } from '../../../shared/defaults.ts';
 import { CornetError } from '../../../shared/errors.ts';
 import type { Ops } from '../../../shared/models/ops.ts';
 import { deviceHere } from '../../../shared/process/worker-environment.ts';
@@ -144,12 +144,12 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
     const rows = [count * size, size * 3];
     const raw = new TorchTensor(this.addon, this.addon.upload(bytes, dtypes.uint8, rows, this.device));
     return {
-      normalized: () => this.#normalized(raw, count, size),
+      normalized: (normalization) => this.#normalized(raw, count, size, normalization),
       release: () => this.release(raw),
     };
   }
 
-  #normalized(raw: TorchTensor, count: number, size: number): TorchTensor {
+  #normalized(raw: TorchTensor, count: number, size: number, { mean, std }: Normalization): TorchTensor {
     return this.scope(() => {
       // Repeated for a row of pixels: a broadcast over long rows is quick, one over three channels is not.
       const row = (channels: readonly number[]) => {
@@ -158,8 +158,8 @@ export class TorchBackend extends TorchOps implements Backend<TorchTensor> {
       };
       const pixels = this.call('aten::to', 'dtype', raw, dtypes.float32);
       this.inPlace('aten::div_', 'Scalar', pixels, 255);
-      this.inPlace('aten::sub_', 'Tensor', pixels, row(imageNet.mean));
-      this.inPlace('aten::div_', 'Tensor', pixels, row(imageNet.deviation));
+      this.inPlace('aten::sub_', 'Tensor', pixels, row(mean));
+      this.inPlace('aten::div_', 'Tensor', pixels, row(std));
       const images = this.call('aten::view', '', pixels, [count, size, size, 3]);
       return this.#inFormat(this.call('aten::permute', '', images, [0, 3, 1, 2]));
     });

@@ -1,5 +1,6 @@
 // Images for Node: files are read on some threads, decoded and resampled on others, and written into JavaScript's own
 // memory. The main thread only hands out and takes back.
+#include "effects.h"
 #include "file.h"
 #include "jpeg.h"
 #include "resample.h"
@@ -23,6 +24,7 @@ struct Job {
   uint8_t* target;
   int size;
   Geometry geometry{};
+  EffectNumbers effects{};
   std::optional<std::string> error{};
   const char* errorCode = "IMAGE";
 
@@ -43,9 +45,10 @@ struct Job {
 
 // What a thread keeps from one job to the next.
 struct Bench {
-  Bench(const Limits& limits, bool portable) : jpeg(limits), resampler(portable) {}
+  Bench(const Limits& limits, bool portable) : jpeg(limits), resampler(portable), effects(portable) {}
   JpegDecoder jpeg;
   Resampler resampler;
+  Effects effects;
   std::vector<uint8_t> row;
   std::vector<uint8_t> compressed;
 };
@@ -76,8 +79,12 @@ void drawPicture(Job& job, Bench& bench) {
 
 void draw(Job& job, Bench& bench) {
   job.phase = Job::done;
-  if (job.picture != nullptr) return drawPicture(job, bench);
-  bench.jpeg.decode(job.file.data(), job.file.size(), job.geometry, job.size, bench.resampler, job.target);
+  if (job.picture != nullptr) {
+    drawPicture(job, bench);
+  } else {
+    bench.jpeg.decode(job.file.data(), job.file.size(), job.geometry, job.size, bench.resampler, job.target);
+  }
+  bench.effects.apply(job.effects, job.size, job.target);
 }
 
 double number(const Napi::Value& value) { return value.As<Napi::Number>().DoubleValue(); }
@@ -95,6 +102,15 @@ Geometry checkedGeometry(const Napi::Value& value, int pictureWidth, int picture
     throw Napi::RangeError::New(value.Env(), "the geometry does not fit the picture");
   }
   return {n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8] != 0};
+}
+
+// A Float64Array, or null where there are none.
+EffectNumbers checkedEffects(const Napi::Value& value, int size) {
+  if (value.IsNull()) return {};
+  const auto numbers = value.As<Napi::Float64Array>();
+  EffectNumbers effects(numbers.Data(), numbers.Data() + numbers.ElementLength());
+  if (!fitEffects(effects, size)) throw Napi::RangeError::New(value.Env(), "the effects do not fit the image");
+  return effects;
 }
 
 // Null, or [offset, stored, skip (-1: nothing is compressed), bytes, and the archive's bytes, modification time / 2^32,
@@ -150,8 +166,8 @@ class ImagePool : public Napi::ObjectWrap<ImagePool> {
 
  private:
   // decode(path, part, transform, size, target, offset): Promise<number | null>
-  // transform(width, height) returns the geometry. Resolves to the image's size in bytes; null, and nothing written,
-  // where it is no plain JPEG.
+  // transform(width, height) returns the geometry and the effects. Resolves to the image's size in bytes; null, and
+  // nothing written, where it is no plain JPEG.
   Napi::Value decode(const Napi::CallbackInfo& info) {
     auto job = newJob(info[3], info[4], info[5]);
     job->path = info[0].As<Napi::String>().Utf8Value();
@@ -164,15 +180,16 @@ class ImagePool : public Napi::ObjectWrap<ImagePool> {
     return begin(std::move(job));
   }
 
-  // resample(image, width, height, geometry, size, target, offset): Promise<null>
+  // resample(image, width, height, geometry, effects, size, target, offset): Promise<null>
   Napi::Value resample(const Napi::CallbackInfo& info) {
-    auto job = newJob(info[4], info[5], info[6]);
+    auto job = newJob(info[5], info[6], info[7]);
     const auto picture = info[0].As<Napi::Uint8Array>();
     const int width = integer(info[1]), height = integer(info[2]);
     if (width < 1 || height < 1 || 3.0 * width * height > static_cast<double>(picture.ByteLength())) {
       throw Napi::RangeError::New(info.Env(), "the picture is smaller than it is said to be");
     }
     job->geometry = checkedGeometry(info[3], width, height, job->size);
+    job->effects = checkedEffects(info[4], job->size);
     job->heldPicture = Napi::Persistent(picture.As<Napi::Object>());
     job->picture = picture.Data();
     job->pictureWidth = width;
@@ -255,8 +272,10 @@ class ImagePool : public Napi::ObjectWrap<ImagePool> {
   static bool askGeometry(Napi::Env env, Job& job) {
     const auto [width, height, plain] = job.header;
     try {
-      const Napi::Value geometry = job.transform.Call({Napi::Number::New(env, width), Napi::Number::New(env, height)});
-      job.geometry = checkedGeometry(geometry, width, height, job.size);
+      const Napi::Value made = job.transform.Call({Napi::Number::New(env, width), Napi::Number::New(env, height)});
+      const auto geometryAndEffects = made.As<Napi::Array>();
+      job.geometry = checkedGeometry(geometryAndEffects[0u], width, height, job.size);
+      job.effects = checkedEffects(geometryAndEffects[1u], job.size);
       return true;
     } catch (const Napi::Error& error) {
       job.deferred.Reject(error.Value());
