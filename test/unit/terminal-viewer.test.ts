@@ -4,7 +4,7 @@ import { timeLeft } from '../../coordinator/view/format.ts';
 import { announcement } from '../../coordinator/watch/run-summary.ts';
 import { layOut } from '../../coordinator/watch/terminal-layout.ts';
 import { TerminalViewer } from '../../coordinator/watch/terminal-viewer.ts';
-import { plainRecipe } from '../../shared/defaults.ts';
+import { normalizations, plainAugmentation, plainRecipe } from '../../shared/defaults.ts';
 import type { RunConfig } from '../../shared/run-config.ts';
 import { aView } from '../helpers/a-view.ts';
 import { screenOf } from '../helpers/screen.ts';
@@ -86,6 +86,8 @@ const config = {
     seed: 0,
     startingWeights: { from: 'seed' },
     ...plainRecipe,
+    ...plainAugmentation,
+    normalize: normalizations.imagenet,
     learningRate: 0.01,
     stepSize: 10,
     momentum: 0.9,
