@@ -8,10 +8,9 @@ import { checkSize } from '../../shared/data/index-cache.ts';
 import type { Schedule } from '../../shared/data/schedule.ts';
 import { noLabel } from '../../shared/data/split.ts';
 import { CornetError } from '../../shared/errors.ts';
-import { Draws, streams } from '../../shared/random.ts';
 import type { Unreadable } from '../../shared/wire/protocol.ts';
 import type { ImageDecoder } from './decode.ts';
-import { randomResizedCrop, resizeAndCentreCrop, squash, type Transform, within } from './transform.ts';
+import { resizeAndCentreCrop, squash, type Transform, trainingTransform, within } from './transform.ts';
 
 /** Images with their labels. Each array has a buffer of its own, so that both can be transferred to another thread. */
 export interface Batch {
@@ -215,11 +214,9 @@ export class ShardLoader {
   #newShard(step: number, lane: number): Load {
     const { files, schedule, skipUnreadable } = this.#shards;
     const { epoch, samples } = schedule.shard(step, lane);
-    const transform = (sample: number) =>
-      randomResizedCrop(
-        this.#options.imageSize,
-        new Draws(schedule.seed, streams.augmentation, epoch, sample),
-      );
+    const { seed } = schedule;
+    const { imageSize } = this.#options;
+    const transform = (sample: number) => trainingTransform({ imageSize, seed }, epoch, sample);
     const unreadable = skipUnreadable ? 'replaced' : 'refused';
     return this.#newLoad({ files, samples, transform, unreadable });
   }

@@ -6,7 +6,8 @@
 import type { Box } from '../../shared/data/file-list.ts';
 import { shortSideOf } from '../../shared/data/image-net.ts';
 import { CornetError } from '../../shared/errors.ts';
-import type { Draws } from '../../shared/random.ts';
+import { Draws, streams } from '../../shared/random.ts';
+import type { ResultOptions } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 
 export interface Geometry {
@@ -30,6 +31,15 @@ const cropArea = [0.08, 1] as const;
 const cropRatio = [3 / 4, 4 / 3] as const;
 const cropTries = 10;
 const flipProbability = 0.5;
+
+/** What a training makes of a sample in an epoch: whatever is drawn at random for an image is drawn from this key. */
+export function trainingTransform(
+  { imageSize, seed }: Pick<ResultOptions, 'imageSize' | 'seed'>,
+  epoch: number,
+  sample: number,
+): Transform {
+  return randomResizedCrop(imageSize, new Draws(seed, streams.augmentation, epoch, sample));
+}
 
 /**
  * Training: torchvision's `RandomResizedCrop(size)` and `RandomHorizontalFlip()`.
