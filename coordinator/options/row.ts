@@ -7,6 +7,7 @@ export type CommandName =
   | 'test'
   | 'predict'
   | 'layers'
+  | 'data'
   | 'check-data'
   | 'status'
   | 'view'
@@ -112,4 +113,4 @@ export function hintOf(command: CommandName): string {
 }
 
 /** Commands with rare options, which only --help-all shows. */
-const conducting: ReadonlySet<CommandName> = new Set(['start', 'validate', 'test', 'predict']);
+const conducting: ReadonlySet<CommandName> = new Set(['start', 'validate', 'test', 'predict', 'data']);
