@@ -85,12 +85,11 @@ function unreadableLines(which: string, problems: readonly string[]): Line[] {
 }
 
 function classesLine({ classes: { count, first, difference }, splits }: IndexFacts): string {
-  if (difference !== null) return difference;
-  const names = [...first.map(quoteName), ...(count > first.length ? [`… (${grouped(count)})`] : [])].join(
-    ', ',
-  );
+  const more = count > first.length ? [`… (${grouped(count)} in all)`] : [];
+  const names = [...first.map(quoteName), ...more].join(', ');
   const { train, val } = splits;
   if (!train || !val) return names;
+  if (difference !== null) return `${names}; not the same in train and val`;
   const lacking = count - val.classes;
   if (lacking === 0) return `${names}; the same in train and val`;
   return `${names}; val has no image of ${grouped(lacking)} of them`;
@@ -127,7 +126,7 @@ function duplicateLines({
 
 function leakOf(leaked: number): string {
   const are = leaked === 1 ? '1 validation image is' : `${grouped(leaked)} validation images are`;
-  return `${are} trained on: their accuracy says nothing of new images (--exclude leaves images out)`;
+  return `${are} also trained on, so that validation looks better than it is; --exclude leaves images out`;
 }
 
 function sheetLines({
