@@ -40,9 +40,9 @@ export type InferenceOptions = With<
 
 export type ReportOptions = With<Given<'report'>, 'output'>;
 
-export type DataOptions = With<
-  Given<'data'>,
-  'dataPath' | 'seed' | 'imageSize' | 'sample' | 'duplicates' | 'json'
+export type DataOptions = Omit<
+  With<Given<'data'>, 'dataPath' | 'seed' | 'imageSize' | 'sample' | 'duplicates' | 'json'>,
+  'splits'
 > & { readonly splits: readonly SplitName[] };
 
 export type FeatureOptions = InferenceOptions &
