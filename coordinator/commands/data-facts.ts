@@ -54,7 +54,7 @@ export interface IndexFacts {
 
 export type DataSetFacts = IndexFacts &
   Omit<ImageFacts, 'contactSheet'> & {
-    readonly contactSheet: ({ readonly file: string } & ImageFacts['contactSheet']) | null;
+    readonly contactSheet: ({ readonly file: string } & NonNullable<ImageFacts['contactSheet']>) | null;
   };
 
 /** @param seconds what indexing took */

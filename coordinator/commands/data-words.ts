@@ -3,7 +3,7 @@ import { type SplitName, splitNames } from '../../shared/data/dataset-index.ts';
 import type { DuplicateFacts, SampleFacts } from '../../shared/data/image-facts.ts';
 import { gigabytes } from '../../shared/util/gigabytes.ts';
 import { quoteName } from '../../shared/util/printable.ts';
-import { count, grouped } from '../view/format.ts';
+import { grouped } from '../view/format.ts';
 import type { DataSetFacts, IndexFacts, SplitFacts } from './data-facts.ts';
 import { fingerprintDigits, indexing } from './doctor-data.ts';
 
@@ -61,6 +61,10 @@ function perClass({ imagesPerClass: { smallest, median, largest } }: SplitFacts)
   return `${named(smallest)} to ${named(largest)}, median ${middle}`;
 }
 
+function imagesOf(count: number): string {
+  return count === 1 ? '1 image' : `${grouped(count)} images`;
+}
+
 /** 731 bytes, 107.6 kB, 12.3 MB, 137.9 GB. */
 function size(bytes: number): string {
   if (bytes < 1e3) return `${Math.round(bytes)} bytes`;
@@ -71,12 +75,12 @@ function size(bytes: number): string {
 function pixelLines({ images, pixels, unreadable, problems }: SampleFacts): Line[] {
   const by = ({ width, height }: { width: number; height: number }) =>
     `${Math.round(width)} × ${Math.round(height)}`;
-  const sampled = `sample of ${count(images, 'image', 'images')}`;
+  const sampled = `sample of ${imagesOf(images)}`;
   const line =
     pixels && `mean ${by(pixels.mean)}, ${by(pixels.smallest)} to ${by(pixels.largest)} (${sampled})`;
   return [
     ...(line === null ? [] : [['  pixels', line] as const]),
-    ...(unreadable === 0 ? [] : unreadableLines(`${unreadable} of a ${sampled}`, problems)),
+    ...(unreadable === 0 ? [] : unreadableLines(`${grouped(unreadable)} of a ${sampled}`, problems)),
   ];
 }
 
@@ -111,16 +115,16 @@ function duplicateLines({
   unreadable,
   problems,
 }: DuplicateFacts): Line[] {
-  const reading = `${count(read, 'image', 'images')} of equal size read`;
+  const reading = `${imagesOf(read)} of equal size read`;
   const found =
     images === 0
       ? `none; ${reading}`
-      : `${grouped(images)} images have the bytes of another one, ${grouped(contents)} different in all; ${reading}`;
+      : `${imagesOf(images)} with the same bytes as another one, ${grouped(contents)} without the copies; ${reading}`;
   return [
     ['duplicates', found],
     ...(leaked === 0 ? [] : [['  leak', leakOf(leaked)] as const]),
     ...pairs.map(([a, b]): Line => ['', `${quoteName(a)} = ${quoteName(b)}`]),
-    ...(unreadable === 0 ? [] : unreadableLines(`${unreadable} of those read`, problems)),
+    ...(unreadable === 0 ? [] : unreadableLines(`${grouped(unreadable)} of those read`, problems)),
   ];
 }
 
@@ -136,8 +140,8 @@ function sheetLines({
   problems,
 }: NonNullable<DataSetFacts['contactSheet']>): Line[] {
   return [
-    ['contact sheet', `${quoteName(file)}: ${count(images!, 'training image', 'training images')}`],
-    ...(unreadable === 0 ? [] : unreadableLines(`${unreadable} of them, black`, problems ?? [])),
+    ['contact sheet', `${quoteName(file)}: the first ${imagesOf(images)} of a training`],
+    ...(unreadable === 0 ? [] : unreadableLines(`${grouped(unreadable)} of them, black`, problems)),
   ];
 }
 

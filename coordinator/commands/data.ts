@@ -50,7 +50,7 @@ export async function describeData(options: DataOptions): Promise<void> {
   const notes = new Set<string>(); // one may be of both splits
   const cache = userIndexCache(process.env, (sentence) => notes.add(sentence), progressOnStderr());
   const began = performance.now();
-  const found = await findSplits(dataPath, [...new Set(options.splits)], cache, choice);
+  const found = await findSplits(dataPath, options.splits, cache, choice);
   const seconds = (performance.now() - began) / 1000;
   if (target !== null && found.missing?.name === 'train') throw found.missing.error;
 

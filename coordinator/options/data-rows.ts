@@ -101,9 +101,9 @@ export const dataRows = {
     kind: 'free',
   }),
   contactSheet: row({
-    flags: '--contact-sheet <file.png>',
+    flags: '--contact-sheet <file>',
     value: bounds.path,
-    help: 'picture of the first training images as the network gets them: cropped and mirrored at random',
+    help: 'picture (.png) of the first training images as the network gets them',
     group: 'Output and monitoring',
     commands: ['data'],
     kind: 'free',

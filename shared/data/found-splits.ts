@@ -3,7 +3,7 @@ import { CornetError } from '../errors.ts';
 import type { DataChoice } from './data-choice.ts';
 import type { DatasetIndex } from './dataset-index.ts';
 import { cachedIndex, type IndexCacheOptions } from './index-cache.ts';
-import type { SplitName } from './sources/find-source.ts';
+import { type SplitName, splitNames } from './sources/find-source.ts';
 import type { Split } from './split.ts';
 
 export interface FoundSplit {
@@ -15,7 +15,7 @@ export interface FoundSplit {
 export interface FoundSplits {
   /** Absolute path. */
   readonly root: string;
-  /** At least one. */
+  /** At least one, `train` before `val`. */
   readonly found: readonly FoundSplit[];
   /** What is said of the one that is not there. */
   readonly missing: { readonly name: SplitName; readonly error: CornetError } | null;
@@ -34,10 +34,11 @@ export interface FoundSplits {
  */
 export async function findSplits(
   root: string,
-  wanted: readonly SplitName[],
+  names: readonly SplitName[],
   cache: IndexCacheOptions,
   choice: DataChoice,
 ): Promise<FoundSplits> {
+  const wanted = splitNames.filter((name) => names.includes(name));
   try {
     return together(await cachedIndex(root, wanted, cache, choice), wanted);
   } catch (error) {
@@ -68,7 +69,7 @@ async function apart(
       missing = { name, error: own };
     }
   }
-  // Beside class folders of `train`, a folder may not count that does for itself.
+  // Alone, `val` is given the benefit of the doubt: beside `train`, its only folder may be no class.
   if (missing === null && isMissing(error)) missing = { name: 'val', error };
   const [first, second] = alone.filter(({ found }) => found[0]!.name !== missing?.name);
   if (first === undefined) throw error;

@@ -168,7 +168,10 @@ test('images that cannot be read and images with the same bytes are counted and 
   t.true(words.includes(` unreadable 1 of a sample of 64 images\n ${bad}`), words);
   t.true(words.includes(' unreadable 4 of a sample of 25 images\n'), words);
   t.is(words.match(/\/broken \d\.jpg cannot be read: it is of no format/g)?.length, 3, words);
-  t.true(words.includes('duplicates 5 images have the bytes of another one, 2 different in all; '), words);
+  t.true(
+    words.includes('duplicates 5 images with the same bytes as another one, 2 without the copies; '),
+    words,
+  );
   const leak = 'train/rings/rings_00002.JPEG = val/rings/leak.JPEG\n';
   const pair = '"train/bricks/copy 1.JPEG" = "train/bricks/copy 2.JPEG"\n'.replaceAll('"', '');
   t.regex(words, / leak 1 validation image is also trained on, /);
@@ -208,7 +211,7 @@ test("a contact sheet has the images that a training's loader gives, to the bit"
   const options = ['--contact-sheet', file, '--image-size', String(imageSize), '--seed', String(seed)];
   const { code, words, stderr } = await data(stage, images, ...options, '--sample', '0');
   t.is(code, 0, stderr);
-  t.true(words.includes(`contact sheet ${file}: 64 training images\n`), words);
+  t.true(words.includes(`contact sheet ${file}: the first 64 images of a training\n`), words);
 
   const index = await indexDataset(images, ['train']);
   const schedule = new Schedule({ seed, trainSize: index.train.size, batchSize: 12, lanes: 2 });

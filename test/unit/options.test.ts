@@ -78,19 +78,25 @@ test('what config.json has of an option exists, and has its bounds', (t) => {
 test('every option that is a path knows the home folder, on a command line', (t) => {
   const paths = optionRows.filter(({ value }) => value === bounds.path).map(({ attribute }) => attribute);
   t.deepEqual(paths.sort(), [
+    'classes',
     'config',
+    'contactSheet',
     'controlTokenFile',
     'dataPath',
+    'exclude',
     'output',
     'outputPath',
     'restorePath',
+    'trainList',
+    'valList',
     'weights',
   ]);
   for (const { attribute, name, flags, commands } of optionRows) {
     t.is(/<(folder|file|source)>/.test(flags), paths.includes(attribute), attribute);
     if (!paths.includes(attribute) || attribute === 'config') continue;
     const command = commands[0]!;
-    t.is(parse(command, ['-o', 'x', `${name}=~/y`])[attribute], join(homedir(), 'y'));
+    const needed = command === 'data' ? ['--data-path', 'x'] : ['-o', 'x'];
+    t.is(parse(command, [...needed, `${name}=~/y`])[attribute], join(homedir(), 'y'));
     t.throws(() => parse(command, [`${name}=a/~/y`]), { code: 'OPTION_INVALID' });
   }
   t.throws(() => parse('start', ['--config=~kate/y']), { message: /another user's home/ });
