@@ -17,6 +17,7 @@ import { addOptions } from './options/flags.ts';
 import { inOwnWords, meantBy } from './options/reference-words.ts';
 import type { CommandName } from './options/row.ts';
 import type {
+  DataOptions,
   FeatureOptions,
   InferenceOptions,
   PredictOptions,
@@ -143,6 +144,14 @@ command(
 ).action(async (options: DoctorOptions) => {
   const { runDoctor } = await import('./commands/doctor.ts');
   throw new Exit(await runDoctor(options));
+});
+
+command(
+  'data',
+  'Say what is understood of a data set, before anybody trains on it: splits, classes, sizes, duplicates.',
+).action(async (options: DataOptions) => {
+  const { describeData } = await import('./commands/data.ts');
+  await describeData(options);
 });
 
 command(

@@ -17,6 +17,7 @@ export const defaults = {
   keepCheckpoints: 3, // the newest ones, besides those kept forever, the latest and the best
   validationBatch: 256, // images per validation job
   topK: 5, // classes per image of `coordinator predict`
+  sample: 200, // images that `coordinator data` decodes
   featureBatch: 32, // images per features job, fewer where their features take more than `featureBatchBytes`
 } as const;
 
@@ -85,6 +86,11 @@ export const imageLimits = {
   decoderBytes: 512 * 1024 * 1024, // that libjpeg allocates: two bytes for each sample of a progressive file
   scans: 100, // of a progressive file; encoders write about ten
 } as const;
+
+/** `coordinator data`: how many are named of many. */
+export const lookingAtData = { classes: 5, problems: 3, pairs: 5 } as const;
+/** Images across and down, pixels between them, and the largest side of one. */
+export const contactSheet = { across: 8, down: 8, gap: 4, largest: 1024 } as const;
 
 /** Threads of one worker that read image files ahead of the decoding: they wait for the disk, most of the time. */
 export const readThreads = 16;

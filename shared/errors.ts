@@ -9,8 +9,7 @@ export const errorTable = {
   OPTION_INVALID: {
     exit: exitCodes.usage,
     meaning: 'An option has a value that cannot be used.',
-    remedy:
-      'Add --help to the command to see its options (--help-all for start, validate, test and predict).',
+    remedy: 'Add --help to the command to see its options, or --help-all where it has that.',
   },
   DATA_MISSING: {
     exit: exitCodes.error,

@@ -134,6 +134,8 @@ export const bounds = {
   imagesPerClass: atLeastOne,
   /** 0: there are validation images besides. */
   valSplit: notNegative.lt(1),
+  /** Images; 0: none. */
+  sample: z.int().min(0),
   workers: z.int().min(0),
   cpuWorkers: atLeastOne,
   decodeThreads: atLeastOne,

@@ -111,7 +111,19 @@ export const resultOptions = z.strictObject({
   valSplit: bounds.valSplit.default(0),
 });
 export type ResultOptions = z.infer<typeof resultOptions>;
-export type Augmentation = Pick<ResultOptions, keyof typeof plainAugmentation>;
+
+/** What becomes of training images. */
+export const augmentation = resultOptions.pick({
+  augment: true,
+  cropScale: true,
+  cropRatio: true,
+  flip: true,
+  grayscale: true,
+  colorJitter: true,
+  rotate: true,
+  blur: true,
+});
+export type Augmentation = z.infer<typeof augmentation>;
 
 /** The workers that the coordinator starts on its own host: all on one kind of device. Early runs did not note them. */
 const localWorkers = z

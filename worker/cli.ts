@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { Command, Option } from 'commander';
 import { dataChoice, everyImage } from '../shared/data/data-choice.ts';
 import { splitNames } from '../shared/data/dataset-index.ts';
-import { http } from '../shared/defaults.ts';
+import { defaults, http, plainAugmentation } from '../shared/defaults.ts';
 import { exitCodes } from '../shared/errors.ts';
 import { bounds } from '../shared/option-bounds.ts';
 import { Exit, runCommand } from '../shared/process/command-line.ts';
@@ -11,7 +11,9 @@ import { addCompletion } from '../shared/process/completion.ts';
 import { parserOf } from '../shared/process/option-value.ts';
 import { version } from '../shared/process/version.ts';
 import { hasWorkerEnvironment } from '../shared/process/worker-environment.ts';
+import { augmentation } from '../shared/run-config.ts';
 import type { CheckDataOptions } from './commands/check-data.ts';
+import type { LookAtImagesOptions } from './commands/look-at-images.ts';
 import { type ChosenWorkers, WorkerProcesses } from './commands/worker-processes.ts';
 import { EngineClient } from './engine/engine-client.ts';
 import { LeaveRequests } from './perform/leave-requests.ts';
@@ -105,28 +107,68 @@ program
   .command('check-data')
   .description('Decode every image of a data set, and list the files that cannot be decoded.')
   .requiredOption('--data-path <folder>', 'the data set', parserOf('--data-path', bounds.path))
-  .addOption(
-    new Option('--choice <json>', 'which images, as the coordinator says it')
-      .argParser((text) => dataChoice.parse(JSON.parse(text)))
-      .default(everyImage)
-      .hideHelp(),
-  )
-  .addOption(new Option('--splits <names...>', 'which parts of it').choices(splitNames).default(splitNames))
-  .option(
-    '-j, --workers <n>',
-    'image decoding concurrency',
-    parserOf('--workers', bounds.decodeThreads),
-    availableParallelism(),
-  )
+  .addOption(choiceOption())
+  .addOption(splitsOption())
+  .addOption(workersOption())
   .action(async (options: CheckDataOptions) => {
     const { checkData } = await import('./commands/check-data.ts');
     throw new Exit(await checkData(options));
   });
 
+program
+  .command('look-at-images')
+  .description('What `coordinator data` says of images, as JSON, and its contact sheet behind that.')
+  .requiredOption('--data-path <folder>', 'the data set', parserOf('--data-path', bounds.path))
+  .addOption(choiceOption())
+  .addOption(splitsOption())
+  .addOption(workersOption())
+  .option(
+    '--sample <n>',
+    'images to decode for their sizes',
+    parserOf('--sample', bounds.sample),
+    defaults.sample,
+  )
+  .addOption(
+    new Option('--augmentation <json>', 'what becomes of the images of the contact sheet')
+      .argParser((text) => augmentation.parse(JSON.parse(text)))
+      .default(plainAugmentation)
+      .hideHelp(),
+  )
+  .option('--duplicates', 'look for images with the same bytes', false)
+  .option(
+    '--sheet-of <pixels>',
+    'draw a contact sheet of training images of this size',
+    parserOf('--sheet-of', bounds.imageSize),
+  )
+  .action(async (options: LookAtImagesOptions) => {
+    // It dies with its coordinator.
+    process.on('disconnect', () => process.exit(exitCodes.error));
+    const { lookAtImages } = await import('./commands/look-at-images.ts');
+    await lookAtImages(options);
+  });
+
 addCompletion(program);
 
+/** Which images of the data set a command is about. */
+function choiceOption(): Option {
+  return new Option('--choice <json>', 'which images, as the coordinator says it')
+    .argParser((text) => dataChoice.parse(JSON.parse(text)))
+    .default(everyImage)
+    .hideHelp();
+}
+
+function splitsOption(): Option {
+  return new Option('--splits <names...>', 'which parts of it').choices(splitNames).default(splitNames);
+}
+
+function workersOption(): Option {
+  return new Option('-j, --workers <n>', 'image decoding concurrency')
+    .argParser(parserOf('--workers', bounds.decodeThreads))
+    .default(availableParallelism());
+}
+
 /** A run is looked at and told something by the other command. */
-const ofCoordinator = ['status', 'list', 'stop', 'checkpoint', 'drain', 'view', 'doctor'];
+const ofCoordinator = ['status', 'list', 'stop', 'checkpoint', 'drain', 'view', 'data', 'doctor'];
 
 process.exitCode = await runCommand(program, process.argv.slice(2), {
   translate: (words) => [...words],

@@ -25,7 +25,8 @@ export interface DataFacts {
   readonly cachedIn: string | null;
 }
 
-const digits = 16;
+/** Of a fingerprint, as it is told. */
+export const fingerprintDigits = 16;
 
 export async function checkDataSet(
   path: string,
@@ -60,7 +61,12 @@ function sentenceOf(
   notes: readonly string[],
 ): string {
   const images = `${grouped(trainImages)} training and ${grouped(valImages)} validation images`;
-  const index = `index made or read in ${elapsed(seconds)}${cachedIn === null ? '' : ', and cached'}`;
+  const index = indexing({ seconds, cachedIn });
   const found = `${images} of ${grouped(classes)} classes in ${quoteName(path)}`;
-  return [`${found}; fingerprint ${fingerprint.slice(0, digits)}; ${index}.`, ...notes].join(' ');
+  return [`${found}; fingerprint ${fingerprint.slice(0, fingerprintDigits)}; ${index}.`, ...notes].join(' ');
+}
+
+/** How long the index took, and whether it is kept. */
+export function indexing({ seconds, cachedIn }: Pick<DataFacts, 'seconds' | 'cachedIn'>): string {
+  return `index made or read in ${elapsed(seconds)}${cachedIn === null ? '' : ', and cached'}`;
 }

@@ -10,7 +10,7 @@ const ratios = (text: string): number[] =>
   text.split(',').map((part) => numbers(part.replace('/', ',')).reduce((whole, share) => whole / share));
 
 /** A part of every row of augmentation. */
-const augmentation = { rare: true, group: 'Training', commands: ['start'], kind: 'result' } as const;
+const augmentation = { rare: true, group: 'Training', commands: ['start', 'data'], kind: 'result' } as const;
 /** A part of every row of normalisation. */
 const ofAllImages = {
   rare: true,

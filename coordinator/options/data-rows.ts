@@ -1,9 +1,11 @@
 /** The options that choose images of a data folder: lists, classes, parts. */
+import { z } from 'zod';
 import { choiceFlags } from '../../shared/data/data-choice.ts';
+import { defaults } from '../../shared/defaults.ts';
 import { bounds } from '../../shared/option-bounds.ts';
 import { row } from './row.ts';
 
-const overDataSets = ['start', 'validate', 'check-data', 'doctor'] as const;
+const overDataSets = ['start', 'validate', 'data', 'check-data', 'doctor'] as const;
 
 export const dataRows = {
   trainList: row({
@@ -14,7 +16,7 @@ export const dataRows = {
       'CSV or TSV with a header; left,top,width,height mark a part of each image; paths are relative to --data-path',
     rare: true,
     group: 'Model and data',
-    commands: ['start', 'check-data', 'doctor'],
+    commands: ['start', 'data', 'check-data', 'doctor'],
     kind: 'free',
     setting: 'options.trainList',
   }),
@@ -58,7 +60,7 @@ export const dataRows = {
     defaultTold: 'all',
     rare: true,
     group: 'Model and data',
-    commands: ['start'],
+    commands: ['start', 'data'],
     kind: 'result',
     setting: 'imagesPerClass',
   }),
@@ -71,11 +73,39 @@ export const dataRows = {
     defaultTold: 'validation images of their own',
     rare: true,
     group: 'Model and data',
-    commands: ['start', 'validate'],
+    commands: ['start', 'validate', 'data'],
     kind: 'result',
     setting: 'valSplit',
     variants: {
       validate: { details: 'the part that a training with this --seed held out' },
     },
+  }),
+  sample: row({
+    flags: '--sample <n>',
+    value: bounds.sample,
+    unit: 'images',
+    default: defaults.sample,
+    help: 'images to decode for their sizes in pixels, of all splits together; 0: none',
+    group: 'Model and data',
+    commands: ['data'],
+    kind: 'free',
+  }),
+  duplicates: row({
+    flags: '--duplicates',
+    value: z.boolean(),
+    default: false,
+    help: 'look for images with the same bytes, also in train and val',
+    details: 'reads every image that has the size of another one',
+    group: 'Model and data',
+    commands: ['data'],
+    kind: 'free',
+  }),
+  contactSheet: row({
+    flags: '--contact-sheet <file>',
+    value: bounds.path,
+    help: 'picture (.png) of the first training images as the network gets them',
+    group: 'Output and monitoring',
+    commands: ['data'],
+    kind: 'free',
   }),
 } as const;

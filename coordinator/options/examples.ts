@@ -19,6 +19,7 @@ export const examples: Readonly<Partial<Record<CommandName, readonly string[]>>>
     '--weights runs/s:best --data-path photos -o predictions',
     '--model S --weights pretrained --data-path photos --top-k 1 -o out',
   ],
+  data: ['--data-path /data/imagenet --duplicates', '--data-path /data/imagenet --contact-sheet sheet.png'],
   export: ['runs/s:best s.pth.tar'],
   report: ['runs/s -o s.svg', 'runs/s-seed0 runs/s-seed1 runs/s-seed2 -o seeds.html'],
 };

@@ -7,6 +7,7 @@ export type CommandName =
   | 'test'
   | 'predict'
   | 'layers'
+  | 'data'
   | 'check-data'
   | 'status'
   | 'view'
@@ -107,9 +108,9 @@ export function demandOf({ requiredBy, neededFor }: OptionRow, command: CommandN
 
 /** The hint of an error about an option. */
 export function hintOf(command: CommandName): string {
-  const flag = conducting.has(command) ? '--help-all' : '--help';
+  const flag = withRare.has(command) ? '--help-all' : '--help';
   return `See \`coordinator ${command} ${flag}\` for every option with its default.`;
 }
 
 /** Commands with rare options, which only --help-all shows. */
-const conducting: ReadonlySet<CommandName> = new Set(['start', 'validate', 'test', 'predict']);
+const withRare: ReadonlySet<CommandName> = new Set(['start', 'validate', 'test', 'predict', 'data']);

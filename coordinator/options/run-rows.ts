@@ -13,6 +13,11 @@ function fraction(text: string): number {
 
 /** Commands that tell a run something. */
 const ordering = ['checkpoint', 'drain', 'stop'] as const;
+const decoding = {
+  help: 'image decoding concurrency',
+  default: undefined,
+  defaultTold: 'the number of cores',
+} as const;
 const ofTheRun = { help: 'the Redis of the run, as for start; RUN may then be its id', details: undefined };
 
 export const runRows = {
@@ -137,15 +142,12 @@ export const runRows = {
     default: defaults.decodeThreads,
     help: 'image decoding concurrency of each worker',
     group: 'Workers on this machine',
-    commands: ['start', 'validate', 'test', 'predict', 'check-data'],
+    commands: ['start', 'validate', 'test', 'predict', 'data', 'check-data'],
     kind: 'free',
     setting: 'options.decodeThreads',
     variants: {
-      'check-data': {
-        help: 'image decoding concurrency',
-        default: undefined,
-        defaultTold: 'the number of cores',
-      },
+      data: decoding,
+      'check-data': decoding,
     },
   }),
   threads: row({
@@ -326,7 +328,7 @@ export const runRows = {
     default: false,
     help: 'print events as JSON, one object per line',
     group: 'Output and monitoring',
-    commands: ['start', 'status', 'list', 'verify', 'layers', 'doctor'],
+    commands: ['start', 'status', 'list', 'verify', 'layers', 'data', 'doctor'],
     kind: 'free',
     repeats: true,
     variants: {
@@ -335,6 +337,7 @@ export const runRows = {
       verify: { help: 'print JSON, one object per file' },
       start: { rare: true },
       layers: { help: 'print JSON' },
+      data: { help: 'print one JSON object' },
       doctor: { help: 'print one JSON object' },
     },
   }),

@@ -1,5 +1,6 @@
 /** Every option of every command: flags, bounds, defaults, help, resume and docs/cli.md are made from this table. */
 import type { z } from 'zod';
+import type { SplitName } from '../../shared/data/dataset-index.ts';
 import { augmentationRows } from './augmentation-rows.ts';
 import { checkpointRows } from './checkpoint-rows.ts';
 import { dataRows } from './data-rows.ts';
@@ -40,6 +41,11 @@ export type InferenceOptions = With<
 >;
 
 export type ReportOptions = With<Given<'report'>, 'output'>;
+
+export type DataOptions = Omit<
+  With<Given<'data'>, 'dataPath' | 'seed' | 'imageSize' | 'sample' | 'duplicates' | 'json'>,
+  'splits'
+> & { readonly splits: readonly SplitName[] };
 
 export type FeatureOptions = InferenceOptions &
   With<

@@ -7,11 +7,11 @@ import { type ModelName, modelNames } from '../../shared/models/model.ts';
 import { unreached } from '../../shared/models/reach.ts';
 import { redactUrl } from '../../shared/redis/redis.ts';
 import type { FreeOptions, LocalWorkers, ResultOptions } from '../../shared/run-config.ts';
+import { chooseAugmentation } from '../options/augmentation.ts';
 import { chooseFiles } from '../options/chosen-images.ts';
 import { examples } from '../options/examples.ts';
 import { chooseNormalization } from '../options/normalization.ts';
 import { defaultOf, type StartOptions } from '../options/table.ts';
-import { chooseAugmentation } from './augmentation.ts';
 import { chooseRecipe } from './recipe.ts';
 
 /** With --auto-resume in a folder that holds a run: a resume, for which what the run began with plays no part. */

@@ -21,6 +21,7 @@ import { checkValues } from '../checkpoints/check-values.ts';
 import { readCheckpoint } from '../checkpoints/checkpoint-file.ts';
 import type { CheckpointRecord } from '../checkpoints/checkpoint-records.ts';
 import { checkpointOfRun } from '../checkpoints/run-checkpoint.ts';
+import { augmentationFlags } from '../options/augmentation.ts';
 import { normalizationWords } from '../options/normalization.ts';
 import type { StartOptions } from '../options/table.ts';
 import { checkpointHint, refuseOtherKinds } from '../weights/checkpoint-kind.ts';
@@ -31,7 +32,6 @@ import { ownNetwork } from '../weights/own-network.ts';
 import { findWeights, readWeights, type WeightsContext } from '../weights/read-weights.ts';
 import { compareNetworks, type OwnNetwork, saidByIdentity } from '../weights/said-network.ts';
 import { kindOf, unreadable } from '../weights/weights-file.ts';
-import { augmentationFlags } from './augmentation.ts';
 import { headChange } from './head.ts';
 
 /** What the weights that a run begins with must fit. */

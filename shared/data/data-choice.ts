@@ -142,7 +142,7 @@ export class Exclusion {
 }
 
 /** What the draws of a choice are for: the first coordinate of their key. */
-const drawn = { validation: 0, training: 1 } as const;
+const drawn = { validation: 0, training: 1, sample: 2 } as const;
 
 /**
  * Which of a class's images are for validation.
@@ -165,6 +165,15 @@ export function splitClass(
 /** `wanted` of `count` positions, in order. */
 export function pickImages(seed: number, label: number, count: number, wanted: number): number[] {
   return draw(new Draws(seed, streams.selection, drawn.training, label), count, wanted);
+}
+
+/**
+ * Images of a split that are looked at in the place of all.
+ * @param split position of the split
+ * @returns `wanted` of `count` positions, in order
+ */
+export function sampleOf(seed: number, split: number, count: number, wanted: number): number[] {
+  return draw(new Draws(seed, streams.selection, drawn.sample, split), count, wanted);
 }
 
 /** The beginning of a shuffle (Fisher and Yates), put in order. */

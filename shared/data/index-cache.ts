@@ -50,6 +50,8 @@ const headerSchema = z.strictObject({
     }),
   ),
   folders: z.array(z.strictObject({ path: z.string(), stamp: z.string() })),
+  /** What was said of the data when they were indexed. */
+  notes: z.array(z.string()),
 });
 type Header = z.infer<typeof headerSchema>;
 
@@ -60,7 +62,7 @@ export interface IndexCacheOptions {
   readonly fewestImages: number;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
-  /** Takes a sentence about why an index was made anew, or is not kept. */
+  /** Takes a sentence about what was understood of the data, or why an index was made anew or is not kept. */
   readonly note: Note;
   /** Says how far the indexing is, if it takes long. */
   readonly progress?: ProgressOutput | undefined;
@@ -119,7 +121,16 @@ async function keptOrNew<S extends SplitName>(
   const began = options.now();
   const folders: SeenFolder[] = [];
   const seen = (folder: SeenFolder) => folders.push(folder);
-  const index = await indexDataset(absolute, needed, { choice, seen, progress, note });
+  const understood: string[] = [];
+  const index = await indexDataset(absolute, needed, {
+    choice,
+    seen,
+    progress,
+    note: (sentence) => {
+      understood.push(sentence);
+      note(sentence);
+    },
+  });
   const images = needed.reduce((sum, name) => sum + index[name].size, 0);
   if (images < options.fewestImages) return index;
   // A change within the grain of the file system's clock would leave the change time as it is.
@@ -128,7 +139,7 @@ async function keptOrNew<S extends SplitName>(
     note(`The index is not kept, because ${quoteName(resolve(absolute, fresh.path))} changed just now.`);
     return index;
   }
-  const isKept = await keep(file, index as DatasetIndex, { needed, folders, note });
+  const isKept = await keep(file, index as DatasetIndex, { needed, folders, notes: understood, note });
   return isKept ? { ...index, keptIn: file } : index;
 }
 
@@ -185,6 +196,7 @@ async function readKept(file: string, root: string, note: Note): Promise<Dataset
     return null;
   }
   const { fingerprint, classes } = header;
+  for (const sentence of header.notes) note(sentence);
   const whole = Object.entries(splits).map(([name, { origin, manifest, places }]) => [
     name,
     new Split(origin, classes, manifest, places),
@@ -226,7 +238,17 @@ async function firstChanged(root: string, folders: Header['folders']): Promise<s
 async function keep(
   file: string,
   index: DatasetIndex,
-  { needed, folders, note }: { needed: readonly SplitName[]; folders: readonly SeenFolder[]; note: Note },
+  {
+    needed,
+    folders,
+    notes,
+    note,
+  }: {
+    needed: readonly SplitName[];
+    folders: readonly SeenFolder[];
+    notes: readonly string[];
+    note: Note;
+  },
 ): Promise<boolean> {
   const kept = needed.map((name) => ({ name, split: index[name], places: packPlaces(index[name].places) }));
   const header: Header = {
@@ -238,6 +260,7 @@ async function keep(
       return { name, origin, bytes: manifest.length, places: places.told };
     }),
     folders: folders.map(({ path, stamp }) => ({ path, stamp })),
+    notes: [...notes],
   };
   const part = `${file}.${nanoid()}`;
   try {

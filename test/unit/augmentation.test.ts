@@ -1,9 +1,9 @@
 import test from 'ava';
 import { Command } from 'commander';
+import { chooseAugmentation } from '../../coordinator/options/augmentation.ts';
 import { addOptions } from '../../coordinator/options/flags.ts';
 import { chooseNormalization, normalizationWords } from '../../coordinator/options/normalization.ts';
 import type { StartOptions } from '../../coordinator/options/table.ts';
-import { chooseAugmentation } from '../../coordinator/training/augmentation.ts';
 import { augmentationWords } from '../../coordinator/view/augmentation-words.ts';
 import { normalizations, plainAugmentation } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';

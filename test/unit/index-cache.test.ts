@@ -10,6 +10,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { everyImage } from '../../shared/data/data-choice.ts';
 import { indexDataset } from '../../shared/data/dataset-index.ts';
 import { cachedIndex, checkSize, userIndexCache } from '../../shared/data/index-cache.ts';
 import { indexCache } from '../../shared/defaults.ts';
@@ -48,6 +49,21 @@ function put(root: string, file: string, bytes = 3): void {
   mkdirSync(dirname(join(root, file)), { recursive: true });
   writeFileSync(join(root, file), Buffer.alloc(bytes));
 }
+
+test('a kept index says again what was understood of the data', async (t) => {
+  const { root, cache } = setUp(t);
+  writeFileSync(join(root, 'exclude.txt'), 'train/a/none.jpg\n');
+  passTick(join(root, '../probe'));
+  const notes: string[] = [];
+  const choice = { ...everyImage, exclude: 'exclude.txt' };
+  const now = () => Date.now() + indexCache.settleTime + 1_000;
+  const options = { folder: cache, fewestImages: 1, now, note: (sentence: string) => notes.push(sentence) };
+  for (const times of [1, 2]) {
+    const { keptIn } = await cachedIndex(root, ['train', 'val'], options, choice);
+    t.not(keptIn, null);
+    t.deepEqual(notes, Array(times).fill('train/a/none.jpg of --exclude leaves no image out.'));
+  }
+});
 
 test('a kept index is the index that was made, name by name and size by size', async (t) => {
   const { root, open, notes } = setUp(t);

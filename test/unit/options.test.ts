@@ -82,6 +82,7 @@ test('every option that is a path knows the home folder, on a command line', (t)
   t.deepEqual(paths.sort(), [
     'classes',
     'config',
+    'contactSheet',
     'controlTokenFile',
     'dataPath',
     'exclude',
@@ -96,7 +97,8 @@ test('every option that is a path knows the home folder, on a command line', (t)
     t.is(/<(folder|file|source)>/.test(flags), paths.includes(attribute), attribute);
     if (!paths.includes(attribute) || attribute === 'config') continue;
     const command = commands[0]!;
-    t.is(parse(command, ['-o', 'x', `${name}=~/y`])[attribute], join(homedir(), 'y'));
+    const needed = command === 'data' ? ['--data-path', 'x'] : ['-o', 'x'];
+    t.is(parse(command, [...needed, `${name}=~/y`])[attribute], join(homedir(), 'y'));
     t.throws(() => parse(command, [`${name}=a/~/y`]), { code: 'OPTION_INVALID' });
   }
   t.throws(() => parse('start', ['--config=~kate/y']), { message: /another user's home/ });

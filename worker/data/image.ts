@@ -38,9 +38,18 @@ export function unreadable({ path, name, part }: ImageSource, cause: unknown): C
  * @throws CornetError IMAGE_UNREADABLE, IMAGE_UNREACHABLE, DATA_DIFFERS
  */
 export async function decodeImage(source: ImageSource): Promise<DecodedImage & { fileBytes: number }> {
+  const file = await imageBytes(source);
   try {
-    const file = await readImageFile(source);
     return { ...(await decodeFile(file)), fileBytes: file.length };
+  } catch (cause) {
+    throw unreadable(source, cause);
+  }
+}
+
+/** @throws CornetError IMAGE_UNREADABLE, IMAGE_UNREACHABLE, DATA_DIFFERS */
+export async function imageBytes(source: ImageSource): Promise<Buffer> {
+  try {
+    return await readImageFile(source);
   } catch (cause) {
     throw unreadable(source, cause);
   }

@@ -1,10 +1,10 @@
-/** What becomes of training images, from the options of `coordinator start`. */
+/** What becomes of training images, from the options of a command. */
 import { isDeepStrictEqual } from 'node:util';
 import { plainAugmentation } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import type { Augmentation } from '../../shared/run-config.ts';
 import { blurPoints, blurRadius } from '../../shared/util/blur-schedule.ts';
-import type { StartOptions } from '../options/table.ts';
+import type { StartOptions } from './table.ts';
 
 /** As a user spells them. */
 export const augmentationFlags: Readonly<Record<keyof Augmentation, string>> = {
@@ -19,7 +19,10 @@ export const augmentationFlags: Readonly<Record<keyof Augmentation, string>> = {
 };
 
 /** @throws CornetError OPTION_INVALID for what would have no effect, and a blur that is too wide for the images */
-export function chooseAugmentation(options: StartOptions, imageSize: number): Augmentation {
+export function chooseAugmentation(
+  options: Pick<StartOptions, keyof Augmentation>,
+  imageSize: number,
+): Augmentation {
   const names = Object.keys(plainAugmentation) as (keyof Augmentation)[];
   const given = names.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]);
   const chosen: Augmentation = { ...plainAugmentation, ...Object.fromEntries(given) };
