@@ -15,7 +15,7 @@ export const errorTable = {
     exit: exitCodes.error,
     meaning: 'The data folder, or a required part of it, does not exist or contains no images.',
     remedy:
-      'Set --data-path to a folder with train/<class>/*.JPEG and val/<class>/*.JPEG (ImageNet as torchvision reads it); `coordinator test` and `coordinator predict` take any folder of images.',
+      'Set --data-path to a folder with train/<class>/*.JPEG and val/<class>/*.JPEG (ImageNet as torchvision reads it), or with archives of them (docs/data.md); `coordinator test` and `coordinator predict` take any folder of images.',
   },
   DATA_INVALID: {
     exit: exitCodes.error,

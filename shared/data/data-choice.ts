@@ -64,7 +64,7 @@ export function unreadableChoice(path: string, flag: string, cause: unknown): Co
 }
 
 /** Lines of a text file that say something: neither blank nor a comment (`#`). */
-export function linesOf(text: string): string[] {
+function linesOf(text: string): string[] {
   return text
     .replace(/^\ufeff/, '')
     .split(/\r?\n/)

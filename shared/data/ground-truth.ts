@@ -19,7 +19,7 @@ export interface GroundTruth {
   readonly file: string;
   /**
    * @param name the image's, without folder and extension: `ILSVRC2012_val_00000001`
-   * @returns its WordNet id; null: the file does not speak of such a name
+   * @returns its class (of ImageNet a WordNet id); null: the file does not speak of such a name
    * @throws CornetError DATA_INVALID if the file ends before that image
    */
   classOf(name: string): string | null;
@@ -73,7 +73,7 @@ function readTable(file: string, bytes: Buffer): GroundTruth {
   if (header !== 'ImageId,PredictionString') throw badLine(title, 1, header, 'ImageId,PredictionString');
   const classes = new Map<string, string>();
   for (const [i, line] of lines.entries()) {
-    const [, name, id] = /^([^,]+),(n\d{8})(?: |$)/.exec(line) ?? [];
+    const [, name, id] = /^([^,]+),([^\s,/]+)(?: |$)/.exec(line) ?? [];
     if (name === undefined || id === undefined) {
       throw badLine(title, i + 2, line, "an image's name, a comma and its class (n01440764)");
     }

@@ -45,7 +45,12 @@ bool unsnap(const uint8_t* data, size_t size, uint8_t* out, size_t length) {
       }
       if (distance == 0 || distance > done) return false;
       count = std::min(count, length - done);
-      for (; count > 0; count--, done++) out[done] = out[done - distance];  // may overlap: that repeats a pattern
+      if (distance >= count) {
+        std::memcpy(out + done, out + done - distance, count);
+        done += count;
+      } else {  // what overlaps repeats a pattern
+        for (; count > 0; count--, done++) out[done] = out[done - distance];
+      }
     }
   }
   return true;
