@@ -79,16 +79,18 @@ function nameNumbers(
 
 /**
  * The classes of the training images as the validation images know them, which may be by number.
+ * @param source of the training images
  * @returns for each class what the validation calls it
  * @throws CornetError DATA_INVALID when the validation has others
  */
 export function matchClasses(
+  source: Pick<Source, 'numbered'>,
   train: readonly NamedClass[],
   { classes, numbered, origin }: Pick<Source, 'classes' | 'numbered' | 'origin'>,
   root: string,
 ): NamedClass[] {
   const known = new Set(train.flatMap(({ label, name }) => [label, name]));
-  const byPosition = numbered && !classes.every((label) => known.has(label));
+  const byPosition = numbered && !source.numbered && !classes.every((label) => known.has(label));
   const own = new Set(classes);
   const matched = train.map(({ label, name }, position) => {
     const called = byPosition ? String(position) : own.has(name) ? name : label;

@@ -108,13 +108,14 @@ export async function indexDataset<S extends SplitName>(
     const own =
       classes === null
         ? classesOf(val, listed, note)
-        : matchClasses(classes, chosenOf(val, listed), absolute);
+        : matchClasses(train!, classes, chosenOf(val, listed, train!, classes), absolute);
     checkClasses(absolute, 'val', val, own);
     classes ??= own;
     const sealed = await sealClasses(val, own, ['val'], sealing);
     splits.val = splitOf(val.origin, classes, sealed.val, val);
   }
-  for (const line of exclusion?.idle.slice(0, notesShown) ?? []) {
+  // Lines about images of another split have nothing to do here.
+  for (const line of splits.train === undefined ? [] : (exclusion?.idle.slice(0, notesShown) ?? [])) {
     note(`${quoteName(line)} of --exclude leaves no image out.`);
   }
   const names = classes!.map(({ name }) => name);
@@ -159,11 +160,16 @@ async function readListedClasses(
   return { names, path };
 }
 
-/** A source without the classes that `--classes` leaves out: they are no surplus. */
-function chosenOf(source: Source, listed: ListedClasses | null): Source {
-  if (listed === null || source.numbered) return source;
-  const names = new Set(listed.names);
-  return { ...source, classes: source.classes.filter((name) => names.has(name)) };
+/** The validation without the classes that `--classes` leaves out: they are no surplus. */
+function chosenOf(
+  val: Source,
+  listed: ListedClasses | null,
+  train: Source,
+  classes: readonly NamedClass[],
+): Source {
+  if (listed === null || (val.numbered && !train.numbered)) return val;
+  const chosen = new Set(classes.flatMap(({ label, name }) => [label, name]));
+  return { ...val, classes: val.classes.filter((label) => chosen.has(label)) };
 }
 
 interface Sealing {

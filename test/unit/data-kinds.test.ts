@@ -97,6 +97,18 @@ for (const [what, { pack, kind, numbered = false }] of Object.entries(packings))
   });
 }
 
+test('one archive may hold both splits', async (t) => {
+  const { source, fresh } = setUp(t);
+  const target = fresh('one');
+  pack(join(target, 'faces.tar'), dirname(source), [basename(source)]);
+  const [folders, archive] = [await index(source), await index(target)];
+  t.is(archive.fingerprint, folders.fingerprint);
+  t.deepEqual(contentsOf(target, archive.val), contentsOf(source, folders.val));
+  t.is(archive.val.path(0), 'faces.tar/folders/val/n01440764/n01440764_val0.JPEG');
+  pack(join(target, 'faces.tar'), join(source, 'train'));
+  await t.throwsAsync(index(target), { message: /faces\.tar holds no images in a folder train\./ });
+});
+
 test('a flat folder and a flat archive of validation images are read as they were downloaded', async (t) => {
   const { source, fresh } = setUp(t);
   const folders = await index(source);
@@ -152,6 +164,8 @@ test('numbers are named by --classes, or chosen by it; ImageNet’s 1,000 are kn
   t.deepEqual(chosen.classes, ['2', '0']);
   t.deepEqual([chosen.train.size, chosen.val.size], [8, 4]);
   t.regex(read(chosen.train.source(target, 0)), /n02099601_train0/);
+  t.regex(read(chosen.val.source(target, 0)), /n02099601_val0/);
+  t.regex(read(chosen.val.source(target, 3)), /n01440764_val1/);
   writeFileSync(join(target, 'few.txt'), 'ant\nbee\n');
   await t.throwsAsync(index(target, { classes: 'few.txt' }), {
     message: /have the class 2, and .* names 2: 0 to 1/,

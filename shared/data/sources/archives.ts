@@ -24,6 +24,8 @@ export interface ArchivesOptions {
   readonly files: readonly string[];
   /** The classes of images that lie in no folder; null: nobody tells them. */
   readonly truth: GroundTruth | null;
+  /** Folders of the split in an archive that holds other splits, too; null: it is all of the split. */
+  readonly below: readonly string[] | null;
   /** Whether an archive is a class, whose name it has, where its images lie in no folder. */
   readonly namesClasses: boolean;
 }
@@ -31,7 +33,7 @@ export interface ArchivesOptions {
 /** @throws CornetError DATA_MISSING, DATA_INVALID, naming the archive and the entry */
 export async function openArchives(
   root: string,
-  { files, truth, namesClasses }: ArchivesOptions,
+  { files, truth, below, namesClasses }: ArchivesOptions,
   watch: IndexWatch,
 ): Promise<Source> {
   const isParquet = files.some((file) => parquet.test(file));
@@ -44,7 +46,7 @@ export async function openArchives(
       { hint: 'Move those of one kind into another folder.' },
     );
   }
-  const contents = new Contents(root, files);
+  const contents = new Contents(root, files, below);
   const stamps: ArchiveStamp[] = [];
   const facts = await mapBounded(files, indexing.classesAtOnce, async (file, position) => {
     stamps[position] = await stampOf(join(root, file));
@@ -64,16 +66,21 @@ class Contents {
   labelled = false;
   readonly #root: string;
   readonly #files: readonly string[];
+  readonly #below: readonly string[] | null;
   #byClass = new FilesByClass();
   /** What is above the class folders in all archives, with a slash behind it. */
   #above = '';
 
-  constructor(root: string, files: readonly string[]) {
+  constructor(root: string, files: readonly string[], below: readonly string[] | null) {
     this.#root = root;
     this.#files = files;
+    this.#below = below;
   }
 
-  add({ name, label, ...place }: ArchivedImage, container: number): void {
+  add(image: ArchivedImage, container: number): void {
+    const { label, ...place } = image;
+    const name = this.#below === null ? image.name : this.#nameBelow(image.name, this.#below);
+    if (name === null) return;
     if (label !== null) {
       this.labelled = true;
       const where = quoteName(`${join(this.#root, this.#files[container]!)}/${name}`);
@@ -84,6 +91,18 @@ class Contents {
     this.#byClass
       .of(slash === -1 ? '' : name.slice(0, slash))
       .add({ ...place, name: name.slice(slash + 1), container });
+  }
+
+  /** What follows the split's folder; null: it does not lie there. */
+  #nameBelow(name: string, folders: readonly string[]): string | null {
+    for (const folder of folders) {
+      const at = `/${name}`.indexOf(`/${folder}/`);
+      if (at === -1) continue;
+      const end = at + folder.length + 1;
+      this.#above = name.slice(0, end);
+      return name.slice(end);
+    }
+    return null;
   }
 
   source(
@@ -109,9 +128,10 @@ class Contents {
     const byClass = this.#byClass;
     const labels = byClass.labels;
     if (labels.length === 0) {
+      const what = this.#below === null ? 'no images' : `no images in a folder ${this.#below.join(' or ')}`;
       throw new CornetError(
         'DATA_MISSING',
-        `The archive ${quoteName(join(this.#root, where))} holds no images.`,
+        `The archive ${quoteName(join(this.#root, where))} holds ${what}.`,
       );
     }
     const containers = this.#files.map((file, position): Container => {

@@ -66,9 +66,12 @@ export async function findSource(
         .filter((file) => wanted.test(file) && splitWords[name].test(file) && !otherTask.test(file))
         .sort(compareCodePoints)
         .map((file) => (place === '' ? file : `${place}/${file}`));
-      if (files.length > 0) return openFiles(root, files, name, false, watch);
+      if (files.length > 0) return openFiles(root, files, name, watch);
     }
   }
+  const [only, ...others] = present.filter((file) => archives.test(file));
+  if (only !== undefined && others.length === 0)
+    return openFiles(root, [only], name, watch, { below: splitFolders[name] });
   throw await missingSplit(root, splitFolders[name]);
 }
 
@@ -105,19 +108,22 @@ async function openFolder(
   const some = found.find((those) => those.length > 0);
   if (some === undefined) throw noClassFolders(path, name, images.length);
   const below = some.sort(compareCodePoints).map((file) => `${folder}/${file}`);
-  return openFiles(root, below, name, true, watch);
+  return openFiles(root, below, name, watch, { namesClasses: true });
 }
 
 async function openFiles(
   root: string,
   files: readonly string[],
   name: SplitName,
-  namesClasses: boolean,
   watch: IndexWatch,
+  {
+    below = null,
+    namesClasses = false,
+  }: { readonly below?: readonly string[] | null; readonly namesClasses?: boolean } = {},
 ): Promise<Source> {
   const truth = name === 'val' ? await findGroundTruth(root) : null;
   if (truth !== null) await watch.looked(truth.file);
-  return openArchives(root, { files, truth, namesClasses: namesClasses && truth === null }, watch);
+  return openArchives(root, { files, truth, below, namesClasses: namesClasses && truth === null }, watch);
 }
 
 /** @throws CornetError DATA_INVALID where options contradict each other */
