@@ -19,53 +19,60 @@ export interface FoundFile {
 
 /** Columns rather than objects: a data set has a million images. A column that nobody needs stays empty. */
 export class ClassFiles {
-  readonly names: string[] = [];
-  readonly bytes: number[] = [];
-  readonly containers: number[] = [];
-  readonly offsets: number[] = [];
-  readonly stored: number[] = [];
+  readonly #names = new Names();
+  readonly #bytes = new Numbers();
+  readonly #containers = new Numbers();
+  readonly #offsets = new Numbers();
+  readonly #stored = new Numbers();
   /** -1: none. */
-  readonly skips: number[] = [];
-  readonly boxes: Box[] = [];
+  readonly #skips = new Numbers();
+  readonly #boxes: Box[] = [];
 
   get size(): number {
-    return this.names.length;
+    return this.#names.size;
   }
 
   add({ name, bytes, container = 0, offset, stored = bytes, skip = null, box }: FoundFile): void {
-    const { containers, skips } = this;
-    if (container !== 0 || containers.length > 0) {
-      while (containers.length < this.size) containers.push(0);
-      containers.push(container);
+    const { size } = this;
+    if (container !== 0 || this.#containers.size > 0) {
+      while (this.#containers.size < size) this.#containers.push(0);
+      this.#containers.push(container);
     }
-    if (skip !== null || skips.length > 0) {
+    if (skip !== null || this.#skips.size > 0) {
       // where one is compressed, all are told
-      while (skips.length < this.size) this.stored.push(this.bytes[skips.push(-1) - 1]!);
-      this.stored.push(stored);
-      skips.push(skip ?? -1);
+      while (this.#skips.size < size) {
+        this.#stored.push(this.#bytes.at(this.#skips.size)!);
+        this.#skips.push(-1);
+      }
+      this.#stored.push(stored);
+      this.#skips.push(skip ?? -1);
     }
-    if (offset !== undefined) this.offsets.push(offset);
-    if (box !== undefined) this.boxes.push(box);
-    this.names.push(name);
-    this.bytes.push(bytes);
+    if (offset !== undefined) this.#offsets.push(offset);
+    if (box !== undefined) this.#boxes.push(box);
+    this.#names.push(name);
+    this.#bytes.push(bytes);
+  }
+
+  name(position: number): string {
+    return this.#names.at(position);
+  }
+
+  container(position: number): number {
+    return this.#containers.at(position) ?? 0;
   }
 
   each(visit: (file: FoundFile) => void): void {
-    for (const [at, name] of this.names.entries()) {
-      const skip = this.skips[at] ?? -1;
+    for (let at = 0; at < this.size; at++) {
+      const [offset, skip, box] = [this.#offsets.at(at), this.#skips.at(at) ?? -1, this.#boxes[at]];
       visit({
-        name,
-        bytes: this.bytes[at]!,
-        container: this.containerOf(at),
-        ...(this.offsets.length === 0 ? {} : { offset: this.offsets[at]! }),
-        ...(skip < 0 ? {} : { stored: this.stored[at]!, skip }),
-        ...(this.boxes.length === 0 ? {} : { box: this.boxes[at]! }),
+        name: this.name(at),
+        bytes: this.#bytes.at(at)!,
+        container: this.container(at),
+        ...(offset === undefined ? {} : { offset }),
+        ...(skip < 0 ? {} : { stored: this.#stored.at(at)!, skip }),
+        ...(box === undefined ? {} : { box }),
       });
     }
-  }
-
-  containerOf(position: number): number {
-    return this.containers[position] ?? 0;
   }
 
   /**
@@ -73,25 +80,44 @@ export class ClassFiles {
    * if it had been unpacked.
    */
   sorted(): number[] {
-    const { names, offsets } = this;
-    const folders = names.map((name) => name.lastIndexOf('/') + 1);
-    const order = names.map((_, position) => position);
+    const places = Array.from({ length: this.size }, (_, at): [folder: string, file: string] => {
+      const name = this.name(at);
+      const slash = name.lastIndexOf('/');
+      return [name.slice(0, Math.max(slash, 0)), name.slice(slash + 1)];
+    });
+    const byName = (a: number, b: number) =>
+      compareCodePoints(places[a]![0], places[b]![0]) || compareCodePoints(places[a]![1], places[b]![1]);
     const compare = (a: number, b: number) =>
-      compareCodePoints(
-        names[a]!.slice(0, folders[a]).slice(0, -1),
-        names[b]!.slice(0, folders[b]).slice(0, -1),
-      ) ||
-      compareCodePoints(names[a]!.slice(folders[a]), names[b]!.slice(folders[b])) ||
-      this.containerOf(a) - this.containerOf(b) ||
-      (offsets[a] ?? a) - (offsets[b] ?? b);
+      byName(a, b) ||
+      this.container(a) - this.container(b) ||
+      (this.#offsets.at(a) ?? a) - (this.#offsets.at(b) ?? b);
+    const order = places.map((_, position) => position);
     if (order.some((at) => at > 0 && compare(at - 1, at) > 0)) order.sort(compare);
-    if (offsets.length === 0) return order;
+    if (this.#offsets.size === 0) return order;
     return order.filter((at, i) => {
       const next = order[i + 1];
-      return (
-        next === undefined || names[at] !== names[next] || this.containerOf(at) !== this.containerOf(next)
-      );
+      return next === undefined || byName(at, next) !== 0 || this.container(at) !== this.container(next);
     });
+  }
+
+  /** @param chosen positions, in order */
+  seal(className: string, chosen: readonly number[]): SealedClass {
+    const lines = chosen.map((at) => {
+      const box = this.#boxes[at];
+      const part = box === undefined ? '' : ` ${[box.left, box.top, box.width, box.height].join(',')}`;
+      return `${className}/${this.name(at)}\0${this.#bytes.at(at)}${part}\n`;
+    });
+    const some = (column: Numbers) => (column.size === 0 ? null : column.some(chosen));
+    return {
+      manifest: Buffer.from(lines.join('')),
+      size: chosen.length,
+      columns: {
+        container: some(this.#containers),
+        offset: some(this.#offsets),
+        stored: some(this.#stored),
+        skip: some(this.#skips),
+      },
+    };
   }
 }
 
@@ -99,28 +125,8 @@ export class ClassFiles {
 export interface SealedClass {
   readonly manifest: Buffer;
   readonly size: number;
-  /** A column that is empty has nothing to say. */
-  readonly columns: Readonly<Record<'container' | 'offset' | 'stored' | 'skip', readonly number[]>>;
-}
-
-/** @param chosen positions in `files`, in order */
-export function seal(className: string, files: ClassFiles, chosen: readonly number[]): SealedClass {
-  const lines = chosen.map(
-    (at) => `${className}/${files.names[at]}\0${files.bytes[at]}${boxOf(files, at)}\n`,
-  );
-  const some = (column: readonly number[]) =>
-    column.length === 0 ? column : chosen.map((at) => column[at]!);
-  const { containers, offsets, stored, skips } = files;
-  return {
-    manifest: Buffer.from(lines.join('')),
-    size: chosen.length,
-    columns: { container: some(containers), offset: some(offsets), stored: some(stored), skip: some(skips) },
-  };
-}
-
-function boxOf({ boxes }: ClassFiles, at: number): string {
-  const box = boxes[at];
-  return box === undefined ? '' : ` ${[box.left, box.top, box.width, box.height].join(',')}`;
+  /** Null: nothing was said. */
+  readonly columns: Readonly<Record<'container' | 'offset' | 'stored' | 'skip', Float64Array | null>>;
 }
 
 /** Where the images of all classes lie, in the order of the classes. */
@@ -128,7 +134,7 @@ export function placesOf(classes: readonly SealedClass[], containers: readonly C
   const [only] = containers;
   if (containers.length === 1 && only!.archive === null) return new Places(containers, null);
   const size = classes.reduce((sum, one) => sum + one.size, 0);
-  const has = (name: keyof SealedClass['columns']) => classes.some(({ columns }) => columns[name].length > 0);
+  const has = (name: keyof SealedClass['columns']) => classes.some(({ columns }) => columns[name] !== null);
   const columns: PlaceColumns = {
     container: new Uint32Array(size),
     offset: has('offset') ? new Float64Array(size) : null,
@@ -138,9 +144,66 @@ export function placesOf(classes: readonly SealedClass[], containers: readonly C
   let row = 0;
   for (const one of classes) {
     for (const [name, column] of Object.entries(columns)) {
-      column?.set(one.columns[name as keyof PlaceColumns], row);
+      const said = one.columns[name as keyof PlaceColumns];
+      if (said !== null) column?.set(said, row);
     }
     row += one.size;
   }
   return new Places(containers, columns);
+}
+
+/** Strings that grow in number, in a quarter of the memory of as many objects. */
+class Names {
+  #bytes = Buffer.alloc(256);
+  readonly #ends = new Numbers();
+
+  get size(): number {
+    return this.#ends.size;
+  }
+
+  push(name: string): void {
+    const begin = this.#begin(this.size);
+    const most = begin + 3 * name.length;
+    if (most > this.#bytes.length) {
+      const larger = Buffer.alloc(Math.max(2 * this.#bytes.length, most));
+      this.#bytes.copy(larger, 0, 0, begin);
+      this.#bytes = larger;
+    }
+    this.#ends.push(begin + this.#bytes.write(name, begin));
+  }
+
+  at(position: number): string {
+    return this.#bytes.toString('utf8', this.#begin(position), this.#ends.at(position));
+  }
+
+  #begin(position: number): number {
+    return position === 0 ? 0 : this.#ends.at(position - 1)!;
+  }
+}
+
+/** Numbers that grow in number. */
+class Numbers {
+  #values = new Float64Array(0);
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  push(value: number): void {
+    if (this.#size === this.#values.length) {
+      const larger = new Float64Array(Math.max(16, 2 * this.#size));
+      larger.set(this.#values);
+      this.#values = larger;
+    }
+    this.#values[this.#size++] = value;
+  }
+
+  at(position: number): number | undefined {
+    return position < this.#size ? this.#values[position] : undefined;
+  }
+
+  some(positions: readonly number[]): Float64Array {
+    return Float64Array.from(positions, (position) => this.#values[position]!);
+  }
 }

@@ -11,7 +11,7 @@ import { indexing } from '../defaults.ts';
 import { CornetError } from '../errors.ts';
 import { mapBounded } from '../util/bounded.ts';
 import { quoteName } from '../util/printable.ts';
-import { placesOf, type SealedClass, seal } from './class-files.ts';
+import { placesOf, type SealedClass } from './class-files.ts';
 import { checkClasses, classesOf, matchClasses, type NamedClass } from './class-order.ts';
 import {
   choiceFlags,
@@ -191,7 +191,7 @@ async function sealClasses(
     const files = await source.files(label);
     const kept = files
       .sorted()
-      .filter((at) => exclusion === null || !exclusion.leavesOut(first!, `${name}/${files.names[at]}`));
+      .filter((at) => exclusion === null || !exclusion.leavesOut(first!, `${name}/${files.name(at)}`));
     if (files.size > 0 && kept.length === 0) throw noneLeft(absolute, source, name);
     const parts =
       splits.length === 2
@@ -200,7 +200,7 @@ async function sealClasses(
     for (const split of splits) {
       let chosen = [...parts[split]].map((at) => kept[at]!);
       if (split === 'train') chosen = pick(chosen, choice, { position, name });
-      sealed[split][position] = seal(name, files, chosen);
+      sealed[split][position] = files.seal(name, chosen);
     }
   });
   return sealed;

@@ -78,19 +78,18 @@ class Contents {
   }
 
   add(image: ArchivedImage, container: number): void {
-    const { label, ...place } = image;
+    const { label, bytes, offset, stored, skip } = image;
     const name = this.#below === null ? image.name : this.#nameBelow(image.name, this.#below);
     if (name === null) return;
     if (label !== null) {
       this.labelled = true;
-      const where = quoteName(`${join(this.#root, this.#files[container]!)}/${name}`);
-      this.#byClass.of(classOf(label, where)).add({ ...place, name, container });
-      return;
+      const where = () => quoteName(`${join(this.#root, this.#files[container]!)}/${name}`);
+      const files = this.#byClass.of(classOf(label, where));
+      return files.add({ name, bytes, container, offset, stored, skip });
     }
     const slash = name.indexOf('/');
-    this.#byClass
-      .of(slash === -1 ? '' : name.slice(0, slash))
-      .add({ ...place, name: name.slice(slash + 1), container });
+    const files = this.#byClass.of(slash === -1 ? '' : name.slice(0, slash));
+    files.add({ name: name.slice(slash + 1), bytes, container, offset, stored, skip });
   }
 
   /** What follows the split's folder; null: it does not lie there. */
@@ -154,7 +153,11 @@ class Contents {
       const [folder, ...others] = this.#byClass.labels;
       if (folder === undefined || folder === '' || others.length > 0) return;
       const files = this.#byClass.take(folder);
-      if (!files.names.every((name) => name.includes('/'))) {
+      let isDeep = true;
+      files.each(({ name }) => {
+        isDeep &&= name.includes('/');
+      });
+      if (!isDeep) {
         const back = this.#byClass.of(folder);
         files.each((file) => back.add(file));
         return;
@@ -174,7 +177,7 @@ class Contents {
     const pathOf = (name: string, container: number) =>
       `${join(this.#root, this.#files[container]!)}/${name}`;
     if (folders.length > 0 || (truth === null && !namesClasses)) {
-      const image = quoteName(pathOf(loose.names[0]!, loose.containerOf(0)));
+      const image = quoteName(pathOf(loose.name(0), loose.container(0)));
       const message = `${image} lies in no class folder${folders.length > 0 ? ', unlike others' : ''}.`;
       throw new CornetError('DATA_INVALID', message, {
         hint: "An archive has a folder for each class, or is a class itself (train/n01440764.tar), or consists of WebDataset samples. For ImageNet's validation images put LOC_val_solution.csv or ILSVRC2012_devkit_t12.tar.gz beside it.",

@@ -144,7 +144,7 @@ function readRow(record: readonly string[], header: Map<string, number>, where: 
   if (path === '' || path.includes('\0')) {
     throw new CornetError('DATA_INVALID', `${where} has no path.`, { hint });
   }
-  const label = classOf(value('label'), where, hint);
+  const label = classOf(value('label'), () => where, hint);
   if (!header.has('left')) return { path, label, box: null, line };
   const numbers = boxColumns.map((name) => (/^\d+$/.test(value(name)) ? Number(value(name)) : Number.NaN));
   const [left, top, width, height] = numbers as [number, number, number, number];

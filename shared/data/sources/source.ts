@@ -58,16 +58,16 @@ export function areNumbers(labels: readonly string[]): boolean {
 
 /**
  * A label as a class is called: numbers in one way.
- * @param where for the sentence
+ * @param where begins the sentence about one that is none
  * @throws CornetError DATA_INVALID
  */
-export function classOf(label: string, where: string, hint?: string): string {
+export function classOf(label: string, where: () => string, hint?: string): string {
   if (digits.test(label)) return label.replace(/^0+(?=\d)/, '');
   if (label !== '' && !/[/\0\n]/.test(label)) return label;
   const what = label === '' ? 'an empty label' : `the label ${quoteName(label)}`;
   throw new CornetError(
     'DATA_INVALID',
-    `${where} has ${what}: a class has a name without slashes, or a number.`,
+    `${where()} has ${what}: a class has a name without slashes, or a number.`,
     hint === undefined ? {} : { hint },
   );
 }
