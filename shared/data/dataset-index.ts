@@ -231,15 +231,20 @@ function noneLeft(root: string, { origin }: Source, name: string): CornetError {
   );
 }
 
+/** @param sealed is emptied: a manifest in pieces takes as much memory as the whole */
 function splitOf(
   origin: SplitOrigin,
   classes: readonly NamedClass[],
-  sealed: readonly SealedClass[],
+  sealed: SealedClass[],
   { containers }: Source,
 ): Split {
-  const manifest = Buffer.concat(sealed.map((one) => one.manifest));
   const names = classes.map(({ name }) => name);
-  return new Split(origin, names, manifest, placesOf(sealed, containers));
+  const { manifest, places } = putTogether(sealed.splice(0), containers);
+  return new Split(origin, names, manifest, places);
+}
+
+function putTogether(sealed: readonly SealedClass[], containers: Source['containers']) {
+  return { manifest: Buffer.concat(sealed.map((one) => one.manifest)), places: placesOf(sealed, containers) };
 }
 
 /** Of the splits that are there, in a fixed order. */

@@ -24,20 +24,20 @@ export class FileList {
   readonly #nameEnds: Uint32Array;
 
   constructor(manifest: Buffer, places = Places.ofFolder('')) {
-    const begins: number[] = [];
-    const nameEnds: number[] = [];
-    for (let begin = 0; begin < manifest.length; ) {
+    let files = 0;
+    for (let zero = manifest.indexOf(0); zero !== -1; zero = manifest.indexOf(0, zero + 1)) files++;
+    this.manifest = manifest;
+    this.places = places;
+    this.#begins = new Uint32Array(files);
+    this.#nameEnds = new Uint32Array(files);
+    for (let file = 0, begin = 0; begin < manifest.length; file++) {
       const nameEnd = manifest.indexOf(0, begin);
       const end = manifest.indexOf('\n', nameEnd);
       assert(nameEnd > begin && end > nameEnd, 'a manifest consists of whole lines');
-      begins.push(begin);
-      nameEnds.push(nameEnd);
+      this.#begins[file] = begin;
+      this.#nameEnds[file] = nameEnd;
       begin = end + 1;
     }
-    this.manifest = manifest;
-    this.places = places;
-    this.#begins = Uint32Array.from(begins);
-    this.#nameEnds = Uint32Array.from(nameEnds);
   }
 
   /** The number of files. */
