@@ -2,6 +2,7 @@
  * What is looked at before hyparquet reads it. It trusts lengths: a list that says it is long takes memory, a run of values
  * that says so grows an array, and an integer of very many bytes takes forever. So damage is found here.
  */
+import { type ByteSource, copyBytes } from './byte-source.ts';
 
 /** Bytes are not what their format says; the message is the rest of a sentence about the file. */
 export class DamagedData extends Error {}
@@ -125,4 +126,22 @@ export function whole(value: unknown): number {
   const number = typeof value === 'bigint' ? Number(value) : value;
   if (typeof number === 'number' && Number.isSafeInteger(number) && number >= 0) return number;
   throw new DamagedData('one of its numbers is not possible');
+}
+
+/**
+ * Some bytes of a file, good until the next call.
+ * @throws DamagedData where the file ends before
+ */
+export async function few(source: ByteSource, position: number, length: number): Promise<Buffer> {
+  return allOf(source.at(position, length) ?? (await source.load(position, length)), length);
+}
+
+/** Like `few`; of any number, and they stay. */
+export async function exactly(source: ByteSource, position: number, length: number): Promise<Buffer> {
+  return allOf(await copyBytes(source, position, length), length);
+}
+
+function allOf(bytes: Buffer, length: number): Buffer {
+  if (bytes.length < length) throw new DamagedData('it is cut short');
+  return bytes;
 }

@@ -1,7 +1,7 @@
 /** The values of a column in a row group, one after the other: apache/parquet-format, README.md and Encodings.md. */
 import type { ByteSource } from './byte-source.ts';
-import { DamagedData, damagedPage } from './parquet-checks.ts';
-import { type Chunk, type Column, exactly } from './parquet-footer.ts';
+import { DamagedData, damagedPage, exactly } from './parquet-checks.ts';
+import type { Chunk, Column } from './parquet-footer.ts';
 import { hybridNumbers, type PhysicalType, plainValues } from './parquet-format.ts';
 import { type Page, readPage, Unsupported, usesDictionary, wholePage } from './parquet-pages.ts';
 

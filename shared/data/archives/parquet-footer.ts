@@ -1,7 +1,7 @@
 /** What a Parquet file says of itself at its end: apache/parquet-format, src/main/thrift/parquet.thrift. */
 import type { FileMetaData, RowGroup as GroupMetadata, SchemaTree } from 'hyparquet';
-import { type ByteSource, copyBytes } from './byte-source.ts';
-import { DamagedData, whole } from './parquet-checks.ts';
+import type { ByteSource } from './byte-source.ts';
+import { DamagedData, exactly, few, whole } from './parquet-checks.ts';
 import { footerTail, parseFooter } from './parquet-format.ts';
 
 /** A column that holds values. */
@@ -47,7 +47,7 @@ const mostBytes = 64 * 1024 ** 2;
 /** @throws DamagedData; Encrypted */
 export async function readFooter(source: ByteSource, fileBytes: number): Promise<Footer> {
   if (fileBytes < 4 + footerTail) throw new DamagedData('it is too short for a Parquet file');
-  const tail = await exactly(source, fileBytes - footerTail, footerTail);
+  const tail = await few(source, fileBytes - footerTail, footerTail);
   const magic = tail.toString('latin1', 4);
   if (magic === 'PARE') throw new Encrypted();
   if (magic !== 'PAR1') throw new DamagedData('it does not end as a Parquet file: it is cut short, or none');
@@ -61,16 +61,6 @@ export async function readFooter(source: ByteSource, fileBytes: number): Promise
     groups: list(metadata.row_groups).map((group) => groupOf(group, columns, fileBytes)),
     keyValues: keyValuesOf(metadata),
   };
-}
-
-/**
- * Bytes that stay as they are.
- * @throws DamagedData where the file ends before
- */
-export async function exactly(source: ByteSource, position: number, length: number): Promise<Buffer> {
-  const bytes = await copyBytes(source, position, length);
-  if (bytes.length < length) throw new DamagedData('it is cut short');
-  return bytes;
 }
 
 export class Encrypted extends Error {}

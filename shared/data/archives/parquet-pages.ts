@@ -1,7 +1,7 @@
 /** The pages that a column's values lie in: apache/parquet-format, README.md and Encodings.md. */
 import type { ByteSource } from './byte-source.ts';
-import { DamagedData, DataEnd, mostValues, whole } from './parquet-checks.ts';
-import { type Chunk, exactly } from './parquet-footer.ts';
+import { DamagedData, DataEnd, exactly, few, mostValues, whole } from './parquet-checks.ts';
+import type { Chunk } from './parquet-footer.ts';
 import { decompressPage, parsePageHeader } from './parquet-format.ts';
 
 export interface Page {
@@ -97,8 +97,9 @@ function withoutLevels(
 async function readHeader(source: ByteSource, begin: number, end: number) {
   for (const length of headerLengths) {
     const most = Math.min(length, end - begin);
+    const read = length > headerLengths[0]! ? exactly : few;
     try {
-      return parsePageHeader(await exactly(source, begin, most));
+      return parsePageHeader(await read(source, begin, most));
     } catch (error) {
       if (!(error instanceof DataEnd) || most === end - begin) throw error;
     }

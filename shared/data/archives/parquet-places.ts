@@ -6,12 +6,13 @@
  * without those before it, and an image lies in a few blocks. Where a compressor does otherwise, the page from its beginning on
  * is what has to be decompressed.
  */
+import { archives as limits } from '../../defaults.ts';
 import { longestHeader, longestUnsnapped, readElement, unsnap } from '../../formats/snappy.ts';
 import type { ArchivedImage } from './archived-image.ts';
 import type { ByteSource } from './byte-source.ts';
-import { DamagedData } from './parquet-checks.ts';
+import { DamagedData, exactly, few } from './parquet-checks.ts';
 import { ColumnReader, type PlainPage } from './parquet-column.ts';
-import { type Chunk, type Column, exactly } from './parquet-footer.ts';
+import type { Chunk, Column } from './parquet-footer.ts';
 import { damagedSnappy, streamBegin } from './parquet-format.ts';
 import { type Page, wholePage } from './parquet-pages.ts';
 
@@ -80,7 +81,8 @@ class StoredBytes implements PageBytes {
   }
 
   read(at: number, length: number): Promise<Buffer> {
-    return exactly(this.#source, this.#page.position + at, length);
+    const read = length > limits.readAhead ? exactly : few;
+    return read(this.#source, this.#page.position + at, length);
   }
 
   place(at: number, bytes: number): Place {
@@ -109,7 +111,7 @@ class SnappyBytes implements PageBytes {
   static async open(source: ByteSource, page: Page): Promise<SnappyBytes> {
     if (page.bytes > longestUnsnapped(page.stored)) throw damagedSnappy();
     if (page.bytes === 0) return new SnappyBytes(source, page, page.position);
-    const beginning = await exactly(source, page.position, Math.min(longestHeader, page.stored));
+    const beginning = await few(source, page.position, Math.min(longestHeader, page.stored));
     return new SnappyBytes(source, page, page.position + streamBegin(beginning, page.bytes));
   }
 
@@ -170,8 +172,7 @@ class SnappyBytes implements PageBytes {
     if (this.#data === null) {
       const element = this.#elementAt(inBlock);
       const literal = this.#literals[element]!;
-      if (literal > 0)
-        return (await exactly(this.#source, literal + inBlock - this.#begins[element]!, 1))[0]!;
+      if (literal > 0) return (await few(this.#source, literal + inBlock - this.#begins[element]!, 1))[0]!;
       const begin = this.#blocks.at(-1)!;
       this.#data = Buffer.allocUnsafe(Math.min(blockBytes, this.#page.bytes - (at - inBlock)));
       if (!unsnap(await exactly(this.#source, begin, this.#next - begin), this.#data)) throw damagedSnappy();
