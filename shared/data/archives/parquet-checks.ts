@@ -1,6 +1,6 @@
 /**
- * What is looked at before hyparquet reads it. It trusts lengths: a list that says it is long takes memory, a run of values
- * that says so grows an array, and an integer of very many bytes takes forever. So damage is found here.
+ * What is checked before hyparquet reads it. hyparquet trusts lengths: a list takes memory for as many elements as it says it
+ * has, so does a run of values, and an integer of a million bytes takes minutes. So such damage is found here.
  */
 import { type ByteSource, copyBytes } from './byte-source.ts';
 
@@ -58,7 +58,7 @@ export function checkThrift(bytes: Uint8Array): void {
   function struct(depth: number): void {
     if (depth > deepest) throw new DamagedData('its structures are nested too deeply');
     for (let header = byte(); header !== 0; header = byte()) {
-      if (header >> 4 === 0) varint(); // the number of the field; else how much higher it is than the last one
+      if (header >> 4 === 0) varint(); // the number of the field, which is else in the header
       if ((header & 15) > thrift.false) value(header & 15, depth);
     }
   }
@@ -88,14 +88,14 @@ export function checkThrift(bytes: Uint8Array): void {
 /** Most values of a page; writers begin a new one after some ten thousand, or a megabyte. */
 export const mostValues = 2 ** 24;
 
-/** Bits of an index into the largest dictionary that is read: hyparquet's numbers end at 32, with those of a byte begun. */
+/** Bits of the widest numbers: hyparquet collects them in 32 bits, in which they may begin anywhere within a byte. */
 const widest = 24;
 
 /**
  * Walks over the runs of numbers of a few bits each: apache/parquet-format, Encodings.md, "Run Length Encoding /
  * Bit-Packing Hybrid".
  * @param width bits of a number, at least 1
- * @throws DamagedData where a run is longer than a page or the bytes end before `count` numbers
+ * @throws DamagedData where a run is longer than any page, or the bytes end before `count` numbers
  */
 export function checkRuns(bytes: Uint8Array, width: number, count: number): void {
   if (width > widest) throw damagedPage();

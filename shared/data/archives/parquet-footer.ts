@@ -41,7 +41,7 @@ export interface RowGroup {
   readonly chunk: (column: number) => Chunk;
 }
 
-/** No file of images says more of itself: some hundred bytes for each column of each row group. */
+/** No file of images says more of itself: some hundred bytes for each column of each row group. It is parsed at once. */
 const mostBytes = 64 * 1024 ** 2;
 
 /** @throws DamagedData; Encrypted */
@@ -52,7 +52,8 @@ export async function readFooter(source: ByteSource, fileBytes: number): Promise
   if (magic === 'PARE') throw new Encrypted();
   if (magic !== 'PAR1') throw new DamagedData('it does not end as a Parquet file: it is cut short, or none');
   const bytes = tail.readUInt32LE(0) + footerTail;
-  if (bytes > Math.min(mostBytes, fileBytes)) throw new DamagedData('its footer is damaged');
+  if (bytes > fileBytes) throw new DamagedData('its footer is damaged');
+  if (bytes > mostBytes) throw new DamagedData('its footer is longer than that of any file of images');
   const { metadata, schema } = parseFooter(await exactly(source, fileBytes - bytes, bytes));
   const columns = columnsOf(schema);
   return {

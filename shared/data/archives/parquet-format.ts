@@ -8,6 +8,8 @@ import { decompressLz4, decompressLz4Raw, decompressZstd } from 'hyparquet-compr
 import { longestUnsnapped, unsnap } from '../../formats/snappy.ts';
 import { checkRuns, checkThrift, DamagedData, damagedPage } from './parquet-checks.ts';
 
+export type PageHeader = ReturnType<typeof parquetHeader>;
+
 export type PhysicalType = 'INT32' | 'INT64' | 'BYTE_ARRAY';
 
 export const footerTail = 8;
@@ -29,7 +31,7 @@ export function parseFooter(bytes: Uint8Array): { metadata: FileMetaData; schema
  * @returns the header and how many bytes it has
  * @throws DamagedData; DataEnd where the bytes end within the header
  */
-export function parsePageHeader(bytes: Uint8Array) {
+export function parsePageHeader(bytes: Uint8Array): { header: PageHeader; bytes: number } {
   checkThrift(bytes);
   const reader = { view: viewOf(bytes), offset: 0 };
   const header = guarded('the header of a page is damaged', () => parquetHeader(reader));

@@ -2,7 +2,7 @@
 import type { ByteSource } from './byte-source.ts';
 import { DamagedData, DataEnd, exactly, few, mostValues, whole } from './parquet-checks.ts';
 import type { Chunk } from './parquet-footer.ts';
-import { decompressPage, parsePageHeader } from './parquet-format.ts';
+import { decompressPage, type PageHeader, parsePageHeader } from './parquet-format.ts';
 
 export interface Page {
   readonly isDictionary: boolean;
@@ -27,58 +27,49 @@ const headerLengths = [512, 1 << 16, 1 << 24];
 
 /**
  * The page that begins at a position; null for a page of another kind, which holds no values.
- * @param end where its chunk ends
  * @throws DamagedData
  */
 export async function readPage(
   source: ByteSource,
-  { end, codec }: Chunk,
+  chunk: Chunk,
   begin: number,
 ): Promise<{ page: Page | null; next: number }> {
-  const { header, bytes: headerBytes } = await readHeader(source, begin, end);
+  const { header, bytes: headerBytes } = await readHeader(source, begin, chunk.end);
   const position = begin + headerBytes;
   const bytes = whole(header.uncompressed_page_size);
   const stored = whole(header.compressed_page_size);
   const next = position + stored;
-  if (next > end) throw new DamagedData('one of its pages is longer than its column');
-  const where = { position, stored, bytes, codec };
+  if (next > chunk.end) throw new DamagedData('one of its pages is longer than its column');
+  const where = { levels: null, position, stored, bytes, codec: chunk.codec };
   switch (header.type) {
-    case 'DATA_PAGE':
-      return {
-        page: { isDictionary: false, ...facts(header.data_page_header), levels: null, ...where },
-        next,
-      };
-    case 'DICTIONARY_PAGE':
-      return {
-        page: { isDictionary: true, ...facts(header.dictionary_page_header), levels: null, ...where },
-        next,
-      };
+    case 'DICTIONARY_PAGE': {
+      // It may have values that no row has.
+      const facts = factsOf(header.dictionary_page_header, mostValues);
+      return { page: { isDictionary: true, ...facts, ...where }, next };
+    }
+    case 'DATA_PAGE': {
+      const facts = factsOf(header.data_page_header, Math.min(chunk.values, mostValues));
+      return { page: { isDictionary: false, ...facts, ...where }, next };
+    }
     case 'DATA_PAGE_V2': {
-      const second = header.data_page_header_v2;
-      const page = { isDictionary: false, ...facts(second), levels: null, ...where };
-      return { page: withoutLevels(page, second!), next };
+      const facts = factsOf(header.data_page_header_v2, Math.min(chunk.values, mostValues));
+      const page = { isDictionary: false, ...facts, ...where };
+      return { page: withoutLevels(page, header.data_page_header_v2!), next };
     }
     default:
       return { page: null, next };
   }
 }
 
-function facts(header: { num_values: number; encoding?: string } | undefined) {
+function factsOf(header: { num_values: number; encoding?: string } | undefined, most: number) {
   if (header === undefined) throw new DamagedData('one of its pages has no header');
   const values = whole(header.num_values);
-  if (values > mostValues) throw new DamagedData('one of its pages is too large');
+  if (values > most) throw new DamagedData('one of its pages has too many values');
   return { values, encoding: header.encoding ?? 'UNKNOWN' };
 }
 
 /** A page of version 2 has its levels in front. */
-function withoutLevels(
-  page: Page,
-  header: {
-    repetition_levels_byte_length: number;
-    definition_levels_byte_length: number;
-    is_compressed?: boolean;
-  },
-): Page {
+function withoutLevels(page: Page, header: NonNullable<PageHeader['data_page_header_v2']>): Page {
   const repetition = whole(header.repetition_levels_byte_length);
   const levels = { position: page.position + repetition, bytes: whole(header.definition_levels_byte_length) };
   const before = repetition + levels.bytes;
