@@ -5,9 +5,9 @@ import type { Chunk, Column } from './parquet-footer.ts';
 import { hybridNumbers, type PhysicalType, plainValues } from './parquet-format.ts';
 import { type Page, readPage, Unsupported, usesDictionary, wholePage } from './parquet-pages.ts';
 
-/** A page whose values are written one after the other. */
-export interface PlainPage<T> {
-  /** What stands before them. */
+/** What a page holds: levels, if values can be null, and the values. */
+export interface PageValues<T> {
+  /** The next bytes before the values. */
   bytes(length: number): Promise<Buffer>;
   /** @throws DamagedData where there are not so many */
   values(count: number): Promise<readonly T[]>;
@@ -20,7 +20,7 @@ export class ColumnReader<T> {
   readonly #source: ByteSource;
   readonly #column: Column;
   readonly #chunk: Chunk;
-  readonly #open: (page: Page) => Promise<PlainPage<T>>;
+  readonly #open: (page: Page) => Promise<PageValues<T>>;
   /** Where the next page begins. */
   #next: number;
   /** Of the page that is being read; null: the value is null. */
@@ -28,7 +28,12 @@ export class ColumnReader<T> {
   #at = 0;
   #dictionary: readonly T[] = [];
 
-  constructor(source: ByteSource, column: Column, chunk: Chunk, open: (page: Page) => Promise<PlainPage<T>>) {
+  constructor(
+    source: ByteSource,
+    column: Column,
+    chunk: Chunk,
+    open: (page: Page) => Promise<PageValues<T>>,
+  ) {
     this.#source = source;
     this.#column = column;
     this.#chunk = chunk;
@@ -83,7 +88,7 @@ export class ColumnReader<T> {
   }
 
   /** Null: no value can be null. */
-  async #levels(page: Page, data: PlainPage<T>): Promise<Int32Array | null> {
+  async #levels(page: Page, data: PageValues<T>): Promise<Int32Array | null> {
     const { definition } = this.#column;
     if (definition === 0) return null;
     const length = page.levels?.bytes ?? (await data.bytes(4)).readUInt32LE(0);
@@ -117,7 +122,7 @@ class MemoryBytes {
 }
 
 /** Values that stand in a dictionary. */
-class Indices<T> extends MemoryBytes implements PlainPage<T> {
+class Indices<T> extends MemoryBytes implements PageValues<T> {
   readonly #dictionary: readonly T[];
 
   constructor(bytes: Buffer, dictionary: readonly T[]) {
@@ -137,7 +142,7 @@ class Indices<T> extends MemoryBytes implements PlainPage<T> {
 }
 
 /** Numbers and short texts, from pages that are read whole. */
-class SmallValues extends MemoryBytes implements PlainPage<number | string> {
+class SmallValues extends MemoryBytes implements PageValues<number | string> {
   readonly #type: PhysicalType;
 
   constructor(bytes: Buffer, type: PhysicalType) {

@@ -1,4 +1,4 @@
-/** hyparquet and its decompressors, with what they are given checked before, and their errors as DamagedData. */
+/** Parquet's structures and values, read by hyparquet: what it is given is checked before, and its errors are DamagedData. */
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { type FileMetaData, parquetMetadata, parquetSchema, type SchemaTree } from 'hyparquet';
 import { parquetHeader } from 'hyparquet/src/column.js';
@@ -12,10 +12,11 @@ export type PageHeader = ReturnType<typeof parquetHeader>;
 
 export type PhysicalType = 'INT32' | 'INT64' | 'BYTE_ARRAY';
 
+/** Bytes at the end of a file: how long its footer is, and the magic number. */
 export const footerTail = 8;
 
 /**
- * @param bytes the footer, with its length and the magic number after it
+ * @param bytes the footer, and the `footerTail` bytes after it
  * @throws DamagedData
  */
 export function parseFooter(bytes: Uint8Array): { metadata: FileMetaData; schema: SchemaTree } {
@@ -72,7 +73,10 @@ function text({ buffer, byteOffset, length }: Uint8Array): string {
 
 type Decompress = (data: Uint8Array, bytes: number) => Uint8Array;
 
-/** Those of hyparquet-compressors that Node lacks; with a bound on what they write. */
+/**
+ * Node's, and of hyparquet-compressors those that Node lacks: none takes much more memory than the page says it has. Snappy is
+ * there for the images anyway, and of damaged data finds an end, as hyparquet's need not.
+ */
 const decompressors: Record<string, Decompress> = {
   UNCOMPRESSED: (data) => data,
   SNAPPY: wholeSnappy,
@@ -91,7 +95,7 @@ export const codecs: readonly string[] = Object.keys(decompressors);
  * @throws DamagedData
  */
 export function decompressPage(codec: string, data: Uint8Array, bytes: number): Buffer {
-  if (bytes === 0) return Buffer.alloc(0); // of which not every writer makes a stream
+  if (bytes === 0) return Buffer.alloc(0); // not every writer compresses nothing to something
   const out = guarded(`its ${codec} data are damaged`, () => decompressors[codec]!(data, bytes));
   if (out.length !== bytes) throw new DamagedData('one of its pages has another length than it says');
   return Buffer.from(out.buffer, out.byteOffset, out.length);

@@ -11,7 +11,7 @@ import { longestHeader, longestUnsnapped, readElement, unsnap } from '../../form
 import type { ArchivedImage } from './archived-image.ts';
 import type { ByteSource } from './byte-source.ts';
 import { DamagedData, exactly, few } from './parquet-checks.ts';
-import { ColumnReader, type PlainPage } from './parquet-column.ts';
+import { ColumnReader, type PageValues } from './parquet-column.ts';
 import type { Chunk, Column } from './parquet-footer.ts';
 import { damagedSnappy, streamBegin } from './parquet-format.ts';
 import { type Page, wholePage } from './parquet-pages.ts';
@@ -37,7 +37,7 @@ interface PageBytes {
   place(at: number, bytes: number): Place | Promise<Place>;
 }
 
-class Places implements PlainPage<Place> {
+class Places implements PageValues<Place> {
   readonly #page: Page;
   readonly #data: PageBytes;
   #at = 0;
