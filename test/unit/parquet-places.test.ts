@@ -1,11 +1,11 @@
 /** Pages of Snappy data as compressors other than Google's may write them. */
-import { open, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { ArchiveFile } from '../../shared/data/archives/byte-source.ts';
+import { DamagedData } from '../../shared/data/archives/parquet-checks.ts';
 import { type Place, placesColumn } from '../../shared/data/archives/parquet-places.ts';
-import { perform, StepwiseReader } from '../../shared/data/archives/stepwise-reads.ts';
 import { unsnap } from '../../shared/formats/snappy.ts';
-import { DamagedData } from '../../shared/formats/thrift.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
 function varint(value: number): number[] {
@@ -42,13 +42,14 @@ async function placesIn(
   const stream = Buffer.concat([Buffer.from(varint(page.bytes)), ...elements]);
   const file = Buffer.concat([pageHeader(page.values, page.bytes, stream.length), stream]);
   await writeFile(path, file);
-  const handle = await open(path);
+  const opened = await ArchiveFile.open(path);
   try {
-    const column = { path: ['image'], type: 6, definition: 0, isRepeated: false };
-    const chunk = { begin: 0, end: file.length, values: page.values, codec: 1 };
-    const places = placesColumn(new StepwiseReader(handle, file.length), column, chunk);
+    const column = { path: ['image'], type: 'BYTE_ARRAY', definition: 0, isRepeated: false };
+    const chunk = { begin: 0, end: file.length, values: page.values, codec: 'SNAPPY' };
+    const places = placesColumn(opened.reader(), column, chunk);
     const found: Place[] = [];
-    for (let i = 0; i < page.values; i++) found.push((await perform(places.next()))!);
+    await places.turnPage();
+    for (let i = 0; i < page.values; i++) found.push(places.next()!);
     const bytes = found.map(({ offset, stored, skip, bytes }) => {
       const out = Buffer.alloc(skip! + bytes);
       t.true(unsnap(file.subarray(offset, offset + stored), out));
@@ -56,7 +57,7 @@ async function placesIn(
     });
     return { found, bytes };
   } finally {
-    await handle.close();
+    await opened.close();
   }
 }
 

@@ -30,6 +30,18 @@ export class BytesInMemory implements ByteSource {
   }
 }
 
+/** Bytes that stay as they are, as many as wanted; fewer where the source ends. */
+export async function copyBytes(source: ByteSource, position: number, length: number): Promise<Buffer> {
+  const copy = Buffer.allocUnsafe(length);
+  for (let done = 0; done < length; ) {
+    const most = Math.min(limits.readAhead, length - done);
+    const bytes = source.at(position + done, most) ?? (await source.load(position + done, most));
+    if (bytes.length === 0) return copy.subarray(0, done);
+    done += bytes.copy(copy, done);
+  }
+  return copy;
+}
+
 const readLater = promisify(read);
 
 /** A file that is open. Its readers share a pace. */

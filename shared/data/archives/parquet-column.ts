@@ -1,111 +1,107 @@
 /** The values of a column in a row group, one after the other: apache/parquet-format, README.md and Encodings.md. */
-import { DamagedData } from '../../formats/thrift.ts';
-import { type Chunk, type Column, physicalTypes } from './parquet-footer.ts';
-import {
-  encodings,
-  HybridReader,
-  levelBits,
-  nameIn,
-  type Page,
-  readPage,
-  Unsupported,
-  usesDictionary,
-  wholePage,
-} from './parquet-pages.ts';
-import type { Steps, StepwiseReader } from './stepwise-reads.ts';
+import type { ByteSource } from './byte-source.ts';
+import { DamagedData, damagedPage, exactly } from './parquet-checks.ts';
+import type { Chunk, Column } from './parquet-footer.ts';
+import { hybridNumbers, type PhysicalType, plainValues } from './parquet-format.ts';
+import { type Page, readPage, Unsupported, usesDictionary, wholePage } from './parquet-pages.ts';
 
-/** The values of a page that are written one after the other, from its beginning on. */
-export interface PlainValues<T> {
-  /** What stands before them. */
-  bytes(length: number): Steps<Buffer>;
-  /** @throws DamagedData where there is none */
-  next(): Steps<T>;
+/** What a page holds: levels, if values can be null, and the values. */
+export interface PageValues<T> {
+  /** The next bytes before the values. */
+  bytes(length: number): Promise<Buffer>;
+  /** @throws DamagedData where there are not so many */
+  values(count: number): Promise<readonly T[]>;
 }
 
+/** Bytes of the levels of a page; those of most pages have less than a hundred. */
+const longestLevels = 2 ** 24;
+
 export class ColumnReader<T> {
-  readonly #file: StepwiseReader;
+  readonly #source: ByteSource;
   readonly #column: Column;
   readonly #chunk: Chunk;
-  readonly #open: (page: Page) => Steps<PlainValues<T>>;
+  readonly #open: (page: Page) => Promise<PageValues<T>>;
   /** Where the next page begins. */
   #next: number;
-  /** Of the page that is being read. */
-  #left = 0;
-  #levels: HybridReader | null = null;
-  #values: PlainValues<T> | HybridReader | null = null;
-  #dictionary: T[] = [];
+  /** Of the page that is being read; null: the value is null. */
+  #values: readonly (T | null)[] = [];
+  #at = 0;
+  #dictionary: readonly T[] = [];
 
-  /** @param open makes of a page its values, from before the levels on that may stand in front of them */
   constructor(
-    file: StepwiseReader,
+    source: ByteSource,
     column: Column,
     chunk: Chunk,
-    open: (page: Page) => Steps<PlainValues<T>>,
+    open: (page: Page) => Promise<PageValues<T>>,
   ) {
-    this.#file = file;
+    this.#source = source;
     this.#column = column;
     this.#chunk = chunk;
     this.#open = open;
     this.#next = chunk.begin;
   }
 
+  /** Whether a page has to be read before the next value is there. */
+  get isAtEndOfPage(): boolean {
+    return this.#at === this.#values.length;
+  }
+
+  /** Null: the value is null. */
+  next(): T | null {
+    return this.#values[this.#at++] ?? null;
+  }
+
   /**
-   * Null: the value is null.
+   * Goes on to the next page that has values.
    * @throws DamagedData, also where there is none; Unsupported
    */
-  *next(): Steps<T | null> {
-    while (this.#left === 0) yield* this.#turn();
-    this.#left--;
-    if (this.#levels !== null && this.#levels.next() < this.#column.definition) return null;
-    if (!(this.#values instanceof HybridReader)) return yield* this.#values!.next();
-    const value = this.#dictionary[this.#values.next()];
-    if (value === undefined) throw new DamagedData('one of its pages refers to a value that is not there');
-    return value;
+  async turnPage(): Promise<void> {
+    do {
+      if (this.#next >= this.#chunk.end) throw new DamagedData('one of its columns has too few values');
+      const { page, next } = await readPage(this.#source, this.#chunk, this.#next);
+      this.#next = next;
+      if (page !== null) await this.#read(page);
+    } while (this.isAtEndOfPage);
   }
 
-  *#turn(): Steps<void> {
-    if (this.#next >= this.#chunk.end) throw new DamagedData('one of its columns has too few values');
-    const { page, next } = yield* readPage(this.#file, this.#chunk, this.#next);
-    this.#next = next;
-    if (page === null) return;
-    const name = nameIn(encodings, page.encoding);
-    const indices = usesDictionary(page) && !page.isDictionary;
+  async #read(page: Page): Promise<void> {
     // The old name of a dictionary's encoding stands for plain values.
-    if (!indices && name !== 'PLAIN' && !page.isDictionary)
-      throw new Unsupported(this.#column.path, 'encoding', name);
-    const values = yield* indices ? wholeValues(this.#file, page) : this.#open(page);
     if (page.isDictionary) {
-      this.#dictionary = [];
-      const plain = values as PlainValues<T>;
-      for (let i = 0; i < page.values; i++) this.#dictionary.push(yield* plain.next());
+      this.#dictionary = await (await this.#open(page)).values(page.values);
       return;
     }
-    this.#left = page.values;
-    this.#levels = yield* this.#levelsOf(page, values);
-    this.#values = indices ? yield* indicesOf(values as MemoryBytes) : (values as PlainValues<T>);
+    const hasIndices = usesDictionary(page);
+    if (!hasIndices && page.encoding !== 'PLAIN')
+      throw new Unsupported(this.#column.path, 'encoding', page.encoding);
+    const data = hasIndices
+      ? new Indices(await wholePage(this.#source, page), this.#dictionary)
+      : await this.#open(page);
+    const levels = await this.#levels(page, data);
+    if (levels === null) this.#values = await data.values(page.values);
+    else {
+      const { definition } = this.#column;
+      const values = await data.values(levels.reduce((sum, level) => sum + (level < definition ? 0 : 1), 0));
+      let i = 0;
+      this.#values = Array.from(levels, (level) => (level < definition ? null : values[i++]!));
+    }
+    this.#at = 0;
   }
 
-  *#levelsOf({ levels }: Page, values: Pick<PlainValues<T>, 'bytes'>): Steps<HybridReader | null> {
+  /** Null: no value can be null. */
+  async #levels(page: Page, data: PageValues<T>): Promise<Int32Array | null> {
     const { definition } = this.#column;
     if (definition === 0) return null;
+    const length = page.levels?.bytes ?? (await data.bytes(4)).readUInt32LE(0);
+    if (length > longestLevels) throw damagedPage();
     const bytes =
-      levels === null
-        ? yield* values.bytes((yield* values.bytes(4)).readUInt32LE(0))
-        : yield* this.#file.many(levels.position, levels.bytes);
-    return new HybridReader(Buffer.from(bytes), levelBits(definition)); // a copy: the next read takes their place
+      page.levels === null
+        ? await data.bytes(length)
+        : await exactly(this.#source, page.levels.position, length);
+    return hybridNumbers(bytes, 32 - Math.clz32(definition), page.values);
   }
 }
 
-function* indicesOf(values: MemoryBytes): Steps<HybridReader> {
-  // A page of nothing but nulls may end here.
-  const width = values.left === 0 ? 0 : (yield* values.bytes(1))[0]!;
-  return new HybridReader(yield* values.bytes(values.left), width);
-}
-
-function* wholeValues(file: StepwiseReader, page: Page): Steps<MemoryBytes> {
-  return new MemoryBytes(yield* wholePage(file, page));
-}
-
+/** A page in memory. */
 class MemoryBytes {
   readonly #bytes: Buffer;
   #at = 0;
@@ -114,46 +110,57 @@ class MemoryBytes {
     this.#bytes = bytes;
   }
 
-  get left(): number {
-    return this.#bytes.length - this.#at;
-  }
-
-  // biome-ignore lint/correctness/useYield: those of other pages are read from the file
-  *bytes(length: number): Steps<Buffer> {
-    return this.take(length);
-  }
-
-  take(length: number): Buffer {
-    if (length > this.left) throw new DamagedData('one of its pages is damaged');
+  async bytes(length: number): Promise<Buffer> {
+    if (length > this.#bytes.length - this.#at) throw damagedPage();
     this.#at += length;
     return this.#bytes.subarray(this.#at - length, this.#at);
+  }
+
+  protected rest(): Buffer {
+    return this.#bytes.subarray(this.#at);
+  }
+}
+
+/** Values that stand in a dictionary. */
+class Indices<T> extends MemoryBytes implements PageValues<T> {
+  readonly #dictionary: readonly T[];
+
+  constructor(bytes: Buffer, dictionary: readonly T[]) {
+    super(bytes);
+    this.#dictionary = dictionary;
+  }
+
+  async values(count: number): Promise<T[]> {
+    if (count === 0) return []; // a page of nothing but nulls may end here
+    const width = (await this.bytes(1))[0]!;
+    return Array.from(hybridNumbers(this.rest(), width, count), (index) => {
+      const value = this.#dictionary[index];
+      if (value === undefined) throw new DamagedData('one of its pages refers to a value that is not there');
+      return value;
+    });
   }
 }
 
 /** Numbers and short texts, from pages that are read whole. */
-class SmallValues extends MemoryBytes implements PlainValues<number | string> {
-  readonly #type: number;
+class SmallValues extends MemoryBytes implements PageValues<number | string> {
+  readonly #type: PhysicalType;
 
-  constructor(bytes: Buffer, type: number) {
+  constructor(bytes: Buffer, type: PhysicalType) {
     super(bytes);
     this.#type = type;
   }
 
-  // biome-ignore lint/correctness/useYield: see above
-  *next(): Steps<number | string> {
-    if (this.#type === physicalTypes.int32) return this.take(4).readInt32LE(0);
-    if (this.#type === physicalTypes.int64) return Number(this.take(8).readBigInt64LE(0));
-    return this.take(this.take(4).readUInt32LE(0)).toString('utf8');
+  async values(count: number): Promise<(number | string)[]> {
+    return plainValues(this.rest(), this.#type, count);
   }
 }
 
-/** A column of int32, int64 or text. */
-export function smallColumn(
-  file: StepwiseReader,
-  column: Column,
-  chunk: Chunk,
-): ColumnReader<number | string> {
-  return new ColumnReader(file, column, chunk, function* (page) {
-    return new SmallValues(yield* wholePage(file, page), column.type);
-  });
+/** @param column of one of `PhysicalType` */
+export function smallColumn(source: ByteSource, column: Column, chunk: Chunk): ColumnReader<number | string> {
+  return new ColumnReader(
+    source,
+    column,
+    chunk,
+    async (page) => new SmallValues(await wholePage(source, page), column.type as PhysicalType),
+  );
 }

@@ -1,155 +1,115 @@
 /** What a Parquet file says of itself at its end: apache/parquet-format, src/main/thrift/parquet.thrift. */
-import {
-  DamagedData,
-  struct,
-  ThriftReader,
-  type ThriftStruct,
-  type ThriftValue,
-  text,
-  whole,
-} from '../../formats/thrift.ts';
-import type { Steps, StepwiseReader } from './stepwise-reads.ts';
+import type { FileMetaData, RowGroup as GroupMetadata, SchemaTree } from 'hyparquet';
+import type { ByteSource } from './byte-source.ts';
+import { DamagedData, exactly, few, whole } from './parquet-checks.ts';
+import { footerTail, parseFooter } from './parquet-format.ts';
 
 /** A column that holds values. */
 export interface Column {
   /** Names from the outermost inwards. */
   readonly path: readonly string[];
-  /** As in `physicalTypes`. */
-  readonly type: number;
+  /** Its physical type: `INT64`. */
+  readonly type: string;
   /** The definition level of a value that is not null: how many of the names on the path may be null. */
   readonly definition: number;
   /** Whether a row can have several values. */
   readonly isRepeated: boolean;
 }
 
-export const physicalTypes = { int32: 1, int64: 2, byteArray: 6 } as const;
-
 /** Where the values lie that a column has in a row group. */
 export interface Chunk {
   readonly begin: number;
   readonly end: number;
   readonly values: number;
-  /** As in `codecs`. */
-  readonly codec: number;
+  /** `SNAPPY`. */
+  readonly codec: string;
 }
-
-export const codecs = ['UNCOMPRESSED', 'SNAPPY', 'GZIP', 'LZO', 'BROTLI', 'LZ4', 'ZSTD', 'LZ4_RAW'] as const;
 
 export interface Footer {
   readonly rows: number;
   readonly columns: readonly Column[];
-  readonly groups: number;
+  readonly groups: readonly RowGroup[];
   readonly keyValues: ReadonlyMap<string, string>;
-  /** @throws DamagedData */
-  readonly group: (index: number) => RowGroup;
 }
 
 export interface RowGroup {
   readonly rows: number;
-  /** @param column its index in `Footer.columns` */
+  /**
+   * @param column its index in `Footer.columns`
+   * @throws DamagedData
+   */
   readonly chunk: (column: number) => Chunk;
 }
 
-/** No file of images says more of itself: some hundred bytes for each column of each row group. */
-const mostBytes = 1024 ** 3;
-const tailBytes = 8;
+/** No file of images says more of itself: some hundred bytes for each column of each row group. It is parsed at once. */
+const mostBytes = 64 * 1024 ** 2;
 
 /** @throws DamagedData; Encrypted */
-export function* readFooter(file: StepwiseReader): Steps<Footer> {
-  if (file.bytes < 4 + tailBytes) throw new DamagedData('it is too short for a Parquet file');
-  const tail = yield* file.few(file.bytes - tailBytes, tailBytes);
+export async function readFooter(source: ByteSource, fileBytes: number): Promise<Footer> {
+  if (fileBytes < 4 + footerTail) throw new DamagedData('it is too short for a Parquet file');
+  const tail = await few(source, fileBytes - footerTail, footerTail);
   const magic = tail.toString('latin1', 4);
   if (magic === 'PARE') throw new Encrypted();
   if (magic !== 'PAR1') throw new DamagedData('it does not end as a Parquet file: it is cut short, or none');
-  const length = tail.readUInt32LE(0);
-  if (length > Math.min(mostBytes, file.bytes - tailBytes)) throw new DamagedData('its footer is damaged');
-  const bytes = yield* file.many(file.bytes - tailBytes - length, length);
-  return yield* parseFooter(file, bytes);
+  const bytes = tail.readUInt32LE(0) + footerTail;
+  if (bytes > fileBytes) throw new DamagedData('its footer is damaged');
+  if (bytes > mostBytes) throw new DamagedData('its footer is longer than that of any file of images');
+  const { metadata, schema } = parseFooter(await exactly(source, fileBytes - bytes, bytes));
+  const columns = columnsOf(schema);
+  return {
+    rows: whole(metadata.num_rows),
+    columns,
+    groups: list(metadata.row_groups).map((group) => groupOf(group, columns, fileBytes)),
+    keyValues: keyValuesOf(metadata),
+  };
 }
 
 export class Encrypted extends Error {}
 
-const field = { schema: 2, rows: 3, groups: 4, keyValues: 5, encryption: 8 };
-
-function* parseFooter(file: StepwiseReader, bytes: Buffer): Steps<Footer> {
-  const fields: ThriftStruct = new Map();
-  const groups: number[] = [];
-  const reader = new ThriftReader(bytes);
-  for (let header = reader.field(0); header !== null; header = reader.field(header.id)) {
-    if (header.id === field.groups) {
-      // They are read when it is their turn: a large file has megabytes of them.
-      const { size, type } = reader.list();
-      for (let i = 0; i < size; i++) {
-        groups.push(reader.at);
-        reader.skip(type);
-        yield* file.breathe();
-      }
-    } else fields.set(header.id, reader.value(header.type));
-  }
-  if (fields.has(field.encryption)) throw new Encrypted();
-  const columns = columnsOf(list(fields.get(field.schema)));
-  return {
-    rows: whole(fields, field.rows),
-    columns,
-    groups: groups.length,
-    keyValues: keyValuesOf(fields.get(field.keyValues)),
-    group: (index) => groupOf(new ThriftReader(bytes, groups[index]!).struct(), columns, file.bytes),
-  };
-}
-
-function list(value: ThriftValue | undefined): ThriftStruct[] {
-  if (Array.isArray(value) && value.every((element) => element instanceof Map)) return value;
+/** hyparquet does not look whether what it makes a list of was one. */
+function list<T>(value: readonly T[]): readonly T[] {
+  if (Array.isArray(value)) return value;
   throw new DamagedData('its footer is damaged');
 }
 
-function keyValuesOf(value: ThriftValue | undefined): Map<string, string> {
-  if (value === undefined) return new Map();
-  return new Map(list(value).map((pair) => [text(pair, 1) ?? '', text(pair, 2) ?? '']));
+function keyValuesOf({ key_value_metadata: pairs }: FileMetaData): Map<string, string> {
+  return new Map(list(pairs ?? []).map(({ key, value }) => [key ?? '', value ?? '']));
 }
 
-/** The schema is a tree, written from its root on with the number of children of each element. */
-function columnsOf(elements: readonly ThriftStruct[]): Column[] {
+function columnsOf(schema: SchemaTree): Column[] {
   const columns: Column[] = [];
-  let next = 1;
-  function children(count: number, path: readonly string[], definition: number, isRepeated: boolean): void {
-    for (let i = 0; i < count; i++) {
-      const element = elements[next++];
-      if (element === undefined || path.length > 32) throw new DamagedData('its schema is damaged');
-      const repetition = whole(element, 3);
-      const here = {
-        path: [...path, text(element, 4) ?? ''],
-        definition: definition + (repetition === 0 ? 0 : 1),
-        isRepeated: isRepeated || repetition === 2,
-      };
-      const inner = whole(element, 5, 0);
-      if (inner === 0) columns.push({ ...here, type: whole(element, 1) });
-      else children(inner, here.path, here.definition, here.isRepeated);
+  function children(parent: SchemaTree, definition: number, isRepeated: boolean): void {
+    for (const child of parent.children) {
+      const { repetition_type: repetition, type } = child.element;
+      const here = definition + (repetition === 'REQUIRED' ? 0 : 1);
+      const hereRepeated = isRepeated || repetition === 'REPEATED';
+      if (child.children.length > 0) children(child, here, hereRepeated);
+      else {
+        const path = child.path.map((name) => name ?? '');
+        columns.push({ path, type: type ?? '', definition: here, isRepeated: hereRepeated });
+      }
     }
   }
-  const root = elements[0];
-  if (root === undefined) throw new DamagedData('its schema is damaged');
-  children(whole(root, 5, 0), [], 0, false);
+  children(schema, 0, false);
   return columns;
 }
 
-function groupOf(group: ThriftStruct, columns: readonly Column[], fileBytes: number): RowGroup {
-  const chunks = list(group.get(1));
+function groupOf(group: GroupMetadata, columns: readonly Column[], fileBytes: number): RowGroup {
+  const chunks = list(group.columns);
   if (chunks.length !== columns.length) throw new DamagedData('its footer is damaged');
-  return {
-    rows: whole(group, 3),
-    chunk: (column) => chunkOf(chunks[column]!, fileBytes),
-  };
+  return { rows: whole(group.num_rows), chunk: (column) => chunkOf(chunks[column]!, fileBytes) };
 }
 
-function chunkOf(chunk: ThriftStruct, fileBytes: number): Chunk {
-  if (chunk.has(8) || chunk.has(9)) throw new Encrypted();
-  if (chunk.has(1)) throw new DamagedData('some of its columns lie in another file');
-  const facts = struct(chunk, 3);
-  if (facts === null) throw new DamagedData('its footer is damaged');
-  const data = whole(facts, 9);
-  const dictionary = whole(facts, 11, 0);
+function chunkOf(chunk: GroupMetadata['columns'][number], fileBytes: number): Chunk {
+  if (chunk.crypto_metadata !== undefined || chunk.encrypted_column_metadata !== undefined)
+    throw new Encrypted();
+  if (chunk.file_path !== undefined) throw new DamagedData('some of its columns lie in another file');
+  const facts = chunk.meta_data;
+  if (facts === undefined) throw new DamagedData('its footer is damaged');
+  const data = whole(facts.data_page_offset);
+  const dictionary = whole(facts.dictionary_page_offset ?? 0);
   const begin = dictionary > 0 ? Math.min(dictionary, data) : data;
-  const end = begin + whole(facts, 7);
+  const end = begin + whole(facts.total_compressed_size);
   if (end > fileBytes) throw new DamagedData('it is cut short, or its footer is damaged');
-  return { begin, end, values: whole(facts, 5), codec: whole(facts, 4) };
+  return { begin, end, values: whole(facts.num_values), codec: facts.codec ?? 'UNKNOWN' };
 }

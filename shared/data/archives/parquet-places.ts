@@ -6,33 +6,38 @@
  * without those before it, and an image lies in a few blocks. Where a compressor does otherwise, the page from its beginning on
  * is what has to be decompressed.
  */
+import { archives as limits } from '../../defaults.ts';
 import { longestHeader, longestUnsnapped, readElement, unsnap } from '../../formats/snappy.ts';
-import { DamagedData } from '../../formats/thrift.ts';
 import type { ArchivedImage } from './archived-image.ts';
-import { ColumnReader, type PlainValues } from './parquet-column.ts';
-import { type Chunk, type Column, codecs } from './parquet-footer.ts';
-import { nameIn, type Page, streamBegin, wholePage } from './parquet-pages.ts';
-import { type Steps, type StepwiseReader, windowBytes } from './stepwise-reads.ts';
+import type { ByteSource } from './byte-source.ts';
+import { DamagedData, exactly, few } from './parquet-checks.ts';
+import { ColumnReader, type PageValues } from './parquet-column.ts';
+import type { Chunk, Column } from './parquet-footer.ts';
+import { damagedSnappy, streamBegin } from './parquet-format.ts';
+import { type Page, wholePage } from './parquet-pages.ts';
 
 export type Place = Pick<ArchivedImage, 'offset' | 'stored' | 'skip' | 'bytes'>;
 
+/** Codecs of which one piece after the other can be decompressed. */
+export const partialCodecs: readonly string[] = ['UNCOMPRESSED', 'SNAPPY'];
+
 /** @param chunk of a codec of `partialCodecs` */
-export function placesColumn(file: StepwiseReader, column: Column, chunk: Chunk): ColumnReader<Place> {
-  return new ColumnReader(file, column, chunk, function* (page) {
-    const isStored = nameIn(codecs, page.codec) === 'UNCOMPRESSED';
-    return new Places(page, isStored ? new StoredBytes(file, page) : yield* SnappyBytes.open(file, page));
+export function placesColumn(source: ByteSource, column: Column, chunk: Chunk): ColumnReader<Place> {
+  return new ColumnReader(source, column, chunk, async (page) => {
+    const isStored = page.codec === 'UNCOMPRESSED';
+    return new Places(page, isStored ? new StoredBytes(source, page) : await SnappyBytes.open(source, page));
   });
 }
 
 /** The decompressed bytes of a page, asked for from the beginning to the end. */
 interface PageBytes {
   /** A few: no more than levels have. */
-  read(at: number, length: number): Steps<Buffer>;
+  read(at: number, length: number): Promise<Buffer>;
   /** @param bytes at least one */
-  place(at: number, bytes: number): Steps<Place>;
+  place(at: number, bytes: number): Place | Promise<Place>;
 }
 
-class Places implements PlainValues<Place> {
+class Places implements PageValues<Place> {
   readonly #page: Page;
   readonly #data: PageBytes;
   #at = 0;
@@ -42,17 +47,19 @@ class Places implements PlainValues<Place> {
     this.#data = data;
   }
 
-  *bytes(length: number): Steps<Buffer> {
-    const at = this.#advance(length);
-    return yield* this.#data.read(at, length);
+  bytes(length: number): Promise<Buffer> {
+    return this.#data.read(this.#advance(length), length);
   }
 
-  *next(): Steps<Place> {
-    const bytes = (yield* this.bytes(4)).readUInt32LE(0);
-    const at = this.#advance(bytes);
-    return bytes === 0
-      ? { offset: this.#page.position, stored: 0, skip: null, bytes }
-      : yield* this.#data.place(at, bytes);
+  async values(count: number): Promise<Place[]> {
+    const places: Place[] = [];
+    while (places.length < count) {
+      const bytes = (await this.bytes(4)).readUInt32LE(0);
+      const at = this.#advance(bytes);
+      const nothing = { offset: this.#page.position, stored: 0, skip: null, bytes };
+      places.push(bytes === 0 ? nothing : await this.#data.place(at, bytes));
+    }
+    return places;
   }
 
   #advance(bytes: number): number {
@@ -64,22 +71,21 @@ class Places implements PlainValues<Place> {
 }
 
 class StoredBytes implements PageBytes {
-  readonly #file: StepwiseReader;
+  readonly #source: ByteSource;
   readonly #page: Page;
 
-  constructor(file: StepwiseReader, page: Page) {
+  constructor(source: ByteSource, page: Page) {
     if (page.bytes !== page.stored) throw new DamagedData('one of its pages has another length than it says');
-    this.#file = file;
+    this.#source = source;
     this.#page = page;
   }
 
-  read(at: number, length: number): Steps<Buffer> {
-    const position = this.#page.position + at;
-    return length <= windowBytes ? this.#file.few(position, length) : this.#file.many(position, length);
+  read(at: number, length: number): Promise<Buffer> {
+    const read = length > limits.readAhead ? exactly : few;
+    return read(this.#source, this.#page.position + at, length);
   }
 
-  // biome-ignore lint/correctness/useYield: that of compressed data has to be searched
-  *place(at: number, bytes: number): Steps<Place> {
+  place(at: number, bytes: number): Place {
     return { offset: this.#page.position + at, stored: bytes, skip: null, bytes };
   }
 }
@@ -87,7 +93,7 @@ class StoredBytes implements PageBytes {
 const blockBytes = 64 * 1024;
 
 class SnappyBytes implements PageBytes {
-  readonly #file: StepwiseReader;
+  readonly #source: ByteSource;
   readonly #page: Page;
   /** Where each block begins in the file; the last one is the block that can be read. */
   readonly #blocks: number[] = [];
@@ -102,39 +108,39 @@ class SnappyBytes implements PageBytes {
   /** The whole page, where blocks are not independent. */
   #whole: Buffer | null = null;
 
-  static *open(file: StepwiseReader, page: Page): Steps<SnappyBytes> {
-    if (page.bytes > longestUnsnapped(page.stored)) throw damaged();
-    if (page.bytes === 0) return new SnappyBytes(file, page, page.position);
-    const beginning = yield* file.few(page.position, Math.min(longestHeader, page.stored));
-    return new SnappyBytes(file, page, page.position + streamBegin(beginning, page.bytes));
+  static async open(source: ByteSource, page: Page): Promise<SnappyBytes> {
+    if (page.bytes > longestUnsnapped(page.stored)) throw damagedSnappy();
+    if (page.bytes === 0) return new SnappyBytes(source, page, page.position);
+    const beginning = await few(source, page.position, Math.min(longestHeader, page.stored));
+    return new SnappyBytes(source, page, page.position + streamBegin(beginning, page.bytes));
   }
 
-  private constructor(file: StepwiseReader, page: Page, begin: number) {
-    this.#file = file;
+  private constructor(source: ByteSource, page: Page, begin: number) {
+    this.#source = source;
     this.#page = page;
     this.#next = begin;
     this.#end = page.position + page.stored;
   }
 
-  *read(at: number, length: number): Steps<Buffer> {
+  async read(at: number, length: number): Promise<Buffer> {
     const bytes = Buffer.allocUnsafe(length);
-    for (let i = 0; i < length; i++) bytes[i] = yield* this.#byte(at + i);
+    for (let i = 0; i < length; i++) bytes[i] = await this.#byte(at + i);
     return bytes;
   }
 
-  *place(at: number, bytes: number): Steps<Place> {
-    yield* this.#reach(at + bytes - 1);
+  async place(at: number, bytes: number): Promise<Place> {
+    await this.#reach(at + bytes - 1);
     const first = this.#whole === null ? Math.floor(at / blockBytes) : 0;
     const offset = this.#blocks[first]!;
     return { offset, stored: this.#next - offset, skip: at - first * blockBytes, bytes };
   }
 
   /** Goes on to the block that holds a byte. */
-  *#reach(at: number): Steps<void> {
-    while (this.#whole === null && this.#blocks.length * blockBytes <= at) yield* this.#readBlock();
+  async #reach(at: number): Promise<void> {
+    while (this.#whole === null && this.#blocks.length * blockBytes <= at) await this.#readBlock();
   }
 
-  *#readBlock(): Steps<void> {
+  async #readBlock(): Promise<void> {
     const size = Math.min(blockBytes, this.#page.bytes - this.#blocks.length * blockBytes);
     this.#blocks.push(this.#next);
     this.#begins.length = 0;
@@ -142,10 +148,11 @@ class SnappyBytes implements PageBytes {
     this.#data = null;
     const element = { header: 0, count: 0, distance: 0 };
     for (let done = 0; done < size; ) {
-      const header = yield* this.#file.upTo(this.#next, Math.min(longestHeader, this.#end - this.#next));
-      if (!readElement(header, 0, element)) throw damaged();
+      const most = Math.min(longestHeader, this.#end - this.#next);
+      const header = this.#source.at(this.#next, most) ?? (await this.#source.load(this.#next, most));
+      if (!readElement(header, 0, element)) throw damagedSnappy();
       if (element.distance > done || done + element.count > size) {
-        this.#whole = yield* wholePage(this.#file, this.#page);
+        this.#whole = await wholePage(this.#source, this.#page);
         this.#next = this.#end;
         return;
       }
@@ -153,22 +160,22 @@ class SnappyBytes implements PageBytes {
       this.#begins.push(done);
       this.#literals.push(element.distance === 0 ? this.#next : 0);
       if (element.distance === 0) this.#next += element.count;
-      if (this.#next > this.#end) throw damaged();
+      if (this.#next > this.#end) throw damagedSnappy();
       done += element.count;
     }
   }
 
-  *#byte(at: number): Steps<number> {
-    yield* this.#reach(at);
+  async #byte(at: number): Promise<number> {
+    await this.#reach(at);
     if (this.#whole !== null) return this.#whole[at]!;
     const inBlock = at % blockBytes;
     if (this.#data === null) {
       const element = this.#elementAt(inBlock);
       const literal = this.#literals[element]!;
-      if (literal > 0) return (yield* this.#file.few(literal + inBlock - this.#begins[element]!, 1))[0]!;
+      if (literal > 0) return (await few(this.#source, literal + inBlock - this.#begins[element]!, 1))[0]!;
       const begin = this.#blocks.at(-1)!;
       this.#data = Buffer.allocUnsafe(Math.min(blockBytes, this.#page.bytes - (at - inBlock)));
-      if (!unsnap(yield* this.#file.many(begin, this.#next - begin), this.#data)) throw damaged();
+      if (!unsnap(await exactly(this.#source, begin, this.#next - begin), this.#data)) throw damagedSnappy();
     }
     return this.#data[inBlock]!;
   }
@@ -183,8 +190,4 @@ class SnappyBytes implements PageBytes {
     }
     return low;
   }
-}
-
-function damaged(): DamagedData {
-  return new DamagedData('its Snappy data are damaged');
 }

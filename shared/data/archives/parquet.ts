@@ -2,26 +2,16 @@
  * The images of a Parquet file, as data sets are published on Hugging Face: where each lies, without reading it. A column
  * `image` of structs of `bytes` and `path`, or of bytes; a column `label` of numbers or texts.
  */
-import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
 import { CornetError } from '../../errors.ts';
-import { DamagedData } from '../../formats/thrift.ts';
 import { quoteName } from '../../util/printable.ts';
-import { reason } from '../listing.ts';
 import type { ArchivedImage, ArchiveFacts } from './archived-image.ts';
+import { ArchiveFile, type ByteSource } from './byte-source.ts';
+import { DamagedData } from './parquet-checks.ts';
 import { smallColumn } from './parquet-column.ts';
-import {
-  type Column,
-  codecs,
-  Encrypted,
-  type Footer,
-  physicalTypes,
-  type RowGroup,
-  readFooter,
-} from './parquet-footer.ts';
-import { nameIn, partialCodecs, smallCodecs, Unsupported } from './parquet-pages.ts';
-import { placesColumn } from './parquet-places.ts';
-import { perform, type Steps, StepwiseReader } from './stepwise-reads.ts';
+import { type Column, Encrypted, type Footer, type RowGroup, readFooter } from './parquet-footer.ts';
+import { codecs } from './parquet-format.ts';
+import { Unsupported } from './parquet-pages.ts';
+import { partialCodecs, placesColumn } from './parquet-places.ts';
 
 const imageNames: readonly string[] = ['image', 'img', 'jpg', 'image_bytes', 'bytes'];
 const labelNames: readonly string[] = ['label', 'labels', 'cls', 'fine_label'];
@@ -32,19 +22,9 @@ const labelNames: readonly string[] = ['label', 'labels', 'cls', 'fine_label'];
  * @throws CornetError DATA_MISSING, DATA_INVALID: names the file, and the row where there is one
  */
 export async function readParquet(path: string, take: (image: ArchivedImage) => void): Promise<ArchiveFacts> {
-  // opening a FIFO would wait for somebody to write to it
-  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(
-    (cause: NodeJS.ErrnoException) => {
-      const code = cause.code === 'ENOENT' ? 'DATA_MISSING' : 'DATA_INVALID';
-      throw new CornetError(code, `The Parquet file ${quoteName(path)} cannot be read: ${reason(cause)}.`, {
-        cause,
-      });
-    },
-  );
+  const file = await ArchiveFile.open(path);
   try {
-    const status = await file.stat();
-    if (!status.isFile()) throw invalid(`${quoteName(path)} is not a regular file.`);
-    return await perform(readRows(path, new StepwiseReader(file, status.size), take));
+    return await readRows(path, file, take);
   } catch (error) {
     throw explained(path, error);
   } finally {
@@ -60,48 +40,49 @@ interface Columns {
   readonly label: number;
 }
 
-function* readRows(
+async function readRows(
   path: string,
-  file: StepwiseReader,
+  file: ArchiveFile,
   take: (image: ArchivedImage) => void,
-): Steps<ArchiveFacts> {
-  const footer = yield* readFooter(file);
+): Promise<ArchiveFacts> {
+  const footer = await readFooter(file.reader(), file.bytes);
   // Whoever writes images writes a byte for each row, at the least: no damage makes a small file a long one.
   if (footer.rows > file.bytes) throw new DamagedData('it has more rows than bytes');
   const columns = chooseColumns(path, footer);
+  const sources = { image: file.reader(), path: file.reader(), label: file.reader() };
   let first = 0;
-  for (let i = 0; i < footer.groups; i++) {
-    const group = footer.group(i);
+  for (const group of footer.groups) {
     if (first + group.rows > footer.rows) throw new DamagedData('its row groups have more rows than it has');
-    yield* readGroup(path, file, { footer, columns, group, first }, take);
+    await readGroup(path, sources, { footer, columns, group, first }, take);
     first += group.rows;
   }
   if (first !== footer.rows) throw new DamagedData('its row groups have fewer rows than it has');
   return { classNames: classNamesOf(footer, footer.columns[columns.label]!.path[0]!) };
 }
 
-function* readGroup(
+async function readGroup(
   path: string,
-  file: StepwiseReader,
+  sources: Record<keyof Columns, ByteSource>,
   where: { footer: Footer; columns: Columns; group: RowGroup; first: number },
   take: (image: ArchivedImage) => void,
-): Steps<void> {
+): Promise<void> {
   const { footer, columns, group, first } = where;
   const place = (index: number, codecsRead: readonly string[]) => {
     const [column, chunk] = [footer.columns[index]!, group.chunk(index)];
-    const codec = nameIn(codecs, chunk.codec);
-    if (!codecsRead.includes(codec)) throw new Unsupported(column.path, 'codec', codec);
+    if (!codecsRead.includes(chunk.codec)) throw new Unsupported(column.path, 'codec', chunk.codec);
     if (chunk.values !== group.rows)
       throw new DamagedData('one of its columns has not one value for each row');
-    return [file, column, chunk] as const;
+    return [column, chunk] as const;
   };
-  const images = placesColumn(...place(columns.image, partialCodecs));
-  const paths = columns.path === null ? null : smallColumn(...place(columns.path, smallCodecs));
-  const labels = smallColumn(...place(columns.label, smallCodecs));
+  const images = placesColumn(sources.image, ...place(columns.image, partialCodecs));
+  const paths = columns.path === null ? null : smallColumn(sources.path, ...place(columns.path, codecs));
+  const labels = smallColumn(sources.label, ...place(columns.label, codecs));
   for (let row = first; row < first + group.rows; row++) {
-    const image = yield* images.next();
-    const name = paths === null ? null : yield* paths.next();
-    const label = yield* labels.next();
+    // To wait in each row would take longer than all else.
+    if (images.isAtEndOfPage) await images.turnPage();
+    if (paths?.isAtEndOfPage) await paths.turnPage();
+    if (labels.isAtEndOfPage) await labels.turnPage();
+    const [image, name, label] = [images.next(), paths?.next() ?? null, labels.next()];
     if (image === null) throw noImage(path, row, name);
     if (label === null || (typeof label === 'number' && label < 0)) throw noLabel(path, row, label);
     take({
@@ -109,20 +90,18 @@ function* readGroup(
       label: String(label),
       ...image,
     });
-    yield* file.breathe();
   }
 }
 
 function chooseColumns(file: string, { columns }: Footer): Columns {
-  const candidates = (names: readonly string[], types: readonly number[], inner: string | null) =>
+  const candidates = (names: readonly string[], types: readonly string[], inner: string | null) =>
     columns.flatMap(({ path, type, isRepeated }, index) => {
       const fits = types.includes(type) && !isRepeated && names.includes(path[0]!);
       const deep = path.length === 1 || (path.length === 2 && path[1] === inner);
       return fits && deep ? [index] : [];
     });
-  const { int32, int64, byteArray } = physicalTypes;
-  const images = candidates(imageNames, [byteArray], 'bytes');
-  const labels = candidates(labelNames, [int32, int64, byteArray], null);
+  const images = candidates(imageNames, ['BYTE_ARRAY'], 'bytes');
+  const labels = candidates(labelNames, ['INT32', 'INT64', 'BYTE_ARRAY'], null);
   if (images.length !== 1) throw wrongColumns(file, columns, 'images', imageNames, images);
   if (labels.length !== 1) throw wrongColumns(file, columns, 'labels', labelNames, labels);
   const [image, label] = [images[0]!, labels[0]!];
@@ -133,7 +112,7 @@ function chooseColumns(file: string, { columns }: Footer): Columns {
       column.path.length === 2 &&
       column.path[0] === outer[0] &&
       column.path[1] === 'path' &&
-      column.type === byteArray &&
+      column.type === 'BYTE_ARRAY' &&
       !column.isRepeated,
   );
   return { image, label, path: path === -1 ? null : path };
@@ -204,10 +183,6 @@ function explained(path: string, error: unknown): unknown {
   }
   if (error instanceof Encrypted) {
     return invalid(`The Parquet file ${quoteName(path)} is encrypted.`, 'Write it again without encryption.');
-  }
-  if (error instanceof Error && (error as NodeJS.ErrnoException).errno !== undefined) {
-    const message = `The Parquet file ${quoteName(path)} cannot be read: ${reason(error)}.`;
-    return new CornetError('DATA_INVALID', message, { cause: error });
   }
   return error;
 }
