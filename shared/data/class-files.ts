@@ -76,10 +76,10 @@ export class ClassFiles {
   }
 
   /**
-   * Positions in torchvision's order: by folder, then by name. Of an archive's entries with one name the last counts, as
-   * if it had been unpacked.
+   * Positions in torchvision's order: by folder, then by name.
+   * @param lastCounts whether of two files of one name in one container the first is left out
    */
-  sorted(): number[] {
+  sorted(lastCounts: boolean): number[] {
     const places = Array.from({ length: this.size }, (_, at): [folder: string, file: string] => {
       const name = this.name(at);
       const slash = name.lastIndexOf('/');
@@ -93,7 +93,7 @@ export class ClassFiles {
       (this.#offsets.at(a) ?? a) - (this.#offsets.at(b) ?? b);
     const order = places.map((_, position) => position);
     if (order.some((at) => at > 0 && compare(at - 1, at) > 0)) order.sort(compare);
-    if (this.#offsets.size === 0) return order;
+    if (!lastCounts) return order;
     return order.filter((at, i) => {
       const next = order[i + 1];
       return next === undefined || byName(at, next) !== 0 || this.container(at) !== this.container(next);

@@ -190,7 +190,7 @@ async function sealClasses(
   await mapBounded(classes, indexing.classesAtOnce, async ({ label, name }, position) => {
     const files = await source.files(label);
     const kept = files
-      .sorted()
+      .sorted(source.lastCounts)
       .filter((at) => exclusion === null || !exclusion.leavesOut(first!, `${name}/${files.name(at)}`));
     if (files.size > 0 && kept.length === 0) throw noneLeft(absolute, source, name);
     const parts =

@@ -1,6 +1,8 @@
+import { execFileSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync, readSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { parquetWriteFile } from 'hyparquet-writer';
 import { type DataChoice, everyImage } from '../../shared/data/data-choice.ts';
 import { type DatasetIndex, indexDataset } from '../../shared/data/dataset-index.ts';
 import type { FileList } from '../../shared/data/file-list.ts';
@@ -96,6 +98,44 @@ for (const [what, { pack, kind, numbered = false }] of Object.entries(packings))
     t.deepEqual({ ...kept, keptIn: null }, { ...made, keptIn: null });
   });
 }
+
+test('of two entries of one name a tar has the later one, and rows of a Parquet file are all there', async (t) => {
+  const { source, fresh } = setUp(t);
+  const [target, other] = [fresh('twice'), fresh('other')];
+  for (const split of ['train', 'val']) packFolders(source, target, split);
+  const name = 'n01440764/n01440764_train0.JPEG';
+  mkdirSync(join(other, 'n01440764'));
+  writeFileSync(join(other, name), 'packed later');
+  execFileSync('tar', ['-rf', join(target, 'train.tar'), '-C', other, name]);
+  const { train } = await index(target);
+  t.is(train.size, 12);
+  t.is(read(train.source(target, 0)), 'packed later');
+
+  const rows = fresh('rows');
+  const images = ['a', 'b', 'c', 'd'].map((text) => ({ bytes: Buffer.from(text), path: 'image.jpg' }));
+  parquetWriteFile({
+    filename: join(rows, 'train.parquet'),
+    columnData: [
+      { name: 'image', data: images },
+      { name: 'label', data: [1, 0, 1, 0] },
+    ],
+    schema: [
+      { name: 'schema', num_children: 2 },
+      { name: 'image', num_children: 2, repetition_type: 'OPTIONAL' },
+      { name: 'bytes', type: 'BYTE_ARRAY', repetition_type: 'OPTIONAL' },
+      { name: 'path', type: 'BYTE_ARRAY', converted_type: 'UTF8', repetition_type: 'OPTIONAL' },
+      { name: 'label', type: 'INT32', repetition_type: 'OPTIONAL' },
+    ],
+    codec: 'UNCOMPRESSED',
+  });
+  const parquet = await indexDataset(rows, ['train']);
+  t.deepEqual(contentsOf(rows, parquet.train), [
+    ['b', 0],
+    ['d', 0],
+    ['a', 1],
+    ['c', 1],
+  ]);
+});
 
 test('one archive may hold both splits', async (t) => {
   const { source, fresh } = setUp(t);

@@ -143,6 +143,7 @@ class Contents {
       numbered: this.labelled && areNumbers(labels),
       classNames: facts[0]?.classNames ?? null,
       containers,
+      lastCounts: kind === 'tar',
       files: async (label) => byClass.take(label),
     };
   }

@@ -23,6 +23,7 @@ export async function openClassFolders(
     numbered: false,
     classNames: null,
     containers: [{ path: folder, withoutClass: false, archive: null }],
+    lastCounts: false,
     files: (name) => listImages(root, `${folder}/${name}`, watch),
   };
 }

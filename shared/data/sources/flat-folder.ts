@@ -33,6 +33,7 @@ export async function openFlatFolder(
     numbered: false,
     classNames: null,
     containers: [{ path: folder, withoutClass: true, archive: null }],
+    lastCounts: false,
     files: async (label) => byClass.take(label),
   };
 }

@@ -69,6 +69,7 @@ export async function openList(root: string, file: string, flag: string, watch: 
     numbered,
     classNames: null,
     containers: containers.all,
+    lastCounts: false,
     files: async (label) => byClass.take(label),
   };
 }

@@ -14,6 +14,8 @@ export interface Source {
   /** What the numbers stand for, where the data say so. */
   readonly classNames: readonly string[] | null;
   readonly containers: readonly Container[];
+  /** Whether of two files of one name in one container the last counts, as if they had been unpacked. */
+  readonly lastCounts: boolean;
   /** The images of one class. To be asked once for each. */
   files(label: string): Promise<ClassFiles>;
 }
