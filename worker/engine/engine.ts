@@ -17,7 +17,7 @@ import { modelOf, type NetworkOptions } from '../../shared/models/family.ts';
 import { normMomentum } from '../../shared/models/layers.ts';
 import type { Model } from '../../shared/models/model.ts';
 import type { Tensor } from '../../shared/models/ops.ts';
-import { Pass, type TapListener } from '../../shared/models/pass.ts';
+import type { TapListener } from '../../shared/models/pass.ts';
 import { tapName } from '../../shared/models/trace.ts';
 import type { BackendName, Precision } from '../../shared/run-config.ts';
 import type { Numerics } from '../../shared/wire/protocol.ts';
@@ -25,6 +25,7 @@ import type { Backend, MemoryFormat, StagedImages } from '../backend/backend.ts'
 import { fusesNorms, memoryFormatOf } from '../backend/memory-format.ts';
 import { openBackend } from '../backend/open-backend.ts';
 import { type MemoryRange, openMappings } from '../memory/mappings.ts';
+import { inferencePass } from './inference-pass.ts';
 import { withMemoryHint } from './memory-hint.ts';
 import { ModelState } from './model-state.ts';
 import { type LanePart, type Reduced, type ReducedSlice, Reduction } from './reduction.ts';
@@ -404,23 +405,12 @@ export class Engine {
 
   /** The logits of a batch, with the running statistics; they pass to the caller's scope. */
   #infer(images: Images, count: number, listener: TapListener<Tensor> | null, frames = false): Tensor {
-    const weights = new Map([...this.#state.parameters, ...this.#state.statistics]);
-    const pass = new Pass(this.#backend, weights, false, listener);
-    return this.#withMemoryHint('batch', count, () => {
-      const forward = frames ? this.#overFrames(pass, images, count) : this.#overImages(pass, images, count);
-      return this.#backend.inference(this.options.precision, forward);
-    });
-  }
-
-  #overImages(pass: Pass<Tensor>, images: Images, count: number): () => Tensor {
-    const input = this.#staging.input(images, count);
-    return () => this.#model.forward(pass, input);
-  }
-
-  #overFrames(pass: Pass<Tensor>, images: Images, count: number): () => Tensor {
-    assert(this.#model.forwardFrames, `CORnet-${this.#model.name} has no time steps for frames`);
-    const frames = this.#staging.frames(images, this.options.times, count);
-    return () => this.#model.forwardFrames!(pass, frames);
+    const [backend, model, state, staging] = [this.#backend, this.#model, this.#state, this.#staging];
+    const { times, precision } = this.options;
+    const batch = { images, count, times: frames ? times : null };
+    return this.#withMemoryHint('batch', count, () =>
+      inferencePass({ backend, model, state, staging, precision }, batch, listener),
+    );
   }
 }
 
