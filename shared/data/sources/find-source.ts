@@ -69,10 +69,14 @@ export async function findSource(
       if (files.length > 0) return openFiles(root, files, name, watch);
     }
   }
-  const [only, ...others] = present.filter((file) => archives.test(file));
+  const [only, ...others] = present.filter((file) => archives.test(file) && !namesSplit(file));
   if (only !== undefined && others.length === 0)
     return openFiles(root, [only], name, watch, { below: splitFolders[name] });
   throw await missingSplit(root, splitFolders[name]);
+}
+
+function namesSplit(file: string): boolean {
+  return splitNames.some((name) => splitWords[name].test(file));
 }
 
 async function filesIn(folder: string): Promise<string[]> {
