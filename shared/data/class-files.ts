@@ -136,7 +136,7 @@ export function placesOf(classes: readonly SealedClass[], containers: readonly C
   const size = classes.reduce((sum, one) => sum + one.size, 0);
   const has = (name: keyof SealedClass['columns']) => classes.some(({ columns }) => columns[name] !== null);
   const columns: PlaceColumns = {
-    container: new Uint32Array(size),
+    container: has('container') ? new Uint32Array(size) : null,
     offset: has('offset') ? new Float64Array(size) : null,
     stored: has('skip') ? new Uint32Array(size) : null,
     skip: has('skip') ? new Int32Array(size).fill(-1) : null,

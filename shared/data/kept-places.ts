@@ -50,7 +50,7 @@ export function packPlaces({ containers, columns }: Places): { told: KeptPlaces;
           : { path: archive.path, bytes: archive.stamp.bytes, modified: String(archive.stamp.modified) },
     })),
     columns: names,
-    files: columns?.container.length ?? 0,
+    files: columns === null ? 0 : Math.max(...columnNames.map((name) => columns[name]?.length ?? 0)),
     bytes: body.length,
     sha256: sha256(body),
   };

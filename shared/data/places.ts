@@ -14,8 +14,8 @@ export interface Container {
 
 /** Of each file. */
 export interface PlaceColumns {
-  /** The position of its container. */
-  readonly container: Uint32Array;
+  /** The position of its container; null: all are in the first. */
+  readonly container: Uint32Array | null;
   /** Of files in archives: `FilePart.offset`. */
   readonly offset: Float64Array | null;
   /** Where archives are compressed: `FilePart.stored` and `skip`, -1 for null. */
@@ -69,7 +69,7 @@ export class Places {
   }
 
   #containerOf(file: number): Container {
-    const container = this.containers[this.columns?.container[file] ?? 0];
+    const container = this.containers[this.columns?.container?.[file] ?? 0];
     assert(container, `file ${file} lies somewhere`);
     return container;
   }
