@@ -2,6 +2,8 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { plainAugmentation } from '../../shared/defaults.ts';
+import type { Augmentation } from '../../shared/run-config.ts';
 import { packClasses, packFolders, packNested, packShards, writeParquet } from '../helpers/archives.ts';
 import { median, ratioOfPairs, script, threads } from './measure.ts';
 import { makePhotographs } from './whole-run.ts';
@@ -20,6 +22,13 @@ const packings: Record<string, Packing> = {
   'a tar for each class': packClasses,
   'WebDataset shards': (...where) => packShards(...where, 10),
   'Parquet shards': (source, target, split) => writeParquet(source, target, split, 10),
+};
+
+const effects: Record<string, Partial<Augmentation>> = {
+  '--rotate 15': { rotate: 15 },
+  '--color-jitter 0.4,0.4,0.4,0.1': { colorJitter: [0.4, 0.4, 0.4, 0.1] },
+  '--grayscale 0.2': { grayscale: 0.2 },
+  '--blur 2': { blur: '2:0' },
 };
 
 interface LoadTime {
@@ -67,6 +76,26 @@ async function benchReading(folder: string): Promise<void> {
     const [own, other, ratio] = [median(ours), median(plain), ratioOfPairs(ours, plain)];
     console.log(`| ${what} | ${own.toFixed(0)} | ${other.toFixed(0)} | ${ratio.toFixed(3)} |`);
     rmSync(target, { recursive: true });
+  }
+  await benchEffects(folders);
+}
+
+/** What an effect costs beside none. */
+async function benchEffects(folders: string): Promise<void> {
+  console.log(`\nThe same with effects, ${threads} cores; medians of ${pairs} pairs\n`);
+  console.log('| effect | images/s | none | ratio |\n|---|---|---|---|');
+  const speed = async (...augmentation: string[]) => {
+    const args = [folders, 'train', imagesRead, threads, ...augmentation];
+    return (await script<LoadTime>('load-images.js', args)).imagesPerSecond;
+  };
+  for (const [what, effect] of Object.entries(effects)) {
+    const [ours, plain]: [number[], number[]] = [[], []];
+    for (let pair = 0; pair < pairs; pair++) {
+      plain.push(await speed());
+      ours.push(await speed(JSON.stringify({ ...plainAugmentation, ...effect })));
+    }
+    const [own, other, ratio] = [median(ours), median(plain), ratioOfPairs(ours, plain)];
+    console.log(`| ${what} | ${own.toFixed(0)} | ${other.toFixed(0)} | ${ratio.toFixed(3)} |`);
   }
 }
 
