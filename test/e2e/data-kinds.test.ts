@@ -13,6 +13,7 @@ import {
   writeParquet,
 } from '../helpers/archives.ts';
 import { checkpoint, metricsOf, pausedAt, Stage, tinyImages, tinyRun, tinySteps } from '../helpers/run.ts';
+import { thorough } from '../helpers/thorough.ts';
 
 test('class folders, lists, archives, archives of archives, shards and Parquet files give the same checkpoints', async (t) => {
   const stage = new Stage(t);
@@ -88,45 +89,55 @@ test('class folders, lists, archives, archives of archives, shards and Parquet f
   t.true(checkpoint(moved, tinySteps).equals(checkpoint(first, tinySteps)));
 });
 
-test('chosen classes, excluded and drawn images give the same checkpoints, and are validated with again', async (t) => {
-  const stage = new Stage(t);
-  const images = await tinyImages(stage.folder);
-  const names = readdirSync(join(images, 'train')).sort();
-  writeFileSync(join(images, 'classes.txt'), names.toReversed().slice(0, 8).join('\n'));
-  writeFileSync(join(stage.folder, 'exclude.txt'), `${names[9]}/*_00000.JPEG\n`);
-  const chosen = [
-    ...['--classes', 'classes.txt', '--exclude', join(stage.folder, 'exclude.txt')],
-    ...['--images-per-class', '3', '--val-split', '0.34', '--seed', '5'],
-  ];
-  const [two, one] = ['two', 'one'].map((name) => join(stage.folder, name)) as [string, string];
-  const whole = stage.start('coordinator', [...tinyRun(images), ...chosen, '--cpu-workers', '2', '-o', two]);
-  t.is(await whole.ended, 0, whole.stderr);
-  t.regex(whole.stdout, /: 24 training and 16 validation images, 8 classes\n/);
+thorough(
+  'chosen classes, excluded and drawn images give the same checkpoints, and are validated with again',
+  async (t) => {
+    const stage = new Stage(t);
+    const images = await tinyImages(stage.folder);
+    const names = readdirSync(join(images, 'train')).sort();
+    writeFileSync(join(images, 'classes.txt'), names.toReversed().slice(0, 8).join('\n'));
+    writeFileSync(join(stage.folder, 'exclude.txt'), `${names[9]}/*_00000.JPEG\n`);
+    const chosen = [
+      ...['--classes', 'classes.txt', '--exclude', join(stage.folder, 'exclude.txt')],
+      ...['--images-per-class', '3', '--val-split', '0.34', '--seed', '5'],
+    ];
+    const [two, one] = ['two', 'one'].map((name) => join(stage.folder, name)) as [string, string];
+    const whole = stage.start('coordinator', [
+      ...tinyRun(images),
+      ...chosen,
+      '--cpu-workers',
+      '2',
+      '-o',
+      two,
+    ]);
+    t.is(await whole.ended, 0, whole.stderr);
+    t.regex(whole.stdout, /: 24 training and 16 validation images, 8 classes\n/);
 
-  const killed = stage.start('coordinator', [...tinyRun(images), ...chosen, '-o', one], pausedAt(3));
-  await killed.paused();
-  stage.kill();
-  t.is(await killed.ended, 'SIGKILL');
-  await stage.empty();
-  const resume = ['start', '--resume', '--cpu-workers', '3', '-o', one];
-  const changed = stage.start('coordinator', [...resume, '--images-per-class', '2']);
-  t.is(await changed.ended, 2);
-  t.regex(changed.stderr, /--images-per-class cannot change on resume: the run uses 3, you passed 2\./);
-  const rest = stage.start('coordinator', resume);
-  t.is(await rest.ended, 0, rest.stderr);
-  t.deepEqual(metricsOf(one), metricsOf(two));
-  t.true(checkpoint(one, 6).equals(checkpoint(two, 6)));
+    const killed = stage.start('coordinator', [...tinyRun(images), ...chosen, '-o', one], pausedAt(3));
+    await killed.paused();
+    stage.kill();
+    t.is(await killed.ended, 'SIGKILL');
+    await stage.empty();
+    const resume = ['start', '--resume', '--cpu-workers', '3', '-o', one];
+    const changed = stage.start('coordinator', [...resume, '--images-per-class', '2']);
+    t.is(await changed.ended, 2);
+    t.regex(changed.stderr, /--images-per-class cannot change on resume: the run uses 3, you passed 2\./);
+    const rest = stage.start('coordinator', resume);
+    t.is(await rest.ended, 0, rest.stderr);
+    t.deepEqual(metricsOf(one), metricsOf(two));
+    t.true(checkpoint(one, 6).equals(checkpoint(two, 6)));
 
-  const config = JSON.parse(readFileSync(join(two, 'config.json'), 'utf8'));
-  const argv = [
-    '--weights',
-    `${two}:best`,
-    ...validationImages(config),
-    '-o',
-    join(stage.folder, 'validation'),
-  ];
-  const validated = stage.start('coordinator', ['validate', ...argv]);
-  t.is(await validated.ended, 0, validated.stderr);
-  const best = Math.max(...metricsOf(two).flatMap((line) => line['val/top1'] ?? []));
-  t.regex(validated.stdout, new RegExp(`top-1 ${(100 * best).toFixed(1).replace('.', '\\.')} %`));
-});
+    const config = JSON.parse(readFileSync(join(two, 'config.json'), 'utf8'));
+    const argv = [
+      '--weights',
+      `${two}:best`,
+      ...validationImages(config),
+      '-o',
+      join(stage.folder, 'validation'),
+    ];
+    const validated = stage.start('coordinator', ['validate', ...argv]);
+    t.is(await validated.ended, 0, validated.stderr);
+    const best = Math.max(...metricsOf(two).flatMap((line) => line['val/top1'] ?? []));
+    t.regex(validated.stdout, new RegExp(`top-1 ${(100 * best).toFixed(1).replace('.', '\\.')} %`));
+  },
+);
