@@ -42,7 +42,7 @@ thorough(
             WORKER_OPTIONS: '--device cpu',
             SLURM_JOB_ID: String(id),
             SLURMD_NODENAME: '127.0.0.1',
-            ...pausedAt(3),
+            ...pausedAt(9), // by when both workers serve the run
           }),
         }),
       );
