@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join, parse } from 'node:path';
 import { parquetWriteFile } from 'hyparquet-writer';
+import { snappyCompress } from 'hysnappy';
 import { compareCodePoints } from '../../shared/util/code-points.ts';
 
 /** Packs what is in a folder. */
@@ -106,7 +107,28 @@ export function writeParquet(source: string, target: string, split: string, shar
         { name: 'label', type: 'INT64', repetition_type: 'OPTIONAL' },
       ],
       rowGroupSize: 100,
+      compressors: { SNAPPY: compressInBlocks },
       kvMetadata: [{ key: 'huggingface', value: JSON.stringify({ info: { features } }) }],
     });
+  }
+}
+
+/** As Google's library compresses, and so Arrow: each 64 KiB by themselves, behind the length of all. */
+function compressInBlocks(data: Uint8Array): Uint8Array {
+  const blockBytes = 64 * 1024;
+  const parts: Uint8Array[] = [lengthOf(data.length)];
+  for (let begin = 0; begin < data.length; begin += blockBytes) {
+    const block = data.subarray(begin, begin + blockBytes);
+    parts.push(snappyCompress(block).subarray(lengthOf(block.length).length));
+  }
+  return Buffer.concat(parts);
+}
+
+/** Seven bits a byte. */
+function lengthOf(bytes: number): Uint8Array {
+  const digits: number[] = [];
+  for (let rest = bytes; ; rest >>>= 7) {
+    if (rest < 0x80) return Uint8Array.from([...digits, rest]);
+    digits.push((rest & 0x7f) | 0x80);
   }
 }

@@ -50,7 +50,7 @@ struct Bench {
   Resampler resampler;
   Effects effects;
   std::vector<uint8_t> row;
-  std::vector<uint8_t> compressed;
+  Unpacking unpacking;
 };
 
 // A larger buffer is given back, so that one huge file does not cost its size for ever.
@@ -58,8 +58,8 @@ constexpr size_t spareFileBytes = 1 << 20;
 
 void read(Job& job, Bench& bench, const Limits& limits) {
   job.phase = Job::done;
-  const bool isJpeg = readJpeg(job.path, job.part, limits, job.file, bench.compressed);
-  if (bench.compressed.capacity() > spareFileBytes) bench.compressed = {};
+  const bool isJpeg = readJpeg(job.path, job.part, limits, job.file, bench.unpacking);
+  if (bench.unpacking.data.size() + bench.unpacking.compressed.size() > 2 * spareFileBytes) bench.unpacking = {};
   if (!isJpeg) return;
   job.header = bench.jpeg.header(job.file.data(), job.file.size());
   if (job.header.plain) job.phase = Job::drawing;

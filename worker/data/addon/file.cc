@@ -78,28 +78,35 @@ constexpr size_t signature = 3;
 
 bool isJpeg(const uint8_t* bytes) { return bytes[0] == 0xff && bytes[1] == 0xd8 && bytes[2] == 0xff; }
 
-// The image in compressed data. Nothing larger is made than what they can hold.
-bool readCompressed(const File& file, const Part& part, std::vector<uint8_t>& bytes, std::vector<uint8_t>& compressed) {
+void growTo(size_t size, std::vector<uint8_t>& bytes) {
+  if (bytes.size() < size) bytes.resize(size);
+}
+
+// The image in compressed data. Nothing larger is made than what they can hold. Memory that is there is not made smaller:
+// to make it larger again would fill it with zeros, which takes as long as to decompress.
+bool readCompressed(const File& file, const Part& part, std::vector<uint8_t>& bytes, Unpacking& unpacking) {
   const size_t length = *part.skip + part.bytes;
   const bool fits = length <= longestUnsnapped(part.stored);
   if (fits) {
-    compressed.resize(part.stored);
-    bytes.resize(length);
-    if (file.read(compressed.data(), part.stored, part.offset) < part.stored) {
+    growTo(part.stored, unpacking.compressed);
+    growTo(length, unpacking.data);
+    if (file.read(unpacking.compressed.data(), part.stored, part.offset) < part.stored) {
       throw ImageError("the archive is cut short");
     }
   }
-  if (!fits || !unsnap(compressed.data(), part.stored, bytes.data(), length)) {
+  if (!fits || !unsnap(unpacking.compressed.data(), part.stored, unpacking.data.data(), length)) {
     throw ImageError("the archive is damaged there");
   }
-  bytes.erase(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(*part.skip));
-  return part.bytes >= signature && isJpeg(bytes.data());
+  const uint8_t* const image = unpacking.data.data() + *part.skip;
+  if (part.bytes < signature || !isJpeg(image)) return false;
+  bytes.assign(image, image + part.bytes);
+  return true;
 }
 
 }  // namespace
 
 bool readJpeg(const std::string& path, const std::optional<Part>& part, const Limits& limits,
-              std::vector<uint8_t>& bytes, std::vector<uint8_t>& compressed) {
+              std::vector<uint8_t>& bytes, Unpacking& unpacking) {
   const File file(path, part.has_value());
   const struct stat status = file.status();
   if (part) checkArchive(status, *part);
@@ -109,7 +116,7 @@ bool readJpeg(const std::string& path, const std::optional<Part>& part, const Li
   if (static_cast<double>(size) > limits.fileBytes) {
     throw ImageError("it has " + std::to_string(size) + " bytes, more than the limit");
   }
-  if (part && part->skip) return readCompressed(file, *part, bytes, compressed);
+  if (part && part->skip) return readCompressed(file, *part, bytes, unpacking);
   if (size < signature) return false;
   bytes.resize(signature);
   if (file.read(bytes.data(), signature, begin) < signature || !isJpeg(bytes.data())) return false;

@@ -24,10 +24,15 @@ struct ArchiveChanged : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Reads a JPEG file, or a part that is one, into memory that is used again; `compressed` is, too. False where the image
+// Memory that is used again, from one compressed part to the next.
+struct Unpacking {
+  std::vector<uint8_t> compressed, data;
+};
+
+// Reads a JPEG file, or a part that is one, into memory that is used again. False where the image
 // begins otherwise: what `bytes` holds then is of no use. Throws ImageError for what is not a regular file, cannot be
 // read, is empty, damaged or larger than allowed, ArchiveChanged where the archive is not as it was when it was indexed.
 bool readJpeg(const std::string& path, const std::optional<Part>& part, const Limits& limits,
-              std::vector<uint8_t>& bytes, std::vector<uint8_t>& compressed);
+              std::vector<uint8_t>& bytes, Unpacking& unpacking);
 
 }  // namespace cornet
