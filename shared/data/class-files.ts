@@ -27,6 +27,12 @@ export class ClassFiles {
   /** -1: none. */
   readonly #skips = new Numbers();
   readonly #boxes: Box[] = [];
+  readonly #columns: Readonly<Record<keyof PlaceColumns, Numbers>> = {
+    container: this.#containers,
+    offset: this.#offsets,
+    stored: this.#stored,
+    skip: this.#skips,
+  };
 
   get size(): number {
     return this.#names.size;
@@ -100,56 +106,88 @@ export class ClassFiles {
     });
   }
 
-  /** @param chosen positions, in order */
-  seal(className: string, chosen: readonly number[]): SealedClass {
-    const lines = chosen.map((at) => {
-      const box = this.#boxes[at];
-      const part = box === undefined ? '' : ` ${[box.left, box.top, box.width, box.height].join(',')}`;
-      return `${className}/${this.name(at)}\0${this.#bytes.at(at)}${part}\n`;
-    });
-    const some = (column: Numbers) => (column.size === 0 ? null : column.some(chosen));
-    return {
-      manifest: Buffer.from(lines.join('')),
-      size: chosen.length,
-      columns: {
-        container: some(this.#containers),
-        offset: some(this.#offsets),
-        stored: some(this.#stored),
-        skip: some(this.#skips),
-      },
-    };
+  /** What the lines of some of them take in a manifest. @param chosen positions, in order */
+  bytesOfLines(prefix: Buffer, chosen: Uint32Array): number {
+    let bytes = 0;
+    for (const at of chosen) bytes += prefix.length + this.#names.bytesAt(at) + this.#figures(at).length;
+    return bytes;
+  }
+
+  /** Writes these lines. @returns where they end */
+  writeLines(prefix: Buffer, chosen: Uint32Array, manifest: Buffer, begin: number): number {
+    let end = begin;
+    for (const at of chosen) {
+      end += prefix.copy(manifest, end);
+      end += this.#names.copy(at, manifest, end);
+      end += manifest.write(this.#figures(at), end, 'latin1');
+    }
+    return end;
+  }
+
+  /** Whether anything was said of that. */
+  has(column: keyof PlaceColumns): boolean {
+    return this.#columns[column].size > 0;
+  }
+
+  /** Writes what was said of some of them into a column, from `row` on. */
+  writeColumn(column: keyof PlaceColumns, chosen: Uint32Array, target: Column, row: number): void {
+    const values = this.#columns[column];
+    if (values.size === 0) return;
+    for (const [i, at] of chosen.entries()) target[row + i] = values.at(at)!;
+  }
+
+  /** What follows the name in a line. */
+  #figures(at: number): string {
+    const box = this.#boxes[at];
+    const part = box === undefined ? '' : ` ${[box.left, box.top, box.width, box.height].join(',')}`;
+    return `\0${this.#bytes.at(at)}${part}\n`;
   }
 }
 
-/** Some images of one class, ready for a split: their lines of the manifest, and where they lie. */
-export interface SealedClass {
-  readonly manifest: Buffer;
-  readonly size: number;
-  /** Null: nothing was said. */
-  readonly columns: Readonly<Record<'container' | 'offset' | 'stored' | 'skip', Float64Array | null>>;
+type Column = NonNullable<PlaceColumns[keyof PlaceColumns]>;
+
+/** Images of one class that are a part of a split. */
+export interface ChosenFiles {
+  /** The class's name. */
+  readonly name: string;
+  readonly files: ClassFiles;
+  /** Positions in `files`, in order. */
+  readonly chosen: Uint32Array;
 }
 
-/** Where the images of all classes lie, in the order of the classes. */
-export function placesOf(classes: readonly SealedClass[], containers: readonly Container[]): Places {
-  const [only] = containers;
-  if (containers.length === 1 && only!.archive === null) return new Places(containers, null);
-  const size = classes.reduce((sum, one) => sum + one.size, 0);
-  const has = (name: keyof SealedClass['columns']) => classes.some(({ columns }) => columns[name] !== null);
+/**
+ * The manifest of all classes, and where their images lie.
+ * @param classes in their order; given away, so that the memory of each is free once it is written
+ */
+export function putTogether(
+  classes: ChosenFiles[],
+  containers: readonly Container[],
+): { manifest: Buffer; places: Places } {
+  const prefixes = classes.map(({ name }) => Buffer.from(`${name}/`));
+  const bytes = classes.reduce(
+    (sum, { files, chosen }, i) => sum + files.bytesOfLines(prefixes[i]!, chosen),
+    0,
+  );
+  const size = classes.reduce((sum, { chosen }) => sum + chosen.length, 0);
+  const has = (column: keyof PlaceColumns) => classes.some(({ files }) => files.has(column));
   const columns: PlaceColumns = {
     container: has('container') ? new Uint32Array(size) : null,
     offset: has('offset') ? new Float64Array(size) : null,
     stored: has('skip') ? new Uint32Array(size) : null,
     skip: has('skip') ? new Int32Array(size).fill(-1) : null,
   };
-  let row = 0;
-  for (const one of classes) {
+  const manifest = Buffer.allocUnsafe(bytes);
+  let [end, row] = [0, 0];
+  for (const prefix of prefixes) {
+    const { files, chosen } = classes.shift()!;
+    end = files.writeLines(prefix, chosen, manifest, end);
     for (const [name, column] of Object.entries(columns)) {
-      const said = one.columns[name as keyof PlaceColumns];
-      if (said !== null) column?.set(said, row);
+      if (column !== null) files.writeColumn(name as keyof PlaceColumns, chosen, column, row);
     }
-    row += one.size;
+    row += chosen.length;
   }
-  return new Places(containers, columns);
+  const isFolder = containers.length === 1 && containers[0]!.archive === null;
+  return { manifest, places: new Places(containers, isFolder ? null : columns) };
 }
 
 /** What grows is made larger by so much. */
@@ -177,6 +215,14 @@ class Names {
 
   at(position: number): string {
     return this.#bytes.toString('utf8', this.#begin(position), this.#ends.at(position));
+  }
+
+  bytesAt(position: number): number {
+    return this.#ends.at(position)! - this.#begin(position);
+  }
+
+  copy(position: number, target: Buffer, begin: number): number {
+    return this.#bytes.copy(target, begin, this.#begin(position), this.#ends.at(position));
   }
 
   #begin(position: number): number {
@@ -207,9 +253,5 @@ class Numbers {
 
   at(position: number): number | undefined {
     return position < this.#size ? this.#values[position] : undefined;
-  }
-
-  some(positions: readonly number[]): Float64Array {
-    return Float64Array.from(positions, (position) => this.#values[position]!);
   }
 }

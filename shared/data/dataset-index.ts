@@ -11,7 +11,7 @@ import { indexing } from '../defaults.ts';
 import { CornetError } from '../errors.ts';
 import { mapBounded } from '../util/bounded.ts';
 import { quoteName } from '../util/printable.ts';
-import { placesOf, type SealedClass } from './class-files.ts';
+import { type ChosenFiles, putTogether } from './class-files.ts';
 import { checkClasses, classesOf, matchClasses, type NamedClass } from './class-order.ts';
 import {
   choiceFlags,
@@ -86,7 +86,7 @@ export async function indexDataset<S extends SplitName>(
   const exclusion = await readExclusion(absolute, choice, watch);
   const listed = await readListedClasses(absolute, choice, watch);
   const wanted = new Set<SplitName>(needed);
-  const sealing = { absolute, choice, exclusion };
+  const choosing = { absolute, choice, exclusion };
 
   const isDrawn = choice.valSplit > 0;
   let train: Source | null = null;
@@ -96,7 +96,7 @@ export async function indexDataset<S extends SplitName>(
     train = await findSource(absolute, 'train', choice, null, watch);
     classes = classesOf(train, listed, note);
     checkClasses(absolute, 'train', train, classes);
-    const drawn = await sealClasses(train, classes, isDrawn ? ['train', 'val'] : ['train'], sealing);
+    const drawn = await chooseImages(train, classes, isDrawn ? ['train', 'val'] : ['train'], choosing);
     if (wanted.has('train')) splits.train = splitOf(train.origin, classes, drawn.train, train);
     if (wanted.has('val') && isDrawn) {
       const origin: SplitOrigin = { kind: 'part of train', where: train.origin.where };
@@ -111,8 +111,8 @@ export async function indexDataset<S extends SplitName>(
         : matchClasses(train!, classes, chosenOf(val, listed, train!, classes), absolute);
     checkClasses(absolute, 'val', val, own);
     classes ??= own;
-    const sealed = await sealClasses(val, own, ['val'], sealing);
-    splits.val = splitOf(val.origin, classes, sealed.val, val);
+    const chosen = await chooseImages(val, own, ['val'], choosing);
+    splits.val = splitOf(val.origin, classes, chosen.val, val);
   }
   // Lines about images of another split have nothing to do here.
   for (const line of splits.train === undefined ? [] : (exclusion?.idle.slice(0, notesShown) ?? [])) {
@@ -172,20 +172,20 @@ function chosenOf(
   return { ...val, classes: val.classes.filter((label) => chosen.has(label)) };
 }
 
-interface Sealing {
+interface Choosing {
   readonly absolute: string;
   readonly choice: DataChoice;
   readonly exclusion: Exclusion | null;
 }
 
 /** The images of each class, sorted, without those that do not count, and shared out to the splits. */
-async function sealClasses(
+async function chooseImages(
   source: Source,
   classes: readonly NamedClass[],
   splits: readonly SplitName[],
-  { absolute, choice, exclusion }: Sealing,
-): Promise<Record<SplitName, SealedClass[]>> {
-  const sealed: Record<SplitName, SealedClass[]> = { train: [], val: [] };
+  { absolute, choice, exclusion }: Choosing,
+): Promise<Record<SplitName, ChosenFiles[]>> {
+  const chosenFiles: Record<SplitName, ChosenFiles[]> = { train: [], val: [] };
   const [first] = splits;
   await mapBounded(classes, indexing.classesAtOnce, async ({ label, name }, position) => {
     const files = await source.files(label);
@@ -200,10 +200,10 @@ async function sealClasses(
     for (const split of splits) {
       let chosen = [...parts[split]].map((at) => kept[at]!);
       if (split === 'train') chosen = pick(chosen, choice, { position, name });
-      sealed[split][position] = files.seal(name, chosen);
+      chosenFiles[split][position] = { name, files, chosen: Uint32Array.from(chosen) };
     }
   });
-  return sealed;
+  return chosenFiles;
 }
 
 /** The training images of one class that are drawn. */
@@ -231,20 +231,15 @@ function noneLeft(root: string, { origin }: Source, name: string): CornetError {
   );
 }
 
-/** @param sealed is emptied: a manifest in pieces takes as much memory as the whole */
 function splitOf(
   origin: SplitOrigin,
   classes: readonly NamedClass[],
-  sealed: SealedClass[],
+  chosen: ChosenFiles[],
   { containers }: Source,
 ): Split {
   const names = classes.map(({ name }) => name);
-  const { manifest, places } = putTogether(sealed.splice(0), containers);
+  const { manifest, places } = putTogether(chosen, containers);
   return new Split(origin, names, manifest, places);
-}
-
-function putTogether(sealed: readonly SealedClass[], containers: Source['containers']) {
-  return { manifest: Buffer.concat(sealed.map((one) => one.manifest)), places: placesOf(sealed, containers) };
 }
 
 /** Of the splits that are there, in a fixed order. */
