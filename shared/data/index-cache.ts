@@ -25,6 +25,7 @@ import {
   lookAt,
   type SeenFolder,
   type SplitName,
+  splitNames,
 } from './dataset-index.ts';
 import type { FileList } from './file-list.ts';
 import { type IndexProgress, type ProgressOutput, withProgress } from './index-progress.ts';
@@ -43,7 +44,7 @@ const headerSchema = z.strictObject({
   classes: z.array(z.string()),
   splits: z.array(
     z.strictObject({
-      name: z.enum(['train', 'val']),
+      name: z.enum(splitNames),
       origin: z.strictObject({ kind: z.enum(splitKinds), where: z.string() }),
       bytes: z.int().nonnegative(),
       places: keptPlaces,

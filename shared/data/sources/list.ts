@@ -40,11 +40,13 @@ export async function openList(root: string, file: string, flag: string, watch: 
   });
   await watch.looked(file);
   const rows = await readRows(path, flag);
-  const folders = new Set(rows.map((row) => dirname(row.path)));
-  for (const folder of folders) {
-    const first = rows.find((row) => dirname(row.path) === folder)!;
+  const seen = new Set<string>();
+  for (const row of rows) {
+    const folder = dirname(row.path);
+    if (seen.has(folder)) continue;
+    seen.add(folder);
     await watch.looked(folder).catch((cause: CornetError) => {
-      throw inList(cause, path, first.line);
+      throw inList(cause, path, row.line);
     });
   }
   const sizes = await mapBounded(rows, indexing.statsAtOnce, async (row) => {
@@ -55,7 +57,6 @@ export async function openList(root: string, file: string, flag: string, watch: 
     return size;
   });
   const byClass = new FilesByClass();
-
   const labels = new Set(rows.map(({ label }) => label));
   const numbered = areNumbers([...labels]);
   const containers = new Containers(numbered);
