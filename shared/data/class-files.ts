@@ -11,10 +11,10 @@ export interface FoundFile {
   /** The position of its container; without it 0. */
   readonly container?: number;
   /** In an archive: as `FilePart` has it. */
-  readonly offset?: number;
+  readonly offset?: number | undefined;
   readonly stored?: number;
   readonly skip?: number | null;
-  readonly box?: Box;
+  readonly box?: Box | undefined;
 }
 
 /** Columns rather than objects: a data set has a million images. A column that nobody needs stays empty. */
@@ -38,7 +38,9 @@ export class ClassFiles {
     return this.#names.size;
   }
 
-  add({ name, bytes, container = 0, offset, stored = bytes, skip = null, box }: FoundFile): void {
+  /** @param name another one than the file's own */
+  add(file: FoundFile, name = file.name): void {
+    const { bytes, container = 0, offset, stored = bytes, skip = null, box } = file;
     const { size } = this;
     if (container !== 0 || this.#containers.size > 0) {
       while (this.#containers.size < size) this.#containers.push(0);
@@ -69,14 +71,16 @@ export class ClassFiles {
 
   each(visit: (file: FoundFile) => void): void {
     for (let at = 0; at < this.size; at++) {
-      const [offset, skip, box] = [this.#offsets.at(at), this.#skips.at(at) ?? -1, this.#boxes[at]];
+      const bytes = this.#bytes.at(at)!;
+      const skip = this.#skips.at(at) ?? -1;
       visit({
         name: this.name(at),
-        bytes: this.#bytes.at(at)!,
+        bytes,
         container: this.container(at),
-        ...(offset === undefined ? {} : { offset }),
-        ...(skip < 0 ? {} : { stored: this.#stored.at(at)!, skip }),
-        ...(box === undefined ? {} : { box }),
+        offset: this.#offsets.at(at),
+        stored: skip < 0 ? bytes : this.#stored.at(at)!,
+        skip: skip < 0 ? null : skip,
+        box: this.#boxes[at],
       });
     }
   }

@@ -86,31 +86,49 @@ export function writeParquet(source: string, target: string, split: string, shar
   );
   rows.sort((a, b) => compareCodePoints(a.path, b.path));
   mkdirSync(join(target, 'data'), { recursive: true });
-  const features = { image: { _type: 'Image' }, label: { names: classes, _type: 'ClassLabel' } };
   for (let shard = 0; shard < shards; shard++) {
     const some = rows.filter((_, i) => i % shards === shard);
-    const number = (n: number) => String(n).padStart(5, '0');
-    parquetWriteFile({
-      filename: join(target, 'data', `${split}-${number(shard)}-of-${number(shards)}.parquet`),
-      columnData: [
-        {
-          name: 'image',
-          data: some.map(({ path, folder }) => ({ bytes: readFileSync(join(folder, path)), path })),
-        },
-        { name: 'label', data: some.map(({ label }) => BigInt(label)) },
-      ],
-      schema: [
-        { name: 'schema', num_children: 2 },
-        { name: 'image', num_children: 2, repetition_type: 'OPTIONAL' },
-        { name: 'bytes', type: 'BYTE_ARRAY', repetition_type: 'OPTIONAL' },
-        { name: 'path', type: 'BYTE_ARRAY', converted_type: 'UTF8', repetition_type: 'OPTIONAL' },
-        { name: 'label', type: 'INT64', repetition_type: 'OPTIONAL' },
-      ],
-      rowGroupSize: 100,
-      compressors: { SNAPPY: compressInBlocks },
-      kvMetadata: [{ key: 'huggingface', value: JSON.stringify({ info: { features } }) }],
-    });
+    const images = some.map(({ path, folder, label }) => ({
+      bytes: readFileSync(join(folder, path)),
+      path,
+      label,
+    }));
+    writeParquetShard(join(target, 'data'), split, { shard, shards, images, classes });
   }
+}
+
+interface ParquetShard {
+  readonly shard: number;
+  readonly shards: number;
+  readonly images: readonly { readonly bytes: Buffer; readonly path: string; readonly label: number }[];
+  /** What the numbers of the labels are called. */
+  readonly classes: readonly string[];
+}
+
+export function writeParquetShard(
+  folder: string,
+  split: string,
+  { shard, shards, images, classes }: ParquetShard,
+): void {
+  const number = (n: number) => String(n).padStart(5, '0');
+  const features = { image: { _type: 'Image' }, label: { names: classes, _type: 'ClassLabel' } };
+  parquetWriteFile({
+    filename: join(folder, `${split}-${number(shard)}-of-${number(shards)}.parquet`),
+    columnData: [
+      { name: 'image', data: images.map(({ bytes, path }) => ({ bytes, path })) },
+      { name: 'label', data: images.map(({ label }) => BigInt(label)) },
+    ],
+    schema: [
+      { name: 'schema', num_children: 2 },
+      { name: 'image', num_children: 2, repetition_type: 'OPTIONAL' },
+      { name: 'bytes', type: 'BYTE_ARRAY', repetition_type: 'OPTIONAL' },
+      { name: 'path', type: 'BYTE_ARRAY', converted_type: 'UTF8', repetition_type: 'OPTIONAL' },
+      { name: 'label', type: 'INT64', repetition_type: 'OPTIONAL' },
+    ],
+    rowGroupSize: 100,
+    compressors: { SNAPPY: compressInBlocks },
+    kvMetadata: [{ key: 'huggingface', value: JSON.stringify({ info: { features } }) }],
+  });
 }
 
 /** As Google's library compresses, and so Arrow: each 64 KiB by themselves, behind the length of all. */

@@ -88,7 +88,10 @@ async function readGroup(
     take({
       name: name === null ? `row-${String(row).padStart(8, '0')}` : String(name).replace(/^(\.\/+)+/, ''),
       label: String(label),
-      ...image,
+      bytes: image.bytes,
+      offset: image.offset,
+      stored: image.stored,
+      skip: image.skip,
     });
   }
 }

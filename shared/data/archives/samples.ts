@@ -100,7 +100,8 @@ export class Samples {
 
   #give(image: UnlabelledImage): void {
     this.#all.saw(image.name, this.#label !== null);
-    this.#take({ ...image, label: this.#label });
+    const { name, bytes, offset, stored, skip } = image;
+    this.#take({ name, label: this.#label, bytes, offset, stored, skip });
   }
 
   #twoImages(first: string, second: string): CornetError {

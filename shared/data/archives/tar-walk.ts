@@ -109,7 +109,9 @@ export async function walkTar(
     }
     if (position + size > part.end) throw cutShort(part, name, position + size - part.begin);
     const waiting = visit({
-      ...name,
+      // named, not spread: V8 takes twice the time and memory for that
+      name: name.name,
+      foreign: name.foreign,
       kind: kindOf(header, name.name, isSparse),
       offset: position,
       bytes: size,

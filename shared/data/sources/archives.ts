@@ -164,9 +164,9 @@ class Contents {
         return;
       }
       this.#above += `${folder}/`;
-      files.each(({ name, ...file }) => {
-        const slash = name.indexOf('/');
-        this.#byClass.of(name.slice(0, slash)).add({ ...file, name: name.slice(slash + 1) });
+      files.each((file) => {
+        const slash = file.name.indexOf('/');
+        this.#byClass.of(file.name.slice(0, slash)).add(file, file.name.slice(slash + 1));
       });
     }
   }
