@@ -19,9 +19,8 @@ export interface Box {
 export class FileList {
   readonly manifest: Buffer;
   readonly places: Places;
-  /** Where each line of the manifest begins, and where its name ends. */
+  /** Where each line of the manifest begins. */
   readonly #begins: Uint32Array;
-  readonly #nameEnds: Uint32Array;
 
   constructor(manifest: Buffer, places = Places.ofFolder('')) {
     let files = 0;
@@ -29,13 +28,11 @@ export class FileList {
     this.manifest = manifest;
     this.places = places;
     this.#begins = new Uint32Array(files);
-    this.#nameEnds = new Uint32Array(files);
     for (let file = 0, begin = 0; begin < manifest.length; file++) {
       const nameEnd = manifest.indexOf(0, begin);
       const end = manifest.indexOf('\n', nameEnd);
       assert(nameEnd > begin && end > nameEnd, 'a manifest consists of whole lines');
       this.#begins[file] = begin;
-      this.#nameEnds[file] = nameEnd;
       begin = end + 1;
     }
   }
@@ -73,24 +70,21 @@ export class FileList {
     return { left, top, width, height };
   }
 
-  /** What the manifest calls a file: a view. */
-  protected name(sample: number): Buffer {
-    this.#check(sample);
-    return this.manifest.subarray(this.#begins[sample], this.#nameEnds[sample]);
+  /** Where the line of a file begins in the manifest. */
+  protected begin(sample: number): number {
+    assert(Number.isInteger(sample) && sample >= 0 && sample < this.size, `no file ${sample}`);
+    return this.#begins[sample]!;
   }
 
   #name(sample: number): string {
-    return this.name(sample).toString('utf8');
+    const begin = this.begin(sample);
+    return this.manifest.toString('utf8', begin, this.manifest.indexOf(0, begin));
   }
 
   /** What follows the name. */
   #figures(sample: number): string {
-    this.#check(sample);
+    const nameEnd = this.manifest.indexOf(0, this.begin(sample));
     const end = sample + 1 < this.size ? this.#begins[sample + 1]! : this.manifest.length;
-    return this.manifest.toString('latin1', this.#nameEnds[sample]! + 1, end - 1);
-  }
-
-  #check(sample: number): void {
-    assert(Number.isInteger(sample) && sample >= 0 && sample < this.size, `no file ${sample}`);
+    return this.manifest.toString('latin1', nameEnd + 1, end - 1);
   }
 }

@@ -39,8 +39,8 @@ export class Split extends FileList {
     let label = -1;
     let prefix = Buffer.from('/'); // the present class's name and a slash
     for (let sample = 0; sample < this.size; sample++) {
-      const name = this.name(sample);
-      while (!name.subarray(0, prefix.length).equals(prefix)) {
+      const begin = this.begin(sample);
+      while (manifest.compare(prefix, 0, prefix.length, begin, begin + prefix.length) !== 0) {
         assert(++label < classes.length, 'files come in the order of the classes');
         prefix = Buffer.from(`${classes[label]}/`);
       }

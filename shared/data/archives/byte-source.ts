@@ -44,12 +44,16 @@ export async function copyBytes(source: ByteSource, position: number, length: nu
 
 const readLater = promisify(read);
 
+/** Buffers that readers have left, for the next ones: those of a thousand archives would wait for the garbage collector. */
+const spareBuffers: Buffer[] = [];
+
 /** A file that is open. Its readers share a pace. */
 export class ArchiveFile {
   readonly path: string;
   readonly bytes: number;
   readonly #handle: FileHandle;
   readonly #pace = new Pace();
+  readonly #readers = new Set<ReadAhead>();
 
   /** @throws CornetError DATA_MISSING, DATA_INVALID */
   static async open(path: string): Promise<ArchiveFile> {
@@ -76,12 +80,25 @@ export class ArchiveFile {
     this.#handle = handle;
   }
 
-  /** A source for one reader. */
+  /** A source for one reader, until the file is closed. */
   reader(): ByteSource {
-    return new ReadAhead(this.path, this.#handle.fd, this.#pace);
+    const reader = new ReadAhead(this.path, this.#handle.fd, this.#pace);
+    this.#readers.add(reader);
+    return reader;
+  }
+
+  /** A source for one reader, until `use` has ended. */
+  async withReader<T>(use: (source: ByteSource) => Promise<T>): Promise<T> {
+    const reader = new ReadAhead(this.path, this.#handle.fd, this.#pace);
+    try {
+      return await use(reader);
+    } finally {
+      reader.release();
+    }
   }
 
   async close(): Promise<void> {
+    for (const reader of this.#readers) reader.release();
     await this.#handle.close();
   }
 }
@@ -94,7 +111,7 @@ class ReadAhead implements ByteSource {
   readonly #path: string;
   readonly #fd: number;
   readonly #pace: Pace;
-  #buffer = Buffer.allocUnsafe(limits.readAhead);
+  #buffer = spareBuffers.pop() ?? Buffer.allocUnsafeSlow(limits.readAhead);
   #begin = 0;
   #length = 0;
 
@@ -102,6 +119,13 @@ class ReadAhead implements ByteSource {
     this.#path = path;
     this.#fd = fd;
     this.#pace = pace;
+  }
+
+  /** Gives its memory to another one. It is not to be used any more. */
+  release(): void {
+    if (this.#buffer.length === limits.readAhead) spareBuffers.push(this.#buffer);
+    this.#buffer = Buffer.alloc(0);
+    this.#length = 0;
   }
 
   at(position: number, length: number): Buffer | null {

@@ -31,7 +31,8 @@ export async function readTar(path: string, take: (image: ArchivedImage) => void
     await mapBounded(inner, limits.innerAtOnce, ({ name, offset, bytes }) => {
       const part = { title: `${quoteName(name)} in ${title}`, begin: offset, end: offset + bytes };
       const samples = new Samples(part.title, labelled, take);
-      return new Walk(file.reader(), part, `${name.replace(innerArchive, '')}/`, null, samples).run();
+      const prefix = `${name.replace(innerArchive, '')}/`;
+      return file.withReader((source) => new Walk(source, part, prefix, null, samples).run());
     });
   } finally {
     await file.close();
