@@ -11,7 +11,6 @@ import { indexing } from '../defaults.ts';
 import { CornetError } from '../errors.ts';
 import { mapBounded } from '../util/bounded.ts';
 import { quoteName } from '../util/printable.ts';
-import { type ChosenFiles, putTogether } from './class-files.ts';
 import { checkClasses, classesOf, matchClasses, type NamedClass } from './class-order.ts';
 import {
   choiceFlags,
@@ -23,6 +22,8 @@ import {
   readClassNames,
   splitClass,
 } from './data-choice.ts';
+import type { FileGroup } from './file-list.ts';
+import { positionsOf } from './file-table.ts';
 import type { FileCounter } from './index-progress.ts';
 import { folderError, listFolder } from './listing.ts';
 import { findSource, refuseContradictions, type SplitName, splitNames } from './sources/find-source.ts';
@@ -97,10 +98,11 @@ export async function indexDataset<S extends SplitName>(
     classes = classesOf(train, listed, note);
     checkClasses(absolute, 'train', train, classes);
     const drawn = await chooseImages(train, classes, isDrawn ? ['train', 'val'] : ['train'], choosing);
-    if (wanted.has('train')) splits.train = splitOf(train.origin, classes, drawn.train, train);
+    if (wanted.has('train'))
+      splits.train = new Split(train.origin, namesOf(classes), drawn.train, train.containers);
     if (wanted.has('val') && isDrawn) {
       const origin: SplitOrigin = { kind: 'part of train', where: train.origin.where };
-      splits.val = splitOf(origin, classes, drawn.val, train);
+      splits.val = new Split(origin, namesOf(classes), drawn.val, train.containers);
     }
   }
   if (wanted.has('val') && !isDrawn) {
@@ -112,21 +114,24 @@ export async function indexDataset<S extends SplitName>(
     checkClasses(absolute, 'val', val, own);
     classes ??= own;
     const chosen = await chooseImages(val, own, ['val'], choosing);
-    splits.val = splitOf(val.origin, classes, chosen.val, val);
+    splits.val = new Split(val.origin, namesOf(classes), chosen.val, val.containers);
   }
   // Lines about images of another split have nothing to do here.
   for (const line of splits.train === undefined ? [] : (exclusion?.idle.slice(0, notesShown) ?? [])) {
     note(`${quoteName(line)} of --exclude leaves no image out.`);
   }
-  const names = classes!.map(({ name }) => name);
   const index = {
     root: absolute,
-    classes: names,
-    fingerprint: fingerprintOf(splits),
+    classes: namesOf(classes!),
+    fingerprint: fingerprintOf({ train: splits.train?.manifest(), val: splits.val?.manifest() }),
     keptIn: null,
     ...splits,
   };
   return index as unknown as DatasetIndex<S>;
+}
+
+function namesOf(classes: readonly NamedClass[]): string[] {
+  return classes.map(({ name }) => name);
 }
 
 /** Lines that had no effect, of which it is said. */
@@ -184,8 +189,8 @@ async function chooseImages(
   classes: readonly NamedClass[],
   splits: readonly SplitName[],
   { absolute, choice, exclusion }: Choosing,
-): Promise<Record<SplitName, ChosenFiles[]>> {
-  const chosenFiles: Record<SplitName, ChosenFiles[]> = { train: [], val: [] };
+): Promise<Record<SplitName, FileGroup[]>> {
+  const groups: Record<SplitName, FileGroup[]> = { train: [], val: [] };
   const [first] = splits;
   await mapBounded(classes, indexing.classesAtOnce, async ({ label, name }, position) => {
     const files = await source.files(label);
@@ -200,10 +205,10 @@ async function chooseImages(
     for (const split of splits) {
       let chosen = [...parts[split]].map((at) => kept[at]!);
       if (split === 'train') chosen = pick(chosen, choice, { position, name });
-      chosenFiles[split][position] = { name, files, chosen: Uint32Array.from(chosen) };
+      groups[split][position] = { prefix: `${name}/`, files, chosen: positionsOf(chosen, files.size) };
     }
   });
-  return chosenFiles;
+  return groups;
 }
 
 /** The training images of one class that are drawn. */
@@ -231,23 +236,14 @@ function noneLeft(root: string, { origin }: Source, name: string): CornetError {
   );
 }
 
-function splitOf(
-  origin: SplitOrigin,
-  classes: readonly NamedClass[],
-  chosen: ChosenFiles[],
-  { containers }: Source,
-): Split {
-  const names = classes.map(({ name }) => name);
-  const { manifest, places } = putTogether(chosen, containers);
-  return new Split(origin, names, manifest, places);
-}
-
-/** Of the splits that are there, in a fixed order. */
-export function fingerprintOf(splits: Partial<Record<SplitName, { readonly manifest: Buffer }>>): string {
+/** @param manifests of the splits that are there */
+export function fingerprintOf(manifests: Record<SplitName, Iterable<Buffer> | undefined>): string {
   const hash = createHash('sha256');
   for (const name of splitNames) {
-    const split = splits[name];
-    if (split !== undefined) hash.update(`${name}\n`).update(split.manifest);
+    const manifest = manifests[name];
+    if (manifest === undefined) continue;
+    hash.update(`${name}\n`);
+    for (const lines of manifest) hash.update(lines);
   }
   return hash.digest('hex');
 }

@@ -1,55 +1,85 @@
+/** Files in their order: the images of a data set, or of a folder. */
 import assert from 'node:assert/strict';
-import type { ImageSource } from './image-source.ts';
-import { Places } from './places.ts';
+import { resolve } from 'node:path';
+import { type Box, FileTable, type PlaceColumn, type Positions } from './file-table.ts';
+import type { ArchiveStamp, ImageSource } from './image-source.ts';
 
-/** A part of an image, in its pixels. */
-export interface Box {
-  readonly left: number;
-  readonly top: number;
-  readonly width: number;
-  readonly height: number;
+export type { Box };
+
+/** What holds files: a folder, or an archive. */
+export interface Container {
+  /** Of a folder: where it is, relative to the root of the data set; '' is the root. Of an archive: what its entries' names are put behind. */
+  readonly path: string;
+  /** Whether the paths of its files do not have their class in front. */
+  readonly withoutClass: boolean;
+  readonly archive: { readonly path: string; readonly stamp: ArchiveStamp } | null;
 }
 
+const root: Container = { path: '', withoutClass: false, archive: null };
+
+/** Files of a list that follow one another. */
+export interface FileGroup {
+  /** What comes before their names: their class and a slash, or nothing. */
+  readonly prefix: string;
+  readonly files: FileTable;
+  /** Which of these files, in order; null: all, as they are. */
+  readonly chosen: Positions | null;
+}
+
+/** Lines of a manifest that are put together at a time. */
+const linesAtOnce = 4096;
+
 /**
- * Files with their sizes, kept as their manifest, the very bytes that a fingerprint is taken over: for each file its
- * name, a zero byte, the size in bytes, a line break. No name can hold a zero byte. Where only a part of an image counts,
- * the size is followed by a blank and left, top, width and height of that, with commas. ImageNet's training images take
- * 60 MB. Where the files lie is none of the manifest's business.
+ * Files with their sizes, in groups. A fingerprint is taken over their manifest: for each file its prefix and name, a zero
+ * byte, the size in bytes, a line break. No name can hold a zero byte. Where only a part of an image counts, the size is
+ * followed by a blank and left, top, width and height of that, with commas. Where files lie is none of the manifest's
+ * business. ImageNet's training images take 40 MB.
  */
 export class FileList {
-  readonly manifest: Buffer;
-  readonly places: Places;
-  /** Where each line of the manifest begins. */
-  readonly #begins: Uint32Array;
+  readonly containers: readonly Container[];
+  readonly #groups: readonly FileGroup[];
+  /** The first file of each group, and at the end the number of all. */
+  readonly #firsts: readonly number[];
 
-  constructor(manifest: Buffer, places = Places.ofFolder('')) {
-    let files = 0;
-    for (let zero = manifest.indexOf(0); zero !== -1; zero = manifest.indexOf(0, zero + 1)) files++;
-    this.manifest = manifest;
-    this.places = places;
-    this.#begins = new Uint32Array(files);
-    for (let file = 0, begin = 0; begin < manifest.length; file++) {
-      const nameEnd = manifest.indexOf(0, begin);
-      const end = manifest.indexOf('\n', nameEnd);
-      assert(nameEnd > begin && end > nameEnd, 'a manifest consists of whole lines');
-      this.#begins[file] = begin;
-      begin = end + 1;
-    }
+  constructor(groups: readonly FileGroup[], containers: readonly Container[] = [root]) {
+    const firsts = [0];
+    for (const group of groups) firsts.push(firsts.at(-1)! + sizeOf(group));
+    this.containers = containers;
+    this.#groups = groups;
+    this.#firsts = firsts;
   }
 
   /** The number of files. */
   get size(): number {
-    return this.#begins.length;
+    return this.#firsts.at(-1)!;
   }
 
   /** The path of a file, relative to the root of the data set, with forward slashes; of one in an archive, as if that were a folder. */
   path(sample: number): string {
-    return this.places.path(sample, this.#name(sample));
+    const { prefix, files, at } = this.#find(sample);
+    const { path, withoutClass } = this.#container(files, at);
+    const below = withoutClass ? files.name(at) : prefix + files.name(at);
+    return path === '' ? below : `${path}/${below}`;
   }
 
   /** Where a file's bytes are. */
   source(root: string, sample: number): ImageSource {
-    return this.places.source(root, sample, this.#name(sample), this.bytes(sample));
+    const { files, at } = this.#find(sample);
+    const path = resolve(root, this.path(sample));
+    const { archive } = this.#container(files, at);
+    if (archive === null) return { path, name: path, part: null };
+    const [bytes, skip] = [files.bytes(at), files.skip(at)];
+    return {
+      path: resolve(root, archive.path),
+      name: path,
+      part: {
+        offset: files.offset(at)!,
+        stored: skip === null ? bytes : files.stored(at),
+        skip,
+        bytes,
+        archive: archive.stamp,
+      },
+    };
   }
 
   /** The class of a file: files of a mere list have none, and count as 0. */
@@ -59,32 +89,76 @@ export class FileList {
 
   /** The size of a file when it was indexed, in bytes. */
   bytes(sample: number): number {
-    return Number(this.#figures(sample).split(' ', 1)[0]);
+    const { files, at } = this.#find(sample);
+    return files.bytes(at);
   }
 
   /** The part of the image that counts; null: all of it. */
   box(sample: number): Box | null {
-    const numbers = this.#figures(sample).split(' ', 2)[1]?.split(',').map(Number);
-    if (numbers === undefined) return null;
-    const [left, top, width, height] = numbers as [number, number, number, number];
-    return { left, top, width, height };
+    const { files, at } = this.#find(sample);
+    return files.box(at);
   }
 
-  /** Where the line of a file begins in the manifest. */
-  protected begin(sample: number): number {
+  /** The manifest, in pieces. */
+  *manifest(): Generator<Buffer> {
+    for (const group of this.#groups) {
+      const [size, prefix] = [sizeOf(group), Buffer.from(group.prefix)];
+      for (let begin = 0; begin < size; begin += linesAtOnce) {
+        yield linesOf(group, prefix, begin, Math.min(begin + linesAtOnce, size));
+      }
+    }
+  }
+
+  /** Whether anything is known of that. */
+  hasPlaces(column: PlaceColumn): boolean {
+    return this.#groups.some(({ files }) => files.has(column));
+  }
+
+  /** Tells of each file, in order, where it lies. */
+  eachPlace(visit: (files: FileTable, position: number) => void): void {
+    for (const group of this.#groups) {
+      for (let i = 0; i < sizeOf(group); i++) visit(group.files, positionOf(group, i));
+    }
+  }
+
+  #find(sample: number): { prefix: string; files: FileTable; at: number } {
     assert(Number.isInteger(sample) && sample >= 0 && sample < this.size, `no file ${sample}`);
-    return this.#begins[sample]!;
+    let low = 0;
+    for (let high = this.#groups.length; high - low > 1; ) {
+      const middle = (low + high) >> 1;
+      if (this.#firsts[middle]! <= sample) low = middle;
+      else high = middle;
+    }
+    const group = this.#groups[low]!;
+    return { prefix: group.prefix, files: group.files, at: positionOf(group, sample - this.#firsts[low]!) };
   }
 
-  #name(sample: number): string {
-    const begin = this.begin(sample);
-    return this.manifest.toString('utf8', begin, this.manifest.indexOf(0, begin));
+  #container(files: FileTable, at: number): Container {
+    return this.containers[files.container(at)]!;
   }
+}
 
-  /** What follows the name. */
-  #figures(sample: number): string {
-    const nameEnd = this.manifest.indexOf(0, this.begin(sample));
-    const end = sample + 1 < this.size ? this.#begins[sample + 1]! : this.manifest.length;
-    return this.manifest.toString('latin1', nameEnd + 1, end - 1);
-  }
+/** Files of a folder that have no class. @param names in their order @param sizes in bytes */
+export function listOf(names: readonly string[], sizes: readonly number[]): FileList {
+  const files = new FileTable();
+  for (const [i, name] of names.entries()) files.add({ name, bytes: sizes[i]! });
+  return new FileList([{ prefix: '', files, chosen: null }]);
+}
+
+export function sizeOf({ files, chosen }: FileGroup): number {
+  return chosen === null ? files.size : chosen.length;
+}
+
+function positionOf({ chosen }: FileGroup, i: number): number {
+  return chosen === null ? i : chosen[i]!;
+}
+
+function linesOf(group: FileGroup, prefix: Buffer, begin: number, end: number): Buffer {
+  const { files } = group;
+  let most = 0;
+  for (let i = begin; i < end; i++) most += files.longestLine(prefix, positionOf(group, i));
+  const lines = Buffer.allocUnsafe(most);
+  let bytes = 0;
+  for (let i = begin; i < end; i++) bytes = files.writeLine(prefix, positionOf(group, i), lines, bytes);
+  return lines.subarray(0, bytes);
 }

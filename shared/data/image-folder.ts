@@ -7,7 +7,7 @@ import { CornetError } from '../errors.ts';
 import { mapBounded } from '../util/bounded.ts';
 import { compareCodePoints } from '../util/code-points.ts';
 import { quoteName } from '../util/printable.ts';
-import { FileList } from './file-list.ts';
+import { type FileList, listOf } from './file-list.ts';
 import { imageExtensions } from './image-extensions.ts';
 import { type IndexProgress, type ProgressOutput, withProgress } from './index-progress.ts';
 import { fileSize, isFolder, listFolder, realFolder, refuseForeignNames } from './listing.ts';
@@ -126,9 +126,10 @@ export async function withSizes(
     return size;
   });
   progress?.done(false);
-  const manifest = Buffer.from(names.map((name, i) => `${name}\0${sizes[i]}\n`).join(''));
-  const fingerprint = createHash('sha256').update(manifest).digest('hex');
-  return { files: new FileList(manifest), fingerprint };
+  const files = listOf(names, sizes);
+  const hash = createHash('sha256');
+  for (const lines of files.manifest()) hash.update(lines);
+  return { files, fingerprint: hash.digest('hex') };
 }
 
 function noImages(

@@ -29,9 +29,8 @@ import {
 } from './dataset-index.ts';
 import type { FileList } from './file-list.ts';
 import { type IndexProgress, type ProgressOutput, withProgress } from './index-progress.ts';
-import { keptPlaces, packPlaces, readPlaces } from './kept-places.ts';
-import type { Places } from './places.ts';
-import { Split, type SplitOrigin, splitKinds } from './split.ts';
+import { describePlaces, keptPlaces, packedPlaces, readFiles } from './kept-files.ts';
+import { Split, splitKinds } from './split.ts';
 
 /**
  * What stands before the manifests and the places of their files: a line with its SHA-256, and itself as a line of JSON.
@@ -186,7 +185,7 @@ async function readKept(file: string, root: string, note: Note): Promise<Dataset
   const headerEnd = bytes.indexOf('\n', headerBegin);
   const line = bytes.toString('utf8', headerBegin, headerEnd);
   const header = bytes.toString('utf8', 0, headerBegin) === `${sha256(line)}\n` ? parseHeader(line) : null;
-  const splits = header?.root === root ? cutSplits(bytes.subarray(headerEnd + 1), header) : null;
+  const splits = header?.root === root ? readSplits(bytes.subarray(headerEnd + 1), header) : null;
   if (header === null || splits === null) {
     note(`The index kept in ${quoteName(file)} cannot be used: the data set is indexed again.`);
     return null;
@@ -198,11 +197,7 @@ async function readKept(file: string, root: string, note: Note): Promise<Dataset
   }
   const { fingerprint, classes } = header;
   for (const sentence of header.notes) note(sentence);
-  const whole = Object.entries(splits).map(([name, { origin, manifest, places }]) => [
-    name,
-    new Split(origin, classes, manifest, places),
-  ]);
-  return { root, classes, fingerprint, keptIn: file, ...Object.fromEntries(whole) } as DatasetIndex;
+  return { root, classes, fingerprint, keptIn: file, ...splits } as DatasetIndex;
 }
 
 /** Null for a file of another version of this program. */
@@ -211,20 +206,33 @@ function parseHeader(line: string): Header | null {
 }
 
 /** Null when they are not the manifests and places that the header was written for. */
-function cutSplits(body: Buffer, { splits, fingerprint }: Header) {
-  const cut: Partial<Record<SplitName, { origin: SplitOrigin; manifest: Buffer; places: Places }>> = {};
+function readSplits(
+  body: Buffer,
+  { classes, splits, fingerprint }: Header,
+): Partial<Record<SplitName, Split>> | null {
   let begin = 0;
   const take = (bytes: number) => {
     begin += bytes;
     return body.subarray(begin - bytes, begin);
   };
-  for (const { name, origin, bytes, places } of splits) {
-    const manifest = take(bytes);
-    const read = readPlaces(places, take(places.bytes));
-    if (read === null) return null;
-    cut[name] = { origin, manifest, places: read };
+  const parts = splits.map((split) => ({
+    split,
+    manifest: take(split.bytes),
+    body: take(split.places.bytes),
+  }));
+  const manifestOf = (name: SplitName) => {
+    const part = parts.find(({ split }) => split.name === name);
+    return part === undefined ? undefined : [part.manifest];
+  };
+  const found = fingerprintOf({ train: manifestOf('train'), val: manifestOf('val') });
+  if (begin !== body.length || found !== fingerprint) return null;
+  const read: Partial<Record<SplitName, Split>> = {};
+  for (const { split, manifest, body } of parts) {
+    const files = readFiles(classes, manifest, split.places, body);
+    if (files === null) return null;
+    read[split.name] = new Split(split.origin, classes, files.groups, files.containers);
   }
-  return begin === body.length && fingerprintOf(cut) === fingerprint ? cut : null;
+  return read;
 }
 
 async function firstChanged(root: string, folders: Header['folders']): Promise<string | null> {
@@ -233,6 +241,12 @@ async function firstChanged(root: string, folders: Header['folders']): Promise<s
     return now?.stamp === stamp;
   });
   return folders[same.indexOf(false)]?.path ?? null;
+}
+
+function bytesOf(pieces: Iterable<Buffer>): number {
+  let bytes = 0;
+  for (const piece of pieces) bytes += piece.length;
+  return bytes;
 }
 
 /** Written under another name first, because several processes may keep the same index at the same time. */
@@ -251,15 +265,17 @@ async function keep(
     note: Note;
   },
 ): Promise<boolean> {
-  const kept = needed.map((name) => ({ name, split: index[name], places: packPlaces(index[name].places) }));
   const header: Header = {
     format: 2,
     root: index.root,
     fingerprint: index.fingerprint,
     classes: [...index.classes],
-    splits: kept.map(({ name, split: { origin, manifest }, places }) => {
-      return { name, origin, bytes: manifest.length, places: places.told };
-    }),
+    splits: needed.map((name) => ({
+      name,
+      origin: index[name].origin,
+      bytes: bytesOf(index[name].manifest()),
+      places: describePlaces(index[name]),
+    })),
     folders: folders.map(({ path, stamp }) => ({ path, stamp })),
     notes: [...notes],
   };
@@ -267,10 +283,14 @@ async function keep(
   try {
     await mkdir(dirname(file), { recursive: true });
     const line = JSON.stringify(header);
-    const lines = Buffer.from(`${sha256(line)}\n${line}\n`);
-    await writeFile(part, [lines, ...kept.flatMap(({ split, places }) => [split.manifest, places.body])], {
-      mode: 0o600,
-    });
+    const pieces = function* () {
+      yield Buffer.from(`${sha256(line)}\n${line}\n`);
+      for (const name of needed) {
+        yield* index[name].manifest();
+        yield* packedPlaces(index[name]);
+      }
+    };
+    await writeFile(part, pieces(), { mode: 0o600 });
     await rename(part, file);
     return true;
   } catch (error) {

@@ -1,7 +1,5 @@
 /** One split of a data set, with its labels. */
-import assert from 'node:assert/strict';
-import { FileList } from './file-list.ts';
-import type { Places } from './places.ts';
+import { type Container, type FileGroup, FileList, sizeOf } from './file-list.ts';
 
 /** The label of an image that is not scored: it has no class that is known. */
 export const noLabel = -1;
@@ -33,22 +31,23 @@ export class Split extends FileList {
   /** Of each sample: the position of its class in `classes`, unless `relabel` says otherwise. */
   readonly labels: Uint16Array;
 
-  constructor(origin: SplitOrigin, classes: readonly string[], manifest: Buffer, places: Places) {
-    super(manifest, places);
-    const labels = new Uint16Array(this.size);
-    let label = -1;
-    let prefix = Buffer.from('/'); // the present class's name and a slash
-    for (let sample = 0; sample < this.size; sample++) {
-      const begin = this.begin(sample);
-      while (manifest.compare(prefix, 0, prefix.length, begin, begin + prefix.length) !== 0) {
-        assert(++label < classes.length, 'files come in the order of the classes');
-        prefix = Buffer.from(`${classes[label]}/`);
-      }
-      labels[sample] = label;
-    }
+  /** @param groups the files of each class */
+  constructor(
+    origin: SplitOrigin,
+    classes: readonly string[],
+    groups: readonly FileGroup[],
+    containers: readonly Container[],
+  ) {
+    super(groups, containers);
     this.origin = origin;
     this.classes = classes;
-    this.labels = labels;
+    this.labels = new Uint16Array(this.size);
+    let end = 0;
+    for (const [label, group] of groups.entries()) {
+      const begin = end;
+      end += sizeOf(group);
+      this.labels.fill(label, begin, end);
+    }
   }
 
   /** Changes the label of each class, which is its position at first. @param outputs by class */

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { likeliest } from '../../coordinator/inference/likeliest.ts';
 import { type Scores, writePredictions } from '../../coordinator/inference/prediction-files.ts';
-import { FileList } from '../../shared/data/file-list.ts';
+import { listOf } from '../../shared/data/file-list.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
 const scores = (...values: number[]) => Float32Array.from(values);
@@ -17,7 +17,10 @@ async function written(
 ): Promise<{ csv: string; json: unknown[]; without: number }> {
   const folder = temporaryFolder(t);
   const paths = { csv: join(folder, 'p.csv'), jsonLines: join(folder, 'p.jsonl') };
-  const files = new FileList(Buffer.from(images.map((name) => `${name}\0${1}\n`).join('')));
+  const files = listOf(
+    images,
+    images.map(() => 1),
+  );
   const given = {
     async *rows() {
       yield* rows;

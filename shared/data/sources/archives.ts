@@ -8,11 +8,12 @@ import { quoteName } from '../../util/printable.ts';
 import type { ArchivedImage, ArchiveFacts } from '../archives/archived-image.ts';
 import { readParquet } from '../archives/parquet.ts';
 import { readTar } from '../archives/tar.ts';
+import type { Container } from '../file-list.ts';
 import type { GroundTruth } from '../ground-truth.ts';
 import type { ArchiveStamp } from '../image-source.ts';
 import { folderError } from '../listing.ts';
-import type { Container } from '../places.ts';
 import type { SplitKind } from '../split.ts';
+import { FilesByFolder } from './files-by-folder.ts';
 import { classIn } from './flat-folder.ts';
 import { areNumbers, classOf, FilesByClass, type IndexWatch, type Source } from './source.ts';
 
@@ -67,9 +68,12 @@ class Contents {
   readonly #root: string;
   readonly #files: readonly string[];
   readonly #below: readonly string[] | null;
-  #byClass = new FilesByClass();
-  /** What is above the class folders in all archives, with a slash behind it. */
-  #above = '';
+  readonly #byLabel = new FilesByClass();
+  readonly #byFolder = new FilesByFolder();
+  /** The first image without a label. */
+  #unlabelled: { readonly name: string; readonly container: number } | null = null;
+  /** What is above the split's folder, and that, with a slash behind it. */
+  #split = '';
 
   constructor(root: string, files: readonly string[], below: readonly string[] | null) {
     this.#root = root;
@@ -83,13 +87,13 @@ class Contents {
     if (name === null) return;
     if (label !== null) {
       this.labelled = true;
-      const where = () => quoteName(`${join(this.#root, this.#files[container]!)}/${name}`);
-      const files = this.#byClass.of(classOf(label, where));
-      return files.add({ name, bytes, container, offset, stored, skip });
+      const where = () => this.#quote(name, container);
+      const files = this.#byLabel.of(classOf(label, where));
+      files.add({ name, bytes, container, offset, stored, skip });
+    } else {
+      this.#unlabelled ??= { name, container };
+      this.#byFolder.add({ name, bytes, container, offset, stored, skip });
     }
-    const slash = name.indexOf('/');
-    const files = this.#byClass.of(slash === -1 ? '' : name.slice(0, slash));
-    files.add({ name: name.slice(slash + 1), bytes, container, offset, stored, skip });
   }
 
   /** What follows the split's folder; null: it does not lie there. */
@@ -98,7 +102,7 @@ class Contents {
       const at = `/${name}`.indexOf(`/${folder}/`);
       if (at === -1) continue;
       const end = at + folder.length + 1;
-      this.#above = name.slice(0, end);
+      this.#split = name.slice(0, end);
       return name.slice(end);
     }
     return null;
@@ -116,15 +120,11 @@ class Contents {
     const [first] = this.#files;
     const where = this.#files.length === 1 ? first! : `${first} and ${this.#files.length - 1} more`;
     const kind: SplitKind = isParquet ? 'Parquet' : this.labelled ? 'WebDataset' : 'tar';
-    let withoutClass = this.labelled;
-    if (!this.labelled) {
-      this.#descend();
-      if (this.#byClass.labels.includes('')) {
-        withoutClass = true;
-        this.#sortLoose(truth, namesClasses);
-      }
-    }
-    const byClass = this.#byClass;
+    const byFolder = this.#byFolder;
+    if (this.labelled && this.#unlabelled !== null) throw this.#oneWithoutLabel(this.#unlabelled);
+    const areLoose = byFolder.loose.size > 0;
+    if (areLoose) this.#sortLoose(byFolder, truth, namesClasses);
+    const byClass = this.labelled ? this.#byLabel : byFolder.byClass;
     const labels = byClass.labels;
     if (labels.length === 0) {
       const what = this.#below === null ? 'no images' : `no images in a folder ${this.#below.join(' or ')}`;
@@ -134,8 +134,12 @@ class Contents {
       );
     }
     const containers = this.#files.map((file, position): Container => {
-      const path = `${file}/${this.#above}`.replace(/\/$/, '');
-      return { path, withoutClass, archive: { path: file, stamp: stamps[position]! } };
+      const path = `${file}/${this.#split}${byFolder.above}`.replace(/\/$/, '');
+      return {
+        path,
+        withoutClass: this.labelled || areLoose,
+        archive: { path: file, stamp: stamps[position]! },
+      };
     });
     return {
       origin: { kind, where },
@@ -148,50 +152,41 @@ class Contents {
     };
   }
 
-  /** Past folders that are alone in theirs, down to those that can be classes. */
-  #descend(): void {
-    for (;;) {
-      const [folder, ...others] = this.#byClass.labels;
-      if (folder === undefined || folder === '' || others.length > 0) return;
-      const files = this.#byClass.take(folder);
-      let isDeep = true;
-      files.each(({ name }) => {
-        isDeep &&= name.includes('/');
-      });
-      if (!isDeep) {
-        const back = this.#byClass.of(folder);
-        files.each((file) => back.add(file));
-        return;
-      }
-      this.#above += `${folder}/`;
-      files.each((file) => {
-        const slash = file.name.indexOf('/');
-        this.#byClass.of(file.name.slice(0, slash)).add(file, file.name.slice(slash + 1));
-      });
-    }
+  #path(name: string, container: number): string {
+    return `${join(this.#root, this.#files[container]!)}/${name}`;
+  }
+
+  #quote(name: string, container: number): string {
+    return quoteName(this.#path(name, container));
+  }
+
+  #oneWithoutLabel({ name, container }: { name: string; container: number }): CornetError {
+    return new CornetError(
+      'DATA_INVALID',
+      `The image ${this.#quote(name, container)} has no class beside it, unlike those of other archives.`,
+      { hint: 'Archives of a split are all WebDataset shards, or none is: move the others away.' },
+    );
   }
 
   /** Images that lie in no folder: each archive is a class, or another file tells them. */
-  #sortLoose(truth: GroundTruth | null, namesClasses: boolean): void {
-    const loose = this.#byClass.take('');
-    const folders = this.#byClass.labels;
-    const pathOf = (name: string, container: number) =>
-      `${join(this.#root, this.#files[container]!)}/${name}`;
-    if (folders.length > 0 || (truth === null && !namesClasses)) {
-      const image = quoteName(pathOf(loose.name(0), loose.container(0)));
-      const message = `${image} lies in no class folder${folders.length > 0 ? ', unlike others' : ''}.`;
-      throw new CornetError('DATA_INVALID', message, {
-        hint: "An archive has a folder for each class, or is a class itself (train/n01440764.tar), or consists of WebDataset samples. For ImageNet's validation images put LOC_val_solution.csv or ILSVRC2012_devkit_t12.tar.gz beside it.",
-      });
+  #sortLoose({ byClass, loose }: FilesByFolder, truth: GroundTruth | null, namesClasses: boolean): void {
+    const isMixed = byClass.labels.length > 0;
+    for (const [container, files] of loose) {
+      if (isMixed || (truth === null && !namesClasses)) {
+        const message = `${this.#quote(files.name(0), container)} lies in no class folder${isMixed ? ', unlike others' : ''}.`;
+        throw new CornetError('DATA_INVALID', message, {
+          hint: "An archive has a folder for each class, or is a class itself (train/n01440764.tar), or consists of WebDataset samples. For ImageNet's validation images put LOC_val_solution.csv or ILSVRC2012_devkit_t12.tar.gz beside it.",
+        });
+      }
     }
-    loose.each((file) => {
-      const { name, container = 0 } = file;
-      const label =
-        truth === null
-          ? basename(this.#files[container]!).replace(tar, '')
-          : classIn(truth, name, pathOf(name, container));
-      this.#byClass.of(label).add(file);
-    });
+    for (const [container, files] of loose) {
+      if (truth === null) byClass.put(basename(this.#files[container]!).replace(tar, ''), files);
+      else {
+        files.each((file) => {
+          byClass.of(classIn(truth, file.name, this.#path(file.name, container))).add(file);
+        });
+      }
+    }
   }
 }
 

@@ -4,7 +4,7 @@ import { indexing } from '../../defaults.ts';
 import { CornetError } from '../../errors.ts';
 import { mapBounded } from '../../util/bounded.ts';
 import { quoteName } from '../../util/printable.ts';
-import { ClassFiles } from '../class-files.ts';
+import { FileTable } from '../file-table.ts';
 import { imageExtensions } from '../image-extensions.ts';
 import { fileSize, isFolder, listFolder, realFolder, refuseForeignNames } from '../listing.ts';
 import type { IndexWatch, Source } from './source.ts';
@@ -32,7 +32,7 @@ export async function openClassFolders(
  * All images of a class with their sizes. Files are found in subfolders too, and symbolic links are followed.
  * @param folder the class's, relative to the root
  */
-async function listImages(root: string, folder: string, watch: IndexWatch): Promise<ClassFiles> {
+async function listImages(root: string, folder: string, watch: IndexWatch): Promise<FileTable> {
   const classFolder = join(root, folder);
   const names: string[] = [];
   // `trail`: the real paths from the class folder down to here, to notice a link that leads back up
@@ -60,7 +60,7 @@ async function listImages(root: string, folder: string, watch: IndexWatch): Prom
     watch.file();
     return size;
   });
-  const files = new ClassFiles();
+  const files = new FileTable();
   for (const [i, name] of names.entries()) files.add({ name, bytes: sizes[i]! });
   return files;
 }

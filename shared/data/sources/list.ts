@@ -8,9 +8,8 @@ import { CornetError } from '../../errors.ts';
 import { mapBounded } from '../../util/bounded.ts';
 import { quoteName } from '../../util/printable.ts';
 import { unreadableChoice } from '../data-choice.ts';
-import type { Box } from '../file-list.ts';
+import type { Box, Container } from '../file-list.ts';
 import { fileSize } from '../listing.ts';
-import type { Container } from '../places.ts';
 import { areNumbers, classOf, FilesByClass, type IndexWatch, type Source } from './source.ts';
 
 const boxColumns = ['left', 'top', 'width', 'height'] as const;

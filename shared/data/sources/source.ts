@@ -1,8 +1,8 @@
 /** What every way in which a split may lie about comes to. */
 import { CornetError } from '../../errors.ts';
 import { quoteName } from '../../util/printable.ts';
-import { ClassFiles } from '../class-files.ts';
-import type { Container } from '../places.ts';
+import type { Container } from '../file-list.ts';
+import { FileTable } from '../file-table.ts';
 import type { SplitOrigin } from '../split.ts';
 
 export interface Source {
@@ -17,7 +17,7 @@ export interface Source {
   /** Whether of two files of one name in one container the last counts, as if they had been unpacked. */
   readonly lastCounts: boolean;
   /** The images of one class. To be asked once for each. */
-  files(label: string): Promise<ClassFiles>;
+  files(label: string): Promise<FileTable>;
 }
 
 /** Is told what is looked into while a data set is indexed. */
@@ -30,14 +30,21 @@ export interface IndexWatch {
 
 /** Files by class, of a source that is read as a whole. */
 export class FilesByClass {
-  readonly #files = new Map<string, ClassFiles>();
+  readonly #files = new Map<string, FileTable>();
 
-  of(label: string): ClassFiles {
+  of(label: string): FileTable {
     const known = this.#files.get(label);
     if (known !== undefined) return known;
-    const files = new ClassFiles();
+    const files = new FileTable();
     this.#files.set(label, files);
     return files;
+  }
+
+  /** Adds a class's files, which are given away. */
+  put(label: string, files: FileTable): void {
+    const known = this.#files.get(label);
+    if (known === undefined) this.#files.set(label, files);
+    else files.each((file) => known.add(file));
   }
 
   get labels(): string[] {
@@ -45,8 +52,8 @@ export class FilesByClass {
   }
 
   /** Gives the files away, so that their memory is free once they are a part of the split. */
-  take(label: string): ClassFiles {
-    const files = this.#files.get(label) ?? new ClassFiles();
+  take(label: string): FileTable {
+    const files = this.#files.get(label) ?? new FileTable();
     this.#files.delete(label);
     return files;
   }
