@@ -30,9 +30,17 @@ export class BytesInMemory implements ByteSource {
   }
 }
 
-/** Bytes that stay as they are, as many as wanted; fewer where the source ends. */
-export async function copyBytes(source: ByteSource, position: number, length: number): Promise<Buffer> {
-  const copy = Buffer.allocUnsafe(length);
+/**
+ * Bytes that stay as they are, as many as wanted; fewer where the source ends.
+ * @param memory takes them
+ */
+export async function copyBytes(
+  source: ByteSource,
+  position: number,
+  length: number,
+  memory: Buffer = Buffer.allocUnsafe(length),
+): Promise<Buffer> {
+  const copy = memory.subarray(0, length);
   for (let done = 0; done < length; ) {
     const most = Math.min(limits.readAhead, length - done);
     const bytes = source.at(position + done, most) ?? (await source.load(position + done, most));

@@ -136,9 +136,14 @@ export async function few(source: ByteSource, position: number, length: number):
   return allOf(source.at(position, length) ?? (await source.load(position, length)), length);
 }
 
-/** Like `few`; of any number, and they stay. */
-export async function exactly(source: ByteSource, position: number, length: number): Promise<Buffer> {
-  return allOf(await copyBytes(source, position, length), length);
+/** Like `few`; of any number, and they stay. @param memory takes them */
+export async function exactly(
+  source: ByteSource,
+  position: number,
+  length: number,
+  memory?: Buffer,
+): Promise<Buffer> {
+  return allOf(await copyBytes(source, position, length, memory), length);
 }
 
 function allOf(bytes: Buffer, length: number): Buffer {

@@ -1,4 +1,5 @@
 /** The pages that a column's values lie in: apache/parquet-format, README.md and Encodings.md. */
+import { archives as limits } from '../../defaults.ts';
 import type { ByteSource } from './byte-source.ts';
 import { DamagedData, DataEnd, exactly, few, mostValues, whole } from './parquet-checks.ts';
 import type { Chunk } from './parquet-footer.ts';
@@ -23,7 +24,7 @@ export function usesDictionary({ encoding }: Page): boolean {
 }
 
 /** Headers with statistics may be long; each length is tried if the one before was too short. */
-const headerLengths = [512, 1 << 16, 1 << 24];
+const headerLengths = [512, 1 << 13, 1 << 16, 1 << 24];
 
 /**
  * The page that begins at a position; null for a page of another kind, which holds no values.
@@ -88,7 +89,7 @@ function withoutLevels(page: Page, header: NonNullable<PageHeader['data_page_hea
 async function readHeader(source: ByteSource, begin: number, end: number) {
   for (const length of headerLengths) {
     const most = Math.min(length, end - begin);
-    const read = length > headerLengths[0]! ? exactly : few;
+    const read = length > limits.readAhead ? exactly : few;
     try {
       return parsePageHeader(await read(source, begin, most));
     } catch (error) {

@@ -21,21 +21,53 @@ export type Place = Pick<ArchivedImage, 'offset' | 'stored' | 'skip' | 'bytes'>;
 /** Codecs of which one piece after the other can be decompressed. */
 export const partialCodecs: readonly string[] = ['UNCOMPRESSED', 'SNAPPY'];
 
-/** @param chunk of a codec of `partialCodecs` */
-export function placesColumn(source: ByteSource, column: Column, chunk: Chunk): ColumnReader<Place> {
+/**
+ * @param chunk of a codec of `partialCodecs`
+ * @param memory for a block; the readers that use it do so one after the other
+ */
+export function placesColumn(
+  source: ByteSource,
+  column: Column,
+  chunk: Chunk,
+  memory = new BlockMemory(),
+): ColumnReader<Place> {
   return new ColumnReader(source, column, chunk, async (page) => {
     const isStored = page.codec === 'UNCOMPRESSED';
-    return new Places(page, isStored ? new StoredBytes(source, page) : await SnappyBytes.open(source, page));
+    return new Places(
+      page,
+      isStored ? new StoredBytes(source, page) : await SnappyBytes.open(source, page, memory),
+    );
   });
 }
 
-/** The decompressed bytes of a page, asked for from the beginning to the end. */
-interface PageBytes {
-  /** A few: no more than levels have. */
-  read(at: number, length: number): Promise<Buffer>;
-  /** @param bytes at least one */
-  place(at: number, bytes: number): Place | Promise<Place>;
+/** A file has many blocks: one is in memory at a time. */
+export class BlockMemory {
+  #stored = Buffer.alloc(0);
+  #data = Buffer.alloc(0);
+
+  stored(bytes: number): Buffer {
+    if (this.#stored.length < bytes) this.#stored = Buffer.allocUnsafeSlow(bytes);
+    return this.#stored;
+  }
+
+  data(bytes: number): Buffer {
+    if (this.#data.length < bytes) this.#data = Buffer.allocUnsafeSlow(blockBytes);
+    return this.#data.subarray(0, bytes);
+  }
 }
+
+/** The decompressed bytes of a page, asked for from the beginning to the end. To wait for each value would take longest. */
+interface PageBytes {
+  /** The length of a value; null: it has to be read. */
+  length(at: number): number | null;
+  /** A few bytes: no more than levels have. */
+  read(at: number, length: number): Promise<Buffer>;
+  /** @param bytes at least one @returns null: it has to be looked for */
+  place(at: number, bytes: number): Place | null;
+  findPlace(at: number, bytes: number): Promise<Place>;
+}
+
+const lengthBytes = 4;
 
 class Places implements PageValues<Place> {
   readonly #page: Page;
@@ -54,10 +86,11 @@ class Places implements PageValues<Place> {
   async values(count: number): Promise<Place[]> {
     const places: Place[] = [];
     while (places.length < count) {
-      const bytes = (await this.bytes(4)).readUInt32LE(0);
+      const begin = this.#advance(lengthBytes);
+      const bytes = this.#data.length(begin) ?? (await this.#data.read(begin, lengthBytes)).readUInt32LE(0);
       const at = this.#advance(bytes);
-      const nothing = { offset: this.#page.position, stored: 0, skip: null, bytes };
-      places.push(bytes === 0 ? nothing : await this.#data.place(at, bytes));
+      if (bytes === 0) places.push({ offset: this.#page.position, stored: 0, skip: null, bytes });
+      else places.push(this.#data.place(at, bytes) ?? (await this.#data.findPlace(at, bytes)));
     }
     return places;
   }
@@ -80,6 +113,11 @@ class StoredBytes implements PageBytes {
     this.#page = page;
   }
 
+  length(at: number): number | null {
+    const bytes = this.#source.at(this.#page.position + at, lengthBytes);
+    return bytes?.length === lengthBytes ? bytes.readUInt32LE(0) : null;
+  }
+
   read(at: number, length: number): Promise<Buffer> {
     const read = length > limits.readAhead ? exactly : few;
     return read(this.#source, this.#page.position + at, length);
@@ -88,6 +126,10 @@ class StoredBytes implements PageBytes {
   place(at: number, bytes: number): Place {
     return { offset: this.#page.position + at, stored: bytes, skip: null, bytes };
   }
+
+  async findPlace(at: number, bytes: number): Promise<Place> {
+    return this.place(at, bytes);
+  }
 }
 
 const blockBytes = 64 * 1024;
@@ -95,6 +137,7 @@ const blockBytes = 64 * 1024;
 class SnappyBytes implements PageBytes {
   readonly #source: ByteSource;
   readonly #page: Page;
+  readonly #memory: BlockMemory;
   /** Where each block begins in the file; the last one is the block that can be read. */
   readonly #blocks: number[] = [];
   /** Where the next block begins in the file. */
@@ -108,18 +151,29 @@ class SnappyBytes implements PageBytes {
   /** The whole page, where blocks are not independent. */
   #whole: Buffer | null = null;
 
-  static async open(source: ByteSource, page: Page): Promise<SnappyBytes> {
+  static async open(source: ByteSource, page: Page, memory: BlockMemory): Promise<SnappyBytes> {
     if (page.bytes > longestUnsnapped(page.stored)) throw damagedSnappy();
-    if (page.bytes === 0) return new SnappyBytes(source, page, page.position);
+    if (page.bytes === 0) return new SnappyBytes(source, page, page.position, memory);
     const beginning = await few(source, page.position, Math.min(longestHeader, page.stored));
-    return new SnappyBytes(source, page, page.position + streamBegin(beginning, page.bytes));
+    return new SnappyBytes(source, page, page.position + streamBegin(beginning, page.bytes), memory);
   }
 
-  private constructor(source: ByteSource, page: Page, begin: number) {
+  private constructor(source: ByteSource, page: Page, begin: number, memory: BlockMemory) {
     this.#source = source;
+    this.#memory = memory;
     this.#page = page;
     this.#next = begin;
     this.#end = page.position + page.stored;
+  }
+
+  length(at: number): number | null {
+    if (this.#whole !== null) return this.#whole.readUInt32LE(at);
+    const inBlock = at % blockBytes;
+    if (this.#isAhead(at + lengthBytes - 1) || inBlock > blockBytes - lengthBytes) return null;
+    if (this.#data !== null) return this.#data.readUInt32LE(inBlock);
+    const literal = this.#literalAt(inBlock, lengthBytes);
+    const bytes = literal === null ? null : this.#source.at(literal, lengthBytes);
+    return bytes?.length === lengthBytes ? bytes.readUInt32LE(0) : null;
   }
 
   async read(at: number, length: number): Promise<Buffer> {
@@ -128,16 +182,21 @@ class SnappyBytes implements PageBytes {
     return bytes;
   }
 
-  async place(at: number, bytes: number): Promise<Place> {
-    await this.#reach(at + bytes - 1);
+  async findPlace(at: number, bytes: number): Promise<Place> {
+    while (this.#isAhead(at + bytes - 1)) await this.#readBlock();
+    return this.place(at, bytes)!;
+  }
+
+  place(at: number, bytes: number): Place | null {
+    if (this.#isAhead(at + bytes - 1)) return null;
     const first = this.#whole === null ? Math.floor(at / blockBytes) : 0;
     const offset = this.#blocks[first]!;
     return { offset, stored: this.#next - offset, skip: at - first * blockBytes, bytes };
   }
 
-  /** Goes on to the block that holds a byte. */
-  async #reach(at: number): Promise<void> {
-    while (this.#whole === null && this.#blocks.length * blockBytes <= at) await this.#readBlock();
+  /** Whether a byte is in a block that was not read yet. */
+  #isAhead(at: number): boolean {
+    return this.#whole === null && this.#blocks.length * blockBytes <= at;
   }
 
   async #readBlock(): Promise<void> {
@@ -166,18 +225,26 @@ class SnappyBytes implements PageBytes {
   }
 
   async #byte(at: number): Promise<number> {
-    await this.#reach(at);
+    while (this.#isAhead(at)) await this.#readBlock();
     if (this.#whole !== null) return this.#whole[at]!;
     const inBlock = at % blockBytes;
     if (this.#data === null) {
-      const element = this.#elementAt(inBlock);
-      const literal = this.#literals[element]!;
-      if (literal > 0) return (await few(this.#source, literal + inBlock - this.#begins[element]!, 1))[0]!;
+      const literal = this.#literalAt(inBlock, 1);
+      if (literal !== null) return (await few(this.#source, literal, 1))[0]!;
       const begin = this.#blocks.at(-1)!;
-      this.#data = Buffer.allocUnsafe(Math.min(blockBytes, this.#page.bytes - (at - inBlock)));
-      if (!unsnap(await exactly(this.#source, begin, this.#next - begin), this.#data)) throw damagedSnappy();
+      const stored = this.#next - begin;
+      const block = await exactly(this.#source, begin, stored, this.#memory.stored(stored));
+      this.#data = this.#memory.data(Math.min(blockBytes, this.#page.bytes - (at - inBlock)));
+      if (!unsnap(block, this.#data)) throw damagedSnappy();
     }
     return this.#data[inBlock]!;
+  }
+
+  /** Where bytes of the block lie in the file as they are; null: not all of them are of one literal. */
+  #literalAt(inBlock: number, bytes: number): number | null {
+    const element = this.#elementAt(inBlock);
+    const [literal, end] = [this.#literals[element]!, this.#begins[element + 1] ?? blockBytes];
+    return literal === 0 || inBlock + bytes > end ? null : literal + inBlock - this.#begins[element]!;
   }
 
   /** The last element that begins no later. */

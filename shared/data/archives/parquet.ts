@@ -8,10 +8,10 @@ import type { ArchivedImage, ArchiveFacts } from './archived-image.ts';
 import { ArchiveFile, type ByteSource } from './byte-source.ts';
 import { DamagedData } from './parquet-checks.ts';
 import { smallColumn } from './parquet-column.ts';
-import { type Column, Encrypted, type Footer, type RowGroup, readFooter } from './parquet-footer.ts';
+import { type Chunk, type Column, Encrypted, type Footer, readFooter } from './parquet-footer.ts';
 import { codecs } from './parquet-format.ts';
 import { Unsupported } from './parquet-pages.ts';
-import { partialCodecs, placesColumn } from './parquet-places.ts';
+import { BlockMemory, partialCodecs, placesColumn } from './parquet-places.ts';
 
 const imageNames: readonly string[] = ['image', 'img', 'jpg', 'image_bytes', 'bytes'];
 const labelNames: readonly string[] = ['label', 'labels', 'cls', 'fine_label'];
@@ -40,43 +40,75 @@ interface Columns {
   readonly label: number;
 }
 
+/** What is read of a file; its footer says a hundred times as much. */
+interface Plan {
+  readonly groups: readonly GroupPlan[];
+  readonly classNames: readonly string[] | null;
+}
+
+/** Of a row group. */
+interface GroupPlan {
+  readonly rows: number;
+  readonly image: ColumnPlan;
+  readonly path: ColumnPlan | null;
+  readonly label: ColumnPlan;
+}
+
+type ColumnPlan = readonly [column: Column, chunk: Chunk];
+
 async function readRows(
   path: string,
   file: ArchiveFile,
   take: (image: ArchivedImage) => void,
 ): Promise<ArchiveFacts> {
+  const { groups, classNames } = await planOf(path, file);
+  const sources = { image: file.reader(), path: file.reader(), label: file.reader() };
+  const memory = new BlockMemory();
+  let first = 0;
+  for (const group of groups) {
+    await readGroup(path, sources, { group, first, memory }, take);
+    first += group.rows;
+  }
+  return { classNames };
+}
+
+async function planOf(path: string, file: ArchiveFile): Promise<Plan> {
   const footer = await readFooter(file.reader(), file.bytes);
   // Whoever writes images writes a byte for each row, at the least: no damage makes a small file a long one.
   if (footer.rows > file.bytes) throw new DamagedData('it has more rows than bytes');
   const columns = chooseColumns(path, footer);
-  const sources = { image: file.reader(), path: file.reader(), label: file.reader() };
-  let first = 0;
-  for (const group of footer.groups) {
-    if (first + group.rows > footer.rows) throw new DamagedData('its row groups have more rows than it has');
-    await readGroup(path, sources, { footer, columns, group, first }, take);
-    first += group.rows;
+  const groups = footer.groups.map((group): GroupPlan => {
+    const plan = (index: number, codecsRead: readonly string[]): ColumnPlan => {
+      const [column, chunk] = [footer.columns[index]!, group.chunk(index)];
+      if (!codecsRead.includes(chunk.codec)) throw new Unsupported(column.path, 'codec', chunk.codec);
+      if (chunk.values !== group.rows)
+        throw new DamagedData('one of its columns has not one value for each row');
+      return [column, chunk];
+    };
+    return {
+      rows: group.rows,
+      image: plan(columns.image, partialCodecs),
+      path: columns.path === null ? null : plan(columns.path, codecs),
+      label: plan(columns.label, codecs),
+    };
+  });
+  const rows = groups.reduce((sum, group) => sum + group.rows, 0);
+  if (rows !== footer.rows) {
+    const which = rows > footer.rows ? 'more' : 'fewer';
+    throw new DamagedData(`its row groups have ${which} rows than it has`);
   }
-  if (first !== footer.rows) throw new DamagedData('its row groups have fewer rows than it has');
-  return { classNames: classNamesOf(footer, footer.columns[columns.label]!.path[0]!) };
+  return { groups, classNames: classNamesOf(footer, footer.columns[columns.label]!.path[0]!) };
 }
 
 async function readGroup(
   path: string,
   sources: Record<keyof Columns, ByteSource>,
-  where: { footer: Footer; columns: Columns; group: RowGroup; first: number },
+  { group, first, memory }: { group: GroupPlan; first: number; memory: BlockMemory },
   take: (image: ArchivedImage) => void,
 ): Promise<void> {
-  const { footer, columns, group, first } = where;
-  const place = (index: number, codecsRead: readonly string[]) => {
-    const [column, chunk] = [footer.columns[index]!, group.chunk(index)];
-    if (!codecsRead.includes(chunk.codec)) throw new Unsupported(column.path, 'codec', chunk.codec);
-    if (chunk.values !== group.rows)
-      throw new DamagedData('one of its columns has not one value for each row');
-    return [column, chunk] as const;
-  };
-  const images = placesColumn(sources.image, ...place(columns.image, partialCodecs));
-  const paths = columns.path === null ? null : smallColumn(sources.path, ...place(columns.path, codecs));
-  const labels = smallColumn(sources.label, ...place(columns.label, codecs));
+  const images = placesColumn(sources.image, ...group.image, memory);
+  const paths = group.path === null ? null : smallColumn(sources.path, ...group.path);
+  const labels = smallColumn(sources.label, ...group.label);
   for (let row = first; row < first + group.rows; row++) {
     // To wait in each row would take longer than all else.
     if (images.isAtEndOfPage) await images.turnPage();

@@ -5,7 +5,7 @@ import { indexing } from '../../defaults.ts';
 import { CornetError } from '../../errors.ts';
 import { mapBounded } from '../../util/bounded.ts';
 import { quoteName } from '../../util/printable.ts';
-import type { ArchivedImage, ArchiveFacts } from '../archives/archived-image.ts';
+import type { ArchivedImage } from '../archives/archived-image.ts';
 import { readParquet } from '../archives/parquet.ts';
 import { readTar } from '../archives/tar.ts';
 import type { Container } from '../file-list.ts';
@@ -49,16 +49,18 @@ export async function openArchives(
   }
   const contents = new Contents(root, files, below);
   const stamps: ArchiveStamp[] = [];
-  const facts = await mapBounded(files, indexing.classesAtOnce, async (file, position) => {
+  let classNames: readonly string[] | null = null; // of the first: others have the same, or none counts
+  await mapBounded(files, indexing.classesAtOnce, async (file, position) => {
     stamps[position] = await stampOf(join(root, file));
     await watch.looked(file);
-    return (isParquet ? readParquet : readTar)(join(root, file), (image) => {
+    const facts = await (isParquet ? readParquet : readTar)(join(root, file), (image) => {
       contents.add(image, position);
       watch.file();
     });
+    if (position === 0) ({ classNames } = facts);
   });
   if (contents.labelled) refuseGaps(root, files);
-  return contents.source(facts, stamps, { truth, namesClasses, isParquet });
+  return contents.source(classNames, stamps, { truth, namesClasses, isParquet });
 }
 
 /** The images as the archives have them: by label, or by the first folder of their paths. */
@@ -109,7 +111,7 @@ class Contents {
   }
 
   source(
-    facts: readonly ArchiveFacts[],
+    classNames: readonly string[] | null,
     stamps: readonly ArchiveStamp[],
     {
       truth,
@@ -145,7 +147,7 @@ class Contents {
       origin: { kind, where },
       classes: labels,
       numbered: this.labelled && areNumbers(labels),
-      classNames: facts[0]?.classNames ?? null,
+      classNames,
       containers,
       lastCounts: kind === 'tar',
       files: async (label) => byClass.take(label),
