@@ -96,6 +96,9 @@ for (const [what, { pack, kind, numbered = false }] of Object.entries(packings))
     const kept = await cachedIndex(target, ['train', 'val'], options);
     t.not(kept.keptIn, null);
     t.deepEqual({ ...kept, keptIn: null }, { ...made, keptIn: null });
+    for (const split of ['train', 'val'] as const) {
+      t.deepEqual(contentsOf(target, kept[split]), contentsOf(source, folders[split]));
+    }
   });
 }
 
@@ -227,10 +230,15 @@ test('numbers are named by --classes, or chosen by it; ImageNet’s 1,000 are kn
   t.regex(notes.join(), /taken for those of ImageNet/);
 });
 
-test('a missing shard, archives of two kinds and images outside class folders are refused by name', async (t) => {
+test('a missing shard, archives of two kinds, one without classes and images outside class folders are refused by name', async (t) => {
   const { source, fresh } = setUp(t);
   const target = fresh('shards');
   for (const split of ['train', 'val']) packShards(source, target, split, fresh(`scratch-${split}`), 3);
+  pack(join(target, 'set-train-000003.tar'), join(source, 'train'));
+  await t.throwsAsync(index(target), {
+    message: /set-train-000003\.tar\/n0\S+\.JPEG has no class beside it, unlike those of other archives\./,
+  });
+  rmSync(join(target, 'set-train-000003.tar'));
   rmSync(join(target, 'set-train-000001.tar'));
   await t.throwsAsync(index(target), { message: /The shard set-train-000001\.tar is missing in / });
   writeFileSync(join(target, 'train.parquet'), 'x');

@@ -73,6 +73,9 @@ test('a kept index is the index that was made, name by name and size by size', a
   t.is(kept.keptIn, made.keptIn);
   t.not(kept.keptIn, null);
   t.deepEqual({ ...kept, keptIn: null }, await indexDataset(root, ['train', 'val']));
+  for (const split of ['train', 'val'] as const) {
+    t.deepEqual([...kept[split].manifest()], [...made[split].manifest()]);
+  }
   t.is(kept.train.path(1), 'train/b/\u{1F600}\n0.jpg');
   t.is(kept.train.bytes(1), 12_345);
   t.deepEqual(notes, []);
