@@ -237,7 +237,7 @@ function noneLeft(root: string, { origin }: Source, name: string): CornetError {
 }
 
 /** @param manifests of the splits that are there */
-export function fingerprintOf(manifests: Record<SplitName, Iterable<Buffer> | undefined>): string {
+function fingerprintOf(manifests: Record<SplitName, Iterable<Buffer> | undefined>): string {
   const hash = createHash('sha256');
   for (const name of splitNames) {
     const manifest = manifests[name];

@@ -1,7 +1,7 @@
 /** Files in their order: the images of a data set, or of a folder. */
 import assert from 'node:assert/strict';
 import { resolve } from 'node:path';
-import { type Box, FileTable, type PlaceColumn, type Positions } from './file-table.ts';
+import { type Box, FileTable, type Positions } from './file-table.ts';
 import type { ArchiveStamp, ImageSource } from './image-source.ts';
 
 export type { Box };
@@ -47,6 +47,10 @@ export class FileList {
     this.containers = containers;
     this.#groups = groups;
     this.#firsts = firsts;
+  }
+
+  get groups(): readonly FileGroup[] {
+    return this.#groups;
   }
 
   /** The number of files. */
@@ -101,7 +105,7 @@ export class FileList {
 
   /** The manifest, in pieces. */
   *manifest(): Generator<Buffer> {
-    for (const group of this.#groups) {
+    for (const group of this.groups) {
       const [size, prefix] = [sizeOf(group), Buffer.from(group.prefix)];
       for (let begin = 0; begin < size; begin += linesAtOnce) {
         yield linesOf(group, prefix, begin, Math.min(begin + linesAtOnce, size));
@@ -109,27 +113,15 @@ export class FileList {
     }
   }
 
-  /** Whether anything is known of that. */
-  hasPlaces(column: PlaceColumn): boolean {
-    return this.#groups.some(({ files }) => files.has(column));
-  }
-
-  /** Tells of each file, in order, where it lies. */
-  eachPlace(visit: (files: FileTable, position: number) => void): void {
-    for (const group of this.#groups) {
-      for (let i = 0; i < sizeOf(group); i++) visit(group.files, positionOf(group, i));
-    }
-  }
-
   #find(sample: number): { prefix: string; files: FileTable; at: number } {
     assert(Number.isInteger(sample) && sample >= 0 && sample < this.size, `no file ${sample}`);
     let low = 0;
-    for (let high = this.#groups.length; high - low > 1; ) {
+    for (let high = this.groups.length; high - low > 1; ) {
       const middle = (low + high) >> 1;
       if (this.#firsts[middle]! <= sample) low = middle;
       else high = middle;
     }
-    const group = this.#groups[low]!;
+    const group = this.groups[low]!;
     return { prefix: group.prefix, files: group.files, at: positionOf(group, sample - this.#firsts[low]!) };
   }
 
@@ -145,11 +137,13 @@ export function listOf(names: readonly string[], sizes: readonly number[]): File
   return new FileList([{ prefix: '', files, chosen: null }]);
 }
 
+/** The number of files in a group. */
 export function sizeOf({ files, chosen }: FileGroup): number {
   return chosen === null ? files.size : chosen.length;
 }
 
-function positionOf({ chosen }: FileGroup, i: number): number {
+/** The position of a group's file in its table. */
+export function positionOf({ chosen }: FileGroup, i: number): number {
   return chosen === null ? i : chosen[i]!;
 }
 

@@ -1,5 +1,6 @@
 /** Files as they are found: what each is called below its class, its size, and where it lies. */
 import { compareCodePoints } from '../util/code-points.ts';
+import { Names, Numbers, type Values } from './growing-columns.ts';
 
 /** A part of an image, in its pixels. */
 export interface Box {
@@ -23,8 +24,21 @@ export interface FoundFile {
   readonly box?: Box | undefined;
 }
 
-/** What is known of where a file lies. */
-export type PlaceColumn = 'container' | 'offset' | 'stored' | 'skip';
+/** What a table has of each file in numbers. `end`: of its name; `skip`: one more, as 0 is null. */
+export const columnNames = ['end', 'bytes', 'container', 'offset', 'stored', 'skip'] as const;
+export type ColumnName = (typeof columnNames)[number];
+
+/** What a table is made of. */
+export interface TableParts {
+  /** The names, one after the other. */
+  readonly names: Buffer;
+  /** Of a length each; one that nobody needed is empty. */
+  readonly columns: Readonly<Partial<Record<ColumnName, Values>>>;
+  /** One for each file, or none. */
+  readonly boxes: readonly Box[];
+}
+
+const nothing: TableParts = { names: Buffer.alloc(0), columns: {}, boxes: [] };
 
 /** Positions in a table. */
 export type Positions = Uint16Array | Uint32Array;
@@ -34,54 +48,63 @@ export type Positions = Uint16Array | Uint32Array;
  * nobody needs stays empty.
  */
 export class FileTable {
-  readonly #names = new Names();
-  readonly #bytes = new Numbers();
-  readonly #containers = new Numbers();
-  readonly #offsets = new Numbers();
-  readonly #stored = new Numbers();
-  /** One more than `skip`; 0: it is null. */
-  readonly #skips = new Numbers();
-  readonly #boxes: Box[] = [];
-  readonly #places: Readonly<Record<PlaceColumn, Numbers>> = {
-    container: this.#containers,
-    offset: this.#offsets,
-    stored: this.#stored,
-    skip: this.#skips,
-  };
+  readonly #columns: Readonly<Record<ColumnName, Numbers>>;
+  readonly #names: Names;
+  readonly #boxes: Box[];
+
+  /** @param parts what is in it already: it is not copied */
+  constructor({ names, columns, boxes }: TableParts = nothing) {
+    this.#columns = {
+      end: new Numbers(columns.end),
+      bytes: new Numbers(columns.bytes),
+      container: new Numbers(columns.container),
+      offset: new Numbers(columns.offset),
+      stored: new Numbers(columns.stored),
+      skip: new Numbers(columns.skip),
+    };
+    this.#names = new Names(names, this.#columns.end);
+    this.#boxes = [...boxes];
+  }
 
   get size(): number {
-    return this.#names.size;
+    return this.#columns.end.size;
   }
 
   /** @param name another one than the file's own */
   add(file: FoundFile, name = file.name): void {
     const { bytes, container = 0, offset, stored = bytes, skip = null, box } = file;
     const { size } = this;
-    if (container !== 0 || this.#containers.size > 0) {
-      while (this.#containers.size < size) this.#containers.push(0);
-      this.#containers.push(container);
+    const columns = this.#columns;
+    if (container !== 0 || columns.container.size > 0) {
+      while (columns.container.size < size) columns.container.push(0);
+      columns.container.push(container);
     }
-    if (skip !== null || this.#skips.size > 0) {
+    if (skip !== null || columns.skip.size > 0) {
       // where one is compressed, all are told
-      while (this.#skips.size < size) {
-        this.#stored.push(this.#bytes.at(this.#skips.size)!);
-        this.#skips.push(0);
+      while (columns.skip.size < size) {
+        columns.stored.push(this.bytes(columns.skip.size));
+        columns.skip.push(0);
       }
-      this.#stored.push(stored);
-      this.#skips.push(skip === null ? 0 : skip + 1);
+      columns.stored.push(stored);
+      columns.skip.push(skip === null ? 0 : skip + 1);
     }
-    if (offset !== undefined) this.#offsets.push(offset);
+    if (offset !== undefined) columns.offset.push(offset);
     if (box !== undefined) this.#boxes.push(box);
     this.#names.push(name);
-    this.#bytes.push(bytes);
+    columns.bytes.push(bytes);
   }
 
   name(position: number): string {
     return this.#names.at(position);
   }
 
+  /** How many bytes the name has. */
+  nameBytes(position: number): number {
+    return this.#names.bytesAt(position);
+  }
+
   bytes(position: number): number {
-    return this.#bytes.at(position)!;
+    return this.#columns.bytes.at(position)!;
   }
 
   /** The part of the image that counts; null: all of it. */
@@ -90,26 +113,31 @@ export class FileTable {
   }
 
   container(position: number): number {
-    return this.#containers.at(position) ?? 0;
+    return this.#columns.container.at(position) ?? 0;
   }
 
   /** Undefined: it lies in no archive. */
   offset(position: number): number | undefined {
-    return this.#offsets.at(position);
-  }
-
-  skip(position: number): number | null {
-    const skip = this.#skips.at(position) ?? 0;
-    return skip === 0 ? null : skip - 1;
+    return this.#columns.offset.at(position);
   }
 
   stored(position: number): number {
-    return this.#stored.at(position) ?? this.bytes(position);
+    return this.#columns.stored.at(position) ?? this.bytes(position);
+  }
+
+  skip(position: number): number | null {
+    const skip = this.#columns.skip.at(position) ?? 0;
+    return skip === 0 ? null : skip - 1;
   }
 
   /** Whether anything was said of that. */
-  has(column: PlaceColumn): boolean {
-    return this.#places[column].size > 0;
+  has(column: ColumnName): boolean {
+    return this.#columns[column].size > 0;
+  }
+
+  /** What a column has, or would have if it were needed. */
+  value(column: ColumnName, position: number): number {
+    return this.#columns[column].at(position) ?? (column === 'stored' ? this.bytes(position) : 0);
   }
 
   /** Tells every file, in an object of its own. */
@@ -146,10 +174,14 @@ export class FileTable {
     });
   }
 
+  /** @returns where the name ends */
+  writeName(position: number, target: Buffer, begin: number): number {
+    return begin + this.#names.copy(position, target, begin);
+  }
+
   /** Writes the line of a file in a manifest. @returns where it ends; it takes no more than `longestLine` */
   writeLine(prefix: Buffer, position: number, target: Buffer, begin: number): number {
-    let end = begin + prefix.copy(target, begin);
-    end += this.#names.copy(position, target, end);
+    const end = this.writeName(position, target, begin + prefix.copy(target, begin));
     const box = this.#boxes[position];
     const part = box === undefined ? '' : ` ${[box.left, box.top, box.width, box.height].join(',')}`;
     return end + target.write(`\0${this.bytes(position)}${part}\n`, end, 'latin1');
@@ -157,7 +189,7 @@ export class FileTable {
 
   /** The most bytes that the line of a file may take. */
   longestLine(prefix: Buffer, position: number): number {
-    return prefix.length + this.#names.bytesAt(position) + mostFigures;
+    return prefix.length + this.nameBytes(position) + mostFigures;
   }
 }
 
@@ -173,80 +205,4 @@ function sortKey(name: string): string {
 /** @param size of the table */
 export function positionsOf(list: readonly number[], size: number): Positions {
   return size <= 0x1_0000 ? Uint16Array.from(list) : Uint32Array.from(list);
-}
-
-/** What grows is made larger by so much. */
-const growth = 1.25;
-
-/** Strings that grow in number, in a third of the memory of as many objects. */
-class Names {
-  #bytes = Buffer.alloc(0);
-  readonly #ends = new Numbers();
-
-  get size(): number {
-    return this.#ends.size;
-  }
-
-  push(name: string): void {
-    const begin = this.#begin(this.size);
-    const most = begin + 3 * name.length;
-    if (most > this.#bytes.length) {
-      const larger = Buffer.alloc(Math.max(Math.ceil(growth * this.#bytes.length), most));
-      this.#bytes.copy(larger, 0, 0, begin);
-      this.#bytes = larger;
-    }
-    this.#ends.push(begin + this.#bytes.write(name, begin));
-  }
-
-  at(position: number): string {
-    return this.#bytes.toString('utf8', this.#begin(position), this.#ends.at(position));
-  }
-
-  bytesAt(position: number): number {
-    return this.#ends.at(position)! - this.#begin(position);
-  }
-
-  copy(position: number, target: Buffer, begin: number): number {
-    return this.#bytes.copy(target, begin, this.#begin(position), this.#ends.at(position));
-  }
-
-  #begin(position: number): number {
-    return position === 0 ? 0 : this.#ends.at(position - 1)!;
-  }
-}
-
-/** Whole numbers from 0 on that grow in number, each in as few bytes as the largest needs. */
-class Numbers {
-  #values: Uint16Array | Uint32Array | Float64Array = new Uint16Array(0);
-  #most = 0xffff;
-  #size = 0;
-
-  get size(): number {
-    return this.#size;
-  }
-
-  push(value: number): void {
-    if (this.#size === this.#values.length || value > this.#most) this.#grow(value);
-    this.#values[this.#size++] = value;
-  }
-
-  at(position: number): number | undefined {
-    return position < this.#size ? this.#values[position] : undefined;
-  }
-
-  #grow(value: number): void {
-    this.#most = Math.max(
-      this.#most,
-      value <= 0xffff ? 0xffff : value <= 0xffff_ffff ? 0xffff_ffff : Infinity,
-    );
-    const length = Math.max(this.#size + 1, Math.ceil(growth * this.#size));
-    const larger =
-      this.#most === 0xffff
-        ? new Uint16Array(length)
-        : this.#most === 0xffff_ffff
-          ? new Uint32Array(length)
-          : new Float64Array(length);
-    larger.set(this.#values);
-    this.#values = larger;
-  }
 }

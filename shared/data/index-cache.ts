@@ -20,7 +20,6 @@ import { quoteName } from '../util/printable.ts';
 import { type DataChoice, everyImage } from './data-choice.ts';
 import {
   type DatasetIndex,
-  fingerprintOf,
   indexDataset,
   lookAt,
   type SeenFolder,
@@ -29,15 +28,16 @@ import {
 } from './dataset-index.ts';
 import type { FileList } from './file-list.ts';
 import { type IndexProgress, type ProgressOutput, withProgress } from './index-progress.ts';
-import { describePlaces, keptPlaces, packedPlaces, readFiles } from './kept-files.ts';
+import { alignment, describeFiles, keptFiles, packFiles, readFiles } from './kept-files.ts';
 import { Split, splitKinds } from './split.ts';
 
 /**
- * What stands before the manifests and the places of their files: a line with its SHA-256, and itself as a line of JSON.
- * It holds the fingerprint of the manifests and the digest of the places, so that no damage to the file can go unnoticed.
+ * What stands before the files of the splits: a line with its SHA-256, and itself as a line of JSON, with blanks at its end
+ * so that numbers stand where they can be used. It holds the digests of all that follows, so that no damage to the file can
+ * go unnoticed.
  */
 const headerSchema = z.strictObject({
-  format: z.literal(2),
+  format: z.literal(3),
   root: z.string(),
   fingerprint: z.string(),
   classes: z.array(z.string()),
@@ -45,8 +45,7 @@ const headerSchema = z.strictObject({
     z.strictObject({
       name: z.enum(splitNames),
       origin: z.strictObject({ kind: z.enum(splitKinds), where: z.string() }),
-      bytes: z.int().nonnegative(),
-      places: keptPlaces,
+      files: keptFiles,
     }),
   ),
   folders: z.array(z.strictObject({ path: z.string(), stamp: z.string() })),
@@ -205,34 +204,18 @@ function parseHeader(line: string): Header | null {
   return headerSchema.safeParse(JSON.parse(line)).data ?? null;
 }
 
-/** Null when they are not the manifests and places that the header was written for. */
-function readSplits(
-  body: Buffer,
-  { classes, splits, fingerprint }: Header,
-): Partial<Record<SplitName, Split>> | null {
-  let begin = 0;
-  const take = (bytes: number) => {
-    begin += bytes;
-    return body.subarray(begin - bytes, begin);
-  };
-  const parts = splits.map((split) => ({
-    split,
-    manifest: take(split.bytes),
-    body: take(split.places.bytes),
-  }));
-  const manifestOf = (name: SplitName) => {
-    const part = parts.find(({ split }) => split.name === name);
-    return part === undefined ? undefined : [part.manifest];
-  };
-  const found = fingerprintOf({ train: manifestOf('train'), val: manifestOf('val') });
-  if (begin !== body.length || found !== fingerprint) return null;
+/** Null when they are not those that the header was written for. */
+function readSplits(body: Buffer, { classes, splits }: Header): Partial<Record<SplitName, Split>> | null {
   const read: Partial<Record<SplitName, Split>> = {};
-  for (const { split, manifest, body } of parts) {
-    const files = readFiles(classes, manifest, split.places, body);
-    if (files === null) return null;
-    read[split.name] = new Split(split.origin, classes, files.groups, files.containers);
+  let begin = 0;
+  for (const { name, origin, files } of splits) {
+    const end = begin + files.bytes;
+    const found = readFiles(classes, files, body.subarray(begin, end));
+    if (found === null) return null;
+    read[name] = new Split(origin, classes, found.groups, found.containers);
+    begin = end;
   }
-  return read;
+  return begin === body.length ? read : null;
 }
 
 async function firstChanged(root: string, folders: Header['folders']): Promise<string | null> {
@@ -243,10 +226,11 @@ async function firstChanged(root: string, folders: Header['folders']): Promise<s
   return folders[same.indexOf(false)]?.path ?? null;
 }
 
-function bytesOf(pieces: Iterable<Buffer>): number {
-  let bytes = 0;
-  for (const piece of pieces) bytes += piece.length;
-  return bytes;
+function headerLines(header: Header): Buffer {
+  const line = JSON.stringify(header);
+  const bytes = Buffer.byteLength(line) + sha256(line).length + 2;
+  const padded = line + ' '.repeat(-bytes & (alignment - 1));
+  return Buffer.from(`${sha256(padded)}\n${padded}\n`);
 }
 
 /** Written under another name first, because several processes may keep the same index at the same time. */
@@ -266,15 +250,14 @@ async function keep(
   },
 ): Promise<boolean> {
   const header: Header = {
-    format: 2,
+    format: 3,
     root: index.root,
     fingerprint: index.fingerprint,
     classes: [...index.classes],
     splits: needed.map((name) => ({
       name,
       origin: index[name].origin,
-      bytes: bytesOf(index[name].manifest()),
-      places: describePlaces(index[name]),
+      files: describeFiles(index[name]),
     })),
     folders: folders.map(({ path, stamp }) => ({ path, stamp })),
     notes: [...notes],
@@ -282,13 +265,9 @@ async function keep(
   const part = `${file}.${nanoid()}`;
   try {
     await mkdir(dirname(file), { recursive: true });
-    const line = JSON.stringify(header);
     const pieces = function* () {
-      yield Buffer.from(`${sha256(line)}\n${line}\n`);
-      for (const name of needed) {
-        yield* index[name].manifest();
-        yield* packedPlaces(index[name]);
-      }
+      yield headerLines(header);
+      for (const name of needed) yield* packFiles(index[name]);
     };
     await writeFile(part, pieces(), { mode: 0o600 });
     await rename(part, file);

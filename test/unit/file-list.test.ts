@@ -1,7 +1,7 @@
 import test from 'ava';
 import { type Container, type FileGroup, FileList } from '../../shared/data/file-list.ts';
 import { FileTable, type FoundFile, positionsOf } from '../../shared/data/file-table.ts';
-import { describePlaces, packedPlaces, readFiles } from '../../shared/data/kept-files.ts';
+import { describeFiles, packFiles, readFiles } from '../../shared/data/kept-files.ts';
 import { compareCodePoints } from '../../shared/util/code-points.ts';
 
 function tableOf(files: readonly FoundFile[]): FileTable {
@@ -34,9 +34,7 @@ const groups: readonly FileGroup[] = [
   { prefix: 'dog/', files: new FileTable(), chosen: null },
   {
     prefix: 'emu/',
-    files: tableOf([
-      { name: 'a.jpg', bytes: 3, offset: 1, box: { left: 0, top: 1, width: 4_000_000_000, height: 2 } },
-    ]),
+    files: tableOf([{ name: 'a.jpg', bytes: 3, offset: 1 }]),
     chosen: null,
   },
 ];
@@ -46,7 +44,7 @@ test('a list tells of each file what was found of it', (t) => {
   t.is(list.size, 4);
   t.is(
     bytesOf(list.manifest()).toString(),
-    'cat/in\nside/é.jpg\x009\ncat/plain.jpg\x0070000\ncat/far away.jpg\x008589934592\nemu/a.jpg\x003 0,1,4000000000,2\n',
+    'cat/in\nside/é.jpg\x009\ncat/plain.jpg\x0070000\ncat/far away.jpg\x008589934592\nemu/a.jpg\x003\n',
   );
   t.is(list.path(0), 'two.parquet/in\nside/é.jpg');
   t.deepEqual(list.source('/data', 2), {
@@ -61,26 +59,43 @@ test('a list tells of each file what was found of it', (t) => {
     },
   });
   t.like(list.source('/data', 1).part, { offset: 12, stored: 70_000, skip: null });
-  t.deepEqual(list.box(3), { left: 0, top: 1, width: 4_000_000_000, height: 2 });
   t.is(list.box(0), null);
   for (const beyond of [-1, 4, 0.5]) t.throws(() => list.bytes(beyond));
 });
 
-test('a kept list is the list, file by file', (t) => {
+test('a kept list is the list, file by file, wherever it lies in memory', (t) => {
   const list = new FileList(groups, archives);
-  const [manifest, places] = [bytesOf(list.manifest()), bytesOf(packedPlaces(list))];
-  const told = describePlaces(list);
-  t.is(told.bytes, places.length);
-  const read = readFiles(['cat', 'dog', 'emu'], manifest, told, places)!;
-  const kept = new FileList(read.groups, read.containers);
-  t.true(bytesOf(kept.manifest()).equals(manifest));
-  t.deepEqual(kept.containers, archives);
-  for (let file = 0; file < list.size; file++) {
-    t.deepEqual(kept.source('/data', file), list.source('/data', file));
-    t.deepEqual(kept.box(file), list.box(file));
+  const body = bytesOf(packFiles(list));
+  const told = describeFiles(list);
+  t.is(told.bytes, body.length);
+  t.is(body.length % 8, 0);
+  for (const before of [0, 8, 3]) {
+    const memory = Buffer.concat([Buffer.alloc(before), body]);
+    const read = readFiles(['cat', 'dog', 'emu'], told, memory.subarray(before))!;
+    const kept = new FileList(read.groups, read.containers);
+    t.true(bytesOf(kept.manifest()).equals(bytesOf(list.manifest())));
+    t.deepEqual(kept.containers, archives);
+    for (let file = 0; file < list.size; file++) {
+      t.deepEqual(kept.source('/data', file), list.source('/data', file));
+    }
+    t.true(bytesOf(packFiles(kept)).equals(body));
   }
-  places[0]! ^= 1;
-  t.is(readFiles(['cat', 'dog', 'emu'], manifest, told, places), null);
+  body[0]! ^= 1;
+  t.is(readFiles(['cat', 'dog', 'emu'], told, body), null);
+});
+
+test('boxes are kept', (t) => {
+  const box = (i: number) => ({ left: i, top: 0, width: 2 ** 32 + i, height: 1 });
+  const files = tableOf([0, 1, 2].map((i) => ({ name: `${i}.jpg`, bytes: i, box: box(i) })));
+  const list = new FileList([{ prefix: 'cat/', files, chosen: positionsOf([2, 1], 3) }]);
+  const { groups, containers } = readFiles(['cat'], describeFiles(list), bytesOf(packFiles(list)))!;
+  const kept = new FileList(groups, containers);
+  t.deepEqual([kept.box(0), kept.box(1)], [box(2), box(1)]);
+  t.is(kept.path(1), 'cat/1.jpg');
+  t.is(
+    bytesOf(kept.manifest()).toString(),
+    'cat/2.jpg\x002 2,0,4294967298,1\ncat/1.jpg\x001 1,0,4294967297,1\n',
+  );
 });
 
 test('a manifest is the same in however many pieces it is put together', (t) => {
