@@ -32,7 +32,7 @@ export interface Footer {
   readonly keyValues: ReadonlyMap<string, string>;
 }
 
-export interface RowGroup {
+interface RowGroup {
   readonly rows: number;
   /**
    * @param column its index in `Footer.columns`
