@@ -170,18 +170,19 @@ class Contents {
     );
   }
 
+  #inNoFolder(name: string, container: number, isMixed: boolean): CornetError {
+    const message = `${this.#quote(name, container)} lies in no class folder${isMixed ? ', unlike others' : ''}.`;
+    return new CornetError('DATA_INVALID', message, {
+      hint: "An archive has a folder for each class, or is a class itself (train/n01440764.tar), or consists of WebDataset samples. For ImageNet's validation images put LOC_val_solution.csv or ILSVRC2012_devkit_t12.tar.gz beside it.",
+    });
+  }
+
   /** Images that lie in no folder: each archive is a class, or another file tells them. */
   #sortLoose({ byClass, loose }: FilesByFolder, truth: GroundTruth | null, namesClasses: boolean): void {
     const isMixed = byClass.labels.length > 0;
+    const isUnclear = isMixed || (truth === null && !namesClasses);
     for (const [container, files] of loose) {
-      if (isMixed || (truth === null && !namesClasses)) {
-        const message = `${this.#quote(files.name(0), container)} lies in no class folder${isMixed ? ', unlike others' : ''}.`;
-        throw new CornetError('DATA_INVALID', message, {
-          hint: "An archive has a folder for each class, or is a class itself (train/n01440764.tar), or consists of WebDataset samples. For ImageNet's validation images put LOC_val_solution.csv or ILSVRC2012_devkit_t12.tar.gz beside it.",
-        });
-      }
-    }
-    for (const [container, files] of loose) {
+      if (isUnclear) throw this.#inNoFolder(files.name(0), container, isMixed);
       if (truth === null) byClass.put(basename(this.#files[container]!).replace(tar, ''), files);
       else {
         files.each((file) => {

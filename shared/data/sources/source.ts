@@ -51,7 +51,7 @@ export class FilesByClass {
     return [...this.#files.keys()];
   }
 
-  /** Gives the files away, so that their memory is free once they are a part of the split. */
+  /** Gives the files of a class away. */
   take(label: string): FileTable {
     const files = this.#files.get(label) ?? new FileTable();
     this.#files.delete(label);
