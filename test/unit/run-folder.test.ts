@@ -223,7 +223,8 @@ test('the lock of a killed coordinator on this host is taken over', async (t) =>
 test('of several coordinators that find the lock of a dead one, exactly one gets it', async (t) => {
   const path = await killedRun(t);
   const results = await Promise.allSettled(Array.from({ length: 8 }, () => RunFolder.open(path, host)));
-  const won = results.filter(({ status }) => status === 'fulfilled');
+  const won = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+  for (const run of won) await run.release();
   const lost = results.flatMap((result) => (result.status === 'rejected' ? [result.reason.code] : []));
   t.is(won.length, 1);
   t.deepEqual(lost, Array(7).fill('RUN_LOCKED'));
@@ -288,4 +289,5 @@ test('the private Redis of a killed coordinator is remembered until it is forgot
   t.is(await run.rememberedRedis(), '/tmp/x/redis.sock');
   await run.forgetRedis();
   t.is(await run.rememberedRedis(), null);
+  await run.release();
 });
