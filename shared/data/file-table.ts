@@ -32,7 +32,7 @@ export type ColumnName = (typeof columnNames)[number];
 export interface TableParts {
   /** The names, one after the other. */
   readonly names: Buffer;
-  /** Of a length each; one that nobody needed is empty. */
+  /** All of one length; a column that nobody needed is absent. */
   readonly columns: Readonly<Partial<Record<ColumnName, Values>>>;
   /** One for each file, or none. */
   readonly boxes: readonly Box[];
