@@ -1,7 +1,8 @@
 /** Files in their order: the images of a data set, or of a folder. */
 import assert from 'node:assert/strict';
 import { resolve } from 'node:path';
-import { type Box, FileTable, type Positions } from './file-table.ts';
+import { type Box, FileTable } from './file-table.ts';
+import type { Values } from './growing-columns.ts';
 import type { ArchiveStamp, ImageSource } from './image-source.ts';
 
 export type { Box };
@@ -23,7 +24,7 @@ export interface FileGroup {
   readonly prefix: string;
   readonly files: FileTable;
   /** Which of these files, in order; null: all, as they are. */
-  readonly chosen: Positions | null;
+  readonly chosen: Values | null;
 }
 
 /** Lines of a manifest that are put together at a time. */
@@ -72,15 +73,14 @@ export class FileList {
     const path = resolve(root, this.path(sample));
     const { archive } = this.#container(files, at);
     if (archive === null) return { path, name: path, part: null };
-    const [bytes, skip] = [files.bytes(at), files.skip(at)];
     return {
       path: resolve(root, archive.path),
       name: path,
       part: {
         offset: files.offset(at)!,
-        stored: skip === null ? bytes : files.stored(at),
-        skip,
-        bytes,
+        stored: files.stored(at),
+        skip: files.skip(at),
+        bytes: files.bytes(at),
         archive: archive.stamp,
       },
     };

@@ -1,6 +1,6 @@
 /** Files as they are found: what each is called below its class, its size, and where it lies. */
 import { compareCodePoints } from '../util/code-points.ts';
-import { Names, Numbers, type Values } from './growing-columns.ts';
+import { Names, Numbers, type Values, valuesFor } from './growing-columns.ts';
 
 /** A part of an image, in its pixels. */
 export interface Box {
@@ -39,9 +39,6 @@ export interface TableParts {
 }
 
 const nothing: TableParts = { names: Buffer.alloc(0), columns: {}, boxes: [] };
-
-/** Positions in a table. */
-export type Positions = Uint16Array | Uint32Array;
 
 /**
  * Files in the order in which they are added. Columns rather than objects: a data set has a million images. A column that
@@ -137,7 +134,7 @@ export class FileTable {
 
   /** What a column has, or would have if it were needed. */
   value(column: ColumnName, position: number): number {
-    return this.#columns[column].at(position) ?? (column === 'stored' ? this.bytes(position) : 0);
+    return column === 'stored' ? this.stored(position) : (this.#columns[column].at(position) ?? 0);
   }
 
   /** Tells every file, in an object of its own. */
@@ -202,7 +199,9 @@ function sortKey(name: string): string {
   return slash === -1 ? `\0${name}` : `${name.slice(0, slash)}\0${name.slice(slash + 1)}`;
 }
 
-/** @param size of the table */
-export function positionsOf(list: readonly number[], size: number): Positions {
-  return size <= 0x1_0000 ? Uint16Array.from(list) : Uint32Array.from(list);
+/** Positions in a table of that size. */
+export function positionsOf(list: readonly number[], size: number): Values {
+  const positions = valuesFor(size, list.length);
+  positions.set(list);
+  return positions;
 }

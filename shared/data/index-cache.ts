@@ -267,7 +267,7 @@ async function keep(
     await mkdir(dirname(file), { recursive: true });
     const pieces = function* () {
       yield headerLines(header);
-      for (const name of needed) yield* packFiles(index[name]);
+      for (const { name, files } of header.splits) yield* packFiles(index[name], files.columns);
     };
     await writeFile(part, pieces(), { mode: 0o600 });
     await rename(part, file);

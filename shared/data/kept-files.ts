@@ -40,9 +40,10 @@ export const keptFiles = z.strictObject({
 type KeptFiles = z.infer<typeof keptFiles>;
 
 export function describeFiles(list: FileList): KeptFiles {
+  const columns = typedColumns(list);
   const hash = createHash('sha256');
   let bytes = 0;
-  for (const piece of packFiles(list)) {
+  for (const piece of packFiles(list, columns)) {
     hash.update(piece);
     bytes += piece.length;
   }
@@ -57,17 +58,17 @@ export function describeFiles(list: FileList): KeptFiles {
     })),
     counts: list.groups.map(sizeOf),
     boxed: isBoxed(list),
-    columns: typedColumns(list),
+    columns,
     bytes,
     sha256: hash.digest('hex'),
   };
 }
 
-/** @returns what is to be written, in pieces */
-export function* packFiles(list: FileList): Generator<Uint8Array> {
+/** @param columns as `describeFiles` has them @returns what is to be written, in pieces */
+export function* packFiles(list: FileList, columns: KeptFiles['columns']): Generator<Uint8Array> {
   if (isBoxed(list)) yield bytesOf(boxesOf(list));
   let bytes = 0;
-  for (const { name, type } of typedColumns(list)) {
+  for (const { name, type } of columns) {
     const values = new types[type](list.size);
     let row = 0;
     for (const value of valuesOf(list, name)) values[row++] = value;
@@ -137,7 +138,7 @@ function aligned(bytes: Buffer): Buffer {
 }
 
 /** The columns that are needed, the widest first. */
-function typedColumns(list: FileList): { name: ColumnName; type: TypeName }[] {
+function typedColumns(list: FileList): KeptFiles['columns'] {
   const columns = columnNames
     .filter((name) => list.groups.some(({ files }) => files.has(name)))
     .map((name) => {

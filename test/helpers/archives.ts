@@ -118,17 +118,24 @@ export function writeParquetShard(
       { name: 'image', data: images.map(({ bytes, path }) => ({ bytes, path })) },
       { name: 'label', data: images.map(({ label }) => BigInt(label)) },
     ],
-    schema: [
-      { name: 'schema', num_children: 2 },
-      { name: 'image', num_children: 2, repetition_type: 'OPTIONAL' },
-      { name: 'bytes', type: 'BYTE_ARRAY', repetition_type: 'OPTIONAL' },
-      { name: 'path', type: 'BYTE_ARRAY', converted_type: 'UTF8', repetition_type: 'OPTIONAL' },
-      { name: 'label', type: 'INT64', repetition_type: 'OPTIONAL' },
-    ],
+    schema: imageSchema('INT64'),
     rowGroupSize: 100,
     compressors: { SNAPPY: compressInBlocks },
     kvMetadata: [{ key: 'huggingface', value: JSON.stringify({ info: { features } }) }],
   });
+}
+
+type ParquetSchema = NonNullable<Parameters<typeof parquetWriteFile>[0]['schema']>;
+
+/** Images with their paths, and labels: what the package datasets writes. */
+export function imageSchema(label: 'INT32' | 'INT64'): ParquetSchema {
+  return [
+    { name: 'schema', num_children: 2 },
+    { name: 'image', num_children: 2, repetition_type: 'OPTIONAL' },
+    { name: 'bytes', type: 'BYTE_ARRAY', repetition_type: 'OPTIONAL' },
+    { name: 'path', type: 'BYTE_ARRAY', converted_type: 'UTF8', repetition_type: 'OPTIONAL' },
+    { name: 'label', type: label, repetition_type: 'OPTIONAL' },
+  ];
 }
 
 /** As Google's library compresses, and so Arrow: each 64 KiB by themselves, behind the length of all. */

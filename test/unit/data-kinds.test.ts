@@ -10,7 +10,15 @@ import type { ImageSource } from '../../shared/data/image-source.ts';
 import { cachedIndex } from '../../shared/data/index-cache.ts';
 import { missingShard } from '../../shared/data/sources/archives.ts';
 import { CornetError } from '../../shared/errors.ts';
-import { flatten, pack, packClasses, packFolders, packNested, packShards } from '../helpers/archives.ts';
+import {
+  flatten,
+  imageSchema,
+  pack,
+  packClasses,
+  packFolders,
+  packNested,
+  packShards,
+} from '../helpers/archives.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
 const classes = ['n01440764', 'n01443537', 'n02099601'];
@@ -122,13 +130,7 @@ test('of two entries of one name a tar has the later one, and rows of a Parquet 
       { name: 'image', data: images },
       { name: 'label', data: [1, 0, 1, 0] },
     ],
-    schema: [
-      { name: 'schema', num_children: 2 },
-      { name: 'image', num_children: 2, repetition_type: 'OPTIONAL' },
-      { name: 'bytes', type: 'BYTE_ARRAY', repetition_type: 'OPTIONAL' },
-      { name: 'path', type: 'BYTE_ARRAY', converted_type: 'UTF8', repetition_type: 'OPTIONAL' },
-      { name: 'label', type: 'INT32', repetition_type: 'OPTIONAL' },
-    ],
+    schema: imageSchema('INT32'),
     codec: 'UNCOMPRESSED',
   });
   const parquet = await indexDataset(rows, ['train']);

@@ -49,7 +49,7 @@ export async function openArchives(
   }
   const contents = new Contents(root, files, below);
   const stamps: ArchiveStamp[] = [];
-  let classNames: readonly string[] | null = null; // of the first: others have the same, or none counts
+  let classNames: readonly string[] | null = null; // those of the first archive count for all
   await mapBounded(files, indexing.classesAtOnce, async (file, position) => {
     stamps[position] = await stampOf(join(root, file));
     await watch.looked(file);
@@ -65,8 +65,6 @@ export async function openArchives(
 
 /** The images as the archives have them: by label, or by the first folder of their paths. */
 class Contents {
-  /** Whether the archives say more of classes than paths do. */
-  labelled = false;
   readonly #root: string;
   readonly #files: readonly string[];
   readonly #below: readonly string[] | null;
@@ -74,8 +72,8 @@ class Contents {
   readonly #byFolder = new FilesByFolder();
   /** The first image without a label. */
   #unlabelled: { readonly name: string; readonly container: number } | null = null;
-  /** What is above the split's folder, and that, with a slash behind it. */
-  #split = '';
+  /** Where `below` was found: `ILSVRC/Data/CLS-LOC/train/`. */
+  #splitFolder = '';
 
   constructor(root: string, files: readonly string[], below: readonly string[] | null) {
     this.#root = root;
@@ -83,12 +81,16 @@ class Contents {
     this.#below = below;
   }
 
+  /** Whether the archives say more of classes than paths do. */
+  get labelled(): boolean {
+    return this.#byLabel.labels.length > 0;
+  }
+
   add(image: ArchivedImage, container: number): void {
     const { label, bytes, offset, stored, skip } = image;
     const name = this.#below === null ? image.name : this.#nameBelow(image.name, this.#below);
     if (name === null) return;
     if (label !== null) {
-      this.labelled = true;
       const where = () => this.#quote(name, container);
       const files = this.#byLabel.of(classOf(label, where));
       files.add({ name, bytes, container, offset, stored, skip });
@@ -104,7 +106,7 @@ class Contents {
       const at = `/${name}`.indexOf(`/${folder}/`);
       if (at === -1) continue;
       const end = at + folder.length + 1;
-      this.#split = name.slice(0, end);
+      this.#splitFolder = name.slice(0, end);
       return name.slice(end);
     }
     return null;
@@ -136,7 +138,7 @@ class Contents {
       );
     }
     const containers = this.#files.map((file, position): Container => {
-      const path = `${file}/${this.#split}${byFolder.above}`.replace(/\/$/, '');
+      const path = `${file}/${this.#splitFolder}${byFolder.above}`.replace(/\/$/, '');
       return {
         path,
         withoutClass: this.labelled || areLoose,
