@@ -1,7 +1,7 @@
 /** Real runs: the compiled commands as processes, watched through what they print and write. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
@@ -125,9 +125,11 @@ export class Stage {
   }
 }
 
-/** Has it been stopped by SIGSTOP? */
+/** Has it been stopped by SIGSTOP, with all its threads? */
 export function isPaused(pid: number): boolean {
-  return /^State:\s*T/m.test(read(`/proc/${pid}/status`));
+  const threads = existsSync(`/proc/${pid}/task`) ? readdirSync(`/proc/${pid}/task`) : [];
+  const states = threads.map((thread) => read(`/proc/${pid}/task/${thread}/status`));
+  return states.length > 0 && states.every((state) => /^State:\s*T/m.test(state));
 }
 
 /** A file of /proc; empty when the process is gone. */

@@ -8,6 +8,7 @@ import test, { type ExecutionContext } from 'ava';
 import { Checkpoints } from '../../coordinator/checkpoints/checkpoints.ts';
 import { RunFolder } from '../../coordinator/run-folder/run-folder.ts';
 import { Draws } from '../../shared/random.ts';
+import { isPaused, until } from '../helpers/run.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { tinyLayout } from '../helpers/tiny-state.ts';
 
@@ -24,6 +25,12 @@ class Writer {
     this.child = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'inherit'] });
     this.#lines = createInterface({ input: this.child.stdout! })[Symbol.asyncIterator]();
     t.teardown(() => this.child.kill('SIGKILL'));
+  }
+
+  /** A signal alone would leave a thread in the middle of a call for a while. */
+  async pause(): Promise<void> {
+    this.child.kill('SIGSTOP');
+    await until('the writer has stopped', () => isPaused(this.child.pid!));
   }
 
   async line(): Promise<string> {
@@ -63,11 +70,11 @@ test('a coordinator that stood still while another one took its run writes nothi
     const older = new Writer(t, path);
     await older.line();
     await sleep(draws.between(0, 40));
-    older.child.kill('SIGSTOP');
+    await older.pause();
     rmSync(join(path, 'lock'));
     const newer = new Writer(t, path);
     for (let i = 0; i < 3; i++) await newer.line();
-    newer.child.kill('SIGSTOP');
+    await newer.pause();
     const before = contentOf(path);
 
     older.child.kill('SIGCONT');
@@ -96,7 +103,7 @@ test('a coordinator whose run folder was deleted says that, and nothing of its l
   const path = await newRun(t);
   const writer = new Writer(t, path);
   await writer.line();
-  writer.child.kill('SIGSTOP');
+  await writer.pause();
   rmSync(path, { recursive: true });
   writer.child.kill('SIGCONT');
   t.regex(await writer.lastLine(), /^FOLDER_NOT_WRITABLE The run folder .* was deleted during the run/);
