@@ -109,7 +109,7 @@ export const timeouts = {
   stop: 10_000, // how long a worker may take to leave after it was asked to
   lastCheckpoint: 60_000, // how long a run that fails waits until what its workers hold is written
   program: 30_000, // a program that is asked for its version (nvidia-smi wakes the GPUs)
-  blobRead: 20_000, // silence of a blob server in the middle of an answer
+  blobRead: 20_000, // silence of a blob server on this host
 } as const;
 
 /** Milliseconds after which the status of a coordinator that says nothing more disappears from Redis. */
@@ -352,8 +352,9 @@ export const durationBuckets = { first: 0.001, factor: 2, count: 19 } as const;
  */
 export const scraping = { answer: 250, lastWords: 30_000, gpus: 5_000 } as const;
 
-/** Bytes that one read from a blob socket takes at most. */
+/** Bytes that one read from a blob server takes at most, and those that one request is answered with. */
 export const socketRead = 1024 * 1024;
+export const blobPiece = 8 * 1024 * 1024;
 
 /**
  * Shared memory: blobs that a process offers, beyond twice the segments that it has, before one that none of them took
@@ -363,10 +364,31 @@ export const spareReservations = 8;
 export const idleSweeps = 8;
 
 /**
- * A blob socket: connections that one process serves, and that one makes to another at once; milliseconds until the first
- * request with the run's token.
+ * A blob server: connections that one process serves, those of them that have not proven yet that they belong to the run,
+ * and those that one process makes to another at once. Milliseconds until that proof, and those without a request after
+ * which a server hangs up, and a reader before it.
  */
-export const blobSocket = { connections: 1_024, toOneServer: 8, proof: 1_000 } as const;
+export const blobSocket = {
+  connections: 4_096,
+  unproven: 256,
+  toOneServer: 4,
+  proof: 1_000,
+  idle: 120_000,
+  readerIdle: 60_000,
+} as const;
+
+/**
+ * Blobs over TCP. Milliseconds of silence after which a connection is given up (a reader tries once more, so that it waits
+ * for less than the member timeout); until a server that could not be reached is tried again, doubled up to the longest; in
+ * which outcomes of tries are gathered. Servers that are tried at once.
+ */
+export const blobTcp = {
+  silence: 2_000,
+  retry: 1_000,
+  longestRetry: 60_000,
+  gather: 50,
+  triesAtOnce: 32,
+} as const;
 
 /**
  * Milliseconds: how often the folder of a socket is looked after, since what cleans temporary folders may take it; age

@@ -3,6 +3,8 @@ import { z } from 'zod';
 import { maxClasses, normalizationNames } from './defaults.ts';
 import { modelNames, optimizerNames } from './models/model.ts';
 import { mistakenBlur, normalisedBlur } from './util/blur-schedule.ts';
+import { mistakenHost, withoutBrackets } from './util/host-address.ts';
+import { mistakenPorts, readPorts, writePorts } from './util/port-range.ts';
 import { hasSteering, quoteName, shortened } from './util/printable.ts';
 import { mistakenPoints, normalisedPoints } from './util/save-points.ts';
 import { readScales, writeScales } from './util/scales.ts';
@@ -17,6 +19,9 @@ export type Precision = (typeof precisions)[number];
 
 /** How the learning rate changes from step to step. */
 const schedules = ['step', 'cosine', 'poly', 'constant'] as const;
+
+/** How gradients may travel between workers. */
+const carriers = ['auto', 'memory', 'local', 'tcp', 'redis'] as const;
 
 /** Which part of a training image is looked at: RandomResizedCrop's, or that of validation. */
 const augmentations = ['crop', 'center', 'none'] as const;
@@ -40,20 +45,19 @@ const path = z
   })
   .overwrite(expandHome);
 
+/** Text in which that function finds nothing wrong. */
+function textWithout(mistakeIn: (text: string) => { why: string; hint: string } | null) {
+  return z.string().check(({ value, issues }) => {
+    const mistake = mistakeIn(value);
+    if (mistake === null) return;
+    const { why, hint } = mistake;
+    issues.push({ code: 'custom', input: value, message: why, params: { hint } });
+  });
+}
+
 /** Text that is compared as text: it is written in one way. */
-function normalised(
-  mistakeIn: (text: string) => { why: string; hint: string } | null,
-  normalise: (text: string) => string,
-) {
-  return z
-    .string()
-    .check(({ value, issues }) => {
-      const mistake = mistakeIn(value);
-      if (mistake === null) return;
-      const { why, hint } = mistake;
-      issues.push({ code: 'custom', input: value, message: why, params: { hint } });
-    })
-    .overwrite(normalise);
+function normalised(mistakeIn: Parameters<typeof textWithout>[0], normalise: (text: string) => string) {
+  return textWithout(mistakeIn).overwrite(normalise);
 }
 
 /** What a user calls something: one line that every terminal, log and page can show as it is. */
@@ -84,6 +88,12 @@ const lrScale = z
     issues.push({ code: 'custom', input: value, message, params });
   })
   .overwrite((text) => writeScales(readScales(text) ?? new Map()));
+
+/** Text that becomes numbers, which become text again for the next command line. */
+const ports = z.codec(textWithout(mistakenPorts), z.strictObject({ from: z.int(), to: z.int() }), {
+  decode: (text) => readPorts(text)!,
+  encode: writePorts,
+});
 
 export const bounds = {
   name: label(80),
@@ -152,6 +162,9 @@ export const bounds = {
   joinTimeout: positive,
   workerTimeout: positive,
   wait: notNegative,
+  carrier: z.enum(carriers),
+  blobHost: normalised(mistakenHost, withoutBrackets),
+  blobPorts: ports,
   /** An id, or the beginning of one. */
   worker: z.string().min(1).max(64),
   port: z.int().min(0).max(65_535),

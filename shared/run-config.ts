@@ -165,6 +165,8 @@ export const freeOptions = z.strictObject({
   /** Milliseconds. */
   joinTimeout: bounds.joinTimeout,
   workerTimeout: bounds.workerTimeout,
+  /** How gradients travel between workers. Early runs had no choice. */
+  carrier: bounds.carrier.default('auto'),
   /** The user's Redis as it may be shown, `***` for a password; without it the run had a private one. */
   redis: z.string().optional(),
 });
@@ -244,6 +246,7 @@ export const inferenceConfig = z.strictObject({
     skipUnreadable: true,
     joinTimeout: true,
     workerTimeout: true,
+    carrier: true,
   }),
 });
 export type InferenceConfig = z.infer<typeof inferenceConfig>;

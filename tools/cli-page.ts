@@ -27,9 +27,9 @@ In a path, a leading \`~\` is the home folder, also in \`--output-path=~/x\` and
 expands it.
 
 The result depends on the options marked *fixed*: they cannot change on resume. A resume may change the others. It keeps
-what \`config.json\` stores; repeat \`--redis\`, the \`--wait\` options, the \`--metrics\` options, \`--control-token-file\` and
-\`--json\`. A run that stops prints the command with all of them. To resume \`validate\`, \`test\` or \`predict\`, run the
-same command again.
+what \`config.json\` stores; repeat \`--redis\`, the \`--wait\` options, the \`--metrics\` and \`--blob\` options,
+\`--control-token-file\` and \`--json\`. A run that stops prints the command with all of them. To resume \`validate\`,
+\`test\` or \`predict\`, run the same command again.
 
 ## Configuration files
 

@@ -84,6 +84,16 @@ program
     '--metrics-host <address>',
     `address to serve them on (default: ${http.host}, where only this machine can read them)`,
   )
+  .option(
+    '--blob-host <address>',
+    "address at which this host's workers serve gradients to other hosts (default: the one by which they reach Redis)",
+    parserOf('--blob-host', bounds.blobHost),
+  )
+  .option(
+    '--blob-ports <from-to>',
+    'ports for that, e.g. 7000-7007, one for each worker of this host (default: any that is free)',
+    parserOf('--blob-ports', bounds.blobPorts),
+  )
   .action(async (options: ChosenWorkers) => {
     // A local worker dies with its coordinator.
     process.on('disconnect', () => process.exit(exitCodes.error));

@@ -23,6 +23,7 @@ import { workerScript } from '../host/worker-command.ts';
 import { bytesOfCheckpoints } from '../run-folder/disk-need.ts';
 import { checkDataSet, type DataFacts } from './doctor-data.ts';
 import { type Finding, missing, note, ok } from './doctor-finding.ts';
+import { checkTcp } from './doctor-tcp.ts';
 
 export interface DoctorOptions {
   outputPath?: string;
@@ -235,8 +236,9 @@ async function checkRedis(url: string, name: string): Promise<Finding[]> {
   try {
     const redis = await connectRedis(url, { name: 'cornet-doctor', bytesNeeded: 0 });
     const server = /redis_version:(\S+)/.exec(await redis.info('server'))?.[1];
+    const tcp = await checkTcp(redis, url);
     redis.disconnect();
-    return [ok(name, `${server} answers at ${redactUrl(url)}`)];
+    return [ok(name, `${server} answers at ${redactUrl(url)}`), ...tcp];
   } catch (error) {
     const { code, message, hint } = describeError(error);
     const state = code === 'REDIS_UNREACHABLE' ? 'missing' : 'error';

@@ -10,6 +10,7 @@ import { isGone, readSigns, type Sign } from '../conduct/signs.ts';
 import { wayOn } from '../options/resume-command.ts';
 import { RunFolder } from '../run-folder/run-folder.ts';
 import { type FolderTraces, tracesOf } from '../run-folder/traces.ts';
+import { exchangeWords } from '../view/exchange-words.ts';
 import { duration, elapsed, epochList } from '../view/format.ts';
 import {
   type Health,
@@ -19,7 +20,7 @@ import {
   type Traces,
   type Unheard,
 } from '../view/health.ts';
-import type { KeptView } from '../view/run-view.ts';
+import type { KeptView, RunView } from '../view/run-view.ts';
 import { workerLines } from '../view/worker-lines.ts';
 import { asJson, followRun } from '../watch/follow-run.ts';
 import { redisOf } from './run-place.ts';
@@ -196,6 +197,7 @@ function asText(found: Found, place: Place): string[] {
     `Run ${view.run} (${view.model})${called(view.name)}, ${where}${loss}${speed}${left}.`,
     sign.age > timeouts.member / 1000 ? `${view.sentence} (${elapsed(sign.age)} ago)` : view.sentence,
     ...workerLines(view.workers),
+    ...exchangeLines(view.exchange),
     ...keptLines(view.kept),
   ];
 }
@@ -204,6 +206,12 @@ function asText(found: Found, place: Place): string[] {
 function keptLines(kept: readonly KeptView[] | undefined): string[] {
   if (kept === undefined || kept.length === 0) return [];
   return [`Kept checkpoints: epochs ${epochList(kept.map(({ epoch }) => epoch))}.`];
+}
+
+/** @param exchange undefined: the coordinator is of an earlier version */
+function exchangeLines(exchange: RunView['exchange'] | undefined): string[] {
+  const words = exchange === undefined ? null : exchangeWords(exchange);
+  return words === null ? [] : [words];
 }
 
 function noteOf({ folder }: Place): string[] {

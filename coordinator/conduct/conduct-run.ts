@@ -22,11 +22,13 @@ import type { PatientRedis } from '../../shared/redis/patient-redis.ts';
 import { waitInQueues } from '../../shared/redis/queue-connections.ts';
 import { awaitRedis, connectRedis, fromRedis, redactUrl, redisOptions } from '../../shared/redis/redis.ts';
 import { type AnyConfig, purposeOf } from '../../shared/run-config.ts';
+import type { PortRange } from '../../shared/util/port-range.ts';
 import { withReleasers } from '../../shared/util/releasers.ts';
+import { BlobClient } from '../../shared/wire/blob-client.ts';
+import { BlobServer } from '../../shared/wire/blob-server.ts';
 import { RedisBlobs } from '../../shared/wire/blobs.ts';
 import { Carriers } from '../../shared/wire/carriers.ts';
 import { names } from '../../shared/wire/protocol.ts';
-import { BlobClient, startBlobServer } from '../../shared/wire/socket-blobs.ts';
 import { socketNamespace } from '../../shared/wire/socket-folder.ts';
 import { PatientDisk } from '../disk/patient-disk.ts';
 import { Fleet } from '../host/fleet.ts';
@@ -62,6 +64,9 @@ export interface RunSetup {
   openHttp: (() => Promise<HttpServer>) | null;
   /** Where local workers serve their metrics; undefined: for this machine only. */
   metricsHost: string | undefined;
+  /** Where they serve gradients to other hosts, and on which ports; undefined: as the workers choose. */
+  blobHost: string | undefined;
+  blobPorts: PortRange | undefined;
 }
 
 /** What `prepare` gets to make a `RunKind` with. */
@@ -211,7 +216,7 @@ function remindingOf(hint: JoinHint, parts: Omit<JoinReminderOptions, 'hint' | '
 }
 
 async function runToItsEnd<R>(
-  { config, devices, folder, interruption, metricsHost, diskPatience }: RunSetup,
+  { config, devices, folder, interruption, metricsHost, blobHost, blobPorts, diskPatience }: RunSetup,
   { redis: { url, server }, connections, log: runLog, http, prepare }: Parts<R>,
 ): Promise<R> {
   const { main: log, ofWorker, remark } = runLog;
@@ -252,6 +257,7 @@ async function runToItsEnd<R>(
       version,
       fingerprint: config.result.fingerprint,
       place: socketNamespace(),
+      carrier: config.options.carrier,
       numerics: config.numerics,
     },
     fleetSize: devices.length,
@@ -260,8 +266,15 @@ async function runToItsEnd<R>(
   });
   const blobs = new Carriers(
     new RedisBlobs(blobRedis, names.blob(config.run)),
-    new BlobClient(token),
-    server === null ? null : await startBlobServer(token, (sentence) => tell('warn', sentence)),
+    new BlobClient(token, { encrypted: redisOptions(url).tls !== undefined }),
+    server === null
+      ? null
+      : await BlobServer.open({ token }, (why) =>
+          tell(
+            'warn',
+            `Snapshots go through Redis, because no socket can be made in the temporary folder (TMPDIR): ${why}`,
+          ),
+        ),
   );
   const conductor = new Conductor({
     config,
@@ -295,6 +308,8 @@ async function runToItsEnd<R>(
     run: config.run,
     devices,
     metricsHost,
+    blobHost,
+    blobPorts,
     environment: (device) => ({
       ...workerEnvironment(process.env, {
         threads: config.threads,

@@ -11,6 +11,7 @@ import { fromRedis } from '../../shared/redis/redis.ts';
 import { oneAtATime } from '../../shared/util/one-at-a-time.ts';
 import type { Carriers } from '../../shared/wire/carriers.ts';
 import { orderEntry } from '../../shared/wire/orders.ts';
+import type { Peers } from '../../shared/wire/peers.ts';
 import {
   compareEras,
   type DownBody,
@@ -47,6 +48,7 @@ export interface ConductorParts extends DiskParts {
 export class Conductor {
   readonly #parts: ConductorParts;
   readonly #blobs: Carriers;
+  readonly #peers: Peers;
   readonly #disk: DiskActions;
   readonly #keys: RunKeys;
   readonly #orders: Orders;
@@ -78,6 +80,7 @@ export class Conductor {
   constructor(parts: ConductorParts) {
     this.#parts = parts;
     this.#blobs = parts.blobs;
+    this.#peers = parts.blobs.peers((peers) => this.tell({ type: 'reached', peers }));
     this.#disk = new DiskActions(parts, (event) => this.tell(event));
     this.#keys = new RunKeys(parts.redis, parts.config, parts.token);
     this.#orders = new Orders(parts, (event) => this.tell(event));
@@ -179,6 +182,7 @@ export class Conductor {
     const late = sleep(timeouts.stop, 'late', { ref: false });
     if ((await Promise.race([tidied, late])) === 'late')
       log.warn('Not every worker has said goodbye: keys of the run may be left in Redis.');
+    this.#peers.close();
     this.#reader.close();
     for (const queue of this.#queues.values()) queue.disconnect().catch(() => undefined); // Redis may be gone
     await blobs.close();
@@ -302,6 +306,8 @@ export class Conductor {
         if (this.#failed) return;
         reporter.say(action.message, action.level);
         return;
+      case 'try-peer':
+        return this.#peers.add(action);
       case 'finish':
         return this.#finish(action);
     }
@@ -366,6 +372,7 @@ export class Conductor {
   }
 
   async #forgetWorker(worker: string): Promise<void> {
+    this.#peers.forget(worker);
     const queue = this.#queues.get(worker);
     if (queue === undefined) return;
     this.#queues.delete(worker);

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fleet as limits, timeouts } from '../../shared/defaults.ts';
+import { type PortRange, writePorts } from '../../shared/util/port-range.ts';
 import type { NoteToParent, NoteToWorker } from '../../shared/wire/protocol.ts';
 import { isNoise } from '../run-folder/tensorflow-noise.ts';
 import { workerScript } from './worker-command.ts';
@@ -13,6 +14,9 @@ export interface FleetOptions {
   devices: readonly string[];
   /** Where they serve their metrics; undefined: for this machine only. */
   metricsHost: string | undefined;
+  /** Where they serve gradients to other hosts, and on which ports; undefined: as they choose. */
+  blobHost: string | undefined;
+  blobPorts: PortRange | undefined;
   environment: (device: string) => NodeJS.ProcessEnv;
   /** Every line that a worker prints. */
   line: (text: string) => void;
@@ -87,9 +91,11 @@ export class Fleet {
 
   #spawn(post: Post): void {
     if (this.#stopping) return;
-    const { run, metricsHost, environment } = this.#options;
+    const { run, metricsHost, blobHost, blobPorts, environment } = this.#options;
     const argv = [workerScript, 'start', '--run', run, '--device', post.device];
     if (metricsHost !== undefined) argv.push('--metrics-host', metricsHost);
+    if (blobHost !== undefined) argv.push('--blob-host', blobHost);
+    if (blobPorts !== undefined) argv.push('--blob-ports', writePorts(blobPorts));
     // Detached: Ctrl-C in the terminal reaches only the coordinator. When that dies, the IPC channel closes.
     const child = spawn(process.execPath, argv, {
       env: environment(post.device),

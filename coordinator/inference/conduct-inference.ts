@@ -115,6 +115,8 @@ async function conductInFolder(inference: Inference, held: Held): Promise<number
     bytesNeeded: snapshotBytes + jobsPerMember * (devices.length + 1) * batchBytes,
     openHttp: null,
     metricsHost: undefined,
+    blobHost: undefined,
+    blobPorts: undefined,
   };
   return withReleasers((release) =>
     conductRun(setup, async (context) => {
@@ -239,6 +241,7 @@ function freeOptions(options: Options): InferenceConfig['options'] {
     skipUnreadable,
     joinTimeout: timeouts.join,
     workerTimeout: timeouts.worker,
+    carrier: 'auto',
   };
 }
 

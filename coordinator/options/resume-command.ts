@@ -1,5 +1,6 @@
 /** The command that continues a run, for the user to paste. */
 import { resolve } from 'node:path';
+import { z } from 'zod';
 import { errorTable } from '../../shared/errors.ts';
 import { bounds } from '../../shared/option-bounds.ts';
 import { ownCommand } from '../../shared/process/own-command.ts';
@@ -59,6 +60,6 @@ function repeated(given: Partial<StartOptions>): string[] {
     const setting = given[attribute as keyof StartOptions];
     if (repeats !== true || setting === undefined || setting === false) return [];
     if (setting === true) return [name];
-    return [name, value === bounds.path ? resolve(String(setting)) : String(setting)];
+    return [name, value === bounds.path ? resolve(String(setting)) : String(z.encode(value, setting))];
   });
 }

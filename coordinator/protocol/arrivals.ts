@@ -1,6 +1,7 @@
 /** Workers that come: said hello for the first time or again, are refused, unknown, or cannot even start. */
 import type { Hello, UpMessage } from '../../shared/wire/protocol.ts';
 import type { Departures } from './departures.ts';
+import type { Peers } from './peers.ts';
 import type { RollCall } from './roll-call.ts';
 import type { Next } from './run-events.ts';
 import type { RunState } from './run-state.ts';
@@ -9,13 +10,15 @@ export class Arrivals {
   readonly #state: RunState;
   readonly #rollCall: RollCall;
   readonly #departures: Departures;
+  readonly #peers: Peers;
   #fleetSize: number;
 
-  constructor(fleetSize: number, state: RunState, rollCall: RollCall, departures: Departures) {
+  constructor(fleetSize: number, state: RunState, rollCall: RollCall, departures: Departures, peers: Peers) {
     this.#fleetSize = fleetSize;
     this.#state = state;
     this.#rollCall = rollCall;
     this.#departures = departures;
+    this.#peers = peers;
   }
 
   /** Local workers that are there, or will be. */
@@ -46,9 +49,10 @@ export class Arrivals {
     }
     state.roster.add(id, hello, number, state.heard);
     state.log('info', `Worker ${described} joined.`);
+    this.#peers.joined();
     const waiting = state.phase.name === 'waiting';
     if (waiting && state.roster.all.length === 1) state.enter({ name: 'waiting' }); // from now on for the others
-    return waiting || state.inRound ? 'rest' : null;
+    return waiting ? 'rest' : this.#peers.nextInRound();
   }
 
   /** A local worker cannot start: the run's end only where nobody else is there or will be. */

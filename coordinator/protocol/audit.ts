@@ -3,6 +3,7 @@
  * wrongly without a word is found out, and by a third opinion who it was.
  */
 import type { BlobRef } from '../../shared/wire/protocol.ts';
+import type { Failure } from './run-events.ts';
 import { areDifferent, type Vector } from './step.ts';
 
 /** How many auditors of a shard may be lost before its audit is given up. */
@@ -111,8 +112,27 @@ function without(workers: readonly string[], heard: readonly (string | undefined
   return workers.filter((worker) => !heard.includes(worker));
 }
 
+/**
+ * Why a run ends whose workers do not agree.
+ * @param shard what they computed
+ * @param nameOf describes a worker
+ */
+export function disagreement(
+  opinions: readonly Opinion[],
+  shard: string,
+  nameOf: (worker: string) => string,
+): Failure {
+  const digests = opinions.map(({ worker, ref }) => `${nameOf(worker)} ${ref.digest}`).join(', ');
+  const odd = oddOneOut(opinions);
+  const who = odd === null ? '' : ` Two of three agree: suspect ${nameOf(odd)}.`;
+  return {
+    code: 'NOT_DETERMINISTIC',
+    message: `Workers computed different vectors for ${shard}: ${digests}.${who}`,
+  };
+}
+
 /** Whose vector is another than that of two others, or null. */
-export function oddOneOut(opinions: readonly Opinion[]): string | null {
+function oddOneOut(opinions: readonly Opinion[]): string | null {
   if (opinions.length < 3) return null;
   const odd = opinions.filter(
     ({ ref }) => opinions.filter((other) => areDifferent(other.ref, ref)).length > 1,

@@ -67,7 +67,7 @@ export class JobRounds {
         job:
           job === 'validate'
             ? { type: job, ...place }
-            : { type: job, ...place, publish: state.roster.carrier },
+            : { type: job, ...place, publish: state.roster.carrierFor(worker) },
       });
     }
     return null;

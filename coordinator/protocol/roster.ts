@@ -1,4 +1,5 @@
 import type {
+  BlobRef,
   CarrierName,
   DownBody,
   FetchCarrier,
@@ -6,7 +7,9 @@ import type {
   Numerics,
   WorkerFigures,
 } from '../../shared/wire/protocol.ts';
+import { carrierOf } from '../../shared/wire/protocol.ts';
 import { dealLanes } from './membership.ts';
+import { Reach } from './reach.ts';
 import type { Failure } from './run-events.ts';
 
 /**
@@ -19,6 +22,8 @@ export interface WorkerRecord {
   status: 'newcomer' | 'loading' | 'member';
   /** The step whose state it holds, as far as known. */
   step: number | null;
+  /** Heard time of its first message. */
+  readonly joinedAt: number;
   /** Heard time of its last message, and of its last delivery. */
   heardAt: number;
   deliveredAt: number;
@@ -47,9 +52,30 @@ export interface Common {
   readonly fingerprint: string;
   /** Where the coordinator is: sockets there are in its reach. */
   readonly place: string;
+  /** The carrier that the user allows besides Redis; `auto`: the quickest that works. */
+  readonly carrier: 'auto' | CarrierName;
   /** What the probe gave, and where; null: the first worker defines it. */
   numerics: RunNumerics | null;
 }
+
+type Preferences<Name> = Readonly<Record<Common['carrier'], readonly Name[]>>;
+
+/** Ways for vectors and slices, the quickest first. */
+const vectorCarriers: Preferences<CarrierName> = {
+  auto: ['memory', 'local', 'tcp', 'redis'],
+  memory: ['memory', 'redis'],
+  local: ['local', 'redis'],
+  tcp: ['tcp', 'redis'],
+  redis: ['redis'],
+};
+/** Ways for what everybody reads. */
+const fetchCarriers: Preferences<FetchCarrier> = {
+  auto: ['local', 'tcp', 'redis'],
+  memory: ['local', 'redis'],
+  local: ['local', 'redis'],
+  tcp: ['tcp', 'redis'],
+  redis: ['redis'],
+};
 
 /** All workers that have said hello and were not dropped, in the order they came. */
 export class Roster {
@@ -60,6 +86,9 @@ export class Roster {
   #announced = '';
   #generation = 0;
   #trustsMemory = true;
+  /** What follows from where the workers are; null: they are others since it was looked at. */
+  #nearness: { onePlace: boolean; oneMemory: boolean } | null = null;
+  readonly reach = new Reach();
 
   constructor(lanes: number, common: Common) {
     this.#lanes = lanes;
@@ -112,16 +141,81 @@ export class Roster {
     return false;
   }
 
-  /** For what everybody reads. Sockets serve when all, the coordinator too, are in one place. */
-  get carrier(): FetchCarrier {
-    return this.all.every(({ hello }) => hello.place === this.#common.place) ? 'local' : 'redis';
+  /** Which carrier the user allows. */
+  get allowed(): Common['carrier'] {
+    return this.#common.carrier;
   }
 
-  /** For vectors and slices, which workers alone read. */
-  get vectorCarrier(): CarrierName {
-    const memory = this.all[0]?.hello.memory;
-    const isShared = memory !== undefined && this.all.every(({ hello }) => hello.memory === memory);
-    return this.carrier === 'local' && isShared && this.#trustsMemory ? 'memory' : this.carrier;
+  /** Where the coordinator is. */
+  get place(): string {
+    return this.#common.place;
+  }
+
+  get trustsMemory(): boolean {
+    return this.#trustsMemory;
+  }
+
+  /** How what a worker publishes for everybody travels. */
+  carrierFor(worker: string): FetchCarrier {
+    const isReached = this.reach.unreachedBy(worker)?.size === 0;
+    const works = (carrier: FetchCarrier) => (carrier === 'tcp' ? isReached : this.canRead(carrier, worker));
+    return fetchCarriers[this.allowed].find(works) ?? 'redis';
+  }
+
+  /** How the vectors and slices of a worker travel, which members alone read. */
+  vectorCarrierOf(worker: string): CarrierName {
+    return vectorCarriers[this.allowed].find((carrier) => this.canRead(carrier, worker)) ?? 'redis';
+  }
+
+  /** The quickest way that the vectors of any of these can go; null: there is nobody to read them. */
+  exchangeCarrier(workers: readonly string[]): CarrierName | null {
+    if (!this.several) return null;
+    const isOpen = (carrier: CarrierName) => workers.some((worker) => this.canRead(carrier, worker));
+    return vectorCarriers[this.allowed].find(isOpen) ?? 'redis';
+  }
+
+  /** Can all members read what this worker publishes so? Sockets serve when all, the coordinator too, are in one place. */
+  canRead(carrier: CarrierName, maker: string): boolean {
+    switch (carrier) {
+      case 'memory':
+        return this.#near.oneMemory && this.#trustsMemory;
+      case 'local':
+        return this.#near.onePlace;
+      case 'tcp':
+        return this.#isReached(maker);
+      case 'redis':
+        return true;
+    }
+  }
+
+  /** Can all members read this vector? */
+  canReadVector(ref: BlobRef, maker: string): boolean {
+    return this.canRead(carrierOf(ref), maker);
+  }
+
+  /** Have all other members reached this worker? */
+  #isReached(worker: string): boolean {
+    const unreachedBy = this.reach.unreachedBy(worker);
+    if (unreachedBy === undefined) return false;
+    for (const reader of unreachedBy.keys())
+      if (reader !== null && this.#workers.get(reader)?.status === 'member') return false;
+    return true;
+  }
+
+  /** Is there a use for TCP? */
+  get wantsTcp(): boolean {
+    return this.allowed === 'tcp' || (this.allowed === 'auto' && !this.#near.onePlace);
+  }
+
+  get #near(): { onePlace: boolean; oneMemory: boolean } {
+    if (this.#nearness === null) {
+      const all = this.all;
+      const memory = all[0]?.hello.memory;
+      const onePlace = all.every(({ hello }) => hello.place === this.#common.place);
+      const isShared = memory !== undefined && all.every(({ hello }) => hello.memory === memory);
+      this.#nearness = { onePlace, oneMemory: onePlace && isShared };
+    }
+    return this.#nearness;
   }
 
   /** From now on nobody maps the memory of others. */
@@ -129,9 +223,11 @@ export class Roster {
     this.#trustsMemory = false;
   }
 
-  /** Can those who are here read what travels like this? */
-  reaches(carrier: CarrierName): boolean {
-    return carrier === 'redis' || carrier === this.vectorCarrier || carrier === this.carrier;
+  /** Workers that serve TCP are told of to all. */
+  peersToTell(): DownBody | null {
+    if (!this.wantsTcp || this.#workers.size < 2) return null;
+    const peers = this.reach.untold();
+    return peers.length === 0 ? null : { type: 'peers', peers };
   }
 
   /** Lanes of each member at `step`: only they can compute them. */
@@ -176,7 +272,10 @@ export class Roster {
       probe: hello.probe,
       pixels: hello.pixels,
     };
-    const times = { heardAt: heard, deliveredAt: heard };
+    const times = { joinedAt: heard, heardAt: heard, deliveredAt: heard };
+    const tcp = this.allowed === 'auto' || this.allowed === 'tcp' ? hello.tcp : undefined;
+    this.reach.add(id, tcp ?? null, [...this.#workers.keys()]);
+    this.#nearness = null;
     this.#workers.set(id, {
       id,
       hello,
@@ -192,18 +291,21 @@ export class Roster {
 
   /** The worker learns of it with the next announcement. */
   drop(id: string, reason: string): void {
-    this.#workers.delete(id);
+    this.dismiss(id);
     this.#dropped.push({ worker: id, reason });
   }
 
   /** The worker knows that it is not counted on any more. */
   dismiss(id: string): void {
     this.#workers.delete(id);
+    this.reach.forget(id);
+    this.#nearness = null;
   }
 
   /** Messages sent so far may never have arrived: the next announcement is needed whatever it says. */
   forgetAnnouncement(): void {
     this.#announced = '';
+    this.reach.forgetTold();
   }
 
   /** Is there anything that the workers do not know? */

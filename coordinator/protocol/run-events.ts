@@ -1,6 +1,14 @@
 /** What goes into the coordinator's state machine, and what comes out of it. */
 import type { ErrorCode } from '../../shared/errors.ts';
-import type { BatchResult, BlobRef, DownBody, Era, Job, UpMessage } from '../../shared/wire/protocol.ts';
+import type {
+  BatchResult,
+  BlobRef,
+  DownBody,
+  Era,
+  Job,
+  TcpServer,
+  UpMessage,
+} from '../../shared/wire/protocol.ts';
 import type { Limits } from './membership.ts';
 import type { LaneShare, StepMetrics } from './step.ts';
 import type { ValidationSummary } from './validation-summary.ts';
@@ -72,6 +80,8 @@ export type RunEvent =
   | { type: 'stop'; reason: string }
   /** Something failed outside: the run ends, after a last checkpoint if one can be had. */
   | { type: 'abort'; failure: Failure }
+  /** Whether the coordinator itself can fetch blobs of these workers over TCP; `why` not, as part of a sentence. */
+  | { type: 'reached'; peers: { worker: string; why: string | null }[] }
   /** A worker is to leave when the state lies still next. */
   | { type: 'drain'; worker: string }
   /** Redis is not the one it was: it holds nothing, or what it had saved a while ago. */
@@ -84,6 +94,8 @@ export type RunAction =
   | { type: 'forget-worker'; worker: string }
   /** The same, and it shall not come back: it leaves because it was asked to. */
   | { type: 'dismiss'; worker: string }
+  /** Try to reach what this worker serves over TCP, answer with `reached`, and again whenever the outcome changes. */
+  | { type: 'try-peer'; worker: string; server: TcpServer }
   /** Publish the last checkpoint, answer with `restored`. */
   | { type: 'restore' }
   /** Write the snapshot of `step` to disk, answer with `held`, then `saved`; `last`: no other opportunity will come. */

@@ -12,14 +12,16 @@
  *                             │         ^             ^            │
  *                             │         └─────────────┴────────────┘  a new generation goes back
  *
- * The parts (`Arrivals`, `Departures`, `RollCall`, `JobRounds`, `StateTransfer`, `StepExchange`) act through the state
- * that they share, and return what is left to be done (`Next`).
+ * The parts (`Arrivals`, `Peers`, `Departures`, `RollCall`, `JobRounds`, `StateTransfer`, `StepExchange`) act through
+ * the state that they share, and return what is left to be done (`Next`).
  */
 import type { Era, UpMessage } from '../../shared/wire/protocol.ts';
 import { compareEras } from '../../shared/wire/protocol.ts';
 import { Arrivals } from './arrivals.ts';
+import { type CarrierInUse, carrierInUse } from './carrier-in-use.ts';
 import { Departures } from './departures.ts';
 import { JobRounds } from './job-rounds.ts';
+import { Peers } from './peers.ts';
 import type { PhaseName } from './phase.ts';
 import { RollCall } from './roll-call.ts';
 import type { Roster, RunNumerics } from './roster.ts';
@@ -38,6 +40,7 @@ export class Run {
   readonly #rounds: JobRounds;
   readonly #transfer: StateTransfer;
   readonly #arrivals: Arrivals;
+  readonly #peers: Peers;
   readonly #exchangeContext: ExchangeContext;
 
   constructor(options: RunOptions) {
@@ -47,7 +50,8 @@ export class Run {
     this.#rollCall = new RollCall(state);
     this.#rounds = new JobRounds(state);
     this.#departures = new Departures(state, this.#rollCall);
-    this.#arrivals = new Arrivals(options.fleetSize, state, this.#rollCall, this.#departures);
+    this.#peers = new Peers(state);
+    this.#arrivals = new Arrivals(options.fleetSize, state, this.#rollCall, this.#departures, this.#peers);
     this.#transfer = new StateTransfer(state, this.#departures);
     this.#exchangeContext = { state, describeShard: options.describeShard, deathsAt: new Map() };
   }
@@ -75,6 +79,11 @@ export class Run {
   /** Known once the first worker has said hello. */
   get numerics(): RunNumerics | null {
     return this.#roster.numerics;
+  }
+
+  /** How vectors travel at present, and why not in a quicker way. */
+  get exchange(): CarrierInUse {
+    return carrierInUse(this.#roster);
   }
 
   /** Why the run is to stop, or null. */
@@ -132,6 +141,8 @@ export class Run {
         return this.#transfer.saved(event.step, event.outcome);
       case 'stored':
         return this.#rounds.stored(event);
+      case 'reached':
+        return this.#peers.reached(null, event.peers);
       case 'save-due':
         this.#state.snapshots.want();
         return null;
@@ -167,8 +178,10 @@ export class Run {
       state.endFailed(state.failure);
       return null;
     }
+    this.#peers.tell();
     this.#then(this.#departures.judge());
     this.#then(this.#departures.endWait());
+    this.#then(this.#peers.nextInRound());
     this.#departures.logWait();
     return null;
   }
@@ -183,11 +196,13 @@ export class Run {
     if (message.n > worker.lastNumber + 1) return this.#rollCall.begin(`messages of ${worker.id} were lost`);
     worker.lastNumber = message.n;
     worker.heardAt = state.heard;
-    if (message.type !== 'beat') worker.deliveredAt = state.heard;
+    if (message.type !== 'beat' && message.type !== 'reached') worker.deliveredAt = state.heard;
     switch (message.type) {
       case 'beat':
         worker.figures = message.figures ?? null;
         return null;
+      case 'reached':
+        return this.#peers.reached(worker.id, message.peers);
       case 'vector':
         this.#then(state.exchange?.vector(worker, message) ?? null);
         return state.ahead?.vector(worker, message) ?? null;
@@ -237,7 +252,7 @@ export class Run {
     if (this.#roster.members.length === 0) return this.#withoutMembers();
     const snapshot = state.snapshots.published;
     const leaving = this.#departures.everybodyLeaves;
-    const newcomers = state.stopping === null ? this.#roster.with('newcomer') : [];
+    const newcomers = state.stopping === null ? this.#peers.settled : [];
     if (newcomers.length > 0)
       return snapshot === null ? this.#transfer.publish() : this.#transfer.load(snapshot, newcomers);
     if (this.#roster.with('loading').length > 0) return state.enter({ name: 'loading' });

@@ -48,14 +48,15 @@ export class StateTransfer {
   /** One member publishes the state as a snapshot. */
   publish(): void {
     const state = this.#state;
-    if (state.roster.stale) state.announce();
-    const by = state.roster.members[0]!;
+    const { roster } = state;
+    if (roster.stale) state.announce();
+    const by = roster.members.find((member) => roster.carrierFor(member) !== 'redis') ?? roster.members[0]!;
     state.enter({ name: 'publishing', by });
     state.send({
       type: 'publish-snapshot',
       step: state.step,
       worker: by,
-      carrier: state.roster.carrier,
+      carrier: roster.carrierFor(by),
     });
   }
 

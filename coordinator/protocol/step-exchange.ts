@@ -11,21 +11,14 @@ import {
   type DownBody,
   type UpMessage,
 } from '../../shared/wire/protocol.ts';
-import { Audit, oddOneOut, type Verdict } from './audit.ts';
+import { Audit, disagreement, type Verdict } from './audit.ts';
 import type { Debt } from './debts.ts';
+import { MissingBlobs } from './missing-blobs.ts';
 import { type Death, deathsAtSameWork, poisoned } from './poison.ts';
 import type { WorkerRecord } from './roster.ts';
 import type { Failure, Next, StepPlan } from './run-events.ts';
 import type { RunState } from './run-state.ts';
 import { Step, type StepMetrics } from './step.ts';
-
-/**
- * How often a step's blobs may vanish before the run gives up on the carrier, and those of one worker before it does on
- * that one; on shared memory it gives up before, because there are other ways.
- */
-const missingLimit = 10;
-const missingLimitOfOne = 4;
-const missingLimitOfMemory = 3;
 
 /** Lanes of a bad gradient whose images a sentence names. */
 const lanesNamed = 4;
@@ -52,10 +45,7 @@ export class StepExchange {
   readonly #asked = new Map<number, { worker: string; publish: CarrierName | null }>();
   #metrics: StepMetrics | null = null;
   readonly #audit: Audit;
-  #missing = 0;
-  #missingInMemory = 0;
-  /** By whose vectors could not be read. */
-  readonly #missingOf = new Map<string, number>();
+  readonly #missing: MissingBlobs;
   /** The generation whose only member was told to reduce as soon as it has computed. */
   #toldAlone: number | null = null;
   /** Its slice, if that came before it had said again what vectors it holds. */
@@ -66,6 +56,7 @@ export class StepExchange {
     this.#state = context.state;
     this.#plan = context.state.steps;
     this.#step = new Step(step, this.#plan.shares(step));
+    this.#missing = new MissingBlobs(this.#state, step);
     this.#audit = new Audit(this.#plan.audited(step).filter((lane) => this.#step.has(lane)));
   }
 
@@ -102,9 +93,8 @@ export class StepExchange {
   /** All members are at the step. */
   begin(): Next {
     const { roster } = this.#state;
-    this.#step.keepVectors((ref) => {
-      if (ref === null) return !roster.several;
-      return roster.reaches(carrierOf(ref));
+    this.#step.keepVectors((ref, maker) => {
+      return ref === null ? !roster.several : roster.canReadVector(ref, maker);
     });
     return this.#compute();
   }
@@ -115,6 +105,10 @@ export class StepExchange {
     if (message.ref === null && state.roster.several) return null; // nobody else could read it
     const { lane, ref, loss, top1, top5, count } = message;
     if (!this.#step.has(lane)) return null;
+    if (ref !== null && this.#comesOtherwise(worker.id, lane, ref)) {
+      state.deleteBlobs([ref]);
+      return null;
+    }
     const first = this.#step.vector(lane);
     if (ref !== null && first?.ref) {
       const opinions = [
@@ -141,6 +135,13 @@ export class StepExchange {
       return this.#fail({ code: 'NOT_FINITE', message: `The loss is not finite at ${shard}.` });
     }
     return this.#auditOrReduce();
+  }
+
+  /** Was the lane asked for again, because by now not all can read what its maker was asked for at first? */
+  #comesOtherwise(worker: string, lane: number, ref: BlobRef): boolean {
+    const asked = this.#asked.get(lane);
+    if (!isOverTcp(ref) || asked?.worker !== worker || asked.publish === 'tcp') return false;
+    return this.#step.vector(lane) === undefined && !this.#state.roster.canReadVector(ref, worker);
   }
 
   slice(worker: WorkerRecord, message: UpMessage & { type: 'slice' }): Next {
@@ -185,43 +186,38 @@ export class StepExchange {
   missing(message: UpMessage & { type: 'missing' }): Next {
     const { step, generation, what, lane } = message;
     if (step !== this.#step.step || generation !== this.#state.roster.generation) return null;
-    this.#doubtMemory();
-    const unreadable = what === 'vector' && lane !== null ? this.#unreadable(lane) : null;
-    if (unreadable !== null) return unreadable;
-    if (++this.#missing > missingLimit) {
-      const text = `Blobs of step ${step} vanished ${missingLimit} times before they could be read.`;
-      return this.#fail({ code: 'BLOB_LOST', message: text });
+    const ofVector = what === 'vector' ? lane : null;
+    if (!this.#isUnreached(ofVector)) {
+      const maker = ofVector === null ? undefined : this.#step.vector(ofVector)?.worker;
+      const end = this.#missing.add(maker);
+      if (end !== null) return 'drop' in end ? end : this.#fail(end);
+      this.#state.log('warn', `A ${what} of step ${step} has vanished; it is made again.`);
     }
-    this.#state.log('warn', `A ${what} of step ${step} has vanished; it is made again.`);
-    if (what === 'vector' && lane !== null) {
-      this.#step.dropVector(lane);
-      this.#asked.delete(lane);
+    if (ofVector !== null) {
+      this.#step.dropVector(ofVector);
+      this.#asked.delete(ofVector);
     }
+    this.#forgetUnreached();
     return this.replan();
   }
 
-  /** Perhaps something keeps processes out of each other's memory that nobody could see. */
-  #doubtMemory(): void {
+  /** Is it known by now why a blob cannot be read, so that it will travel otherwise? */
+  #isUnreached(lane: number | null): boolean {
     const { roster } = this.#state;
-    if (roster.vectorCarrier !== 'memory' || ++this.#missingInMemory < missingLimitOfMemory) return;
-    roster.distrustMemory();
-    const times = `${missingLimitOfMemory} times in one step`;
-    this.#state.log(
-      'warn',
-      `Shared memory could not be read, ${times}: vectors go over sockets from now on.`,
+    const vector = lane === null ? undefined : this.#step.vector(lane);
+    const blobs = lane === null ? this.#step.slices : vector === undefined ? [] : [vector];
+    return blobs.some(
+      ({ ref, worker }) => ref !== null && isOverTcp(ref) && !roster.canReadVector(ref, worker),
     );
   }
 
-  /** Whoever is there, and whose vectors nobody can read, does without: too many open files on its side, perhaps. */
-  #unreadable(lane: number): Next {
+  /** What somebody turned out not to reach would be found missing lane by lane. */
+  #forgetUnreached(): void {
     const { roster } = this.#state;
-    const worker = this.#step.vector(lane)?.worker;
-    if (worker === undefined || roster.members.length < 2 || !roster.members.includes(worker)) return null;
-    const times = (this.#missingOf.get(worker) ?? 0) + 1;
-    this.#missingOf.set(worker, times);
-    if (times < missingLimitOfOne) return null;
-    this.#missing = 0;
-    return { drop: worker, reason: `its vectors could not be read, ${times} times in one step` };
+    const lanes = this.#step.keepVectors(
+      (ref, maker) => ref === null || !isOverTcp(ref) || roster.canReadVector(ref, maker),
+    );
+    for (const lane of lanes) this.#asked.delete(lane);
   }
 
   /** A worker is no member any more; `death`: its process ended, or something failed on its host. */
@@ -317,14 +313,13 @@ export class StepExchange {
    */
   #giveJobs(at: number): void {
     const { era, roster } = this.#state;
-    const publish = this.#carrier();
     const able = new Set(roster.membersAt(at));
     const missing = new Set(this.#step.missingLanes);
     for (const [worker, lanes] of roster.lanesAt(at)) {
+      const publish = this.#carrierOf(worker);
       for (const lane of lanes) {
         const asked = this.#asked.get(lane);
-        const goesOn =
-          asked !== undefined && able.has(asked.worker) && (publish ?? asked.publish) === asked.publish;
+        const goesOn = asked !== undefined && able.has(asked.worker) && this.#serves(asked);
         if (goesOn || !missing.has(lane)) continue;
         this.#asked.delete(lane); // so that it is last
         this.#asked.set(lane, { worker, publish });
@@ -334,18 +329,25 @@ export class StepExchange {
     }
   }
 
+  /** Will all be able to read what was asked for? */
+  #serves({ worker, publish }: { worker: string; publish: CarrierName | null }): boolean {
+    const { roster } = this.#state;
+    return !roster.several || (publish !== null && roster.canRead(publish, worker));
+  }
+
   /** All vectors are there, perhaps: those that are to be audited are computed once more, then all are summed. */
   #auditOrReduce(): Next {
     if (this.#phase !== 'computing' || !this.#step.computed) return null;
     const state = this.#state;
     const { era, roster } = state;
-    const publish = this.#carrier();
     const { step } = this.#step;
     const waits = this.#audit.advance({
-      able: publish === null ? [] : roster.membersAt(step),
+      able: roster.several ? roster.membersAt(step) : [],
       vector: (lane) => this.#step.vector(lane),
-      ask: (worker, lane) =>
-        state.act({ type: 'job', worker, job: { type: 'shard', era, step, lane, publish }, audit: true }),
+      ask: (worker, lane) => {
+        const publish = this.#carrierLike(lane, worker);
+        state.act({ type: 'job', worker, job: { type: 'shard', era, step, lane, publish }, audit: true });
+      },
     });
     const { verdict } = this.#audit;
     if (verdict !== null) return this.#fail(this.#differing(verdict));
@@ -357,14 +359,7 @@ export class StepExchange {
       const hello = this.#state.roster.get(id)?.hello;
       return hello === undefined ? id : `${id} (${hello.host}, ${hello.numerics.device})`;
     };
-    const shard = this.#context.describeShard(this.#step.step, lane);
-    const digests = opinions.map(({ worker, ref }) => `${name(worker)} ${ref.digest}`).join(', ');
-    const odd = oddOneOut(opinions);
-    const who = odd === null ? '' : ` Two of three agree: suspect ${name(odd)}.`;
-    return {
-      code: 'NOT_DETERMINISTIC',
-      message: `Workers computed different vectors for ${shard}: ${digests}.${who}`,
-    };
+    return disagreement(opinions, this.#context.describeShard(this.#step.step, lane), name);
   }
 
   /** Those that serve lanes sum a slice each; all that are at the step will apply. */
@@ -384,9 +379,13 @@ export class StepExchange {
   }
 
   #sendReduce(participants: string[], vectors: (DownBody & { type: 'reduce' })['vectors']): void {
-    const { generation } = this.#state.roster;
+    const { roster } = this.#state;
+    const { generation } = roster;
     const { step } = this.#step;
-    this.#state.send({ type: 'reduce', generation, step, participants, carrier: this.#carrier(), vectors });
+    const carrier = roster.exchangeCarrier(participants);
+    const unreached =
+      carrier === 'tcp' ? participants.filter((worker) => this.#carrierOf(worker) === 'redis') : [];
+    this.#state.send({ type: 'reduce', generation, step, participants, carrier, unreached, vectors });
   }
 
   #commit(): Next {
@@ -400,9 +399,18 @@ export class StepExchange {
   }
 
   /** One member alone publishes nothing: it sums its own lanes. */
-  #carrier(): CarrierName | null {
+  #carrierOf(worker: string): CarrierName | null {
     const { roster } = this.#state;
-    return roster.several ? roster.vectorCarrier : null;
+    return roster.several ? roster.vectorCarrierOf(worker) : null;
+  }
+
+  /** How a vector is published that is to be compared with the one that is there: only what travels alike can be. */
+  #carrierLike(lane: number, worker: string): CarrierName | null {
+    const ref = this.#step.vector(lane)?.ref ?? null;
+    const carrier = ref && carrierOf(ref);
+    return carrier !== null && this.#state.roster.canRead(carrier, worker)
+      ? carrier
+      : this.#carrierOf(worker);
   }
 
   /** Members that are still at the step. */
@@ -414,6 +422,10 @@ export class StepExchange {
     this.#phase = phase;
     this.#state.enter({ name: 'stepping', exchange: this });
   }
+}
+
+function isOverTcp(ref: BlobRef): boolean {
+  return carrierOf(ref) === 'tcp';
 }
 
 function areSame(one: BlobRef, other: BlobRef | null): boolean {

@@ -30,9 +30,14 @@ export interface StepMetrics {
   count: number;
 }
 
-/** Each way to travel has a digest of its own: only what travels alike can be compared. */
+/** Each way to travel has digests of its own, perhaps of several kinds: only what is alike in both can be compared. */
 export function areDifferent(a: BlobRef, b: BlobRef): boolean {
-  return carrierOf(a) === carrierOf(b) && a.digest !== b.digest;
+  return carrierOf(a) === carrierOf(b) && kindOf(a) === kindOf(b) && a.digest !== b.digest;
+}
+
+/** `crc32:1f…`, `sums:…`: what stands before the colon. */
+function kindOf({ digest }: BlobRef): string {
+  return digest.slice(0, digest.indexOf(':') + 1);
 }
 
 /** What is known of step t until it is committed: which vectors and which slices are there. */
@@ -85,13 +90,16 @@ export class Step {
     return null;
   }
 
-  /** Forgets the vectors that cannot be read any more; they are computed, or published, again. */
-  keepVectors(readable: (ref: BlobRef | null) => boolean): void {
-    for (const [lane, { ref }] of this.#vectors) {
-      if (readable(ref)) continue;
+  /** Forgets the vectors that cannot be read any more; they are computed, or published, again. Returns their lanes. */
+  keepVectors(readable: (ref: BlobRef | null, maker: string) => boolean): number[] {
+    const forgotten: number[] = [];
+    for (const [lane, { ref, worker }] of this.#vectors) {
+      if (readable(ref, worker)) continue;
       this.#vectors.delete(lane);
+      forgotten.push(lane);
       if (ref !== null) this.#rubbish.push(ref);
     }
+    return forgotten;
   }
 
   /** A vector's blob is not there any more: the lane must be computed again. */

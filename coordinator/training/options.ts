@@ -116,6 +116,7 @@ export function chooseFreeOptions(
     keepCheckpoints: options.keepCheckpoints ?? former?.keepCheckpoints ?? defaultOf('keepCheckpoints'),
     joinTimeout: milliseconds(options.joinTimeout) ?? former?.joinTimeout ?? timeouts.join,
     workerTimeout: milliseconds(options.workerTimeout) ?? former?.workerTimeout ?? timeouts.worker,
+    carrier: options.carrier ?? former?.carrier ?? defaultOf('carrier'),
     ...(options.redis === undefined ? {} : { redis: redactUrl(options.redis) }),
     ...labels(options.name ?? former?.name, options.note ?? former?.note),
   };

@@ -109,6 +109,8 @@ async function startOrThrow(given: StartOptions): Promise<RunReport> {
       bytesNeeded: bytesNeeded(config),
       openHttp: () => openHttp(options),
       metricsHost: options.metricsHost,
+      blobHost: options.blobHost,
+      blobPorts: options.blobPorts,
     };
     return conductRun(setup, (context) =>
       prepareTraining({ options, config, index, goBackTo, devices, folder, controlToken }, context),

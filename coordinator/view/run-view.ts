@@ -5,6 +5,7 @@
 import type { Outage } from '../../shared/redis/outage.ts';
 import type { ResultOptions } from '../../shared/run-config.ts';
 import type { GpuFigures } from '../../shared/wire/protocol.ts';
+import type { CarrierInUse } from '../protocol/carrier-in-use.ts';
 import type { Owed } from '../protocol/debts.ts';
 import type { Health } from './health.ts';
 
@@ -36,6 +37,8 @@ export interface RunView {
   /** Images that are done, of an inference run. */
   images: number | null;
   generation: number;
+  /** How vectors travel between the members. */
+  exchange: CarrierInUse;
   workers: WorkerView[];
   /** Workers that have left lately and why, the last one last. */
   departed: { id: string; reason: string }[];

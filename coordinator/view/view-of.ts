@@ -8,7 +8,15 @@ import type { CheckpointView, KeptView, RunView } from './run-view.ts';
 export function viewOf(
   run: Pick<
     Run,
-    'phase' | 'sentence' | 'step' | 'totalSteps' | 'generation' | 'workers' | 'departed' | 'stopping'
+    | 'phase'
+    | 'sentence'
+    | 'step'
+    | 'totalSteps'
+    | 'generation'
+    | 'exchange'
+    | 'workers'
+    | 'departed'
+    | 'stopping'
   >,
   config: AnyConfig,
   measured: Partial<RunView>,
@@ -31,6 +39,7 @@ export function viewOf(
     epochs: null,
     images: null,
     generation: run.generation,
+    exchange: run.exchange,
     workers: run.workers.map(({ id, status, lanes, owes, draining, hello, figures }) => ({
       id,
       status,

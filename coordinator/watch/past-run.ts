@@ -115,7 +115,8 @@ export class PastRun {
   #view({ step, validation, checkpoint, best, kept, quiet }: FolderTraces, { last }: History): RunView {
     const steps = totalSteps(this.#config);
     const perEpoch = stepsPerEpoch(this.#config);
-    const nobody = { generation: 0, workers: [], departed: [], stopping: null };
+    const exchange = { carrier: null, why: null };
+    const nobody = { generation: 0, exchange, workers: [], departed: [], stopping: null };
     return viewOf(
       { phase: 'finished', sentence: '', step, totalSteps: steps, ...nobody },
       this.#config,

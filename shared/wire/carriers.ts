@@ -1,7 +1,9 @@
 import assert from 'node:assert';
+import type { BlobClient } from './blob-client.ts';
+import type { AboutBlob, BlobServer } from './blob-server.ts';
 import type { Blobs, RedisBlobs } from './blobs.ts';
+import { Peers, type Reached } from './peers.ts';
 import { type BlobRef, type CarrierName, carrierOf, type FetchCarrier } from './protocol.ts';
-import type { BlobClient, BlobServer } from './socket-blobs.ts';
 
 /**
  * All ways a blob can travel, behind one door: a reference says by which it is read. What lies in shared memory is
@@ -12,8 +14,8 @@ export class Carriers {
   readonly #client: BlobClient;
   readonly #server: BlobServer | null;
   /** Bytes put up, and bytes read, by carrier: what metrics count. */
-  readonly published: Record<CarrierName, number> = { memory: 0, local: 0, redis: 0 };
-  readonly read: Record<CarrierName, number> = { memory: 0, local: 0, redis: 0 };
+  readonly published: Record<CarrierName, number> = { memory: 0, local: 0, tcp: 0, redis: 0 };
+  readonly read: Record<CarrierName, number> = { memory: 0, local: 0, tcp: 0, redis: 0 };
 
   /** @param server null: this process publishes through Redis only */
   constructor(redis: RedisBlobs, client: BlobClient, server: BlobServer | null) {
@@ -24,33 +26,54 @@ export class Carriers {
 
   /** The way to readers of whom nothing is known: those who share a private Redis are all on this machine. */
   get toAnybody(): FetchCarrier {
-    return this.#server === null ? 'redis' : 'local';
+    return this.#server?.hasSocket ? 'local' : 'redis';
   }
 
   /** The bytes must not change from now on. */
-  async put(name: string, bytes: Uint8Array, carrier: FetchCarrier): Promise<BlobRef> {
+  async put(name: string, bytes: Uint8Array, carrier: FetchCarrier, about?: AboutBlob): Promise<BlobRef> {
     this.published[carrier] += bytes.byteLength;
     if (carrier === 'redis') return this.#redis.put(name, bytes);
     assert(this.#server !== null);
-    return this.#server.put(name, bytes);
+    return this.#server.put(name, bytes, carrier, about);
   }
 
-  /** The bytes [begin, end) of a blob; null when it is not there any more. */
-  async get(ref: BlobRef, begin?: number, end?: number): Promise<Uint8Array<ArrayBuffer> | null> {
+  /** Nobody reads any more what this process serves for an earlier step: whoever deletes it may not reach it. */
+  forgetBefore(step: number): void {
+    this.#server?.forgetBefore(step);
+  }
+
+  /**
+   * The bytes [begin, end) of a blob; null when it is not there any more.
+   * @param target where they are to be, if they do not come from Redis; absent: in an ArrayBuffer of their own
+   */
+  async get(
+    ref: BlobRef,
+    begin = 0,
+    end = ref.bytes,
+    target?: Uint8Array<ArrayBuffer>,
+  ): Promise<Uint8Array<ArrayBuffer> | null> {
     const carrier = carrierOf(ref);
     assert(carrier !== 'memory', `${ref.name} is mapped, not fetched`);
-    const bytes = await (carrier === 'local' ? this.#client : this.#redis).get(ref, begin, end);
+    const bytes =
+      carrier === 'redis'
+        ? await this.#redis.get(ref, begin, end)
+        : await this.#client.get(ref, begin, end, target);
     this.read[carrier] += bytes?.byteLength ?? 0;
     return bytes;
   }
 
   async delete(refs: readonly BlobRef[]): Promise<void> {
-    const sockets = refs.filter((ref) => carrierOf(ref) === 'local');
-    const others = refs.filter((ref) => carrierOf(ref) === 'redis');
+    const inRedis = refs.filter((ref) => carrierOf(ref) === 'redis');
+    const served = refs.filter((ref) => carrierOf(ref) === 'local' || carrierOf(ref) === 'tcp');
     await Promise.all([
-      sockets.length > 0 ? this.#client.delete(sockets) : null,
-      others.length > 0 ? this.#redis.delete(others) : null,
+      served.length > 0 ? this.#client.delete(served) : null,
+      inRedis.length > 0 ? this.#redis.delete(inRedis) : null,
     ]);
+  }
+
+  /** Finds out from whom this process can fetch over TCP; `tell` hears of it. */
+  peers(tell: (outcomes: Reached[]) => void): Peers {
+    return new Peers(this.#client, tell);
   }
 
   async close(): Promise<void> {

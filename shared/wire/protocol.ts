@@ -14,14 +14,34 @@ const blobRef = z.strictObject({
   bytes: z.int().nonnegative(),
   digest: z.string().max(128),
   /**
-   * In Redis; in the memory of the process with a socket in this folder, which is one of ours; or in memory that can be
-   * mapped: `MemoryPlace`.
+   * In Redis; in the memory of the process with a socket in this folder, which is one of ours; in that of the process
+   * whose blob server has this id; or in memory that can be mapped: `MemoryPlace`.
    */
   at: z
     .string()
-    .regex(/^(redis|unix:cornet-blobs-[\w-]{1,64}|memory:\d{1,10}:\d{1,10}:[\w-]{1,64}:\d{1,16})$/),
+    .regex(
+      /^(redis|unix:cornet-blobs-[\w-]{1,64}|tcp:[\w-]{1,64}|memory:\d{1,10}:\d{1,10}:[\w-]{1,64}:\d{1,16})$/,
+    ),
 });
 export type BlobRef = z.infer<typeof blobRef>;
+
+/** A process that serves its blobs over TCP. */
+const tcpServer = z.object({
+  /** New for each process: whoever listens at an address by now need not be the one that was announced. */
+  id: z.string().regex(/^[\w-]{1,64}$/),
+  /** `host:port`, `[address]:port`: where it may be reached, the likeliest first. */
+  addresses: z
+    .array(
+      z
+        .string()
+        .max(300)
+        .regex(/^(\[[\da-fA-F:.]+\]|[\w.-]+):\d{1,5}$/),
+    )
+    .min(1)
+    .max(8),
+  encrypted: z.boolean(),
+});
+export type TcpServer = z.infer<typeof tcpServer>;
 
 const id = z.string().min(1).max(64);
 const count = z.int().nonnegative();
@@ -33,9 +53,11 @@ const workerError = z.object({
 
 /**
  * How a blob travels: not at all, because readers map its maker's memory (vectors and slices only); out of that memory
- * over a socket on this host; or through Redis, which always works and keeps the blob when its maker dies.
+ * over a socket on this host (`local`) or from host to host (`tcp`); or through Redis, which always works and keeps the
+ * blob when its maker dies.
  */
-const carrierName = z.enum(['memory', 'local', 'redis']);
+export const carrierNames = ['memory', 'local', 'tcp', 'redis'] as const;
+const carrierName = z.enum(carrierNames);
 export type CarrierName = z.infer<typeof carrierName>;
 /** Of blobs that are fetched. */
 const fetchCarrier = carrierName.exclude(['memory']);
@@ -44,6 +66,7 @@ export type FetchCarrier = z.infer<typeof fetchCarrier>;
 /** How a blob is read. */
 export function carrierOf({ at }: BlobRef): CarrierName {
   if (at === 'redis') return 'redis';
+  if (at.startsWith('tcp:')) return 'tcp';
   return at.startsWith('memory:') ? 'memory' : 'local';
 }
 
@@ -114,6 +137,8 @@ const downBody = z.discriminatedUnion('type', [
     participants: z.array(id).min(1),
     /** How the slices are published; null: one member alone needs none. */
     carrier: carrierName.nullable(),
+    /** Participants whose blobs not all others can fetch over TCP: their slices go through Redis. */
+    unreached: z.array(id),
     vectors: z
       .array(z.object({ lane: count, weight: z.number(), worker: id, ref: blobRef.nullable() }))
       .min(1),
@@ -128,6 +153,8 @@ const downBody = z.discriminatedUnion('type', [
   }),
   /** One member is asked to publish the snapshot of the step. */
   z.object({ type: z.literal('publish-snapshot'), step: count, worker: id, carrier: fetchCarrier }),
+  /** Workers that serve blobs over TCP: whoever reads this tries to reach all others and says `reached`. */
+  z.object({ type: z.literal('peers'), peers: z.array(z.object({ worker: id, server: tcpServer })) }),
   /** Newcomers are asked to load the snapshot of the step. */
   z.object({ type: z.literal('load'), step: count, workers: z.array(id), ref: blobRef }),
   /** This worker can never serve the run: it leaves with the error. */
@@ -155,6 +182,8 @@ const hello = z.object({
   /** What its images are made of: `pixelProbe`. */
   pixels: z.string().max(128),
   vectorLength: z.int().positive(),
+  /** Where it serves blobs over TCP; absent: it does not. */
+  tcp: tcpServer.optional(),
   /** `host:port` of its metrics, as it listens; absent: it has none. */
   metrics: z
     .string()
@@ -211,6 +240,11 @@ const upBody = z.discriminatedUnion('type', [
     bad: z.string().max(200).nullable(),
   }),
   z.object({ type: z.literal('applied'), step: count }),
+  /** Whether this worker can fetch blobs of those over TCP; `why` not, as part of a sentence, or null: it can. */
+  z.object({
+    type: z.literal('reached'),
+    peers: z.array(z.object({ worker: id, why: z.string().max(300).nullable() })),
+  }),
   z.object({ type: z.literal('snapshot-published'), step: count, ref: blobRef }),
   z.object({ type: z.literal('loaded'), step: count }),
   /** A blob that a message named is not there any more. */

@@ -9,10 +9,11 @@ import { version } from '../../shared/process/version.ts';
 import { OutageLog } from '../../shared/redis/outages.ts';
 import { connectRedis, redisOptions } from '../../shared/redis/redis.ts';
 import { purposeOf } from '../../shared/run-config.ts';
+import { BlobClient } from '../../shared/wire/blob-client.ts';
+import { BlobServer } from '../../shared/wire/blob-server.ts';
 import { RedisBlobs } from '../../shared/wire/blobs.ts';
 import { Carriers } from '../../shared/wire/carriers.ts';
 import { era, names } from '../../shared/wire/protocol.ts';
-import { BlobClient, BlobServer } from '../../shared/wire/socket-blobs.ts';
 import { socketNamespace } from '../../shared/wire/socket-folder.ts';
 import { lastEntry, StreamReader } from '../../shared/wire/streams.ts';
 import { findRun } from '../../worker/commands/find-run.ts';
@@ -52,6 +53,7 @@ const metrics = {
   askingRedis: <T>(question: Promise<T>) => question,
   computed: () => undefined,
   tried: () => undefined,
+  exchanged: () => undefined,
   named: () => undefined,
 };
 const voice = {
@@ -93,7 +95,7 @@ await Promise.all(
       era.parse(JSON.parse((await redis.get(names.era(config.run)))!)),
       greeting,
     );
-    const server = await BlobServer.start(token);
+    const server = await BlobServer.open({ token: token }, console.error);
     const shell = new WorkerShell({
       config,
       member,

@@ -6,7 +6,7 @@ import { type ModelName, modelNames } from '../../shared/models/model.ts';
 import type { Precision } from '../../shared/run-config.ts';
 import { benchBackends } from './backends.ts';
 import { benchData } from './data.ts';
-import { benchExchange } from './exchange.ts';
+import { benchExchange, benchHosts } from './exchange.ts';
 import { benchFeatures } from './features.ts';
 import { benchFrozen } from './frozen.ts';
 import { benchImages } from './images.ts';
@@ -34,9 +34,13 @@ const parts: Record<string, (options: BenchOptions) => Promise<Row[]>> = {
   run: ({ batch, pairs }) => benchWholeRun([batch, defaults.batchSize], pairs),
   workers: ({ pairs }) => benchWorkers(pairs),
   exchange: () => benchExchange(),
+  hosts: () => benchHosts(),
   protocol: benchProtocol,
   metrics: benchMetrics,
 };
+
+/** Those that need more than others: root, and network namespaces. */
+const onlyNamed = new Set(['hosts']);
 
 /** With tables of their own, and only when they are asked for. */
 const tables: Record<string, () => Promise<void> | void> = {
@@ -52,7 +56,7 @@ const names = (text: string) => text.split(',');
 const program = new Command('npm run bench --')
   .description('Measures cornet-ts beside its peers: one table from one run, medians of alternating pairs.')
   .addArgument(
-    new Argument('[parts...]', 'what to measure; scaling, data and recovery only when named').choices([
+    new Argument('[parts...]', 'what to measure; hosts, scaling, data and recovery only when named').choices([
       ...Object.keys(parts),
       ...Object.keys(tables),
     ]),
@@ -74,7 +78,7 @@ if (table !== undefined) {
 }
 const rows: Row[] = [];
 for (const [name, part] of Object.entries(parts)) {
-  if (chosen.length === 0 || chosen.includes(name)) rows.push(...(await part(options)));
+  if (chosen.length === 0 ? !onlyNamed.has(name) : chosen.includes(name)) rows.push(...(await part(options)));
 }
 console.log(
   `\n${threads} × ${cpus()[0]?.model}, Node ${process.version}, medians of ${options.pairs} alternating pairs\n`,

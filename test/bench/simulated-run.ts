@@ -101,7 +101,7 @@ class Site {
       },
       limits: { ...timeouts },
       era,
-      common: { version: '1', fingerprint: 'data', place: 'there', numerics: null },
+      common: { version: '1', fingerprint: 'data', place: 'there', carrier: 'auto', numerics: null },
       fleetSize: workers,
       describeShard: (step, lane) => `step ${step}, lane ${lane}`,
       describeBatch: String,

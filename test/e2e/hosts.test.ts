@@ -1,105 +1,18 @@
-/** Several hosts for real: network namespaces, each with its own copy of the images under a path of its own. */
-import { execFile } from 'node:child_process';
-import { cpSync, mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+/** Several hosts for real: links that are cut, hosts that vanish, firewalls; what travels between them, and how. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
-import test, { type ExecutionContext } from 'ava';
-import { makeHosts, type TestHost, whyNoHosts } from '../helpers/networks.ts';
+import test from 'ava';
+import { timeouts } from '../../shared/defaults.ts';
+import { type TestHost, whyNoHosts } from '../helpers/networks.ts';
 import { possible } from '../helpers/possible.ts';
-import { TestRedis } from '../helpers/redis.ts';
-import { type Command, checkpoint, Stage, tinyImages, tinyRun, trainedSteps } from '../helpers/run.ts';
+import { Site } from '../helpers/site.ts';
 import { thoroughSerial } from '../helpers/thorough.ts';
 
 const onHosts = possible(whyNoHosts === null, `no several hosts: ${whyNoHosts}`)
   ? thoroughSerial
   : test.serial.skip;
 
-const secret = 'correct-horse-battery';
 /** Milliseconds: well within the member timeout, with time for TCP to send again what was lost. */
 const shortCut = 1_000;
-
-/** A coordinator and its Redis on a host of their own, and what the other hosts need. */
-class Site {
-  readonly stage: Stage;
-  readonly hosts: TestHost[];
-  readonly output: string;
-  readonly env: NodeJS.ProcessEnv;
-  readonly #images: string;
-  readonly #run: readonly string[];
-  #coordinator!: Command;
-  #workers = 0;
-
-  private constructor(stage: Stage, hosts: TestHost[], images: string) {
-    this.stage = stage;
-    this.hosts = hosts;
-    this.output = join(stage.folder, 'run');
-    this.env = { CORNET_REDIS_URL: `redis://:${secret}@${hosts[0]!.address}` };
-    this.#images = images;
-    this.#run = [...tinyRun(images), '--epochs', '1000'];
-  }
-
-  static async open(t: ExecutionContext, workerHosts: number): Promise<Site> {
-    const stage = new Stage(t);
-    const site = new Site(stage, makeHosts(t, workerHosts + 1), await tinyImages(stage.folder));
-    const [head] = site.hosts as [TestHost];
-    await TestRedis.start(t, ['--port', '6379', '--bind', head.address, '--requirepass', secret], head.enter);
-    const argv = [...site.#run, '--cpu-workers', '0', '-o', site.output];
-    site.#coordinator = stage.start('coordinator', argv, site.env, head.enter);
-    await site.#coordinator.until('the run waits for workers', () => site.printed('over redis://') === 1);
-    return site;
-  }
-
-  /** Starts a worker and waits until it has joined. */
-  async worker(host: TestHost, options: readonly string[] = []): Promise<Command> {
-    const images = join(this.stage.folder, `disk-of-worker-${++this.#workers}`, 'imagenet');
-    mkdirSync(images, { recursive: true });
-    cpSync(this.#images, images, { recursive: true });
-    const joined = this.printed(' joined.');
-    const argv = ['start', '--data-path', images, ...options];
-    const worker = this.stage.start('worker', argv, this.env, host.enter);
-    await worker.until('it has joined', () => this.printed(' joined.') > joined);
-    return worker;
-  }
-
-  /** What a client on the coordinator's host is answered. */
-  async get(url: string): Promise<string> {
-    const script = 'fetch(process.argv[1]).then(async (answer) => console.log(await answer.text()))';
-    const [program, ...argv] = [...this.hosts[0]!.enter, process.execPath, '-e', script, url];
-    return (await promisify(execFile)(program!, argv)).stdout;
-  }
-
-  /** How often the coordinator has printed a text. */
-  printed(text: string): number {
-    return this.#coordinator.stdout.split(text).length - 1;
-  }
-
-  until(what: string, holds: () => boolean): Promise<void> {
-    return this.#coordinator.until(what, holds);
-  }
-
-  /** Waits until so many more steps are done. */
-  async further(steps: number): Promise<void> {
-    const done = trainedSteps(this.output).length;
-    await this.#coordinator.untilStep(this.output, done + steps);
-  }
-
-  /** Stops the run; its last checkpoint must have the bytes of as many steps on a single host. */
-  async compare(t: ExecutionContext): Promise<void> {
-    this.#coordinator.signal('SIGINT');
-    t.is(await this.#coordinator.ended, 75, this.#coordinator.stderr);
-    const steps = trainedSteps(this.output);
-    t.deepEqual(
-      steps,
-      steps.map((_, i) => i + 1),
-    );
-    const alone = join(this.stage.folder, 'alone');
-    const argv = [...this.#run, '--max-steps', String(steps.length), '--cpu-workers', '2', '-o', alone];
-    const local = this.stage.start('coordinator', argv);
-    t.is(await local.ended, 0, local.stderr);
-    t.true(checkpoint(this.output, steps.length).equals(checkpoint(alone, steps.length)));
-  }
-}
 
 onHosts(
   'a link that is down briefly costs no worker its place; down longer, it is replaced and joins anew',
@@ -144,7 +57,8 @@ onHosts('workers move from host to host, at last to the coordinator, and no byte
   const first = await site.worker(left);
   await site.further(2); // alone: nothing is exchanged
   const second = await site.worker(right);
-  await site.further(2); // two hosts: through Redis
+  await site.untilBy('tcp');
+  await site.further(2);
   first.signal('SIGTERM');
   t.is(await first.ended, 0, first.stderr);
   t.is(site.printed(' drained.'), 1); // at once, and not by silence
@@ -155,4 +69,78 @@ onHosts('workers move from host to host, at last to the coordinator, and no byte
   await site.further(2); // both there: over sockets
   await site.compare(t);
   for (const worker of [third, fourth]) t.is(await worker.ended, 0, worker.stderr);
+});
+
+onHosts('vectors go from host to host, and snapshots to newcomers; Redis carries only names', async (t) => {
+  const site = await Site.open(t, 2);
+  const [, left, right] = site.hosts as [TestHost, TestHost, TestHost];
+  await site.worker(left);
+  await site.worker(right);
+  await site.untilBy('tcp');
+  t.is((await site.view()).exchange.why, null);
+  // A vector of this model has 8 MB: each step would write two, and read more.
+  const steps = 10;
+  const bytes = await site.traffic(() => site.further(steps));
+  t.true(bytes < steps * 200_000, `${bytes} bytes in ${steps} steps`);
+  // The snapshot has 16 MB.
+  const joining = await site.traffic(() => site.worker(right).then(() => site.further(3)));
+  t.true(joining < 4_000_000, `${joining} bytes`);
+  t.is(site.printed('cannot reach'), 0);
+  await site.compare(t);
+});
+
+onHosts('over IPv6, and where Redis is reached by TLS, vectors go from host to host, too', async (t) => {
+  const site = await Site.open(t, 2, { secure: true });
+  const [, left, right] = site.hosts as [TestHost, TestHost, TestHost];
+  await site.worker(left);
+  await site.worker(right, ['--blob-ports', '7000-7001']);
+  await site.untilBy('tcp');
+  await site.further(3);
+  await site.compare(t);
+});
+
+onHosts('what a firewall drops in silence goes through Redis, and no step waits long for it', async (t) => {
+  const site = await Site.open(t, 2);
+  const [, left, right] = site.hosts as [TestHost, TestHost, TestHost];
+  left.isolateFrom(right);
+  await site.worker(left);
+  await site.worker(right);
+  await site.untilBy('redis');
+  await site.further(3);
+  t.true(site.printed('over TCP: ') > 0);
+  const { why } = (await site.view()).exchange;
+  t.regex(why!, /^worker \S+ \(.*\) cannot reach worker \S+ \(.*\) over TCP: .*no answer within 2 s/);
+
+  left.joinWith(right);
+  await site.untilBy('tcp');
+  await site.further(3);
+
+  // In the middle of exchanges: connections are there, and nothing comes any more.
+  left.isolateFrom(right);
+  const began = performance.now();
+  await site.further(3);
+  const waited = performance.now() - began;
+  t.true(waited < timeouts.member + 3_000, `${waited} ms for three steps`);
+  await site.untilBy('redis');
+  t.is(site.printed('was dropped'), 0);
+  left.joinWith(right);
+  await site.untilBy('tcp');
+  await site.compare(t);
+});
+
+onHosts('a worker that dies behind a link that is cut leaves connections that nobody closes', async (t) => {
+  const site = await Site.open(t, 2);
+  const [, left, right] = site.hosts as [TestHost, TestHost, TestHost];
+  await site.worker(left);
+  const doomed = await site.worker(right);
+  await site.untilBy('tcp');
+  right.cut();
+  doomed.signal('SIGKILL');
+  await site.until('it is dropped', () => site.printed('was dropped: not heard for') === 1);
+  await site.further(2);
+  right.heal();
+  await site.worker(right);
+  await site.untilBy('tcp');
+  await site.further(3);
+  await site.compare(t);
 });

@@ -47,7 +47,10 @@ async function workerOnGpu(t: { teardown: (fn: () => Promise<void>) => void }, r
   const gigabyte = 2 ** 30;
   worker.readFrom({
     step: () => 1,
-    blobs: { published: { memory: 0, local: 0, redis: 0 }, read: { memory: 0, local: 0, redis: 0 } },
+    blobs: {
+      published: { memory: 0, local: 0, tcp: 0, redis: 0 },
+      read: { memory: 0, local: 0, tcp: 0, redis: 0 },
+    },
     loader: { decoded: { images: 0, bytes: 0 }, ready: 0 },
     vitals: async () => ({
       tensors: 35,

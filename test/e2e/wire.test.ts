@@ -1,14 +1,14 @@
 /** A Redis that others reach, too: TLS, users, and what strangers may write there. */
-import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import { names, upMessage } from '../../shared/wire/protocol.ts';
+import { makeCertificates } from '../helpers/certificates.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import { checkpoint, pausedAt, Stage, tinyImages, tinyRun } from '../helpers/run.ts';
+import { freePort } from '../helpers/sentinels.ts';
 import { thoroughSerial } from '../helpers/thorough.ts';
 
 /** The ACL file that docs/security.md shows. */
@@ -17,38 +17,12 @@ function documentedAcl(): string {
   return /^```\n(user default off\n.*?)^```$/ms.exec(page)![1]!;
 }
 
-/** A CA of one's own, and a server's certificate that it signed for `localhost`. */
-function makeCertificates(folder: string): { ca: string; certificate: string; key: string } {
-  const at = (name: string) => join(folder, name);
-  const request = ['req', '-x509', '-nodes', '-days', '2', '-newkey', 'ec'];
-  const curve = ['-pkeyopt', 'ec_paramgen_curve:P-256'];
-  const make = (name: string, ...options: string[]) => {
-    const files = ['-keyout', at(`${name}.key`), '-out', at(`${name}.pem`)];
-    execFileSync('openssl', [...request, ...curve, ...files, ...options], { stdio: 'pipe' });
-  };
-  make('ca', '-subj', '/CN=a CA of our own');
-  make(
-    'server',
-    ...['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'],
-    ...['-CA', at('ca.pem'), '-CAkey', at('ca.key')],
-  );
-  return { ca: at('ca.pem'), certificate: at('server.pem'), key: at('server.key') };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
 thoroughSerial(
   'a run over TLS with a CA of its own, as a user who may do no more than it needs',
   async (t) => {
     const stage = new Stage(t);
     const images = await tinyImages(stage.folder);
-    const { ca, certificate, key } = makeCertificates(stage.folder);
+    const { ca, certificate, key } = makeCertificates(stage.folder, 'DNS:localhost');
     const acl = join(stage.folder, 'users.acl');
     writeFileSync(
       acl,

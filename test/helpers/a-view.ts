@@ -17,6 +17,7 @@ export const aView: RunView = {
   epochs: 2,
   images: null,
   generation: 1,
+  exchange: { carrier: 'memory', why: null },
   departed: [],
   workers: ['a', 'b'].map((id) => ({
     id,

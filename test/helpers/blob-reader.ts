@@ -1,8 +1,8 @@
 /** Reads a blob while this process can open no file, and again when it can: `blob-reader.js TOKEN REF`. */
 import { closeSync, openSync } from 'node:fs';
 import { CornetError } from '../../shared/errors.ts';
+import { BlobClient } from '../../shared/wire/blob-client.ts';
 import type { BlobRef } from '../../shared/wire/protocol.ts';
-import { BlobClient } from '../../shared/wire/socket-blobs.ts';
 
 const client = new BlobClient(process.argv[2]!);
 const ref = JSON.parse(process.argv[3]!) as BlobRef;

@@ -1,10 +1,11 @@
+import type { Common } from '../../coordinator/protocol/roster.ts';
 import { Run } from '../../coordinator/protocol/run.ts';
 import type { RunAction, StepPlan } from '../../coordinator/protocol/run-events.ts';
 import { timeouts } from '../../shared/defaults.ts';
-import type { UpBody } from '../../shared/wire/protocol.ts';
+import type { Hello, UpBody } from '../../shared/wire/protocol.ts';
 
 const era = { term: 1, boot: 0 };
-export const hello: UpBody = {
+export const hello: Hello = {
   type: 'hello',
   host: 'host',
   pid: 1,
@@ -24,13 +25,18 @@ export class Computing {
   readonly workers: string[];
   readonly #said = new Map<string, number>();
 
-  /** @param loaded those of them that have loaded the snapshot, if not all */
+  /**
+   * @param loaded those of them that have loaded the snapshot, if not all
+   * @param greeting what they say in their hellos besides
+   * @param carrier that which the user allows
+   */
   constructor(
     lanes: number,
     workers = lanes,
     loaded?: readonly string[],
     plan: Partial<StepPlan> = {},
-    near: { place?: string; memory?: string } = {},
+    greeting: Partial<Hello> | ((worker: string) => Partial<Hello>) = {},
+    carrier: Common['carrier'] = 'auto',
   ) {
     this.workers = Array.from({ length: workers }, (_, i) => `worker-${i}`);
     const shares = Array.from({ length: lanes }, (_, lane) => ({ lane, weight: 1 / lanes, count: 1 }));
@@ -51,7 +57,7 @@ export class Computing {
       },
       limits: timeouts,
       era,
-      common: { version: '1', fingerprint: 'data', place: 'here', numerics: null },
+      common: { version: '1', fingerprint: 'data', place: 'here', carrier, numerics: null },
       fleetSize: workers,
       describeShard: String,
       describeBatch: String,
@@ -59,7 +65,8 @@ export class Computing {
     this.run.start();
     const ref = { name: 'snapshot', bytes: 1, digest: '0', at: 'redis' };
     this.run.handle({ type: 'restored', step: 0, ref, validated: true });
-    for (const worker of this.workers) this.say(worker, { ...hello, ...near });
+    const greet = typeof greeting === 'function' ? greeting : () => greeting;
+    for (const worker of this.workers) this.say(worker, { ...hello, ...greet(worker) });
     for (const worker of loaded ?? this.workers) this.say(worker, { type: 'loaded', step: 0 });
   }
 

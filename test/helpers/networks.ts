@@ -7,12 +7,16 @@ import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import type { ExecutionContext } from 'ava';
 
-/** Addresses for documentation (RFC 5737): in use nowhere. */
+/** Addresses for documentation (RFC 5737, RFC 3849): in use nowhere. */
 const subnet = '192.0.2';
+const subnet6 = '2001:db8::';
+/** Nobody has it. */
+const strangeHardware = '02:00:00:00:00:01';
 
 export class TestHost {
-  /** Its address on the switch. */
+  /** Its addresses on the switch. */
   readonly address: string;
+  readonly address6: string;
   /** What to put before a command, so that it runs on this host. */
   readonly enter: readonly string[];
   readonly #namespace: string;
@@ -21,6 +25,7 @@ export class TestHost {
 
   constructor(namespace: string, switchNamespace: string, number: number) {
     this.address = `${subnet}.${number}`;
+    this.address6 = `${subnet6}${number}`;
     this.enter = ['ip', 'netns', 'exec', namespace];
     this.#namespace = namespace;
     this.#switch = switchNamespace;
@@ -28,9 +33,17 @@ export class TestHost {
     ip('-n', this.#switch, 'link', 'add', this.#port, 'type', 'veth', 'peer', 'eth0', 'netns', namespace);
     ip('-n', namespace, 'link', 'set', 'lo', 'up');
     ip('-n', namespace, 'address', 'add', `${this.address}/24`, 'dev', 'eth0');
+    ip('-n', namespace, 'address', 'add', `${this.address6}/64`, 'dev', 'eth0', 'nodad');
     ip('-n', namespace, 'link', 'set', 'eth0', 'up');
     ip('-n', this.#switch, 'link', 'set', this.#port, 'up');
     this.heal();
+  }
+
+  /** So many Gbit/s at most, in each direction. */
+  limit(gigabits: number): void {
+    const rule = ['root', 'tbf', 'rate', `${gigabits}gbit`, 'burst', `${gigabits}mb`, 'latency', '20ms'];
+    tc('-n', this.#namespace, 'qdisc', 'replace', 'dev', 'eth0', ...rule);
+    tc('-n', this.#switch, 'qdisc', 'replace', 'dev', this.#port, ...rule);
   }
 
   /**
@@ -43,6 +56,24 @@ export class TestHost {
 
   heal(): void {
     ip('-n', this.#switch, 'link', 'set', this.#port, 'master', 'bridge');
+  }
+
+  /**
+   * From now on nothing that this host sends arrives at the other one, and neither is told: as behind a firewall that drops
+   * what it does not like. Both reach all others.
+   */
+  isolateFrom(other: TestHost): void {
+    this.#neighbour('replace', other, 'lladdr', strangeHardware, 'nud', 'permanent');
+  }
+
+  /** The opposite. */
+  joinWith(other: TestHost): void {
+    this.#neighbour('delete', other);
+  }
+
+  #neighbour(what: string, other: TestHost, ...how: string[]): void {
+    for (const address of [other.address, other.address6])
+      ip('-n', this.#namespace, 'neighbour', what, address, ...how, 'dev', 'eth0');
   }
 
   /** Takes the interface down, as when somebody pulls the cable: the host itself notices. */
@@ -86,4 +117,8 @@ export const whyNoHosts: string | null = (() => {
 
 function ip(...args: string[]): void {
   execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'pipe'] });
+}
+
+function tc(...args: string[]): void {
+  execFileSync('tc', args, { stdio: ['ignore', 'ignore', 'pipe'] });
 }

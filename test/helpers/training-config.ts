@@ -31,6 +31,7 @@ export const trainingConfig: RunConfig = {
     audit: 0,
     joinTimeout: 12_000,
     workerTimeout: 3_600_000,
+    carrier: 'auto',
     localWorkers: { device: 'cpu', count: 2 },
   },
 };

@@ -1,15 +1,19 @@
 import assert from 'node:assert';
 import { Run } from '../../coordinator/protocol/run.ts';
 import type { RunAction, RunEvent } from '../../coordinator/protocol/run-events.ts';
-import type { DownMessage } from '../../shared/wire/protocol.ts';
-import { beat, flush, type Numbers } from './model.ts';
+import type { BlobRef, DownMessage } from '../../shared/wire/protocol.ts';
+import { beat, flush, type Numbers, Peers } from './model.ts';
 import { isMember, type World } from './world.ts';
+
+/** After so much heard time a silent worker is dropped, and a newcomer that nobody has tried to reach is taken up. */
+const patience = 5 * beat;
 
 /** A coordinator process: the run, and what it reads and writes. */
 export class CoordinatorProcess {
   readonly world: World;
   outbox: DownMessage[] = [];
   readonly run: Run;
+  readonly peers: Peers;
   position = 0;
   incarnation: number;
   number = 0;
@@ -23,26 +27,29 @@ export class CoordinatorProcess {
   asleep = false;
   alive = true;
   outcome: string | null = null;
+  /** It reads a blob, and what is to follow is not known yet. */
+  #reads = false;
   /** Members when the last event came. */
   #before = new Set<string>();
 
   constructor(world: World, term: number) {
     this.world = world;
     const { redis } = world;
+    this.peers = new Peers(world.firewall, null, (peers) => this.event({ type: 'reached', peers }));
     this.incarnation = redis.incarnation;
     redis.era = { term, boot: 0 };
     redis.up = [];
     this.run = new Run({
       plan: world.plan,
       limits: {
-        member: 5 * beat,
+        member: patience,
         step: 60 * beat,
         join: 10 * beat,
         worker: 10_000 * beat,
         lastCheckpoint: 60 * beat,
       },
       era: redis.era,
-      common: { version: '1', fingerprint: 'data', place: 'here', numerics: null },
+      common: { version: '1', fingerprint: 'data', place: 'here', carrier: world.carrier, numerics: null },
       fleetSize: world.fleet,
       describeShard: (step, lane) => `step ${step}, lane ${lane}`,
       describeBatch: (batch) => `batch ${batch}`,
@@ -62,8 +69,11 @@ export class CoordinatorProcess {
   event(event: RunEvent): void {
     if (this.asleep) return void this.io.push(() => this.event(event));
     this.#before = this.members();
+    const { step } = this.run;
     this.perform(this.run.handle(event));
-    if (!this.superseded) this.#assertAwaited();
+    if (this.superseded) return;
+    this.#assertAwaited();
+    if (this.run.step !== step || event.type === 'tick') this.#assertNobodyForgotten(step);
   }
 
   /** Some worker, timer or piece of work can end the phase: it never waits for nobody. */
@@ -73,6 +83,25 @@ export class CoordinatorProcess {
     if (phase === 'restoring' || phase === 'saving' || phase === 'finishing') {
       assert(this.#busy, `nothing is under way: ${sentence}`);
     } else assert(this.#busy || (workers.length > 0 && !sentence.includes('nobody')), sentence);
+  }
+
+  /** The state lay still, or a round could be interrupted: whoever came long before has been taken up. */
+  #assertNobodyForgotten(before: number): void {
+    const { phase, step, workers } = this.run;
+    const begins = phase === 'computing' && step !== before;
+    if (this.outcome !== null || (!begins && phase !== 'validating' && phase !== 'extracting')) return;
+    for (const { id, status, joinedAt } of workers)
+      assert(status !== 'newcomer' || this.heard - joinedAt <= patience, `${id} is forgotten`);
+  }
+
+  /** What does not lie in Redis is gone with its maker. */
+  #assertHeld(vectors: (DownMessage & { type: 'reduce' })['vectors']): void {
+    const known = new Set(this.run.workers.map(({ id }) => id));
+    for (const { worker, ref } of vectors)
+      assert(
+        ref === null || ref.at === 'redis' || known.has(worker),
+        `${worker}, which is gone, holds ${ref?.name}`,
+      );
   }
 
   /** Messages that lay unread are gone. */
@@ -95,6 +124,7 @@ export class CoordinatorProcess {
     if (this.superseded && isFenced(action)) return this.#takenOver();
     switch (action.type) {
       case 'send':
+        if (action.body.type === 'reduce') this.#assertHeld(action.body.vectors);
         this.outbox.push({ era: this.run.era, n: this.number++, ...action.body });
         break;
       case 'job': {
@@ -121,6 +151,11 @@ export class CoordinatorProcess {
         if (this.run.phase !== 'finished') world.dropped++;
         redis.queues.delete(action.worker);
         break;
+      case 'try-peer': {
+        const peer = { worker: action.worker, server: world.servedBy(action.server) };
+        this.io.push(() => this.peers.try([peer]));
+        break;
+      }
       case 'restore':
         this.#onDisk(() => {
           const { step, state, validated } = disk.latest ?? {
@@ -142,7 +177,7 @@ export class CoordinatorProcess {
         const { step, ref } = action;
         const place = this.#onDisk(null);
         this.#fenced(() => {
-          const state = carriers.get(ref);
+          const state = this.#read(ref);
           if (state === undefined) {
             this.disk = this.disk.filter((other) => other !== place);
             return this.event({ type: 'saved', step, outcome: 'lost' });
@@ -170,7 +205,7 @@ export class CoordinatorProcess {
       case 'store': {
         const { step, batch, result } = action;
         this.#fenced(() => {
-          const rows = result.type === 'features' ? carriers.get(result.ref) : undefined;
+          const rows = result.type === 'features' ? this.#read(result.ref) : undefined;
           if (result.type === 'features' && rows === undefined) {
             return this.event({ type: 'stored', step, batch, result, outcome: 'lost' });
           }
@@ -208,6 +243,13 @@ export class CoordinatorProcess {
     this.io.push(() => (this.superseded ? this.#takenOver() : work()));
   }
 
+  #read(ref: BlobRef): Numbers | undefined {
+    this.#reads = true;
+    const value = this.world.carriers.get(ref, this);
+    this.#reads = false;
+    return value;
+  }
+
   /** @param work null: not known yet */
   #onDisk(work: (() => void) | null): { work: (() => void) | null } {
     const place = { work };
@@ -222,7 +264,7 @@ export class CoordinatorProcess {
   }
 
   get #busy(): boolean {
-    return this.io.length > 0 || this.disk.length > 0;
+    return this.#reads || this.io.length > 0 || this.disk.length > 0;
   }
 
   /** What is not the run's last checkpoint the disk may refuse. */
@@ -274,6 +316,7 @@ export class CoordinatorProcess {
           if (this.superseded) return; // of another era
           this.heard += beat;
           this.event({ type: 'tick', heard: this.heard });
+          if (this.world.draws.integer(3) === 0) this.peers.tryAgain();
         } else this.event({ type: 'message', message });
       });
     }

@@ -27,18 +27,27 @@ export interface Tally {
   moves: number;
   applies: number;
   audits: number;
+  /** Blobs that were read over TCP. */
+  overTcp: number;
+  /** Those that their readers turned out not to reach. */
+  unreached: number;
   faults: Record<string, number>;
 }
 
 export function emptyTally(): Tally {
-  return { worlds: 0, moves: 0, applies: 0, audits: 0, faults: {} };
+  return { worlds: 0, moves: 0, applies: 0, audits: 0, overTcp: 0, unreached: 0, faults: {} };
 }
 
-export function add(total: Tally, { worlds, moves, applies, audits, faults }: Tally): void {
+export function add(
+  total: Tally,
+  { worlds, moves, applies, audits, overTcp, unreached, faults }: Tally,
+): void {
   total.worlds += worlds;
   total.moves += moves;
   total.applies += applies;
   total.audits += audits;
+  total.overTcp += overTcp;
+  total.unreached += unreached;
   for (const [kind, times] of Object.entries(faults)) total.faults[kind] = (total.faults[kind] ?? 0) + times;
 }
 

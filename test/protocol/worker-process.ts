@@ -10,7 +10,7 @@ import {
 import { Member } from '../../worker/protocol/member.ts';
 import type { MemberAction, MemberEvent, Ticket } from '../../worker/protocol/member-events.ts';
 import type { CoordinatorProcess } from './coordinator-process.ts';
-import { featuresOf, flush, length, type Numbers, sum, update, vectorOf } from './model.ts';
+import { featuresOf, flush, length, type Numbers, Peers, sum, update, vectorOf } from './model.ts';
 import type { World } from './world.ts';
 
 /** A worker process: the member, its engine (one thing at a time, in order) and its reads and writes (in any order). */
@@ -20,6 +20,8 @@ export class WorkerProcess {
   /** Whose local worker it is, or null. */
   readonly parent: CoordinatorProcess | null;
   readonly serial: number;
+  readonly servesTcp: boolean;
+  readonly peers: Peers;
   alive = true;
   frozen = false;
   /** It has said goodbye: what it has sent is still written, then it ends. */
@@ -45,10 +47,17 @@ export class WorkerProcess {
     this.serial = world.ids++;
     this.position = world.redis.down.length;
     this.incarnation = world.redis.incarnation;
+    const isNear = (local && !world.apart) || world.draws.integer(world.apart ? 2 : 4) > 0;
+    const place = isNear ? 'here' : 'there';
+    this.servesTcp = world.draws.integer(place === 'here' ? 4 : 10) > 0;
+    this.peers = new Peers(world.firewall, this.serial, (peers) =>
+      this.event({ type: 'peers-tried', peers }),
+    );
     this.member = new Member(() => `w${world.ids++}`, world.redis.era!, {
       host: 'here',
       pid: 1,
-      place: local || world.draws.integer(4) > 0 ? 'here' : 'there',
+      place,
+      ...(this.servesTcp ? { tcp: { id: `${this.serial}`, addresses: ['h:1'], encrypted: false } } : {}),
       ...(local || world.draws.integer(4) > 0 ? { memory: 'here' } : {}),
       version: '1',
       fingerprint: 'data',
@@ -102,7 +111,7 @@ export class WorkerProcess {
           let missing: number | null = null;
           for (const { lane, ref, worker } of action.vectors) {
             if (ref === null) assert.equal(worker, this.member.id);
-            const whole = ref === null ? vectorOf(this.state!, lane) : carriers.get(ref);
+            const whole = ref === null ? vectorOf(this.state!, lane) : carriers.get(ref, this);
             if (whole === undefined) missing ??= lane;
             else parts.push(whole.slice(action.begin, action.end));
           }
@@ -114,7 +123,7 @@ export class WorkerProcess {
       case 'reduce':
         this.engine.push(() => {
           const { parts, mapped } = this.fetched.get(key(action.ticket))!;
-          const lost = mapped.find(({ ref }) => carriers.get(ref) === undefined);
+          const lost = mapped.find(({ ref }) => carriers.get(ref, this) === undefined);
           if (lost !== undefined) {
             const event = { type: 'vectors-fetched', ticket: action.ticket, missing: lost.lane } as const;
             this.io.push(() => this.event(event));
@@ -138,7 +147,7 @@ export class WorkerProcess {
             const mine = worker === this.member.id;
             if (mine && this.member.valid(action.ticket))
               assert.equal(this.slice?.begin, begin, 'another slice was kept');
-            const part = mine ? this.slice?.numbers : ref === null ? undefined : carriers.get(ref);
+            const part = mine ? this.slice?.numbers : ref === null ? undefined : carriers.get(ref, this);
             if (part === undefined) complete = false;
             else if (this.member.valid(action.ticket)) assert.equal(part.length, end - begin);
             whole.push(...(part ?? []));
@@ -170,7 +179,7 @@ export class WorkerProcess {
         break;
       case 'load':
         this.io.push(() => {
-          const state = carriers.get(action.ref);
+          const state = carriers.get(action.ref, this);
           this.engine.push(() => {
             if (state !== undefined) this.state = state;
             this.event({ type: 'loaded', ticket: action.ticket, ok: state !== undefined });
@@ -199,6 +208,15 @@ export class WorkerProcess {
           this.io.push(() => this.event({ type: 'batch-done', ticket, batch, result, token }));
         });
         break;
+      case 'try-peers': {
+        const peers = action.peers.map(({ worker, server }) => ({
+          worker,
+          server: this.world.servedBy(server),
+        }));
+        if (this.world.draws.integer(2) === 0) this.io.push(() => this.peers.try(peers));
+        else for (const peer of peers) this.io.push(() => this.peers.try([peer]));
+        break;
+      }
       case 'renamed':
         redis.queues.delete(this.queue);
         this.queue = action.worker;
@@ -222,6 +240,7 @@ export class WorkerProcess {
       this.event({ type: 'era', era });
     }
     this.perform(this.member.beat());
+    if (this.world.draws.integer(3) === 0) this.io.push(() => this.peers.tryAgain());
   }
 
   /** The stream may be shorter than it was. */

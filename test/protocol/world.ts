@@ -4,14 +4,17 @@
  * Every update is compared with the undisturbed trajectory; a wrong state throws at once.
  */
 import assert from 'node:assert';
+import type { Common } from '../../coordinator/protocol/roster.ts';
 import type { Plan, RoundPlan, StepPlan } from '../../coordinator/protocol/run-events.ts';
 import { Draws } from '../../shared/random.ts';
+import { carrierNames, type TcpServer } from '../../shared/wire/protocol.ts';
 import { CoordinatorProcess } from './coordinator-process.ts';
 import {
   Carriers,
   Disk,
   digest,
   FakeRedis,
+  Firewall,
   featuresOf,
   length,
   type Numbers,
@@ -63,6 +66,8 @@ const faultKinds = [
   'doze',
   'doze',
   'usurp',
+  'firewall',
+  'firewall',
 ] as const;
 
 export type FaultKind = (typeof faultKinds)[number];
@@ -72,6 +77,11 @@ export class World {
   readonly redis = new FakeRedis();
   readonly carriers = new Carriers(this.redis);
   readonly disk = new Disk();
+  readonly firewall = new Firewall();
+  /** The carrier that the user allows. */
+  readonly carrier: Common['carrier'];
+  /** Half of the workers are elsewhere, the coordinator's own among them. */
+  readonly apart: boolean;
   readonly workers: WorkerProcess[] = [];
   readonly truth: Numbers[] = [];
   readonly validated = new Set<number>();
@@ -93,12 +103,18 @@ export class World {
   readonly slowness: number;
   readonly faults: Record<string, number> = {};
   readonly #scenario: Scenario;
+  /** Is there no firewall at the start? */
+  readonly #isOpen: boolean;
 
   constructor(scenario: Scenario) {
     this.#scenario = scenario;
     this.fleet = scenario.fleet;
     this.draws = new Draws(scenario.seed, 99);
     this.slowness = this.draws.integer(4) === 0 ? 16 : 1;
+    const picked = this.draws.integer(3 * carrierNames.length);
+    this.carrier = carrierNames[picked] ?? 'auto';
+    this.#isOpen = this.draws.integer(3) > 0;
+    this.apart = this.draws.integer(4) === 0;
     const { lanes, steps } = scenario;
     this.truth.push(Array.from({ length }, (_, i) => i));
     const weights = Array.from({ length: lanes }, (_, lane) => lane);
@@ -126,7 +142,7 @@ export class World {
     };
     this.plan = { steps: scenario.batches === undefined ? stepPlan : null, round: this.#round() };
     this.coordinator = new CoordinatorProcess(this, this.term);
-    for (let i = 0; i < scenario.fleet; i++) this.workers.push(new WorkerProcess(this, true));
+    for (let i = 0; i < scenario.fleet; i++) this.join(true);
   }
 
   #round(): RoundPlan {
@@ -135,12 +151,37 @@ export class World {
     return { job: 'features', batches, finished: this.disk.journal };
   }
 
+  /** A worker process starts, and perhaps some connections to it, or from it, are blocked for good. */
+  join(local: boolean): void {
+    const joined = new WorkerProcess(this, local);
+    this.workers.push(joined);
+    if (this.#isOpen) return;
+    const some = () => this.draws.integer(5) === 0;
+    if (some()) this.firewall.toggle(null, joined.serial);
+    for (const { serial } of this.workers) {
+      if (serial !== joined.serial && some()) this.firewall.toggle(serial, joined.serial);
+      if (serial !== joined.serial && some()) this.firewall.toggle(joined.serial, serial);
+    }
+  }
+
+  /** The process that serves there. */
+  servedBy({ id }: TcpServer): WorkerProcess {
+    return this.workers.find(({ serial }) => id === `${serial}`)!;
+  }
+
   compare(step: number, state: Numbers): void {
     assert.equal(digest(state), digest(this.truth[step]!), `wrong state at step ${step}`);
   }
 
   /** Runs to the end; returns what happened. Throws on a wrong state and on a deadlock. */
-  play(): { applies: number; audits: number; faults: Record<string, number>; moves: number } {
+  play(): {
+    applies: number;
+    audits: number;
+    overTcp: number;
+    unreached: number;
+    faults: Record<string, number>;
+    moves: number;
+  } {
     let moves = 0;
     let idle = 0;
     let left = this.#scenario.faults;
@@ -163,18 +204,19 @@ export class World {
       if (++moves > 200_000) throw new Error(`no end in sight: ${this.coordinator.run.sentence}`);
     }
     assert.equal(this.coordinator.outcome, 'complete');
+    const { overTcp, unreached } = this.carriers;
     if (this.#scenario.batches !== undefined) {
       assert.equal(this.disk.rows.size, this.#scenario.batches);
       for (const [batch, rows] of this.disk.rows) {
         assert.equal(digest(rows), digest(featuresOf(this.truth[0]!, batch)), `wrong rows of batch ${batch}`);
       }
-      return { applies: 0, audits: 0, faults: this.faults, moves };
+      return { applies: 0, audits: 0, overTcp, unreached, faults: this.faults, moves };
     }
     assert.equal(this.disk.latest?.step, this.plan.steps!.totalSteps);
     this.compare(this.plan.steps!.totalSteps, this.disk.latest!.state);
     assert.equal(this.disk.metrics.size, this.plan.steps!.totalSteps);
     this.#assertAllWritten(this.plan.steps!);
-    return { applies: this.applies, audits: this.audits, faults: this.faults, moves };
+    return { applies: this.applies, audits: this.audits, overTcp, unreached, faults: this.faults, moves };
   }
 
   /** What was due is on disk, of the step at which it was due, however the disk and the run raced. */
@@ -198,7 +240,7 @@ export class World {
     this.#rouse(1);
     for (const worker of this.workers) worker.frozen = false;
     if (!this.workers.some((worker) => worker.alive && !worker.leaving) && this.redis.era !== null) {
-      this.workers.push(new WorkerProcess(this, true));
+      this.join(true);
     }
   }
 
@@ -231,7 +273,7 @@ export class World {
 
   #takeOver(): void {
     this.coordinator = new CoordinatorProcess(this, ++this.term);
-    for (let i = 0; i < this.fleet; i++) this.workers.push(new WorkerProcess(this, true));
+    for (let i = 0; i < this.fleet; i++) this.join(true);
   }
 
   fault(): void {
@@ -250,7 +292,7 @@ export class World {
         }
         return;
       case 'join':
-        if (living.length < 6 && this.redis.era !== null) this.workers.push(new WorkerProcess(this, false));
+        if (living.length < 6 && this.redis.era !== null) this.join(false);
         return;
       case 'freeze':
         if (pick !== undefined) pick.frozen = true;
@@ -295,6 +337,14 @@ export class World {
         return this.coordinator.event({ type: 'redis-replaced', empty: false });
       case 'drain':
         if (pick !== undefined) this.coordinator.event({ type: 'drain', worker: pick.member.id });
+        return;
+      case 'firewall':
+        // Some connections are blocked from now on, or are no longer.
+        for (let i = this.draws.integer(4); i >= 0 && living.length > 0; i--) {
+          const reader = living[this.draws.integer(living.length + 1)];
+          const server = living[this.draws.integer(living.length)]!;
+          if (reader !== server) this.firewall.toggle(reader?.serial ?? null, server.serial);
+        }
         return;
       case 'coordinator':
         return this.restart();

@@ -62,9 +62,9 @@ async function playAll(): Promise<void> {
   });
   await Promise.all(threads);
   clearInterval(timer);
-  const { worlds, moves, applies, audits, faults } = total;
+  const { worlds, moves, applies, audits, overTcp, unreached, faults } = total;
   console.log(
-    `${worlds} worlds in ${seconds()}, ${moves} moves, ${applies} updates compared, ${audits} audits, faults: ${JSON.stringify(faults)}`,
+    `${worlds} worlds in ${seconds()}, ${moves} moves, ${applies} updates compared, ${audits} audits, ${overTcp} blobs over TCP (${unreached} more not reached), faults: ${JSON.stringify(faults)}`,
   );
 }
 

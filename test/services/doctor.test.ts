@@ -6,6 +6,7 @@ import test, { type ExecutionContext } from 'ava';
 import { imaginaryGpu, listing } from '../helpers/gpus.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import { scripts, tinyImages } from '../helpers/run.ts';
+import { freePort } from '../helpers/sentinels.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
 interface Report {
@@ -133,6 +134,21 @@ test.serial('a Redis that does not answer is missing, and the private one is not
   t.is(report.line('redis-server'), '');
   t.is(report.code, 1);
 });
+
+test.serial(
+  'where Redis is reached over a network, it is said at which address other hosts look for vectors',
+  async (t) => {
+    const port = await freePort();
+    await TestRedis.start(t, ['--port', String(port), '--bind', '127.0.0.1']);
+    const report = await doctor(['--redis', `redis://127.0.0.1:${port}`]);
+    t.regex(report.line('Redis'), /^ok /);
+    // Whether this machine has an address that others reach depends on it.
+    t.regex(
+      report.line('TCP'),
+      /^(ok .*workers serve vectors to other hosts at [\d.]+, .*any free port|note .*no address for other hosts but 127\.0\.0\.1)/,
+    );
+  },
+);
 
 test.serial('a Redis that is there, but refuses, is an error, not missing', async (t) => {
   const { socket } = await TestRedis.start(t, ['--requirepass', 'right']);

@@ -78,6 +78,23 @@ test('an audit whose auditor dies is given to another, and given up where there 
   t.true(isReduced(die(second)));
 });
 
+test('digests of two kinds are not compared', (t) => {
+  for (const [second, differs] of [
+    ['crc32:1', false],
+    ['sums:2', true],
+    ['sums:1', false],
+    ['2', false],
+  ] as const) {
+    const run = new Audited(2);
+    const [a, b] = run.workers as [string, string];
+    run.vector(a, 0, 'sums:1');
+    run.vector(b, 1, 'sums:1');
+    const actions = run.vector(b, 0, second);
+    t.is(run.run.stopping !== null, differs, second);
+    t.is(isReduced(actions), !differs);
+  }
+});
+
 /** A run that fails ends at once when nobody is left who holds its state. */
 function leaveAll(run: Computing): RunAction[] {
   return run.workers.flatMap((worker) => run.run.handle({ type: 'exited', worker, reason: 'it left' }));

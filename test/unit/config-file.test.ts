@@ -7,7 +7,7 @@ import { readConfigFile } from '../../coordinator/options/config-file.ts';
 import { addOptions } from '../../coordinator/options/flags.ts';
 import type { CommandName } from '../../coordinator/options/row.ts';
 import { normalizations, plainAugmentation } from '../../shared/defaults.ts';
-import type { StartingWeights } from '../../shared/run-config.ts';
+import { runConfig, type StartingWeights } from '../../shared/run-config.ts';
 import { trainingConfig as config } from '../helpers/training-config.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'cornet-test-'));
@@ -173,10 +173,24 @@ test("a training's config.json gives its options again", (t) => {
     backend: 'tensorflow',
     joinTimeout: 12,
     workerTimeout: 3600,
+    carrier: 'auto',
   });
   const validated = parse('validate', '--config', path);
   t.like(validated, { model: 'Z', imageSize: 32, dataPath: '/images', weights: 'pretrained', threads: 3 });
   t.is(validated.batchSize, undefined);
+});
+
+test('a config.json without a carrier has the quickest that works, and a file may name one, and ports', (t) => {
+  const { carrier: _, ...earlier } = config.options;
+  const path = file(JSON.stringify({ ...config, options: earlier }), 'json');
+  t.is(parse('start', '--config', path, '-o', 'x').carrier, 'auto');
+  t.is(runConfig.parse({ ...config, options: earlier }).options.carrier, 'auto');
+  const given = parse(
+    'start',
+    '--config',
+    file('output-path: x\ncarrier: tcp\nblob-ports: 7000\nblobHost: "[fd00::7]"'),
+  );
+  t.like(given, { carrier: 'tcp', blobPorts: { from: 7000, to: 7000 }, blobHost: 'fd00::7' });
 });
 
 test('the configuration of a training with AdamW has nothing in it that AdamW does not', (t) => {

@@ -36,6 +36,7 @@ function configOf(deterministic: boolean): RunConfig {
       audit: 0,
       joinTimeout: 1,
       workerTimeout: 1,
+      carrier: 'auto',
       localWorkers: { device: 'cpu', count: 1 },
     },
   };

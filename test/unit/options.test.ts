@@ -10,13 +10,16 @@ import { examples } from '../../coordinator/options/examples.ts';
 import { addOptions } from '../../coordinator/options/flags.ts';
 import { elsewhere, meantBy } from '../../coordinator/options/reference-words.ts';
 import { type CommandName, groups, isSwitch } from '../../coordinator/options/row.ts';
-import { optionRows, rowsOf, type StartOptions } from '../../coordinator/options/table.ts';
+import { defaultOf, optionRows, rowsOf, type StartOptions } from '../../coordinator/options/table.ts';
+import { chooseFreeOptions } from '../../coordinator/training/options.ts';
+import { CornetError } from '../../shared/errors.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import { bounds } from '../../shared/option-bounds.ts';
 import { isNumeric, readValue } from '../../shared/process/option-value.ts';
-import { freeOptions, type RunConfig, runConfig } from '../../shared/run-config.ts';
+import { type FreeOptions, freeOptions, type RunConfig, runConfig } from '../../shared/run-config.ts';
 import { cliPage, cliPagePath } from '../../tools/cli-page.ts';
 import { resultOf } from '../helpers/state.ts';
+import { trainingConfig } from '../helpers/training-config.ts';
 
 const conducting = ['start', 'validate', 'test', 'predict'] as const;
 
@@ -147,12 +150,90 @@ test('a value out of bounds is refused with the name of the option, by every com
   t.is(parse('start', ['-o', 'x', '--audit', '1/1000']).audit, 0.001);
 });
 
+test('--carrier is one of those that there are; nobody has to name one', (t) => {
+  t.is(parse('start', ['-o', 'x']).carrier, undefined);
+  t.is(defaultOf('carrier'), 'auto');
+  t.is(parse('start', ['-o', 'x', '--carrier', 'tcp']).carrier, 'tcp');
+  t.throws(() => parse('start', ['--carrier', 'udp']), {
+    message: '--carrier must be one of auto, memory, local, tcp, redis, not udp.',
+    code: 'OPTION_INVALID',
+  });
+});
+
+test('a resume keeps the carrier of the run unless it is told another', (t) => {
+  const chosen = (carrier: StartOptions['carrier'], former: FreeOptions | null) =>
+    chooseFreeOptions(
+      { outputPath: '', dataPath: '/images', ...(carrier === undefined ? {} : { carrier }) },
+      'Z',
+      { device: 'cpu', count: 1 },
+      former,
+    ).carrier;
+  const former: FreeOptions = { ...trainingConfig.options, carrier: 'tcp' };
+  t.is(chosen(undefined, null), 'auto');
+  t.is(chosen(undefined, former), 'tcp');
+  t.is(chosen('auto', former), 'auto');
+});
+
+test('--blob-ports are a range, or one port', (t) => {
+  const read = (text: string) => parse('start', ['-o', 'x', `--blob-ports=${text}`]).blobPorts;
+  t.deepEqual(read('7000-7007'), { from: 7000, to: 7007 });
+  t.deepEqual(read('7000'), { from: 7000, to: 7000 });
+  t.deepEqual(read(' 1 - 65535 '), { from: 1, to: 65_535 });
+  for (const wrong of [
+    '7007-7000',
+    '0',
+    '0-7',
+    '70000',
+    '7000-70000',
+    'some',
+    '',
+    '7000-',
+    '-7000',
+    '7e3',
+    '1-2-3',
+  ]) {
+    const error = t.throws(() => read(wrong), { instanceOf: CornetError, code: 'OPTION_INVALID' }, wrong);
+    t.regex(
+      error!.message,
+      /^--blob-ports: .* must be a port from 1 to 65535, or two with a hyphen between, /,
+    );
+    t.regex(error!.hint, /--blob-ports 7000-7007/);
+  }
+});
+
+test('--blob-host is a name or an address, without a port', (t) => {
+  const read = (text: string) => parse('start', ['-o', 'x', `--blob-host=${text}`]).blobHost;
+  for (const host of ['node-7.example.org', '10.0.0.7', 'fd00::7', 'fe80::1%eth0', 'a'.repeat(253)]) {
+    t.is(read(host), host);
+  }
+  t.is(read('[fd00::7]'), 'fd00::7');
+  const wrong = [
+    '',
+    '[]',
+    'a'.repeat(254),
+    'node_7',
+    'a b',
+    'a/b',
+    'http://a',
+    '10.0.0.7:7000',
+    'a%b',
+    '[fd00::7]:7000',
+  ];
+  for (const host of wrong) {
+    const error = t.throws(() => read(host), { instanceOf: CornetError, code: 'OPTION_INVALID' }, host);
+    t.regex(error!.message, /^--blob-host: .* is neither the name nor the address of a host\.$/);
+    t.regex(error!.hint, /without a port/);
+  }
+});
+
 test('no password of a URL in the wrong place is repeated', (t) => {
   const error = t.throws(() => readValue('--seed', bounds.seed, 'redis://me:secret@host'));
   t.is(
     error?.message,
     '--seed must be a whole number of at least 0 and at most 4294967295, not redis://***.',
   );
+  const host = t.throws(() => readValue('--blob-host', bounds.blobHost, 'redis://me:secret@host'));
+  t.is(host?.message, '--blob-host: redis://*** is neither the name nor the address of a host.');
 });
 
 test('start sees what was given and nothing else; the other commands see their defaults', (t) => {

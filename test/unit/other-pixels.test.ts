@@ -17,7 +17,7 @@ const hello: Hello = {
 };
 
 test('a worker that makes other pixels of images than the first one is refused, with both named', (t) => {
-  const common: Common = { version: '1', fingerprint: 'f', place: 'p', numerics: null };
+  const common: Common = { version: '1', fingerprint: 'f', place: 'p', carrier: 'auto', numerics: null };
   const roster = new Roster(1, common);
   t.is(roster.whyRefused(hello), null);
   roster.add('first', hello, 1, 0);

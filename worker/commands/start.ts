@@ -1,5 +1,4 @@
 /** From the command's options to a worker at work. */
-import type { Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import type { Redis } from 'ioredis';
@@ -17,27 +16,25 @@ import { onUnexpectedEnd } from '../../shared/process/unexpected-end.ts';
 import { version } from '../../shared/process/version.ts';
 import { readByCoordinator, readOnTerminal } from '../../shared/process/worker-environment.ts';
 import { OutageLog } from '../../shared/redis/outages.ts';
+import { isLoopback, ownAddress } from '../../shared/redis/own-address.ts';
 import { waitInQueues } from '../../shared/redis/queue-connections.ts';
 import { awaitRedis, connectRedis, redactUrl, redisOptions } from '../../shared/redis/redis.ts';
 import { type AnyConfig, isInference, purposeOf } from '../../shared/run-config.ts';
 import { newId } from '../../shared/util/new-id.ts';
+import type { PortRange } from '../../shared/util/port-range.ts';
 import { quoteName } from '../../shared/util/printable.ts';
-import { RedisBlobs } from '../../shared/wire/blobs.ts';
-import { Carriers } from '../../shared/wire/carriers.ts';
 import { names } from '../../shared/wire/protocol.ts';
-import { BlobClient, startBlobServer } from '../../shared/wire/socket-blobs.ts';
-import { socketNamespace } from '../../shared/wire/socket-folder.ts';
 import { lastEntry, StreamReader } from '../../shared/wire/streams.ts';
 import { openDecoder } from '../data/decode.ts';
 import { findImages, openLoader } from '../data/open-data.ts';
 import { pixelProbe } from '../data/pixel-probe.ts';
 import type { EngineOptions } from '../engine/engine.ts';
 import type { EngineClient } from '../engine/engine-client.ts';
-import { shareMemory } from '../memory/own-memory.ts';
 import { GpuWatch } from '../perform/gpu-watch.ts';
 import { Heartbeat } from '../perform/heartbeat.ts';
 import type { LeaveRequests } from '../perform/leave-requests.ts';
 import { WorkerMetrics } from '../perform/metrics.ts';
+import { openBlobs } from '../perform/open-blobs.ts';
 import { Remarks } from '../perform/remarks.ts';
 import { Voice } from '../perform/voice.ts';
 import { WorkerLog } from '../perform/worker-log.ts';
@@ -56,6 +53,9 @@ export interface WorkerOptions {
   threads?: number;
   metricsPort?: number;
   metricsHost?: string;
+  /** Where it serves gradients to other hosts, and on which of these ports: the first that is free. */
+  blobHost?: string;
+  blobPorts?: PortRange;
 }
 
 /**
@@ -116,21 +116,16 @@ export async function startWorker(
   const [blobRedis, readerRedis] = await Promise.all([connect('blobs'), connect('reader')]);
   const from = await lastEntry(redis, names.down(config.run));
   const { era, token } = await waitForEra(redis, config.run);
-  const blobServer = await startBlobServer(token, (sentence) => log.warn(sentence));
-  const blobs = new Carriers(
-    new RedisBlobs(blobRedis, names.blob(config.run)),
-    new BlobClient(token),
-    blobServer,
+  const { blobs, memory, greeting } = await openBlobs(
+    config,
+    options,
+    { redis, blobRedis, token },
+    (sentence) => log.warn(sentence),
   );
-  const memory =
-    blobServer === null
-      ? null
-      : shareMemory((why) => log.warn(`Vectors go over sockets instead of through shared memory: ${why}.`));
   const member = new Member(newId, era, {
     host: hostname(),
     pid: process.pid,
-    place: socketNamespace(blobServer !== null),
-    ...(memory === null ? {} : { memory: memory.namespace }),
+    ...greeting,
     version,
     fingerprint,
     numerics,
@@ -158,7 +153,7 @@ export async function startWorker(
     loadBatch,
     redis,
     blobs,
-    memory: memory?.own ?? null,
+    memory,
     reader: new StreamReader(readerRedis, names.down(config.run), from),
     queueConnection: redisOptions(options.redis),
     outages,
@@ -189,9 +184,8 @@ export async function startWorker(
 
 /** The address by which this machine reaches Redis; others are likely to reach it by the same. */
 function seenAs(redis: Redis): string {
-  const { localAddress } = redis.stream as Socket;
-  const address = localAddress?.replace(/^::ffff:/, '');
-  return address === undefined || /^(127\.|::1$)/.test(address) ? hostname() : address;
+  const address = ownAddress(redis);
+  return address === undefined || isLoopback(address) ? hostname() : address;
 }
 
 /** Metrics are no reason not to work, unless somebody asked where they are to be. */

@@ -15,6 +15,7 @@ import {
   workerEnvironment,
 } from '../../shared/process/worker-environment.ts';
 import type { AnyConfig } from '../../shared/run-config.ts';
+import { writePorts } from '../../shared/util/port-range.ts';
 import { printable } from '../../shared/util/printable.ts';
 import type { NoteToWorker } from '../../shared/wire/protocol.ts';
 import type { WorkerOptions } from './start.ts';
@@ -88,7 +89,7 @@ export class WorkerProcesses {
   }
 
   #spawn(config: AnyConfig, device: string, devices: readonly string[], index: number): ChildProcess {
-    const { redis, dataPath, workers, metricsPort, metricsHost, wait } = this.#options;
+    const { redis, dataPath, workers, metricsPort, metricsHost, blobHost, blobPorts, wait } = this.#options;
     const several = devices.length > 1;
     const threads = this.#options.threads ?? config.threads;
     const environment = {
@@ -111,6 +112,9 @@ export class WorkerProcesses {
     // Port 0 is any that is free.
     if (metricsPort !== undefined) argv.push('--metrics-port', String(metricsPort && metricsPort + index));
     if (metricsHost !== undefined) argv.push('--metrics-host', metricsHost);
+    if (blobHost !== undefined) argv.push('--blob-host', blobHost);
+    // The same for all: each takes the first that is free.
+    if (blobPorts !== undefined) argv.push('--blob-ports', writePorts(blobPorts));
     const outputs = several ? ('pipe' as const) : ('inherit' as const);
     // Detached: Ctrl-C in the terminal reaches only this process, which passes it on. When this dies, the channel closes.
     const child = spawn(process.execPath, argv, {

@@ -1,8 +1,9 @@
 /** The exchange of a step: fetches vectors, sums a slice of them, fetches the others' slices and applies all. */
-import { type BlobRef, names } from '../../shared/wire/protocol.ts';
+import { type BlobRef, type CarrierName, carrierOf, names } from '../../shared/wire/protocol.ts';
 import type { LanePart, ReducedSlice } from '../engine/reduction.ts';
 import type { MemberEvent, Ticket } from '../protocol/member-events.ts';
-import { type Publisher, targetOf, type Way } from './publisher.ts';
+import type { Inbox } from './inbox.ts';
+import type { Publisher, Way } from './publisher.ts';
 import type { ShardWork } from './shard-work.ts';
 import { fetchSlices, fetchVectors } from './vectors.ts';
 import type { Action, OnEngine, WorkerParts } from './worker-parts.ts';
@@ -15,8 +16,11 @@ export class ExchangeWork {
   readonly #parts: Parts;
   readonly #shards: Pick<ShardWork, 'holds'>;
   readonly #publisher: Publisher;
+  readonly #inbox: Inbox;
   readonly #onEngine: OnEngine;
   readonly #tell: (event: MemberEvent) => void;
+  /** The exchange under way, and when it began; null: with nobody else. */
+  #under: { of: string; carrier: CarrierName; since: number } | null = null;
   /** The lanes' parts of this worker's slice, as fetched. */
   readonly #parted = new Map<string, { begin: number; end: number; parts: LanePart[] }>();
 
@@ -24,19 +28,26 @@ export class ExchangeWork {
     parts: Parts,
     shards: Pick<ShardWork, 'holds'>,
     publisher: Publisher,
+    inbox: Inbox,
     onEngine: OnEngine,
     tell: (event: MemberEvent) => void,
   ) {
     this.#parts = parts;
     this.#shards = shards;
     this.#publisher = publisher;
+    this.#inbox = inbox;
     this.#onEngine = onEngine;
     this.#tell = tell;
   }
 
   async fetchVectors({ ticket, begin, end, vectors }: Action<'fetch-vectors'>): Promise<void> {
     const own = (lane: number) => this.#shards.holds(ticket, lane);
-    const fetching = fetchVectors(this.#parts.blobs, {
+    const [other] = vectors.flatMap(({ lane, ref }) => (ref === null || own(lane) ? [] : ref));
+    this.#under = other
+      ? { of: exchangeOf(ticket), carrier: carrierOf(other), since: performance.now() }
+      : null;
+    const fetching = fetchVectors(this.#inbox, {
+      step: ticket.step,
       begin,
       end,
       vectors,
@@ -59,13 +70,15 @@ export class ExchangeWork {
     faults.at('reducing', ticket.step);
     this.#parted.clear(); // the engine takes what was fetched
     this.#publisher.forgetBefore(ticket.step); // a step is reduced when all members are at it
+    this.#inbox.forgetBefore(ticket.step);
     const bytes = floatBytes * (end - begin);
     const reducing = this.#onEngine(ticket, async (engine) => {
       const way = publish === null ? null : this.#publisher.way(publish, bytes, ticket.step);
-      const target = way && targetOf(way);
+      const target = way?.target ?? null;
       return { way, ...(await engine.call('reduce', [begin, end, parts, target], buffersOf(parts))) };
     });
     const reduced = await metrics.timing('reduce', reducing);
+    this.#inbox.release(parts);
     if (reduced === null) return;
     const { way, firstBad, missing } = reduced;
     if (missing !== null) return this.#tell({ type: 'vectors-fetched', ticket, missing });
@@ -77,7 +90,7 @@ export class ExchangeWork {
     this.#tell({ type: 'reduced', ticket, ref, bad: firstBad });
   }
 
-  /** Nobody compares slices: those in shared memory have no digest. */
+  /** Nobody compares slices: those that lie where the engine has put them have no digest. */
   async #publishSlice(
     ticket: Ticket,
     { begin, end }: { begin: number; end: number },
@@ -85,25 +98,32 @@ export class ExchangeWork {
   ): Promise<BlobRef | null> {
     const { member } = this.#parts;
     const name = names.slice(member.era, ticket.step, ticket.generation!, member.id);
-    if ('target' in way) return this.#publisher.offered(name, way.target, '');
+    if (way.target !== null) return this.#publisher.offered(name, way, { step: ticket.step, digest: '' });
     const bytes = await this.#onEngine(ticket, (engine) => engine.call('sliceBytes', [begin, end]));
-    return bytes === null ? null : this.#publisher.put(name, bytes, way.carrier);
+    return bytes === null ? null : this.#publisher.put(name, bytes, way.carrier, ticket.step);
   }
 
   async fetchSlices({ ticket, slices }: Action<'fetch-slices'>): Promise<void> {
     const complete = await this.#parts.metrics.timing('fetch_slices', this.#gather(ticket, slices));
+    if (complete && this.#under?.of === exchangeOf(ticket)) {
+      const { carrier, since } = this.#under;
+      this.#parts.metrics.exchanged(carrier, (performance.now() - since) / 1000);
+    }
     this.#tell({ type: 'slices-fetched', ticket, complete });
   }
 
   async #gather(ticket: Ticket, slices: Action<'fetch-slices'>['slices']): Promise<boolean> {
-    const { member, vectorLength, blobs } = this.#parts;
-    const fetched = await fetchSlices(blobs, slices, { vectorLength, worker: member.id });
+    const { member, vectorLength } = this.#parts;
+    const { step } = ticket;
+    const fetched = await fetchSlices(this.#inbox, slices, { step, vectorLength, worker: member.id });
     if (fetched === null) return false;
     if (fetched.every(({ bytes }) => bytes === null)) return true; // made here, and complete
     const gathering = this.#onEngine(ticket, (engine) =>
       engine.call('gather', [fetched], buffersOf(fetched)),
     );
-    return (await gathering) ?? false;
+    const complete = await gathering;
+    this.#inbox.release(fetched);
+    return complete ?? false;
   }
 
   /** The member decided in the very call that said the slices are here: they are the ones that were gathered. */

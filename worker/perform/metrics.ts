@@ -9,7 +9,7 @@ import {
   setTraffic,
 } from '../../shared/process/metrics.ts';
 import type { Carriers } from '../../shared/wire/carriers.ts';
-import type { Numerics } from '../../shared/wire/protocol.ts';
+import type { CarrierName, Numerics } from '../../shared/wire/protocol.ts';
 import type { ShardLoader } from '../data/prefetch.ts';
 import type { Vitals } from '../engine/engine.ts';
 import type { ShardReport } from '../engine/engine-client.ts';
@@ -48,6 +48,11 @@ const specs = {
   exchange_bytes_total: counter(
     'Bytes of vectors, slices and snapshots that this process has published or read.',
     'direction',
+    'carrier',
+  ),
+  exchange_seconds: duration(
+    "Time of an exchange, from the order to sum a slice until the other members' slices are there, by the carrier of the " +
+      'vectors that were fetched.',
     'carrier',
   ),
   redis_roundtrip_seconds: duration(
@@ -136,6 +141,11 @@ export class WorkerMetrics {
     const result = await work;
     this.#phase(phase, (this.#now() - since) / 1000);
     return result;
+  }
+
+  /** An exchange with other members, in seconds. */
+  exchanged(carrier: CarrierName, seconds: number): void {
+    this.#all.exchange_seconds.observe({ carrier }, seconds);
   }
 
   /** The same for a small question to Redis. */

@@ -1,9 +1,10 @@
 /** Shards: computes each once for every state, and publishes its vector. */
 import { skippedSentence } from '../../shared/data/skipped-image.ts';
 import { type BlobRef, type CarrierName, carrierOf, names } from '../../shared/wire/protocol.ts';
+import type { MemoryRange } from '../memory/mappings.ts';
 import type { MemberEvent, ShardResult, Ticket } from '../protocol/member-events.ts';
 import { finite } from './batch-work.ts';
-import { type Publisher, targetOf, type Way } from './publisher.ts';
+import type { Publisher, Way } from './publisher.ts';
 import { StagedShards } from './staged-shards.ts';
 import type { Action, OnEngine, WorkerParts } from './worker-parts.ts';
 
@@ -56,11 +57,12 @@ export class ShardWork {
         log.warn({ step: ticket.step, lane }, skippedSentence(reason));
       }
       const computing = this.#onEngine(ticket, async (engine) => {
-        const target = publish === null ? null : targetOf(this.#way(ticket, publish));
+        const way = publish === null ? null : this.#way(ticket, publish);
+        const target = way?.target ?? null;
         const report = engine.call('computeShard', [lane, shard.name, labels, target], [labels.buffer]);
         this.#staged.stageAhead();
         const { digest, ...scores } = await report;
-        const ref = target && this.#publisher.offered(this.#nameOf(ticket, lane), target, digest!);
+        const ref = way?.target ? await this.#offered(ticket, lane, way, digest!) : null;
         return { ref, scores };
       });
       const [, computed] = await Promise.all([taken, computing]);
@@ -97,15 +99,24 @@ export class ShardWork {
     former: BlobRef | null,
   ): Promise<BlobRef | null> {
     if (carrier === 'memory' && former !== null && carrierOf(former) === 'memory') return former;
-    const name = this.#nameOf(ticket, lane);
     const way = this.#way(ticket, carrier);
-    if ('target' in way) {
+    if (way.target !== null) {
       const { target } = way;
       const digest = await this.#onEngine(ticket, (engine) => engine.call('offerVector', [lane, target]));
-      return digest === null ? null : this.#publisher.offered(name, target, digest);
+      return digest === null ? null : this.#offered(ticket, lane, way, digest);
     }
+    const name = this.#nameOf(ticket, lane);
     const bytes = await this.#onEngine(ticket, (engine) => engine.call('vectorBytes', [lane]));
-    return bytes === null ? null : this.#publisher.put(name, bytes, way.carrier);
+    return bytes === null ? null : this.#publisher.put(name, bytes, way.carrier, ticket.step);
+  }
+
+  #offered(
+    ticket: Ticket,
+    lane: number,
+    way: Way & { target: MemoryRange },
+    digest: string,
+  ): Promise<BlobRef> {
+    return this.#publisher.offered(this.#nameOf(ticket, lane), way, { step: ticket.step, digest });
   }
 
   #way({ step }: Ticket, carrier: CarrierName): Way {

@@ -1,8 +1,8 @@
 /** Where the others' vectors and slices come from: they are fetched, or the engine reads them where they lie. */
 import { expectBytes } from '../../shared/wire/blobs.ts';
-import type { Carriers } from '../../shared/wire/carriers.ts';
-import { type BlobRef, carrierOf, type DownBody, sliceRange } from '../../shared/wire/protocol.ts';
-import type { LanePart, PartBytes, ReducedSlice } from '../engine/reduction.ts';
+import { type DownBody, sliceRange } from '../../shared/wire/protocol.ts';
+import type { LanePart, ReducedSlice } from '../engine/reduction.ts';
+import type { Inbox } from './inbox.ts';
 
 const floatBytes = 4;
 
@@ -13,14 +13,16 @@ const floatBytes = 4;
  * @throws CornetError BLOB_DAMAGED
  */
 export async function fetchVectors(
-  blobs: Carriers,
+  inbox: Inbox,
   {
+    step,
     begin,
     end,
     vectors,
     own,
     length,
   }: {
+    step: number;
     begin: number;
     end: number;
     vectors: (DownBody & { type: 'reduce' })['vectors'];
@@ -33,7 +35,7 @@ export async function fetchVectors(
     vectors.map(async ({ lane, weight, ref }) => {
       if (own(lane)) return { lane, weight, bytes: null, found: true };
       if (ref !== null) expectBytes(ref, length * floatBytes);
-      const bytes = ref === null ? null : await bytesOf(blobs, ref, begin * floatBytes, end * floatBytes);
+      const bytes = ref === null ? null : await inbox.fetch(ref, begin * floatBytes, end * floatBytes, step);
       return { lane, weight, bytes, found: bytes !== null };
     }),
   );
@@ -43,25 +45,18 @@ export async function fetchVectors(
 
 /** All slices of the reduced vector, in order; the one this worker made has null for its bytes. Null: one is gone. */
 export async function fetchSlices(
-  blobs: Carriers,
+  inbox: Inbox,
   slices: (DownBody & { type: 'apply' })['slices'],
-  { vectorLength, worker }: { vectorLength: number; worker: string },
+  { step, vectorLength, worker }: { step: number; vectorLength: number; worker: string },
 ): Promise<ReducedSlice[] | null> {
   const fetched = await Promise.all(
     slices.map(async (slice, index) => {
       const range = sliceRange(index, slices.length, vectorLength);
       if (slice.worker === worker) return { ...range, bytes: null };
       if (slice.ref !== null) expectBytes(slice.ref, (range.end - range.begin) * floatBytes);
-      const bytes = slice.ref === null ? null : await bytesOf(blobs, slice.ref, 0, slice.ref.bytes);
+      const bytes = slice.ref === null ? null : await inbox.fetch(slice.ref, 0, slice.ref.bytes, step);
       return bytes === null ? null : { ...range, bytes };
     }),
   );
   return fetched.every((slice) => slice !== null) ? fetched : null;
-}
-
-/** Null: they are not there any more. What the engine is to read itself may still turn out to be gone. */
-async function bytesOf(blobs: Carriers, ref: BlobRef, begin: number, end: number): Promise<PartBytes> {
-  if (carrierOf(ref) !== 'memory') return blobs.get(ref, begin, end);
-  blobs.read.memory += end - begin;
-  return { at: ref.at, begin, end };
 }

@@ -49,7 +49,7 @@ export interface WorkerParts {
   log: Logger;
   voice: Pick<Voice, 'named' | 'joined' | 'serves' | 'beat' | 'leaving' | 'takeRemarks'>;
   faults: Faults<'worker'>;
-  metrics: Pick<WorkerMetrics, 'timing' | 'computed' | 'tried' | 'named'>;
+  metrics: Pick<WorkerMetrics, 'timing' | 'computed' | 'tried' | 'named' | 'exchanged'>;
   /** How this worker does, for its heartbeats. */
   figures: () => WorkerFigures;
   /** Tells the parent process, if there is one. */

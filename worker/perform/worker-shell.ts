@@ -8,12 +8,14 @@ import { fromRedis, isRefusal } from '../../shared/redis/redis.ts';
 import { oneAtATime } from '../../shared/util/one-at-a-time.ts';
 import { expectBytes } from '../../shared/wire/blobs.ts';
 import type { Carriers } from '../../shared/wire/carriers.ts';
+import type { Peers } from '../../shared/wire/peers.ts';
 import { compareEras, downMessage, names, type Remark } from '../../shared/wire/protocol.ts';
 import { append } from '../../shared/wire/streams.ts';
 import { whyForeign } from '../protocol/check-job.ts';
 import type { MemberAction, MemberEvent, Ticket } from '../protocol/member-events.ts';
 import { BatchWork } from './batch-work.ts';
 import { ExchangeWork } from './exchange-work.ts';
+import { Inbox } from './inbox.ts';
 import { isForgottenJob, JobQueue } from './job-queue.ts';
 import type { LeaveRequests } from './leave-requests.ts';
 import { Publisher } from './publisher.ts';
@@ -23,6 +25,7 @@ import type { Action, EngineCalls, OnEngine, WorkerParts } from './worker-parts.
 export class WorkerShell {
   readonly #parts: WorkerParts;
   readonly #blobs: Carriers;
+  readonly #peers: Peers;
   readonly #shards: ShardWork;
   readonly #exchange: ExchangeWork;
   readonly #batches: BatchWork;
@@ -39,9 +42,17 @@ export class WorkerShell {
     this.#blobs = parts.blobs;
     const onEngine: OnEngine = (ticket, work) => this.#onEngine(ticket, work);
     const tell = (event: MemberEvent) => this.#event(event);
+    this.#peers = parts.blobs.peers((peers) => tell({ type: 'peers-tried', peers }));
     const publisher = new Publisher(parts);
     this.#shards = new ShardWork(parts, publisher, onEngine, tell);
-    this.#exchange = new ExchangeWork(parts, this.#shards, publisher, onEngine, tell);
+    this.#exchange = new ExchangeWork(
+      parts,
+      this.#shards,
+      publisher,
+      new Inbox(parts.blobs, parts.memory),
+      onEngine,
+      tell,
+    );
     this.#batches = new BatchWork(parts, onEngine);
   }
 
@@ -73,6 +84,7 @@ export class WorkerShell {
     this.#over = true; // what is given up now fails, and that is nobody's fault
     clearInterval(heart);
     reader.close();
+    this.#peers.close();
     voice.leaving(outcome.reason);
     // Redis may be away for good.
     await Promise.race([this.#sayGoodbye(outcome), sleep(timeouts.redisConnect)]);
@@ -166,6 +178,8 @@ export class WorkerShell {
       case 'prefetch':
         voice.serves(action.lanes, action.step);
         return this.#shards.announce(action.lanes, action.step);
+      case 'try-peers':
+        return this.#peers.are(action.peers);
       case 'answer':
         this.#jobs.get(action.token)?.();
         this.#jobs.delete(action.token);
@@ -221,7 +235,8 @@ export class WorkerShell {
     faults.at('snapshot-asked', ticket.step);
     const body = await this.#onEngine(ticket, (engine) => engine.call('snapshot', []));
     if (body === null) return;
-    const ref = await this.#blobs.put(names.snapshot(member.era, ticket.step, member.id), body, carrier);
+    const name = names.snapshot(member.era, ticket.step, member.id);
+    const ref = await this.#blobs.put(name, body, carrier, { step: ticket.step });
     faults.at('snapshot-published', ticket.step);
     this.#event({ type: 'snapshot-published', ticket, ref });
   }

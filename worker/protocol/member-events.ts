@@ -8,6 +8,7 @@ import type {
   Era,
   FetchCarrier,
   Job,
+  TcpServer,
   UpBody,
 } from '../../shared/wire/protocol.ts';
 
@@ -51,6 +52,8 @@ export type MemberEvent =
   | { type: 'loaded'; ticket: Ticket; ok: boolean }
   /** The batch of a `validate` or `features` job is done; null: the ticket was not valid any more. */
   | { type: 'batch-done'; ticket: Ticket; batch: number; result: BatchResult | null; token: string }
+  /** Whether blobs of these workers can be fetched over TCP; `why` not, as part of a sentence. */
+  | { type: 'peers-tried'; peers: { worker: string; why: string | null }[] }
   /** Redis is another one than before (the era key says so). */
   | { type: 'era'; era: Era };
 
@@ -69,6 +72,8 @@ export type MemberAction =
   | { type: 'evaluate'; ticket: Ticket; batch: number; token: string }
   /** Read the features of a batch and publish them. */
   | { type: 'extract'; ticket: Ticket; batch: number; publish: FetchCarrier; token: string }
+  /** Try to reach what these workers serve over TCP, answer with `peers-tried`, and again whenever an outcome changes. */
+  | { type: 'try-peers'; peers: { worker: string; server: TcpServer }[] }
   /** These lanes' images will be wanted from this step on. */
   | { type: 'prefetch'; step: number; lanes: number[] }
   /** The job is done with, whether it was worked on or not. */

@@ -13,6 +13,9 @@ import type { DownBody, DownMessage, Era, Job, UpBody, WorkerFigures } from '../
 import { compareEras, sliceRange } from '../../shared/wire/protocol.ts';
 import type { Apply, MemberAction, MemberEvent, Reduce, Ticket } from './member-events.ts';
 
+/** Characters of a reason that a message has room for. */
+const whyLength = 300;
+
 export class Member {
   readonly #newId: () => string;
   readonly #greeting: Omit<UpBody & { type: 'hello' }, 'type' | 'step'>;
@@ -114,7 +117,11 @@ export class Member {
       case 'vectors-fetched':
         if (!this.valid(event.ticket) || this.#reduce === null) break;
         if (event.missing !== null) this.#missing('vector', event.ticket, event.missing);
-        else this.#act({ type: 'reduce', ticket: event.ticket, publish: this.#reduce.carrier });
+        else {
+          const { carrier, unreached } = this.#reduce;
+          const publish = unreached.includes(this.#id) ? 'redis' : carrier;
+          this.#act({ type: 'reduce', ticket: event.ticket, publish });
+        }
         break;
       case 'reduced':
         if (!this.valid(event.ticket)) break;
@@ -159,6 +166,9 @@ export class Member {
         }
         this.#act({ type: 'answer', token: event.token });
         break;
+      case 'peers-tried':
+        this.#reached(event.peers);
+        break;
     }
     return this.#flush();
   }
@@ -183,6 +193,8 @@ export class Member {
       case 'publish-snapshot':
         if (message.worker !== this.#id || this.#status !== 'member' || message.step !== this.#step) return;
         return this.#act({ type: 'publish-snapshot', ticket: this.#ticket(null), carrier: message.carrier });
+      case 'peers':
+        return this.#tryPeers(message.peers);
       case 'load':
         if (!message.workers.includes(this.#id)) return;
         this.#forget();
@@ -201,6 +213,19 @@ export class Member {
       case 'stop':
         return this.#act({ type: 'leave', error: null, reason: message.reason });
     }
+  }
+
+  #tryPeers(all: (DownBody & { type: 'peers' })['peers']): void {
+    const peers = all.filter(({ worker }) => worker !== this.#id);
+    if (peers.length > 0) this.#act({ type: 'try-peers', peers });
+  }
+
+  #reached(peers: (UpBody & { type: 'reached' })['peers']): void {
+    if (this.#id === '' || peers.length === 0) return;
+    this.#send({
+      type: 'reached',
+      peers: peers.map(({ worker, why }) => ({ worker, why: why?.slice(0, whyLength) ?? null })),
+    });
   }
 
   #membership(message: DownBody & { type: 'members' }): void {

@@ -1,4 +1,5 @@
 /** The workers, by host where there are several: those that are there, and for a minute those that have left. */
+import { exchangeWords } from '../../view/exchange-words.ts';
 import { speed } from '../../view/format.ts';
 import { byHost, gpuWords, hostWords, togetherPerSecond } from '../../view/hosts.ts';
 import type { RunView, WorkerView } from '../../view/run-view.ts';
@@ -19,6 +20,13 @@ interface Row {
   button: HTMLElement | null;
 }
 const rows = new Map<string, Row>();
+
+function showExchange({ exchange }: RunView, over: boolean): void {
+  const words = over ? null : exchangeWords(exchange);
+  const line = byId('exchange');
+  line.hidden = words === null;
+  setText(line, words ?? '');
+}
 
 /** The row above those of a host. */
 interface Heading {
@@ -43,6 +51,7 @@ export function showWorkers(
   button: (worker: WorkerView) => (() => HTMLElement) | null,
 ): void {
   rememberGone(view);
+  showExchange(view, over);
   const list = byId('workers');
   const former = [...gone.values()].map(({ worker }) => worker);
   const all = [...view.workers, ...former];

@@ -72,40 +72,92 @@ Napi::Value unmap(const Napi::CallbackInfo& info) {
 // A number of 64 bits for the bytes of a vector, the same on every machine: Fletcher's two sums, of 64-bit words in
 // several lanes, which takes no longer than reading the bytes. The first one is turned at each word, or two changed signs
 // could cancel out. It tells errors, not forgeries.
-uint64_t digestOf(const uint8_t* bytes, size_t length) {
-  constexpr size_t kLanes = 16;
-  uint64_t sums[kLanes] = {}, sumsOfSums[kLanes] = {};
-  const size_t row = sizeof(sums), rows = length / row;
-  const auto add = [&](const uint8_t* from) {
-    uint64_t words[kLanes];
-    std::memcpy(words, from, row);
-    for (size_t i = 0; i < kLanes; i++) {
-      sums[i] = (sums[i] << 13 | sums[i] >> 51) + words[i];
-      sumsOfSums[i] += sums[i];
+class Digest {
+ public:
+  static constexpr size_t kLanes = 16;
+  static constexpr size_t kRow = kLanes * sizeof(uint64_t);
+  static constexpr size_t kAhead = 2048;
+
+  // Whole rows.
+  void add(const uint8_t* bytes, size_t length) {
+    State state = state_;  // which the compiler keeps in registers
+    for (size_t i = 0; i + kRow <= length; i += kRow) {
+      // Processors stop to fetch ahead at the end of a page: with this, it takes two thirds of the time.
+      for (size_t line = 0; line < kRow; line += 64) __builtin_prefetch(bytes + i + kAhead + line);
+      addRow(state, bytes + i);
     }
-  };
-  for (size_t i = 0; i < rows; i++) add(bytes + i * row);
-  uint8_t rest[sizeof(sums)] = {};
-  std::memcpy(rest, bytes + rows * row, length % row);
-  add(rest);
-  uint64_t digest = length;
-  const auto mix = [&](uint64_t word) {
-    digest = (digest ^ word) * 0x100000001b3;  // FNV-1a, by words
-    digest ^= digest >> 32;
-  };
-  for (size_t i = 0; i < kLanes; i++) {
-    mix(sums[i]);
-    mix(sumsOfSums[i]);
+    state_ = state;
+    length_ += length;
   }
-  return digest;
+
+  // The last bytes, less than a row.
+  uint64_t end(const uint8_t* bytes, size_t length) {
+    uint8_t rest[kRow] = {};
+    std::memcpy(rest, bytes, length);
+    addRow(state_, rest);
+    uint64_t digest = length_ + length;
+    const auto mix = [&](uint64_t word) {
+      digest = (digest ^ word) * 0x100000001b3;  // FNV-1a, by words
+      digest ^= digest >> 32;
+    };
+    for (size_t i = 0; i < kLanes; i++) {
+      mix(state_.sums[i]);
+      mix(state_.sumsOfSums[i]);
+    }
+    return digest;
+  }
+
+ private:
+  struct State {
+    uint64_t sums[kLanes], sumsOfSums[kLanes];
+  };
+
+  static void addRow(State& state, const uint8_t* from) {
+    uint64_t words[kLanes];
+    std::memcpy(words, from, kRow);
+    for (size_t i = 0; i < kLanes; i++) {
+      state.sums[i] = (state.sums[i] << 13 | state.sums[i] >> 51) + words[i];
+      state.sumsOfSums[i] += state.sums[i];
+    }
+  }
+
+  State state_ = {};
+  uint64_t length_ = 0;
+};
+
+Napi::Value hex(Napi::Env env, uint64_t digest) {
+  char text[17];
+  std::snprintf(text, sizeof(text), "%016llx", static_cast<unsigned long long>(digest));
+  return Napi::String::New(env, text);
 }
 
 // digest(bytes): hex.
 Napi::Value digest(const Napi::CallbackInfo& info) {
   const Napi::Uint8Array bytes = info[0].As<Napi::Uint8Array>();
-  char text[17];
-  std::snprintf(text, sizeof(text), "%016llx", static_cast<unsigned long long>(digestOf(bytes.Data(), bytes.ByteLength())));
-  return Napi::String::New(info.Env(), text);
+  const size_t length = bytes.ByteLength(), rest = length % Digest::kRow;
+  Digest digest;
+  digest.add(bytes.Data(), length - rest);
+  return hex(info.Env(), digest.end(bytes.Data() + length - rest, rest));
+}
+
+// addToDigest(state, bytes): the same for bytes that come one after the other, whole rows at a time. The state is as many
+// bytes as `digestState` says, at first all zero.
+Napi::Value addToDigest(const Napi::CallbackInfo& info) {
+  Napi::Uint8Array state = info[0].As<Napi::Uint8Array>();
+  const Napi::Uint8Array bytes = info[1].As<Napi::Uint8Array>();
+  Digest digest;
+  std::memcpy(&digest, state.Data(), sizeof(digest));
+  digest.add(bytes.Data(), bytes.ByteLength());
+  std::memcpy(state.Data(), &digest, sizeof(digest));
+  return info.Env().Undefined();
+}
+
+// endDigest(state, bytes): hex, with the last bytes, less than a row.
+Napi::Value endDigest(const Napi::CallbackInfo& info) {
+  const Napi::Uint8Array state = info[0].As<Napi::Uint8Array>(), bytes = info[1].As<Napi::Uint8Array>();
+  Digest digest;
+  std::memcpy(&digest, state.Data(), sizeof(digest));
+  return hex(info.Env(), digest.end(bytes.Data(), bytes.ByteLength()));
 }
 
 }  // namespace
@@ -116,6 +168,10 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("map", Napi::Function::New<cornet::map>(env, "map"));
   exports.Set("unmap", Napi::Function::New<cornet::unmap>(env, "unmap"));
   exports.Set("digest", Napi::Function::New<cornet::digest>(env, "digest"));
+  exports.Set("digestState", Napi::Number::New(env, sizeof(cornet::Digest)));
+  exports.Set("digestRow", Napi::Number::New(env, cornet::Digest::kRow));
+  exports.Set("addToDigest", Napi::Function::New<cornet::addToDigest>(env, "addToDigest"));
+  exports.Set("endDigest", Napi::Function::New<cornet::endDigest>(env, "endDigest"));
   return exports;
 }
 
