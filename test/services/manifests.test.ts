@@ -87,6 +87,69 @@ function podOf(all: Manifest[], kind: Manifest['kind'], name: string): PodSpec {
     .spec;
 }
 
+interface Selector {
+  matchLabels?: Record<string, string>;
+  matchExpressions?: { key: string; operator: 'In'; values: string[] }[];
+}
+interface Rule {
+  from?: { podSelector?: Selector; namespaceSelector?: Selector }[];
+  to?: Rule['from'];
+  ports?: { port: string | number; endPort?: number }[];
+}
+type Direction = 'Ingress' | 'Egress';
+
+function selects({ matchLabels = {}, matchExpressions = [] }: Selector, labels: Record<string, string>) {
+  return (
+    Object.entries(matchLabels).every(([key, value]) => labels[key] === value) &&
+    matchExpressions.every(({ key, values }) => values.includes(labels[key]!))
+  );
+}
+
+/** The rules of each policy that selects pods with these labels, or any pods. */
+function policiesOf(all: Manifest[], direction: Direction, labels?: Record<string, string>): Rule[][] {
+  return all
+    .filter(({ kind, spec }) => kind === 'NetworkPolicy' && spec.policyTypes.includes(direction))
+    .filter(({ spec }) => labels === undefined || selects(spec.podSelector, labels))
+    .map(({ spec }) => spec[direction.toLowerCase()] ?? []);
+}
+
+/** Which ports of which pods the policies let which pods reach: both sides must allow it. */
+function waysBetweenPods(all: Manifest[]): string[] {
+  const pods = all
+    .flatMap(({ spec }) => spec?.template ?? [])
+    .map(({ metadata: { labels }, spec }) => ({
+      labels,
+      name: labels['app.kubernetes.io/component'] as string,
+      ports: (spec as PodSpec).containers.flatMap(({ ports }) => ports!),
+    }));
+  type Pod = (typeof pods)[number];
+  const allows = (direction: Direction, pod: Pod, other: Pod, wanted: Pod['ports'][number]) => {
+    const policies = policiesOf(all, direction, pod.labels);
+    const rules = policies.flat().filter(({ from, to }) => {
+      const peers = from ?? to;
+      return peers?.some((peer) => !isAway(peer) && selects(peer.podSelector!, other.labels)) ?? true;
+    });
+    const { name, containerPort: number } = wanted;
+    const fits = ({ ports }: Rule) =>
+      ports?.some(({ port, endPort = port }) =>
+        typeof port === 'string' ? port === name : port <= number && number <= Number(endPort),
+      ) ?? true;
+    return policies.length === 0 || rules.some(fits);
+  };
+  return pods.flatMap((from) =>
+    pods.flatMap((to) =>
+      to.ports
+        .filter((port) => allows('Egress', from, to, port) && allows('Ingress', to, from, port))
+        .map((port) => `${from.name} to ${to.name}: ${port.name}`),
+    ),
+  );
+}
+
+/** Whether a peer is in another namespace. */
+function isAway({ namespaceSelector }: NonNullable<Rule['from']>[number]): boolean {
+  return namespaceSelector !== undefined;
+}
+
 /** The options of a command, from its help. */
 function optionsOf(command: 'coordinator' | 'worker'): Set<string> {
   const all = command === 'coordinator' ? '--help-all' : '--help';
@@ -108,6 +171,24 @@ const canRender = possible(minor >= fitKubectl, `kubectl is ${minor === 0 ? 'mis
 
 function render(folder: string): Manifest[] {
   return manifests(execFileSync('kubectl', ['kustomize', folder], { encoding: 'utf8' }));
+}
+
+/** From whom the policies let whom read. */
+const ways = [
+  'coordinator to redis: redis',
+  'coordinator to worker: blobs',
+  'worker to redis: redis',
+  'worker to worker: blobs',
+];
+
+/** A container's one worker listens on the port that the policies know by its name. */
+function oneBlobPort(t: ExecutionContext, { args, ports }: Container): void {
+  const numbers = ports!.filter(({ name }) => name === 'blobs').map(({ containerPort }) => containerPort);
+  t.is(numbers.length, 1);
+  t.deepEqual(
+    args!.filter((arg) => arg.startsWith('--blob-ports=')),
+    numbers.map((port) => `--blob-ports=${port}`),
+  );
 }
 
 const base = readdirSync(join(kubernetes, 'base'))
@@ -141,6 +222,8 @@ for (const overlay of readdirSync(join(kubernetes, 'overlays'))) {
       rendered.some(({ kind }) => kind === 'PodMonitor'),
       overlay !== 'cpu',
     );
+    t.deepEqual(waysBetweenPods(rendered).sort(), inOnePod ? [] : ways);
+    if (!inOnePod) oneBlobPort(t, containers[0]);
   });
 }
 
@@ -183,11 +266,39 @@ test('the containers are started with options that there are, and serve metrics 
       [],
     );
     t.true(args!.includes(`--metrics-port=${http.port}`));
-    t.deepEqual(ports, [{ name: 'metrics', containerPort: http.port }]);
+    t.deepEqual(
+      ports!.filter((port) => port.name !== 'blobs'),
+      [{ name: 'metrics', containerPort: http.port }],
+    );
   }
   const [worker] = pods[1]!.containers;
+  oneBlobPort(t, worker);
   const wait = Number(worker.args!.find((arg) => arg.startsWith('--wait='))!.split('=')[1]);
   t.true(worker.startupProbe.periodSeconds * worker.startupProbe.failureThreshold > wait);
+});
+
+test('pods reach Redis and the blob ports of workers, other namespaces read metrics, and that is all', (t) => {
+  t.deepEqual(waysBetweenPods(base).sort(), ways);
+  const portsAway = (direction: Direction) =>
+    policiesOf(base, direction)
+      .flat()
+      .filter(({ from, to }) => (from ?? to)!.some(isAway))
+      .flatMap(({ ports }) => ports!.map(({ port }) => port));
+  t.deepEqual(portsAway('Ingress'), ['metrics']);
+  t.deepEqual(portsAway('Egress'), [53, 53]); // DNS
+});
+
+test('a policy that is missing, or has another port, is noticed', (t) => {
+  const without = base.filter(
+    ({ kind, metadata }) => kind !== 'NetworkPolicy' || metadata.name !== 'cornet-worker',
+  );
+  const policy = base.find((manifest) => !without.includes(manifest))!;
+  t.notDeepEqual(waysBetweenPods(without).sort(), ways);
+  for (const port of ['metrics', http.port, 7001]) {
+    const other = structuredClone(policy);
+    other.spec.ingress[0].ports[0].port = port;
+    t.notDeepEqual(waysBetweenPods([...without, other]).sort(), ways);
+  }
 });
 
 test('the compose file is what its schema says, and its commands have options that there are', (t) => {
