@@ -155,9 +155,13 @@ export class Roster {
     return this.#trustsMemory;
   }
 
-  /** How what a worker publishes for everybody travels. */
-  carrierFor(worker: string): FetchCarrier {
-    const isReached = this.reach.unreachedBy(worker)?.size === 0;
+  /**
+   * How what a worker publishes for the coordinator travels.
+   * @param others who read it as well
+   */
+  carrierFor(worker: string, others: readonly string[] = []): FetchCarrier {
+    const unreachedBy = this.reach.unreachedBy(worker);
+    const isReached = unreachedBy !== undefined && ![null, ...others].some((one) => unreachedBy.has(one));
     const works = (carrier: FetchCarrier) => (carrier === 'tcp' ? isReached : this.canRead(carrier, worker));
     return fetchCarriers[this.allowed].find(works) ?? 'redis';
   }

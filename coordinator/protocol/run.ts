@@ -254,11 +254,11 @@ export class Run {
     const leaving = this.#departures.everybodyLeaves;
     const newcomers = state.stopping === null ? this.#peers.settled : [];
     if (newcomers.length > 0)
-      return snapshot === null ? this.#transfer.publish() : this.#transfer.load(snapshot, newcomers);
+      return snapshot === null ? this.#transfer.publish(newcomers) : this.#transfer.load(snapshot, newcomers);
     if (this.#roster.with('loading').length > 0) return state.enter({ name: 'loading' });
     if (state.stopping === null && !leaving && state.roundDue) return this.#then(this.#rounds.begin());
     if (state.snapshots.fetching) return state.enter({ name: 'saving' });
-    if (this.#transfer.saveDue) return snapshot === null ? this.#transfer.publish() : this.#transfer.save();
+    if (this.#transfer.saveDue) return snapshot === null ? this.#transfer.publish([]) : this.#transfer.save();
     if (leaving) return state.enter({ name: 'finishing' }); // it is being written
     if (state.atEnd) return state.finish();
     this.#nextStep();

@@ -45,18 +45,24 @@ export class StateTransfer {
     return 'rest';
   }
 
-  /** One member publishes the state as a snapshot. */
-  publish(): void {
+  /**
+   * One member publishes the state as a snapshot.
+   * @param newcomers who are to load it
+   */
+  publish(newcomers: readonly WorkerRecord[]): void {
     const state = this.#state;
     const { roster } = state;
     if (roster.stale) state.announce();
-    const by = roster.members.find((member) => roster.carrierFor(member) !== 'redis') ?? roster.members[0]!;
+    const { members } = roster;
+    const readers = newcomers.map(({ id }) => id);
+    const carrierFor = (member: string) => roster.carrierFor(member, readers);
+    const by = members.find((member) => carrierFor(member) !== 'redis') ?? members[0]!;
     state.enter({ name: 'publishing', by });
     state.send({
       type: 'publish-snapshot',
       step: state.step,
       worker: by,
-      carrier: roster.carrierFor(by),
+      carrier: carrierFor(by),
     });
   }
 

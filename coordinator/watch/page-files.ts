@@ -54,6 +54,7 @@ const files: StaticFile[] = [
   ),
   ['/protocol/phase.js', 'text/javascript', 'dist', 'coordinator', 'protocol', 'phase.js'],
   ['/view/axis.js', 'text/javascript', 'dist', 'coordinator', 'view', 'axis.js'],
+  ['/view/exchange-words.js', 'text/javascript', 'dist', 'coordinator', 'view', 'exchange-words.js'],
   ['/view/format.js', 'text/javascript', 'dist', 'coordinator', 'view', 'format.js'],
   ['/view/health.js', 'text/javascript', 'dist', 'coordinator', 'view', 'health.js'],
   ['/view/hosts.js', 'text/javascript', 'dist', 'coordinator', 'view', 'hosts.js'],

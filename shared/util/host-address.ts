@@ -11,7 +11,8 @@ const longest = 253;
 export function mistakenHost(text: string): { why: string; hint: string } | null {
   const host = withoutBrackets(text);
   // Whatever else has a colon has a port behind it.
-  const isHost = host.includes(':') ? isIPv6(host) : /^[a-z\d.-]+$/i.test(host);
+  // The zone of a link-local address is another one on each host.
+  const isHost = host.includes(':') ? isIPv6(host) && !host.includes('%') : /^[a-z\d.-]+$/i.test(host);
   if (isHost && host.length <= longest) return null;
   const withoutSecret = text.replace(/:\/\/.*/s, '://***'); // a URL may hold a password
   return {

@@ -12,6 +12,7 @@ import { unixSocketPath } from './unix-listener.ts';
 const unixScheme = 'unix:';
 const tcpScheme = 'tcp:';
 const nothing = new Uint8Array(0);
+
 /** Which checksum is wanted is added. */
 type Asked = Omit<BlobRequest & { op: 'get' }, 'checksum'> | (BlobRequest & { op: 'delete' });
 
@@ -77,8 +78,11 @@ export class BlobClient {
       return error.errors.map(({ message }: Error) => message).join('; ');
     }
     this.#settleOn(`${tcpScheme}${id}`, reached.endpoint, reached.connection);
-    for (const one of await Promise.allSettled(tries))
-      if (one.status === 'fulfilled' && one.value !== reached) one.value.connection.destroy();
+    // Nobody waits for those that are slower.
+    void Promise.allSettled(tries).then((all) => {
+      for (const one of all)
+        if (one.status === 'fulfilled' && one.value !== reached) one.value.connection.destroy();
+    });
     return null;
   }
 

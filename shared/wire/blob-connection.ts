@@ -220,5 +220,7 @@ const sentences: Record<string, string> = {
 };
 
 function sentenceOf(error: NodeJS.ErrnoException): string {
-  return sentences[error.code ?? ''] ?? error.message;
+  const { code = '' } = error;
+  if (code.startsWith('ERR_SSL')) return "no TLS connection can be made with this run's token";
+  return sentences[code] ?? error.message;
 }

@@ -58,7 +58,7 @@ export class TcpListener {
     const server = await listenAtFirst(make, hosts, ports);
     const { port } = server.address() as { port: number };
     const isPlace = host !== undefined && !everywhere.includes(host);
-    const seen = isPlace ? [host] : seenAs === undefined || isLoopback(seenAs) ? ownAddresses() : [seenAs];
+    const seen = isPlace ? [host] : seenAs === undefined || isOfLink(seenAs) ? ownAddresses() : [seenAs];
     const addresses = seen.slice(0, mostAddresses).map((address) => `${inUrl(address)}:${port}`);
     return new TcpListener(server, name, { addresses, encrypted });
   }
@@ -109,10 +109,15 @@ function isTaken(reason: NodeJS.ErrnoException | null): boolean {
   return reason?.code === 'EADDRINUSE' || reason?.code === 'EACCES';
 }
 
-/** IPv4 first; those that mean something on their own link only are left out. */
+/** It means something to this machine, or on its own link, only. */
+function isOfLink(address: string): boolean {
+  return isLoopback(address) || /^(fe80:|169\.254\.)/i.test(address);
+}
+
+/** IPv4 first. */
 function ownAddresses(): string[] {
   const all = Object.values(networkInterfaces()).flatMap((one) => one ?? []);
-  const outward = all.filter(({ internal, address }) => !internal && !/^(fe80:|169\.254\.)/i.test(address));
+  const outward = all.filter(({ internal, address }) => !internal && !isOfLink(address));
   const addresses = ['IPv4', 'IPv6'].flatMap((family) =>
     outward.filter((one) => one.family === family).map(({ address }) => address),
   );

@@ -173,7 +173,7 @@ export async function benchHosts(counts: readonly number[] = [2, 3, 4]): Promise
             times.exchange.push(exchange);
           }
           crew.disband();
-          const what = `the same between ${count} hosts with ${gigabits} Gbit/s, ${ways[carrier]}`;
+          const what = `exchange of a CORnet-S vector (${(4e-6 * length).toFixed(0)} MB) between ${count} hosts with ${gigabits} Gbit/s, ${ways[carrier]}`;
           rows.push(
             rowOf(`${what} / the bytes at the speed of one plain stream`, times.exchange, times.stream),
           );

@@ -9,7 +9,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { lastMeasurements } from '../../coordinator/run-folder/metrics-file.ts';
 import { type ErrorCode, exitCodes } from '../../shared/errors.ts';
-import type { Draws } from '../../shared/random.ts';
+import { bounds } from '../../shared/option-bounds.ts';
+import { Draws } from '../../shared/random.ts';
 import { processes } from '../helpers/processes.ts';
 import type { TestRedis } from '../helpers/redis.ts';
 import { type Blow, type NemesisName, nemeses, nemesisNames, send, type Target } from './nemeses.ts';
@@ -36,6 +37,8 @@ export interface ChaosOptions {
   abort?: AbortSignal;
 }
 
+/** Of draws. */
+const carrierStream = 667;
 const pollMilliseconds = 20;
 /** Without an update, after which a run counts as hung. */
 const hungMilliseconds = 180_000;
@@ -111,6 +114,8 @@ class Chaos {
   #suffered = new Set<string>();
   /** Updates since the last fault was over, or since the coordinator was started. */
   #updates = 0;
+  /** Coordinators that were started. */
+  #starts = 0;
   #asked = false;
   /** Nothing but this stop has happened: what the run has done is on disk when the coordinator ends with 75. */
   #cleanStop = false;
@@ -275,7 +280,10 @@ class Chaos {
     this.#asked = false;
     this.#cleanStop = false;
     this.#suffered = new Set(this.#underWay.keys());
-    const always = ['--wait', '120', '--cpu-workers', '2', '-o', this.#output];
+    // Drawn apart from the faults, whose order a seed fixes.
+    const draws = new Draws(this.#starts++, carrierStream);
+    const carrier = bounds.carrier.options[draws.integer(bounds.carrier.options.length)]!;
+    const always = ['--wait', '120', '--cpu-workers', '2', '--carrier', carrier, '-o', this.#output];
     return new Program('coordinator', [...argv, ...always], this.#environment);
   }
 

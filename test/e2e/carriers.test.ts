@@ -21,11 +21,11 @@ async function sameBytesBy(t: ExecutionContext, carrier: CarrierName, workers: n
     return JSON.parse(status.stdout);
   };
   await command.untilStep(output, 1);
-  await command.until(
-    `vectors travel by ${carrier}`,
-    async () => (await view()).exchange.carrier === carrier,
-  );
-  t.is((await view()).exchange.why, null);
+  const isUsed = async () => {
+    const { exchange, workers: there } = await view();
+    return there.length === workers && exchange.carrier === carrier && exchange.why === null;
+  };
+  await command.until(`all vectors travel by ${carrier}`, isUsed);
   await command.untilStep(output, trainedSteps(output).length + 3);
   command.signal('SIGINT');
   t.is(await command.ended, 75, command.stderr);

@@ -77,7 +77,6 @@ onHosts('vectors go from host to host, and snapshots to newcomers; Redis carries
   await site.worker(left);
   await site.worker(right);
   await site.untilBy('tcp');
-  t.is((await site.view()).exchange.why, null);
   // A vector of this model has 8 MB: each step would write two, and read more.
   const steps = 10;
   const bytes = await site.traffic(() => site.further(steps));
@@ -120,7 +119,7 @@ onHosts('what a firewall drops in silence goes through Redis, and no step waits 
   const began = performance.now();
   await site.further(3);
   const waited = performance.now() - began;
-  t.true(waited < timeouts.member + 3_000, `${waited} ms for three steps`);
+  t.true(waited < 2 * timeouts.member, `${waited} ms for three steps`);
   await site.untilBy('redis');
   t.is(site.printed('was dropped'), 0);
   left.joinWith(right);

@@ -98,12 +98,13 @@ export class Site {
     return JSON.parse(status.stdout);
   }
 
-  /** Waits until vectors travel so. */
-  untilBy(carrier: RunView['exchange']['carrier']): Promise<void> {
-    return this.#coordinator.until(
-      `vectors travel by ${carrier}`,
-      async () => (await this.view()).exchange.carrier === carrier,
-    );
+  /** Waits until all vectors travel over TCP, or all through Redis. */
+  untilBy(carrier: 'tcp' | 'redis'): Promise<void> {
+    const isUsed = async () => {
+      const { exchange } = await this.view();
+      return exchange.carrier === carrier && (carrier === 'redis' || exchange.why === null);
+    };
+    return this.#coordinator.until(`vectors travel by ${carrier}`, isUsed);
   }
 
   /** Bytes that Redis has received and sent meanwhile. */

@@ -203,7 +203,7 @@ test('--blob-ports are a range, or one port', (t) => {
 
 test('--blob-host is a name or an address, without a port', (t) => {
   const read = (text: string) => parse('start', ['-o', 'x', `--blob-host=${text}`]).blobHost;
-  for (const host of ['node-7.example.org', '10.0.0.7', 'fd00::7', 'fe80::1%eth0', 'a'.repeat(253)]) {
+  for (const host of ['node-7.example.org', '10.0.0.7', 'fd00::7', 'a'.repeat(253)]) {
     t.is(read(host), host);
   }
   t.is(read('[fd00::7]'), 'fd00::7');
@@ -217,6 +217,7 @@ test('--blob-host is a name or an address, without a port', (t) => {
     'http://a',
     '10.0.0.7:7000',
     'a%b',
+    'fe80::1%eth0',
     '[fd00::7]:7000',
   ];
   for (const host of wrong) {

@@ -59,7 +59,7 @@ test('blobs travel in the way that the user allows where it works, and through R
   t.is(inOnePlace.vectorCarrierOf('worker-0'), 'tcp');
 });
 
-test('vectors go over TCP when all other members have reached their maker, what everybody reads when newcomers and the coordinator have too', (t) => {
+test('vectors go over TCP when all other members have reached their maker, what the coordinator reads when it has, and the newcomers that are to load it', (t) => {
   const roster = rosterOf('auto', serving('a'), serving('b'), {});
   const [, , third] = roster.all;
   third!.status = 'newcomer';
@@ -70,9 +70,11 @@ test('vectors go over TCP when all other members have reached their maker, what 
   t.is(roster.exchangeCarrier(roster.members), 'tcp', 'some do');
   t.is(roster.carrierFor('worker-0'), 'redis');
   roster.reach.record(null, 'worker-0', null);
-  t.is(roster.carrierFor('worker-0'), 'redis', 'the newcomer has not tried');
+  t.is(roster.carrierFor('worker-0'), 'tcp');
+  t.is(roster.carrierFor('worker-0', ['worker-2']), 'redis', 'the newcomer has not tried');
   roster.reach.record('worker-2', 'worker-0', 'no route to host');
-  t.is(roster.carrierFor('worker-0'), 'redis');
+  t.is(roster.carrierFor('worker-0', ['worker-2']), 'redis');
+  t.is(roster.carrierFor('worker-0'), 'tcp');
   t.is(roster.vectorCarrierOf('worker-0'), 'tcp');
   third!.status = 'member';
   t.is(roster.vectorCarrierOf('worker-0'), 'redis');
@@ -282,10 +284,13 @@ test('vectors computed ahead for members that were there are computed again for 
   );
 });
 
-test('a snapshot is asked of a member that all reach', (t) => {
+test('a snapshot for the disk is asked of a member that the coordinator reaches', (t) => {
   const run = new Reached(1, 3, [['worker-2', 'worker-0', 'connection refused']]);
-  const others = run.workers.map((worker) => ({ worker, why: null }));
-  run.run.handle({ type: 'reached', peers: others });
+  const peers = run.workers.map((worker) => ({
+    worker,
+    why: worker === 'worker-0' ? 'connection refused' : null,
+  }));
+  run.run.handle({ type: 'reached', peers });
   run.load();
   run.vector('worker-0', 0, 'redis');
   run.run.handle({ type: 'save-due' });
