@@ -109,7 +109,8 @@ export class DiskActions {
       const bytes = result.type === 'features' ? await blobs.get(result.ref) : null;
       lost = result.type === 'features' && bytes === null;
       if (lost) return;
-      await this.#rememberNumerics();
+      // Of a training's validation nothing is kept: it needs no disk.
+      if (output.steps === null) await this.#rememberNumerics();
       await output.store(batch, result, bytes);
     });
     if (!kept) throw disk.trouble;

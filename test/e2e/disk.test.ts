@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { possible } from '../helpers/possible.ts';
 import { TestRedis } from '../helpers/redis.ts';
-import { checkpoint, Stage, tinyImages, tinyRun, trainedSteps } from '../helpers/run.ts';
+import { checkpoint, pausedAt, Stage, tinyImages, tinyRun, trainedSteps } from '../helpers/run.ts';
 import { canMount, fillDisk, smallDisk } from '../helpers/temporary.ts';
 import { testsAll } from '../helpers/thorough.ts';
 
@@ -57,6 +57,23 @@ async function undisturbed(stage: Stage, steps: number): Promise<Buffer> {
       Array.from({ length: steps }, (_, i) => i + 1),
     );
     t.true(checkpoint(output, steps).equals(await undisturbed(stage, steps)));
+  },
+);
+
+onSmallDisk(
+  'a validation needs no disk: it goes on while that is full before the first checkpoint',
+  async (t) => {
+    const stage = new Stage(t);
+    const disk = smallDisk(t, size);
+    const options = [...endless, '--json', '-o', join(disk, 'run')];
+    const run = stage.start('coordinator', [...tinyRun(images), ...options], pausedAt(8));
+    await run.paused();
+    const makeRoom = fillDisk(disk);
+    run.resume();
+    await run.until('it is validated', () => run.stdout.includes('"type":"validation"'));
+    makeRoom();
+    run.signal('SIGINT');
+    t.is(await run.ended, 75, run.stderr);
   },
 );
 
