@@ -243,9 +243,9 @@ export const errorTable = {
   },
   PORT_UNAVAILABLE: {
     exit: exitCodes.error,
-    meaning: 'The address and port for metrics are not available.',
+    meaning: 'The address and port for metrics, or for serving vectors to other hosts, are not available.',
     remedy:
-      'Set --metrics-port to another port (0: any free one), and --metrics-host to an address of this machine.',
+      'Set --metrics-port to another port (0: any free one), and --metrics-host to an address of this machine; for vectors, --blob-ports and --blob-host.',
   },
   RUN_UNKNOWN: {
     exit: exitCodes.error,

@@ -11,7 +11,6 @@ import { fromRedis } from '../../shared/redis/redis.ts';
 import { oneAtATime } from '../../shared/util/one-at-a-time.ts';
 import type { Carriers } from '../../shared/wire/carriers.ts';
 import { orderEntry } from '../../shared/wire/orders.ts';
-import type { Peers } from '../../shared/wire/peers.ts';
 import {
   compareEras,
   type DownBody,
@@ -24,6 +23,7 @@ import {
   upMessage,
 } from '../../shared/wire/protocol.ts';
 import { append, StreamReader } from '../../shared/wire/streams.ts';
+import type { TcpPeers } from '../../shared/wire/tcp-peers.ts';
 import type { RunAction, RunEvent } from '../protocol/run-events.ts';
 import { viewOf } from '../view/view-of.ts';
 import { DiskActions, type DiskParts } from './disk-actions.ts';
@@ -48,7 +48,7 @@ export interface ConductorParts extends DiskParts {
 export class Conductor {
   readonly #parts: ConductorParts;
   readonly #blobs: Carriers;
-  readonly #peers: Peers;
+  readonly #peers: TcpPeers;
   readonly #disk: DiskActions;
   readonly #keys: RunKeys;
   readonly #orders: Orders;

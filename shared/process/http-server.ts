@@ -4,6 +4,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { http as limits } from '../defaults.ts';
 import { CornetError } from '../errors.ts';
+import { inUrl } from '../util/host-address.ts';
 import { whyNotOwnHost } from './own-host.ts';
 
 interface HttpRequest {
@@ -163,11 +164,6 @@ export function respond(
     'X-Content-Type-Options': 'nosniff',
   });
   response.end(body);
-}
-
-/** As a URL has a host. */
-function inUrl(host: string): string {
-  return host.includes(':') ? `[${host}]` : host;
 }
 
 function cannotListen(error: NodeJS.ErrnoException, host: string, port: number): CornetError {

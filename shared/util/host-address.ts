@@ -25,3 +25,8 @@ export function mistakenHost(text: string): { why: string; hint: string } | null
 export function withoutBrackets(text: string): string {
   return text.replace(/^\[(.*)\]$/, '$1');
 }
+
+/** As a URL has it: the opposite. */
+export function inUrl(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
+}

@@ -48,7 +48,7 @@ export class Connection {
   readonly #checksum: Checksum;
   readonly #socket: Socket;
   readonly #challenge = randomBytes(challengeBytes);
-  /** The server's challenge and its proof; then headers of answers. */
+  /** The server's challenge and its proof; answers follow. */
   readonly #greeting = new Uint8Array(challengeBytes + proofBytes);
   readonly #header = new Uint8Array(headerBytes);
   readonly #trailer = new Uint8Array(trailerBytes);

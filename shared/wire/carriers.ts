@@ -2,8 +2,8 @@ import assert from 'node:assert';
 import type { BlobClient } from './blob-client.ts';
 import type { AboutBlob, BlobServer } from './blob-server.ts';
 import type { Blobs, RedisBlobs } from './blobs.ts';
-import { Peers, type Reached } from './peers.ts';
 import { type BlobRef, type CarrierName, carrierOf, type FetchCarrier } from './protocol.ts';
+import { type Reached, TcpPeers } from './tcp-peers.ts';
 
 /**
  * All ways a blob can travel, behind one door: a reference says by which it is read. What lies in shared memory is
@@ -72,8 +72,8 @@ export class Carriers {
   }
 
   /** Finds out from whom this process can fetch over TCP; `tell` hears of it. */
-  peers(tell: (outcomes: Reached[]) => void): Peers {
-    return new Peers(this.#client, tell);
+  peers(tell: (outcomes: Reached[]) => void): TcpPeers {
+    return new TcpPeers(this.#client, tell);
   }
 
   async close(): Promise<void> {

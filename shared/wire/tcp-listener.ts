@@ -6,6 +6,7 @@ import { nanoid } from 'nanoid';
 import { blobSocket as limits } from '../defaults.ts';
 import { CornetError } from '../errors.ts';
 import { isLoopback } from '../redis/own-address.ts';
+import { inUrl } from '../util/host-address.ts';
 import type { PortRange } from '../util/port-range.ts';
 import { encryption, encryptionKeyOf } from './blob-session.ts';
 import type { TcpServer } from './protocol.ts';
@@ -122,8 +123,4 @@ function ownAddresses(): string[] {
     outward.filter((one) => one.family === family).map(({ address }) => address),
   );
   return addresses.length > 0 ? addresses : ['127.0.0.1'];
-}
-
-function inUrl(host: string): string {
-  return host.includes(':') ? `[${host}]` : host;
 }

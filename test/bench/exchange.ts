@@ -162,7 +162,9 @@ export async function benchHosts(counts: readonly number[] = [2, 3, 4]): Promise
             plain: [],
             exchange: [],
           };
-          for (let round = carrier === 'tcp' ? -1 : 0; round < (carrier === 'tcp' ? rounds : 1); round++) {
+          // Through Redis it takes long, and one round says enough.
+          const [first, end] = carrier === 'tcp' ? [-1, rounds] : [0, 1];
+          for (let round = first; round < end; round++) {
             const stream = (await crew.phase('stream')).seconds;
             const plain = (await crew.phase('plain')).seconds;
             const exchange = await crew.exchange();

@@ -2,14 +2,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { blobTcp } from '../../shared/defaults.ts';
-import { Peers, type Reached } from '../../shared/wire/peers.ts';
+import { type Reached, TcpPeers } from '../../shared/wire/tcp-peers.ts';
 import { until } from '../helpers/run.ts';
 
 function peerOf(worker: string) {
   return { worker, server: { id: `of-${worker}`, addresses: ['192.0.2.1:7000'], encrypted: false } };
 }
 
-/** Peers of a client that reaches those in `open`. */
+/** TcpPeers of a client that reaches those in `open`. */
 function watched(open: Set<string>) {
   const tries: string[] = [];
   const told: Reached[][] = [];
@@ -24,7 +24,7 @@ function watched(open: Set<string>) {
       unreachable = listener;
     },
   };
-  const peers = new Peers(
+  const peers = new TcpPeers(
     client,
     (outcomes) => told.push(outcomes),
     () => time,

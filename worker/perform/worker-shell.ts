@@ -8,9 +8,9 @@ import { fromRedis, isRefusal } from '../../shared/redis/redis.ts';
 import { oneAtATime } from '../../shared/util/one-at-a-time.ts';
 import { expectBytes } from '../../shared/wire/blobs.ts';
 import type { Carriers } from '../../shared/wire/carriers.ts';
-import type { Peers } from '../../shared/wire/peers.ts';
 import { compareEras, downMessage, names, type Remark } from '../../shared/wire/protocol.ts';
 import { append } from '../../shared/wire/streams.ts';
+import type { TcpPeers } from '../../shared/wire/tcp-peers.ts';
 import { whyForeign } from '../protocol/check-job.ts';
 import type { MemberAction, MemberEvent, Ticket } from '../protocol/member-events.ts';
 import { BatchWork } from './batch-work.ts';
@@ -25,7 +25,7 @@ import type { Action, EngineCalls, OnEngine, WorkerParts } from './worker-parts.
 export class WorkerShell {
   readonly #parts: WorkerParts;
   readonly #blobs: Carriers;
-  readonly #peers: Peers;
+  readonly #peers: TcpPeers;
   readonly #shards: ShardWork;
   readonly #exchange: ExchangeWork;
   readonly #batches: BatchWork;

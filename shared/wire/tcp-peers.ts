@@ -30,7 +30,7 @@ interface Known extends TcpPeer {
 
 const longestWhy = 300;
 
-export class Peers {
+export class TcpPeers {
   readonly #client: Pick<BlobClient, 'reach'>;
   readonly #tell: (outcomes: Reached[]) => void;
   readonly #now: () => number;
