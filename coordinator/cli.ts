@@ -12,6 +12,7 @@ import type { ListOptions } from './commands/list.ts';
 import type { OrderOptions } from './commands/order.ts';
 import type { StatusOptions } from './commands/status.ts';
 import type { ViewOptions } from './commands/view.ts';
+import type { Infer } from './inference/infer-at-terminal.ts';
 import type { LayersOptions } from './inference/layers.ts';
 import { addOptions } from './options/flags.ts';
 import { inOwnWords, meantBy } from './options/reference-words.ts';
@@ -37,19 +38,20 @@ function command(name: CommandName, description: string): Command {
   return addOptions(program.command(name).description(description), name);
 }
 
+/** @returns the exit code */
+async function atTerminal<O>(infer: Infer<O>, options: O): Promise<number> {
+  const { inferAtTerminal } = await import('./inference/infer-at-terminal.ts');
+  return inferAtTerminal(infer, options);
+}
+
 /** Of an argument that takes several. */
 function runFolders(text: string, earlier: readonly string[] = []): string[] {
   return [...earlier, readValue('The run folder', bounds.path, text)];
 }
 
 command('start', 'Start a run, or resume one (--resume).').action(async (options: StartOptions) => {
-  if (options.dryRun === true) {
-    const { dryRun } = await import('./training/dry-run.ts');
-    return dryRun(options);
-  }
-  const { startRun } = await import('./training/start.ts');
-  const { exitCode } = await startRun(options);
-  throw new Exit(exitCode);
+  const { startAtTerminal } = await import('./training/start-at-terminal.ts');
+  throw new Exit(await startAtTerminal(options));
 });
 
 program
@@ -173,14 +175,14 @@ command(
 command('test', 'Extract features of images, as `run.py test` of the reference implementation does.').action(
   async (options: FeatureOptions) => {
     const { extractFeatures } = await import('./inference/features.ts');
-    throw new Exit(await extractFeatures(options));
+    throw new Exit(await atTerminal(extractFeatures, options));
   },
 );
 
 command('validate', 'Validate weights: top-1, top-5, loss, and accuracy by class.').action(
   async (options: InferenceOptions) => {
     const { validate } = await import('./inference/validate.ts');
-    throw new Exit(await validate(options));
+    throw new Exit(await atTerminal(validate, options));
   },
 );
 
@@ -189,7 +191,7 @@ command(
   'Name the likeliest classes of images, with their probabilities, as CSV and JSON Lines.',
 ).action(async (options: PredictOptions) => {
   const { predict } = await import('./inference/predict.ts');
-  throw new Exit(await predict(options));
+  throw new Exit(await atTerminal(predict, options));
 });
 
 command('export', "Write a checkpoint as the reference implementation's run.py saves it, for torch.load.")

@@ -88,7 +88,7 @@ export interface RunKind<R> {
   reporter: RunReporter;
   describeShard: (step: number, lane: number) => string;
   describeBatch: (batch: number) => string;
-  /** What a first signal brings about, as a sentence without its end. */
+  /** What the wish to stop brings about, as a sentence without its end. */
   whenStopped: string;
   /** How to go on after the run was cut off. */
   howToGoOn: string;
@@ -337,9 +337,9 @@ async function runToItsEnd<R>(
   server?.failed.then(({ message }) =>
     conductor.abort(new CornetError('REDIS_SERVER_FAILED', message, { hint: kind.howToGoOn })),
   );
-  interruption.onAsked((signal) => {
-    reporter.say(`${signal}: ${kind.whenStopped}; a second signal stops at once.`);
-    conductor.tell({ type: 'stop', reason: `received ${signal}` });
+  interruption.onAsked(({ announce, reason }) => {
+    reporter.say(announce(kind.whenStopped));
+    conductor.tell({ type: 'stop', reason });
   });
   interruption.onEnd(() => {
     fleet.kill();

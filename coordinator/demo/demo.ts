@@ -5,7 +5,9 @@ import { exitCodes } from '../../shared/errors.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { RunFolder } from '../run-folder/run-folder.ts';
 import { startRun } from '../training/start.ts';
+import { trainingTerminal } from '../training/start-at-terminal.ts';
 import { duration, percent } from '../view/format.ts';
+import { exitCodeOf } from '../watch/at-terminal.ts';
 import { makeDemoDataset } from './make-dataset.ts';
 import { demoImages, demoRecipe } from './recipe.ts';
 import { writeDemoReport } from './report.ts';
@@ -24,15 +26,10 @@ export async function runDemo(folder: string): Promise<number> {
     process.stdout.write(`The run of an earlier demo, in ${quoteName(run)}, makes way for a new one.\n`);
   }
   for (const former of [run, chart]) await rm(former, { recursive: true, force: true });
-  const report = await startRun({
-    ...demoRecipe,
-    dataPath: images,
-    outputPath: run,
-    resume: false,
-    json: false,
-  });
-  if (report.exitCode !== exitCodes.complete) return report.exitCode;
-  const { validation, imagesPerSecond, checkpoint } = report;
+  const options = { ...demoRecipe, dataPath: images, outputPath: run };
+  const report = await startRun(options, trainingTerminal(false));
+  if (report.outcome !== 'complete') return exitCodeOf(report);
+  const { validation, imagesPerSecond, latest } = report;
   await writeDemoReport(chart, run, images);
   const rows: [string, string][] = [
     [
@@ -46,7 +43,7 @@ export async function runDemo(folder: string): Promise<number> {
     ['training speed', imagesPerSecond === null ? '-' : `${imagesPerSecond.toFixed(0)} images/s`],
     ['time', duration((performance.now() - began) / 1000)],
     ['chart', relative('.', chart)],
-    ['checkpoint', relative('.', join(run, 'checkpoints', checkpoint ?? ''))],
+    ['checkpoint', relative('.', latest?.path ?? '')],
     ['metrics', relative('.', join(run, 'metrics.jsonl'))],
     ['log', relative('.', join(run, 'log.jsonl'))],
     ['images', relative('.', images)],

@@ -3,11 +3,10 @@ import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Logger } from 'pino';
 import { timeouts } from '../../shared/defaults.ts';
-import { CornetError, exitCodes } from '../../shared/errors.ts';
+import { CornetError } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { modelOf } from '../../shared/models/family.ts';
 import { chooseDevices } from '../../shared/process/gpus.ts';
-import { say } from '../../shared/process/say.ts';
 import { version } from '../../shared/process/version.ts';
 import {
   configFormat,
@@ -20,7 +19,7 @@ import { quoteName } from '../../shared/util/printable.ts';
 import { withReleasers } from '../../shared/util/releasers.ts';
 import type { BatchResult } from '../../shared/wire/protocol.ts';
 import { conductRun, type RunKind, type RunSetup } from '../conduct/conduct-run.ts';
-import { Interruption } from '../conduct/interruption.ts';
+import type { Interruption } from '../conduct/interruption.ts';
 import { changedSettings, type Settings } from '../options/changes.ts';
 import { chooseFiles } from '../options/chosen-images.ts';
 import {
@@ -33,21 +32,19 @@ import { defaultOf, type InferenceOptions } from '../options/table.ts';
 import { jobsPerMember } from '../protocol/job-round.ts';
 import type { ValidationSummary } from '../protocol/validation-summary.ts';
 import { RunFolder } from '../run-folder/run-folder.ts';
-import { count } from '../view/format.ts';
-import type { JoinHint } from '../view/run-view.ts';
-import { describeDevices, joinLines } from '../watch/run-summary.ts';
 import type { Network } from './choose-network.ts';
 import type { FeatureFiles } from './feature-files.ts';
-import { InferenceOutput, openJournal, type UnreadableImage, unreadableImages } from './inference-output.ts';
-import { InferenceProgress } from './inference-progress.ts';
+import type { InferenceFrontend, InferenceStart } from './inference-news.ts';
+import { InferenceOutput, openJournal, unreadableImages } from './inference-output.ts';
+import { InferenceWatch } from './inference-watch.ts';
 import { describeWeights, type InferenceWeights } from './inference-weights.ts';
 import type { Journal } from './journal.ts';
-import type { Rows } from './results.ts';
+import type { Rows, UnreadableImage } from './results.ts';
 
 /** Nothing is drawn here. */
 type Options = Omit<InferenceOptions, 'seed'>;
 
-export interface Inference {
+export interface Inference<R> {
   options: Options;
   network: Network;
   result: InferenceResult;
@@ -62,9 +59,14 @@ export interface Inference {
   batchBytes: number;
   /** Opens the files that rows go to; null: there are no rows. */
   openFeatures: ((folder: string, state: 'new' | 'begun' | 'full') => Promise<FeatureFiles>) | null;
-  /** All batches are stored: writes what the user asked for, and returns what is to be said. */
-  complete: (finished: FinishedInference) => Promise<string[]>;
+  /** All batches are stored: writes what the user asked for. */
+  complete: (finished: FinishedInference) => Promise<R>;
 }
+
+/** How an inference run has ended: with its result, or stopped, so that the same command continues it. */
+export type InferenceEnd<R> =
+  | { readonly outcome: 'complete'; readonly result: R }
+  | { readonly outcome: 'interrupted'; readonly message: string };
 
 interface FinishedInference {
   config: InferenceConfig;
@@ -72,24 +74,29 @@ interface FinishedInference {
   features: FeatureFiles | null;
   /** Of a validation. */
   summary: ValidationSummary | null;
+  say: (sentence: string, level?: 'info' | 'warn') => void;
 }
 
 /**
  * Begins or goes on with an inference run and conducts it to its end; its folder is removed then.
- * @returns the exit code
  * @throws CornetError INFERENCE_UNFINISHED, and whatever ended it
  */
-export function conductInference(inference: Inference): Promise<number> {
+export function conductInference<R>(
+  inference: Inference<R>,
+  frontend: InferenceFrontend,
+): Promise<InferenceEnd<R>> {
   return withReleasers(async (release) => {
-    const interruption = new Interruption();
+    const interruption = frontend.interruption();
     release(interruption.release);
     refuseUnreachable(chooseLocalWorkers(inference.options, null), inference.options.redis);
     const path = join(resolve(inference.options.outputPath), `${inference.name}.unfinished`);
     const begun = await RunFolder.holdsRun(path);
-    const folder = begun ? await RunFolder.open(path, hostname()) : await RunFolder.create(path, hostname());
+    const folder = begun
+      ? await RunFolder.open(path, hostname(), frontend.note)
+      : await RunFolder.create(path, hostname(), frontend.note);
     release(() => folder.release());
     const config = begun ? await resumedConfig(inference, folder) : newConfig(inference);
-    return conductInFolder(inference, { config, folder, interruption });
+    return conductInFolder(inference, { config, folder, interruption }, frontend);
   });
 }
 
@@ -99,12 +106,16 @@ interface Held {
   interruption: Interruption;
 }
 
-async function conductInFolder(inference: Inference, held: Held): Promise<number> {
+async function conductInFolder<R>(
+  inference: Inference<R>,
+  held: Held,
+  frontend: InferenceFrontend,
+): Promise<InferenceEnd<R>> {
   const { config, folder } = held;
   const { options, result, batchBytes } = inference;
-  for (const warning of inference.network.warnings) say(`warning: ${warning}`);
+  for (const warning of inference.network.warnings) frontend.warn(warning);
   const { devices, notes } = await chooseDevices(chooseLocalWorkers(options, null), process.env);
-  for (const note of notes) say(note);
+  for (const note of notes) frontend.note(note);
   const snapshotBytes = stateLayout(modelOf(result), 'inference').bytes;
   const setup: RunSetup = {
     ...held,
@@ -122,15 +133,22 @@ async function conductInFolder(inference: Inference, held: Held): Promise<number
     conductRun(setup, async (context) => {
       const { journal, finished } = await openJournal(folder.path, (sentence) => {
         context.log.warn(sentence);
-        say(sentence);
+        frontend.note(sentence);
       });
       release(() => journal.close());
       const batches = Math.ceil(inference.files.size / result.batchSize);
       const state = finished.size === 0 ? 'new' : finished.size < batches ? 'begun' : 'full';
       const features = (await inference.openFeatures?.(folder.path, state)) ?? null;
       if (features !== null) release(() => features.close());
-      announce(inference, { config, folder, devices, redisName: context.redisName, join: context.join });
-      return inferenceKind(inference, { config, folder, journal, finished, features, log: context.log });
+      const { redisName: redis, join, log } = context;
+      const watch = new InferenceWatch({
+        viewer: frontend.viewer(),
+        start: startOf(inference, { config, folder: folder.path, devices, redis, join }),
+        before: imagesOf(finished, inference),
+        now: () => performance.now(),
+        clock: () => new Date(),
+      });
+      return inferenceKind(inference, { config, folder, journal, finished, features, watch, log });
     }),
   );
 }
@@ -141,20 +159,14 @@ interface Stored {
   journal: Journal;
   finished: Map<number, BatchResult>;
   features: FeatureFiles | null;
+  watch: InferenceWatch;
   log: Logger;
 }
 
-function inferenceKind(inference: Inference, stored: Stored): RunKind<number> {
+function inferenceKind<R>(inference: Inference<R>, stored: Stored): RunKind<InferenceEnd<R>> {
   const { result, files, weights } = inference;
-  const { folder, finished, features, config } = stored;
-  const progress = new InferenceProgress({
-    out: process.stdout,
-    images: files.size,
-    unit: unitOf(result),
-    before: imagesOf(finished, inference),
-    now: () => performance.now(),
-  });
-  const output = new InferenceOutput({ ...stored, weights, files, progress });
+  const { folder, finished, features, watch, config } = stored;
+  const output = new InferenceOutput({ ...stored, weights, files });
   return {
     plan: {
       steps: null,
@@ -165,7 +177,7 @@ function inferenceKind(inference: Inference, stored: Stored): RunKind<number> {
       },
     },
     output,
-    reporter: progress,
+    reporter: watch,
     describeShard: (step, lane) => `step ${step}, lane ${lane}`,
     describeBatch: (batch) => describeBatch(inference, batch),
     whenStopped: 'stopping; what is stored stays',
@@ -175,22 +187,21 @@ function inferenceKind(inference: Inference, stored: Stored): RunKind<number> {
       if (outcome.outcome === 'failed') throw CornetError.fromJSON(outcome.failure);
       if (outcome.outcome === 'interrupted') {
         const images = imagesOf(finished, inference);
-        progress.say(
-          `Stopped: ${images} of ${files.size} ${unitOf(result)} are done. Continue with the same command.`,
-        );
-        return exitCodes.resumable;
+        const message = `Stopped: ${images} of ${files.size} ${unitOf(result)} are done. Continue with the same command.`;
+        watch.say(message);
+        return { outcome: 'interrupted', message };
       }
       const unreadable = unreadableImages(finished, files, result.batchSize);
       const { summary } = output;
-      for (const line of await inference.complete({ config, unreadable, features, summary }))
-        progress.say(line);
+      const say = (sentence: string, level?: 'info' | 'warn') => watch.say(sentence, level);
+      const ended = await inference.complete({ config, unreadable, features, summary, say });
       folder.discard();
-      return exitCodes.complete;
+      return { outcome: 'complete', result: ended };
     },
   };
 }
 
-function newConfig({ options, result }: Inference): InferenceConfig {
+function newConfig({ options, result }: Inference<unknown>): InferenceConfig {
   return {
     format: configFormat,
     run: newId(),
@@ -205,7 +216,7 @@ function newConfig({ options, result }: Inference): InferenceConfig {
 }
 
 /** The configuration that the folder's inference run was begun with, which must be the same but for where and by whom. */
-async function resumedConfig(inference: Inference, folder: RunFolder): Promise<InferenceConfig> {
+async function resumedConfig(inference: Inference<unknown>, folder: RunFolder): Promise<InferenceConfig> {
   const { options, result } = inference;
   const parsed = inferenceConfig.safeParse(await folder.readConfig());
   if (!parsed.success) {
@@ -255,40 +266,30 @@ function unitOf({ task }: InferenceResult): 'images' | 'clips' {
   return task.type === 'features' && task.frames ? 'clips' : 'images';
 }
 
-function imagesOf(finished: ReadonlyMap<number, BatchResult>, { files, result }: Inference): number {
+function imagesOf(finished: ReadonlyMap<number, BatchResult>, { files, result }: Inference<unknown>): number {
   const { batchSize } = result;
   let images = 0;
   for (const batch of finished.keys()) images += Math.min(batchSize, files.size - batch * batchSize);
   return images;
 }
 
-function describeBatch({ files, result }: Inference, batch: number): string {
+function describeBatch({ files, result }: Inference<unknown>, batch: number): string {
   const first = batch * result.batchSize;
   const last = Math.min(first + result.batchSize, files.size) - 1;
   return `batch ${batch} (${unitOf(result)} ${first} to ${last}: ${quoteName(files.path(first))} to ${quoteName(files.path(last))})`;
 }
 
-function announce(
-  { title, files, network, result, options }: Inference,
-  held: {
-    config: InferenceConfig;
-    folder: RunFolder;
-    devices: string[];
-    redisName: string;
-    join: JoinHint | null;
-  },
-): void {
-  const { config, folder, devices, redisName, join } = held;
-  const workers = describeDevices(devices);
-  process.stdout.write(
-    [
-      `CORnet-${result.model}: ${title} (run ${config.run} in ${quoteName(folder.path)})`,
-      `  network   ${network.description}`,
-      `  ${unitOf(result).padEnd(9)} ${files.size} in ${quoteName(config.options.dataPath)}, in batches of ${result.batchSize}`,
-      `  weights   ${describeWeights(options.weights, result.weights)}`,
-      `  workers   ${workers}, ${count(config.threads, 'thread', 'threads')} each, ${result.precision}, over ${redisName}`,
-      ...joinLines(join),
-      '',
-    ].join('\n'),
-  );
+function startOf(
+  { title, files, network, result, options, weights }: Inference<unknown>,
+  held: Pick<InferenceStart, 'config' | 'folder' | 'devices' | 'redis' | 'join'>,
+): InferenceStart {
+  return {
+    ...held,
+    run: held.config.run,
+    title,
+    network: network.description,
+    weights: describeWeights(options.weights, weights.identity),
+    unit: unitOf(result),
+    total: files.size,
+  };
 }

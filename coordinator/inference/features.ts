@@ -4,35 +4,56 @@ import { defaults } from '../../shared/defaults.ts';
 import { bytesPerValue } from '../../shared/formats/feature-rows.ts';
 import { imageNetClasses, modelOf } from '../../shared/models/family.ts';
 import { elementCount, withOptionalHead } from '../../shared/models/model.ts';
-import { say } from '../../shared/process/say.ts';
+import type { Notices } from '../../shared/process/notices.ts';
 import type { FeaturesTask, InferenceResult } from '../../shared/run-config.ts';
 import type { Settings } from '../options/changes.ts';
 import type { FeatureOptions } from '../options/table.ts';
 import { chooseNetwork } from './choose-network.ts';
 import { type ChosenTap, chooseTaps, type TapChoice } from './choose-taps.ts';
-import { conductInference, type Inference } from './conduct-inference.ts';
+import { conductInference, type Inference, type InferenceEnd } from './conduct-inference.ts';
 import { FeatureFiles, type FeatureSpace, featureFileNames, featureSpace } from './feature-files.ts';
 import { chooseBatchSize } from './folder-images.ts';
+import type { InferenceFrontend } from './inference-news.ts';
 import { findInferenceWeights } from './inference-weights.ts';
-import { alreadyThere, nothingToDo, originOf, writeDescription } from './results.ts';
+import {
+  alreadyThere,
+  originOf,
+  tellNothingToDo,
+  type UnreadableImage,
+  unreadableBefore,
+  writeDescription,
+} from './results.ts';
 import { listStimuli, type Stimuli } from './stimuli.ts';
 
-/** Returns the exit code. */
-export async function extractFeatures(options: FeatureOptions): Promise<number> {
+/** Where features were written. */
+export interface FeatureReport {
+  /** Arrays, and the JSON that says of each how it was made and what its rows are; absolute paths. */
+  readonly files: readonly { readonly data: string; readonly description: string }[];
+  /** Of each array. */
+  readonly rows: number;
+  /** Their rows are NaN. */
+  readonly unreadable: readonly UnreadableImage[];
+}
+
+/** @throws CornetError that refused or ended it */
+export async function extractFeatures(
+  options: FeatureOptions,
+  frontend: InferenceFrontend,
+): Promise<InferenceEnd<FeatureReport>> {
   const { recursive, frames, dtype, format } = options;
   const network = await chooseNetwork(options);
   const { model: name, times, imageSize, normalize } = network;
   const head = network.head ?? imageNetClasses;
   const model = modelOf({ model: name, times, head });
   const choice = chooseTaps(model, imageSize, options);
-  const stimuli = await listStimuli(options, model, times);
+  const stimuli = await listStimuli(options, model, times, frontend.progress);
   const { rows, clips } = stimuli;
   const rowBytes = bytesPerValue[dtype] * sum(choice.taps.map(({ shape }) => elementCount(shape)));
   const clipBytes = frames ? times * 3 * imageSize ** 2 : 0;
   const batchSize = chooseBatchSize(options.batchSize, defaults.featureBatch, rowBytes, clipBytes);
   const taps = choice.taps.map(({ tap }) => tap);
   const needsHead = taps.some((tap) => tap.startsWith('decoder.output'));
-  const weights = await findInferenceWeights(options, needsHead ? model : withOptionalHead(model));
+  const weights = await findInferenceWeights(options, needsHead ? model : withOptionalHead(model), frontend);
   const task: FeaturesTask = {
     type: 'features',
     taps,
@@ -60,9 +81,23 @@ export async function extractFeatures(options: FeatureOptions): Promise<number> 
   const there = await Promise.all(
     results.map(({ data, description, settings }) => alreadyThere(data, description, settings)),
   );
-  if (there.every(Boolean)) return nothingToDo(results.map(({ data }) => data));
-  remark(options, choice, stimuli);
-  const inference: Inference = {
+  const report = (unreadable: readonly UnreadableImage[]): FeatureReport => ({
+    files: results.map(({ data, description }) => ({
+      data: resolve(data),
+      description: resolve(description),
+    })),
+    rows: rows.size,
+    unreadable,
+  });
+  if (there.every(Boolean)) {
+    tellNothingToDo(
+      results.map(({ data }) => data),
+      frontend,
+    );
+    return { outcome: 'complete', result: report(await unreadableBefore(results[0]!.description)) };
+  }
+  remark(options, choice, stimuli, frontend);
+  const inference: Inference<FeatureReport> = {
     options,
     network,
     result,
@@ -72,17 +107,18 @@ export async function extractFeatures(options: FeatureOptions): Promise<number> 
     title: `features of ${taps.length === 1 ? taps[0] : `${taps.length} outputs`}`,
     batchBytes: batchSize * rowBytes,
     openFeatures: (path, state) => FeatureFiles.open(path, space, state),
-    complete: async ({ config, unreadable, features }) => {
+    complete: async ({ config, unreadable, features, say }) => {
       for (const { description, settings, arrays } of results) {
         const classes = needsHead && network.names !== null ? { classes: network.names.names } : {};
         const head = { settings, arrays, ...classes, ...originOf(config), unreadable };
         await writeDescription(description, head, rows, clips);
       }
       await features?.finish(resolve(options.outputPath));
-      return results.map(({ data }) => `Wrote ${data}`);
+      for (const { data } of results) say(`Wrote ${data}`);
+      return report(unreadable);
     },
   };
-  return conductInference(inference);
+  return conductInference(inference, frontend);
 }
 
 interface ResultFile {
@@ -134,8 +170,13 @@ function describeArray({ tap, call, fileName, shape }: ChosenTap, { images }: In
 }
 
 /** What the user may not expect. */
-function remark(options: FeatureOptions, { warnings, taps }: TapChoice, { notes }: Stimuli): void {
-  for (const warning of warnings) say(`warning: ${warning}`);
+function remark(
+  options: FeatureOptions,
+  { warnings, taps }: TapChoice,
+  { notes }: Stimuli,
+  { note, warn }: Notices,
+): void {
+  for (const warning of warnings) warn(warning);
   const [only] = taps;
   if (
     options.timeStep === undefined &&
@@ -143,11 +184,11 @@ function remark(options: FeatureOptions, { warnings, taps }: TapChoice, { notes 
     only!.tap.toLowerCase() !== options.tap?.toLowerCase() &&
     /-t\d+$/.test(only!.tap)
   ) {
-    say(
+    note(
       `Extracting the last time step, ${only!.tap} (run.py's default is the first; choose with --time-step).`,
     );
   }
-  for (const note of notes) say(note);
+  for (const sentence of notes) note(sentence);
 }
 
 function sum(numbers: readonly number[]): number {

@@ -7,17 +7,10 @@ import type { BatchResult } from '../../shared/wire/protocol.ts';
 import type { RunOutput } from '../conduct/ports.ts';
 import type { ValidationSummary } from '../protocol/validation-summary.ts';
 import type { FeatureFiles } from './feature-files.ts';
-import type { InferenceProgress } from './inference-progress.ts';
+import type { InferenceWatch } from './inference-watch.ts';
 import type { InferenceWeights } from './inference-weights.ts';
 import { type FinishedBatch, Journal } from './journal.ts';
-import type { Rows } from './results.ts';
-
-/** An image without features, or a clip with such a frame. */
-export interface UnreadableImage {
-  readonly row: number;
-  readonly file: string;
-  readonly reason: string;
-}
+import type { Rows, UnreadableImage } from './results.ts';
 
 export interface InferenceOutputParts {
   config: InferenceConfig;
@@ -28,7 +21,7 @@ export interface InferenceOutputParts {
   finished: Map<number, BatchResult>;
   /** Null: scores only. */
   features: FeatureFiles | null;
-  progress: InferenceProgress;
+  watch: InferenceWatch;
   log: Logger;
 }
 
@@ -66,7 +59,7 @@ export class InferenceOutput implements RunOutput {
   }
 
   async store(batch: number, result: BatchResult, bytes: Uint8Array | null): Promise<void> {
-    const { config, files, finished, features, progress, log } = this.#parts;
+    const { config, files, finished, features, watch, log } = this.#parts;
     const first = batch * config.result.batchSize;
     const count = Math.min(config.result.batchSize, files.size - first);
     if (features !== null) {
@@ -78,9 +71,9 @@ export class InferenceOutput implements RunOutput {
     finished.set(batch, result);
     for (const { position, reason } of result.unreadable) {
       log.warn({ row: first + position }, reason);
-      progress.say(`Skipped: ${reason}`);
+      watch.say(`Skipped: ${reason}`);
     }
-    progress.done(count);
+    watch.done(count);
   }
 
   async validated(_step: number, summary: ValidationSummary): Promise<void> {

@@ -1,7 +1,7 @@
 /** The weights that an inference run looks at. */
 import { CornetError } from '../../shared/errors.ts';
 import type { Model } from '../../shared/models/model.ts';
-import { say } from '../../shared/process/say.ts';
+import type { Notices } from '../../shared/process/notices.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import type { InferenceOptions } from '../options/table.ts';
 import { initialSnapshot } from '../weights/initial-weights.ts';
@@ -21,6 +21,7 @@ export interface InferenceWeights {
 export async function findInferenceWeights(
   { weights, weightsKey, seed }: Pick<InferenceOptions, 'weights' | 'weightsKey' | 'seed'>,
   model: Model,
+  { note }: Pick<Notices, 'note'>,
 ): Promise<InferenceWeights> {
   const key = weightsKey ?? null;
   if (weights === 'untrained') {
@@ -29,7 +30,7 @@ export async function findInferenceWeights(
     }
     return { identity: `seed ${seed}`, read: async () => initialSnapshot(model, seed, 'inference') };
   }
-  const found = await findWeights(weights, model, { environment: process.env, say }, key);
+  const found = await findWeights(weights, model, { environment: process.env, say: note }, key);
   const { path, sha256 } = found;
   let once: Uint8Array | null = found.body; // they are seldom asked for a second time
   const read = async () => {

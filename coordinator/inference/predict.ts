@@ -1,5 +1,5 @@
 /** `coordinator predict`: the likeliest classes of each image of a folder, by name and with their probabilities. */
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { listImageFolder } from '../../shared/data/image-folder.ts';
 import { shortSideOf } from '../../shared/data/image-net.ts';
 import { defaults } from '../../shared/defaults.ts';
@@ -7,8 +7,7 @@ import { CornetError } from '../../shared/errors.ts';
 import { bytesPerValue } from '../../shared/formats/feature-rows.ts';
 import { imageNetClasses, modelOf } from '../../shared/models/family.ts';
 import { unreached } from '../../shared/models/reach.ts';
-import { progressOnStderr } from '../../shared/process/progress-line.ts';
-import { say } from '../../shared/process/say.ts';
+import type { Notices } from '../../shared/process/notices.ts';
 import type { FeaturesTask, InferenceConfig, InferenceResult } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { writeDurably } from '../disk/durable-file.ts';
@@ -17,20 +16,36 @@ import { count } from '../view/format.ts';
 import { noteAssumed } from '../weights/own-network.ts';
 import { chooseNetwork, type Network } from './choose-network.ts';
 import { chooseTaps } from './choose-taps.ts';
-import { conductInference, type Inference } from './conduct-inference.ts';
+import { conductInference, type Inference, type InferenceEnd } from './conduct-inference.ts';
 import { FeatureFiles, featureSpace } from './feature-files.ts';
 import { chooseBatchSize, noteIgnored } from './folder-images.ts';
-import type { UnreadableImage } from './inference-output.ts';
+import type { InferenceFrontend } from './inference-news.ts';
 import { findInferenceWeights } from './inference-weights.ts';
 import { writePredictions } from './prediction-files.ts';
-import { alreadyThere, nothingToDo, originOf } from './results.ts';
+import {
+  alreadyThere,
+  originOf,
+  tellNothingToDo,
+  type UnreadableImage,
+  unreadableBefore,
+} from './results.ts';
+
+/** Where predictions were written. */
+export interface PredictionReport {
+  /** The same predictions twice, and the JSON that says how they were made; absolute paths. */
+  readonly files: { readonly csv: string; readonly jsonLines: string; readonly description: string };
+  readonly images: number;
+  readonly unreadable: readonly UnreadableImage[];
+}
 
 /**
  * An extraction of the scores, which stay in the unfinished folder: the predictions are made from them.
- * @returns the exit code
- * @throws CornetError OPTION_INVALID for untrained weights
+ * @throws CornetError OPTION_INVALID for untrained weights; whatever else refused or ended it
  */
-export async function predict(options: PredictOptions): Promise<number> {
+export async function predict(
+  options: PredictOptions,
+  frontend: InferenceFrontend,
+): Promise<InferenceEnd<PredictionReport>> {
   refuseUntrained(options);
   const { recursive, outputPath } = options;
   const network = await chooseNetwork(options);
@@ -38,12 +53,12 @@ export async function predict(options: PredictOptions): Promise<number> {
   const head = network.head ?? imageNetClasses;
   const model = modelOf({ model: name, times, head });
   const { taps } = chooseTaps(model, imageSize, { tap: 'decoder.output' });
-  const folder = await listImageFolder(options.dataPath, recursive, progressOnStderr());
+  const folder = await listImageFolder(options.dataPath, recursive, frontend.progress);
   const { files } = folder;
   const rowBytes = bytesPerValue.float32 * head;
   // As many as a validation has: the last bits may depend on it, and predictions are to be those that it counts.
   const batchSize = chooseBatchSize(options.batchSize, defaults.validationBatch, rowBytes);
-  const weights = await findInferenceWeights({ ...options, seed: defaultOf('seed') }, model);
+  const weights = await findInferenceWeights({ ...options, seed: defaultOf('seed') }, model, frontend);
   const task: FeaturesTask = {
     type: 'features',
     taps: taps.map(({ tap }) => tap),
@@ -68,17 +83,26 @@ export async function predict(options: PredictOptions): Promise<number> {
   };
   const prefix = join(outputPath, `CORnet-${name}_predictions`);
   const [csv, jsonLines, description] = [`${prefix}.csv`, `${prefix}.jsonl`, `${prefix}.json`];
-  const topK = chooseTopK(options, head);
+  const topK = chooseTopK(options, head, frontend);
   const { task: _, ...common } = result;
   const settings = { ...common, recursive, topK, transform: transformOf(result) };
   const there = [
     await alreadyThere(csv, description, settings),
     await alreadyThere(jsonLines, description, settings),
   ];
-  if (there.every(Boolean)) return nothingToDo([csv, jsonLines]);
-  for (const note of [...notesOn(options.weights, network, head), ...noteIgnored(folder.others)]) say(note);
+  const report = (unreadable: readonly UnreadableImage[]): PredictionReport => ({
+    files: { csv: resolve(csv), jsonLines: resolve(jsonLines), description: resolve(description) },
+    images: files.size,
+    unreadable,
+  });
+  if (there.every(Boolean)) {
+    tellNothingToDo([csv, jsonLines], frontend);
+    return { outcome: 'complete', result: report(await unreadableBefore(description)) };
+  }
+  tellUnexpected(options.weights, network, head, frontend);
+  for (const note of noteIgnored(folder.others)) frontend.note(note);
   const space = featureSpace(result, task, taps);
-  const inference: Inference = {
+  const inference: Inference<PredictionReport> = {
     options,
     network,
     result,
@@ -88,20 +112,19 @@ export async function predict(options: PredictOptions): Promise<number> {
     title: `predictions, the ${topK} likeliest of ${count(head, 'class', 'classes')}`,
     batchBytes: batchSize * rowBytes,
     openFeatures: (path, state) => FeatureFiles.open(path, space, state),
-    complete: async ({ config, unreadable, features }) => {
+    complete: async ({ config, unreadable, features, say }) => {
       // First: files without it are nobody's, and the same command would not go on.
       await writeDurably(description, [describe(settings, network, config, unreadable)]);
       const scores = { rows: () => features!.rows(), files, unreadable };
       const wanted = { topK, names: network.names?.names ?? [] };
       const without = await writePredictions({ csv, jsonLines }, scores, wanted);
       const silent = count(without, 'image has', 'images have');
-      return [
-        ...(without > 0 ? [`warning: ${silent} no predictions: their scores are not finite.`] : []),
-        `Wrote ${csv} and ${jsonLines}`,
-      ];
+      if (without > 0) say(`warning: ${silent} no predictions: their scores are not finite.`, 'warn');
+      say(`Wrote ${csv} and ${jsonLines}`);
+      return report(unreadable);
     },
   };
-  return conductInference(inference);
+  return conductInference(inference, frontend);
 }
 
 function refuseUntrained({ weights }: PredictOptions): void {
@@ -122,23 +145,22 @@ function transformOf({ imageSize, normalize }: InferenceResult): object {
 }
 
 /** How many outputs each image is given: at most all of them. */
-function chooseTopK({ weights, topK }: PredictOptions, head: number): number {
+function chooseTopK({ weights, topK }: PredictOptions, head: number, { note }: Notices): number {
   if (topK > head)
-    say(`--top-k ${topK} is more than ${quoteName(weights)} has outputs: all ${head} are named.`);
+    note(`--top-k ${topK} is more than ${quoteName(weights)} has outputs: all ${head} are named.`);
   return Math.min(topK, head);
 }
 
-/** What the user may not expect. */
-function notesOn(weights: string, { model, times, names }: Network, head: number): string[] {
+function tellUnexpected(
+  weights: string,
+  { model, times, names }: Network,
+  head: number,
+  { note, warn }: Notices,
+): void {
   const blind = unreached(model, times);
-  return [
-    ...(blind === null ? [] : [`warning: ${blind.sentence}`]),
-    ...(names === null
-      ? [
-          `${quoteName(weights)} does not say what its ${head} outputs stand for: predictions have only their numbers.`,
-        ]
-      : noteAssumed(weights, names)),
-  ];
+  if (blind !== null) warn(blind.sentence);
+  const numbers = `${quoteName(weights)} does not say what its ${head} outputs stand for: predictions have only their numbers.`;
+  for (const sentence of names === null ? [numbers] : noteAssumed(weights, names)) note(sentence);
 }
 
 function describe(

@@ -2,8 +2,8 @@
 import type { FileList } from '../../shared/data/file-list.ts';
 import { csvLine } from '../../shared/util/csv.ts';
 import { writeDurably } from '../disk/durable-file.ts';
-import type { UnreadableImage } from './inference-output.ts';
 import { likeliest, type Prediction } from './likeliest.ts';
+import type { UnreadableImage } from './results.ts';
 
 /** Characters that are written at once. */
 const pieceLength = 256 * 1024;

@@ -2,12 +2,21 @@
 import { readFile } from 'node:fs/promises';
 import type { Clips } from '../../shared/data/clip-folder.ts';
 import { normalizations } from '../../shared/defaults.ts';
-import { CornetError, exitCodes } from '../../shared/errors.ts';
+import { CornetError } from '../../shared/errors.ts';
 import type { InferenceConfig } from '../../shared/run-config.ts';
 import { canonicalJson } from '../../shared/util/canonical-json.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { exists, fileError, systemCode, writeDurably } from '../disk/durable-file.ts';
 import { otherSettings, type Settings } from '../options/changes.ts';
+import type { InferenceFrontend } from './inference-news.ts';
+
+/** An image without a result, or a clip with such a frame. */
+export interface UnreadableImage {
+  readonly row: number;
+  /** Relative to the data folder. */
+  readonly file: string;
+  readonly reason: string;
+}
 
 /** What the rows of an inference run are of: images, or clips. */
 export interface Rows {
@@ -79,14 +88,11 @@ export async function alreadyThere(data: string, description: string, settings: 
   );
 }
 
-/**
- * All results are there already, made with these settings.
- * @returns the exit code
- */
-export function nothingToDo(paths: readonly string[]): number {
+/** All results are there already, made with these settings. */
+export function tellNothingToDo(paths: readonly string[], frontend: InferenceFrontend): void {
   const are = paths.length === 1 ? 'is' : 'are';
-  process.stdout.write(`Nothing to do: ${paths.map(quoteName).join(', ')} ${are} there already.\n`);
-  return exitCodes.complete;
+  const message = `Nothing to do: ${paths.map(quoteName).join(', ')} ${are} there already.`;
+  frontend.viewer().news({ at: new Date().toISOString(), type: 'event', level: 'info', message });
 }
 
 /** What computed the results. */
@@ -100,9 +106,23 @@ export function originOf({ version, threads, numerics }: InferenceConfig): objec
   };
 }
 
+/** What the description of results that are there already says of images without any. */
+export async function unreadableBefore(description: string): Promise<UnreadableImage[]> {
+  return (await readDescription(description))?.unreadable ?? [];
+}
+
 async function readSettings(path: string): Promise<Settings | null> {
+  return (await readDescription(path))?.settings ?? null;
+}
+
+interface Description {
+  settings?: Settings;
+  unreadable?: UnreadableImage[];
+}
+
+async function readDescription(path: string): Promise<Description | null> {
   try {
-    return (JSON.parse(await readFile(path, 'utf8')) as { settings?: Settings }).settings ?? null;
+    return JSON.parse(await readFile(path, 'utf8')) as Description;
   } catch (error) {
     if (systemCode(error) === 'ENOENT' || error instanceof SyntaxError) return null;
     throw fileError(error, `read ${quoteName(path)}`);

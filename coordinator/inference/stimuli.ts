@@ -3,7 +3,7 @@ import { type ClipFolder, type Clips, listClipFolder } from '../../shared/data/c
 import { listImageFolder } from '../../shared/data/image-folder.ts';
 import { CornetError } from '../../shared/errors.ts';
 import type { Model } from '../../shared/models/model.ts';
-import { progressOnStderr } from '../../shared/process/progress-line.ts';
+import type { ProgressOutput } from '../../shared/process/progress-line.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import type { FeatureOptions } from '../options/table.ts';
 import { noteIgnored, noteLoose } from './folder-images.ts';
@@ -26,13 +26,14 @@ export async function listStimuli(
   { frames, recursive, dataPath }: Pick<FeatureOptions, 'frames' | 'recursive' | 'dataPath'>,
   model: Model,
   times: number,
+  progress: ProgressOutput,
 ): Promise<Stimuli> {
   if (!frames) {
-    const { files, fingerprint, others } = await listImageFolder(dataPath, recursive, progressOnStderr());
+    const { files, fingerprint, others } = await listImageFolder(dataPath, recursive, progress);
     return { rows: files, clips: null, fingerprint, notes: noteIgnored(others) };
   }
   refuseFrames(model, recursive);
-  const folder = await listClipFolder(dataPath, times, progressOnStderr());
+  const folder = await listClipFolder(dataPath, times, progress);
   const { clips, fingerprint, others, loose, longer } = folder;
   const notes = [...noteLonger(longer, times), ...noteLoose(loose), ...noteIgnored(others)];
   return { rows: clips, clips, fingerprint, notes };

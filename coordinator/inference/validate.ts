@@ -1,5 +1,5 @@
 /** `coordinator validate`: how right a model is on ImageNet's validation images, by the code that training validates with. */
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { outputsOf } from '../../shared/data/class-outputs.ts';
 import { type DataChoice, everyImage } from '../../shared/data/data-choice.ts';
 import type { DatasetIndex } from '../../shared/data/dataset-index.ts';
@@ -8,8 +8,7 @@ import { defaults } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { imageNetClasses, modelOf } from '../../shared/models/family.ts';
 import { unreached } from '../../shared/models/reach.ts';
-import { progressOnStderr } from '../../shared/process/progress-line.ts';
-import { say } from '../../shared/process/say.ts';
+import type { Notices } from '../../shared/process/notices.ts';
 import type { InferenceResult } from '../../shared/run-config.ts';
 import { csvLine } from '../../shared/util/csv.ts';
 import { quoteName } from '../../shared/util/printable.ts';
@@ -20,24 +19,53 @@ import type { ValidationSummary } from '../protocol/validation-summary.ts';
 import { grouped, percent } from '../view/format.ts';
 import { someOf } from '../weights/own-network.ts';
 import { chooseNetwork, type Network } from './choose-network.ts';
-import { conductInference, type Inference } from './conduct-inference.ts';
+import { conductInference, type Inference, type InferenceEnd } from './conduct-inference.ts';
+import type { InferenceFrontend } from './inference-news.ts';
 import { findInferenceWeights } from './inference-weights.ts';
-import { alreadyThere } from './results.ts';
+import { alreadyThere, type UnreadableImage } from './results.ts';
 
-/** Returns the exit code. */
-export async function validate(options: InferenceOptions): Promise<number> {
+/** How right a model is. */
+export interface ValidationReport {
+  /** Fractions of right answers, and the mean loss, over all images that can be read. */
+  readonly top1: number;
+  readonly top5: number;
+  readonly loss: number;
+  readonly images: number;
+  /** In the order of the data set. */
+  readonly classes: readonly ClassReport[];
+  readonly unreadable: readonly UnreadableImage[];
+  /** The same as CSV by class and as JSON: absolute paths. */
+  readonly files: { readonly classes: string; readonly description: string };
+}
+
+/** How right it is on the images of one class. */
+export interface ClassReport {
+  readonly name: string;
+  /** The output that stands for it. */
+  readonly label: number;
+  readonly images: number;
+  /** Of them, how many were right. */
+  readonly top1: number;
+  readonly top5: number;
+}
+
+/** @throws CornetError that refused or ended it */
+export async function validate(
+  options: InferenceOptions,
+  frontend: InferenceFrontend,
+): Promise<InferenceEnd<ValidationReport>> {
   const { outputPath } = options;
   const network = await chooseNetwork(options);
   const { model: name, times, imageSize, normalize } = network;
   const blind = unreached(name, times);
-  if (blind !== null) say(`warning: ${blind.sentence}`);
-  const cache = userIndexCache(process.env, say, progressOnStderr());
+  if (blind !== null) frontend.warn(blind.sentence);
+  const cache = userIndexCache(process.env, frontend.note, frontend.progress);
   const { part, ...choice } = chooseImages(options);
   const index = await cachedIndex(options.dataPath, ['val'], cache, choice);
   // Untrained weights are those that a training on these classes would begin with.
   const head = network.head ?? (options.weights === 'untrained' ? index.classes.length : imageNetClasses);
-  const classNames = chooseClasses(network, head, index, options.weights);
-  const weights = await findInferenceWeights(options, modelOf({ model: name, times, head }));
+  const classNames = chooseClasses(network, head, index, options.weights, frontend);
+  const weights = await findInferenceWeights(options, modelOf({ model: name, times, head }), frontend);
   const result: InferenceResult = {
     model: name,
     times,
@@ -55,7 +83,7 @@ export async function validate(options: InferenceOptions): Promise<number> {
   const [table, description] = [`${prefix}_classes.csv`, `${prefix}.json`];
   const { task: _, ...settings } = result;
   await alreadyThere(table, description, settings); // what was made with these settings is replaced
-  const inference: Inference = {
+  const inference: Inference<ValidationReport> = {
     options,
     network,
     result,
@@ -65,20 +93,21 @@ export async function validate(options: InferenceOptions): Promise<number> {
     title: `validation, ${index.classes.length} classes`,
     batchBytes: 0,
     openFeatures: null,
-    complete: async ({ config, summary, unreadable }) => {
-      const { loss, top1, top5, count, classes } = summary!;
+    complete: async ({ config, summary, unreadable, say }) => {
+      const { loss, top1, top5, count, classes: scores } = summary!;
       if (count === 0) throw new CornetError('DATA_INVALID', 'None of the images can be read.');
       const { version, threads, numerics } = config;
       const described = { settings, top1, top5, loss, images: count, unreadable, version, threads, numerics };
-      await writeDurably(table, [Buffer.from(classesCsv(index, classNames, classes))]);
+      const classes = classReports(index, classNames, scores);
+      await writeDurably(table, [Buffer.from(classesCsv(classes))]);
       await writeDurably(description, [Buffer.from(`${JSON.stringify(described, null, 2)}\n`)]);
-      return [
-        `top-1 ${percent(top1)}  top-5 ${percent(top5)}  loss ${loss.toFixed(4)}  (${count} images)`,
-        `Wrote ${description} and ${table}`,
-      ];
+      say(`top-1 ${percent(top1)}  top-5 ${percent(top5)}  loss ${loss.toFixed(4)}  (${count} images)`);
+      say(`Wrote ${description} and ${table}`);
+      const files = { classes: resolve(table), description: resolve(description) };
+      return { top1, top5, loss, images: count, classes, unreadable, files };
     },
   };
-  return conductInference(inference);
+  return conductInference(inference, frontend);
 }
 
 /** Which images are validated with. */
@@ -101,6 +130,7 @@ function chooseClasses(
   head: number,
   { root, classes, val }: DatasetIndex<'val'>,
   weights: string,
+  { warn }: Notices,
 ): readonly string[] {
   const outputs = known === null ? null : outputsOf(classes, known.names);
   if (known !== null && outputs!.every((output) => output !== null)) return known.names;
@@ -118,26 +148,32 @@ function chooseClasses(
     );
   }
   if (classes.length < head) {
-    say(
-      `warning: ${quoteName(weights)} does not say what its ${grouped(head)} outputs stand for: the first are taken for the ${classes.length} classes of the data set, in their order.`,
+    warn(
+      `${quoteName(weights)} does not say what its ${grouped(head)} outputs stand for: the first are taken for the ${classes.length} classes of the data set, in their order.`,
     );
   }
   return [];
 }
 
-/** One line for each class, in the order of the data set; the label is the output that stands for it. */
-function classesCsv(
+function classReports(
   { classes }: Pick<DatasetIndex, 'classes'>,
   classNames: readonly string[],
   scores: ValidationSummary['classes'],
-): string {
+): ClassReport[] {
   const byLabel = new Map(scores.map((score) => [score.label, score]));
   const outputs = outputsOf(classes, classNames);
-  const lines = classes.map((name, position) => {
+  return classes.map((name, position) => {
     const label = outputs[position]!;
-    const { top1, top5, count } = byLabel.get(label) ?? { top1: 0, top5: 0, count: 0 };
-    const share = (right: number) => (count === 0 ? '' : String(right / count));
-    return csvLine([label, name, count, top1, top5, share(top1), share(top5)]);
+    const { top1, top5, count: images } = byLabel.get(label) ?? { top1: 0, top5: 0, count: 0 };
+    return { name, label, images, top1, top5 };
+  });
+}
+
+/** One line for each class. */
+function classesCsv(classes: readonly ClassReport[]): string {
+  const lines = classes.map(({ label, name, images, top1, top5 }) => {
+    const share = (right: number) => (images === 0 ? '' : String(right / images));
+    return csvLine([label, name, images, top1, top5, share(top1), share(top5)]);
   });
   return ['label,class,images,top1_right,top5_right,top1,top5\n', ...lines].join('');
 }

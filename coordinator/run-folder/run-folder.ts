@@ -22,6 +22,8 @@ import { runFiles } from './run-files.ts';
 import { RunLock } from './run-lock.ts';
 import { clearUnbegun, isUnbegun } from './unbegun-run.ts';
 
+type Note = (sentence: string) => void;
+
 /**
  *     config.json     the run's id, options and numerics; a folder that has it holds a run
  *     lock            names the coordinator at work (RunLock)
@@ -39,14 +41,16 @@ export class RunFolder {
   readonly #lock: RunLock;
   /** The first folder that had to be made for this one, or null. */
   readonly #made: string | null;
+  readonly #note: Note;
   /** It still holds a run that has not finished a step, which `writeConfig` replaces. */
   #replaces: boolean;
   #discarded = false;
 
-  private constructor(path: string, lock: RunLock, made: string | null, replaces = false) {
+  private constructor(path: string, lock: RunLock, made: string | null, note: Note, replaces = false) {
     this.path = path;
     this.#lock = lock;
     this.#made = made;
+    this.#note = note;
     this.#replaces = replaces;
   }
 
@@ -54,9 +58,10 @@ export class RunFolder {
    * Makes the folder of a new run. It holds a run once `writeConfig` was called; released before, it is removed. A run
    * that has not finished a step is in nobody's way: `writeConfig` replaces it.
    * @param host this machine's name (os.hostname())
+   * @param note is told what became of a former run or coordinator
    * @throws CornetError RUN_EXISTS, RUN_LOCKED, FOLDER_NOT_WRITABLE, DISK_FULL
    */
-  static async create(path: string, host: string): Promise<RunFolder> {
+  static async create(path: string, host: string, note: Note = say): Promise<RunFolder> {
     const folder = resolve(path);
     let made: string | null;
     try {
@@ -66,9 +71,9 @@ export class RunFolder {
     }
     try {
       await refuseBegun(folder);
-      const lock = await RunLock.acquire(join(folder, runFiles.lock), host, say);
+      const lock = await RunLock.acquire(join(folder, runFiles.lock), host, note);
       try {
-        return new RunFolder(folder, lock, made, await refuseBegun(folder)); // again: it was somebody else's until now
+        return new RunFolder(folder, lock, made, note, await refuseBegun(folder)); // again: it was somebody else's until now
       } catch (error) {
         await lock.release();
         throw error;
@@ -83,19 +88,19 @@ export class RunFolder {
    * Opens the folder of a run to resume it.
    * @throws CornetError RUN_MISSING, RUN_LOCKED, FOLDER_NOT_WRITABLE
    */
-  static async open(path: string, host: string): Promise<RunFolder> {
+  static async open(path: string, host: string, note: Note = say): Promise<RunFolder> {
     const folder = resolve(path);
     if (!(await RunFolder.holdsRun(folder))) {
       throw await noRunIn(folder);
     }
-    const lock = await RunLock.acquire(join(folder, runFiles.lock), host, say);
+    const lock = await RunLock.acquire(join(folder, runFiles.lock), host, note);
     try {
       await removePartialFiles(folder);
     } catch (error) {
       await lock.release();
       throw fileError(error, `use ${quoteName(folder)}`);
     }
-    return new RunFolder(folder, lock, null);
+    return new RunFolder(folder, lock, null, note);
   }
 
   /**
@@ -173,7 +178,9 @@ export class RunFolder {
     if (this.#replaces) {
       await this.fence();
       await clearUnbegun(this.path);
-      say(`Replacing the run in ${quoteName(this.path)}, which has not finished a step; its log is kept.`);
+      this.#note(
+        `Replacing the run in ${quoteName(this.path)}, which has not finished a step; its log is kept.`,
+      );
       this.#replaces = false;
     }
     await this.#writeJson(this.configPath, config);

@@ -8,8 +8,7 @@ import { CornetError } from '../../shared/errors.ts';
 import { modelOf } from '../../shared/models/family.ts';
 import { unreached } from '../../shared/models/reach.ts';
 import { traceModel } from '../../shared/models/trace.ts';
-import { progressOnStderr } from '../../shared/process/progress-line.ts';
-import { say } from '../../shared/process/say.ts';
+import type { Notices } from '../../shared/process/notices.ts';
 import { version } from '../../shared/process/version.ts';
 import {
   checkTimeouts,
@@ -44,14 +43,21 @@ export interface Configured {
  * The configuration of a new run.
  * @throws CornetError OPTION_INVALID, NORM_ONE_VALUE, DATA_MISSING, DATA_INVALID, and what `chooseStart` throws
  */
-export async function newConfig(options: StartOptions, localWorkers: LocalWorkers): Promise<Configured> {
+export async function newConfig(
+  options: StartOptions,
+  localWorkers: LocalWorkers,
+  notices: Notices,
+): Promise<Configured> {
   const chosen = chooseOptions(options, localWorkers);
   const free = chooseFreeOptions(options, chosen.model, localWorkers, null);
-  const index = await indexOf({ result: chosen, options: free });
+  const index = await indexOf({ result: chosen, options: free }, notices);
   const { head, classNames, origin, notes } = await chooseHead(options, index.classes);
   const network = { ...chosen, head, classNames };
-  const start = await chooseStart(options, network, origin, { environment: process.env, say });
-  for (const note of notes) say(note);
+  const start = await chooseStart(options, network, origin, {
+    environment: process.env,
+    say: notices.note,
+  });
+  for (const note of notes) notices.note(note);
   const { startingWeights, startingFile, stepOf } = start;
   const config = checked({
     format: configFormat,
@@ -69,15 +75,15 @@ export async function newConfig(options: StartOptions, localWorkers: LocalWorker
     options: { ...free, startingFile },
   });
   for (const other of [await otherNetwork(options, config), otherTrajectory(start.identity, config)]) {
-    if (other !== null) say(`warning: ${other}`);
+    if (other !== null) notices.warn(other);
   }
   const { batchSize, trainImages } = config.result;
   if (batchSize > trainImages) {
-    say(
-      `warning: --batch-size ${batchSize} is more than there are training images: an epoch is one step of ${trainImages} images.`,
+    notices.warn(
+      `--batch-size ${batchSize} is more than there are training images: an epoch is one step of ${trainImages} images.`,
     );
   }
-  warnOfPointsBeyond(config);
+  warnOfPointsBeyond(config, notices);
   const [first, end] = [stepOf(stepsPerEpoch(config)), totalSteps(config)];
   if (startingFile === null || first < end) return { config, index, goBackTo: null };
   throw new CornetError(
@@ -107,6 +113,7 @@ export async function resumedConfig(
   options: StartOptions,
   former: RunConfig,
   localWorkers: LocalWorkers,
+  notices: Notices,
 ): Promise<Configured> {
   const changed = changedOptions(options, former);
   if (changed.length > 0) {
@@ -115,12 +122,12 @@ export async function resumedConfig(
   const blind = unreached(former.result.model, former.result.times);
   if (blind !== null) {
     // Earlier versions let such a run begin: it may be finished.
-    say(
-      `warning: ${blind.sentence} This run learns nothing: begin another one with --times ${blind.needed} or more.`,
+    notices.warn(
+      `${blind.sentence} This run learns nothing: begin another one with --times ${blind.needed} or more.`,
     );
   }
   const free = chooseFreeOptions(options, former.result.model, localWorkers, former.options);
-  const index = await indexOf({ result: former.result, options: free });
+  const index = await indexOf({ result: former.result, options: free }, notices);
   const { fingerprint } = index;
   if (fingerprint !== former.result.fingerprint) {
     throw new CornetError(
@@ -130,18 +137,18 @@ export async function resumedConfig(
   }
   const config = checked({ ...former, version, term: former.term + 1, options: free });
   for (const notice of [otherEnd(options, former, config), pastSchedule(config)]) {
-    if (notice !== null) say(notice);
+    if (notice !== null) notices.note(notice);
   }
-  warnOfPointsBeyond(config);
+  warnOfPointsBeyond(config, notices);
   const goBackTo =
-    options.restorePath === undefined ? null : await checkpointToGoBackTo(options.restorePath, say);
+    options.restorePath === undefined ? null : await checkpointToGoBackTo(options.restorePath, notices.note);
   await refusePassedEnd(options, config, goBackTo);
   return { config, index, goBackTo };
 }
 
-function warnOfPointsBeyond(config: RunConfig): void {
+function warnOfPointsBeyond(config: RunConfig, { warn }: Notices): void {
   const warning = pointsBeyond(config);
-  if (warning !== null) say(`warning: ${warning}`);
+  if (warning !== null) warn(warning);
 }
 
 function checked(config: RunConfig): RunConfig {
@@ -176,11 +183,11 @@ function describeIssue({ issues }: ZodError): string {
   return `${nameOfSetting(place.replace(/^result\./, '')) ?? place}: ${issue?.message}`;
 }
 
-/** There is no log yet: what is to be said of the kept index goes to standard error. */
 function indexOf(
   run: Parameters<typeof trainingChoiceOf>[0] & { options: { dataPath: string } },
+  { note, progress }: Notices,
 ): Promise<DatasetIndex> {
-  const cache = userIndexCache(process.env, say, progressOnStderr());
+  const cache = userIndexCache(process.env, note, progress);
   return cachedIndex(run.options.dataPath, ['train', 'val'], cache, trainingChoiceOf(run));
 }
 

@@ -5,7 +5,7 @@ import { warmupSteps } from '../../shared/data/learning-rate.ts';
 import { scheduleOf } from '../../shared/data/schedule.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { chooseDevices } from '../../shared/process/gpus.ts';
-import { say } from '../../shared/process/say.ts';
+import type { Notices } from '../../shared/process/notices.ts';
 import { redactUrl } from '../../shared/redis/redis-url.ts';
 import { isInference, labelsOf, type RunConfig, totalSteps } from '../../shared/run-config.ts';
 import { gigabytes } from '../../shared/util/gigabytes.ts';
@@ -28,7 +28,7 @@ import { planOf } from './plan.ts';
  * Checks the options, the data set and the weights as a start does, and prints what would follow.
  * @throws CornetError whatever a start would throw before it has a run folder
  */
-export async function dryRun(given: StartOptions): Promise<void> {
+export async function dryRun(given: StartOptions, notices: Notices): Promise<void> {
   const options = await withAutoResume(given);
   const { outputPath, redis } = options;
   const folder = resolve(outputPath);
@@ -40,11 +40,11 @@ export async function dryRun(given: StartOptions): Promise<void> {
   const localWorkers = chooseLocalWorkers(options, former?.options.localWorkers ?? null);
   refuseUnreachable(localWorkers, redis, former?.options.redis);
   const { devices, notes } = await chooseDevices(localWorkers, process.env);
-  for (const note of notes) say(note);
+  for (const note of notes) notices.note(note);
   const { config } =
     former === null
-      ? await newConfig(options, localWorkers)
-      : await resumedConfig(options, former, localWorkers);
+      ? await newConfig(options, localWorkers, notices)
+      : await resumedConfig(options, former, localWorkers, notices);
   const lines = announcement({
     run: config.run,
     name: labelsOf(config).name,

@@ -5,7 +5,6 @@ import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { modelOf } from '../../shared/models/family.ts';
 import type { HttpServer } from '../../shared/process/http-server.ts';
 import { Metrics, setTraffic } from '../../shared/process/metrics.ts';
-import { say } from '../../shared/process/say.ts';
 import { type RunConfig, stepsPerEpoch } from '../../shared/run-config.ts';
 import type { Checkpoints } from '../checkpoints/checkpoints.ts';
 import type { Observed } from '../conduct/conduct-run.ts';
@@ -35,6 +34,8 @@ export interface TrainingObservation {
   controlToken: string | null;
   /** What must be known of where it is shown, or null. */
   notice: string | null;
+  /** Is told what is waited for when the run is over. */
+  note: (sentence: string) => void;
 }
 
 export function observeTraining(observed: Observed, training: TrainingObservation): RunObserver {
@@ -95,7 +96,9 @@ export function observeTraining(observed: Observed, training: TrainingObservatio
     beat: () => runMetrics.beat(),
     ended: () =>
       runMetrics.ended((patience) =>
-        say(`Waiting at most ${Math.ceil(patience / 1000)} s for Prometheus to read the last metrics.`),
+        training.note(
+          `Waiting at most ${Math.ceil(patience / 1000)} s for Prometheus to read the last metrics.`,
+        ),
       ),
     failed: async (error) => {
       page?.close(`The run ended with an error: ${error.message} [${error.code}]`, () => watch.view(), true);

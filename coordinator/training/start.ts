@@ -1,29 +1,28 @@
-/** `coordinator start`: from options to a run, and its end. */
+/** A training: from options to a run, and its end. */
 import { hostname } from 'node:os';
+import { join } from 'node:path';
 import { namesOfOutputs } from '../../shared/data/class-outputs.ts';
 import type { DatasetIndex, Split } from '../../shared/data/dataset-index.ts';
 import { keptSteps } from '../../shared/data/kept-steps.ts';
 import { scheduleOf } from '../../shared/data/schedule.ts';
 import { http as httpDefaults } from '../../shared/defaults.ts';
-import { CornetError, describeError, exitCodes } from '../../shared/errors.ts';
+import { CornetError, exitCodes } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { vectorLayout } from '../../shared/formats/vector-layout.ts';
 import { modelOf } from '../../shared/models/family.ts';
 import { chooseDevices } from '../../shared/process/gpus.ts';
 import { HttpServer } from '../../shared/process/http-server.ts';
-import { asCalled } from '../../shared/process/own-command.ts';
-import { say } from '../../shared/process/say.ts';
 import { labelsOf, type RunConfig, stepsPerEpoch, totalSteps } from '../../shared/run-config.ts';
-import { printableJson, quoteName } from '../../shared/util/printable.ts';
+import { quoteName } from '../../shared/util/printable.ts';
 import { withReleasers } from '../../shared/util/releasers.ts';
+import type { CheckpointRecord } from '../checkpoints/checkpoint-records.ts';
 import { Checkpoints } from '../checkpoints/checkpoints.ts';
 import { checkIdentity } from '../checkpoints/own-run.ts';
 import { conductRun, type RunContext, type RunKind } from '../conduct/conduct-run.ts';
 import type { Outcome } from '../conduct/conductor.ts';
-import { Interruption } from '../conduct/interruption.ts';
+import type { Frontend } from '../conduct/frontend.ts';
 import type { PatientDisk } from '../disk/patient-disk.ts';
 import { validationImages } from '../options/chosen-images.ts';
-import { ownCommandLine } from '../options/command-line.ts';
 import { chooseLocalWorkers, refuseUnreachable } from '../options/local-workers.ts';
 import { nextCommands } from '../options/next-commands.ts';
 import { howToContinue, neededAfter, resumeCommand } from '../options/resume-command.ts';
@@ -32,11 +31,10 @@ import { compareRoom } from '../run-folder/disk-need.ts';
 import { RunFolder } from '../run-folder/run-folder.ts';
 import { count, duration, epochList, percent } from '../view/format.ts';
 import { keptViews } from '../view/view-of.ts';
-import { chooseViewer } from '../watch/choose-viewer.ts';
 import { readControlToken } from '../watch/guard.ts';
-import type { RunNews, StartInfo } from '../watch/news.ts';
+import type { StartInfo } from '../watch/news.ts';
 import { pageFactsOf } from '../watch/page-facts.ts';
-import { Watch } from '../watch/watch.ts';
+import { type RunViewer, Watch } from '../watch/watch.ts';
 import { withAutoResume } from './auto-resume.ts';
 import { newConfig, readConfig, resumedConfig } from './config.ts';
 import { failureOf } from './failure.ts';
@@ -49,55 +47,63 @@ import { TrainingOutput } from './training-output.ts';
 /** Images of a shard that a sentence names. */
 const imagesShown = 4;
 
+/** A checkpoint with what was measured of it. */
+interface ReportedCheckpoint {
+  /** Updates done. */
+  readonly step: number;
+  readonly path: string;
+  readonly sha256: string;
+  /** Mean loss and fraction of right answers; null: this very state was not validated. */
+  readonly validation: { readonly loss: number; readonly top1: number } | null;
+}
+
+/** How a training has ended. */
 export interface RunReport {
-  exitCode: number;
-  config: RunConfig;
-  folder: string;
-  checkpoint: string | null;
-  validation: { loss: number; top1: number; top5: number } | null;
-  imagesPerSecond: number | null;
+  /** Complete, or stopped so that it can be resumed. */
+  readonly outcome: 'complete' | 'interrupted';
+  /** The run's id. */
+  readonly run: string;
+  /** The run folder, an absolute path. */
+  readonly folder: string;
+  /** Updates of the whole run. */
+  readonly steps: number;
+  /** Null: it was stopped before its first checkpoint. */
+  readonly latest: ReportedCheckpoint | null;
+  /** The one with the best top-1; null: none was validated. */
+  readonly best: ReportedCheckpoint | null;
+  /** The last validation, whether or not a checkpoint has its state. */
+  readonly validation: { step: number; loss: number; top1: number; top5: number } | null;
+  /** Training speed of this coordinator; null: it made no step. */
+  readonly imagesPerSecond: number | null;
+  readonly config: RunConfig;
 }
 
-/** Starts or resumes a run and conducts it to its end. */
-export async function startRun(options: StartOptions): Promise<RunReport> {
-  try {
-    return await startOrThrow(options);
-  } catch (error) {
-    if (options.json === true) printError(error);
-    throw error;
-  }
-}
-
-/** With `--json` the last line says why the command fails. */
-function printError(error: unknown): void {
-  const { code, message, hint, exitCode } = CornetError.fromJSON(describeError(error));
-  const told = { message: asCalled(message), hint: asCalled(hint) };
-  const news: RunNews = { at: new Date().toISOString(), type: 'error', code, ...told, exitCode };
-  process.stdout.write(printableJson(`${JSON.stringify(news)}\n`));
-}
-
-async function startOrThrow(given: StartOptions): Promise<RunReport> {
+/**
+ * Starts or resumes a run and conducts it to its end.
+ * @throws CornetError that refused or ended it
+ */
+export async function startRun(given: StartOptions, frontend: Frontend<RunViewer>): Promise<RunReport> {
   const options = await withAutoResume(given);
   const controlToken = await readControlToken(options.controlTokenFile, process.env);
   return withReleasers(async (release) => {
-    const interruption = new Interruption();
+    const interruption = frontend.interruption();
     release(interruption.release);
     if (!options.resume) await checkOutputPlace(options);
     const folder = options.resume
-      ? await RunFolder.open(options.outputPath, hostname())
-      : await RunFolder.create(options.outputPath, hostname());
+      ? await RunFolder.open(options.outputPath, hostname(), frontend.note)
+      : await RunFolder.create(options.outputPath, hostname(), frontend.note);
     release(() => folder.release());
     const former = options.resume ? await readConfig(folder) : null;
     const localWorkers = chooseLocalWorkers(options, former?.options.localWorkers ?? null);
     refuseUnreachable(localWorkers, options.redis, former?.options.redis);
     const { devices, notes } = await chooseDevices(localWorkers, process.env);
-    for (const note of notes) say(note);
+    for (const note of notes) frontend.note(note);
     const { config, index, goBackTo } =
       former === null
-        ? await newConfig(options, localWorkers)
-        : await resumedConfig(options, former, localWorkers);
+        ? await newConfig(options, localWorkers, frontend)
+        : await resumedConfig(options, former, localWorkers, frontend);
     const warning = await compareRoom(folder, config);
-    if (warning !== null) say(warning);
+    if (warning !== null) frontend.note(warning);
     const setup = {
       config,
       devices,
@@ -113,7 +119,7 @@ async function startOrThrow(given: StartOptions): Promise<RunReport> {
       blobPorts: options.blobPorts,
     };
     return conductRun(setup, (context) =>
-      prepareTraining({ options, config, index, goBackTo, devices, folder, controlToken }, context),
+      prepareTraining({ options, config, index, goBackTo, devices, folder, controlToken, frontend }, context),
     );
   });
 }
@@ -149,10 +155,11 @@ interface TrainingParts {
   devices: string[];
   folder: RunFolder;
   controlToken: string | null;
+  frontend: Frontend<RunViewer>;
 }
 
 async function prepareTraining(
-  { options, config, index, goBackTo, devices, folder, controlToken }: TrainingParts,
+  { options, config, index, goBackTo, devices, folder, controlToken, frontend }: TrainingParts,
   { log, faults, http, disk, redisName, join }: RunContext,
 ): Promise<RunKind<RunReport>> {
   const startedAt = new Date();
@@ -165,7 +172,7 @@ async function prepareTraining(
   const schedule = scheduleOf(config.result);
   const plan = planOf(config, schedule);
   const watch = new Watch({ config, now: () => performance.now(), clock: () => new Date() });
-  watch.add(chooseViewer(process.stdout, process.env, options.json ?? false));
+  watch.add(frontend.viewer());
   const start: StartInfo = {
     run: config.run,
     name: labelsOf(config).name,
@@ -215,13 +222,14 @@ async function prepareTraining(
         facts: pageFactsOf({
           start,
           startedAt: startedAt.toISOString(),
-          command: ownCommandLine(),
+          command: frontend.command,
           resume: resumeCommand(folder.path, config, options),
           checkpointsPath: folder.checkpointsPath,
           served: http === null ? null : { address: http.address, host: hostname() },
           control: controlToken !== null,
         }),
         notice: portNotice(options, http),
+        note: frontend.note,
       }),
     report: async (outcome) => report({ outcome, options, config, folder, checkpoints, disk, watch, output }),
   };
@@ -260,14 +268,13 @@ function report({
   const { images, seconds } = watch.totals;
   const complete = outcome.outcome === 'complete';
   if (!complete && disk.trouble !== null) throw disk.trouble;
-  const exitCode = complete ? exitCodes.complete : exitCodes.resumable;
   const steps = totalSteps(config);
   const at = latest === null ? 'before its first checkpoint' : `at step ${latest.step} of ${steps}`;
   const file = latest === null ? null : `${folder.checkpointsPath}/${latest.file}`;
   const weights = best?.validation == null ? folder.path : `${folder.path}:best`;
   watch.ended({
     outcome: outcome.outcome,
-    exitCode,
+    exitCode: complete ? exitCodes.complete : exitCodes.resumable,
     step: latest?.step ?? null,
     checkpoint: file,
     message: complete
@@ -277,13 +284,21 @@ function report({
       : `Stopped ${at}. ${howToContinue(folder.path, config, options)}`,
     next: complete ? nextCommands(folder.path, weights, validationImages(config)) : [],
   });
+  const reported = (record: CheckpointRecord | null): ReportedCheckpoint | null => {
+    if (record === null) return null;
+    const { step, file, sha256, validation } = record;
+    return { step, path: join(folder.checkpointsPath, file), sha256, validation };
+  };
   return {
-    exitCode,
-    config,
+    outcome: outcome.outcome,
+    run: config.run,
     folder: folder.path,
-    checkpoint: latest?.file ?? null,
+    steps,
+    latest: reported(latest),
+    best: best?.validation == null ? null : reported(best),
     validation: watch.validation,
     imagesPerSecond: seconds > 0 ? images / seconds : null,
+    config,
   };
 }
 

@@ -2,12 +2,13 @@
 import assert from 'node:assert/strict';
 import { basename, dirname, join, resolve } from 'node:path';
 import { CornetError } from '../errors.ts';
+import type { ProgressOutput } from '../process/progress-line.ts';
 import { compareCodePoints } from '../util/code-points.ts';
 import { quoteName } from '../util/printable.ts';
 
 import type { FileList } from './file-list.ts';
 import { type IgnoredFiles, Ignoring, listEntries, withSizes } from './image-folder.ts';
-import { type IndexProgress, type ProgressOutput, withProgress } from './index-progress.ts';
+import { type IndexProgress, withProgress } from './index-progress.ts';
 import { refuseForeignNames } from './listing.ts';
 
 export interface ClipFolder {

@@ -4,12 +4,13 @@ import { realpath } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { indexing } from '../defaults.ts';
 import { CornetError } from '../errors.ts';
+import type { ProgressOutput } from '../process/progress-line.ts';
 import { mapBounded } from '../util/bounded.ts';
 import { compareCodePoints } from '../util/code-points.ts';
 import { quoteName } from '../util/printable.ts';
 import { type FileList, listOf } from './file-list.ts';
 import { imageExtensions } from './image-extensions.ts';
-import { type IndexProgress, type ProgressOutput, withProgress } from './index-progress.ts';
+import { type IndexProgress, withProgress } from './index-progress.ts';
 import { fileSize, isFolder, listFolder, realFolder, refuseForeignNames } from './listing.ts';
 import { leadsBack } from './sources/class-folders.ts';
 

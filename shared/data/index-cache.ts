@@ -14,6 +14,7 @@ import { z } from 'zod';
 import { indexCache, indexing } from '../defaults.ts';
 import { CornetError } from '../errors.ts';
 import { cacheFolder } from '../process/cache-folder.ts';
+import type { ProgressOutput } from '../process/progress-line.ts';
 import { mapBounded } from '../util/bounded.ts';
 import { canonicalJson } from '../util/canonical-json.ts';
 import { quoteName } from '../util/printable.ts';
@@ -27,7 +28,7 @@ import {
   splitNames,
 } from './dataset-index.ts';
 import type { FileList } from './file-list.ts';
-import { type IndexProgress, type ProgressOutput, withProgress } from './index-progress.ts';
+import { type IndexProgress, withProgress } from './index-progress.ts';
 import { alignment, describeFiles, keptFiles, packFiles, readFiles } from './kept-files.ts';
 import { Split, splitKinds } from './split.ts';
 

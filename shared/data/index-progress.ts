@@ -1,13 +1,7 @@
 /** How far the indexing of a folder is, said when it takes long: a million files on a network disk are minutes. */
 import { indexProgress as limits } from '../defaults.ts';
+import type { ProgressOutput } from '../process/progress-line.ts';
 import { quoteName } from '../util/printable.ts';
-
-/** Takes a sentence that replaces the one before. */
-export interface ProgressOutput {
-  /** Milliseconds between two sentences. */
-  readonly every: number;
-  show(sentence: string, last: boolean): void;
-}
 
 /** What indexes tells this one. */
 export interface FileCounter {

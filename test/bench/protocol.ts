@@ -5,7 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PrivateRedis } from '../../coordinator/host/redis-server.ts';
+import type { StartOptions } from '../../coordinator/options/table.ts';
 import { startRun } from '../../coordinator/training/start.ts';
+import { trainingTerminal } from '../../coordinator/training/start-at-terminal.ts';
 import { packageRoot } from '../../shared/process/package-root.ts';
 import { connectRedis } from '../../shared/redis/redis.ts';
 import { names } from '../../shared/wire/protocol.ts';
@@ -60,7 +62,7 @@ async function hollowRun(
   let hollow: ChildProcess | null = null;
   try {
     const before = process.cpuUsage();
-    const run = startRun({
+    const options: StartOptions = {
       model: 'Z',
       cpuWorkers: 0,
       lanes: workers,
@@ -71,8 +73,8 @@ async function hollowRun(
       epochs: maxSteps,
       saveValEpochs: maxSteps,
       redis: redis.url,
-      resume: false,
-    });
+    };
+    const run = startRun(options, trainingTerminal(false));
     await untilIntroduced(redis.url);
     const script = join(packageRoot, 'dist', 'test', 'bench', 'hollow-workers.js');
     hollow = fork(script, [redis.url, String(workers)]);

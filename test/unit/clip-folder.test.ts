@@ -10,6 +10,8 @@ import { inferenceConfig } from '../../shared/run-config.ts';
 import { batchOfClips, framesInTime } from '../../worker/data/clips.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
+const silent = { every: 1000, show: () => undefined };
+
 function make(folder: string, ...names: string[]): void {
   for (const name of names) {
     mkdirSync(dirname(join(folder, name)), { recursive: true });
@@ -123,7 +125,7 @@ test('names of clips and of frames that are not UTF-8 are refused', async (t) =>
 
 test('networks without time steps, and --recursive, do not go with frames', async (t) => {
   const list = (model: 'Z' | 'S' | 'R', recursive: boolean) =>
-    listStimuli({ frames: true, recursive, dataPath: 'none' }, buildModel(model, 5), 5);
+    listStimuli({ frames: true, recursive, dataPath: 'none' }, buildModel(model, 5), 5, silent);
   const code = 'OPTION_INVALID';
   await t.throwsAsync(list('Z', false), { code, message: /CORnet-Z has no time steps\.$/ });
   await t.throwsAsync(list('S', false), { code, message: /CORnet-S repeats each area on one input\.$/ });
@@ -137,6 +139,7 @@ test('what is not used of a folder of clips is said', async (t) => {
     { frames: true, recursive: false, dataPath: folder },
     buildModel('RT', 2),
     2,
+    silent,
   );
   t.is(rows.size, 2);
   t.deepEqual(notes, [

@@ -6,7 +6,10 @@ import { zipForm } from '../helpers/torch-files.ts';
 
 test('weights are called as the user named them, with their seed or the beginning of their SHA-256', async (t) => {
   const calledWith = async (weights: string, more: { seed: number; weightsKey?: string }) =>
-    describeWeights(weights, (await findInferenceWeights({ weights, ...more }, model)).identity);
+    describeWeights(
+      weights,
+      (await findInferenceWeights({ weights, ...more }, model, { note: t.log })).identity,
+    );
   t.is(await calledWith('untrained', { seed: 3 }), 'untrained (seed 3)');
   const bytes = zipForm(stateDict(), storages);
   const sha256 = createHash('sha256').update(bytes).digest('hex');
