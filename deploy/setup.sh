@@ -221,6 +221,16 @@ unpack_package() {
   dpkg -x ./*.deb .. && rm -r "$2/download"
 }
 
+# What makes the reference of the API, which a test compares.
+typedoc_for_tests() {
+  local folder=tools/typedoc asked=$cache/typedoc.failed
+  [[ -x $folder/node_modules/.bin/typedoc || -e $asked ]] && return
+  echo "Installing typedoc, which documents the API (about 50 MB) ..."
+  if quietly npm ci --prefix "$folder" --no-audit --no-fund; then return; fi
+  echo "It cannot be installed (see $log): the test that needs it will be skipped."
+  touch "$asked"
+}
+
 # --- In order -----------------------------------------------------------------------------------------------------------
 
 choice=auto
@@ -271,6 +281,8 @@ fi
 
 ! is_clone || npm_packages_agree 2>/dev/null ||
   step "Installing the npm packages (about 100 MB)" npm ci --include=dev --no-audit --no-fund
+
+[[ -z $for_tests ]] || ! is_clone || typedoc_for_tests
 
 image_addon
 memory_addon

@@ -336,8 +336,8 @@ export const errorTable = {
   },
   INTERRUPTED: {
     exit: exitCodes.resumable,
-    meaning: 'The command was interrupted during start-up.',
-    remedy: 'Nothing has changed: run the same command again.',
+    meaning: 'A command was interrupted during start-up, or a program aborted an inference.',
+    remedy: 'Run the same command again: what was done is kept.',
   },
   RESULT_OPTION_CHANGED: {
     exit: exitCodes.usage,
@@ -351,7 +351,8 @@ export const errorTable = {
   },
 } as const satisfies Record<string, { exit: number; meaning: string; remedy: string }>;
 
-export type ErrorCode = keyof typeof errorTable;
+/** Codes of the table of all errors (docs/errors.md). */
+export type ErrorCode = Extract<keyof typeof errorTable, string>;
 
 export const errorCodes = Object.keys(errorTable) as ErrorCode[];
 
@@ -362,6 +363,7 @@ const longestMessage = 32_768;
 export class CornetError extends Error {
   override readonly name = 'CornetError';
   readonly code: ErrorCode;
+  /** What to do next. */
   readonly hint: string;
 
   constructor(code: ErrorCode, message: string, options: { hint?: string; cause?: unknown } = {}) {
@@ -373,6 +375,7 @@ export class CornetError extends Error {
     this.hint = printable(shortened(options.hint ?? errorTable[code].remedy, longestMessage));
   }
 
+  /** That a command ends with. */
   get exitCode(): number {
     return errorTable[this.code].exit;
   }
@@ -382,6 +385,7 @@ export class CornetError extends Error {
     return { code: this.code, message: this.message, hint: this.hint };
   }
 
+  /** What `toJSON` gave, as an error again. */
   static fromJSON(plain: { code: string; message: string; hint?: string | undefined }): CornetError {
     const code = plain.code in errorTable ? (plain.code as ErrorCode) : 'INTERNAL';
     return new CornetError(code, plain.message, plain.hint === undefined ? {} : { hint: plain.hint });

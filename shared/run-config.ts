@@ -110,7 +110,7 @@ export const resultOptions = z.strictObject({
   /** The part of the training images that is validated with; 0: there are others for that. */
   valSplit: bounds.valSplit.default(0),
 });
-export type ResultOptions = z.infer<typeof resultOptions>;
+export interface ResultOptions extends z.infer<typeof resultOptions> {}
 
 /** What becomes of training images. */
 export const augmentation = resultOptions.pick({
@@ -170,7 +170,7 @@ export const freeOptions = z.strictObject({
   /** The user's Redis as it may be shown, `***` for a password; without it the run had a private one. */
   redis: z.string().optional(),
 });
-export type FreeOptions = z.infer<typeof freeOptions>;
+export interface FreeOptions extends z.infer<typeof freeOptions> {}
 
 /** Of config.json. 2: the pixels of images are a part of a run's numerics. 3: `startingWeights` is an object. */
 export const configFormat = 3;
@@ -191,7 +191,7 @@ const head = {
 
 /** A training. */
 export const runConfig = z.strictObject({ ...head, result: resultOptions, options: freeOptions });
-export type RunConfig = z.infer<typeof runConfig>;
+export interface RunConfig extends z.infer<typeof runConfig> {}
 
 /** What the rows of an inference run depend on, besides the numerics. */
 const inferenceResult = z.strictObject({
@@ -230,7 +230,7 @@ const inferenceResult = z.strictObject({
     }),
   ]),
 });
-export type InferenceResult = z.infer<typeof inferenceResult>;
+export interface InferenceResult extends z.infer<typeof inferenceResult> {}
 export type FeaturesTask = InferenceResult['task'] & { type: 'features' };
 
 /** A run without training steps: one round of jobs over a set of images, with weights that stay as they are. */
@@ -249,7 +249,7 @@ export const inferenceConfig = z.strictObject({
     carrier: true,
   }),
 });
-export type InferenceConfig = z.infer<typeof inferenceConfig>;
+export interface InferenceConfig extends z.infer<typeof inferenceConfig> {}
 
 export const anyConfig = z.union([runConfig, inferenceConfig]);
 export type AnyConfig = RunConfig | InferenceConfig;

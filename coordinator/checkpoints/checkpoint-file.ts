@@ -65,7 +65,7 @@ export async function readCheckpoint(
   if (record !== null && sha256(file.header, file.body) !== record.sha256) {
     throw damaged(path, 'its SHA-256 is not the one that was noted when it was written');
   }
-  if (file.metadata.identity === undefined && file.metadata.format_version === undefined) {
+  if (file.metadata.format_version === undefined) {
     throw new CornetError(
       'CHECKPOINT_DAMAGED',
       `${quoteName(path)} is a safetensors file, but no checkpoint of cornet-ts: it says neither its run nor its step.`,

@@ -1,9 +1,8 @@
 /** `coordinator export`: a checkpoint of ours as the original's run.py would have saved it. */
-import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { learningRate } from '../../shared/data/learning-rate.ts';
 import { scheduleOf } from '../../shared/data/schedule.ts';
-import { adamwEpsilon, type Normalization, normalizations } from '../../shared/defaults.ts';
+import { adamwEpsilon } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import {
   bufferName,
@@ -23,13 +22,9 @@ import {
   OrderedDict,
   PythonFloat,
   type PythonValue,
-  pickle,
-  TensorReference,
+  type TensorReference,
 } from '../weights/pickle-writer.ts';
-import { type ZipPart, zipPieces } from '../weights/zip-writer.ts';
-
-/** The folder inside the archive; torch.save takes the file's name, so that a renamed file has any. */
-const archive = 'archive';
+import { besideFlags, dict, flags, TorchArchive } from '../weights/torch-archive.ts';
 
 /**
  * Writes `{flags, epoch, state_dict, optimizer}` so that torch.load (PyTorch 1.6 or later) and the original read it:
@@ -69,7 +64,7 @@ export async function exportCheckpoint(source: string, target: string, force = f
     await recordBeside(path),
   );
   try {
-    await writeDurably(target, zipPieces(originalEntries(checkpoint)));
+    await writeDurably(target, originalPieces(checkpoint));
   } catch (error) {
     if (!(error instanceof CornetError) || error.code !== 'FOLDER_NOT_WRITABLE') throw error;
     throw new CornetError(error.code, error.message, {
@@ -80,23 +75,14 @@ export async function exportCheckpoint(source: string, target: string, force = f
   return path;
 }
 
-function originalEntries({ path, step, epoch, identity, body }: Checkpoint): ZipPart[] {
+function originalPieces({ path, step, epoch, identity, body }: Checkpoint): Uint8Array[] {
   const result = resultOf(identity, path);
   const model = modelOf(result);
   const slots = new Map(stateLayout(model).slots.map((slot) => [slot.name, slot]));
-  const storages: ZipPart[] = [];
-  const stored = (
-    bytes: Uint8Array,
-    dtype: StateSlot['dtype'],
-    shape: readonly number[],
-  ): TensorReference => {
-    const key = String(storages.length);
-    storages.push({ name: `${archive}/data/${key}`, bytes });
-    return new TensorReference(key, dtype === 'I64' ? 'LongStorage' : 'FloatStorage', shape);
-  };
+  const archive = new TorchArchive();
   const tensor = (name: string): TensorReference => {
     const { dtype, shape, offset, bytes } = slots.get(name) as StateSlot;
-    return stored(body.subarray(offset, offset + bytes), dtype, shape);
+    return archive.tensor(body.subarray(offset, offset + bytes), dtype, shape);
   };
   const stateDict = model.entries.map(({ name }) => [`module.${name}`, tensor(name)] as const);
   const parameters = model.entries.filter(({ kind }) => kind === 'parameter');
@@ -107,40 +93,28 @@ function originalEntries({ path, step, epoch, identity, body }: Checkpoint): Zip
       (buffer) => [buffer, tensor(bufferName(buffer, name))] as const,
     );
     const updates = new Uint8Array(Float32Array.of(step).buffer);
-    const counted = result.optimizer === 'adamw' ? [['step', stored(updates, 'F32', [])] as const] : [];
+    const counted =
+      result.optimizer === 'adamw' ? [['step', archive.tensor(updates, 'F32', [])] as const] : [];
     return [[i, dict(Object.fromEntries([...counted, ...buffers]))] as const];
   });
   const saved = dict({
-    flags: flags(result),
+    flags: flagsOf(result),
     epoch,
-    ...(result.classNames.length === 0 ? {} : { classes: result.classNames }),
-    ...(isDeepStrictEqual(result.normalize, normalizations.imagenet)
-      ? {} // as all who do not say it
-      : { normalize: dict(floats(result.normalize)) }),
+    ...besideFlags(result.classNames, result.normalize),
     state_dict: new OrderedDict(stateDict),
     optimizer: dict({
       state: new Map(kept),
       param_groups: [parameterGroup(result, step, parameters.length)],
     }),
   });
-  return [
-    { name: `${archive}/data.pkl`, bytes: pickle(saved) },
-    { name: `${archive}/byteorder`, bytes: Buffer.from('little') },
-    ...storages,
-    { name: `${archive}/version`, bytes: Buffer.from('3\n') },
-  ];
+  return archive.pieces(saved);
 }
 
-/** run.py's options, null where a checkpoint does not depend on them and so does not know; and the image size. */
-function flags(result: Exported): PythonValue {
-  return dict({
-    data_path: null,
-    output_path: null,
+function flagsOf(result: Exported): PythonValue {
+  return flags({
     model: result.model,
     times: result.times,
     ngpus: result.lanes,
-    workers: null,
-    epochs: null,
     batch_size: result.batchSize,
     lr: new PythonFloat(result.learningRate),
     step_size: result.stepSize,
@@ -148,11 +122,6 @@ function flags(result: Exported): PythonValue {
     weight_decay: new PythonFloat(result.weightDecay),
     imsize: result.imageSize,
   });
-}
-
-function floats({ mean, std }: Normalization): Record<string, PythonValue> {
-  const [means, deviations] = [mean, std].map((values) => values.map((value) => new PythonFloat(value)));
-  return { mean: means!, std: deviations! };
 }
 
 /** As torch.optim and the learning rate schedule leave it after the last step that was done. */
@@ -174,10 +143,6 @@ function parameterGroup(result: Exported, step: number, parameters: number): Pyt
     initial_lr: new PythonFloat(initial),
     params: Array.from({ length: parameters }, (_, i) => i),
   });
-}
-
-function dict(entries: Record<string, PythonValue>): ReadonlyMap<string, PythonValue> {
-  return new Map(Object.entries(entries));
 }
 
 /** What goes into the file: checkpoints of every release say it alike. */

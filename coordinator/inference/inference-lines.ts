@@ -4,7 +4,7 @@ import { lineInterval } from '../../shared/process/line-interval.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { about, count } from '../view/format.ts';
 import { describeDevices, joinLines } from '../watch/run-summary.ts';
-import type { InferenceNews, InferenceProgress, InferenceStart, InferenceViewer } from './inference-news.ts';
+import type { InferenceEvent, InferenceProgress, InferenceStart, InferenceViewer } from './inference-news.ts';
 
 export class InferenceLines implements InferenceViewer {
   readonly #out: NodeJS.WriteStream;
@@ -23,7 +23,7 @@ export class InferenceLines implements InferenceViewer {
     this.#activity = this.#began;
   }
 
-  news(news: InferenceNews): void {
+  news(news: InferenceEvent): void {
     if (news.type === 'progress') return this.#progress(news);
     if (news.type === 'event') return this.#write(news.message, false);
     this.#unit = news.unit;

@@ -1,7 +1,8 @@
 /** What happens to an inference run, in the order in which it happens. */
 import type { InferenceConfig } from '../../shared/run-config.ts';
 import type { Frontend } from '../conduct/frontend.ts';
-import type { JoinHint } from '../view/run-view.ts';
+import type { CommandHint } from '../view/run-view.ts';
+import type { Happened, Notice } from '../watch/news.ts';
 
 export interface InferenceStart {
   /** The run's id. */
@@ -18,34 +19,41 @@ export interface InferenceStart {
   unit: 'images' | 'clips';
   /** How many of them. */
   total: number;
-  /** One local worker each. */
+  /** One local worker each: `cpu`, `cuda:0`, … */
   devices: string[];
+  /** Where Redis is, for people, without passwords. */
   redis: string;
   /** How a worker is added, or null. */
-  join: JoinHint | null;
+  join: CommandHint | null;
   config: InferenceConfig;
 }
 
 export interface InferenceProgress {
-  /** Images or clips that are done, those of earlier tries among them, and how many there are. */
+  /** Images or clips that are done, those of earlier tries among them. */
   done: number;
+  /** How many there are. */
   total: number;
   /** Null: not known yet. */
   perSecond: number | null;
   secondsLeft: number | null;
 }
 
-type InferenceNewsItem =
-  | ({ type: 'start' } & InferenceStart)
-  | ({ type: 'progress' } & InferenceProgress)
-  | { type: 'event'; level: 'info' | 'warn' | 'error'; message: string };
+/** Work begins, or goes on. */
+export interface InferenceStartEvent extends Happened, InferenceStart {
+  type: 'start';
+}
 
-/** @property at when it happened, ISO 8601 */
-export type InferenceNews = { at: string } & InferenceNewsItem;
+/** A job is done. */
+export interface InferenceProgressEvent extends Happened, InferenceProgress {
+  type: 'progress';
+}
+
+/** What happens to an inference run; `type` tells which. */
+export type InferenceEvent = InferenceStartEvent | InferenceProgressEvent | Notice;
 
 /** A way to show an inference run. */
 export interface InferenceViewer {
-  news(news: InferenceNews): void;
+  news(news: InferenceEvent): void;
   /** A second has passed; this is what the run waits for. */
   waiting(sentence: string): void;
   /** The run is over: what is said from now on are last words. */

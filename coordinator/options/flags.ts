@@ -4,19 +4,22 @@ import { bounds } from '../../shared/option-bounds.ts';
 import { parserOf, readValue } from '../../shared/process/option-value.ts';
 import { readConfigFile } from './config-file.ts';
 import { examples } from './examples.ts';
-import { type CommandName, choicesOf, defaultToldOf, demandOf, hintOf, isSwitch } from './row.ts';
+import {
+  type CommandName,
+  choicesOf,
+  defaultToldOf,
+  demandOf,
+  hintOf,
+  isSwitch,
+  setsDefault,
+  startsWith,
+} from './row.ts';
 import { type NamedRow, rowsOf } from './table.ts';
 
 const helpGroup = 'Help:';
 
 /** How commander calls what a configuration file says. */
 const fromFile = 'config';
-
-/** What a run starts with plays no part when it is resumed. */
-const startsWith = ['weights', 'weightsKey', 'restorePath'];
-
-/** Commands with defaults that commander sets; `start` must see what was really given, for a resume. */
-const toldOnly: ReadonlySet<CommandName> = new Set(['start']);
 
 /** Adds the command's options. */
 export function addOptions(command: Command, name: CommandName): Command {
@@ -57,7 +60,7 @@ function optionOf(row: NamedRow, command: CommandName): Option {
     const parse = parserOf(row.name, row.value, { read: row.read, hint: hintOf(command) });
     option.argParser(row.several === true ? joining(parse) : parse);
   }
-  if (row.default !== undefined && !toldOnly.has(command) && !option.negate) option.default(row.default);
+  if (setsDefault(row, command)) option.default(row.default);
   option.makeOptionMandatory(row.requiredBy?.includes(command) ?? false);
   option.hidden = row.rare === true;
   return option;

@@ -1,10 +1,10 @@
 /** The command that continues a run, for the user to paste. */
 import { resolve } from 'node:path';
-import { z } from 'zod';
 import { errorTable } from '../../shared/errors.ts';
 import { bounds } from '../../shared/option-bounds.ts';
 import { ownCommand } from '../../shared/process/own-command.ts';
 import type { RunConfig } from '../../shared/run-config.ts';
+import { flagOf } from './command-line.ts';
 import { rowsOf, type StartOptions } from './table.ts';
 
 /** `resumeCommand` in one line. */
@@ -56,10 +56,10 @@ export function resumeCommand(
 
 /** Flags of the options that each command needs again. */
 function repeated(given: Partial<StartOptions>): string[] {
-  return rowsOf('start').flatMap(({ attribute, name, value, repeats }) => {
-    const setting = given[attribute as keyof StartOptions];
-    if (repeats !== true || setting === undefined || setting === false) return [];
-    if (setting === true) return [name];
-    return [name, value === bounds.path ? resolve(String(setting)) : String(z.encode(value, setting))];
+  return rowsOf('start').flatMap((row) => {
+    if (row.repeats !== true) return [];
+    const setting = given[row.attribute as keyof StartOptions];
+    const isPath = row.value === bounds.path && setting !== undefined;
+    return flagOf(row, isPath ? resolve(String(setting)) : setting);
   });
 }

@@ -93,6 +93,19 @@ export function choicesOf({ value }: OptionRow): string[] | null {
   return value instanceof z.ZodEnum ? value.options.map(String) : null;
 }
 
+/** Whether the command is given the default where the option is omitted: `start` must see what was really given, for a resume. */
+export function setsDefault(row: OptionRow, command: CommandName): boolean {
+  return row.default !== undefined && command !== 'start' && !isNegation(row);
+}
+
+/** `--no-flip`: the flag takes no value and says false. */
+export function isNegation({ flags }: OptionRow): boolean {
+  return /--no-/.test(flags);
+}
+
+/** What a run starts with plays no part when it is resumed. */
+export const startsWith: readonly string[] = ['weights', 'weightsKey', 'restorePath'];
+
 /** The default in words; null: there is none worth a word. */
 export function defaultToldOf(row: OptionRow): string | null {
   if (row.default !== undefined) return isSwitch(row) ? null : (row.defaultTold ?? String(row.default));

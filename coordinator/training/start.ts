@@ -48,7 +48,7 @@ import { TrainingOutput } from './training-output.ts';
 const imagesShown = 4;
 
 /** A checkpoint with what was measured of it. */
-interface ReportedCheckpoint {
+export interface ReportedCheckpoint {
   /** Updates done. */
   readonly step: number;
   readonly path: string;

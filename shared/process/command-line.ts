@@ -1,12 +1,11 @@
 /** What both commands do alike on the command line. */
 import { type Command, CommanderError } from 'commander';
 import { CornetError, exitCodes } from '../errors.ts';
-import { fromRedis } from '../redis/redis-replies.ts';
 import { printable, quoteName } from '../util/printable.ts';
-import { isOutOfFiles } from './open-files.ts';
 import { withoutUrls } from './option-value.ts';
 import { asCalled, ownCommand } from './own-command.ts';
 import { endUnexpectedly } from './unexpected-end.ts';
+import { asUserError } from './user-error.ts';
 
 /** The original's names (`--batch_size`) are ours with underscores. */
 function kebabCase(argv: readonly string[]): string[] {
@@ -49,10 +48,9 @@ export async function runCommand(
     await program.parseAsync(translate(kebabCase(argv)), { from: 'user' });
     return exitCodes.complete;
   } catch (thrown) {
-    const error = fromRedis(thrown);
-    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.complete : exitCodes.usage;
-    if (error instanceof Exit) return error.code;
-    return tellError(error);
+    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? exitCodes.complete : exitCodes.usage;
+    if (thrown instanceof Exit) return thrown.code;
+    return tellError(thrown);
   }
 }
 
@@ -112,7 +110,7 @@ function showUsage(command: Command, program: Command): void {
 
 /** @returns the exit code */
 function tellError(thrown: unknown): number {
-  const error = isOutOfFiles(thrown) ? outOfFiles(thrown as Error) : thrown;
+  const error = asUserError(thrown);
   if (error instanceof CornetError) {
     process.stderr.write(`error: ${asCalled(error.message)} [${error.code}]\n${asCalled(error.hint)}\n`);
     return error.exitCode;
@@ -120,11 +118,6 @@ function tellError(thrown: unknown): number {
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
   process.stderr.write(`error: ${printable(stack)} [INTERNAL]\n`);
   return exitCodes.error;
-}
-
-/** A part of the program that is loaded late, or a file that nobody thought of. */
-function outOfFiles(cause: Error): CornetError {
-  return new CornetError('OPEN_FILES_LIMIT', `No more files can be opened: ${cause.message}.`, { cause });
 }
 
 /** Node reads arguments as UTF-8: the bytes of a name in another encoding are lost, and would name another file. */

@@ -22,18 +22,36 @@ export function readValue<T>(
   text: string,
   { read = isNumeric(schema) ? toNumber : String, hint }: ReadOptions = {},
 ): T {
-  const parsed = schema.safeParse(read(text));
+  return accepted(schema.safeParse(read(text)), { name, text, hint, wanted: () => describeValue(schema) });
+}
+
+/**
+ * The same for a value that a program gives.
+ * @param name what the program calls it: `seed`
+ * @throws CornetError OPTION_INVALID
+ */
+export function checkValue<T>(name: string, schema: z.ZodType<T>, value: unknown, hint?: string): T {
+  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value));
+  const wanted = () => describeValue(schema, 'in an array');
+  return accepted(schema.safeParse(value), { name, text, hint, wanted });
+}
+
+interface Given {
+  name: string;
+  text: string;
+  hint: string | undefined;
+  wanted: () => string;
+}
+
+function accepted<T>(parsed: z.ZodSafeParseResult<T>, { name, text, hint, wanted }: Given): T {
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   if (issue?.code === 'custom') {
     throw new CornetError('OPTION_INVALID', `${name}: ${issue.message}.`, { hint: issue.params?.hint });
   }
   const value = quoteName(shortened(withoutUrls(text), shown));
-  throw new CornetError(
-    'OPTION_INVALID',
-    `${name} must be ${describeValue(schema)}, not ${value}.`,
-    hint === undefined ? {} : { hint },
-  );
+  const sentence = `${name} must be ${wanted()}, not ${value}.`;
+  throw new CornetError('OPTION_INVALID', sentence, hint === undefined ? {} : { hint });
 }
 
 /** The same, as commander reads an option. */
@@ -60,17 +78,20 @@ export function isNumeric(schema: z.ZodType): boolean {
   return schema instanceof z.ZodNumber;
 }
 
-/** `a whole number of at least 0 and at most 65535`. */
-export function describeValue(schema: z.ZodType): string {
-  return describeShape(z.toJSONSchema(schema) as Shape);
+/**
+ * `a whole number of at least 0 and at most 65535`.
+ * @param array how several values are given
+ */
+export function describeValue(schema: z.ZodType, array = 'with commas between'): string {
+  return describeShape(z.toJSONSchema(schema, { io: 'input' }) as Shape, array);
 }
 
-function describeShape({ type, enum: names, anyOf, prefixItems, ...range }: Shape): string {
+function describeShape({ type, enum: names, anyOf, prefixItems, ...range }: Shape, array: string): string {
   if (prefixItems !== undefined) {
-    return `${prefixItems.length} values with commas between, each ${describeShape(prefixItems[0]!)}`;
+    return `${prefixItems.length} values ${array}, each ${describeShape(prefixItems[0]!, array)}`;
   }
-  if (type === 'array') return 'names with commas between';
-  if (anyOf !== undefined) return anyOf.map(describeShape).join(', or ');
+  if (type === 'array') return `names ${array}`;
+  if (anyOf !== undefined) return anyOf.map((shape) => describeShape(shape, array)).join(', or ');
   if (names !== undefined) return names.length === 1 ? names[0]! : `one of ${names.join(', ')}`;
   if (type === 'boolean') return 'true or false';
   if (type !== 'integer' && type !== 'number') return 'text';

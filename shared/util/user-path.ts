@@ -13,6 +13,9 @@ export function expandHome(path: string): string {
 
 /** Why a path cannot be meant as it is, as the end of a sentence, and what to type instead; null: it can. */
 export function mistakenPath(path: string): { why: string; hint: string } | null {
+  if (path.includes('\0')) {
+    return { why: 'has a character of code 0, which no name has', hint: 'Only a program can have given it.' };
+  }
   if (path.startsWith('=')) {
     return {
       why: 'begins with =',

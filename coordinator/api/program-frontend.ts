@@ -1,0 +1,39 @@
+import { progressEvery } from '../../shared/defaults.ts';
+import type { Notices } from '../../shared/process/notices.ts';
+import type { Frontend } from '../conduct/frontend.ts';
+import { Interruption } from '../conduct/interruption.ts';
+import { commandLineOf } from '../options/command-line.ts';
+import type { CommandName } from '../options/row.ts';
+import type { OptionName } from '../options/table.ts';
+import type { Notice } from '../watch/news.ts';
+
+interface ProgramFrontendOptions<Viewer> {
+  command: CommandName;
+  options: Partial<Record<OptionName, unknown>>;
+  signal: AbortSignal | undefined;
+  tell: (notice: Notice) => void;
+  viewer: () => Viewer;
+}
+
+/** The front end of a call: its signal stops the run, and notices are events. */
+export function programFrontend<Viewer>({
+  command,
+  options,
+  signal,
+  tell,
+  viewer,
+}: ProgramFrontendOptions<Viewer>): Frontend<Viewer> {
+  return {
+    ...noticesOf(tell),
+    interruption: () => Interruption.onAbort(signal),
+    command: commandLineOf(command, options),
+    viewer,
+  };
+}
+
+export function noticesOf(tell: (notice: Notice) => void): Notices {
+  const telling = (level: Notice['level']) => (message: string) =>
+    tell({ at: new Date().toISOString(), type: 'event', level, message });
+  const note = telling('info');
+  return { note, warn: telling('warn'), progress: { every: 2 * progressEvery.plain, show: note } };
+}

@@ -1,0 +1,156 @@
+import type { Normalization } from '../../shared/defaults.ts';
+import { CornetError } from '../../shared/errors.ts';
+import { type StateSlot, stateLayout } from '../../shared/formats/state-layout.ts';
+import { imageNetClasses, modelOf } from '../../shared/models/family.ts';
+import { elementCount, type Model, type ModelName } from '../../shared/models/model.ts';
+import { asUserError } from '../../shared/process/user-error.ts';
+import { chooseNetwork } from '../inference/choose-network.ts';
+import { findInferenceWeights } from '../inference/inference-weights.ts';
+import type { Notice } from '../watch/news.ts';
+import { writeWeights } from '../weights/write-weights.ts';
+import { noticesOf } from './program-frontend.ts';
+
+/** One entry of a state dict, row-major. */
+export interface WeightTensor {
+  /** As PyTorch has it: [o, i, kh, kw], [o, i], [c] or []. */
+  readonly shape: readonly number[];
+  /** Float32Array; of `num_batches_tracked` a BigInt64Array. */
+  readonly data: Float32Array | BigInt64Array;
+}
+
+/** Weights, and the network that they are of. */
+export interface Weights {
+  readonly model: ModelName;
+  /** Time steps of R and RT. */
+  readonly times: number;
+  /** Pixels of a side of the images that it was trained on. */
+  readonly imageSize: number;
+  /** What images are normalised by. */
+  readonly normalize: Normalization;
+  /** What the outputs of the decoder stand for; null: that is not known. */
+  readonly classes: readonly string[] | null;
+  /** By PyTorch's names, in the order of its state dict. */
+  readonly tensors: ReadonlyMap<string, WeightTensor>;
+}
+
+export interface ReadWeightsOptions {
+  /** Of which model they are, where they do not say it. */
+  model?: ModelName;
+  /** Time steps. Default: what the weights say, else 5. */
+  times?: number;
+  /** Where several sets of weights are in a file: the key of one, e.g. `state_dict_ema`. */
+  weightsKey?: string;
+  /** Of `untrained`. Default: 0. */
+  seed?: number;
+  /** Is told what takes a while, and what may not be expected. */
+  onNotice?: (notice: Notice) => void;
+}
+
+/**
+ * Reads weights of whatever kind `--weights` takes. Each call reads them anew: the arrays may be changed.
+ * @param source a .safetensors, .pth or .pth.tar file; a run's folder (its latest checkpoint), `RUN:best` or `RUN@0.5`;
+ *   `pretrained` (the published ones) or `untrained`
+ * @throws CornetError `WEIGHTS_MISSING`, `WEIGHTS_MISMATCH` and others that begin with `WEIGHTS_`, `OPTION_INVALID` where
+ *   nothing says which model it is
+ */
+export async function readWeights(source: string, options: ReadWeightsOptions = {}): Promise<Weights> {
+  const { model: name, times: steps, weightsKey, seed = 0, onNotice = () => undefined } = options;
+  const notices = noticesOf(onNotice);
+  try {
+    const asked = {
+      ...(name === undefined ? {} : { model: name }),
+      ...(steps === undefined ? {} : { times: steps }),
+    };
+    const network = await chooseNetwork({ weights: source, ...asked });
+    for (const warning of network.warnings) notices.warn(warning);
+    const { times, imageSize, normalize, head, names } = network;
+    const model = modelOf({ model: network.model, times, head: head ?? imageNetClasses });
+    const key = weightsKey === undefined ? {} : { weightsKey };
+    const found = await findInferenceWeights({ weights: source, seed, ...key }, model, notices);
+    const tensors = tensorsOf(model, await found.read());
+    return { model: model.name, times, imageSize, normalize, classes: names?.names ?? null, tensors };
+  } catch (error) {
+    throw asUserError(error);
+  }
+}
+
+export interface WriteCheckpointOptions {
+  /** Replace a file that exists. */
+  force?: boolean;
+}
+
+/**
+ * Writes weights as a file that all of cornet-ts takes as `weights`, and so do PyTorch and the reference implementation:
+ * safetensors, or what torch.save writes with run.py's `{flags, state_dict}`.
+ * @param path its ending says which: .safetensors; .pth, .pt or .pth.tar
+ * @throws CornetError `WEIGHTS_MISMATCH` (each entry that is not the model's is named), `WEIGHTS_NOT_FINITE`,
+ *   `OUTPUT_EXISTS`, `OPTION_INVALID`, `DISK_FULL`, `FOLDER_NOT_WRITABLE`: then nothing is left behind
+ */
+export async function writeCheckpoint(
+  path: string,
+  weights: Weights,
+  options: WriteCheckpointOptions = {},
+): Promise<void> {
+  const { model: name, times, imageSize, normalize, classes, tensors } = weights;
+  const head = tensors.get('decoder.linear.weight')?.shape[0] ?? imageNetClasses;
+  const model = modelOf({ model: name, times, head });
+  const body = bodyOf(model, tensors);
+  await writeWeights(
+    path,
+    { model, times, imageSize, normalize, classNames: classes },
+    body,
+    options.force ?? false,
+  );
+}
+
+/** Views of a snapshot's memory. */
+function tensorsOf(model: Model, body: Uint8Array): Map<string, WeightTensor> {
+  const slots = new Map(stateLayout(model, 'inference').slots.map((slot) => [slot.name, slot]));
+  return new Map(
+    model.entries.map(({ name }) => {
+      const slot = slots.get(name)!;
+      return [name, { shape: slot.shape, data: viewOf(slot, body) }];
+    }),
+  );
+}
+
+function viewOf({ dtype, shape, offset }: StateSlot, body: Uint8Array): WeightTensor['data'] {
+  const Values = dtype === 'I64' ? BigInt64Array : Float32Array;
+  return new Values(body.buffer as ArrayBuffer, body.byteOffset + offset, elementCount(shape));
+}
+
+function bodyOf(model: Model, tensors: ReadonlyMap<string, WeightTensor>): Uint8Array<ArrayBuffer> {
+  const { slots, bytes } = stateLayout(model, 'inference');
+  const wanted = new Set(slots.map(({ name }) => name));
+  const problems = [
+    ...slots.flatMap((slot) => {
+      const fault = faultOf(slot, tensors.get(slot.name));
+      return fault === null ? [] : [`  ${slot.name}: ${fault}`];
+    }),
+    ...[...tensors.keys()].filter((name) => !wanted.has(name)).map((name) => `  ${name}: not of the model`),
+  ];
+  if (problems.length > 0) {
+    throw new CornetError(
+      'WEIGHTS_MISMATCH',
+      `The tensors are not those of CORnet-${model.name}:\n${problems.join('\n')}`,
+      { hint: 'Begin with what readWeights returns, and keep names, shapes and types.' },
+    );
+  }
+  const body = new Uint8Array(bytes);
+  for (const slot of slots) {
+    const { buffer, byteOffset, byteLength } = tensors.get(slot.name)!.data;
+    body.set(new Uint8Array(buffer, byteOffset, byteLength), slot.offset);
+  }
+  return body;
+}
+
+/** Null: the tensor fits. */
+function faultOf({ dtype, shape }: StateSlot, tensor: WeightTensor | undefined): string | null {
+  if (tensor === undefined) return 'missing';
+  const { data } = tensor;
+  const Values = dtype === 'I64' ? BigInt64Array : Float32Array;
+  if (!(data instanceof Values)) return `its data must be a ${Values.name}`;
+  if (String(tensor.shape) !== String(shape)) return `its shape is [${tensor.shape}], and must be [${shape}]`;
+  if (data.length === elementCount(shape)) return null;
+  return `${data.length} values for the shape [${shape}]`;
+}

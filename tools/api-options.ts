@@ -1,0 +1,114 @@
+import { z } from 'zod';
+import { rowsForPrograms } from '../coordinator/options/given-options.ts';
+import { type CommandName, defaultToldOf, demandOf, isNegation } from '../coordinator/options/row.ts';
+import { type NamedRow, type OptionName, optionRows } from '../coordinator/options/table.ts';
+
+/** Where `npm run docs:api` writes the options of the API. */
+export const apiOptionsPath = 'coordinator/api/options.ts';
+
+/** The interfaces, made from the one table. */
+export function apiOptions(): string {
+  return `/** Options by their names, as the table of all options has them. Made by \`npm run docs:api\`; a test compares the two. */
+
+/** What every call takes. */
+export interface CallOptions {
+  /** Aborting it asks the run to stop; what is done is kept. */
+  signal?: AbortSignal;
+}
+
+${interfaceOf('TrainOptions', 'start')}
+${interfaceOf('ExtractFeaturesOptions', 'test')}
+${interfaceOf('ValidateOptions', 'validate')}
+${interfaceOf('PredictOptions', 'predict')}`;
+}
+
+function interfaceOf(name: string, command: CommandName): string {
+  const properties = rowsForPrograms(command).map((row) => property(row, command));
+  return `/** Those of \`coordinator ${command}\`. */
+export interface ${name} extends CallOptions {
+${properties.join('\n')}
+}
+`;
+}
+
+function property(row: NamedRow, command: CommandName): string {
+  const optional = row.requiredBy?.includes(command) ? '' : '?';
+  const type = typeOf(z.toJSONSchema(row.value, { io: 'input' }) as Shape);
+  return `${comment(sentencesOf(row, command))}\n  ${row.attribute}${optional}: ${type};`;
+}
+
+function sentencesOf(row: NamedRow, command: CommandName): string {
+  const { unit, env } = row;
+  const { help, details } = { ...row, ...otherwise[row.attribute] };
+  const told = isNegation(row) ? 'true' : defaultToldOf(row);
+  const demand = demandOf(row, command);
+  return [
+    isNegation(row) ? `\`false\`: ${help}.` : sentence(help),
+    ...(details === undefined ? [] : [sentence(details)]),
+    ...(unit === undefined || unit === 'none' ? [] : [`Unit: ${unit}.`]),
+    ...(told === null ? [] : [`Default: ${told === '.' ? 'the current folder' : told}.`]),
+    ...(env === undefined ? [] : [`Default: the environment variable ${env}.`]),
+    ...(demand === null || demand === 'required' ? [] : [sentence(demand)]),
+  ]
+    .join(' ')
+    .replace(/--[a-z][a-z-]+/g, (flag) => attributeOf.get(flag) ?? flag)
+    .replace(/[\w/]+<\w+>[\w/*]*/g, (path) => `\`${path}\``);
+}
+
+/** `weights`, for `--weights`. */
+const attributeOf = new Map(
+  optionRows.flatMap(({ flags, attribute }) =>
+    [...flags.matchAll(/--[a-z-]+/g)].map(([flag]) => [flag, `\`${attribute}\``] as const),
+  ),
+);
+
+/** What a program is told in other words than a command line. */
+const otherwise: Partial<Record<OptionName, { help: string; details?: string }>> = {
+  config: {
+    help: "options from a YAML or JSON file or a run's config.json",
+    details: 'what is given beside it wins',
+  },
+  redis: {
+    help: 'use this Redis instead of a private one',
+    details: 'redis://, rediss://, unix:// or redis+sentinel://host,host/master-name',
+  },
+  timeStep: {
+    help: "the number of a module's call, from 0, or one of these",
+    details: 'with --tap all or everything the default is all',
+  },
+};
+
+function sentence(text: string): string {
+  const word = /^[A-Za-z]+[ ,]/.test(text); // `tf32: …` stays as it is written
+  return word ? `${text[0]!.toUpperCase()}${text.slice(1)}.` : `${text}.`;
+}
+
+const columns = 110;
+
+function comment(text: string): string {
+  const one = `  /** ${text} */`;
+  if (one.length <= columns) return one;
+  const lines = [''];
+  for (const word of text.split(' ')) {
+    const line = `${lines.at(-1)} ${word}`.trim();
+    if (line.length > columns - '   * '.length) lines.push(word);
+    else lines[lines.length - 1] = line;
+  }
+  return ['  /**', ...lines.map((line) => `   * ${line}`), '   */'].join('\n');
+}
+
+interface Shape {
+  type?: string;
+  enum?: string[];
+  anyOf?: Shape[];
+  prefixItems?: Shape[];
+  items?: Shape;
+}
+
+function typeOf({ type, enum: names, anyOf, prefixItems, items }: Shape): string {
+  if (anyOf !== undefined) return anyOf.map(typeOf).join(' | ');
+  if (names !== undefined) return names.map((name) => `'${name}'`).join(' | ');
+  if (prefixItems !== undefined) return `readonly [${prefixItems.map(typeOf).join(', ')}]`;
+  if (type === 'array') return `readonly ${typeOf(items!)}[]`;
+  return type === 'integer' ? 'number' : type!;
+}

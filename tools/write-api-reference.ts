@@ -1,0 +1,4 @@
+import { writeFileSync } from 'node:fs';
+import { apiReference, apiReferencePath } from './api-reference.ts';
+
+writeFileSync(apiReferencePath, apiReference());
