@@ -176,7 +176,7 @@ remove_stale_output() {
   local file source
   find dist -type f -name '*.js' | while read -r file; do
     source=${file#dist/}
-    [[ -e ${source%.js}.ts ]] || rm -f "$file" "$file.map"
+    [[ -e ${source%.js}.ts ]] || rm -f "$file" "$file.map" "${file%.js}.d.ts"
   done
 }
 

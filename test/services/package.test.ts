@@ -1,5 +1,5 @@
 /** What `npm pack` publishes: everything that is needed, nothing else. */
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import {
   accessSync,
   constants,
@@ -9,6 +9,7 @@ import {
   readFileSync,
   rmSync,
   symlinkSync,
+  writeFileSync,
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -39,9 +40,11 @@ test('the package holds the compiled rooms, the sources of the addons, and no te
     readdirSync(room, { recursive: true, encoding: 'utf8' })
       .filter((name) => name.endsWith('.ts'))
       .map((name) => `dist/${room}/${name.replace(/\.ts$/, '.js')}`);
+  const types = ['coordinator', 'shared'].flatMap(compiled).map((path) => path.replace(/js$/, 'd.ts'));
   const sources = (folder: string) => readdirSync(folder).map((name) => `${folder}/${name}`);
   const needed = [
     ...['coordinator', 'shared', 'worker'].flatMap(compiled),
+    ...types,
     ...['worker/backend/torch/addon', 'worker/data/addon'].flatMap(sources),
     ...readdirSync('worker/data/probe-images').map((name) => `worker/data/probe-images/${name}`),
     ...['index.html', 'page.css', 'chart.css', 'cards.css'].map((name) => `coordinator/watch/page/${name}`),
@@ -63,8 +66,8 @@ test('the package holds the compiled rooms, the sources of the addons, and no te
   );
 });
 
-test("an installed package trains, with addons that lie in the user's cache", async (t) => {
-  const stage = new Stage(t);
+/** Puts the package and what it depends on into node_modules of a stage's folder; the user's cache has the addons. */
+function install(stage: Stage): { modules: string; env: NodeJS.ProcessEnv } {
   const modules = join(stage.folder, 'node_modules');
   for (const path of files) cpSync(path, join(modules, 'cornet-ts', path));
   for (const path of installedPackages()) {
@@ -74,6 +77,12 @@ test("an installed package trains, with addons that lie in the user's cache", as
   const cache = join(stage.folder, 'cache');
   mkdirSync(join(cache, 'cornet-ts'), { recursive: true });
   symlinkSync(resolve('.cache'), join(cache, 'cornet-ts', version));
+  return { modules, env: stage.environment({}) }; // whose cache it is
+}
+
+test("an installed package trains, with addons that lie in the user's cache", async (t) => {
+  const stage = new Stage(t);
+  const { modules, env } = install(stage);
 
   // As npm links them; npx takes the command that is called like the package.
   const { bin } = JSON.parse(readFileSync('package.json', 'utf8')) as { bin: Record<string, string> };
@@ -98,10 +107,40 @@ test("an installed package trains, with addons that lie in the user's cache", as
     output,
   ];
   const script = join(modules, 'cornet-ts', 'dist', 'coordinator', 'main.js');
-  const env = { ...process.env, XDG_CACHE_HOME: cache, TMPDIR: stage.temporary };
   const run = new Command(spawn(process.execPath, [script, ...argv], { cwd: stage.folder, env }));
   t.is(await run.ended, 0, run.stderr);
   t.true(checkpoint(output, 2).length > 0);
+});
+
+test('a project that uses the API compiles strictly against the package, and does what it says', async (t) => {
+  const stage = new Stage(t);
+  const { modules, env } = install(stage);
+  cpSync('examples/typed-api', stage.folder, { recursive: true });
+  for (const types of ['@types', 'undici-types']) {
+    rmSync(join(modules, types), { recursive: true, force: true });
+    symlinkSync(resolve('node_modules', types), join(modules, types));
+  }
+  const tsc = (...options: string[]) =>
+    spawnSync(resolve('node_modules/.bin/tsc'), options, { cwd: stage.folder, encoding: 'utf8' });
+  t.is(tsc().stdout, '');
+  const mistake = "import { train } from 'cornet-ts';\nawait train({ model: 'T', outputPath: 'x' });\n";
+  writeFileSync(join(stage.folder, 'mistake.ts'), mistake);
+  t.regex(
+    tsc('--noEmit').stdout,
+    /^mistake\.ts\(2,15\): error TS2322: Type '"T"' is not assignable to type /,
+  );
+
+  const script = join('dist', 'lesion.js');
+  const start = (...argv: string[]) =>
+    new Command(spawn(process.execPath, [script, ...argv], { cwd: stage.folder, env }));
+  const run = start(await tinyImages(stage.folder), 'run');
+  t.is(await run.ended, 0, run.stderr);
+  t.is(run.stderr, '');
+  const tried = [...run.stdout.matchAll(/^([\w-]+): top-1 /gm)].map(([, name]) => name);
+  t.deepEqual(tried, ['whole', 'without-V1', 'without-V2', 'without-V4', 'without-IT']);
+  const refused = start('no images', 'other');
+  t.is(await refused.ended, 1);
+  t.regex(refused.stderr, /no images.* \[DATA_MISSING\]\n/);
 });
 
 /** The clone's sources, which a test may compile without touching what the other tests run. */
