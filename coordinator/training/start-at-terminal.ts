@@ -1,6 +1,7 @@
 /** `coordinator start`. */
 import { CornetError, describeError, exitCodes } from '../../shared/errors.ts';
 import { asCalled } from '../../shared/process/own-command.ts';
+import { asUserError } from '../../shared/process/user-error.ts';
 import { printableJson } from '../../shared/util/printable.ts';
 import type { Frontend } from '../conduct/frontend.ts';
 import type { StartOptions } from '../options/table.ts';
@@ -32,7 +33,7 @@ export function trainingTerminal(json: boolean): Frontend<RunViewer> {
 
 /** With `--json` the last line says why the command fails. */
 function printError(error: unknown): void {
-  const { code, message, hint, exitCode } = CornetError.fromJSON(describeError(error));
+  const { code, message, hint, exitCode } = CornetError.fromJSON(describeError(asUserError(error)));
   const told = { message: asCalled(message), hint: asCalled(hint) };
   const news: RunNews = { at: new Date().toISOString(), type: 'error', code, ...told, exitCode };
   process.stdout.write(printableJson(`${JSON.stringify(news)}\n`));
