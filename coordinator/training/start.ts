@@ -30,6 +30,7 @@ import { howToContinue, neededAfter, resumeCommand } from '../options/resume-com
 import { defaultOf, type StartOptions } from '../options/table.ts';
 import { compareRoom } from '../run-folder/disk-need.ts';
 import { RunFolder } from '../run-folder/run-folder.ts';
+import { Trackers } from '../tracking/trackers.ts';
 import { count, duration, epochList, percent } from '../view/format.ts';
 import { keptViews } from '../view/view-of.ts';
 import { chooseViewer } from '../watch/choose-viewer.ts';
@@ -178,6 +179,16 @@ async function prepareTraining(
   };
   await folder.keepClasses(namesOfOutputs(config.result, index.classes));
   watch.begun(start);
+  const trackers = new Trackers({
+    config,
+    folder,
+    mlflow: options.mlflow,
+    environment: process.env,
+    tell: (level, sentence) => {
+      log[level](sentence);
+      watch.say(sentence, level);
+    },
+  });
   const output = new TrainingOutput({
     config,
     schedule,
@@ -188,6 +199,7 @@ async function prepareTraining(
     log,
     faults,
     watch,
+    trackers,
     initialState: () => startingState(config, model),
     restorePath: goBackTo,
   });
@@ -211,6 +223,7 @@ async function prepareTraining(
         http,
         log,
         watch,
+        trackers,
         controlToken,
         facts: pageFactsOf({
           start,
@@ -223,7 +236,10 @@ async function prepareTraining(
         }),
         notice: portNotice(options, http),
       }),
-    report: async (outcome) => report({ outcome, options, config, folder, checkpoints, disk, watch, output }),
+    report: async (outcome) => {
+      trackers.ending(outcome.outcome);
+      return report({ outcome, options, config, folder, checkpoints, disk, watch, output });
+    },
   };
 }
 
