@@ -30,7 +30,7 @@ export interface FollowerParts {
   readonly metricsPath: string;
   /** Tells the user, and the log. */
   readonly tell: (level: 'info' | 'warn', sentence: string) => void;
-  readonly limits: typeof tracking;
+  readonly limits: Readonly<Record<keyof typeof tracking, number>>;
 }
 
 export class Follower {

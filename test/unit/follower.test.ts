@@ -1,0 +1,194 @@
+import { appendFileSync, renameSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { type Ending, Follower, type Place } from '../../coordinator/tracking/follower.ts';
+import { MetricsTail } from '../../coordinator/tracking/metrics-tail.ts';
+import { CornetError } from '../../shared/errors.ts';
+import { until } from '../helpers/run.ts';
+import { temporaryFolder } from '../helpers/temporary.ts';
+
+const line = (step: number) => `{"step":${step},"train/loss":1}\n`;
+const lines = (from: number, to: number) =>
+  Array.from({ length: to - from + 1 }, (_, i) => line(from + i)).join('');
+const steps = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
+
+/** The steps of all lines that are there now. */
+async function read(tail: MetricsTail): Promise<number[]> {
+  const found: number[] = [];
+  for (let piece = await tail.next(); piece !== null; piece = await tail.next()) {
+    found.push(...piece.records.map(({ step }) => step));
+    tail.taken(piece);
+  }
+  return found;
+}
+
+test('a line is read once it is whole, and damaged ones are passed over', async (t) => {
+  const path = join(temporaryFolder(t), 'metrics.jsonl');
+  const tail = new MetricsTail(path);
+  t.is(await tail.next(), null, 'no file');
+  const text = `${line(1)}nonsense\nnull\n${line(2)}`;
+  const found: number[] = [];
+  for (const byte of Buffer.from(text)) {
+    appendFileSync(path, Buffer.from([byte]));
+    found.push(...(await read(tail)));
+  }
+  t.deepEqual(found, [1, 2]);
+});
+
+test('a piece comes again until it is taken', async (t) => {
+  const path = join(temporaryFolder(t), 'metrics.jsonl');
+  writeFileSync(path, lines(1, 2));
+  const tail = new MetricsTail(path);
+  t.deepEqual(await tail.next(), await tail.next());
+  t.deepEqual(await read(tail), [1, 2]);
+});
+
+test('a long file comes in pieces, and what is no line at all does not pile up', async (t) => {
+  const path = join(temporaryFolder(t), 'metrics.jsonl');
+  writeFileSync(path, `${lines(1, 5_000)}${'x'.repeat(200_000)}\n${lines(5_001, 5_002)}`);
+  const tail = new MetricsTail(path);
+  t.true((await tail.next())!.records.length < 5_000);
+  t.deepEqual(await read(tail), steps(1, 5_002));
+});
+
+test('a file that was replaced, or cut, is read from its beginning', async (t) => {
+  const path = join(temporaryFolder(t), 'metrics.jsonl');
+  writeFileSync(path, lines(1, 4));
+  const tail = new MetricsTail(path);
+  t.deepEqual(await read(tail), [1, 2, 3, 4]);
+  writeFileSync(`${path}.new`, lines(1, 5));
+  renameSync(`${path}.new`, path);
+  t.deepEqual(await read(tail), [1, 2, 3, 4, 5]);
+  truncateSync(path, line(1).length);
+  t.deepEqual(await read(tail), [1]);
+});
+
+/** Notes what it is told, and fails as often as it is said to. */
+class Notes implements Place {
+  readonly name = 'The place';
+  readonly told: (string | number)[] = [];
+  failures = 0;
+  error: Error = new Error('It cannot');
+  ended = false;
+
+  async restored(step: number): Promise<void> {
+    this.#mayFail();
+    this.told.push(`restored ${step}`);
+  }
+
+  async take(records: readonly { step: number }[]): Promise<void> {
+    this.#mayFail();
+    this.told.push(...records.map(({ step }) => step));
+  }
+
+  async end(ending: Ending): Promise<void> {
+    this.#mayFail();
+    this.told.push(ending);
+  }
+
+  async close(): Promise<void> {
+    this.ended = true;
+  }
+
+  #mayFail(): void {
+    if (this.failures === 0) return;
+    this.failures--;
+    throw this.error;
+  }
+}
+
+function follow(t: ExecutionContext) {
+  const path = join(temporaryFolder(t), 'metrics.jsonl');
+  const place = new Notes();
+  const said: string[] = [];
+  const limits = { every: 1, firstPause: 1, longestPause: 4, silence: 100, lastWords: 200 };
+  const follower = new Follower({
+    place,
+    metricsPath: path,
+    tell: (level, sentence) => said.push(`${level}: ${sentence}`),
+    limits,
+  });
+  const append = (from: number, to: number) => {
+    appendFileSync(path, lines(from, to));
+    follower.grown();
+  };
+  return { place, said, follower, path, append };
+}
+
+test('what is appended arrives in its order, and the end behind it', async (t) => {
+  const { place, said, follower, append } = follow(t);
+  follower.restored(0);
+  append(1, 3);
+  await until('three lines are there', () => place.told.includes(3));
+  append(4, 5);
+  await until('five lines are there', () => place.told.includes(5));
+  append(6, 6);
+  await follower.close('complete');
+  t.deepEqual(place.told, ['restored 0', ...steps(1, 6), 'complete']);
+  t.deepEqual(said, []);
+  t.true(place.ended);
+});
+
+test('trouble is said when it begins and when it is over, and costs nothing but time', async (t) => {
+  const { place, said, follower, append } = follow(t);
+  follower.restored(0);
+  append(1, 2);
+  await until('two lines are there', () => place.told.includes(2));
+  place.failures = 5;
+  append(3, 4);
+  await until('four lines are there', () => place.told.includes(4));
+  await follower.close('interrupted');
+  t.deepEqual(place.told, ['restored 0', ...steps(1, 4), 'interrupted']);
+  t.deepEqual(said, [
+    'warn: It cannot. The run continues; The place gets the rest later.',
+    'info: The place takes metrics again.',
+  ]);
+});
+
+test('a restore that fails is tried again before anything else is brought', async (t) => {
+  const { place, follower, append } = follow(t);
+  place.failures = 3;
+  append(1, 2);
+  follower.restored(2);
+  await follower.close('complete');
+  t.deepEqual(place.told, ['restored 2', 1, 2, 'complete']);
+});
+
+test('after a restore the file is read from its beginning', async (t) => {
+  const { place, follower, path, append } = follow(t);
+  follower.restored(0);
+  append(1, 4);
+  await until('four lines are there', () => place.told.includes(4));
+  writeFileSync(`${path}.new`, lines(1, 2));
+  renameSync(`${path}.new`, path);
+  follower.restored(2);
+  append(3, 5);
+  await follower.close('complete');
+  t.deepEqual(place.told.slice(-7), ['restored 2', 1, 2, 3, 4, 5, 'complete']);
+});
+
+test('a place that takes nothing holds up the end of a run for bounded time', async (t) => {
+  const { place, follower, append } = follow(t);
+  place.failures = Number.POSITIVE_INFINITY;
+  follower.restored(0);
+  append(1, 2);
+  await follower.close('complete');
+  t.deepEqual(place.told, []);
+  t.true(place.ended);
+});
+
+test('a coordinator that has lost the run follows it no more', async (t) => {
+  const { place, said, follower, append } = follow(t);
+  place.error = new CornetError('RUN_LOCKED', 'Another coordinator has the run.');
+  place.failures = 1;
+  follower.restored(0);
+  append(1, 2);
+  await follower.close('failed');
+  t.deepEqual([place.told, said], [[], []]);
+});
+
+test('where no run began there is nothing to wait for', async (t) => {
+  const { place, follower } = follow(t);
+  await follower.close('failed');
+  t.deepEqual(place.told, []);
+});
