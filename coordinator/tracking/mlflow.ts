@@ -27,6 +27,7 @@ export interface MlflowParts {
   readonly tags: ReadonlyMap<string, string>;
   /** Where the id that the server gave the run is kept. */
   readonly notePath: string;
+  /** Throws when another coordinator has the run by now. */
   readonly fence: Fence;
   /** Milliseconds since 1970. Lines of metrics have no time: that at which they were read stands for it. */
   readonly clock: () => number;
@@ -63,6 +64,7 @@ export class Mlflow implements Place {
   async take(records: readonly MetricsRecord[]): Promise<void> {
     const { id, latest } = await this.#connect();
     const metrics = this.#missing(records, latest);
+    await this.#parts.fence(); // another coordinator of the run sends them, too
     for (let begin = 0; begin < metrics.length; begin += batchLimits.metrics) {
       const batch = metrics.slice(begin, begin + batchLimits.metrics);
       await this.#send(() => this.#parts.client.logMetrics(id, batch));
@@ -71,8 +73,9 @@ export class Mlflow implements Place {
   }
 
   async end(ending: Ending): Promise<void> {
-    const { client, clock } = this.#parts;
+    const { client, clock, fence } = this.#parts;
     const { id } = await this.#connect();
+    await fence();
     await this.#send(() => client.setStatus(id, statuses[ending], clock()));
   }
 
@@ -106,7 +109,8 @@ export class Mlflow implements Place {
 
   async #connect(): Promise<Connected> {
     if (this.#connected !== null) return this.#connected;
-    const { client, run, hyperparameters, tags } = this.#parts;
+    const { client, run, hyperparameters, tags, fence } = this.#parts;
+    await fence();
     const { id, latest, params } = (await this.#find()) ?? {
       id: await this.#create(),
       latest: new Map<string, number>(),

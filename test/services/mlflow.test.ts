@@ -6,6 +6,7 @@ import test, { type ExecutionContext } from 'ava';
 import { noFence } from '../../coordinator/disk/durable-file.ts';
 import { Mlflow } from '../../coordinator/tracking/mlflow.ts';
 import { MlflowClient, MlflowError } from '../../coordinator/tracking/mlflow-client.ts';
+import { CornetError } from '../../shared/errors.ts';
 import { bounds } from '../../shared/option-bounds.ts';
 import { readValue } from '../../shared/process/option-value.ts';
 import { MlflowServer } from '../helpers/mlflow-server.ts';
@@ -19,10 +20,12 @@ function placeOn(
   {
     folder = temporaryFolder(t),
     environment = {},
+    fence = noFence,
     hyperparameters = new Map<string, string | number | boolean>([['model', 'Z']]),
   }: {
     folder?: string;
     environment?: Environment;
+    fence?: () => Promise<void>;
     hyperparameters?: Map<string, string | number | boolean>;
   } = {},
 ) {
@@ -36,7 +39,7 @@ function placeOn(
     hyperparameters,
     tags: new Map([['cornet.host', 'node7']]),
     notePath,
-    fence: noFence,
+    fence,
     clock: () => 1_700_000_000_123,
   });
   t.teardown(() => place.close());
@@ -139,6 +142,20 @@ test('a run that was deleted on the server begins another one', async (t) => {
   const second = placeOn(t, server.url, first);
   await second.place.take(records(1, 3));
   t.deepEqual(steps(server), upTo(3));
+});
+
+test('a coordinator whose run another one has taken says nothing more of it', async (t) => {
+  const server = await MlflowServer.start(t);
+  let isLost = false;
+  const fence = async () => {
+    if (isLost) throw new CornetError('RUN_LOCKED', 'Another coordinator has the run.');
+  };
+  const { place } = placeOn(t, server.url, { fence });
+  await place.take(records(1, 2));
+  isLost = true;
+  await t.throwsAsync(place.take(records(3, 4)), { code: 'RUN_LOCKED' });
+  await t.throwsAsync(place.end('failed'), { code: 'RUN_LOCKED' });
+  t.deepEqual([server.runs[0]!.status, ...steps(server)], ['RUNNING', 1, 2]);
 });
 
 test('what was written of a request that failed is not sent again', async (t) => {
