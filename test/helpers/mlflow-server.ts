@@ -6,7 +6,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { json } from 'node:stream/consumers';
+import { text as textOf } from 'node:stream/consumers';
 import type { ExecutionContext } from 'ava';
 
 interface Pair {
@@ -112,7 +112,9 @@ export class MlflowServer {
     if (this.authorization !== null && request.headers.authorization !== this.authorization)
       throw new Refusal(401, 'UNAUTHENTICATED', 'You are not authenticated');
     if (request.method === 'GET') return this.#read(endpoint, searchParams);
-    return this.#write(endpoint, (await json(request)) as Body);
+    const body = await textOf(request);
+    if (body.length > 1e6) throw invalid('Batched logging API requests must be at most 1000000 bytes.');
+    return this.#write(endpoint, JSON.parse(body) as Body);
   }
 
   #read(endpoint: string, query: URLSearchParams): unknown {

@@ -1,11 +1,24 @@
-import { appendFileSync, renameSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  readdirSync,
+  renameSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { noFence } from '../../coordinator/disk/durable-file.ts';
+import { eventFacts } from '../../coordinator/tracking/events.ts';
 import { type Ending, Follower, type Place } from '../../coordinator/tracking/follower.ts';
 import { MetricsTail } from '../../coordinator/tracking/metrics-tail.ts';
+import { readRecords } from '../../coordinator/tracking/records.ts';
+import { TensorBoard } from '../../coordinator/tracking/tensorboard.ts';
 import { CornetError } from '../../shared/errors.ts';
+import { possible } from '../helpers/possible.ts';
 import { until } from '../helpers/run.ts';
-import { temporaryFolder } from '../helpers/temporary.ts';
+import { canMount, fillDisk, smallDisk, temporaryFolder } from '../helpers/temporary.ts';
 
 const line = (step: number) => `{"step":${step},"train/loss":1}\n`;
 const lines = (from: number, to: number) =>
@@ -97,11 +110,11 @@ class Notes implements Place {
   }
 }
 
-function follow(t: ExecutionContext) {
+/** @param lastWords milliseconds that the end waits */
+function follow<P extends Place>(t: ExecutionContext, place: P, lastWords = 60_000) {
   const path = join(temporaryFolder(t), 'metrics.jsonl');
-  const place = new Notes();
   const said: string[] = [];
-  const limits = { every: 1, firstPause: 1, longestPause: 4, silence: 100, lastWords: 200 };
+  const limits = { every: 1, firstPause: 1, longestPause: 4, silence: 100, lastWords };
   const follower = new Follower({
     place,
     metricsPath: path,
@@ -116,7 +129,7 @@ function follow(t: ExecutionContext) {
 }
 
 test('what is appended arrives in its order, and the end behind it', async (t) => {
-  const { place, said, follower, append } = follow(t);
+  const { place, said, follower, append } = follow(t, new Notes());
   follower.restored(0);
   append(1, 3);
   await until('three lines are there', () => place.told.includes(3));
@@ -130,7 +143,7 @@ test('what is appended arrives in its order, and the end behind it', async (t) =
 });
 
 test('trouble is said when it begins and when it is over, and costs nothing but time', async (t) => {
-  const { place, said, follower, append } = follow(t);
+  const { place, said, follower, append } = follow(t, new Notes());
   follower.restored(0);
   append(1, 2);
   await until('two lines are there', () => place.told.includes(2));
@@ -146,7 +159,7 @@ test('trouble is said when it begins and when it is over, and costs nothing but 
 });
 
 test('a restore that fails is tried again before anything else is brought', async (t) => {
-  const { place, follower, append } = follow(t);
+  const { place, follower, append } = follow(t, new Notes());
   place.failures = 3;
   append(1, 2);
   follower.restored(2);
@@ -155,7 +168,7 @@ test('a restore that fails is tried again before anything else is brought', asyn
 });
 
 test('after a restore the file is read from its beginning', async (t) => {
-  const { place, follower, path, append } = follow(t);
+  const { place, follower, path, append } = follow(t, new Notes());
   follower.restored(0);
   append(1, 4);
   await until('four lines are there', () => place.told.includes(4));
@@ -167,8 +180,48 @@ test('after a restore the file is read from its beginning', async (t) => {
   t.deepEqual(place.told.slice(-7), ['restored 2', 1, 2, 3, 4, 5, 'complete']);
 });
 
+(possible(canMount, 'no file system can be mounted (that takes root)') ? test : test.skip)(
+  'a disk that is full for a while is said once, and TensorBoard has every step afterwards',
+  async (t) => {
+    const disk = smallDisk(t, 4 * 1024 ** 2);
+    const folder = join(disk, 'tensorboard');
+    const place = new TensorBoard({
+      folder,
+      hyperparameters: new Map(),
+      drawPicture: () => ({ png: Promise.resolve(null), cancel: () => undefined }),
+      fence: noFence,
+      clock: () => 1_700_000_000_000,
+      host: 'node7',
+    });
+    const { said, follower, append } = follow(t, place);
+    follower.restored(0);
+    append(1, 2);
+    const bytes = () =>
+      (existsSync(folder) ? readdirSync(folder) : []).map((name) => statSync(join(folder, name)).size)[0];
+    await until('the session and two steps are there', () => (bytes() ?? 0) > 150);
+    const makeRoom = fillDisk(disk);
+    append(3, 2_000);
+    await until('it is said', () => said.length === 1);
+    append(2_001, 2_003);
+    makeRoom();
+    await until('it is over', () => said.length === 2);
+    await follower.close('interrupted');
+    t.regex(
+      said[0]!,
+      /^warn: Cannot write .*: no space is left on the device\. The run continues; TensorBoard gets /,
+    );
+    t.is(said[1], 'info: TensorBoard takes metrics again.');
+    const found: number[] = [];
+    for await (const { data } of readRecords(join(folder, readdirSync(folder)[0]!))) {
+      const { kind, step } = eventFacts(data);
+      if (kind === 'train') found.push(step);
+    }
+    t.deepEqual(found, steps(1, 2_003));
+  },
+);
+
 test('a place that takes nothing holds up the end of a run for bounded time', async (t) => {
-  const { place, follower, append } = follow(t);
+  const { place, follower, append } = follow(t, new Notes(), 50);
   place.failures = Number.POSITIVE_INFINITY;
   follower.restored(0);
   append(1, 2);
@@ -178,7 +231,7 @@ test('a place that takes nothing holds up the end of a run for bounded time', as
 });
 
 test('a coordinator that has lost the run follows it no more', async (t) => {
-  const { place, said, follower, append } = follow(t);
+  const { place, said, follower, append } = follow(t, new Notes());
   place.error = new CornetError('RUN_LOCKED', 'Another coordinator has the run.');
   place.failures = 1;
   follower.restored(0);
@@ -188,7 +241,7 @@ test('a coordinator that has lost the run follows it no more', async (t) => {
 });
 
 test('where no run began there is nothing to wait for', async (t) => {
-  const { place, follower } = follow(t);
+  const { place, follower } = follow(t, new Notes());
   await follower.close('failed');
   t.deepEqual(place.told, []);
 });
