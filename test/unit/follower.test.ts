@@ -220,6 +220,17 @@ test('after a restore the file is read from its beginning', async (t) => {
   },
 );
 
+test('after a restore the file is read anew even where it seems to be the same one', async (t) => {
+  const { place, follower, append } = follow(t, new Notes());
+  follower.restored(0);
+  append(1, 4);
+  await until('four lines are there', () => place.told.includes(4));
+  follower.restored(4); // the number of a file that was deleted names another one
+  append(5, 5);
+  await follower.close('complete');
+  t.deepEqual(place.told, ['restored 0', 1, 2, 3, 4, 'restored 4', 1, 2, 3, 4, 5, 'complete']);
+});
+
 test('a place that takes nothing holds up the end of a run for bounded time', async (t) => {
   const { place, follower, append } = follow(t, new Notes(), 50);
   place.failures = Number.POSITIVE_INFINITY;
