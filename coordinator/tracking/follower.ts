@@ -97,14 +97,16 @@ export class Follower {
   async #follow(): Promise<void> {
     const { place, limits } = this.#parts;
     for (let pause: number = limits.firstPause; !this.#closed; ) {
+      const ending = this.#ending; // only a round that begins after that has seen every line
       try {
         await this.#round();
         if (this.#closed) return;
         this.#works();
         pause = limits.firstPause;
-        if (this.#ending !== null && this.#restore === null) return await place.end(this.#ending);
+        if (ending !== null && this.#restore === null) return await place.end(ending);
+        if (this.#ending !== null) continue;
         await this.#rest(limits.every);
-        if (!this.#due && this.#ending === null) await this.#rest(null);
+        if (!this.#due && this.#restore === null && this.#ending === null) await this.#rest(null);
       } catch (error) {
         // Another coordinator has the run, and its trackers; this one is about to end.
         if (this.#closed || (error instanceof CornetError && error.code === 'RUN_LOCKED')) return;
