@@ -1,12 +1,12 @@
 /** The event file of a run: whatever kills its writer, no step stands in it twice, and no half record in its middle. */
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, truncate } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { nanoid } from 'nanoid';
 import { quoteName } from '../../shared/util/printable.ts';
 import { type Fence, fileError, partialSuffix, syncFolder } from '../disk/durable-file.ts';
 import { LineFile } from '../disk/line-file.ts';
-import { eventFacts, versionEvent } from './events.ts';
+import { eventFacts, firstEvents } from './events.ts';
 import { frame, readRecords } from './records.ts';
 import type { Scalars } from './scalars.ts';
 
@@ -53,9 +53,9 @@ export class EventFile {
   }
 
   /**
-   * Makes a file of what the former one holds up to `step`, and removes the former one. It gets a name that sorts behind:
+   * Makes a file of what the former one holds up to `step`, and empties the former one. It gets a name that sorts behind:
    * a TensorBoard that has the former one open goes on with it, and what a coordinator that was superseded still appends
-   * goes to a file that is no more.
+   * to that counts no more.
    * @param folder is made
    * @throws CornetError RUN_LOCKED and those of `LineFile`
    */
@@ -82,7 +82,7 @@ export class EventFile {
     // In the run folder, where the next start removes what a killed one left; TensorBoard reads every name with its mark.
     const partial = join(dirname(folder), `tensorboard.${nanoid(8)}${partialSuffix}`);
     try {
-      const begin = frame(versionEvent(clock() / 1000));
+      const begin = Buffer.concat(firstEvents(clock() / 1000).map(frame));
       await copy(latest === undefined ? null : join(folder, latest), kept.length, partial, begin);
       await fence();
       await rename(partial, path);
@@ -90,8 +90,10 @@ export class EventFile {
       await rm(partial, { force: true }).catch(() => undefined); // the same trouble again
       throw error;
     }
-    for (const name of former) await rm(join(folder, name), { force: true });
-    await syncFolder(folder);
+    await syncFolder(folder); // before the former one is given up
+    // One that is deleted keeps a TensorBoard without its data server (--load_fast=false) from going on to the next.
+    if (latest !== undefined) await truncate(join(folder, latest));
+    for (const name of former.slice(0, -1)) await rm(join(folder, name), { force: true });
     return new EventFile(path, await LineFile.open(path), kept);
   }
 

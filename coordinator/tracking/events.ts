@@ -19,9 +19,13 @@ function event(wallTime: WallTime, step: number, ...what: Uint8Array[]): Buffer 
   return message(double(1, wallTime), integer(2, step), ...what);
 }
 
-/** What every file begins with. */
-export function versionEvent(wallTime: WallTime): Buffer {
-  return event(wallTime, 0, bytes(3, 'brain.Event:2'));
+/**
+ * What every file begins with: its version, and the start of a session (SessionLog), at which a reader that has another
+ * file of the run open drops what it knows from step 0 on, all of which follows.
+ */
+export function firstEvents(wallTime: WallTime): Buffer[] {
+  const start = 1;
+  return [event(wallTime, 0, bytes(3, 'brain.Event:2')), event(wallTime, 0, bytes(7, integer(1, start)))];
 }
 
 /** All scalars of one line: float32, as PyTorch's SummaryWriter has them. */
