@@ -218,3 +218,35 @@ test.serial(
     t.is(server.runs[0]!.status, 'FINISHED');
   },
 );
+
+test.serial(
+  'a run that is stopped is KILLED on MLflow, and a coordinator that lost its run says nothing there',
+  async (t) => {
+    const stage = new Stage(t);
+    const output = join(stage.folder, 'run');
+    const server = await MlflowServer.start(t);
+    const mlflow = ['--mlflow', server.url, '-o', output];
+    const argv = [...tinyRun(shared.images), '--cpu-workers', '2', ...mlflow];
+    const first = stage.start('coordinator', argv, pausedAt(3));
+    await first.paused();
+    first.signal('SIGINT');
+    first.resume();
+    t.is(await first.ended, 75, first.stderr);
+    t.is(server.runs[0]!.status, 'KILLED');
+    t.regex(first.stdout, new RegExp(`Continue with: .* --mlflow ${server.url}`));
+
+    rmSync(join(output, 'fault'));
+    const second = stage.start('coordinator', ['start', '--resume', ...mlflow], pausedAt(10));
+    await second.paused();
+    rmSync(join(output, 'lock'));
+    second.resume();
+    t.is(await second.ended, 1, second.stderr);
+    t.is(server.runs[0]!.status, 'RUNNING', 'it may be the run of another coordinator now');
+
+    rmSync(join(output, 'fault'));
+    const third = stage.start('coordinator', ['start', '--resume', ...mlflow]);
+    t.is(await third.ended, 0, third.stderr);
+    t.is(server.runs[0]!.status, 'FINISHED');
+    assertWhole(t, output);
+  },
+);
