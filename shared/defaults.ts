@@ -343,6 +343,19 @@ export const watchMemory = { events: 200, validations: 1_000 } as const;
  */
 export const http = { host: '127.0.0.1', port: 9464, request: 10_000, connections: 256 } as const;
 
+/**
+ * Trackers (`--tensorboard`, `--mlflow`), in milliseconds: between two looks at metrics.jsonl; pauses after a failure,
+ * from the first, doubled each time, to the longest; until a server that does not answer has failed; how long the end of a
+ * run waits for them.
+ */
+export const tracking = {
+  every: 1_000,
+  firstPause: 1_000,
+  longestPause: 60_000,
+  silence: 30_000,
+  lastWords: 10_000,
+} as const;
+
 /** Bounds of the histograms of times: the first in seconds, each the next one's multiple. */
 export const durationBuckets = { first: 0.001, factor: 2, count: 19 } as const;
 

@@ -8,6 +8,7 @@ import { mistakenPorts, readPorts, writePorts } from './util/port-range.ts';
 import { hasSteering, quoteName, shortened } from './util/printable.ts';
 import { mistakenPoints, normalisedPoints } from './util/save-points.ts';
 import { readScales, writeScales } from './util/scales.ts';
+import { mistakenTrackingUrl, normalisedTrackingUrl } from './util/tracking-url.ts';
 import { expandHome, mistakenPath } from './util/user-path.ts';
 
 export const backendNames = ['torch', 'tensorflow'] as const;
@@ -168,6 +169,7 @@ export const bounds = {
   /** An id, or the beginning of one. */
   worker: z.string().min(1).max(64),
   port: z.int().min(0).max(65_535),
+  mlflow: normalised(mistakenTrackingUrl, normalisedTrackingUrl),
   dtype: z.enum(['float32', 'float16']),
   format: z.enum(['npy', 'npz']),
   path,

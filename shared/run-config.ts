@@ -167,6 +167,8 @@ export const freeOptions = z.strictObject({
   workerTimeout: bounds.workerTimeout,
   /** How gradients travel between workers. Early runs had no choice. */
   carrier: bounds.carrier.default('auto'),
+  /** Metrics are written for TensorBoard, too. Early runs had no choice. */
+  tensorboard: z.boolean().default(false),
   /** The user's Redis as it may be shown, `***` for a password; without it the run had a private one. */
   redis: z.string().optional(),
 });

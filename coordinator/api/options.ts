@@ -251,6 +251,17 @@ export interface TrainOptions extends CallOptions {
    * CORNET_CONTROL_TOKEN, else nobody.
    */
   controlTokenFile?: string;
+  /**
+   * Write the metrics for TensorBoard, too, into RUN/tensorboard. With the options for its HPARAMS tab, and a
+   * picture of training images.
+   */
+  tensorboard?: boolean;
+  /**
+   * Send metrics and options to this MLflow server, too. MLFLOW_EXPERIMENT_NAME names the experiment
+   * (cornet-ts without it); MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD,
+   * hold credentials.
+   */
+  mlflow?: string;
   /** How long a result waits for a disk that is full or fails. Unit: seconds. Default: 600. */
   waitForDisk?: number;
 }

@@ -2,26 +2,22 @@
  * `coordinator data`: what is understood of a data set. The index is made here, just as a start makes it, and cached for
  * that; images are the worker's, whose command decodes, compares and draws them.
  */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { dirname, resolve } from 'node:path';
-import { buffer } from 'node:stream/consumers';
 import type { DataChoice } from '../../shared/data/data-choice.ts';
 import { type FoundSplits, findSplits } from '../../shared/data/found-splits.ts';
-import { contactSheetMark, type ImageFacts, imageFacts } from '../../shared/data/image-facts.ts';
+import { contactSheetMark } from '../../shared/data/image-facts.ts';
 import { userIndexCache } from '../../shared/data/index-cache.ts';
 import { contactSheet as sheetLimits } from '../../shared/defaults.ts';
 import { CornetError, exitCodes } from '../../shared/errors.ts';
 import { Exit } from '../../shared/process/command-line.ts';
-import { asCalled, calledAs } from '../../shared/process/own-command.ts';
+import { asCalled } from '../../shared/process/own-command.ts';
 import { progressOnStderr } from '../../shared/process/progress-line.ts';
-import { workerEnvironment } from '../../shared/process/worker-environment.ts';
 import type { Augmentation } from '../../shared/run-config.ts';
 import { oneLine, printableJson, quoteName } from '../../shared/util/printable.ts';
 import { exists } from '../disk/durable-file.ts';
 import { type OutputKind, outputTarget, writeOutput } from '../disk/output-file.ts';
-import { workerScript } from '../host/worker-command.ts';
+import { type LookedAt, startLooking } from '../host/look-at-images.ts';
 import { chooseAugmentation } from '../options/augmentation.ts';
 import { chooseFiles } from '../options/chosen-images.ts';
 import type { DataOptions } from '../options/table.ts';
@@ -110,39 +106,28 @@ function needsImages({ sample, duplicates, contactSheet }: DataOptions): boolean
   return sample > 0 || duplicates || contactSheet !== undefined;
 }
 
-/** What the worker command answers: a line of JSON, and the bytes of the contact sheet behind it. */
+/** What the worker command answers; what it says of an error stands on standard error. */
 async function lookAtImages(
   { root, found }: FoundSplits,
   choice: DataChoice,
   augmentation: Augmentation,
   { workers, sample, duplicates, contactSheet, imageSize }: DataOptions,
-): Promise<{ facts: ImageFacts; sheet: Buffer | null }> {
-  const cores = availableParallelism();
-  const decodeThreads = workers ?? cores;
-  const argv = [
-    'look-at-images',
-    ...['--data-path', root],
-    ...['--choice', JSON.stringify(choice)],
-    ...['--workers', String(decodeThreads)],
-    ...['--sample', String(sample)],
-    ...(duplicates ? ['--duplicates'] : []),
-    ...(contactSheet === undefined ? [] : ['--sheet-of', String(imageSize)]),
-    ...['--augmentation', JSON.stringify(augmentation)],
-    ...['--splits', ...found.map(({ name }) => name)],
-  ];
-  const child = spawn(process.execPath, [workerScript, ...argv], {
-    stdio: ['ignore', 'pipe', 'inherit', 'ipc'], // its end tells the worker command that this process is gone
-    env: { ...workerEnvironment(process.env, { threads: 1, workers: 1, cores, decodeThreads }), ...calledAs },
-  });
-  const [answer, [code, signal]] = await Promise.all([
-    buffer(child.stdout!),
-    once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>,
-  ]);
-  if (code !== exitCodes.complete) {
-    if (signal !== null) process.stderr.write(`error: The worker command was ended by ${signal}.\n`);
-    throw new Exit(code ?? exitCodes.error);
-  }
-  const end = answer.indexOf('\n') + 1;
-  const facts = imageFacts.parse(JSON.parse(answer.toString('utf8', 0, end)));
-  return { facts, sheet: facts.contactSheet === null ? null : answer.subarray(end) };
+): Promise<LookedAt> {
+  const looking = startLooking(
+    {
+      root,
+      choice,
+      splits: found.map(({ name }) => name),
+      decodeThreads: workers ?? availableParallelism(),
+      sample,
+      duplicates,
+      sheetOf: contactSheet === undefined ? null : imageSize,
+      augmentation,
+    },
+    'inherit',
+  );
+  const { answer, code, signal } = await looking.ended;
+  if (answer !== null) return answer;
+  if (signal !== null) process.stderr.write(`error: The worker command was ended by ${signal}.\n`);
+  throw new Exit(code ?? exitCodes.error);
 }

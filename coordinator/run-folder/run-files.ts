@@ -9,4 +9,6 @@ export const runFiles = {
   formerLog: 'log.1.jsonl',
   metrics: 'metrics.jsonl',
   checkpoints: 'checkpoints',
+  tensorboard: 'tensorboard',
+  mlflow: 'mlflow.json',
 } as const;

@@ -33,6 +33,8 @@ type Note = (sentence: string) => void;
  *     log.jsonl       pino's lines; log.1.jsonl: those before them
  *     metrics.jsonl   one line per measurement (MetricsFile)
  *     checkpoints/    (Checkpoints)
+ *     tensorboard/    an event file (EventFile), with --tensorboard
+ *     mlflow.json     which run of an MLflow server it is (Mlflow), with --mlflow
  *
  * Held by one coordinator from `create` or `open` until `release`.
  */
@@ -160,6 +162,14 @@ export class RunFolder {
   /** Made by the process that dies at a fault point (tests), so that it happens once. */
   get faultMarkerPath(): string {
     return join(this.path, 'fault');
+  }
+
+  get tensorboardPath(): string {
+    return join(this.path, runFiles.tensorboard);
+  }
+
+  get mlflowPath(): string {
+    return join(this.path, runFiles.mlflow);
   }
 
   get checkpointsPath(): string {

@@ -28,10 +28,13 @@ export async function clearUnbegun(folder: string): Promise<void> {
   const checkpoints = join(folder, runFiles.checkpoints);
   const files = [
     ...['latest.json', 'best.json', fileNameOf(0)].map((name) => join(checkpoints, name)),
-    ...[runFiles.metrics, runFiles.token, runFiles.classes].map((name) => join(folder, name)),
+    ...[runFiles.metrics, runFiles.token, runFiles.classes, runFiles.mlflow].map((name) =>
+      join(folder, name),
+    ),
   ];
   try {
     for (const file of files) await rm(file, { force: true });
+    await rm(join(folder, runFiles.tensorboard), { recursive: true, force: true });
     await removePartialFiles(folder);
   } catch (error) {
     throw fileError(error, `remove what an earlier start left in ${quoteName(folder)}`);

@@ -13,6 +13,7 @@ import type { PatientDisk } from '../disk/patient-disk.ts';
 import { readRedis } from '../metrics/redis-metrics.ts';
 import { RunMetrics } from '../metrics/run-metrics.ts';
 import { serviceDiscovery } from '../metrics/service-discovery.ts';
+import type { Trackers } from '../tracking/trackers.ts';
 import { healthOf } from '../view/health.ts';
 import type { RunFacts } from '../view/run-view.ts';
 import { LivePage } from '../watch/live-page.ts';
@@ -28,6 +29,7 @@ export interface TrainingObservation {
   http: HttpServer | null;
   log: Logger;
   watch: Watch;
+  trackers: Trackers;
   /** For the live page. */
   facts: RunFacts;
   /** Opens the live page's orders; null: it takes none. */
@@ -40,7 +42,8 @@ export interface TrainingObservation {
 
 export function observeTraining(observed: Observed, training: TrainingObservation): RunObserver {
   const { run, redis, blobs, queues, tell, outages } = observed;
-  const { config, checkpoints, checkpointsPath, disk, http, log, watch, facts, controlToken } = training;
+  const { config, checkpoints, checkpointsPath, disk, http, log, watch, trackers, facts, controlToken } =
+    training;
   const metrics = new Metrics(() => performance.now());
   const runMetrics = new RunMetrics({
     metrics,
@@ -94,15 +97,18 @@ export function observeTraining(observed: Observed, training: TrainingObservatio
       runMetrics.redisAnswered(seconds);
     },
     beat: () => runMetrics.beat(),
-    ended: () =>
-      runMetrics.ended((patience) =>
+    ended: async () => {
+      const tracked = trackers.close();
+      await runMetrics.ended((patience) =>
         training.note(
           `Waiting at most ${Math.ceil(patience / 1000)} s for Prometheus to read the last metrics.`,
         ),
-      ),
+      );
+      await tracked;
+    },
     failed: async (error) => {
       page?.close(`The run ended with an error: ${error.message} [${error.code}]`, () => watch.view(), true);
-      await runMetrics.failed(error.code);
+      await Promise.all([trackers.close(), runMetrics.failed(error.code)]);
     },
   };
 }

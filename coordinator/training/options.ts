@@ -117,6 +117,7 @@ export function chooseFreeOptions(
     joinTimeout: milliseconds(options.joinTimeout) ?? former?.joinTimeout ?? timeouts.join,
     workerTimeout: milliseconds(options.workerTimeout) ?? former?.workerTimeout ?? timeouts.worker,
     carrier: options.carrier ?? former?.carrier ?? defaultOf('carrier'),
+    tensorboard: options.tensorboard ?? former?.tensorboard ?? defaultOf('tensorboard'),
     ...(options.redis === undefined ? {} : { redis: redactUrl(options.redis) }),
     ...labels(options.name ?? former?.name, options.note ?? former?.note),
   };

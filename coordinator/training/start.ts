@@ -29,6 +29,7 @@ import { howToContinue, neededAfter, resumeCommand } from '../options/resume-com
 import { defaultOf, type StartOptions } from '../options/table.ts';
 import { compareRoom } from '../run-folder/disk-need.ts';
 import { RunFolder } from '../run-folder/run-folder.ts';
+import { Trackers } from '../tracking/trackers.ts';
 import { count, duration, epochList, percent } from '../view/format.ts';
 import { keptViews } from '../view/view-of.ts';
 import { readControlToken } from '../watch/guard.ts';
@@ -185,6 +186,17 @@ async function prepareTraining(
   };
   await folder.keepClasses(namesOfOutputs(config.result, index.classes));
   watch.begun(start);
+  const trackers = new Trackers({
+    config,
+    folder,
+    mlflow: options.mlflow,
+    environment: process.env,
+    tell: (level, sentence) => {
+      log[level](sentence);
+      watch.say(sentence, level);
+    },
+    notices: frontend,
+  });
   const output = new TrainingOutput({
     config,
     schedule,
@@ -195,6 +207,7 @@ async function prepareTraining(
     log,
     faults,
     watch,
+    trackers,
     initialState: () => startingState(config, model),
     restorePath: goBackTo,
   });
@@ -218,6 +231,7 @@ async function prepareTraining(
         http,
         log,
         watch,
+        trackers,
         controlToken,
         facts: pageFactsOf({
           start,
@@ -231,7 +245,10 @@ async function prepareTraining(
         notice: portNotice(options, http),
         note: frontend.note,
       }),
-    report: async (outcome) => report({ outcome, options, config, folder, checkpoints, disk, watch, output }),
+    report: async (outcome) => {
+      trackers.ending(outcome.outcome);
+      return report({ outcome, options, config, folder, checkpoints, disk, watch, output });
+    },
   };
 }
 

@@ -17,6 +17,7 @@ import type { StepMetrics } from '../protocol/step.ts';
 import type { ValidationSummary } from '../protocol/validation-summary.ts';
 import type { MetricsFile } from '../run-folder/metrics-file.ts';
 import type { RunFolder } from '../run-folder/run-folder.ts';
+import type { Trackers } from '../tracking/trackers.ts';
 import type { Watch } from '../watch/watch.ts';
 
 const checkpointName = 'the checkpoint';
@@ -40,6 +41,7 @@ export interface TrainingOutputParts {
   log: Logger;
   faults: Faults<'coordinator'>;
   watch: Watch;
+  trackers: Trackers;
 }
 
 /** Skipped images that are named where everybody looks. */
@@ -66,7 +68,7 @@ export class TrainingOutput implements RunOutput, StepOutput {
   }
 
   async restore(): Promise<Restored> {
-    const { checkpoints, kept, initialState, folder, log, watch } = this.#parts;
+    const { checkpoints, kept, initialState, folder, log, watch, trackers } = this.#parts;
     const reached = checkpoints.latest?.step ?? 0;
     if (this.#restorePath !== null) {
       await checkpoints.goBack(await checkpoints.read(this.#restorePath));
@@ -86,6 +88,7 @@ export class TrainingOutput implements RunOutput, StepOutput {
       log.warn(sentence);
       watch.say(sentence, 'warn');
     });
+    trackers.restored(step);
     await watch.restored(folder.metricsPath);
     const validation = checkpoint?.validation ?? null;
     this.#validations.clear();
@@ -216,8 +219,9 @@ export class TrainingOutput implements RunOutput, StepOutput {
 
   /** One line of metrics.jsonl, measured when `step` updates were done. */
   async #record(step: number, values: Record<string, number>): Promise<void> {
-    const { config, disk } = this.#parts;
+    const { config, disk, trackers } = this.#parts;
     const line = { step, epoch: step / stepsPerEpoch(config), ...values };
     await disk.try(metricsName, async () => this.#metrics?.append(line));
+    trackers.grown();
   }
 }

@@ -1,12 +1,13 @@
 # shellcheck shell=bash disable=SC2154 # what setup.sh sets
 # The Python of the tests, as a part of deploy/setup.sh --tests.
 
-# A Python with PyTorch and Pillow, which the tests compare with, and with what the notebook in examples/ uses. Its
-# packages are pip's, of the Python that has one: a Debian without python3-venv has no pip for a new environment. It is
-# made beside the rest of the set-up, which takes as long and needs nothing of it.
+# A Python with PyTorch and Pillow, which the tests compare with, with what the notebook in examples/ uses, and with the
+# TensorBoard that reads the files of --tensorboard. Its packages are pip's, of the Python that has one: a Debian without
+# python3-venv has no pip for a new environment. It is made beside the rest of the set-up, which takes as long and needs
+# nothing of it.
 begin_python_for_tests() {
   python_folder=$cache/python python_failed=$cache/python.failed python_start=$EPOCHREALTIME python_process=
-  python_wanted="torch $torch_version, Pillow $pillow_version, xarray, pandas, matplotlib"
+  python_wanted="torch $torch_version, Pillow $pillow_version, xarray, pandas, matplotlib, tensorboard"
   [[ -z ${CORNET_PYTHON:-} ]] || return 0
   ! holds_packages "$python_folder" "$python_wanted" || return 0
   if [[ -e $python_failed && $(<"$python_failed") == "$python_wanted" ]]; then
@@ -50,5 +51,8 @@ python_with_packages() {
   clean_pip install "${options[@]}" --no-deps --extra-index-url "$torch_index/cpu" "torch===$torch_version+cpu" &&
     clean_pip install "${options[@]}" numpy "Pillow==$pillow_version" safetensors xarray pandas matplotlib \
       filelock fsspec jinja2 networkx setuptools sympy typing_extensions &&
-    "$1/bin/python" -E -c 'import matplotlib, numpy, pandas, PIL.Image, safetensors.torch, torch, xarray' && rm -r "$1/tmp"
+    "$1/bin/python" -E -c 'import matplotlib, numpy, pandas, PIL.Image, safetensors.torch, torch, xarray' || return
+  clean_pip install "${options[@]}" tensorboard "Pillow==$pillow_version" ||
+    echo 'TensorBoard cannot be had: tests that read with it will be skipped.' # which no other test is to suffer for
+  rm -r "$1/tmp"
 }

@@ -29,3 +29,7 @@ export const analysisModules = {
   missing:
     'no Python with torch, xarray, pandas and matplotlib (deploy/setup.sh --tests makes one, CORNET_PYTHON names another)',
 };
+export const tensorboardModules = {
+  modules: 'tensorboard.backend.event_processing.event_accumulator',
+  missing: 'no Python with TensorBoard (deploy/setup.sh --tests makes one, CORNET_PYTHON names another)',
+};

@@ -32,6 +32,7 @@ export const trainingConfig: RunConfig = {
     joinTimeout: 12_000,
     workerTimeout: 3_600_000,
     carrier: 'auto',
+    tensorboard: false,
     localWorkers: { device: 'cpu', count: 2 },
   },
 };

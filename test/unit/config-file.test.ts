@@ -174,6 +174,7 @@ test("a training's config.json gives its options again", (t) => {
     joinTimeout: 12,
     workerTimeout: 3600,
     carrier: 'auto',
+    tensorboard: false,
   });
   const validated = parse('validate', '--config', path);
   t.like(validated, { model: 'Z', imageSize: 32, dataPath: '/images', weights: 'pretrained', threads: 3 });

@@ -37,6 +37,7 @@ function configOf(deterministic: boolean): RunConfig {
       joinTimeout: 1,
       workerTimeout: 1,
       carrier: 'auto',
+      tensorboard: false,
       localWorkers: { device: 'cpu', count: 1 },
     },
   };

@@ -44,13 +44,15 @@ test('options that config.json does not remember are repeated, all others are no
     metricsPort: 0,
     blobHost: 'fd00::7',
     blobPorts: { from: 7000, to: 7007 },
+    mlflow: 'https://mlflow.example.org',
+    tensorboard: true,
     json: true,
     autoResume: true,
   };
   const told = argumentsOf(undefined, { ...given, controlTokenFile: 'a token', cpuWorkers: 3 });
   t.is(
     told,
-    `Continue with: --resume --output-path '/runs/x ace' --wait 60 --blob-host fd00::7 --blob-ports 7000-7007 --metrics-port 0 --control-token-file '${resolve('a token')}' --json`,
+    `Continue with: --resume --output-path '/runs/x ace' --wait 60 --blob-host fd00::7 --blob-ports 7000-7007 --metrics-port 0 --control-token-file '${resolve('a token')}' --mlflow https://mlflow.example.org --json`,
   );
   // Whoever adds an option that a run is not to forget must decide.
   const forgotten = optionRows.filter(

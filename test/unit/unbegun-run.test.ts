@@ -18,6 +18,9 @@ async function unbegun(t: ExecutionContext): Promise<string> {
     writeFileSync(join(run.checkpointsPath, name), '{}');
   }
   writeFileSync(run.metricsPath, '');
+  mkdirSync(run.tensorboardPath);
+  for (const path of [join(run.tensorboardPath, 'events'), run.mlflowPath])
+    writeFileSync(path, 'of the first');
   writeFileSync(run.logPath, 'why it failed\n');
   writeFileSync(join(path, 'notes.txt'), 'mine');
   await run.release();
