@@ -236,12 +236,13 @@ test('after a restore the file is read anew even where it seems to be the same o
 });
 
 test('a place that takes nothing holds up the end of a run for bounded time', async (t) => {
-  const { place, follower, append } = follow(t, new Notes(), 50);
+  const { place, said, follower, append } = follow(t, new Notes(), 50);
   place.failures = Number.POSITIVE_INFINITY;
   follower.restored(0);
   append(1, 2);
   await follower.close('complete');
   t.deepEqual(place.told, []);
+  t.is(said.at(-1), 'warning: The place has not taken the last metrics: a resume brings what is missing.');
   t.true(place.ended);
 });
 
