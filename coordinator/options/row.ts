@@ -21,6 +21,9 @@ export type CommandName =
   | 'doctor'
   | 'demo';
 
+/** Commands that tell a run something. */
+export const ordering = ['checkpoint', 'drain', 'stop'] as const satisfies readonly CommandName[];
+
 /** In the order of the help. */
 export const groups = [
   'Run',

@@ -1,8 +1,8 @@
-/** The options that say where and by what a run is computed, kept and watched. */
+/** The options that say where and by what a run is computed. */
 import { z } from 'zod';
-import { defaults, http, timeouts } from '../../shared/defaults.ts';
+import { defaults, timeouts } from '../../shared/defaults.ts';
 import { bounds } from '../../shared/option-bounds.ts';
-import { row } from './row.ts';
+import { ordering, row } from './row.ts';
 
 /** `1/1000`, or `0.001`. */
 function fraction(text: string): number {
@@ -11,8 +11,6 @@ function fraction(text: string): number {
   return text.trim() === '' ? Number.NaN : Number(text);
 }
 
-/** Commands that tell a run something. */
-const ordering = ['checkpoint', 'drain', 'stop'] as const;
 const decoding = {
   help: 'image decoding concurrency',
   default: undefined,
@@ -281,123 +279,5 @@ export const runRows = {
     commands: ['start'],
     kind: 'free',
     repeats: true,
-  }),
-  metricsPort: row({
-    flags: '--metrics-port <n>',
-    value: bounds.port,
-    unit: 'none',
-    help: 'port of the live page and metrics',
-    details: '0: any free one',
-    defaultTold: `${http.port}, or any free one`,
-    group: 'Output and monitoring',
-    commands: ['start', 'view'],
-    kind: 'free',
-    repeats: true,
-    variants: { view: { help: 'port of the page', defaultTold: 'any free one' } },
-  }),
-  metricsHost: row({
-    flags: '--metrics-host <address>',
-    value: z.string(),
-    help: 'address of the live page and metrics',
-    defaultTold: `${http.host}, this machine only`,
-    rare: true,
-    group: 'Output and monitoring',
-    commands: ['start', 'view'],
-    kind: 'free',
-    repeats: true,
-    variants: { view: { help: 'address of the page', rare: false } },
-  }),
-  controlTokenFile: row({
-    flags: '--control-token-file <file>',
-    value: bounds.path,
-    help: 'anyone who has the token in this file can control the run on the live page',
-    defaultTold: 'CORNET_CONTROL_TOKEN, else nobody',
-    rare: true,
-    group: 'Output and monitoring',
-    commands: ['start'],
-    kind: 'free',
-    repeats: true,
-  }),
-  tensorboard: row({
-    flags: '--tensorboard',
-    value: z.boolean(),
-    default: false,
-    help: 'write the metrics for TensorBoard, too, into RUN/tensorboard',
-    details: 'with the options for its HPARAMS tab, and a picture of training images',
-    rare: true,
-    group: 'Output and monitoring',
-    commands: ['start'],
-    kind: 'free',
-    setting: 'options.tensorboard',
-  }),
-  mlflow: row({
-    flags: '--mlflow <url>',
-    value: bounds.mlflow,
-    help: 'send metrics and options to this MLflow server, too',
-    details:
-      'MLFLOW_EXPERIMENT_NAME names the experiment (cornet-ts without it); MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, hold credentials',
-    rare: true,
-    group: 'Output and monitoring',
-    commands: ['start'],
-    kind: 'free',
-    repeats: true,
-  }),
-  waitForDisk: row({
-    flags: '--wait-for-disk <s>',
-    value: bounds.wait,
-    unit: 'seconds',
-    default: defaults.waitForDisk,
-    help: 'how long a result waits for a disk that is full or fails',
-    rare: true,
-    group: 'Output and monitoring',
-    commands: ['start', 'validate', 'test', 'predict'],
-    kind: 'free',
-    repeats: true,
-  }),
-  watch: row({
-    flags: '--watch',
-    value: z.boolean(),
-    default: false,
-    help: 'keep looking until the run ends',
-    group: 'Output and monitoring',
-    commands: ['status'],
-    kind: 'free',
-  }),
-  detach: row({
-    flags: '--detach',
-    value: z.boolean(),
-    default: false,
-    help: 'return when the coordinator has taken the order, not when it is done',
-    group: 'Output and monitoring',
-    commands: [...ordering],
-    kind: 'free',
-  }),
-  force: row({
-    flags: '--force',
-    value: z.boolean(),
-    default: false,
-    help: 'replace the file if it exists',
-    group: 'Output and monitoring',
-    commands: ['export'],
-    kind: 'free',
-  }),
-  json: row({
-    flags: '--json',
-    value: z.boolean(),
-    default: false,
-    help: 'print events as JSON, one object per line',
-    group: 'Output and monitoring',
-    commands: ['start', 'status', 'list', 'verify', 'layers', 'data', 'doctor'],
-    kind: 'free',
-    repeats: true,
-    variants: {
-      list: { help: 'print one JSON array' },
-      status: { help: 'print JSON, one object per line' },
-      verify: { help: 'print JSON, one object per file' },
-      start: { rare: true },
-      layers: { help: 'print JSON' },
-      data: { help: 'print one JSON object' },
-      doctor: { help: 'print one JSON object' },
-    },
   }),
 } as const;

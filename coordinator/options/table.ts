@@ -6,12 +6,14 @@ import { checkpointRows } from './checkpoint-rows.ts';
 import { dataRows } from './data-rows.ts';
 import { featureRows } from './feature-rows.ts';
 import { modelRows } from './model-rows.ts';
+import { outputRows } from './output-rows.ts';
 import { recipeRows } from './recipe-rows.ts';
 import { type CommandName, groups, type OptionRow } from './row.ts';
 import { runRows } from './run-rows.ts';
 
 const optionTable = {
   ...runRows,
+  ...outputRows,
   ...checkpointRows,
   ...modelRows,
   ...dataRows,
