@@ -109,6 +109,7 @@ export const timeouts = {
   stop: 10_000, // how long a worker may take to leave after it was asked to
   lastCheckpoint: 60_000, // how long a run that fails waits until what its workers hold is written
   program: 30_000, // a program that is asked for its version (nvidia-smi wakes the GPUs)
+  customModel: 30_000, // until the file of a custom model has said what it does
   blobRead: 20_000, // silence of a blob server on this host
 } as const;
 

@@ -11,6 +11,11 @@ export const errorTable = {
     meaning: 'An option has a value that cannot be used.',
     remedy: 'Add --help to the command to see its options, or --help-all where it has that.',
   },
+  MODEL_INVALID: {
+    exit: exitCodes.usage,
+    meaning: 'The file of a custom model cannot be used.',
+    remedy: 'docs/custom-models.md shows how such a file is written.',
+  },
   DATA_MISSING: {
     exit: exitCodes.error,
     meaning: 'The data folder, or a required part of it, does not exist or contains no images.',

@@ -1,7 +1,7 @@
 /** What an option may be: command lines, configuration files and config.json are all held to these bounds. */
 import { z } from 'zod';
 import { maxClasses, normalizationNames } from './defaults.ts';
-import { modelNames, optimizerNames } from './models/model.ts';
+import { isPublished, modelNames, optimizerNames } from './models/model.ts';
 import { mistakenBlur, normalisedBlur } from './util/blur-schedule.ts';
 import { mistakenHost, withoutBrackets } from './util/host-address.ts';
 import { mistakenPorts, readPorts, writePorts } from './util/port-range.ts';
@@ -43,6 +43,19 @@ const path = z
     const { why, hint } = mistake;
     const message = `${quoteName(shortened(value, shownOfRefused))} ${why}`;
     issues.push({ code: 'custom', input: value, message, params: { hint } });
+  })
+  .overwrite(expandHome);
+
+/** How the files of custom models end. */
+const modelFile = /\.[mc]?[jt]s$/;
+
+const modelChoice = z
+  .string()
+  .check(({ value, issues }) => {
+    if (isPublished(value)) return;
+    if (modelFile.test(value) && mistakenPath(value) === null) return;
+    const message = `must be one of ${modelNames.join(', ')}, or a file that defines a model (.ts, .js), not ${quoteName(shortened(value, shownOfRefused))}`;
+    issues.push({ code: 'custom', input: value, message });
   })
   .overwrite(expandHome);
 
@@ -99,7 +112,10 @@ const ports = z.codec(textWithout(mistakenPorts), z.strictObject({ from: z.int()
 export const bounds = {
   name: label(80),
   note: label(400),
-  model: z.enum(modelNames),
+  /** One of the four, or the file of a custom one. */
+  model: modelChoice,
+  /** The same in config.json: one of the four, or the name of a custom one. */
+  modelName: z.string().regex(/^[A-Za-z][\w-]{0,31}$/),
   times: atLeastOne,
   /** Outputs of the decoder. */
   head: atLeastOne.max(maxClasses),

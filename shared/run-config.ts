@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { normalizations, plainAugmentation, plainRecipe, timeouts } from './defaults.ts';
 import type { Purpose } from './formats/state-layout.ts';
 import { imageNetClasses } from './models/family.ts';
+import { modelGraph } from './models/graph.ts';
 import { bounds } from './option-bounds.ts';
 import { numerics } from './wire/protocol.ts';
 
@@ -52,7 +53,9 @@ const normalize = normalization.default(normalizations.imagenet);
 
 /** What the final weights depend on, besides the numerics. Fixed for the life of the run. */
 export const resultOptions = z.strictObject({
-  model: bounds.model,
+  model: bounds.modelName,
+  /** What a user has written, under that name. */
+  custom: modelGraph.optional(),
   times: bounds.times,
   /** Outputs of the decoder. In early runs it had one for each class of ImageNet. */
   head: bounds.head.default(imageNetClasses),
@@ -197,7 +200,8 @@ export interface RunConfig extends z.infer<typeof runConfig> {}
 
 /** What the rows of an inference run depend on, besides the numerics. */
 const inferenceResult = z.strictObject({
-  model: bounds.model,
+  model: bounds.modelName,
+  custom: modelGraph.optional(),
   times: bounds.times,
   head: bounds.head.default(imageNetClasses),
   imageSize: bounds.imageSize,

@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { defaults, type Normalization, normalizations } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
-import type { ModelName } from '../../shared/models/model.ts';
+import type { ModelGraph } from '../../shared/models/graph.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import { exists } from '../disk/durable-file.ts';
 import { chooseNormalization, normalizationWords } from '../options/normalization.ts';
@@ -11,7 +11,9 @@ import { namesOfHead, ownNetwork, publishedHead } from '../weights/own-network.t
 import { compareNetworks, type OwnNetwork } from '../weights/said-network.ts';
 
 export interface Network {
-  readonly model: ModelName;
+  readonly model: string;
+  /** What a custom one computes. */
+  readonly custom?: ModelGraph;
   readonly times: number;
   readonly imageSize: number;
   readonly normalize: Normalization;
@@ -30,26 +32,30 @@ const silent: readonly string[] = ['pretrained', 'untrained'];
 
 type Asked = Pick<
   InferenceOptions,
-  'weights' | 'model' | 'times' | 'imageSize' | 'normalize' | 'mean' | 'std'
+  'weights' | 'model' | 'own' | 'times' | 'imageSize' | 'normalize' | 'mean' | 'std'
 > & {
   /** Undefined: nothing is computed. */
   readonly precision?: InferenceOptions['precision'];
 };
 
 /** @throws CornetError OPTION_INVALID when neither says which model it is; as `ownNetwork` */
-export async function chooseNetwork(asked: Asked): Promise<Network> {
-  const { weights } = asked;
-  const own = await networkOf(weights);
+export async function chooseNetwork(given: Asked): Promise<Network> {
+  const { weights } = given;
+  const own = await saidBy(weights);
+  const asked = await withOwnModel(given, given.times ?? own.times ?? defaults.times);
   const model = asked.model ?? own.model;
   if (model === undefined) throw await unknownModel(weights);
-  const times = asked.times ?? own.times ?? defaults.times;
+  const custom = asked.own?.graph ?? (model === own.model ? own.custom : undefined);
+  const times = asked.times ?? custom?.times ?? own.times ?? defaults.times;
+  refuseOtherTimes(custom, times, weights);
   const imageSize = asked.imageSize ?? own.imageSize ?? defaults.imageSize;
   const ownNormalize = own.normalize ?? normalizations.imagenet;
   const normalize = chooseNormalization(asked, ownNormalize);
-  const { said, used, differ } = compareNetworks(own, { model, times, imageSize });
+  const { said, used, differ } = compareNetworks(own, { model, custom, times, imageSize });
   const source = said.length > 0 && !differ ? `, as ${quoteName(weights)} says` : '';
   return {
     model,
+    ...(custom === undefined ? {} : { custom }),
     times,
     imageSize,
     normalize,
@@ -76,9 +82,19 @@ export async function chooseNetwork(asked: Asked): Promise<Network> {
   };
 }
 
-async function networkOf(weights: string): Promise<Partial<OwnNetwork>> {
+async function saidBy(weights: string): Promise<Partial<OwnNetwork>> {
   if (weights === 'pretrained') return publishedHead;
   return weights === 'untrained' ? {} : ownNetwork(weights);
+}
+
+/** A custom model was unrolled when its file was read. */
+function refuseOtherTimes(custom: ModelGraph | undefined, times: number, weights: string): void {
+  if (custom === undefined || custom.times === times) return;
+  throw new CornetError(
+    'OPTION_INVALID',
+    `The model of ${quoteName(weights)} is unrolled for ${custom.times} time steps, not for ${times}.`,
+    { hint: 'Give the file of the model, too: --model; or omit --times.' },
+  );
 }
 
 async function unknownModel(weights: string): Promise<CornetError> {

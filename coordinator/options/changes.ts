@@ -1,5 +1,6 @@
 /** What a resume would change although the result depends on it. */
 import type { Normalization } from '../../shared/defaults.ts';
+import { digestOf, type ModelGraph } from '../../shared/models/graph.ts';
 import { describeStartingWeights, type RunConfig } from '../../shared/run-config.ts';
 import { canonicalJson } from '../../shared/util/canonical-json.ts';
 import { quoteName, shortened } from '../../shared/util/printable.ts';
@@ -17,6 +18,7 @@ const otherNames: Record<string, string> = {
   taps: '--layer, --sublayer, --tap or --time-step',
   topK: '--top-k',
   classNames: 'what the outputs of the weights stand for',
+  custom: 'what the file of --model defines',
 };
 
 /** Where a value alone would not be understood. */
@@ -24,6 +26,7 @@ const tell: Record<string, (value: unknown) => string> = {
   deterministic: (value) => (value === true ? 'deterministic kernels' : 'any kernels'),
   flip: (value) => (value === true ? 'flips' : 'no flips'),
   normalize: (value) => normalizationWords(value as Normalization),
+  custom: (value) => (value === undefined ? 'one of the four models' : digestOf(value as ModelGraph)),
 };
 
 /**
@@ -77,7 +80,8 @@ export function changedOptions(
   // Without --no-deterministic and --no-flip commander says true, which therefore is not something that was passed.
   if (passed.deterministic === true) passed.deterministic = undefined;
   if (passed.flip === true) passed.flip = undefined;
-  const { mean: _, std: __, ...others } = passed;
+  const { mean: _, std: __, ...rest } = passed;
+  const others = { ...rest, custom: options.own?.graph };
   const start = describeStartingWeights(result.startingWeights);
   const origin = result.startingWeights.from === 'seed' ? 'kept' : result.startingWeights.head;
   const weights = { weights: start, weightsKey: start };

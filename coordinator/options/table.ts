@@ -1,6 +1,7 @@
 /** Every option of every command: flags, bounds, defaults, help, resume and docs/cli.md are made from this table. */
 import type { z } from 'zod';
 import type { SplitName } from '../../shared/data/dataset-index.ts';
+import type { Recorded } from '../../shared/models/record.ts';
 import { augmentationRows } from './augmentation-rows.ts';
 import { checkpointRows } from './checkpoint-rows.ts';
 import { dataRows } from './data-rows.ts';
@@ -35,12 +36,18 @@ type Given<C extends CommandName> = { [N in OptionsOf<C>]?: ValueOf<N> };
 type With<G, N extends keyof G> = Omit<G, N> & Required<Pick<G, N>>;
 
 /** Undefined: not given, so the default holds, or what a resumed run was started with. */
-export type StartOptions = With<Given<'start'>, 'outputPath'>;
+export type StartOptions = With<Given<'start'>, 'outputPath'> & WithOwnModel;
 
 export type InferenceOptions = With<
   Given<'validate'>,
   'weights' | 'seed' | 'dataPath' | 'outputPath' | 'precision' | 'backend' | 'skipUnreadable'
->;
+> &
+  WithOwnModel;
+
+/** Of a command whose `model` was a file: what that has said. */
+interface WithOwnModel {
+  readonly own?: Recorded | undefined;
+}
 
 export type ReportOptions = With<Given<'report'>, 'output'>;
 

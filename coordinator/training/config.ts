@@ -21,9 +21,10 @@ import {
 } from '../../shared/run-config.ts';
 import { newId } from '../../shared/util/new-id.ts';
 import { quoteName } from '../../shared/util/printable.ts';
+import { withOwnModel } from '../custom-model/load.ts';
 import { changedOptions } from '../options/changes.ts';
 import { chooseBackend, chooseThreads } from '../options/local-workers.ts';
-import { nameOfSetting, type StartOptions } from '../options/table.ts';
+import { defaultOf, nameOfSetting, type StartOptions } from '../options/table.ts';
 import { damagedConfig, type RunFolder } from '../run-folder/run-folder.ts';
 import { chooseHead } from './head.ts';
 import { chooseFreeOptions, chooseOptions } from './options.ts';
@@ -41,13 +42,14 @@ export interface Configured {
 
 /**
  * The configuration of a new run.
- * @throws CornetError OPTION_INVALID, NORM_ONE_VALUE, DATA_MISSING, DATA_INVALID, and what `chooseStart` throws
+ * @throws CornetError OPTION_INVALID, MODEL_INVALID, NORM_ONE_VALUE, DATA_MISSING, DATA_INVALID, and what `chooseStart` throws
  */
 export async function newConfig(
-  options: StartOptions,
+  given: StartOptions,
   localWorkers: LocalWorkers,
   notices: Notices,
 ): Promise<Configured> {
+  const options = await withOwnModel(given, given.times ?? defaultOf('times'));
   const chosen = chooseOptions(options, localWorkers);
   const free = chooseFreeOptions(options, chosen.model, localWorkers, null);
   const index = await indexOf({ result: chosen, options: free }, notices);
@@ -110,16 +112,17 @@ export async function readConfig(folder: RunFolder): Promise<RunConfig> {
  * @throws CornetError RESULT_OPTION_CHANGED, DATA_DIFFERS, CHECKPOINT_DAMAGED, and what `newConfig` throws
  */
 export async function resumedConfig(
-  options: StartOptions,
+  given: StartOptions,
   former: RunConfig,
   localWorkers: LocalWorkers,
   notices: Notices,
 ): Promise<Configured> {
+  const options = await withOwnModel(given, given.times ?? former.result.times);
   const changed = changedOptions(options, former);
   if (changed.length > 0) {
     throw new CornetError('RESULT_OPTION_CHANGED', changed.join(' '));
   }
-  const blind = unreached(former.result.model, former.result.times);
+  const blind = unreached(former.result);
   if (blind !== null) {
     // Earlier versions let such a run begin: it may be finished.
     notices.warn(

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { outputsOf } from '../../shared/data/class-outputs.ts';
 import { CornetError } from '../../shared/errors.ts';
-import { modelOf, type NetworkOptions } from '../../shared/models/family.ts';
+import { type NetworkOptions, networkOf } from '../../shared/models/family.ts';
 import { withOptionalHead } from '../../shared/models/model.ts';
 import type { HeadOrigin, ResultOptions } from '../../shared/run-config.ts';
 import { quoteName } from '../../shared/util/printable.ts';
@@ -136,12 +136,17 @@ function otherSize(
  * @throws CornetError as `ownNetwork`
  */
 export async function headChange(
-  { head, classNames, model, times, seed }: NetworkOptions & Pick<ResultOptions, 'classNames' | 'seed'>,
+  {
+    head,
+    classNames,
+    seed,
+    ...network
+  }: Pick<NetworkOptions, 'model' | 'custom' | 'times' | 'head'> & Pick<ResultOptions, 'classNames' | 'seed'>,
   origin: HeadOrigin,
   source: string,
 ): Promise<HeadChange | null> {
   if (origin === 'kept') return null;
-  const wanted = modelOf({ model, times, head });
+  const wanted = networkOf({ ...network, head });
   if (origin === 'new') {
     return { from: withOptionalHead(wanted), rows: Array.from({ length: head }, () => null), seed };
   }
@@ -152,6 +157,6 @@ export async function headChange(
     'the weights say what their outputs stand for, or were refused',
   );
   const rows = outputsOf(classNames, known.names);
-  const from = modelOf({ model, times, head: own.head });
+  const from = networkOf({ ...network, head: own.head });
   return { from, rows: [...rows, ...Array.from({ length: head - rows.length }, () => null)], seed };
 }

@@ -1,9 +1,9 @@
 /** What the options of `coordinator start` become: the run's configuration, without what only its data tell. */
 import { resolve } from 'node:path';
-import { defaults, recipes, timeouts } from '../../shared/defaults.ts';
+import { defaults, timeouts } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { modelOf } from '../../shared/models/family.ts';
-import { type ModelName, modelNames } from '../../shared/models/model.ts';
+import { modelNames } from '../../shared/models/model.ts';
 import { unreached } from '../../shared/models/reach.ts';
 import { redactUrl } from '../../shared/redis/redis.ts';
 import type { FreeOptions, LocalWorkers, ResultOptions } from '../../shared/run-config.ts';
@@ -12,7 +12,7 @@ import { chooseFiles } from '../options/chosen-images.ts';
 import { examples } from '../options/examples.ts';
 import { chooseNormalization } from '../options/normalization.ts';
 import { defaultOf, type StartOptions } from '../options/table.ts';
-import { chooseRecipe } from './recipe.ts';
+import { chooseRecipe, usualRecipe } from './recipe.ts';
 
 /** With --auto-resume in a folder that holds a run: a resume, for which what the run began with plays no part. */
 export function asResume({
@@ -37,22 +37,27 @@ export type ChosenOptions = Omit<
 export function chooseOptions(options: StartOptions, localWorkers: LocalWorkers): ChosenOptions {
   const { model } = options;
   if (model === undefined) {
-    throw new CornetError('OPTION_INVALID', `--model is missing: one of ${modelNames.join(', ')}.`, {
-      hint: newRun,
-    });
+    throw new CornetError(
+      'OPTION_INVALID',
+      `--model is missing: one of ${modelNames.join(', ')}, or a file of your own.`,
+      {
+        hint: newRun,
+      },
+    );
   }
   const times = options.times ?? defaultOf('times');
   const imageSize = options.imageSize ?? defaultOf('imageSize');
+  const custom = options.own?.graph;
+  const network = { model, times, ...(custom === undefined ? {} : { custom }) };
   const chosen: ChosenOptions = {
-    model,
-    times,
+    ...network,
     freeze: options.freeze ?? [],
     trainOnly: options.trainOnly ?? [],
     freezeNorms: options.freezeNorms ?? false,
     batchSize: options.batchSize ?? defaultOf('batchSize'),
     lanes: options.lanes ?? localWorkers.count,
     seed: options.seed ?? defaultOf('seed'),
-    ...chooseRecipe(options, model, times),
+    ...chooseRecipe(options, network),
     imageSize,
     ...chooseAugmentation(options, imageSize),
     normalize: chooseNormalization(options),
@@ -62,7 +67,7 @@ export function chooseOptions(options: StartOptions, localWorkers: LocalWorkers)
     imagesPerClass: options.imagesPerClass ?? null,
     valSplit: options.valSplit ?? 0,
   };
-  const blind = unreached(chosen.model, chosen.times);
+  const blind = unreached(chosen);
   if (blind !== null) {
     throw new CornetError('OPTION_INVALID', blind.sentence, {
       hint: `Use --times ${blind.needed} or more, or omit it: the default is ${defaultOf('times')}.`,
@@ -93,14 +98,14 @@ export function chooseOptions(options: StartOptions, localWorkers: LocalWorkers)
 /** @param former what the run was started with, when it is resumed */
 export function chooseFreeOptions(
   options: StartOptions,
-  model: ModelName,
+  model: string,
   localWorkers: LocalWorkers,
   former: FreeOptions | null,
 ): FreeOptions {
   const dataPath = options.dataPath === undefined ? (former?.dataPath ?? '') : resolve(options.dataPath);
   const free: FreeOptions = {
     localWorkers,
-    epochs: options.epochs ?? former?.epochs ?? recipes[model].epochs,
+    epochs: options.epochs ?? former?.epochs ?? usualRecipe(options, model).epochs,
     // A user who only says how many epochs means all of them, whatever ended the run before.
     maxSteps: options.maxSteps ?? (options.epochs === undefined ? former?.maxSteps : null) ?? null,
     dataPath,

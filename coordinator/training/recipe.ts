@@ -1,9 +1,9 @@
 /** The optimizer, the schedule of its learning rate, and the loss: from the options of `coordinator start`. */
 import { adamwRecipe, plainRecipe, recipes } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
-import { buildModel } from '../../shared/models/family.ts';
+import { type NetworkOptions, networkOf } from '../../shared/models/family.ts';
 import { parametersNamed } from '../../shared/models/freeze.ts';
-import type { ModelName, OptimizerName } from '../../shared/models/model.ts';
+import { isPublished, type OptimizerName } from '../../shared/models/model.ts';
 import type { ResultOptions } from '../../shared/run-config.ts';
 import { readScales } from '../../shared/util/scales.ts';
 import { defaultOf, type StartOptions } from '../options/table.ts';
@@ -14,8 +14,11 @@ type Recipe = Pick<
 >;
 
 /** @throws CornetError OPTION_INVALID for what PyTorch would refuse, what would have no effect, and names of no parameter */
-export function chooseRecipe(options: StartOptions, model: ModelName, times: number): Recipe {
-  const usual = recipes[model];
+export function chooseRecipe(
+  options: StartOptions,
+  network: Pick<NetworkOptions, 'model' | 'custom' | 'times'>,
+): Recipe {
+  const usual = usualRecipe(options, network.model);
   const optimizer = options.optimizer ?? plainRecipe.optimizer;
   refuseOthersOptions(options, optimizer);
   const { learningRate: rate, weightDecay } =
@@ -60,8 +63,16 @@ export function chooseRecipe(options: StartOptions, model: ModelName, times: num
     throw new CornetError('OPTION_INVALID', '--nesterov needs a --momentum greater than 0.');
   }
   const scaled = readScales(recipe.lrScale)?.keys() ?? [];
-  parametersNamed(buildModel(model, times), [...scaled], '--lr-scale');
+  parametersNamed(networkOf({ ...network, head: 1 }), [...scaled], '--lr-scale');
   return recipe;
+}
+
+/** That of the model's authors; of a custom model without one, what most of the four take. */
+export function usualRecipe(
+  { own }: Pick<StartOptions, 'own'>,
+  model: string,
+): { learningRate: number; epochs: number; stepSize: number } {
+  return isPublished(model) ? recipes[model] : (own?.recipe ?? recipes.R);
 }
 
 /** What one optimizer has and the other does not. */

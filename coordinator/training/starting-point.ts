@@ -119,7 +119,7 @@ async function trajectoryOfCheckpoint(
   }
   const { slots } = stateLayout(model);
   const layoutOf = (identity: string) => {
-    refuseOtherModel(saidByIdentity(identity).model, model, path);
+    refuseOtherModel(saidByIdentity(identity), model, path);
     refuseOtherTraining(identity, model, path);
     return slots;
   };
@@ -129,17 +129,20 @@ async function trajectoryOfCheckpoint(
 }
 
 /** R and RT have the same parameters: a run of one can go on from the other's checkpoint. */
-function refuseOtherModel(theirs: ModelName | undefined, model: Model, path: string): void {
-  if (
-    theirs === undefined ||
-    isDeepStrictEqual(buildModel(theirs, 1, 1).entries, buildModel(model.name, 1, 1).entries)
-  )
-    return;
+function refuseOtherModel({ model: theirs, custom }: OwnNetwork, model: Model, path: string): void {
+  if (theirs === undefined) return;
+  const other = networkOf({ model: theirs, custom, times: 1, head: 1 });
+  if (isDeepStrictEqual(bodyOf(other), bodyOf(model))) return;
   throw new CornetError(
     'WEIGHTS_MISMATCH',
     `${quoteName(path)} is a checkpoint of CORnet-${theirs}, not of CORnet-${model.name}.`,
     { hint: `Use --model ${theirs}.` },
   );
+}
+
+/** What there is in front of the head. */
+function bodyOf({ entries }: Model): unknown {
+  return entries.filter(({ name }) => !isOfHead(name)).map(({ name, shape }) => [name, shape]);
 }
 
 const formerNetwork = z.object({
@@ -232,7 +235,9 @@ function differingNetwork(source: string, own: OwnNetwork, result: ResultOptions
   const { model = result.model, times = result.times, imageSize = result.imageSize } = own;
   const flags = [
     ...(model === result.model ? [] : [`--model ${model}`]),
-    ...(times === result.times || unreached(model, times) !== null ? [] : [`--times ${times}`]),
+    ...(times === result.times || unreached({ model, custom: own.custom, times }) !== null
+      ? []
+      : [`--times ${times}`]),
     ...(imageSize === result.imageSize ? [] : [`--image-size ${imageSize}`]),
   ];
   const way = flags.length === 0 ? '' : ` To go on with that network: ${flags.join(' ')}`;

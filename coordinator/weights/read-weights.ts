@@ -1,7 +1,7 @@
 /** `--weights FILE|pretrained|RUN_FOLDER`: the file that it comes to, and the snapshot that the file gives. */
 import { CornetError } from '../../shared/errors.ts';
 import { type Purpose, stateLayout } from '../../shared/formats/state-layout.ts';
-import type { Model } from '../../shared/models/model.ts';
+import { isPublished, type Model } from '../../shared/models/model.ts';
 import { checkpointOfRun } from '../checkpoints/run-checkpoint.ts';
 import { type HeadChange, withChangedHead } from './change-head.ts';
 import { fileSha256 } from './file-hash.ts';
@@ -84,6 +84,11 @@ async function resolveSource(
   { environment, say }: WeightsContext,
 ): Promise<{ path: string; noted: string | null }> {
   if (source === 'pretrained') {
+    if (!isPublished(model.name)) {
+      throw new CornetError('OPTION_INVALID', `There are no published weights of CORnet-${model.name}.`, {
+        hint: 'Name weights that you have trained: --weights with a run or a file, or --weights untrained.',
+      });
+    }
     return { path: await pretrainedWeights(model.name, environment, say), noted: null };
   }
   const found = await checkpointOfRun(source);

@@ -1,6 +1,7 @@
 /** What a checkpoint says of its own network: ours by its identity, one of the reference implementation by its `flags`. */
 import type { Normalization } from '../../shared/defaults.ts';
-import type { ModelName } from '../../shared/models/model.ts';
+import { digestOf, type ModelGraph, modelGraph } from '../../shared/models/graph.ts';
+import { isPublished } from '../../shared/models/model.ts';
 import { bounds, type Precision } from '../../shared/option-bounds.ts';
 import { classNames, earlierResult, normalization } from '../../shared/run-config.ts';
 import { parseJson } from '../../shared/wire/protocol.ts';
@@ -9,7 +10,9 @@ import { asDict } from './state-dicts.ts';
 
 /** Undefined: it does not say. */
 export interface OwnNetwork {
-  readonly model: ModelName | undefined;
+  readonly model: string | undefined;
+  /** What a custom one computes. */
+  readonly custom: ModelGraph | undefined;
   /** Time steps of R and RT. */
   readonly times: number | undefined;
   /** Pixels of a side. */
@@ -47,9 +50,17 @@ export function saidByFlags(saved: unknown): OwnNetwork {
   });
 }
 
+/** A name without what it stands for says nothing. */
+function networkSaid(said: Record<string, unknown>): Pick<OwnNetwork, 'model' | 'custom'> {
+  const model = bounds.modelName.safeParse(said.model).data;
+  const custom = modelGraph.safeParse(said.custom).data;
+  const isKnown = model !== undefined && (isPublished(model) || custom !== undefined);
+  return { model: isKnown ? model : undefined, custom: isKnown && !isPublished(model) ? custom : undefined };
+}
+
 function understood(said: Record<string, unknown>): OwnNetwork {
   return {
-    model: bounds.model.safeParse(said.model).data,
+    ...networkSaid(said),
     times: bounds.times.safeParse(said.times).data,
     imageSize: bounds.imageSize.safeParse(said.imageSize).data,
     normalize: normalization.safeParse(said.normalize).data,
@@ -61,7 +72,8 @@ function understood(said: Record<string, unknown>): OwnNetwork {
 
 /** A network that is computed or trained. */
 interface UsedNetwork {
-  readonly model: ModelName;
+  readonly model: string;
+  readonly custom?: ModelGraph | undefined;
   readonly times: number;
   readonly imageSize: number;
 }
@@ -77,16 +89,21 @@ interface Comparison {
 
 export function compareNetworks(
   own: Partial<OwnNetwork>,
-  { model, times, imageSize }: UsedNetwork,
+  { model, custom, times, imageSize }: UsedNetwork,
 ): Comparison {
-  const recurrent = model === 'R' || model === 'RT';
+  const recurrent = model === 'R' || model === 'RT' || custom !== undefined;
   const said = [
-    ...(own.model === undefined ? [] : [`CORnet-${own.model}`]),
+    ...(own.model === undefined ? [] : [titleOf(own.model, own.custom)]),
     ...(own.times === undefined || !recurrent ? [] : [timeSteps(own.times)]),
     ...(own.imageSize === undefined ? [] : [`${own.imageSize} px`]),
   ];
-  const used = [`CORnet-${model}`, ...(recurrent ? [timeSteps(times)] : []), `${imageSize} px`];
+  const used = [titleOf(model, custom), ...(recurrent ? [timeSteps(times)] : []), `${imageSize} px`];
   return { said, used, differ: said.some((part) => !used.includes(part)) };
+}
+
+/** `CORnet-S`; of a custom model `CORnet-five (1a2b3c4d)`: two of one name may compute different things. */
+function titleOf(model: string, custom: ModelGraph | undefined): string {
+  return custom === undefined ? `CORnet-${model}` : `CORnet-${model} (${digestOf(custom)})`;
 }
 
 function timeSteps(times: number): string {

@@ -1,17 +1,22 @@
-/** The four models by name. */
+/** Models by name: the four, and those that users have written. */
+import assert from 'node:assert/strict';
 import { cornetR } from './cornet-r.ts';
 import { cornetRT } from './cornet-rt.ts';
 import { cornetS } from './cornet-s.ts';
 import { cornetZ } from './cornet-z.ts';
 import { type Freezing, withFrozen } from './freeze.ts';
-import type { Model, ModelName, OptimizerName } from './model.ts';
+import { graphModel, type ModelGraph } from './graph.ts';
+import { isPublished, type Model, type ModelName, type OptimizerName } from './model.ts';
 
 /** Outputs of the published models: the classes of ImageNet (ILSVRC 2012). */
 export const imageNetClasses = 1000;
 
 /** What tells one network of the family from another, as configurations have it. */
 export interface NetworkOptions extends Freezing {
-  readonly model: ModelName;
+  /** One of the four, or the name of `custom`. */
+  readonly model: string;
+  /** What a user has written, instead of one of the four. */
+  readonly custom?: ModelGraph | undefined;
   /** Time steps to unroll R and RT for. */
   readonly times: number;
   /** Outputs of the decoder. */
@@ -24,8 +29,21 @@ export interface NetworkOptions extends Freezing {
  * The model of a configuration.
  * @throws CornetError OPTION_INVALID, as `withFrozen`
  */
-export function modelOf({ model, times, head, optimizer = 'sgd', ...freezing }: NetworkOptions): Model {
-  return { ...withFrozen(buildModel(model, times, head), freezing), optimizer };
+export function modelOf({ optimizer = 'sgd', ...network }: NetworkOptions): Model {
+  const { model, custom, times, head, ...freezing } = network;
+  return { ...withFrozen(networkOf({ model, custom, times, head }), freezing), optimizer };
+}
+
+/** The same as it is untrained: with nothing frozen. */
+export function networkOf({
+  model,
+  custom,
+  times,
+  head,
+}: Pick<NetworkOptions, 'model' | 'custom' | 'times' | 'head'>): Model {
+  if (custom !== undefined) return graphModel(model, custom, head);
+  assert(isPublished(model), `${model} is one of the four models`);
+  return buildModel(model, times, head);
 }
 
 /**

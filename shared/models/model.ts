@@ -6,6 +6,10 @@ import type { Pass } from './pass.ts';
 export const modelNames = ['Z', 'R', 'RT', 'S'] as const;
 export type ModelName = (typeof modelNames)[number];
 
+export function isPublished(name: string): name is ModelName {
+  return (modelNames as readonly string[]).includes(name);
+}
+
 export const optimizerNames = ['sgd', 'adamw'] as const;
 export type OptimizerName = (typeof optimizerNames)[number];
 
@@ -24,7 +28,8 @@ export interface StateEntry {
 }
 
 export interface Model {
-  readonly name: ModelName;
+  /** One of `modelNames`, or what a custom one is called. */
+  readonly name: string;
   /** In PyTorch's state dict order. */
   readonly entries: readonly StateEntry[];
   /** The batch normalisations in state dict order: `V2.norm1_0`. */
