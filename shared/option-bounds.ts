@@ -100,7 +100,8 @@ export const bounds = {
   name: label(80),
   note: label(400),
   model: z.enum(modelNames),
-  times: atLeastOne,
+  /** Each is computed: a thousand are a network of thousands of layers. */
+  times: atLeastOne.max(1_000),
   /** Outputs of the decoder. */
   head: atLeastOne.max(maxClasses),
   imageSize: z.int().min(16),
