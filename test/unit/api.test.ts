@@ -45,7 +45,7 @@ test('options are held to the bounds of the command line, by the names that a pr
   );
   const itself: Record<string, unknown> = {};
   itself.itself = itself;
-  refused({ freeze: itself }, 'freeze must be names in an array, not [Object].');
+  refused({ freeze: itself }, 'freeze must be names in an array, not <ref *1> { itself: [Circular *1] }.');
   refused({ seed: null }, 'seed must be a whole number of at least 0 and at most 4294967295, not null.');
   t.throws(() => start({ dataPath: 'a\0b' }), { message: /^dataPath: .* has a character of code 0/ });
   const error = refused({ bachSize: 8 }, 'There is no option bachSize.');
