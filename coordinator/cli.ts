@@ -202,7 +202,7 @@ command('export', "Write a checkpoint as the reference implementation's run.py s
   )
   .argument('<file>', 'where to: OUT.pth.tar', parserOf('The file to write', bounds.path))
   .action(async (checkpoint: string, file: string, { force }: { force: boolean }) => {
-    const { exportCheckpoint } = await import('./commands/export.ts');
+    const { exportCheckpoint } = await import('./export/pth.ts');
     const source = await exportCheckpoint(checkpoint, file, force);
     process.stdout.write(`Wrote ${quoteName(file)} from ${quoteName(source)}.\n`);
   });
