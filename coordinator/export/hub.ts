@@ -20,7 +20,8 @@ export function hubFiles(
 ): Record<string, readonly Uint8Array[]> {
   const { network, model, body } = source;
   const { times, imageSize, normalize, names } = network;
-  const weights = { model, times, imageSize, normalize, classNames: names?.names ?? null };
+  const classNames = names === null || names.assumed ? null : names.names; // the file says no more than its source
+  const weights = { model, times, imageSize, normalize, classNames };
   return {
     'model.safetensors': safetensorsPieces(weights, body),
     'config.json': json(configuration(source)),

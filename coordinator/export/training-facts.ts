@@ -24,6 +24,7 @@ export interface TrainingFacts {
  * @throws CornetError as `checkpointOfRun`
  */
 export async function trainingOf(source: string): Promise<TrainingFacts | null> {
+  if (source === 'pretrained' || source === 'untrained') return null;
   const found = await checkpointOfRun(source);
   const path = found?.path ?? source;
   if (!(await exists(path)) || (await kindOf(path)) !== 'safetensors') return null;
