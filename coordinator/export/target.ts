@@ -22,7 +22,7 @@ export async function refuseExisting(file: string): Promise<void> {
 
 /** @throws CornetError DISK_FULL, FOLDER_NOT_WRITABLE: nothing is left behind */
 export async function writeFileAt(path: string, pieces: Iterable<Uint8Array>): Promise<void> {
-  await asked('file', () => writeDurably(path, pieces));
+  await withHint('file', () => writeDurably(path, pieces));
 }
 
 /** @throws CornetError OUTPUT_EXISTS for a folder that is not empty; FOLDER_NOT_WRITABLE */
@@ -44,7 +44,7 @@ export async function writeFolderAt(
   files: Readonly<Record<string, Iterable<Uint8Array>>>,
 ): Promise<void> {
   const there = await entriesOf(folder);
-  await asked('folder', async () => {
+  await withHint('folder', async () => {
     const place = there === null ? beside(folder) : join(folder, partialSuffix);
     const partial = await mkdtemp(`${place}.`).catch((error) => {
       throw fileError(error, `write ${quoteName(folder)}`);
@@ -91,7 +91,7 @@ async function entriesOf(folder: string): Promise<string[] | null> {
   }
 }
 
-async function asked(kind: 'file' | 'folder', write: () => Promise<void>): Promise<void> {
+async function withHint(kind: 'file' | 'folder', write: () => Promise<void>): Promise<void> {
   try {
     await write();
   } catch (error) {

@@ -1,5 +1,6 @@
 /** `coordinator export --hub`: a folder that we, Python and Hugging Face can read. */
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import test, { type ExecutionContext, type TestFn } from 'ava';
@@ -7,7 +8,9 @@ import { parse } from 'yaml';
 import { readWeights } from '../../coordinator/api/index.ts';
 import { exportWeights } from '../../coordinator/export/export.ts';
 import type { ExportOptions } from '../../coordinator/options/table.ts';
+import { readSafetensors } from '../../shared/formats/safetensors.ts';
 import { buildModel } from '../../shared/models/family.ts';
+import { writeFormulaWeights } from '../helpers/formula-weights.ts';
 import { possible } from '../helpers/possible.ts';
 import { pythonWith, torchModules } from '../helpers/python.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
@@ -112,6 +115,30 @@ test('the model card begins with YAML, and says what is known of the training', 
   ]) {
     t.true(card.includes(`${line}\n`), line);
   }
+});
+
+test('the hash in the configuration is that of the tensors in the file', async (t) => {
+  const { folder } = await exportedRun(t);
+  const { body } = await readSafetensors(join(folder, 'model.safetensors'));
+  const { weights_sha256: hash } = jsonOf(folder, 'config.json') as Record<string, unknown>;
+  t.is(hash, createHash('sha256').update(body).digest('hex'));
+});
+
+test('names that are only assumed are not written as if the weights said them', async (t) => {
+  const place = temporaryFolder(t);
+  const [source, folder] = [join(place, 'z.safetensors'), join(place, 'hub')];
+  writeFormulaWeights(source, buildModel('Z', 1));
+  await exported(source, folder, { model: 'Z' });
+  const { id2label } = jsonOf(folder, 'config.json') as { id2label: Record<string, string> };
+  t.is(id2label[0], 'n01440764');
+  t.regex(readFileSync(join(folder, 'README.md'), 'utf8'), /1000 outputs, taken for the classes of ImageNet/);
+  const { metadata } = await readSafetensors(join(folder, 'model.safetensors'));
+  t.deepEqual(Object.keys(JSON.parse(metadata.identity!).result), [
+    'imageSize',
+    'model',
+    'normalize',
+    'times',
+  ]);
 });
 
 test('weights that do not say how they were trained get a card that leaves it open', async (t) => {
