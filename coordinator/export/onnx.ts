@@ -1,5 +1,4 @@
 /** Weights and their network as one file of ONNX, which runs without cornet-ts and without PyTorch. */
-
 import type { Pieces } from '../../shared/formats/proto.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { outputsOfHead } from '../../shared/models/model.ts';
@@ -8,10 +7,7 @@ import { batchName, imagesName, traceGraph } from './onnx-graph.ts';
 import { type Initializer, modelProto } from './onnx-proto.ts';
 import { chosenTimes, type ExportSource } from './source.ts';
 
-/**
- * The lowest version that has all that the models need: what reads a later one reads this, and so do the runtimes and
- * converters that stopped at it.
- */
+/** Has all that the models need; a later one would only leave out runtimes and converters that stopped at it. */
 const opset = 17;
 /** Of the releases that brought opset 17 (ONNX 1.12, June 2022); ONNX Runtime reads it from 1.12 on. */
 const irVersion = 8;
