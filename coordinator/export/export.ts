@@ -9,7 +9,7 @@ import { onnxFile } from './onnx.ts';
 import { exportCheckpoint } from './pth.ts';
 import { readSource } from './source.ts';
 import { refuseExisting, refuseFilled, writeFileAt, writeFolderAt } from './target.ts';
-import { trainingOf } from './training-facts.ts';
+import { checkpointIn, trainingOf } from './training-facts.ts';
 
 /**
  * Writes a checkpoint as run.py saves it (`exportCheckpoint`); with `onnx`, or where the target ends with .onnx, weights
@@ -37,8 +37,11 @@ export async function exportWeights(
   }
   if (kind === 'hub') {
     if (!force) await refuseFilled(target);
-    const found = await readSource(source, asked, notices);
-    await writeFolderAt(target, hubFiles(found, await trainingOf(source)));
+    // Looked up once: a run that is being trained goes on meanwhile.
+    const checkpoint = await checkpointIn(source, notices);
+    const found = await readSource(checkpoint ?? source, asked, notices);
+    const training = await trainingOf(checkpoint ?? source, found.fileSha256);
+    await writeFolderAt(target, hubFiles(found, training));
     return found.description;
   }
   if (!force) await refuseExisting(target);

@@ -24,6 +24,8 @@ export interface ExportSource {
   readonly body: Uint8Array;
   /** SHA-256 of the body in hexadecimal: of the values alone, whatever file they came from. */
   readonly sha256: string;
+  /** Of the file that they came from; null: they were drawn. */
+  readonly fileSha256: string | null;
   /** `runs/z:best (SHA-256 5c427c9c…)`: of the file. */
   readonly description: string;
 }
@@ -54,6 +56,7 @@ export async function readSource(
     model,
     body,
     sha256: createHash('sha256').update(body).digest('hex'),
+    fileSha256: /^[0-9a-f]{64}/.exec(found.identity)?.[0] ?? null,
     description: describeWeights(source, found.identity),
   };
 }

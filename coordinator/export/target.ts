@@ -53,7 +53,15 @@ export async function writeFolderAt(
       // What mkdtemp makes is its user's alone; this folder is as any other.
       const inner = join(partial, 'files');
       await mkdir(inner);
-      for (const [name, pieces] of Object.entries(files)) await writeDurably(join(inner, name), pieces);
+      for (const [name, pieces] of Object.entries(files)) {
+        await writeDurably(join(inner, name), pieces).catch((error) => {
+          // By the name that it would have had.
+          throw fileError(
+            error instanceof CornetError ? error.cause : error,
+            `write ${quoteName(join(folder, name))}`,
+          );
+        });
+      }
       await moveInto(folder, inner, there === null ? null : Object.keys(files));
     } catch (error) {
       throw fileError(error, `write ${quoteName(folder)}`);

@@ -159,6 +159,22 @@ test('no file says where or when it was made: a second export gives the same byt
     t.true(readFileSync(join(folder, name)).equals(readFileSync(join(again, name))), name);
 });
 
+test('a checkpoint that is not the one on record is refused, and no folder is made', async (t) => {
+  const { run } = await exportedRun(t);
+  const path = join(run, 'checkpoints', 'step-00000019.safetensors');
+  const bytes = readFileSync(path);
+  bytes[bytes.length - 8]! ^= 1; // of a buffer of the optimizer: the weights are as they were
+  writeFileSync(path, bytes);
+  const target = join(run, 'hub');
+  for (const source of [path, `${run}:best`]) {
+    await t.throwsAsync(exported(source, target), {
+      code: 'CHECKPOINT_DAMAGED',
+      message: /its SHA-256 is not/,
+    });
+  }
+  t.deepEqual(readdirSync(run), ['checkpoints']);
+});
+
 test('a folder with files in it is refused; with --force, those of the export are replaced and others stay', async (t) => {
   const folder = temporaryFolder(t);
   writeFileSync(join(folder, 'notes.txt'), 'mine');
