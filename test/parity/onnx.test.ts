@@ -4,16 +4,16 @@ import test, { type ExecutionContext, type TestFn } from 'ava';
 import { exportWeights } from '../../coordinator/export/export.ts';
 import { normalizations, plainRecipe } from '../../shared/defaults.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
-import { formulaEntry } from '../../shared/models/closed-formula.ts';
+import { closedFormula, formulaEntry } from '../../shared/models/closed-formula.ts';
 import { buildModel, imageNetClasses } from '../../shared/models/family.ts';
-import type { Model } from '../../shared/models/model.ts';
+import { type Model, modelNames } from '../../shared/models/model.ts';
 import { tapName, traceModel } from '../../shared/models/trace.ts';
 import { Engine } from '../../worker/engine/engine.ts';
 import { writeFormulaWeights } from '../helpers/formula-weights.ts';
 import { onnxRuntime, openGraph, type RunTensor } from '../helpers/onnxruntime.ts';
 import { possible } from '../helpers/possible.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
-import { comparison, type Golden, goldenImages, goldenNames, readGolden } from './golden-check.ts';
+import { comparison, goldenImages, goldenNames, readGolden } from './golden-check.ts';
 
 const withRuntime = (
   possible(onnxRuntime.there, onnxRuntime.missing) ? test.serial : test.serial.skip
@@ -29,54 +29,55 @@ const silent = { note: () => undefined, warn: () => undefined };
  */
 const relativeDifference = 1e-5;
 
-async function exportedGolden(t: ExecutionContext, golden: Golden, model: Model, tap: string) {
+interface Subject {
+  readonly model: Model;
+  readonly times: number;
+  readonly size: number;
+}
+
+async function exportedGraph(t: ExecutionContext, { model, times, size }: Subject, tap: string) {
   const folder = temporaryFolder(t);
   const [source, target] = [join(folder, 'weights.safetensors'), join(folder, 'graph.onnx')];
   writeFormulaWeights(source, model);
-  const network = { model: golden.model, times: golden.times ?? 1, imageSize: golden.image_size };
+  const network = { model: model.name, times, imageSize: size };
   await exportWeights(source, target, { onnx: false, hub: false, force: false, tap, ...network }, silent);
   return openGraph(t, target, threads);
 }
 
 for (const name of goldenNames) {
-  withRuntime(
-    `${name} as ONNX computes what the original and our backend compute, for any batch`,
-    async (t) => {
-      const golden = readGolden(name);
-      const { batch, image_size: size } = golden;
-      const model = buildModel(golden.model, golden.times ?? 1);
-      const graph = await exportedGolden(t, golden, model, 'all');
-      const images = goldenImages(golden);
-      t.deepEqual(graph.inputs, ['images']);
+  withRuntime(`${name} as ONNX computes what the original and our backend do, for any batch`, async (t) => {
+    const golden = readGolden(name);
+    const { batch, image_size: size } = golden;
+    const times = golden.times ?? 1;
+    const model = buildModel(golden.model, times);
+    const subject = { model, times, size };
+    const graph = await exportedGraph(t, subject, 'all');
+    const images = goldenImages(golden);
+    t.deepEqual(graph.inputs, ['images']);
 
-      const outputs = await graph.run(images, size);
-      const near = comparison({
-        same: (actual, expected, what) => t.deepEqual(actual, expected, what),
-        near: (what, actual, expected, error, tolerance) =>
-          t.true(error <= tolerance, `${what}: ${actual}, not ${expected} (error ${error})`),
-      });
-      const value = (output: string) => ({ shape: outputs[output]!.dims, data: outputs[output]!.data });
-      near.summary('logits', value('logits'), golden.eval.logits, 1e-4);
-      const taps = traceModel(model, batch, size).taps;
-      let compared = 0;
-      for (const output of graph.outputs.filter((one) => one !== 'logits')) {
-        const tap = taps.find((one) => tapName(one) === output)!;
-        const call = taps.filter((one) => one.name === tap.name).indexOf(tap);
-        const expected = golden.eval.taps[tap.name]?.[call];
-        if (expected === undefined) continue;
-        near.summary(output, value(output), expected, 1e-4);
-        compared++;
-      }
-      t.true(compared >= 4, 'the areas are among what the original says');
+    const outputs = await graph.run(images, size);
+    const near = comparison({
+      same: (actual, expected, what) => t.deepEqual(actual, expected, what),
+      near: (what, actual, expected, error, tolerance) =>
+        t.true(error <= tolerance, `${what}: ${actual}, not ${expected} (error ${error})`),
+    });
+    const value = (output: string) => ({ shape: outputs[output]!.dims, data: outputs[output]!.data });
+    near.summary('logits', value('logits'), golden.eval.logits, 1e-4);
+    const taps = traceModel(model, batch, size).taps;
+    let compared = 0;
+    for (const output of graph.outputs.filter((one) => one !== 'logits')) {
+      const tap = taps.find((one) => tapName(one) === output)!;
+      const call = taps.filter((one) => one.name === tap.name).indexOf(tap);
+      const expected = golden.eval.taps[tap.name]?.[call];
+      if (expected === undefined) continue;
+      near.summary(output, value(output), expected, 1e-4);
+      compared++;
+    }
+    t.true(compared >= 4, 'the areas are among what the original says');
 
-      const own = ownValues(golden, model, images, graph.outputs);
-      for (const [output, { data }] of Object.entries(outputs)) {
-        const difference = differenceOf(data, own.get(output === 'logits' ? 'decoder.output' : output)!.data);
-        t.true(difference <= relativeDifference, `${output} against our backend: ${difference}`);
-      }
-      await eachAlone(t, { images, size, batch }, outputs, (part) => graph.run(part, size));
-    },
-  );
+    sameAsOurs(t, subject, images, outputs);
+    await eachAlone(t, { images, size, batch }, outputs, (part) => graph.run(part, size));
+  });
 }
 
 /** A batch of one, and one of three, has the rows of the batch of two. */
@@ -104,12 +105,24 @@ async function eachAlone(
   }
 }
 
-function ownValues(
-  golden: Golden,
-  model: Model,
+for (const name of modelNames) {
+  withRuntime(`every output of CORnet-${name} that has a name can be one of the graph`, async (t) => {
+    const [times, size] = [3, 64];
+    const subject = { model: buildModel(name, times), times, size };
+    const graph = await exportedGraph(t, subject, 'everything');
+    const known = traceModel(subject.model, 2, size).taps.map(tapName);
+    t.deepEqual(graph.outputs.toSorted(), ['logits', ...known].toSorted());
+    const images = Float32Array.from(closedFormula('images', 2 * 3 * size * size), (v) => 2 * v);
+    sameAsOurs(t, subject, images, await graph.run(images, size));
+  });
+}
+
+function sameAsOurs(
+  t: ExecutionContext,
+  { model, times, size }: Subject,
   images: Float32Array<ArrayBuffer>,
-  outputs: readonly string[],
-) {
+  outputs: Record<string, RunTensor>,
+): void {
   const engine = new Engine({
     backend: 'torch',
     device: 'cpu',
@@ -117,17 +130,22 @@ function ownValues(
     precision: 'fp32',
     deterministic: true,
     purpose: 'inference',
-    model: golden.model,
-    times: golden.times ?? 1,
+    model: model.name,
+    times,
     head: imageNetClasses,
-    imageSize: golden.image_size,
+    imageSize: size,
     normalize: normalizations.imagenet,
     ...plainRecipe,
     momentum: 0,
     weightDecay: 0,
   });
   engine.load(formulaBody(model), 0);
-  return engine.taps(images, [...outputs.filter((output) => output !== 'logits'), 'decoder.output']);
+  const ours = (output: string) => (output === 'logits' ? 'decoder.output' : output);
+  const own = engine.taps(images, [...new Set(Object.keys(outputs).map(ours))]);
+  for (const [output, { data }] of Object.entries(outputs)) {
+    const difference = differenceOf(data, own.get(ours(output))!.data);
+    t.true(difference <= relativeDifference, `${output} against our backend: ${difference}`);
+  }
 }
 
 function formulaBody(model: Model): Uint8Array<ArrayBuffer> {
@@ -146,5 +164,5 @@ function differenceOf(actual: Float32Array, expected: Float32Array): number {
     difference += (actual[i]! - value) ** 2;
     norm += value ** 2;
   }
-  return Math.sqrt(difference / norm);
+  return norm === 0 ? Math.sqrt(difference) : Math.sqrt(difference / norm);
 }
