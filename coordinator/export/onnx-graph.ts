@@ -5,7 +5,7 @@
 import { elementCount, type Model } from '../../shared/models/model.ts';
 import type { BatchNormTensors, Ops, Tensor } from '../../shared/models/ops.ts';
 import { Pass } from '../../shared/models/pass.ts';
-import { tapName } from '../../shared/models/trace.ts';
+import { tapName, windows } from '../../shared/models/trace.ts';
 import type { Attribute, Initializer, Node, Port } from './onnx-proto.ts';
 
 /** Names of the graph's own input and output. */
@@ -83,9 +83,6 @@ function needed(nodes: readonly TracedNode[], outputs: readonly Value[]): Traced
   }
   return kept.toReversed();
 }
-
-const windows = (length: number, size: number, stride: number, padding: number): number =>
-  Math.floor((length + 2 * padding - size) / stride) + 1;
 
 /** The operations as nodes of opset 17. */
 class GraphOps implements Ops<Value> {
