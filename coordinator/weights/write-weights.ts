@@ -67,13 +67,14 @@ function refuseNotFinite(model: Model, body: Uint8Array): void {
 type Writer = (network: NamedNetwork, body: Uint8Array<ArrayBuffer>) => Uint8Array[];
 
 const writers: Readonly<Record<string, Writer>> = {
-  '.safetensors': safetensors,
+  '.safetensors': safetensorsPieces,
   '.pth': torchSave,
   '.pt': torchSave,
   '.tar': torchSave,
 };
 
-function safetensors(
+/** A file that says of which network it is, by PyTorch's names. @param body as for `writeWeights` */
+export function safetensorsPieces(
   { model, times, imageSize, normalize, classNames }: NamedNetwork,
   body: Uint8Array,
 ): Uint8Array[] {
