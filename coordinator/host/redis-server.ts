@@ -10,9 +10,9 @@ import { isMainThread } from 'node:worker_threads';
 import type { Redis } from 'ioredis';
 import { redisServer, socketFolder, timeouts } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
-import { atExit } from '../../shared/process/at-exit.ts';
 import { runProgram } from '../../shared/process/run-program.ts';
 import { connectRedis, socketUrl } from '../../shared/redis/redis.ts';
+import { atExit } from '../../shared/util/at-exit.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import {
   keepSocketYoung,

@@ -1,5 +1,5 @@
 /**
- * Protocol Buffers, as far as they are written here: the wire format of
+ * Protocol Buffers, as far as they are written and read here: the wire format of
  * https://protobuf.dev/programming-guides/encoding/. A field is a list of pieces, so that large values are named and not
  * copied. Equal values give equal bytes.
  */
@@ -55,6 +55,13 @@ export function float(field: number, value: number): Pieces {
   return [tag(field, wireType.fixed32), piece];
 }
 
+/** A field of the type double. */
+export function double(field: number, value: number): Pieces {
+  const piece = Buffer.alloc(8);
+  piece.writeDoubleLE(value);
+  return [tag(field, wireType.fixed64), piece];
+}
+
 function byteLength(pieces: Pieces): number {
   return pieces.reduce((sum, { length }) => sum + length, 0);
 }
@@ -72,4 +79,40 @@ function varint(value: number): Uint8Array {
     rest = Math.floor(rest / 0x80);
   }
   return Uint8Array.of(...digits, rest);
+}
+
+/** A field as it stands in a message: a number where it is a varint, and bytes otherwise. */
+export interface ReadField {
+  readonly field: number;
+  readonly value: number | Buffer;
+}
+
+/**
+ * The fields of a message, in their order.
+ * @throws RangeError: these bytes are none
+ */
+export function* readMessage(content: Buffer): Generator<ReadField> {
+  let place = 0;
+  const next = (): number => {
+    let value = 0;
+    for (let factor = 1; ; factor *= 128) {
+      const byte = content.readUInt8(place++);
+      value += (byte % 128) * factor;
+      if (byte < 128) return value;
+    }
+  };
+  const take = (length: number): Buffer => {
+    if (place + length > content.length) throw new RangeError('The message ends within a field.');
+    place += length;
+    return content.subarray(place - length, place);
+  };
+  while (place < content.length) {
+    const key = next();
+    const [field, type] = [Math.floor(key / 8), key % 8];
+    if (type === wireType.varint) yield { field, value: next() };
+    else if (type === wireType.fixed64) yield { field, value: take(8) };
+    else if (type === wireType.lengthDelimited) yield { field, value: take(next()) };
+    else if (type === wireType.fixed32) yield { field, value: take(4) };
+    else throw new RangeError(`There is no wire type ${type}.`);
+  }
 }

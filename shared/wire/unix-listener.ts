@@ -8,7 +8,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { socketFolder } from '../defaults.ts';
-import { atExit } from '../process/at-exit.ts';
+import { atExit } from '../util/at-exit.ts';
 import { oneAtATime } from '../util/one-at-a-time.ts';
 import {
   folderOf,

@@ -7,7 +7,7 @@ import { handleOf } from '../../coordinator/api/run-handle.ts';
 import { Interruption } from '../../coordinator/conduct/interruption.ts';
 import { commandLineOf } from '../../coordinator/options/command-line.ts';
 import { checkOptions } from '../../coordinator/options/given-options.ts';
-import { atExit } from '../../shared/process/at-exit.ts';
+import { atExit } from '../../shared/util/at-exit.ts';
 import { apiOptions, apiOptionsPath } from '../../tools/api-options.ts';
 import { apiReference, apiReferencePath, hasTypedoc } from '../../tools/api-reference.ts';
 import { possible } from '../helpers/possible.ts';
