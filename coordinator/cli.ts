@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { bounds } from '../shared/option-bounds.ts';
 import { Exit, runCommand } from '../shared/process/command-line.ts';
 import { addCompletion } from '../shared/process/completion.ts';
+import { noticesOnStderr } from '../shared/process/notices.ts';
 import { parserOf, readValue } from '../shared/process/option-value.ts';
 import { version } from '../shared/process/version.ts';
 import { quoteName } from '../shared/util/printable.ts';
@@ -19,6 +20,7 @@ import { inOwnWords, meantBy } from './options/reference-words.ts';
 import type { CommandName } from './options/row.ts';
 import type {
   DataOptions,
+  ExportOptions,
   FeatureOptions,
   InferenceOptions,
   PredictOptions,
@@ -194,17 +196,24 @@ command(
   throw new Exit(await atTerminal(predict, options));
 });
 
-command('export', "Write a checkpoint as the reference implementation's run.py saves it, for torch.load.")
+command(
+  'export',
+  "Write weights for others: as the reference implementation's run.py saves them, as ONNX, or for Hugging Face.",
+)
   .argument(
     '<checkpoint>',
-    "a checkpoint, a run's folder (its latest one), RUN:best or RUN@0.5 (nearest to that epoch)",
+    "a checkpoint, a run's folder (its latest one), RUN:best or RUN@0.5 (nearest to that epoch); with --onnx or --hub also any other source of --weights",
     parserOf('The checkpoint', bounds.path),
   )
-  .argument('<file>', 'where to: OUT.pth.tar', parserOf('The file to write', bounds.path))
-  .action(async (checkpoint: string, file: string, { force }: { force: boolean }) => {
-    const { exportCheckpoint } = await import('./commands/export.ts');
-    const source = await exportCheckpoint(checkpoint, file, force);
-    process.stdout.write(`Wrote ${quoteName(file)} from ${quoteName(source)}.\n`);
+  .argument(
+    '<file>',
+    'where to: OUT.pth.tar, OUT.onnx, or a folder',
+    parserOf('The file to write', bounds.path),
+  )
+  .action(async (checkpoint: string, file: string, options: ExportOptions) => {
+    const { exportWeights } = await import('./export/export.ts');
+    const source = await exportWeights(checkpoint, file, options, noticesOnStderr());
+    process.stdout.write(`Wrote ${quoteName(file)} from ${source}.\n`);
   });
 
 command('demo', 'Make a small data set and train CORnet-Z on it with two CPU workers: a few minutes.').action(

@@ -231,6 +231,16 @@ typedoc_for_tests() {
   touch "$asked"
 }
 
+# What runs the graphs that `coordinator export --onnx` writes. Its script would fetch libraries for GPUs.
+onnxruntime_for_tests() {
+  local folder=test/onnxruntime asked=$cache/onnxruntime.failed
+  [[ -d $folder/node_modules/onnxruntime-node || -e $asked ]] && return
+  echo "Installing ONNX Runtime, which runs exported graphs (about 290 MB) ..."
+  if quietly npm ci --prefix "$folder" --ignore-scripts --no-audit --no-fund; then return; fi
+  echo "It cannot be installed (see $log): the tests that need it will be skipped."
+  touch "$asked"
+}
+
 # --- In order -----------------------------------------------------------------------------------------------------------
 
 choice=auto
@@ -282,7 +292,7 @@ fi
 ! is_clone || npm_packages_agree 2>/dev/null ||
   step "Installing the npm packages (about 100 MB)" npm ci --include=dev --no-audit --no-fund
 
-[[ -z $for_tests ]] || ! is_clone || typedoc_for_tests
+[[ -z $for_tests ]] || ! is_clone || { typedoc_for_tests && onnxruntime_for_tests; }
 
 image_addon
 memory_addon

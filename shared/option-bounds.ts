@@ -116,7 +116,8 @@ export const bounds = {
   model: modelChoice,
   /** The same in config.json: one of the four, or the name of a custom one. */
   modelName: z.string().regex(/^[A-Za-z][\w-]{0,31}$/),
-  times: atLeastOne,
+  /** Each is computed: a thousand are a network of thousands of layers. */
+  times: atLeastOne.max(1_000),
   /** Outputs of the decoder. */
   head: atLeastOne.max(maxClasses),
   imageSize: z.int().min(16),

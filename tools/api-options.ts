@@ -13,7 +13,7 @@ export function apiOptions(): string {
 /** What every call takes. */
 export interface CallOptions {
   /** Aborting it asks the run to stop; what is done is kept. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 ${interfaceOf('TrainOptions', 'start')}
@@ -34,7 +34,8 @@ ${properties.join('\n')}
 function property(row: NamedRow, command: CommandName): string {
   const optional = row.requiredBy?.includes(command) ? '' : '?';
   const type = typeOf(z.toJSONSchema(row.value, { io: 'input' }) as Shape);
-  return `${comment(sentencesOf(row, command))}\n  ${row.attribute}${optional}: ${type};`;
+  const known = optional === '' ? type : `${type} | undefined`;
+  return `${comment(sentencesOf(row, command))}\n  ${row.attribute}${optional}: ${known};`;
 }
 
 function sentencesOf(row: NamedRow, command: CommandName): string {

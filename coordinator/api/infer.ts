@@ -7,8 +7,8 @@ import { type ValidationReport, validate as validation } from '../inference/vali
 import { checkOptions } from '../options/given-options.ts';
 import type { CommandName } from '../options/row.ts';
 import type { FeatureOptions, InferenceOptions, PredictOptions as NamingOptions } from '../options/table.ts';
-import type { ExtractFeaturesOptions, PredictOptions, ValidateOptions } from './options.ts';
-import { programFrontend } from './program-frontend.ts';
+import type { CallOptions, ExtractFeaturesOptions, PredictOptions, ValidateOptions } from './options.ts';
+import { programFrontend, withoutSignal } from './program-frontend.ts';
 import { handleOf, type RunHandle } from './run-handle.ts';
 
 /**
@@ -45,13 +45,19 @@ export function predict(options: PredictOptions): RunHandle<InferenceEvent, Pred
 
 function infer<R>(
   command: CommandName,
-  { signal, ...given }: { signal?: AbortSignal },
+  options: CallOptions,
   work: (checked: ReturnType<typeof checkOptions>, frontend: InferenceFrontend) => Promise<InferenceEnd<R>>,
 ): RunHandle<InferenceEvent, R> {
   return handleOf(async (emit) => {
-    const options = checkOptions(command, given);
-    const viewer = () => ({ news: emit, waiting: () => undefined, end: () => undefined });
-    const ended = await work(options, programFrontend({ command, options, signal, tell: emit, viewer }));
+    const { signal, given } = withoutSignal(options);
+    const checked = checkOptions(command, given);
+    const viewer = () => ({
+      news: (event: InferenceEvent) => emit(event.type === 'start' ? structuredClone(event) : event),
+      waiting: () => undefined,
+      end: () => undefined,
+    });
+    const frontend = programFrontend({ command, options: checked, signal, tell: emit, viewer });
+    const ended = await work(checked, frontend);
     if (ended.outcome === 'complete') return ended.result;
     throw new CornetError('INTERRUPTED', ended.message, { hint: 'The same call continues it.' });
   });

@@ -1,6 +1,8 @@
 import { defaults, recipes } from '../../shared/defaults.ts';
 import { imageNetClasses, modelOf, type NetworkOptions } from '../../shared/models/family.ts';
 import { type ModelName, modelNames } from '../../shared/models/model.ts';
+import { bounds } from '../../shared/option-bounds.ts';
+import { checkValue } from '../../shared/process/option-value.ts';
 import { type LayerRow, layerRows } from '../inference/layers.ts';
 
 /** Which network of a model; each has the default of the commands. */
@@ -26,7 +28,7 @@ export interface ModelFacts {
   readonly name: ModelName;
   /** The published recipe, which `train` takes by default. `epochs` and `stepSize` are in epochs. */
   readonly recipe: { readonly learningRate: number; readonly epochs: number; readonly stepSize: number };
-  /** In PyTorch's order. */
+  /** In PyTorch's order. @throws CornetError `OPTION_INVALID` */
   stateDict(shape?: NetworkShape): readonly StateDictEntry[];
   /**
    * Every output that can be extracted, in the order of the model.
@@ -38,19 +40,20 @@ export interface ModelFacts {
 function factsOf(name: ModelName): ModelFacts {
   const network = ({ times = defaults.times, classes = imageNetClasses }: NetworkShape): NetworkOptions => ({
     model: name,
-    times,
-    head: classes,
+    times: checkValue('times', bounds.times, times),
+    head: checkValue('classes', bounds.head, classes),
   });
   return {
     name,
-    recipe: recipes[name],
+    recipe: Object.freeze({ ...recipes[name] }),
     stateDict: (shape = {}) =>
       modelOf(network(shape)).entries.map(({ name, shape, kind }) => ({
         name,
         shape,
         kind: kind === 'parameter' ? 'parameter' : 'buffer',
       })),
-    layers: ({ imageSize = defaults.imageSize, ...shape } = {}) => layerRows(network(shape), imageSize),
+    layers: ({ imageSize = defaults.imageSize, ...shape } = {}) =>
+      layerRows(network(shape), checkValue('imageSize', bounds.imageSize, imageSize)),
   };
 }
 

@@ -1,8 +1,10 @@
 import { progressEvery } from '../../shared/defaults.ts';
+import { CornetError } from '../../shared/errors.ts';
 import type { Notices } from '../../shared/process/notices.ts';
 import type { Frontend } from '../conduct/frontend.ts';
 import { Interruption } from '../conduct/interruption.ts';
 import { commandLineOf } from '../options/command-line.ts';
+import { refuseNoObject } from '../options/given-options.ts';
 import type { CommandName } from '../options/row.ts';
 import type { OptionName } from '../options/table.ts';
 import type { Notice } from '../watch/news.ts';
@@ -29,6 +31,21 @@ export function programFrontend<Viewer>({
     command: commandLineOf(command, options),
     viewer,
   };
+}
+
+/**
+ * Takes the signal out of a call's options.
+ * @throws CornetError OPTION_INVALID
+ */
+export function withoutSignal<O extends { signal?: AbortSignal | undefined }>(
+  options: O,
+): { signal: AbortSignal | undefined; given: Omit<O, 'signal'> } {
+  refuseNoObject(options);
+  const { signal, ...given } = options;
+  if (signal === undefined || signal instanceof AbortSignal) return { signal, given };
+  throw new CornetError('OPTION_INVALID', 'signal must be an AbortSignal.', {
+    hint: 'Of an AbortController it is controller.signal.',
+  });
 }
 
 export function noticesOf(tell: (notice: Notice) => void): Notices {

@@ -3,7 +3,7 @@ import type { StartOptions } from '../options/table.ts';
 import { type RunReport, startRun } from '../training/start.ts';
 import type { RunNews, TrainingEvent } from '../watch/news.ts';
 import type { TrainOptions } from './options.ts';
-import { programFrontend } from './program-frontend.ts';
+import { programFrontend, withoutSignal } from './program-frontend.ts';
 import { handleOf, type RunHandle } from './run-handle.ts';
 
 /** A training under way: its events are the objects that `coordinator start --json` prints. */
@@ -24,11 +24,13 @@ export type Training = RunHandle<TrainingEvent, RunReport>;
  */
 export function train(options: TrainOptions): Training {
   return handleOf(async (emit) => {
-    const { signal, ...given } = options;
+    const { signal, given } = withoutSignal(options);
     const checked = checkOptions('start', given);
     const viewer = () => ({
       news: (news: RunNews) => {
-        if (news.type !== 'error') emit(news);
+        if (news.type === 'error') return;
+        // The run goes on with its configuration, whatever becomes of the event.
+        emit(news.type === 'start' ? structuredClone(news) : news);
       },
       tick: () => undefined,
       end: () => undefined,

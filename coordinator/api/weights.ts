@@ -1,22 +1,31 @@
+import { z } from 'zod';
 import type { Normalization } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { type StateSlot, stateLayout } from '../../shared/formats/state-layout.ts';
 import { imageNetClasses, modelOf } from '../../shared/models/family.ts';
-import { elementCount, type Model, type ModelName } from '../../shared/models/model.ts';
+import {
+  elementCount,
+  headWeight,
+  type Model,
+  type ModelName,
+  modelNames,
+} from '../../shared/models/model.ts';
+import { bounds } from '../../shared/option-bounds.ts';
+import { checkValue } from '../../shared/process/option-value.ts';
 import { asUserError } from '../../shared/process/user-error.ts';
+import { classNames } from '../../shared/run-config.ts';
 import { chooseNetwork } from '../inference/choose-network.ts';
 import { findInferenceWeights } from '../inference/inference-weights.ts';
+import { refuseNoObject, refuseUnknown } from '../options/given-options.ts';
 import type { Notice } from '../watch/news.ts';
 import { writeWeights } from '../weights/write-weights.ts';
 import { noticesOf } from './program-frontend.ts';
 
-/** One entry of a state dict, row-major. */
-export interface WeightTensor {
-  /** As PyTorch has it: [o, i, kh, kw], [o, i], [c] or []. */
-  readonly shape: readonly number[];
-  /** Float32Array; of `num_batches_tracked` a BigInt64Array. */
-  readonly data: Float32Array | BigInt64Array;
-}
+/** One entry of a state dict, row-major. `shape` is PyTorch's: [o, i, kh, kw], [o, i], [c] or []. */
+export type WeightTensor =
+  | { readonly dtype: 'F32'; readonly shape: readonly number[]; readonly data: Float32Array }
+  /** `num_batches_tracked` */
+  | { readonly dtype: 'I64'; readonly shape: readonly number[]; readonly data: BigInt64Array };
 
 /** Weights, and the network that they are of. */
 export interface Weights {
@@ -54,24 +63,52 @@ export interface ReadWeightsOptions {
  *   nothing says which model it is
  */
 export async function readWeights(source: string, options: ReadWeightsOptions = {}): Promise<Weights> {
-  const { model: name, times: steps, weightsKey, seed = 0, onNotice = () => undefined } = options;
-  const notices = noticesOf(onNotice);
   try {
-    const asked = {
-      ...(name === undefined ? {} : { model: name }),
-      ...(steps === undefined ? {} : { times: steps }),
-    };
-    const network = await chooseNetwork({ weights: source, ...asked });
+    const { path, weightsKey, seed = 0, onNotice = () => undefined, ...asked } = checkRead(source, options);
+    const notices = noticesOf(onNotice);
+    const network = await chooseNetwork({ weights: path, ...asked });
     for (const warning of network.warnings) notices.warn(warning);
     const { times, imageSize, normalize, head, names } = network;
     const model = modelOf({ model: network.model, times, head: head ?? imageNetClasses });
     const key = weightsKey === undefined ? {} : { weightsKey };
-    const found = await findInferenceWeights({ weights: source, seed, ...key }, model, notices);
+    const found = await findInferenceWeights({ weights: path, seed, ...key }, model, notices);
     const tensors = tensorsOf(model, await found.read());
     return { model: model.name, times, imageSize, normalize, classes: names?.names ?? null, tensors };
   } catch (error) {
     throw asUserError(error);
   }
+}
+
+const readBounds = {
+  model: z.enum(modelNames),
+  times: bounds.times,
+  weightsKey: z.string(),
+  seed: bounds.seed,
+  onNotice: z.custom<NonNullable<ReadWeightsOptions['onNotice']>>((value) => typeof value === 'function'),
+};
+
+/** @throws CornetError OPTION_INVALID */
+function checkRead(source: unknown, options: unknown): ReadWeightsOptions & { path: string } {
+  const path = checkValue('source', bounds.path, source);
+  return { path, ...checkAll(options, readBounds) };
+}
+
+/** Those that are given. */
+function checkAll<S extends Record<string, z.ZodType>>(
+  options: unknown,
+  schemas: S,
+): { [N in keyof S]?: z.output<S[N]> } {
+  refuseNoObject(options);
+  const given = Object.entries(options as object).filter(([, value]) => value !== undefined);
+  refuseUnknown(
+    given.map(([name]) => name),
+    Object.keys(schemas),
+  );
+  return Object.fromEntries(
+    given.map(([name, value]) => [name, checkValue(name, schemas[name]!, value)]),
+  ) as {
+    [N in keyof S]?: z.output<S[N]>;
+  };
 }
 
 export interface WriteCheckpointOptions {
@@ -91,16 +128,37 @@ export async function writeCheckpoint(
   weights: Weights,
   options: WriteCheckpointOptions = {},
 ): Promise<void> {
-  const { model: name, times, imageSize, normalize, classes, tensors } = weights;
-  const head = tensors.get('decoder.linear.weight')?.shape[0] ?? imageNetClasses;
+  const file = checkValue('path', bounds.path, path);
+  const { force = false } = checkAll(options, { force: z.boolean() });
+  const { model: name, times, imageSize, normalize, classes, tensors } = checkWeights(weights);
+  const outputs = tensors.get(headWeight)?.shape?.[0] ?? imageNetClasses;
+  const head = checkValue(`outputs of ${headWeight}`, bounds.head, outputs);
   const model = modelOf({ model: name, times, head });
   const body = bodyOf(model, tensors);
-  await writeWeights(
-    path,
-    { model, times, imageSize, normalize, classNames: classes },
-    body,
-    options.force ?? false,
-  );
+  if (classes !== null && classes.length > head) {
+    throw new CornetError('OPTION_INVALID', `classes has ${classes.length} names for ${head} outputs.`);
+  }
+  await writeWeights(file, { model, times, imageSize, normalize, classNames: classes }, body, force);
+}
+
+/** @throws CornetError OPTION_INVALID for what is not the tensors'; those have a look of their own */
+function checkWeights(weights: Weights): Weights {
+  refuseNoObject(weights);
+  const { tensors } = weights;
+  if (!(tensors instanceof Map)) {
+    throw new CornetError('OPTION_INVALID', 'tensors must be a Map, as readWeights returns it.');
+  }
+  return {
+    model: checkValue('model', z.enum(modelNames), weights.model),
+    times: checkValue('times', bounds.times, weights.times),
+    imageSize: checkValue('imageSize', bounds.imageSize, weights.imageSize),
+    normalize: {
+      mean: checkValue('normalize.mean', bounds.mean, weights.normalize?.mean),
+      std: checkValue('normalize.std', bounds.std, weights.normalize?.std),
+    },
+    classes: checkValue('classes', classNames.nullable(), weights.classes),
+    tensors,
+  };
 }
 
 /** Views of a snapshot's memory. */
@@ -109,14 +167,16 @@ function tensorsOf(model: Model, body: Uint8Array): Map<string, WeightTensor> {
   return new Map(
     model.entries.map(({ name }) => {
       const slot = slots.get(name)!;
-      return [name, { shape: slot.shape, data: viewOf(slot, body) }];
+      return [name, viewOf(slot, body)];
     }),
   );
 }
 
-function viewOf({ dtype, shape, offset }: StateSlot, body: Uint8Array): WeightTensor['data'] {
-  const Values = dtype === 'I64' ? BigInt64Array : Float32Array;
-  return new Values(body.buffer as ArrayBuffer, body.byteOffset + offset, elementCount(shape));
+function viewOf({ dtype, shape, offset }: StateSlot, body: Uint8Array): WeightTensor {
+  const place = [body.buffer, body.byteOffset + offset, elementCount(shape)] as const;
+  return dtype === 'I64'
+    ? { dtype, shape, data: new BigInt64Array(...place) }
+    : { dtype, shape, data: new Float32Array(...place) };
 }
 
 function bodyOf(model: Model, tensors: ReadonlyMap<string, WeightTensor>): Uint8Array<ArrayBuffer> {
@@ -147,10 +207,13 @@ function bodyOf(model: Model, tensors: ReadonlyMap<string, WeightTensor>): Uint8
 /** Null: the tensor fits. */
 function faultOf({ dtype, shape }: StateSlot, tensor: WeightTensor | undefined): string | null {
   if (tensor === undefined) return 'missing';
+  if (typeof tensor !== 'object' || tensor === null) return 'not a tensor';
   const { data } = tensor;
   const Values = dtype === 'I64' ? BigInt64Array : Float32Array;
   if (!(data instanceof Values)) return `its data must be a ${Values.name}`;
-  if (String(tensor.shape) !== String(shape)) return `its shape is [${tensor.shape}], and must be [${shape}]`;
+  if (!Array.isArray(tensor.shape) || String(tensor.shape) !== String(shape)) {
+    return `its shape is [${tensor.shape}], and must be [${shape}]`;
+  }
   if (data.length === elementCount(shape)) return null;
   return `${data.length} values for the shape [${shape}]`;
 }

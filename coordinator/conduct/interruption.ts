@@ -48,9 +48,11 @@ export class Interruption {
           announce: (consequence) => `Aborted by the program: ${consequence}.`,
           duringStartUp: 'Aborted by the program during start-up.',
         });
-      if (signal?.aborted) aborted();
-      signal?.addEventListener('abort', aborted);
-      return () => signal?.removeEventListener('abort', aborted);
+      if (signal === undefined) return () => undefined;
+      const own = AbortSignal.any([signal]); // Node warns of a signal that many listen to
+      if (own.aborted) aborted();
+      own.addEventListener('abort', aborted);
+      return () => own.removeEventListener('abort', aborted);
     });
   }
 

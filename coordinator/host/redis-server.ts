@@ -1,5 +1,4 @@
 /** The private redis-server of a run without `--redis`: a unix socket in a folder of its own, nothing on disk. */
-import assert from 'node:assert';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
@@ -13,6 +12,7 @@ import { redisServer, socketFolder, timeouts } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { runProgram } from '../../shared/process/run-program.ts';
 import { connectRedis, socketUrl } from '../../shared/redis/redis.ts';
+import { atExit } from '../../shared/util/at-exit.ts';
 import { quoteName } from '../../shared/util/printable.ts';
 import {
   keepSocketYoung,
@@ -43,7 +43,7 @@ export class PrivateRedis {
   readonly #care: NodeJS.Timeout;
   /** The last one whose socket was seen. */
   #listening: ChildProcess;
-  readonly #onExit = () => this.kill();
+  readonly #outlived: () => void;
 
   private constructor(server: Server, command: string[], socket: string, care: number) {
     this.#server = server;
@@ -52,7 +52,7 @@ export class PrivateRedis {
     this.#listening = server.child;
     this.#guarding = this.#guard();
     this.#care = setInterval(() => void this.#lookAfterFolder(), care).unref();
-    process.once('exit', this.#onExit);
+    this.#outlived = atExit(() => this.kill());
     this.failed = new Promise((resolve, reject) => {
       this.#guarding.then((error) => error !== null && resolve(error), reject);
     });
@@ -71,7 +71,11 @@ export class PrivateRedis {
    */
   static async start(folder: string = tmpdir(), care: number = socketFolder.care): Promise<PrivateRedis> {
     // The parent-death signal is tied to the thread that forks, and only the main thread lives as long as the process.
-    assert(isMainThread);
+    if (!isMainThread) {
+      throw new CornetError('REDIS_SERVER_FAILED', 'A worker thread cannot start a private redis-server.', {
+        hint: 'Start the run from the main thread, or give it the URL of a running Redis.',
+      });
+    }
     const home = await makeHome(folder);
     const socket = join(home, socketName);
     const command = await serverCommand(home, socket);
@@ -107,7 +111,7 @@ export class PrivateRedis {
     await this.#guarding;
     clearTimeout(forced);
     await removeHome(this.socket);
-    process.removeListener('exit', this.#onExit);
+    this.#outlived();
   }
 
   /** Ends the server at once, for a process that is about to exit. */

@@ -20,6 +20,10 @@ export const examples: Readonly<Partial<Record<CommandName, readonly string[]>>>
     '--model S --weights pretrained --data-path photos --top-k 1 -o out',
   ],
   data: ['--data-path /data/imagenet --duplicates', '--data-path /data/imagenet --contact-sheet sheet.png'],
-  export: ['runs/s:best s.pth.tar'],
+  export: [
+    'runs/s:best s.pth.tar',
+    'runs/s:best s.onnx --tap V4.output,IT.output',
+    '--hub runs/s:best s-hub',
+  ],
   report: ['runs/s -o s.svg', 'runs/s-seed0 runs/s-seed1 runs/s-seed2 -o seeds.html'],
 };

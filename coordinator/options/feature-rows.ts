@@ -33,10 +33,16 @@ export const featureRows = {
     details:
       'V4.output-t3,IT.output; all: outputs of the areas and decoder.avgpool; everything: every output',
     group: 'Features',
-    commands: ['test'],
+    commands: ['test', 'export'],
     kind: 'result',
     setting: 'taps',
     excludes: ['layer', 'sublayer'],
+    variants: {
+      export: {
+        help: 'outputs of the graph beside the logits: names, all, or everything',
+        group: 'Model and data',
+      },
+    },
   }),
   timeStep: row({
     flags: '--time-step <step>',

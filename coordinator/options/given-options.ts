@@ -20,9 +20,13 @@ export function rowsForPrograms(command: CommandName): NamedRow[] {
  * @throws CornetError OPTION_INVALID
  */
 export function checkOptions(command: CommandName, given: object): Partial<Record<OptionName, unknown>> {
+  refuseNoObject(given);
   const rows = rowsForPrograms(command);
   const values = new Map(Object.entries(given).filter(([, value]) => value !== undefined));
-  refuseUnknown([...values.keys()], rows);
+  refuseUnknown(
+    [...values.keys()],
+    rows.map(({ attribute }) => attribute),
+  );
   const checked = rows.flatMap((row) => {
     const { attribute, value } = row;
     return values.has(attribute) ? [[attribute, checkValue(attribute, value, values.get(attribute))]] : [];
@@ -41,9 +45,13 @@ export function checkOptions(command: CommandName, given: object): Partial<Recor
   return options;
 }
 
-function refuseUnknown(names: readonly string[], rows: readonly NamedRow[]): void {
-  const known = rows.map(({ attribute }) => attribute);
-  const unknown = names.find((name) => !known.some((attribute) => attribute === name));
+export function refuseNoObject(given: unknown): void {
+  if (typeof given === 'object' && given !== null && !Array.isArray(given)) return;
+  throw new CornetError('OPTION_INVALID', 'The options must be an object: { outputPath: … }.');
+}
+
+export function refuseUnknown(names: readonly string[], known: readonly string[]): void {
+  const unknown = names.find((name) => !known.includes(name));
   if (unknown === undefined) return;
   throw new CornetError('OPTION_INVALID', `There is no option ${quoteName(unknown)}.`, {
     hint: `Nearest names: ${nearestNames(unknown, known).join(', ')}.`,

@@ -42,7 +42,7 @@ export const modelRows = {
     help: 'CORnet variant',
     details: "RT is the paper's recurrent model",
     group: 'Model and data',
-    commands: ['start', 'validate', 'test', 'predict', 'layers', 'doctor'],
+    commands: ['start', 'validate', 'test', 'predict', 'layers', 'export', 'doctor'],
     neededFor: { start: 'a new run' },
     kind: 'result',
     setting: 'model',
@@ -56,6 +56,7 @@ export const modelRows = {
       predict: { defaultTold: 'that of the run or checkpoint' },
       test: { defaultTold: 'that of the run or checkpoint' },
       layers: { defaultTold: 'that of the run or checkpoint' },
+      export: { defaultTold: 'that of the run or checkpoint' },
     },
   }),
   times: row({
@@ -66,7 +67,7 @@ export const modelRows = {
     help: 'time steps of R and RT',
     rare: true,
     group: 'Model and data',
-    commands: ['start', 'validate', 'test', 'predict', 'layers'],
+    commands: ['start', 'validate', 'test', 'predict', 'layers', 'export'],
     kind: 'result',
     setting: 'times',
     variants: {
@@ -74,6 +75,7 @@ export const modelRows = {
       predict: { ...ofWeights(defaults.times), rare: false },
       test: { ...ofWeights(defaults.times), rare: false },
       layers: { ...ofWeights(defaults.times), rare: false },
+      export: { ...ofWeights(defaults.times), rare: false },
     },
   }),
   imageSize: row({
@@ -85,7 +87,7 @@ export const modelRows = {
     default: defaults.imageSize,
     help: 'side of the square input',
     group: 'Model and data',
-    commands: ['start', 'validate', 'test', 'predict', 'layers', 'data'],
+    commands: ['start', 'validate', 'test', 'predict', 'layers', 'export', 'data'],
     kind: 'result',
     setting: 'imageSize',
     variants: {
@@ -94,6 +96,7 @@ export const modelRows = {
       predict: ofWeights(defaults.imageSize),
       test: ofWeights(defaults.imageSize),
       layers: ofWeights(defaults.imageSize),
+      export: ofWeights(defaults.imageSize),
     },
   }),
   weights: row({
@@ -126,9 +129,10 @@ export const modelRows = {
     details: 'the keys that lead to them and the prefix of their names (state_dict_ema, model.student)',
     rare: true,
     group: 'Model and data',
-    commands: ['start', 'validate', 'test', 'predict'],
+    commands: ['start', 'validate', 'test', 'predict', 'export'],
     kind: 'result',
     setting: 'weightsKey',
+    variants: { export: { rare: false } },
   }),
   head: row({
     flags: '--head <n>',

@@ -65,6 +65,8 @@ export type FeatureOptions = InferenceOptions &
 export type PredictOptions = Omit<InferenceOptions, 'seed'> &
   With<Pick<Given<'predict'>, 'recursive' | 'topK'>, 'recursive' | 'topK'>;
 
+export type ExportOptions = With<Given<'export'>, 'force' | 'onnx' | 'hub'>;
+
 export interface NamedRow extends OptionRow {
   readonly attribute: OptionName;
   /** What sentences call it. */

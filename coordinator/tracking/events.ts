@@ -2,8 +2,17 @@
  * TensorBoard's messages: Event (tensorboard/compat/proto/event.proto), Summary (summary.proto in the same folder), and
  * those of the hparams plugin (tensorboard/plugins/hparams/plugin_data.proto).
  */
+
+import {
+  bytes,
+  double,
+  float,
+  integer,
+  message,
+  type Pieces,
+  readMessage,
+} from '../../shared/formats/proto.ts';
 import type { Hyperparameter } from './hyperparameters.ts';
-import { bytes, double, float, integer, message, readMessage } from './proto.ts';
 import type { Scalars } from './scalars.ts';
 
 /** Seconds since 1970. */
@@ -15,8 +24,8 @@ const tagOf = {
   sessionEnd: '_hparams_/session_end_info',
 } as const;
 
-function event(wallTime: WallTime, step: number, ...what: Uint8Array[]): Buffer {
-  return message(double(1, wallTime), integer(2, step), ...what);
+function event(wallTime: WallTime, step: number, ...what: Pieces[]): Buffer {
+  return Buffer.concat(message(double(1, wallTime), integer(2, step), ...what));
 }
 
 /**
@@ -63,14 +72,14 @@ export function sessionEndEvent(wallTime: WallTime, outcome: keyof typeof status
 /** A float of no dimension and without a value: hparams says all in the metadata, and every summary has a value. */
 const nullTensor = message(integer(1, 1), bytes(2, ''));
 
-function hparamsEvent(wallTime: WallTime, tag: string, pluginData: Buffer): Buffer {
+function hparamsEvent(wallTime: WallTime, tag: string, pluginData: Pieces): Buffer {
   const metadata = bytes(1, message(bytes(1, 'hparams'), bytes(2, pluginData)));
   const value = message(bytes(1, tag), bytes(9, metadata), bytes(8, nullTensor));
   return event(wallTime, 0, bytes(5, bytes(1, value)));
 }
 
 /** google.protobuf.Value (google/protobuf/struct.proto). */
-function structValue(value: Hyperparameter): Buffer {
+function structValue(value: Hyperparameter): Pieces {
   if (typeof value === 'number') return double(2, value);
   return typeof value === 'string' ? bytes(3, value) : integer(4, value ? 1 : 0);
 }

@@ -315,7 +315,7 @@ function report({
     best: best?.validation == null ? null : reported(best),
     validation: watch.validation,
     imagesPerSecond: seconds > 0 ? images / seconds : null,
-    config,
+    config: structuredClone(config),
   };
 }
 

@@ -48,20 +48,33 @@ export async function writeWeights(
       hint: 'Give another file name, or force: true to replace it.',
     });
   }
-  checkValues(stateLayout(network.model, 'inference').slots, body, 'What is to be written');
+  refuseNotFinite(network.model, body);
   await writeDurably(path, write(network, body));
+}
+
+/** @throws CornetError WEIGHTS_NOT_FINITE */
+function refuseNotFinite(model: Model, body: Uint8Array): void {
+  try {
+    checkValues(stateLayout(model, 'inference').slots, body, 'What is to be written');
+  } catch (error) {
+    if (!(error instanceof CornetError)) throw error;
+    throw new CornetError(error.code, error.message, {
+      hint: 'Look at what has changed the tensors that are named.',
+    });
+  }
 }
 
 type Writer = (network: NamedNetwork, body: Uint8Array<ArrayBuffer>) => Uint8Array[];
 
 const writers: Readonly<Record<string, Writer>> = {
-  '.safetensors': safetensors,
+  '.safetensors': safetensorsPieces,
   '.pth': torchSave,
   '.pt': torchSave,
   '.tar': torchSave,
 };
 
-function safetensors(
+/** A file that says of which network it is, by PyTorch's names. @param body as for `writeWeights` */
+export function safetensorsPieces(
   { model, times, imageSize, normalize, classNames }: NamedNetwork,
   body: Uint8Array,
 ): Uint8Array[] {
@@ -85,6 +98,8 @@ function torchSave(
   return archive.pieces(
     dict({
       flags: flags({ model: model.name, times, imsize: imageSize }),
+      // Without a word about it a thousand outputs are taken for the classes of ImageNet.
+      ...(classNames === null ? { classes: [] } : {}),
       ...besideFlags(classNames ?? [], normalize),
       state_dict: new OrderedDict(stateDict),
     }),

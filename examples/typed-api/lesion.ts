@@ -42,8 +42,8 @@ async function lesion(dataPath: string, run: string): Promise<void> {
   areas.delete('decoder');
   for (const area of [null, ...areas]) {
     const weights = await readWeights(`${run}:best`);
-    for (const [name, { data }] of weights.tensors) {
-      if (area !== null && name.startsWith(`${area}.`) && data instanceof Float32Array) data.fill(0);
+    for (const [name, tensor] of weights.tensors) {
+      if (area !== null && name.startsWith(`${area}.`) && tensor.dtype === 'F32') tensor.data.fill(0);
     }
     const name = area === null ? 'whole' : `without-${area}`;
     const file = `${run}-${name}.safetensors`;

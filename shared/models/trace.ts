@@ -83,7 +83,8 @@ function traced(
   return { shape, parameters: all, seesImage: sources.some((source) => source?.seesImage ?? false) };
 }
 
-const windows = (length: number, size: number, stride: number, padding: number): number =>
+/** How many windows fit into a padded length. */
+export const windows = (length: number, size: number, stride: number, padding: number): number =>
   Math.floor((length + 2 * padding - size) / stride) + 1;
 
 class ShapeOps implements Ops<Traced> {

@@ -1,4 +1,5 @@
 /** An option's value: from text to what its schema wants, or a sentence that names the option. */
+import { inspect } from 'node:util';
 import { z } from 'zod';
 import { CornetError } from '../errors.ts';
 import { oneLine, quoteName, shortened } from '../util/printable.ts';
@@ -22,7 +23,8 @@ export function readValue<T>(
   text: string,
   { read = isNumeric(schema) ? toNumber : String, hint }: ReadOptions = {},
 ): T {
-  return accepted(schema.safeParse(read(text)), { name, text, hint, wanted: () => describeValue(schema) });
+  const told = () => quoteName(shortened(withoutUrls(text), shown));
+  return accepted(schema.safeParse(read(text)), { name, told, hint, wanted: () => describeValue(schema) });
 }
 
 /**
@@ -31,26 +33,45 @@ export function readValue<T>(
  * @throws CornetError OPTION_INVALID
  */
 export function checkValue<T>(name: string, schema: z.ZodType<T>, value: unknown, hint?: string): T {
-  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value));
   const wanted = () => describeValue(schema, 'in an array');
-  return accepted(schema.safeParse(value), { name, text, hint, wanted });
+  const told = () => oneLine(shortened(withoutUrls(inWords(value)), shown));
+  return accepted(parsed(schema, value), { name, told, hint, wanted });
+}
+
+/** Some values make zod throw: it would freeze a typed array. */
+function parsed<T>(schema: z.ZodType<T>, value: unknown): z.ZodSafeParseResult<T> {
+  try {
+    return schema.safeParse(value);
+  } catch {
+    return { success: false, error: new z.ZodError([]) } as z.ZodSafeParseError<T>;
+  }
+}
+
+/** As a program writes it: `'8'` for text, `8` for a number. */
+function inWords(value: unknown): string {
+  return inspect(value, {
+    depth: 0,
+    breakLength: Number.POSITIVE_INFINITY,
+    customInspect: false,
+    getters: false,
+  });
 }
 
 interface Given {
   name: string;
-  text: string;
+  /** The value, as it may be shown. */
+  told: () => string;
   hint: string | undefined;
   wanted: () => string;
 }
 
-function accepted<T>(parsed: z.ZodSafeParseResult<T>, { name, text, hint, wanted }: Given): T {
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
+function accepted<T>(result: z.ZodSafeParseResult<T>, { name, told, hint, wanted }: Given): T {
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
   if (issue?.code === 'custom') {
     throw new CornetError('OPTION_INVALID', `${name}: ${issue.message}.`, { hint: issue.params?.hint });
   }
-  const value = quoteName(shortened(withoutUrls(text), shown));
-  const sentence = `${name} must be ${wanted()}, not ${value}.`;
+  const sentence = `${name} must be ${wanted()}, not ${told()}.`;
   throw new CornetError('OPTION_INVALID', sentence, hint === undefined ? {} : { hint });
 }
 

@@ -1,4 +1,5 @@
 /** A connection to Redis that takes "not now" as it takes a lost connection: what was refused is sent until it is taken. */
+import type { Duplex } from 'node:stream';
 import { type Command, Redis, type RedisOptions } from 'ioredis';
 import { redisRetry } from '../defaults.ts';
 import { hasMoved, isPassing } from './redis-replies.ts';
@@ -38,6 +39,9 @@ export class PatientRedis extends Redis {
   /** @param reconnect make the connection anew; one that is being made is left alone, for ioredis would give it up for good while it asks Sentinels (BullMQ does this whenever it has blocked for too long) */
   override disconnect(reconnect = false): void {
     if (reconnect && this.status === 'connecting') return;
+    // For the end of a stream that has ended already it would wait two seconds, and keep the process as long.
+    const { connector } = this as unknown as { connector: { stream?: Duplex | null } };
+    if (connector.stream?.destroyed === true) connector.stream = null;
     super.disconnect(reconnect);
   }
 

@@ -8,6 +8,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { socketFolder } from '../defaults.ts';
+import { atExit } from '../util/at-exit.ts';
 import { oneAtATime } from '../util/one-at-a-time.ts';
 import {
   folderOf,
@@ -31,7 +32,7 @@ export class UnixListener {
   readonly #care: NodeJS.Timeout;
   #server: Server;
   #closed = false;
-  readonly #onExit = () => rmSync(dirname(this.#path), { recursive: true, force: true });
+  readonly #outlived: () => void;
 
   private constructor(path: string, serve: (socket: Socket, name: string) => void, care: number) {
     this.#path = path;
@@ -39,7 +40,7 @@ export class UnixListener {
     this.#server = this.#newServer();
     const look = oneAtATime(() => this.#lookAfterFolder());
     this.#care = setInterval(() => void look().catch(() => undefined), care).unref();
-    process.once('exit', this.#onExit);
+    this.#outlived = atExit(() => rmSync(dirname(this.#path), { recursive: true, force: true }));
   }
 
   /**
@@ -70,7 +71,7 @@ export class UnixListener {
     this.#closed = true;
     clearInterval(this.#care);
     await new Promise((resolve) => this.#server.close(resolve));
-    process.removeListener('exit', this.#onExit);
+    this.#outlived();
     await rm(dirname(this.#path), { recursive: true, force: true });
   }
 

@@ -20,7 +20,7 @@ interface Summary {
   strided: number[];
 }
 
-interface Golden {
+export interface Golden {
   model: ModelName;
   times: number | null;
   image_size: number;
@@ -67,8 +67,18 @@ export const trainingTolerance = {
 /** What is left of a gradient of exactly zero when the weight decay is taken back out of it. */
 const roundingNoise = 1e-6;
 
+export function readGolden(name: (typeof goldenNames)[number]): Golden {
+  return JSON.parse(readFileSync(`test/fixtures/golden/${name}.json`, 'utf8'));
+}
+
+/** The normalised images that the values are of: [batch, 3, image_size, image_size]. */
+export function goldenImages({ batch, image_size: imageSize }: Golden): Float32Array<ArrayBuffer> {
+  const values = closedFormula('images', batch * 3 * imageSize * imageSize);
+  return Float32Array.from(values, (v) => Math.fround(v) * 2);
+}
+
 export function checkGolden(name: (typeof goldenNames)[number], options: GoldenOptions, judge: Judge): void {
-  const golden: Golden = JSON.parse(readFileSync(`test/fixtures/golden/${name}.json`, 'utf8'));
+  const golden = readGolden(name);
   const { optimizer, batch, image_size: imageSize } = golden;
   const model = buildModel(golden.model, golden.times ?? 1);
   const engine = new Engine({
@@ -83,10 +93,7 @@ export function checkGolden(name: (typeof goldenNames)[number], options: GoldenO
     momentum: optimizer.momentum,
     weightDecay: optimizer.weight_decay,
   });
-  const images = Float32Array.from(
-    closedFormula('images', batch * 3 * imageSize * imageSize),
-    (v) => Math.fround(v) * 2,
-  );
+  const images = goldenImages(golden);
   const labels = formulaLabels(batch);
 
   const entries = new Map(model.entries.map((entry) => [entry.name, entry]));
@@ -193,7 +200,7 @@ function compareGradients(
 }
 
 /** Relative comparisons of summaries; what is small against its tensor is held to the tensor's typical size. */
-function comparison(judge: Judge) {
+export function comparison(judge: Judge) {
   const value = (what: string, actual: number, expected: number, tolerance: number, floor = 0): void => {
     const error = Math.abs(actual - expected);
     judge.near(what, actual, expected, error, tolerance * Math.max(Math.abs(expected), floor));

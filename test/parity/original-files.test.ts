@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import test from 'ava';
 import { Checkpoints } from '../../coordinator/checkpoints/checkpoints.ts';
-import { exportCheckpoint } from '../../coordinator/commands/export.ts';
+import { exportCheckpoint } from '../../coordinator/export/pth.ts';
 import { readOriginal } from '../../coordinator/weights/original-checkpoint.ts';
 import { readWeights } from '../../coordinator/weights/read-weights.ts';
 import { CornetError } from '../../shared/errors.ts';

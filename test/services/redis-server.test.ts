@@ -104,6 +104,8 @@ test.serial('one whose folder cannot be made again is given up with the reason',
   const folder = temporaryFolder(t);
   const redis = await PrivateRedis.start(folder, 50);
   rmSync(folder, { recursive: true });
+  const running = setInterval(() => undefined, 1_000); // the server alone keeps no process alive
+  t.teardown(() => clearInterval(running));
   const error = await redis.failed;
   t.is(error.code, 'REDIS_SERVER_FAILED');
   t.regex(error.message, /could not be started again \(ENOENT/);

@@ -48,7 +48,8 @@ for (const ending of ['safetensors', 'pth', 'pt', 'pth.tar']) {
     const weights = await untrained();
     const normalize = { mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25] } as const;
     const classes = Array.from({ length: 1000 }, (_, i) => `class ${i}`);
-    (weights.tensors.get('V4.conv.weight')!.data as Float32Array).fill(0, 0, 1152);
+    const conv = weights.tensors.get('V4.conv.weight')!;
+    if (conv.dtype === 'F32') conv.data.fill(0, 0, 1152);
     const changed: Weights = { ...weights, times: 4, imageSize: 64, normalize, classes };
     await writeCheckpoint(path, changed);
     const { tensors, ...network } = await readWeights(path);
@@ -91,10 +92,14 @@ test('tensors that are not those of the model are named, all of them, and nothin
   const weights = await untrained();
   const tensors = new Map(weights.tensors);
   tensors.delete('V1.conv.bias');
-  tensors.set('V2.conv.bias', { shape: [64], data: new Float32Array(64) });
-  tensors.set('V4.conv.bias', { shape: [256], data: new Float32Array(255) });
-  tensors.set('IT.conv.bias', { shape: [512], data: new Float64Array(512) as unknown as Float32Array });
-  tensors.set('V9.conv.bias', { shape: [], data: new Float32Array(1) });
+  tensors.set('V2.conv.bias', { dtype: 'F32', shape: [64], data: new Float32Array(64) });
+  tensors.set('V4.conv.bias', { dtype: 'F32', shape: [256], data: new Float32Array(255) });
+  tensors.set('IT.conv.bias', {
+    dtype: 'F32',
+    shape: [512],
+    data: new Float64Array(512) as unknown as Float32Array,
+  });
+  tensors.set('V9.conv.bias', { dtype: 'F32', shape: [], data: new Float32Array(1) });
   const error = await t.throwsAsync(writeCheckpoint(path, { ...weights, tensors }), {
     instanceOf: CornetError,
     code: 'WEIGHTS_MISMATCH',
@@ -136,4 +141,47 @@ test('what may not be expected is told to whoever listens', async (t) => {
   await t.throwsAsync(readWeights(path, { model: 'S', onNotice }), { code: 'WEIGHTS_MISMATCH' });
   t.is(notices.length, 1);
   t.regex(notices[0]!, /^warn: .* is of CORnet-Z, 64 px; the options ask for CORnet-S, 64 px\./);
+});
+
+test('what is not the tensors of weights is held to bounds, too, and so is what is asked for', async (t) => {
+  const path = join(temporaryFolder(t), 'x.safetensors');
+  const weights = await untrained();
+  const refused = (more: object, message: RegExp) =>
+    t.throwsAsync(writeCheckpoint(path, { ...weights, ...more } as Weights), {
+      instanceOf: CornetError,
+      code: 'OPTION_INVALID',
+      message,
+    });
+  await refused({ model: 'Q' }, /^model must be one of Z, R, RT, S, not 'Q'\.$/);
+  await refused({ times: Number.NaN }, /^times must be .*, not NaN\.$/);
+  await refused({ imageSize: '64' }, /^imageSize must be .*, not '64'\.$/);
+  await refused({ normalize: undefined }, /^normalize\.mean must be 3 values/);
+  await refused({ normalize: { mean: [0, 0, 0], std: [1, 0, 1] } }, /^normalize\.std must be 3 values/);
+  await refused(
+    { classes: Array.from({ length: 1001 }, String) },
+    /^classes has 1001 names for 1000 outputs\.$/,
+  );
+  await refused({ tensors: Object.fromEntries(weights.tensors) }, /^tensors must be a Map/);
+  await t.throwsAsync(writeCheckpoint(path, null as never), { code: 'OPTION_INVALID' });
+  t.false(existsSync(path));
+
+  const misread = (source: unknown, options: object | null, message: RegExp) =>
+    t.throwsAsync(readWeights(source as string, options as never), {
+      instanceOf: CornetError,
+      code: 'OPTION_INVALID',
+      message,
+    });
+  await misread(3, {}, /^source must be text, not 3\.$/);
+  await misread('untrained', { model: 'Z', seed: 'abc' }, /^seed must be .*, not 'abc'\.$/);
+  await misread('untrained', { model: 'Z', times: 1e15 }, /^times must be .* at most 1000/);
+  await misread('untrained', { model: 'Z', sed: 1 }, /^There is no option sed\.$/);
+  await misread('untrained', null, /^The options must be an object/);
+});
+
+test('weights that do not say what their outputs stand for do not say it in either format', async (t) => {
+  const folder = temporaryFolder(t);
+  for (const name of ['z.safetensors', 'z.pth.tar']) {
+    await writeCheckpoint(join(folder, name), await untrained());
+    t.is((await readWeights(join(folder, name))).classes, null);
+  }
 });

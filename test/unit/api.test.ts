@@ -4,8 +4,10 @@ import { join } from 'node:path';
 import test, { type TestFn } from 'ava';
 import { CornetError, extractFeatures, models, train, validate } from '../../coordinator/api/index.ts';
 import { handleOf } from '../../coordinator/api/run-handle.ts';
+import { Interruption } from '../../coordinator/conduct/interruption.ts';
 import { commandLineOf } from '../../coordinator/options/command-line.ts';
 import { checkOptions } from '../../coordinator/options/given-options.ts';
+import { atExit } from '../../shared/util/at-exit.ts';
 import { apiOptions, apiOptionsPath } from '../../tools/api-options.ts';
 import { apiReference, apiReferencePath, hasTypedoc } from '../../tools/api-reference.ts';
 import { possible } from '../helpers/possible.ts';
@@ -30,11 +32,20 @@ test('options are held to the bounds of the command line, by the names that a pr
   const refused = (given: object, message: string) =>
     t.throws(() => start(given), { instanceOf: CornetError, code: 'OPTION_INVALID', message });
   refused({ batchSize: 0 }, 'batchSize must be a whole number of at least 1, not 0.');
-  refused({ batchSize: '8' }, 'batchSize must be a whole number of at least 1, not 8.');
-  refused({ model: 'T' }, 'model must be one of Z, R, RT, S, not T.');
-  refused({ resume: 'yes' }, 'resume must be true or false, not yes.');
-  refused({ mean: [1, 2] }, 'mean must be 3 values in an array, each a number, not [1,2].');
-  refused({ freeze: 'V1' }, 'freeze must be names in an array, not V1.');
+  refused({ batchSize: '8' }, "batchSize must be a whole number of at least 1, not '8'.");
+  refused({ model: 'T' }, "model must be one of Z, R, RT, S, not 'T'.");
+  refused({ resume: 'yes' }, "resume must be true or false, not 'yes'.");
+  refused({ mean: [1, 2] }, 'mean must be 3 values in an array, each a number, not [ 1, 2 ].');
+  refused({ freeze: 'V1' }, "freeze must be names in an array, not 'V1'.");
+  refused({ epochs: Number.NaN }, 'epochs must be a number greater than 0, not NaN.');
+  refused({ epochs: 1n }, 'epochs must be a number greater than 0, not 1n.');
+  refused(
+    { mean: new Float32Array(3) },
+    'mean must be 3 values in an array, each a number, not Float32Array(3) [ 0, 0, 0 ].',
+  );
+  const itself: Record<string, unknown> = {};
+  itself.itself = itself;
+  refused({ freeze: itself }, 'freeze must be names in an array, not <ref *1> { itself: [Circular *1] }.');
   refused({ seed: null }, 'seed must be a whole number of at least 0 and at most 4294967295, not null.');
   t.throws(() => start({ dataPath: 'a\0b' }), { message: /^dataPath: .* has a character of code 0/ });
   const error = refused({ bachSize: 8 }, 'There is no option bachSize.');
@@ -42,6 +53,45 @@ test('options are held to the bounds of the command line, by the names that a pr
   refused({ json: true }, 'There is no option json.');
   t.throws(() => checkOptions('start', {}), { message: 'outputPath is missing.' });
 });
+
+test('what is no object, and what is no signal, is refused in words, and nothing is thrown at once', async (t) => {
+  const calls = [train, validate, extractFeatures] as ((options: unknown) => Promise<unknown>)[];
+  for (const call of calls) {
+    for (const options of [undefined, null, 5, 'x', [], () => undefined]) {
+      await t.throwsAsync(call(options), {
+        instanceOf: CornetError,
+        code: 'OPTION_INVALID',
+        message: 'The options must be an object: { outputPath: … }.',
+      });
+    }
+    const error = await t.throwsAsync(
+      call({ outputPath: 'x', dataPath: 'y', signal: new AbortController() }),
+      { instanceOf: CornetError, message: 'signal must be an AbortSignal.' },
+    );
+    t.is(error?.hint, 'Of an AbortController it is controller.signal.');
+  }
+});
+
+test.serial(
+  'many runs may listen to one signal, and to the exit of the process, without a warning',
+  async (t) => {
+    const warnings: string[] = [];
+    const listen = (warning: Error) => warnings.push(warning.message);
+    process.on('warning', listen);
+    t.teardown(() => process.off('warning', listen));
+    const stopping = new AbortController();
+    const asked: string[] = [];
+    const interruptions = Array.from({ length: 20 }, () => Interruption.onAbort(stopping.signal));
+    for (const one of interruptions) one.onAsked(({ reason }) => asked.push(reason));
+    const others = Array.from({ length: 20 }, () => atExit(() => undefined));
+    interruptions.pop()!.release();
+    stopping.abort();
+    await new Promise(setImmediate);
+    for (const forget of others) forget();
+    t.deepEqual(asked, Array(19).fill('aborted by the program'));
+    t.deepEqual(warnings, []);
+  },
+);
 
 test('what is not given has the default of the command, but for a training, which a resume reads from its run', (t) => {
   t.deepEqual(start({ seed: undefined }), { outputPath: 'x' });
@@ -163,4 +213,8 @@ test('models are described without a tensor library: state dict, layers and reci
   const output = models.R.layers({ times: 3, imageSize: 64 }).find(({ name }) => name === 'V4.output');
   t.deepEqual(output, { name: 'V4.output', shape: [256, 4, 4], timeSteps: [0, 1, 2] });
   t.deepEqual(models.S.recipe, { learningRate: 0.1, epochs: 43, stepSize: 20 });
+  t.throws(() => Object.assign(models.S.recipe, { learningRate: 7 }), { instanceOf: TypeError });
+  for (const shape of [{ times: 0 }, { classes: -3 }, { imageSize: 1 }, { times: 1e15 }]) {
+    t.throws(() => models.R.layers(shape), { instanceOf: CornetError, code: 'OPTION_INVALID' });
+  }
 });

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { Checkpoints } from '../../coordinator/checkpoints/checkpoints.ts';
-import { exportCheckpoint } from '../../coordinator/commands/export.ts';
+import { exportCheckpoint } from '../../coordinator/export/pth.ts';
 import { chooseNetwork } from '../../coordinator/inference/choose-network.ts';
 import { layerRows } from '../../coordinator/inference/layers.ts';
 import type { StartOptions } from '../../coordinator/options/table.ts';

@@ -10,11 +10,11 @@ import {
   sessionStartEvent,
 } from '../../coordinator/tracking/events.ts';
 import { hyperparametersOf } from '../../coordinator/tracking/hyperparameters.ts';
-import { readMessage } from '../../coordinator/tracking/proto.ts';
 import { crc32c, frame, maskedCrc, readRecords } from '../../coordinator/tracking/records.ts';
 import { type Scalars, scalarsOf } from '../../coordinator/tracking/scalars.ts';
 import { TensorBoard } from '../../coordinator/tracking/tensorboard.ts';
 import { CornetError } from '../../shared/errors.ts';
+import { readMessage } from '../../shared/formats/proto.ts';
 import { possible } from '../helpers/possible.ts';
 import { canMount, fillDisk, smallDisk, temporaryFolder } from '../helpers/temporary.ts';
 import { trainingConfig } from '../helpers/training-config.ts';

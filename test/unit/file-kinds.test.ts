@@ -3,7 +3,7 @@ import { deflateRawSync, gzipSync } from 'node:zlib';
 import test from 'ava';
 import { Checkpoints } from '../../coordinator/checkpoints/checkpoints.ts';
 import { checkpointOfRun } from '../../coordinator/checkpoints/run-checkpoint.ts';
-import { exportCheckpoint } from '../../coordinator/commands/export.ts';
+import { exportCheckpoint } from '../../coordinator/export/pth.ts';
 import type { StartOptions } from '../../coordinator/options/table.ts';
 import { checkpointToGoBackTo, chooseStart } from '../../coordinator/training/starting-point.ts';
 import { readWeights } from '../../coordinator/weights/read-weights.ts';

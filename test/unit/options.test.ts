@@ -125,7 +125,7 @@ test('a value out of bounds is refused with the name of the option, by every com
       '4294967296',
       '--seed must be a whole number of at least 0 and at most 4294967295, not 4294967296.',
     ],
-    ['--times', '0', '--times must be a whole number of at least 1, not 0.'],
+    ['--times', '0', '--times must be a whole number of at least 1 and at most 1000, not 0.'],
     ['--image-size', '8', '--image-size must be a whole number of at least 16, not 8.'],
     ['--imsize', '3.5', '--image-size must be a whole number of at least 16, not 3.5.'],
     ['--wait', '-1', '--wait must be a number of at least 0, not -1.'],

@@ -3,7 +3,7 @@ import { mkdir, open, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { Checkpoints } from '../../coordinator/checkpoints/checkpoints.ts';
-import { exportCheckpoint } from '../../coordinator/commands/export.ts';
+import { exportCheckpoint } from '../../coordinator/export/pth.ts';
 import { readOriginal } from '../../coordinator/weights/original-checkpoint.ts';
 import {
   OrderedDict,

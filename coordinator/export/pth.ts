@@ -1,4 +1,4 @@
-/** `coordinator export`: a checkpoint of ours as the original's run.py would have saved it. */
+/** A checkpoint of ours as the original's run.py would have saved it. */
 import { z } from 'zod';
 import { learningRate } from '../../shared/data/learning-rate.ts';
 import { scheduleOf } from '../../shared/data/schedule.ts';
@@ -16,7 +16,7 @@ import { quoteName } from '../../shared/util/printable.ts';
 import { type Checkpoint, readCheckpoint } from '../checkpoints/checkpoint-file.ts';
 import { recordBeside } from '../checkpoints/checkpoint-records.ts';
 import { checkpointOfRun } from '../checkpoints/run-checkpoint.ts';
-import { exists, writeDurably } from '../disk/durable-file.ts';
+import { exists } from '../disk/durable-file.ts';
 import { refuseOtherKinds } from '../weights/checkpoint-kind.ts';
 import {
   OrderedDict,
@@ -25,6 +25,7 @@ import {
   type TensorReference,
 } from '../weights/pickle-writer.ts';
 import { besideFlags, dict, flags, TorchArchive } from '../weights/torch-archive.ts';
+import { refuseExisting, writeFileAt } from './target.ts';
 
 /**
  * Writes `{flags, epoch, state_dict, optimizer}` so that torch.load (PyTorch 1.6 or later) and the original read it:
@@ -36,11 +37,7 @@ import { besideFlags, dict, flags, TorchArchive } from '../weights/torch-archive
  *   FOLDER_NOT_WRITABLE: nothing is left behind
  */
 export async function exportCheckpoint(source: string, target: string, force = false): Promise<string> {
-  if (!force && (await exists(target))) {
-    throw new CornetError('OUTPUT_EXISTS', `${quoteName(target)} is there already.`, {
-      hint: 'Give another file name, or --force to replace it.',
-    });
-  }
+  if (!force) await refuseExisting(target);
   const path = (await checkpointOfRun(source))?.path ?? source;
   if (!(await exists(path))) {
     throw new CornetError('WEIGHTS_MISSING', `${quoteName(path)} does not exist.`, {
@@ -63,15 +60,7 @@ export async function exportCheckpoint(source: string, target: string, force = f
     (identity) => stateLayout(modelOf(resultOf(identity, path))).slots,
     await recordBeside(path),
   );
-  try {
-    await writeDurably(target, originalPieces(checkpoint));
-  } catch (error) {
-    if (!(error instanceof CornetError) || error.code !== 'FOLDER_NOT_WRITABLE') throw error;
-    throw new CornetError(error.code, error.message, {
-      hint: 'Give as the last argument a file in a folder that you may write to.',
-      cause: error,
-    });
-  }
+  await writeFileAt(target, originalPieces(checkpoint));
   return path;
 }
 
