@@ -14,7 +14,7 @@ export const errorTable = {
   MODEL_INVALID: {
     exit: exitCodes.usage,
     meaning: 'The file of a custom model cannot be used.',
-    remedy: 'docs/custom-models.md shows how such a file is written.',
+    remedy: 'See docs/custom-models.md for how such a file is written.',
   },
   DATA_MISSING: {
     exit: exitCodes.error,

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { rowsForPrograms } from '../coordinator/options/given-options.ts';
 import { type CommandName, defaultToldOf, demandOf, isNegation } from '../coordinator/options/row.ts';
 import { type NamedRow, type OptionName, optionRows } from '../coordinator/options/table.ts';
+import { modelNames } from '../shared/models/model.ts';
 
 /** Where `npm run docs:api` writes the options of the API. */
 export const apiOptionsPath = 'coordinator/api/options.ts';
@@ -33,7 +34,8 @@ ${properties.join('\n')}
 
 function property(row: NamedRow, command: CommandName): string {
   const optional = row.requiredBy?.includes(command) ? '' : '?';
-  const type = typeOf(z.toJSONSchema(row.value, { io: 'input' }) as Shape);
+  const type =
+    row.attribute === 'model' ? modelType : typeOf(z.toJSONSchema(row.value, { io: 'input' }) as Shape);
   const known = optional === '' ? type : `${type} | undefined`;
   return `${comment(sentencesOf(row, command))}\n  ${row.attribute}${optional}: ${known};`;
 }
@@ -83,6 +85,12 @@ function sentence(text: string): string {
   const word = /^[A-Za-z]+[ ,]/.test(text); // `tf32: …` stays as it is written
   return word ? `${text[0]!.toUpperCase()}${text.slice(1)}.` : `${text}.`;
 }
+
+/** So that editors offer the four, and find a wrong one. */
+const modelType = [
+  ...modelNames.map((name) => `'${name}'`),
+  ...['ts', 'mts', 'js', 'mjs'].map((ending) => `\`\${string}.${ending}\``),
+].join(' | ');
 
 const columns = 110;
 

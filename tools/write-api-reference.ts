@@ -1,4 +1,4 @@
 import { writeFileSync } from 'node:fs';
-import { apiReference, apiReferencePath } from './api-reference.ts';
+import { apiReference, references } from './api-reference.ts';
 
-writeFileSync(apiReferencePath, apiReference());
+for (const reference of references) writeFileSync(reference.path, apiReference(reference));

@@ -6,6 +6,7 @@
  */
 export type { Normalization } from '../../shared/defaults.ts';
 export { CornetError, type ErrorCode } from '../../shared/errors.ts';
+export type { ModelGraph } from '../../shared/models/graph.ts';
 export type { ModelName } from '../../shared/models/model.ts';
 export type {
   FreeOptions,

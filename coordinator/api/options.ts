@@ -23,8 +23,20 @@ export interface TrainOptions extends CallOptions {
   name?: string | undefined;
   /** What you want to remember of it: one line, at most 400 characters. */
   note?: string | undefined;
-  /** CORnet variant. RT is the paper's recurrent model. Required for a new run. */
-  model?: 'Z' | 'R' | 'RT' | 'S' | undefined;
+  /**
+   * CORnet variant, or its file. RT is the paper's recurrent model; of a variant of your own the file (.ts,
+   * .js), which is run once: every worker gets what it does. Required for a new run.
+   */
+  model?:
+    | 'Z'
+    | 'R'
+    | 'RT'
+    | 'S'
+    | `${string}.ts`
+    | `${string}.mts`
+    | `${string}.js`
+    | `${string}.mjs`
+    | undefined;
   /** Time steps of R and RT. Unit: time steps. Default: 5. */
   times?: number | undefined;
   /** Side of the square input. Unit: pixels. Default: 224. */
@@ -272,8 +284,20 @@ export interface ExtractFeaturesOptions extends CallOptions {
   outputPath: string;
   /** Options from a YAML or JSON file or a run's config.json. What is given beside it wins. */
   config?: string | undefined;
-  /** CORnet variant. RT is the paper's recurrent model. Default: that of the run or checkpoint. */
-  model?: 'Z' | 'R' | 'RT' | 'S' | undefined;
+  /**
+   * CORnet variant, or its file. RT is the paper's recurrent model; of a variant of your own the file (.ts,
+   * .js), which is run once: every worker gets what it does. Default: that of the run or checkpoint.
+   */
+  model?:
+    | 'Z'
+    | 'R'
+    | 'RT'
+    | 'S'
+    | `${string}.ts`
+    | `${string}.mts`
+    | `${string}.js`
+    | `${string}.mjs`
+    | undefined;
   /** Time steps of R and RT. Unit: time steps. Default: that of the run or checkpoint, else 5. */
   times?: number | undefined;
   /** Side of the square input. Unit: pixels. Default: that of the run or checkpoint, else 224. */
@@ -359,8 +383,20 @@ export interface ValidateOptions extends CallOptions {
   outputPath?: string | undefined;
   /** Options from a YAML or JSON file or a run's config.json. What is given beside it wins. */
   config?: string | undefined;
-  /** CORnet variant. RT is the paper's recurrent model. Default: that of the run or checkpoint. */
-  model?: 'Z' | 'R' | 'RT' | 'S' | undefined;
+  /**
+   * CORnet variant, or its file. RT is the paper's recurrent model; of a variant of your own the file (.ts,
+   * .js), which is run once: every worker gets what it does. Default: that of the run or checkpoint.
+   */
+  model?:
+    | 'Z'
+    | 'R'
+    | 'RT'
+    | 'S'
+    | `${string}.ts`
+    | `${string}.mts`
+    | `${string}.js`
+    | `${string}.mjs`
+    | undefined;
   /** Time steps of R and RT. Unit: time steps. Default: that of the run or checkpoint, else 5. */
   times?: number | undefined;
   /** Side of the square input. Unit: pixels. Default: that of the run or checkpoint, else 224. */
@@ -438,8 +474,20 @@ export interface PredictOptions extends CallOptions {
   outputPath: string;
   /** Options from a YAML or JSON file or a run's config.json. What is given beside it wins. */
   config?: string | undefined;
-  /** CORnet variant. RT is the paper's recurrent model. Default: that of the run or checkpoint. */
-  model?: 'Z' | 'R' | 'RT' | 'S' | undefined;
+  /**
+   * CORnet variant, or its file. RT is the paper's recurrent model; of a variant of your own the file (.ts,
+   * .js), which is run once: every worker gets what it does. Default: that of the run or checkpoint.
+   */
+  model?:
+    | 'Z'
+    | 'R'
+    | 'RT'
+    | 'S'
+    | `${string}.ts`
+    | `${string}.mts`
+    | `${string}.js`
+    | `${string}.mjs`
+    | undefined;
   /** Time steps of R and RT. Unit: time steps. Default: that of the run or checkpoint, else 5. */
   times?: number | undefined;
   /** Side of the square input. Unit: pixels. Default: that of the run or checkpoint, else 224. */

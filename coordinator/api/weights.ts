@@ -3,13 +3,8 @@ import type { Normalization } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { type StateSlot, stateLayout } from '../../shared/formats/state-layout.ts';
 import { imageNetClasses, modelOf } from '../../shared/models/family.ts';
-import {
-  elementCount,
-  headWeight,
-  type Model,
-  type ModelName,
-  modelNames,
-} from '../../shared/models/model.ts';
+import { faultIn, type ModelGraph, modelGraph } from '../../shared/models/graph.ts';
+import { elementCount, headWeight, type Model, modelNames } from '../../shared/models/model.ts';
 import { bounds } from '../../shared/option-bounds.ts';
 import { checkValue } from '../../shared/process/option-value.ts';
 import { asUserError } from '../../shared/process/user-error.ts';
@@ -29,7 +24,10 @@ export type WeightTensor =
 
 /** Weights, and the network that they are of. */
 export interface Weights {
-  readonly model: ModelName;
+  /** Z, R, RT, S, or what a custom one is called. */
+  readonly model: string;
+  /** What a custom one computes. */
+  readonly custom?: ModelGraph | undefined;
   /** Time steps of R and RT. */
   readonly times: number;
   /** Pixels of a side of the images that it was trained on. */
@@ -43,8 +41,8 @@ export interface Weights {
 }
 
 export interface ReadWeightsOptions {
-  /** Of which model they are, where they do not say it. */
-  model?: ModelName;
+  /** Of which model they are, where they do not say it: Z, R, RT, S, or the file of a custom one. */
+  model?: string;
   /** Time steps. Default: what the weights say, else 5. */
   times?: number;
   /** Where several sets of weights are in a file: the key of one, e.g. `state_dict_ema`. */
@@ -68,19 +66,27 @@ export async function readWeights(source: string, options: ReadWeightsOptions = 
     const notices = noticesOf(onNotice);
     const network = await chooseNetwork({ weights: path, ...asked });
     for (const warning of network.warnings) notices.warn(warning);
-    const { times, imageSize, normalize, head, names } = network;
-    const model = modelOf({ model: network.model, times, head: head ?? imageNetClasses });
+    const { custom, times, imageSize, normalize, head, names } = network;
+    const model = modelOf({ model: network.model, custom, times, head: head ?? imageNetClasses });
     const key = weightsKey === undefined ? {} : { weightsKey };
     const found = await findInferenceWeights({ weights: path, seed, ...key }, model, notices);
     const tensors = tensorsOf(model, await found.read());
-    return { model: model.name, times, imageSize, normalize, classes: names?.names ?? null, tensors };
+    return {
+      model: model.name,
+      ...(custom === undefined ? {} : { custom }),
+      times,
+      imageSize,
+      normalize,
+      classes: names?.names ?? null,
+      tensors,
+    };
   } catch (error) {
     throw asUserError(error);
   }
 }
 
 const readBounds = {
-  model: z.enum(modelNames),
+  model: bounds.model,
   times: bounds.times,
   weightsKey: z.string(),
   seed: bounds.seed,
@@ -130,15 +136,15 @@ export async function writeCheckpoint(
 ): Promise<void> {
   const file = checkValue('path', bounds.path, path);
   const { force = false } = checkAll(options, { force: z.boolean() });
-  const { model: name, times, imageSize, normalize, classes, tensors } = checkWeights(weights);
+  const { model: name, custom, times, imageSize, normalize, classes, tensors } = checkWeights(weights);
   const outputs = tensors.get(headWeight)?.shape?.[0] ?? imageNetClasses;
   const head = checkValue(`outputs of ${headWeight}`, bounds.head, outputs);
-  const model = modelOf({ model: name, times, head });
+  const model = modelOf({ model: name, custom, times, head });
   const body = bodyOf(model, tensors);
   if (classes !== null && classes.length > head) {
     throw new CornetError('OPTION_INVALID', `classes has ${classes.length} names for ${head} outputs.`);
   }
-  await writeWeights(file, { model, times, imageSize, normalize, classNames: classes }, body, force);
+  await writeWeights(file, { model, custom, times, imageSize, normalize, classNames: classes }, body, force);
 }
 
 /** @throws CornetError OPTION_INVALID for what is not the tensors'; those have a look of their own */
@@ -149,7 +155,7 @@ function checkWeights(weights: Weights): Weights {
     throw new CornetError('OPTION_INVALID', 'tensors must be a Map, as readWeights returns it.');
   }
   return {
-    model: checkValue('model', z.enum(modelNames), weights.model),
+    ...checkNetwork(weights),
     times: checkValue('times', bounds.times, weights.times),
     imageSize: checkValue('imageSize', bounds.imageSize, weights.imageSize),
     normalize: {
@@ -159,6 +165,14 @@ function checkWeights(weights: Weights): Weights {
     classes: checkValue('classes', classNames.nullable(), weights.classes),
     tensors,
   };
+}
+
+function checkNetwork({ model, custom }: Weights): Pick<Weights, 'model' | 'custom'> {
+  if (custom === undefined) return { model: checkValue('model', z.enum(modelNames), model) };
+  const graph = checkValue('custom', modelGraph, custom);
+  const fault = faultIn(graph);
+  if (fault !== null) throw new CornetError('OPTION_INVALID', `custom is no graph of a model: ${fault}.`);
+  return { model: checkValue('model', bounds.modelName, model), custom: graph };
 }
 
 /** Views of a snapshot's memory. */

@@ -5,8 +5,8 @@ import { availableParallelism, tmpdir, totalmem } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { defaults, doctor as limits, recipes, timeouts } from '../../shared/defaults.ts';
 import { describeError, errorTable, exitCodes } from '../../shared/errors.ts';
-import { buildModel } from '../../shared/models/family.ts';
-import { type ModelName, modelNames } from '../../shared/models/model.ts';
+import { imageNetClasses, networkOf } from '../../shared/models/family.ts';
+import { isPublished, modelNames } from '../../shared/models/model.ts';
 import { describeGpu, listGpus, type VisibleGpu, visibleGpus } from '../../shared/process/gpus.ts';
 import { asCalled, calledAs } from '../../shared/process/own-command.ts';
 import { packageRoot } from '../../shared/process/package-root.ts';
@@ -17,6 +17,7 @@ import { workerEnvironment } from '../../shared/process/worker-environment.ts';
 import { connectRedis, redactUrl } from '../../shared/redis/redis.ts';
 import { gigabytes } from '../../shared/util/gigabytes.ts';
 import { oneLine, printableJson, quoteName } from '../../shared/util/printable.ts';
+import { type WithOwnModel, withOwnModel } from '../custom-model/load.ts';
 import { fileError, systemCode } from '../disk/durable-file.ts';
 import { PrivateRedis } from '../host/redis-server.ts';
 import { workerScript } from '../host/worker-command.ts';
@@ -33,7 +34,7 @@ export interface DoctorOptions {
   valList?: string;
   classes?: string;
   exclude?: string;
-  model?: ModelName;
+  model?: string;
   json: boolean;
 }
 
@@ -247,12 +248,12 @@ async function checkRedis(url: string, name: string): Promise<Finding[]> {
 }
 
 /** Without a name it is only a guess that the run folder would be here. */
-async function checkOutputFolder(path: string | undefined, model: ModelName | undefined): Promise<Finding[]> {
+async function checkOutputFolder(path: string | undefined, model: string | undefined): Promise<Finding[]> {
   const subject = 'output folder';
   const { remedy } = errorTable.FOLDER_NOT_WRITABLE;
   const folder = resolve(path ?? '.');
   const findings = await checkFolder(subject, await nearestExisting(folder).catch(() => folder), {
-    need: needOf(model === undefined ? modelNames : [model]),
+    need: await needOf(model === undefined ? modelNames : [model]),
     remedy,
   });
   if (path !== undefined) return findings;
@@ -270,7 +271,7 @@ async function checkTemporaryFolder(isSpare: boolean): Promise<Finding[]> {
 
 /** Bytes that a run of a model takes on the disk by default; without one checkpoint's it fails. */
 interface DiskNeed {
-  model: ModelName;
+  model: string;
   checkpoint: number;
   all: number;
 }
@@ -312,12 +313,17 @@ async function nearestExisting(path: string): Promise<string> {
 }
 
 /** Of the model that needs most. */
-function needOf(models: readonly ModelName[]): DiskNeed {
-  const needs = models.map((model) => {
-    const { saveModelEpochs, keepCheckpoints } = defaults;
-    const kept = { permanent: Math.floor(recipes[model].epochs / saveModelEpochs), keepCheckpoints };
-    return { model, ...bytesOfCheckpoints(buildModel(model, defaults.times), kept) };
-  });
+async function needOf(models: readonly string[]): Promise<DiskNeed> {
+  const { saveModelEpochs, keepCheckpoints, times } = defaults;
+  const needs = await Promise.all(
+    models.map(async (given) => {
+      const { model = given, own } = await withOwnModel<WithOwnModel>({ model: given }, times);
+      const { epochs } = isPublished(model) ? recipes[model] : (own?.recipe ?? recipes.R);
+      const kept = { permanent: Math.floor(epochs / saveModelEpochs), keepCheckpoints };
+      const network = networkOf({ model, custom: own?.graph, times, head: imageNetClasses });
+      return { model, ...bytesOfCheckpoints(network, kept) };
+    }),
+  );
   return needs.reduce((most, need) => (need.all > most.all ? need : most));
 }
 

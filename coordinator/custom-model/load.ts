@@ -11,7 +11,7 @@ import { pathToFileURL } from 'node:url';
 import { timeouts } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { networkOf } from '../../shared/models/family.ts';
-import { faultIn, modelGraph } from '../../shared/models/graph.ts';
+import { faultIn, type ModelGraph, modelGraph } from '../../shared/models/graph.ts';
 import { isPublished } from '../../shared/models/model.ts';
 import type { Recorded } from '../../shared/models/record.ts';
 import { traceModel } from '../../shared/models/trace.ts';
@@ -25,20 +25,35 @@ export type Answer = { recorded: Recorded } | { why: string; hint?: string };
 
 /** Options with what the file of a custom model says, if `model` is one. */
 export interface WithOwnModel {
-  model?: string | undefined;
-  own?: Recorded | undefined;
+  readonly model?: string | undefined;
+  readonly own?: Recorded | undefined;
 }
 
 /**
  * The same options, with the model's name in the place of its file.
  * @param times time steps to unroll it for
- * @throws CornetError MODEL_INVALID
+ * @throws CornetError MODEL_INVALID, OPTION_INVALID
  */
 export async function withOwnModel<O extends WithOwnModel>(options: O, times: number): Promise<O> {
   const { model, own } = options;
-  if (model === undefined || own !== undefined || isPublished(model)) return options;
+  if (model === undefined) return options;
+  if (isPublished(model)) return own === undefined ? options : { ...options, own: undefined };
+  if (own?.name === model) {
+    refuseOtherTimes(own.name, own.graph, times);
+    return options;
+  }
   const recorded = await loadModel(model, times);
   return { ...options, model: recorded.name, own: recorded };
+}
+
+/** @throws CornetError OPTION_INVALID: a custom model was unrolled when its file was read */
+export function refuseOtherTimes(name: string, graph: ModelGraph, times: number): void {
+  if (graph.times === times) return;
+  throw new CornetError(
+    'OPTION_INVALID',
+    `CORnet-${name} is unrolled for ${graph.times} time steps, not for ${times}.`,
+    { hint: 'Give the file of the model, too: --model; or omit --times.' },
+  );
 }
 
 async function loadModel(path: string, times: number): Promise<Recorded> {

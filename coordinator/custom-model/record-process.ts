@@ -1,13 +1,14 @@
 /** The process in which the file of a custom model runs. What it prints to standard output is lost. */
 import { register } from 'node:module';
 import { CornetError } from '../../shared/errors.ts';
-import { type CustomModel, recordModel } from '../../shared/models/record.ts';
+import type { CustomModel } from '../../shared/models/define.ts';
+import { recordModel } from '../../shared/models/record.ts';
 import type { Answer } from './load.ts';
 
 const [file, times] = process.argv.slice(2) as [string, string];
 
 // The file may lie anywhere: this package's own is meant, wherever that is installed.
-const own = new URL('../../shared/models/record.js', import.meta.url).href;
+const own = new URL('../../shared/models/define.js', import.meta.url).href;
 const hook = `export async function resolve(name, context, next) {
   return name === 'cornet-ts/model' ? { url: ${JSON.stringify(own)}, shortCircuit: true } : next(name, context);
 }`;

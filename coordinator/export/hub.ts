@@ -19,9 +19,9 @@ export function hubFiles(
   training: TrainingFacts | null,
 ): Record<string, readonly Uint8Array[]> {
   const { network, model, body } = source;
-  const { times, imageSize, normalize, names } = network;
+  const { custom, times, imageSize, normalize, names } = network;
   const classNames = names === null || names.assumed ? null : names.names; // the file says no more than its source
-  const weights = { model, times, imageSize, normalize, classNames };
+  const weights = { model, custom, times, imageSize, normalize, classNames };
   return {
     'model.safetensors': safetensorsPieces(weights, body),
     'config.json': json(configuration(source)),

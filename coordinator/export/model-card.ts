@@ -2,7 +2,7 @@
 import { stringify } from 'yaml';
 import { shortSideOf } from '../../shared/data/image-net.ts';
 import { imageNetClasses } from '../../shared/models/family.ts';
-import { type ModelName, outputsOfHead } from '../../shared/models/model.ts';
+import { outputsOfHead } from '../../shared/models/model.ts';
 import { describeStartingWeights } from '../../shared/run-config.ts';
 import { augmentationWords } from '../view/augmentation-words.ts';
 import { count } from '../view/format.ts';
@@ -11,7 +11,7 @@ import { chosenTimes, type ExportSource } from './source.ts';
 import type { TrainingFacts } from './training-facts.ts';
 
 /** The class of the reference implementation, in its module `cornet.cornet_z`, …. */
-export const classOf = (model: ModelName): string => `CORnet_${model}`;
+export const classOf = (model: string): string => `CORnet_${model}`;
 
 /** @param training null: it is not known */
 export function modelCard(source: ExportSource, training: TrainingFacts | null): string {
@@ -68,9 +68,15 @@ function sections(source: ExportSource, training: TrainingFacts | null): string[
       ? ['These weights do not say how they were trained: fill in what you know of it.']
       : [...measured(training), '## Training', table(recipe(training))]),
     '## Use in Python',
-    'With the [reference implementation](https://github.com/dicarlolab/CORnet) ' +
-      '(`pip install git+https://github.com/dicarlolab/CORnet safetensors`):',
-    `\`\`\`python\n${snippet(source)}\n\`\`\``,
+    ...(source.network.custom === undefined
+      ? [
+          'With the [reference implementation](https://github.com/dicarlolab/CORnet) ' +
+            '(`pip install git+https://github.com/dicarlolab/CORnet safetensors`):',
+          `\`\`\`python\n${snippet(source)}\n\`\`\``,
+        ]
+      : [
+          'This model is none of the reference implementation: `model.safetensors` has its state dict. What computes with it in Python is the graph that `coordinator export --onnx` writes.',
+        ]),
     preprocessing(source),
     '## Validate',
     'With [cornet-ts](https://www.npmjs.com/package/cornet-ts), in this folder:',

@@ -139,6 +139,7 @@ const identitySchema = z.object({
   result: z.object(
     resultOptions.pick({
       model: true,
+      custom: true,
       times: true,
       head: true,
       classNames: true,

@@ -1,7 +1,7 @@
 /** What is exported: weights of any kind that `--weights` takes, and the network that they are of. */
 import { createHash } from 'node:crypto';
 import { imageNetClasses, modelOf } from '../../shared/models/family.ts';
-import type { Model, ModelName } from '../../shared/models/model.ts';
+import type { Model } from '../../shared/models/model.ts';
 import { unreached } from '../../shared/models/reach.ts';
 import type { Notices } from '../../shared/process/notices.ts';
 import { chooseNetwork, type Network } from '../inference/choose-network.ts';
@@ -12,7 +12,7 @@ import { noteAssumed } from '../weights/own-network.ts';
 /** What the weights do not say of themselves, or not rightly. */
 export interface NetworkAsked {
   readonly weightsKey?: string;
-  readonly model?: ModelName;
+  readonly model?: string;
   readonly times?: number;
   readonly imageSize?: number;
 }
@@ -43,10 +43,11 @@ export async function readSource(
   const { weightsKey, ...network } = asked;
   const chosen = await chooseNetwork({ ...network, weights: source });
   for (const warning of chosen.warnings) notices.warn(warning);
-  const blind = unreached(chosen.model, chosen.times);
+  const blind = unreached(chosen);
   if (blind !== null) notices.warn(blind.sentence);
   if (chosen.names !== null) for (const note of noteAssumed(source, chosen.names)) notices.note(note);
-  const model = modelOf({ model: chosen.model, times: chosen.times, head: chosen.head ?? imageNetClasses });
+  const { custom, times, head } = chosen;
+  const model = modelOf({ model: chosen.model, custom, times, head: head ?? imageNetClasses });
   const key = weightsKey === undefined ? {} : { weightsKey };
   const wanted = { weights: source, seed: defaultOf('seed'), ...key };
   const found = await findInferenceWeights(wanted, model, notices);
@@ -62,6 +63,10 @@ export async function readSource(
 }
 
 /** Time steps that were chosen; null: the model has its own. */
-export function chosenTimes({ model, times }: Pick<Network, 'model' | 'times'>): number | null {
-  return model === 'R' || model === 'RT' ? times : null;
+export function chosenTimes({
+  model,
+  custom,
+  times,
+}: Pick<Network, 'model' | 'custom' | 'times'>): number | null {
+  return model === 'R' || model === 'RT' || custom !== undefined ? times : null;
 }

@@ -4,10 +4,12 @@ import { defaults, type Normalization, normalizations } from '../../shared/defau
 import { CornetError } from '../../shared/errors.ts';
 import type { ModelGraph } from '../../shared/models/graph.ts';
 import { quoteName } from '../../shared/util/printable.ts';
+import { refuseOtherTimes, withOwnModel } from '../custom-model/load.ts';
 import { exists } from '../disk/durable-file.ts';
 import { chooseNormalization, normalizationWords } from '../options/normalization.ts';
 import type { InferenceOptions } from '../options/table.ts';
 import { namesOfHead, ownNetwork, publishedHead } from '../weights/own-network.ts';
+import { noPublished } from '../weights/read-weights.ts';
 import { compareNetworks, type OwnNetwork } from '../weights/said-network.ts';
 
 export interface Network {
@@ -47,7 +49,8 @@ export async function chooseNetwork(given: Asked): Promise<Network> {
   if (model === undefined) throw await unknownModel(weights);
   const custom = asked.own?.graph ?? (model === own.model ? own.custom : undefined);
   const times = asked.times ?? custom?.times ?? own.times ?? defaults.times;
-  refuseOtherTimes(custom, times, weights);
+  if (custom !== undefined) refuseOtherTimes(model, custom, times);
+  if (custom !== undefined && weights === 'pretrained') throw noPublished(model);
   const imageSize = asked.imageSize ?? own.imageSize ?? defaults.imageSize;
   const ownNormalize = own.normalize ?? normalizations.imagenet;
   const normalize = chooseNormalization(asked, ownNormalize);
@@ -85,16 +88,6 @@ export async function chooseNetwork(given: Asked): Promise<Network> {
 async function saidBy(weights: string): Promise<Partial<OwnNetwork>> {
   if (weights === 'pretrained') return publishedHead;
   return weights === 'untrained' ? {} : ownNetwork(weights);
-}
-
-/** A custom model was unrolled when its file was read. */
-function refuseOtherTimes(custom: ModelGraph | undefined, times: number, weights: string): void {
-  if (custom === undefined || custom.times === times) return;
-  throw new CornetError(
-    'OPTION_INVALID',
-    `The model of ${quoteName(weights)} is unrolled for ${custom.times} time steps, not for ${times}.`,
-    { hint: 'Give the file of the model, too: --model; or omit --times.' },
-  );
 }
 
 async function unknownModel(weights: string): Promise<CornetError> {

@@ -42,9 +42,9 @@ export async function extractFeatures(
 ): Promise<InferenceEnd<FeatureReport>> {
   const { recursive, frames, dtype, format } = options;
   const network = await chooseNetwork(options);
-  const { model: name, times, imageSize, normalize } = network;
+  const { model: name, custom, times, imageSize, normalize } = network;
   const head = network.head ?? imageNetClasses;
-  const model = modelOf({ model: name, times, head });
+  const model = modelOf({ model: name, custom, times, head });
   const choice = chooseTaps(model, imageSize, options);
   const stimuli = await listStimuli(options, model, times, frontend.progress);
   const { rows, clips } = stimuli;
@@ -65,6 +65,7 @@ export async function extractFeatures(
   };
   const result: InferenceResult = {
     model: name,
+    ...(custom === undefined ? {} : { custom }),
     times,
     head,
     imageSize,

@@ -1,7 +1,6 @@
 /** `coordinator layers`: every place in a model whose output can be read, with its shape and when it fires. */
 import { CornetError } from '../../shared/errors.ts';
 import { imageNetClasses, modelOf, type NetworkOptions } from '../../shared/models/family.ts';
-import type { ModelName } from '../../shared/models/model.ts';
 import { type Tap, traceModel } from '../../shared/models/trace.ts';
 import { say } from '../../shared/process/say.ts';
 import { chooseNetwork } from './choose-network.ts';
@@ -10,7 +9,7 @@ export interface LayersOptions {
   /** A run or a file that says which network it is of. */
   weights?: string;
   /** What is not given is that of `weights`. */
-  model?: ModelName;
+  model?: string;
   times?: number;
   /** Pixels, square. */
   imageSize?: number;
@@ -75,8 +74,8 @@ export async function printLayers({ weights, json, ...asked }: LayersOptions): P
   }
   const network = await chooseNetwork({ ...asked, weights: weights ?? 'untrained' });
   for (const warning of network.warnings) say(`warning: ${warning}`);
-  const { model, times, imageSize, head } = network;
-  const rows = layerRows({ model, times, head: head ?? imageNetClasses }, imageSize);
+  const { model, custom, times, imageSize, head } = network;
+  const rows = layerRows({ model, custom, times, head: head ?? imageNetClasses }, imageSize);
   if (json) {
     process.stdout.write(`${JSON.stringify(rows, null, 2)}\n`);
     return;

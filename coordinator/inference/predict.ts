@@ -49,9 +49,9 @@ export async function predict(
   refuseUntrained(options);
   const { recursive, outputPath } = options;
   const network = await chooseNetwork(options);
-  const { model: name, times, imageSize, normalize } = network;
+  const { model: name, custom, times, imageSize, normalize } = network;
   const head = network.head ?? imageNetClasses;
-  const model = modelOf({ model: name, times, head });
+  const model = modelOf({ model: name, custom, times, head });
   const { taps } = chooseTaps(model, imageSize, { tap: 'decoder.output' });
   const folder = await listImageFolder(options.dataPath, recursive, frontend.progress);
   const { files } = folder;
@@ -70,6 +70,7 @@ export async function predict(
   };
   const result: InferenceResult = {
     model: name,
+    ...(custom === undefined ? {} : { custom }),
     times,
     head,
     imageSize,
@@ -151,13 +152,9 @@ function chooseTopK({ weights, topK }: PredictOptions, head: number, { note }: N
   return Math.min(topK, head);
 }
 
-function tellUnexpected(
-  weights: string,
-  { model, times, names }: Network,
-  head: number,
-  { note, warn }: Notices,
-): void {
-  const blind = unreached(model, times);
+function tellUnexpected(weights: string, network: Network, head: number, { note, warn }: Notices): void {
+  const { names } = network;
+  const blind = unreached(network);
   if (blind !== null) warn(blind.sentence);
   const numbers = `${quoteName(weights)} does not say what its ${head} outputs stand for: predictions have only their numbers.`;
   for (const sentence of names === null ? [numbers] : noteAssumed(weights, names)) note(sentence);

@@ -51,7 +51,7 @@ function noteLonger(longer: ClipFolder['longer'], times: number): string[] {
 
 function refuseFrames({ name, forwardFrames }: Model, recursive: boolean): void {
   if (forwardFrames === undefined) {
-    const why = name === 'S' ? 'repeats each area on one input' : 'has no time steps';
+    const why = name === 'Z' ? 'has no time steps' : 'repeats each area on one input';
     throw new CornetError(
       'OPTION_INVALID',
       `--frames shows a network another image at each time step, and CORnet-${name} ${why}.`,

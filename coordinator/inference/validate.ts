@@ -56,8 +56,8 @@ export async function validate(
 ): Promise<InferenceEnd<ValidationReport>> {
   const { outputPath } = options;
   const network = await chooseNetwork(options);
-  const { model: name, times, imageSize, normalize } = network;
-  const blind = unreached(name, times);
+  const { model: name, custom, times, imageSize, normalize } = network;
+  const blind = unreached(network);
   if (blind !== null) frontend.warn(blind.sentence);
   const cache = userIndexCache(process.env, frontend.note, frontend.progress);
   const { part, ...choice } = chooseImages(options);
@@ -65,9 +65,14 @@ export async function validate(
   // Untrained weights are those that a training on these classes would begin with.
   const head = network.head ?? (options.weights === 'untrained' ? index.classes.length : imageNetClasses);
   const classNames = chooseClasses(network, head, index, options.weights, frontend);
-  const weights = await findInferenceWeights(options, modelOf({ model: name, times, head }), frontend);
+  const weights = await findInferenceWeights(
+    options,
+    modelOf({ model: name, custom, times, head }),
+    frontend,
+  );
   const result: InferenceResult = {
     model: name,
+    ...(custom === undefined ? {} : { custom }),
     times,
     head,
     imageSize,

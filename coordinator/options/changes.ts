@@ -18,7 +18,7 @@ const otherNames: Record<string, string> = {
   taps: '--layer, --sublayer, --tap or --time-step',
   topK: '--top-k',
   classNames: 'what the outputs of the weights stand for',
-  custom: 'what the file of --model defines',
+  custom: '--model (what its file defines)',
 };
 
 /** Where a value alone would not be understood. */

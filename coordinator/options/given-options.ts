@@ -33,6 +33,8 @@ export function checkOptions(command: CommandName, given: object): Partial<Recor
   });
   const options: Partial<Record<OptionName, unknown>> = Object.fromEntries(checked);
   const fromFile = settledByFile(options, command, rows);
+  const own = 'own' as OptionName; // of a run's config.json: what its custom model computes
+  if (fromFile.has(own)) options[own] = fromFile.get(own);
   for (const row of rows) {
     const { attribute, requiredBy } = row;
     options[attribute] ??= fromFile.get(attribute) ?? fromEnvironment(row);

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { splitNames } from '../../shared/data/dataset-index.ts';
 import { defaults } from '../../shared/defaults.ts';
+import { modelNames } from '../../shared/models/model.ts';
 import { bounds } from '../../shared/option-bounds.ts';
 import { recipeOf } from './recipe-rows.ts';
 import { readModelName } from './reference-words.ts';
@@ -39,8 +40,10 @@ export const modelRows = {
     flags: '--model <name>',
     value: bounds.model,
     read: readModelName,
-    help: 'CORnet variant',
-    details: "RT is the paper's recurrent model",
+    choices: modelNames,
+    help: 'CORnet variant, or its file',
+    details:
+      "RT is the paper's recurrent model; of a variant of your own the file (.ts, .js), which is run once: every worker gets what it does",
     group: 'Model and data',
     commands: ['start', 'validate', 'test', 'predict', 'layers', 'export', 'doctor'],
     neededFor: { start: 'a new run' },

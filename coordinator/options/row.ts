@@ -60,6 +60,8 @@ export interface OptionRow extends Told {
   readonly formerly?: string;
   /** Checks a value; a boolean: the flag takes none. */
   readonly value: z.ZodType;
+  /** Values that stand for something, where `value` allows others, too. */
+  readonly choices?: readonly string[];
   /** How text becomes what `value` checks, where that is not obvious. */
   readonly read?: (text: string) => unknown;
   /** May be given several times: then their texts are one, with commas between. */
@@ -92,7 +94,8 @@ export function isSwitch({ value }: OptionRow): boolean {
   return value instanceof z.ZodBoolean;
 }
 
-export function choicesOf({ value }: OptionRow): string[] | null {
+export function choicesOf({ value, choices }: OptionRow): readonly string[] | null {
+  if (choices !== undefined) return choices;
   return value instanceof z.ZodEnum ? value.options.map(String) : null;
 }
 

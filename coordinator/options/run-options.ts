@@ -46,6 +46,9 @@ export function optionsOfRun(content: unknown, path: string, command: CommandNam
     const value = values[setting];
     if (value !== undefined && value !== null) options.set(attribute, value);
   }
+  const { model, custom } = config.result;
+  // No file is needed: the run has what it says.
+  if (custom !== undefined) options.set('own' as OptionName, { name: model, graph: custom, recipe: null });
   return options;
 }
 

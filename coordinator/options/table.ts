@@ -36,16 +36,16 @@ type Given<C extends CommandName> = { [N in OptionsOf<C>]?: ValueOf<N> };
 type With<G, N extends keyof G> = Omit<G, N> & Required<Pick<G, N>>;
 
 /** Undefined: not given, so the default holds, or what a resumed run was started with. */
-export type StartOptions = With<Given<'start'>, 'outputPath'> & WithOwnModel;
+export type StartOptions = With<Given<'start'>, 'outputPath'> & WithRecorded;
 
 export type InferenceOptions = With<
   Given<'validate'>,
   'weights' | 'seed' | 'dataPath' | 'outputPath' | 'precision' | 'backend' | 'skipUnreadable'
 > &
-  WithOwnModel;
+  WithRecorded;
 
-/** Of a command whose `model` was a file: what that has said. */
-interface WithOwnModel {
+/** Of a command whose `model` was a file: what that has said (`withOwnModel`). */
+interface WithRecorded {
   readonly own?: Recorded | undefined;
 }
 

@@ -1,4 +1,6 @@
 /** Runs that differ in nothing but their seed belong together; what tells the others apart is said in words. */
+
+import { digestOf } from '../../shared/models/graph.ts';
 import { headWords, type RunConfig } from '../../shared/run-config.ts';
 import { normalizationWords } from '../options/normalization.ts';
 import { augmentationWords } from '../view/augmentation-words.ts';
@@ -39,7 +41,8 @@ export function groupRuns(runs: readonly ReportRun[]): Group[] {
  * how sums are rounded (threads, the kind of machine).
  */
 const wordsOf: Record<string, (config: RunConfig) => string> = {
-  model: ({ result }) => `CORnet-${result.model}`,
+  model: ({ result: { model, custom } }) =>
+    custom === undefined ? `CORnet-${model}` : `CORnet-${model} (${digestOf(custom)})`,
   // CORnet-Z has no time steps.
   times: ({ result }) => (result.model === 'Z' ? '' : `${result.times} time steps`),
   head: ({ result }) => `${result.head} outputs`,

@@ -4,8 +4,8 @@ import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { CornetError } from '../../shared/errors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
-import { buildModel, modelOf, type NetworkOptions } from '../../shared/models/family.ts';
-import type { Model, ModelName } from '../../shared/models/model.ts';
+import { modelOf, type NetworkOptions, networkOf } from '../../shared/models/family.ts';
+import { isOfHead, type Model } from '../../shared/models/model.ts';
 import { unreached } from '../../shared/models/reach.ts';
 import {
   type HeadOrigin,

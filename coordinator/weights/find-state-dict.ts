@@ -46,7 +46,7 @@ interface Wanted {
   /** The file that it comes from. */
   readonly path: string;
   /** Of which model the file says to be, if it does: R and RT have the same parameters. */
-  readonly said: ModelName | undefined;
+  readonly said: string | undefined;
 }
 
 /**

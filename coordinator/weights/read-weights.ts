@@ -77,6 +77,13 @@ export async function readWeights(
   }
 }
 
+/** What `pretrained` means for a custom model. */
+export function noPublished(name: string): CornetError {
+  return new CornetError('OPTION_INVALID', `There are no published weights of CORnet-${name}.`, {
+    hint: 'Name weights that you have trained: --weights with a run or a file, or --weights untrained.',
+  });
+}
+
 /** @returns the file, and its SHA-256 where a record of the run has it */
 async function resolveSource(
   source: string,
@@ -84,11 +91,7 @@ async function resolveSource(
   { environment, say }: WeightsContext,
 ): Promise<{ path: string; noted: string | null }> {
   if (source === 'pretrained') {
-    if (!isPublished(model.name)) {
-      throw new CornetError('OPTION_INVALID', `There are no published weights of CORnet-${model.name}.`, {
-        hint: 'Name weights that you have trained: --weights with a run or a file, or --weights untrained.',
-      });
-    }
+    if (!isPublished(model.name)) throw noPublished(model.name);
     return { path: await pretrainedWeights(model.name, environment, say), noted: null };
   }
   const found = await checkpointOfRun(source);

@@ -4,6 +4,7 @@ import type { Normalization } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { encodeHeader } from '../../shared/formats/safetensors.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
+import type { ModelGraph } from '../../shared/models/graph.ts';
 import type { Model } from '../../shared/models/model.ts';
 import { canonicalJson } from '../../shared/util/canonical-json.ts';
 import { quoteName } from '../../shared/util/printable.ts';
@@ -14,6 +15,8 @@ import { besideFlags, dict, flags, TorchArchive } from './torch-archive.ts';
 
 export interface NamedNetwork {
   readonly model: Model;
+  /** What a custom one computes. */
+  readonly custom?: ModelGraph | undefined;
   /** Time steps. */
   readonly times: number;
   /** Pixels of a side. */
@@ -75,11 +78,14 @@ const writers: Readonly<Record<string, Writer>> = {
 
 /** A file that says of which network it is, by PyTorch's names. @param body as for `writeWeights` */
 export function safetensorsPieces(
-  { model, times, imageSize, normalize, classNames }: NamedNetwork,
+  { model, custom, times, imageSize, normalize, classNames }: NamedNetwork,
   body: Uint8Array,
 ): Uint8Array[] {
   const { slots } = stateLayout(model, 'inference');
-  const known = classNames === null ? {} : { classNames };
+  const known = {
+    ...(custom === undefined ? {} : { custom }),
+    ...(classNames === null ? {} : { classNames }),
+  };
   const result = { model: model.name, times, imageSize, normalize, ...known };
   // As PyTorch's own tools mark it, and as a checkpoint says of which network it is (`saidByIdentity`).
   return [encodeHeader(slots, { format: 'pt', identity: canonicalJson({ result }) }), body];

@@ -121,28 +121,51 @@ export function graphModel(
 ): Model {
   const made = layers.map(layerOf);
   const last = linear('decoder.linear', decoder.inFeatures, head, decoder.init);
-  const stretches = stretchesOf(nodes, output);
+  const all = stretchesOf(nodes, output, () => true);
+  const needed = neededOf(nodes, output);
+  const unobserved = stretchesOf(nodes, output, (i) => needed.has(i));
+  /** @param imagesAt what is to be seen at a time step; null: outside of time */
+  function replay<T extends Tensor>(pass: Pass<T>, imagesAt: (t: number | null) => T): T {
+    return pass.ops.scope(() => {
+      const values = new Map<number, T>();
+      for (const stretch of pass.observed ? all : unobserved) {
+        values.set(0, imagesAt(stretch.t));
+        const compute = () => {
+          for (const i of stretch.nodes) run(pass, made, nodes[i]!, i + 1, values);
+          return stretch.kept.map((value) => values.get(value)!);
+        };
+        const { t, kept } = stretch;
+        const left = t === null ? pass.ops.scope(compute) : pass.at(t, compute);
+        for (const [i, value] of kept.entries()) values.set(value, left[i]!);
+      }
+      return pass.decoder(last, values.get(output)!);
+    });
+  }
   return {
     name,
     entries: [...made, last].flatMap(stateEntries),
     norms: made.filter(({ kind }) => kind === 'batchNorm').map((norm) => norm.name),
-
-    forward<T extends Tensor>(pass: Pass<T>, images: T): T {
-      return pass.ops.scope(() => {
-        const values = new Map([[0, images]]);
-        for (const stretch of stretches) {
-          const compute = () => {
-            for (const i of stretch.nodes) run(pass, made, nodes[i]!, i + 1, values);
-            return stretch.kept.map((value) => values.get(value)!);
-          };
-          const { t, kept } = stretch;
-          const left = t === null ? pass.ops.scope(compute) : pass.at(t, compute);
-          for (const [i, value] of kept.entries()) values.set(value, left[i]!);
-        }
-        return pass.decoder(last, values.get(output)!);
-      });
-    },
+    forward: (pass, images) => replay(pass, () => images),
+    ...(seesInTime(nodes) ? { forwardFrames: (pass, frames) => replay(pass, (t) => frames[t ?? 0]!) } : {}),
   };
+}
+
+/** Whether each look at the images is at a time step: then they may change. */
+function seesInTime(nodes: readonly GraphNode[]): boolean {
+  return nodes.every((node) => node.t !== null || !operandsOf(node).includes(0));
+}
+
+/** What is computed where nobody looks at what is in between: what the output needs, and all that has statistics. */
+function neededOf(nodes: readonly GraphNode[], output: number): ReadonlySet<number> {
+  const values = new Set([output]);
+  const needed = new Set<number>();
+  for (let i = nodes.length - 1; i >= 0; i--) {
+    const node = nodes[i]!;
+    if (!values.has(i + 1) && node.op !== 'batchNorm') continue;
+    needed.add(i);
+    for (const x of operandsOf(node)) values.add(x);
+  }
+  return needed;
 }
 
 /** Nodes of one time step that follow each other: what no later one reads is given back behind them. */
@@ -153,14 +176,19 @@ interface Stretch {
   readonly kept: readonly number[];
 }
 
-function stretchesOf(nodes: readonly GraphNode[], output: number): Stretch[] {
+function stretchesOf(
+  nodes: readonly GraphNode[],
+  output: number,
+  isWanted: (node: number) => boolean,
+): Stretch[] {
   const lastRead = new Map([[output, nodes.length]]);
   for (const [i, node] of nodes.entries()) {
-    for (const x of operandsOf(node)) lastRead.set(x, Math.max(i, lastRead.get(x) ?? 0));
+    if (isWanted(i)) for (const x of operandsOf(node)) lastRead.set(x, Math.max(i, lastRead.get(x) ?? 0));
   }
   const stretches: { t: number | null; nodes: number[]; kept: number[] }[] = [];
   for (const [i, { t }] of nodes.entries()) {
-    if (stretches.at(-1)?.t !== t || i === 0) stretches.push({ t, nodes: [], kept: [] });
+    if (!isWanted(i)) continue;
+    if (stretches.length === 0 || stretches.at(-1)!.t !== t) stretches.push({ t, nodes: [], kept: [] });
     stretches.at(-1)!.nodes.push(i);
   }
   for (const stretch of stretches) {

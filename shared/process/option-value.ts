@@ -69,7 +69,8 @@ function accepted<T>(result: z.ZodSafeParseResult<T>, { name, told, hint, wanted
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   if (issue?.code === 'custom') {
-    throw new CornetError('OPTION_INVALID', `${name}: ${issue.message}.`, { hint: issue.params?.hint });
+    const sentence = issue.message.startsWith('must ') ? ` ${issue.message}` : `: ${issue.message}`;
+    throw new CornetError('OPTION_INVALID', `${name}${sentence}.`, { hint: issue.params?.hint ?? hint });
   }
   const sentence = `${name} must be ${wanted()}, not ${told()}.`;
   throw new CornetError('OPTION_INVALID', sentence, hint === undefined ? {} : { hint });

@@ -5,7 +5,7 @@ import { normalizations, plainRecipe } from '../../shared/defaults.ts';
 import { rowsOfTaps, tapsOf } from '../../shared/formats/feature-rows.ts';
 import { stateLayout } from '../../shared/formats/state-layout.ts';
 import { formulaEntry, formulaImages } from '../../shared/models/closed-formula.ts';
-import { buildModel, imageNetClasses } from '../../shared/models/family.ts';
+import { buildModel, imageNetClasses, networkOf } from '../../shared/models/family.ts';
 import { tapName } from '../../shared/models/trace.ts';
 import type { BackendName } from '../../shared/run-config.ts';
 import { Engine } from '../../worker/engine/engine.ts';
@@ -56,7 +56,7 @@ export function framesTests(backend: BackendName): void {
 
   /** What every tap gives, by name; of clips or of images. */
   function featuresOf(engine: Engine, images: Uint8Array, frames: boolean): Map<string, Float32Array> {
-    const model = buildModel(engine.options.model, times);
+    const model = networkOf({ model: engine.options.model, times, head: imageNetClasses });
     const taps = tapsOf(model, imageSize).map(tapName);
     const bytes = engine.features(images, { taps, type: 'float32', empty: [], frames });
     const values = new Float32Array(bytes.buffer);

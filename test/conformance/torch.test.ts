@@ -1,3 +1,4 @@
+import { customTests } from './custom-suite.ts';
 import { engineTests } from './engine-suite.ts';
 import { framesTests } from './frames-suite.ts';
 import { freezeTests } from './freeze-suite.ts';
@@ -10,3 +11,4 @@ recipeTests('torch');
 engineTests('torch', ['fp32', 'bf16']);
 freezeTests('torch');
 framesTests('torch');
+customTests('torch', ['fp32', 'bf16']);

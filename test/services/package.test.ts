@@ -115,7 +115,8 @@ test("an installed package trains, with addons that lie in the user's cache", as
 test('a project that uses the API compiles strictly against the package, and does what it says', async (t) => {
   const stage = new Stage(t);
   const { modules, env } = install(stage);
-  cpSync('examples/typed-api', stage.folder, { recursive: true });
+  for (const example of ['typed-api', 'models'])
+    cpSync(`examples/${example}`, stage.folder, { recursive: true });
   for (const types of ['@types', 'undici-types']) {
     rmSync(join(modules, types), { recursive: true, force: true });
     symlinkSync(resolve('node_modules', types), join(modules, types));
@@ -138,6 +139,14 @@ test('a project that uses the API compiles strictly against the package, and doe
   t.is(run.stderr, '');
   const tried = [...run.stdout.matchAll(/^([\w-]+): top-1 /gm)].map(([, name]) => name);
   t.deepEqual(tried, ['whole', 'without-V1', 'without-V2', 'without-V4', 'without-IT']);
+  for (const [file, layer] of [
+    ['feedforward-s', /^IT\.output +512 × 7 × 7 +-$/m],
+    ['five-areas-rt', /^aIT\.output +512 × 7 × 7 +0–4$/m],
+  ] as const) {
+    const command = join(modules, 'cornet-ts', 'dist', 'coordinator', 'main.js');
+    const argv = [command, 'layers', '--model', join('dist', `${file}.js`)];
+    t.regex(execFileSync(process.execPath, argv, { cwd: stage.folder, env, encoding: 'utf8' }), layer);
+  }
   const refused = start('no images', 'other');
   t.is(await refused.ended, 1);
   t.regex(refused.stderr, /no images.* \[DATA_MISSING\]\n/);

@@ -68,6 +68,7 @@ test('what config.json has of an option exists, and has its bounds', (t) => {
     'format',
     'recursive',
     'frames',
+    'model', // a file has the name that it gives itself
   ];
   for (const { attribute, setting, value } of optionRows) {
     if (setting === undefined || elsewhere.includes(setting)) continue;
@@ -130,7 +131,7 @@ test('a value out of bounds is refused with the name of the option, by every com
     ['--imsize', '3.5', '--image-size must be a whole number of at least 16, not 3.5.'],
     ['--wait', '-1', '--wait must be a number of at least 0, not -1.'],
     ['--workers', '', '--workers must be a whole number of at least 1, not "".'],
-    ['--model', 'Q', '--model must be one of Z, R, RT, S, not Q.'],
+    ['--model', 'Q', '--model must be one of Z, R, RT, S, or a file that defines a model (.ts, .js), not Q.'],
   ];
   for (const command of conducting) {
     for (const [flag, value, message] of wrong) {

@@ -17,7 +17,7 @@ function parse(...argv: string[]): StartOptions {
   return command.parse(['-o', 'x', ...argv], { from: 'user' }).opts();
 }
 
-const choose = (...argv: string[]) => chooseRecipe(parse(...argv), 'RT', 5);
+const choose = (...argv: string[]) => chooseRecipe(parse(...argv), { model: 'RT', times: 5 });
 
 test('without an option the recipe is the published one', (t) => {
   const published = { learningRate: 0.1, stepSize: 10, momentum: 0.9, weightDecay: 1e-4 };

@@ -102,6 +102,7 @@ test('whatever else shapes the result tells runs apart, and nobody can forget it
     ...{ schedule: 'constant', warmupEpochs: 1, imageSize: 64, precision: 'bf16', startingWeights: file },
     ...{ augment: 'center', cropScale: [0.2, 1], cropRatio: [1, 1], flip: false, rotate: 10 },
     ...{ grayscale: 0.2, colorJitter: [0, 0, 0.5, 0], blur: '4:0,0:2', normalize: normalizations.half },
+    custom: { times: 1, layers: [], nodes: [], output: 0, decoder: { inFeatures: 3, init: 'pytorch' } },
     ...{ fingerprint: 'other', trainImages: 96, imagesPerClass: 5, valSplit: 0.1 },
   };
   // Those of one data set, or of one optimizer or schedule alone; the last bits; and the seed.

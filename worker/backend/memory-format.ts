@@ -1,11 +1,12 @@
 import type { Purpose } from '../../shared/formats/state-layout.ts';
-import type { ModelName } from '../../shared/models/model.ts';
+import type { ModelGraph } from '../../shared/models/graph.ts';
 import type { Precision } from '../../shared/run-config.ts';
 import type { MemoryFormat } from './backend.ts';
 
 interface Kind {
   readonly purpose: Purpose;
-  readonly model: ModelName;
+  readonly model: string;
+  readonly custom?: ModelGraph | undefined;
   readonly device: string;
   readonly precision: Precision;
 }
@@ -16,21 +17,29 @@ interface Kind {
  * channels one after the other, on GPUs even more than on CPUs: where they cost more than the convolutions gain, that
  * is what R and RT get.
  */
-export function memoryFormatOf({ purpose, model, device, precision }: Kind): MemoryFormat {
+export function memoryFormatOf(kind: Kind): MemoryFormat {
+  const { purpose, device, precision } = kind;
   const float32OnCpu = device === 'cpu' && precision !== 'bf16';
   if (float32OnCpu && purpose === 'inference') return 'channels-last';
-  switch (model) {
+  switch (likeness(kind)) {
     case 'Z':
       return 'channels-last';
     case 'S':
       return float32OnCpu ? 'contiguous' : 'channels-last';
     case 'R':
-    case 'RT':
       return 'contiguous';
   }
 }
 
+/** Which of the four a model is like in what it costs, by its normalisations. */
+function likeness({ model, custom }: Pick<Kind, 'model' | 'custom'>): 'Z' | 'R' | 'S' {
+  if (custom === undefined) return model === 'RT' ? 'R' : (model as 'Z' | 'R' | 'S');
+  const has = (kind: string) => custom.layers.some((layer) => layer.kind === kind);
+  return has('groupNorm') ? 'R' : has('batchNorm') ? 'S' : 'Z';
+}
+
 /** Where group norms by kernels of our own are to be had, they make up for channels-last (docs/gpu.md). */
-export function fusesNorms({ model, device, precision }: Kind): boolean {
-  return (model === 'R' || model === 'RT') && device !== 'cpu' && precision === 'bf16';
+export function fusesNorms(kind: Kind): boolean {
+  const { device, precision } = kind;
+  return likeness(kind) === 'R' && device !== 'cpu' && precision === 'bf16';
 }

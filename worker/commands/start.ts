@@ -203,7 +203,7 @@ async function openHttp(
 
 function engineOptionsOf(config: AnyConfig, device: string, threads: number): EngineOptions {
   const { backend } = config;
-  const { model, times, head, imageSize, normalize, precision } = config.result;
+  const { model, custom, times, head, imageSize, normalize, precision } = config.result;
   const freezing = isInference(config) ? {} : freezingOf(config.result);
   const deterministic = isInference(config) || config.result.deterministic;
   const { optimizer, betas, clipNorm, momentum, nesterov, weightDecay, labelSmoothing, lrScale } =
@@ -215,6 +215,7 @@ function engineOptionsOf(config: AnyConfig, device: string, threads: number): En
     threads,
     purpose,
     model,
+    custom,
     times,
     head,
     ...freezing,
