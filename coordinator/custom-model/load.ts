@@ -11,7 +11,7 @@ import { pathToFileURL } from 'node:url';
 import { timeouts } from '../../shared/defaults.ts';
 import { CornetError } from '../../shared/errors.ts';
 import { networkOf } from '../../shared/models/family.ts';
-import { faultIn, type ModelGraph, modelGraph } from '../../shared/models/graph.ts';
+import { type ModelGraph, modelGraph } from '../../shared/models/graph.ts';
 import { isPublished } from '../../shared/models/model.ts';
 import type { Recorded } from '../../shared/models/record.ts';
 import { traceModel } from '../../shared/models/trace.ts';
@@ -103,10 +103,8 @@ function checked(recorded: Recorded, path: string): Recorded {
   const { success, data: graph, error } = modelGraph.safeParse(recorded.graph);
   if (!success) {
     const [issue] = error.issues;
-    throw refuse(`${issue?.path.join('.')}: ${issue?.message}.`);
+    throw refuse(`${[...(issue?.path ?? []), issue?.message].join(': ')}.`);
   }
-  const fault = faultIn(graph);
-  if (fault !== null) throw refuse(`${fault}.`);
   const { seesImage } = traceModel(
     networkOf({ model: recorded.name, custom: graph, times: graph.times, head: 2 }),
     traced.batch,

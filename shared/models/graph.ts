@@ -68,6 +68,10 @@ export const modelGraph = z
     output: value,
     decoder: z.strictObject({ inFeatures: channels, init }),
   })
+  .check(({ value, issues }) => {
+    const fault = faultIn(value);
+    if (fault !== null) issues.push({ code: 'custom', input: value, message: fault });
+  })
   .readonly();
 export type ModelGraph = z.infer<typeof modelGraph>;
 
@@ -91,11 +95,16 @@ export function operandsOf(node: GraphNode): number[] {
   return node.op === 'add' ? [node.x, node.y] : [node.x];
 }
 
-/**
- * Null: the graph is whole. Otherwise a sentence about the first thing in it that no model can have, which only a graph
- * that `record.ts` has not made contains.
- */
-export function faultIn({ layers, nodes, output }: ModelGraph): string | null {
+/** The first thing in a graph that no model can have, and that `record.ts` has not made; null: it is whole. */
+function faultIn({
+  layers,
+  nodes,
+  output,
+}: {
+  layers: readonly unknown[];
+  nodes: readonly GraphNode[];
+  output: number;
+}): string | null {
   const used = new Set<number>();
   for (const [i, node] of nodes.entries()) {
     if ('layer' in node && layers[node.layer] === undefined)

@@ -117,6 +117,8 @@ test('a project that uses the API compiles strictly against the package, and doe
   const { modules, env } = install(stage);
   for (const example of ['typed-api', 'models'])
     cpSync(`examples/${example}`, stage.folder, { recursive: true });
+  const [, documented] = /```ts\n(.*?)```/s.exec(readFileSync('docs/custom-models.md', 'utf8'))!;
+  writeFileSync(join(stage.folder, 'documented.ts'), documented!);
   for (const types of ['@types', 'undici-types']) {
     rmSync(join(modules, types), { recursive: true, force: true });
     symlinkSync(resolve('node_modules', types), join(modules, types));
@@ -140,6 +142,7 @@ test('a project that uses the API compiles strictly against the package, and doe
   const tried = [...run.stdout.matchAll(/^([\w-]+): top-1 /gm)].map(([, name]) => name);
   t.deepEqual(tried, ['whole', 'without-V1', 'without-V2', 'without-V4', 'without-IT']);
   for (const [file, layer] of [
+    ['documented', /^IT\.output +64 × 56 × 56 +0–4$/m],
     ['feedforward-s', /^IT\.output +512 × 7 × 7 +-$/m],
     ['five-areas-rt', /^aIT\.output +512 × 7 × 7 +0–4$/m],
   ] as const) {
