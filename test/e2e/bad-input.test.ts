@@ -153,7 +153,10 @@ const table: {
   {
     title: 'an unknown model',
     argv: () => ['--model', 'Q'],
-    refused: { ...usage, says: /--model must be one of Z, R, RT, S, not Q/ },
+    refused: {
+      ...usage,
+      says: /--model must be one of Z, R, RT, S, or a file that defines a model \(\.ts, \.js\), not Q\./,
+    },
   },
   {
     title: 'no lanes',

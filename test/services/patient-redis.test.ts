@@ -1,4 +1,6 @@
 /** What becomes of commands that Redis refuses for a while. */
+import { once } from 'node:events';
+import type { Duplex } from 'node:stream';
 import test, { type ExecutionContext } from 'ava';
 import { Redis } from 'ioredis';
 import { timeouts } from '../../shared/defaults.ts';
@@ -159,4 +161,16 @@ test('a coordinator is missed only while Redis answers', async (t) => {
     await heartbeat.look();
   }
   t.is(heartbeat.end?.code, 'COORDINATOR_GONE');
+});
+
+test('a connection whose stream has ended is given up at once: no timer keeps the process', async (t) => {
+  const { redis } = await place(t);
+  const { stream } = redis as unknown as { stream: Duplex };
+  const closed = once(redis, 'close');
+  stream.destroy();
+  await closed;
+  const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+  const before = timers(); // the one until the next try among them
+  redis.disconnect();
+  t.true(timers() < before);
 });
