@@ -92,7 +92,7 @@ async function listenAtFirst(
       const server = make();
       reason = await new Promise((resolve) => {
         server.once('error', resolve);
-        server.listen({ host, port }, () => resolve(null));
+        server.listen({ host, port, backlog: limits.connections }, () => resolve(null));
       });
       if (reason === null) return server;
       if (!isTaken(reason)) break;

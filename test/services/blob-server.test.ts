@@ -354,13 +354,18 @@ test('whoever does not prove itself in time is hung up on, and a known reader ne
   known.socket.destroy();
 });
 
-test('a thousand strangers who keep silent keep no reader out', async (t) => {
+test('a thousand strangers who keep silent keep no reader out, whether they come before it or with it', async (t) => {
   const { server, ref } = await serving(t, tcp);
-  const strangers = await Promise.all(Array.from({ length: 1_000 }, () => connectTo(server.tcp!)));
+  const thousand = () => Array.from({ length: 1_000 }, () => connectTo(server.tcp!));
+  const before = await Promise.all(thousand());
+  const client = await reader(t, tcp, []);
+  const reaching = client.reach(server.tcp!);
+  const behind = thousand();
+  t.is(await reaching, null);
+  const strangers = [...before, ...(await Promise.all(behind))];
   t.teardown(() => {
     for (const socket of strangers) socket.destroy();
   });
-  const client = await reader(t, tcp, [server]);
   t.true(same(await client.get(ref), bytes));
   await until(
     'most of them are gone',
