@@ -43,9 +43,8 @@ export class BlobServer {
   readonly #checksum: Checksum;
   readonly #blobs = new Map<string, ServedBlob>([[greetingName, { bytes: greeting, step: null }]]);
   readonly #connections = new Set<Socket>();
-  /** Those that have not proven anything yet: who has been silent for longest is first. */
+  /** Those that have not proven anything yet, the oldest first. */
   readonly #unproven = new Set<Socket>();
-  #makesRoom = false;
   #unix: UnixListener | null = null;
   #tcp: TcpListener | null = null;
 
@@ -114,7 +113,9 @@ export class BlobServer {
     if (this.#connections.size >= limits.connections) return void socket.destroy();
     this.#connections.add(socket);
     this.#unproven.add(socket);
-    if (this.#unproven.size > limits.unproven) this.#makeRoom();
+    // Strangers who keep silent take no place from a reader, who proves itself at once.
+    const [oldest] = this.#unproven;
+    if (this.#unproven.size > limits.unproven) oldest!.destroy();
     // After a long pause of this process what was sent meanwhile is read before the verdict.
     const verdict = () => setImmediate(() => this.#unproven.has(socket) && socket.destroy());
     const late = setTimeout(verdict, limits.proof);
@@ -134,26 +135,8 @@ export class BlobServer {
       proven,
       answer: (asked) => this.#answer(asked),
     });
-    socket.on('data', (bytes) => {
-      if (this.#unproven.delete(socket)) this.#unproven.add(socket);
-      connection.receive(bytes as Buffer);
-    });
+    socket.on('data', (bytes) => connection.receive(bytes as Buffer));
     socket.on('drain', () => connection.receive());
-  }
-
-  /**
-   * Strangers who keep silent take no place from a reader, who speaks at once: of hundreds that are accepted together, it
-   * is known who is silent when what they sent has been read, which is in the next turn of the event loop.
-   */
-  #makeRoom(): void {
-    if (this.#makesRoom) return;
-    this.#makesRoom = true;
-    const drop = () => {
-      this.#makesRoom = false;
-      const tooMany = Math.max(0, this.#unproven.size - limits.unproven);
-      for (const socket of [...this.#unproven].slice(0, tooMany)) socket.destroy();
-    };
-    setImmediate(() => setImmediate(drop));
   }
 
   #answer(asked: BlobRequest): Answer | null {
