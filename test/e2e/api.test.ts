@@ -15,6 +15,7 @@ import {
   writeCheckpoint,
 } from '../../coordinator/api/index.ts';
 import { checkpoint, Stage, tinyImages, tinyRun, tinySteps, trainedSteps } from '../helpers/run.ts';
+import { thoroughSerial } from '../helpers/thorough.ts';
 
 /** A stage whose environment is that of this process, which must print nothing meanwhile and leave nothing behind. */
 async function onStage(
@@ -162,7 +163,7 @@ test.serial(
     }),
 );
 
-test.serial('weights that a program has changed are validated, named classes with, and read out', (t) =>
+thoroughSerial('weights that a program has changed are validated, named classes with, and read out', (t) =>
   onStage(t, async (stage, images) => {
     const [run, lesion] = [join(stage.folder, 'run'), join(stage.folder, 'lesion.safetensors')];
     await train(tiny(images, run));

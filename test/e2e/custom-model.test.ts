@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { readWeights, writeCheckpoint } from '../../coordinator/api/index.ts';
 import { checkpoint, pausedAt, Stage, tinyImages, tinyRun, tinySteps } from '../helpers/run.ts';
+import { thoroughSerial } from '../helpers/thorough.ts';
 
 /** Two recurrent areas with batch normalisations of their own for each time step. */
 const source = `
@@ -103,7 +104,7 @@ test.serial('a resume may name the file again, and is refused with another one',
   );
 });
 
-test.serial('a run and its checkpoints say what their model does: nothing else needs its file', async (t) => {
+thoroughSerial('a run and its checkpoints say what their model does: nothing else needs its file', async (t) => {
   const stage = new Stage(t);
   const at = (name: string) => join(stage.folder, name);
   const does = async (...argv: string[]) => {

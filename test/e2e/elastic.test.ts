@@ -117,10 +117,10 @@ test.serial('four lanes on a single worker: the run that all others are compared
 });
 
 for (const [workers, how, run] of [
-  [2, 'two each', test.serial],
+  [2, 'two each', thoroughSerial],
   [3, 'one of them serves two', test.serial],
   [4, 'one each', nightlySerial],
-  [6, 'two of them are spares', thoroughSerial],
+  [6, 'two of them are spares', nightlySerial],
 ] as const) {
   run(`four lanes on ${workers} workers (${how}) give the same bytes`, async (t) => {
     await assertSame(t, play(t, workers));
@@ -307,7 +307,7 @@ test.serial(
   },
 );
 
-test.serial(
+thoroughSerial(
   'coordinator and Redis die together: a worker from elsewhere serves the resumed run',
   async (t) => {
     const redis = await TestRedis.start(t);

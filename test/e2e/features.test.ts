@@ -175,7 +175,7 @@ test.serial('an image that cannot be read stops the inference run, or has a row 
   t.like(unreadable[0], { row: 5, file: '5.ppm' });
 });
 
-test.serial(
+thoroughSerial(
   'weights with a head of other classes give features and scores; those without one, no scores',
   async (t) => {
     const stage = new Stage(t);

@@ -18,6 +18,7 @@ import { buildModel } from '../../shared/models/family.ts';
 import { Draws } from '../../shared/random.ts';
 import { writeFormulaWeights } from '../helpers/formula-weights.ts';
 import { type Command, Stage } from '../helpers/run.ts';
+import { thoroughSerial } from '../helpers/thorough.ts';
 
 const clipCount = 40;
 const batchSize = 4;
@@ -129,7 +130,7 @@ test.serial('three workers of which one is killed give the same bytes', async (t
   t.deepEqual(contents(output), shared.whole);
 });
 
-test.serial(
+thoroughSerial(
   'a coordinator that is killed is continued to the same bytes, with frames and not without',
   async (t) => {
     const stage = new Stage(t);
@@ -200,7 +201,7 @@ for (const model of ['R', 'RT']) {
   );
 }
 
-test.serial(
+thoroughSerial(
   'a clip with a frame that cannot be read stops the extraction, or has a row of NaN',
   async (t) => {
     const stage = new Stage(t);

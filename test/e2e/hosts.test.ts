@@ -5,11 +5,11 @@ import { timeouts } from '../../shared/defaults.ts';
 import { type TestHost, whyNoHosts } from '../helpers/networks.ts';
 import { possible } from '../helpers/possible.ts';
 import { Site } from '../helpers/site.ts';
-import { thoroughSerial } from '../helpers/thorough.ts';
+import { nightlySerial, thoroughSerial } from '../helpers/thorough.ts';
 
-const onHosts = possible(whyNoHosts === null, `no several hosts: ${whyNoHosts}`)
-  ? thoroughSerial
-  : test.serial.skip;
+const hasHosts = possible(whyNoHosts === null, `no several hosts: ${whyNoHosts}`);
+const onHosts = hasHosts ? thoroughSerial : test.serial.skip;
+const onHostsAtNight = hasHosts ? nightlySerial : test.serial.skip;
 
 /** Milliseconds: well within the member timeout, with time for TCP to send again what was lost. */
 const shortCut = 1_000;
@@ -88,7 +88,7 @@ onHosts('vectors go from host to host, and snapshots to newcomers; Redis carries
   await site.compare(t);
 });
 
-onHosts('over IPv6, and where Redis is reached by TLS, vectors go from host to host, too', async (t) => {
+onHostsAtNight('over IPv6, and where Redis is reached by TLS, vectors go from host to host, too', async (t) => {
   const site = await Site.open(t, 2, { secure: true });
   const [, left, right] = site.hosts as [TestHost, TestHost, TestHost];
   await site.worker(left);
@@ -127,7 +127,7 @@ onHosts('what a firewall drops in silence goes through Redis, and no step waits 
   await site.compare(t);
 });
 
-onHosts('a worker that dies behind a link that is cut leaves connections that nobody closes', async (t) => {
+onHostsAtNight('a worker that dies behind a link that is cut leaves connections that nobody closes', async (t) => {
   const site = await Site.open(t, 2);
   const [, left, right] = site.hosts as [TestHost, TestHost, TestHost];
   await site.worker(left);

@@ -87,7 +87,7 @@ thoroughSerial('in bf16, too, a second worker that dies, and a resume change no 
   t.true(checkpoint(output, 3).equals(checkpoint(expected, 3)));
 });
 
-test.serial(
+thoroughSerial(
   'a worker with other threads or instructions is refused with both values, and the run goes on',
   async (t) => {
     const stage = new Stage(t);

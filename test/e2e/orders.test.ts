@@ -6,6 +6,7 @@ import { Redis } from 'ioredis';
 import type { RunView } from '../../coordinator/view/run-view.ts';
 import { TestRedis } from '../helpers/redis.ts';
 import { checkpoint, Stage, tinyImages, tinyRun, until } from '../helpers/run.ts';
+import { thoroughSerial } from '../helpers/thorough.ts';
 
 /** Exit code and output of a command. */
 async function call(
@@ -130,7 +131,7 @@ test.serial('a run obeys, and no byte of it changes: checkpoint, drain, stop, re
   t.like(listed[0], { folder: output, run: start.run, name: 'renamed', state: 'COMPLETE', page: null });
 });
 
-test.serial(
+thoroughSerial(
   'a run is told by its id; one whose coordinator stands still or is gone does nothing later',
   async (t) => {
     const stage = new Stage(t);

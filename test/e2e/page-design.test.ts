@@ -4,6 +4,7 @@ import type { BrowserContextOptions, Locator, Page } from 'playwright-core';
 import { chromiumPath, openBrowser, poorContrast, type Visit } from '../helpers/browser.ts';
 import { aLongRun, aRunOnGpus, aWaitingRun, servePage } from '../helpers/page-server.ts';
 import { possible } from '../helpers/possible.ts';
+import { thorough } from '../helpers/thorough.ts';
 
 const test = possible(chromiumPath !== null, 'Chromium is missing') ? anyTest.serial : anyTest.serial.skip;
 
@@ -113,7 +114,7 @@ const tooWide = `(() => {
   return words.map(({ textContent }) => textContent);
 })()`;
 
-test('each worker says how fast it is, and how its GPU does, below its host with the sums', async (t) => {
+thorough('each worker says how fast it is, and how its GPU does, below its host with the sums', async (t) => {
   const run = aRunOnGpus();
   const { url, send } = await servePage(t, run);
   const rows = (page: Page) => page.locator('#workers li').allInnerTexts();

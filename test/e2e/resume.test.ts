@@ -64,7 +64,7 @@ test.serial(
   },
 );
 
-test.serial('the commands with which a complete run ends can be pasted', async (t) => {
+thoroughSerial('the commands with which a complete run ends can be pasted', async (t) => {
   const stage = new Stage(t);
   const argv = [...tinyRun(shared.images), '--cpu-workers', '2', '-o', 'a run'];
   const run = stage.start('coordinator', argv, {}, ['env', '-C', stage.folder]);
@@ -164,7 +164,7 @@ thoroughSerial(
   },
 );
 
-test.serial(
+thoroughSerial(
   'a resume that would end before the step that the run is at is refused, and one with more epochs goes on',
   async (t) => {
     const stage = new Stage(t);
@@ -198,7 +198,7 @@ test.serial(
   },
 );
 
-test.serial(
+thoroughSerial(
   'a killed run has the same bytes along the way as an undisturbed one, and RUN@epoch takes the nearest of them',
   async (t) => {
     const stage = new Stage(t);

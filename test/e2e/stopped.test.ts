@@ -86,7 +86,7 @@ for (const [moment, steps] of [
   });
 }
 
-test.serial('a run whose workers are killed after its last step is not called done', async (t) => {
+thoroughSerial('a run whose workers are killed after its last step is not called done', async (t) => {
   const stage = new Stage(t);
   const output = join(stage.folder, 'run');
   const argv = [...tinyRun(shared.images), ...seldom, '--cpu-workers', '1', '-o', output];

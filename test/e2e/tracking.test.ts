@@ -26,6 +26,7 @@ import {
   tinySteps,
   until,
 } from '../helpers/run.ts';
+import { thoroughSerial } from '../helpers/thorough.ts';
 
 const python = pythonWith(tensorboardModules.modules);
 const withTensorBoard = possible(python !== null, tensorboardModules.missing)
@@ -127,7 +128,7 @@ withTensorBoard(
   },
 );
 
-test.serial('TensorBoard can be asked for by a resume, which brings what came before', async (t) => {
+thoroughSerial('TensorBoard can be asked for by a resume, which brings what came before', async (t) => {
   const stage = new Stage(t);
   const output = join(stage.folder, 'run');
   const run = stage.start('coordinator', [...tinyRun(shared.images), '--cpu-workers', '1', '-o', output]);
@@ -194,7 +195,7 @@ test.serial(
   },
 );
 
-test.serial(
+thoroughSerial(
   'a run that is complete brings to MLflow what it lacks, and is stopped by a password in its address',
   async (t) => {
     const stage = new Stage(t);
@@ -219,7 +220,7 @@ test.serial(
   },
 );
 
-test.serial(
+thoroughSerial(
   'a run that is stopped is KILLED on MLflow, and a coordinator that lost its run says nothing there',
   async (t) => {
     const stage = new Stage(t);
