@@ -104,50 +104,53 @@ test.serial('a resume may name the file again, and is refused with another one',
   );
 });
 
-thoroughSerial('a run and its checkpoints say what their model does: nothing else needs its file', async (t) => {
-  const stage = new Stage(t);
-  const at = (name: string) => join(stage.folder, name);
-  const does = async (...argv: string[]) => {
-    const command = stage.start('coordinator', argv);
-    t.is(await command.ended, 0, `${argv.join(' ')}\n${command.stderr}`);
-    return command.stdout;
-  };
-  const images = ['--data-path', shared.images];
-  const validated = await does('validate', '--weights', shared.whole, ...images, '-o', at('validation'));
-  t.regex(validated, /network {3}CORnet-two-areas \([0-9a-f]{8}\), 2 time steps, 32 px, as .* says\n/);
-  const folder = ['--data-path', join(shared.images, 'val'), '--recursive'];
-  await does('test', '--weights', shared.whole, ...folder, '--tap', 'IT.output-t1', '-o', at('features'));
-  await does('predict', '--weights', shared.whole, ...folder, '-o', at('predictions'));
-  await does('export', '--onnx', shared.whole, at('two.onnx'));
-  await does('export', '--hub', shared.whole, at('hub'));
-  await does('export', shared.whole, at('two.pth.tar'));
-  await does('verify', shared.whole);
-  t.regex(await does('list', shared.whole), /CORnet-two-areas/);
-  t.regex(await does('layers', '--weights', shared.whole), /^IT\.output +32 × 8 × 8 +0–1$/m);
+thoroughSerial(
+  'a run and its checkpoints say what their model does: nothing else needs its file',
+  async (t) => {
+    const stage = new Stage(t);
+    const at = (name: string) => join(stage.folder, name);
+    const does = async (...argv: string[]) => {
+      const command = stage.start('coordinator', argv);
+      t.is(await command.ended, 0, `${argv.join(' ')}\n${command.stderr}`);
+      return command.stdout;
+    };
+    const images = ['--data-path', shared.images];
+    const validated = await does('validate', '--weights', shared.whole, ...images, '-o', at('validation'));
+    t.regex(validated, /network {3}CORnet-two-areas \([0-9a-f]{8}\), 2 time steps, 32 px, as .* says\n/);
+    const folder = ['--data-path', join(shared.images, 'val'), '--recursive'];
+    await does('test', '--weights', shared.whole, ...folder, '--tap', 'IT.output-t1', '-o', at('features'));
+    await does('predict', '--weights', shared.whole, ...folder, '-o', at('predictions'));
+    await does('export', '--onnx', shared.whole, at('two.onnx'));
+    await does('export', '--hub', shared.whole, at('hub'));
+    await does('export', shared.whole, at('two.pth.tar'));
+    await does('verify', shared.whole);
+    t.regex(await does('list', shared.whole), /CORnet-two-areas/);
+    t.regex(await does('layers', '--weights', shared.whole), /^IT\.output +32 × 8 × 8 +0–1$/m);
 
-  const weights = await readWeights(shared.whole);
-  await writeCheckpoint(at('copy.safetensors'), weights);
-  t.deepEqual(await summaryOf(at('copy.safetensors')), await summaryOf(shared.whole));
-  t.deepEqual(await summaryOf(join(at('hub'), 'model.safetensors')), await summaryOf(shared.whole));
+    const weights = await readWeights(shared.whole);
+    await writeCheckpoint(at('copy.safetensors'), weights);
+    t.deepEqual(await summaryOf(at('copy.safetensors')), await summaryOf(shared.whole));
+    t.deepEqual(await summaryOf(join(at('hub'), 'model.safetensors')), await summaryOf(shared.whole));
 
-  // A run of the same model needs no file, either; one with other time steps does.
-  const config = ['--config', join(shared.whole, 'config.json')];
-  await does('start', ...config, '-o', at('copy'));
-  t.true(checkpoint(at('copy'), tinySteps).equals(checkpoint(shared.whole, tinySteps)));
-  const longer = stage.start('coordinator', ['start', ...config, '--times', '3', '-o', at('longer')]);
-  t.is(await longer.ended, 2);
-  t.regex(longer.stderr, /CORnet-two-areas is unrolled for 2 time steps, not for 3\. \[OPTION_INVALID\]/);
-  const published = stage.start('coordinator', [
-    'validate',
-    '--model',
-    shared.file,
-    ...images,
-    '-o',
-    at('x'),
-  ]);
-  t.is(await published.ended, 2);
-  t.regex(published.stderr, /There are no published weights of CORnet-two-areas\. \[OPTION_INVALID\]/);
-});
+    // A run of the same model needs no file, either; one with other time steps does.
+    const config = ['--config', join(shared.whole, 'config.json')];
+    await does('start', ...config, '-o', at('copy'));
+    t.true(checkpoint(at('copy'), tinySteps).equals(checkpoint(shared.whole, tinySteps)));
+    const longer = stage.start('coordinator', ['start', ...config, '--times', '3', '-o', at('longer')]);
+    t.is(await longer.ended, 2);
+    t.regex(longer.stderr, /CORnet-two-areas is unrolled for 2 time steps, not for 3\. \[OPTION_INVALID\]/);
+    const published = stage.start('coordinator', [
+      'validate',
+      '--model',
+      shared.file,
+      ...images,
+      '-o',
+      at('x'),
+    ]);
+    t.is(await published.ended, 2);
+    t.regex(published.stderr, /There are no published weights of CORnet-two-areas\. \[OPTION_INVALID\]/);
+  },
+);
 
 /** Of weights: what they say of themselves, and one of their values. */
 async function summaryOf(path: string): Promise<unknown> {

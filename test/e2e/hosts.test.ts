@@ -88,15 +88,18 @@ onHosts('vectors go from host to host, and snapshots to newcomers; Redis carries
   await site.compare(t);
 });
 
-onHostsAtNight('over IPv6, and where Redis is reached by TLS, vectors go from host to host, too', async (t) => {
-  const site = await Site.open(t, 2, { secure: true });
-  const [, left, right] = site.hosts as [TestHost, TestHost, TestHost];
-  await site.worker(left);
-  await site.worker(right, ['--blob-ports', '7000-7001']);
-  await site.untilBy('tcp');
-  await site.further(3);
-  await site.compare(t);
-});
+onHostsAtNight(
+  'over IPv6, and where Redis is reached by TLS, vectors go from host to host, too',
+  async (t) => {
+    const site = await Site.open(t, 2, { secure: true });
+    const [, left, right] = site.hosts as [TestHost, TestHost, TestHost];
+    await site.worker(left);
+    await site.worker(right, ['--blob-ports', '7000-7001']);
+    await site.untilBy('tcp');
+    await site.further(3);
+    await site.compare(t);
+  },
+);
 
 onHosts('what a firewall drops in silence goes through Redis, and no step waits long for it', async (t) => {
   const site = await Site.open(t, 2);
@@ -127,19 +130,22 @@ onHosts('what a firewall drops in silence goes through Redis, and no step waits 
   await site.compare(t);
 });
 
-onHostsAtNight('a worker that dies behind a link that is cut leaves connections that nobody closes', async (t) => {
-  const site = await Site.open(t, 2);
-  const [, left, right] = site.hosts as [TestHost, TestHost, TestHost];
-  await site.worker(left);
-  const doomed = await site.worker(right);
-  await site.untilBy('tcp');
-  right.cut();
-  doomed.signal('SIGKILL');
-  await site.until('it is dropped', () => site.printed('was dropped: not heard for') === 1);
-  await site.further(2);
-  right.heal();
-  await site.worker(right);
-  await site.untilBy('tcp');
-  await site.further(3);
-  await site.compare(t);
-});
+onHostsAtNight(
+  'a worker that dies behind a link that is cut leaves connections that nobody closes',
+  async (t) => {
+    const site = await Site.open(t, 2);
+    const [, left, right] = site.hosts as [TestHost, TestHost, TestHost];
+    await site.worker(left);
+    const doomed = await site.worker(right);
+    await site.untilBy('tcp');
+    right.cut();
+    doomed.signal('SIGKILL');
+    await site.until('it is dropped', () => site.printed('was dropped: not heard for') === 1);
+    await site.further(2);
+    right.heal();
+    await site.worker(right);
+    await site.untilBy('tcp');
+    await site.further(3);
+    await site.compare(t);
+  },
+);
