@@ -1,4 +1,4 @@
-/** metadata.yml of a plug-in of Brain-Score, in its schema 2.0.0: what is not known is left out, as the schema wants it. */
+/** metadata.yml of a plug-in of Brain-Score, in its schema 2.0.0: what is not known is left out, as that wants it. */
 import { stringify } from 'yaml';
 import { elementCount, outputsOfHead } from '../../shared/models/model.ts';
 import { version } from '../../shared/process/version.ts';

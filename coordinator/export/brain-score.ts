@@ -1,4 +1,4 @@
-/** A plug-in of Brain-Score: a folder for `brainscore_vision/models/` of a clone of brain-score/vision, named as the model. */
+/** A plug-in of Brain-Score: a folder for `brainscore_vision/models/` of its repository, named as the model. */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
@@ -11,7 +11,6 @@ import { outputsOfHead } from '../../shared/models/model.ts';
 import type { Notices } from '../../shared/process/notices.ts';
 import { packageRoot } from '../../shared/process/package-root.ts';
 import { version } from '../../shared/process/version.ts';
-
 import { quoteName } from '../../shared/util/printable.ts';
 import { count } from '../view/format.ts';
 import { torchPieces } from '../weights/write-weights.ts';
@@ -115,8 +114,9 @@ const onsets: Readonly<Record<Area, number>> = { V1: 50, V2: 70, V4: 90, IT: 100
 const areas = Object.keys(onsets) as Area[];
 
 /**
- * Length of a time step in ms. S: as Brain-Score's plug-in of CORnet-S. Nobody has measured it for R and RT: R as most steps
- * of the lab's earlier plug-in of CORnet-R; RT, in which an image goes up one area with each step, as most onsets are apart.
+ * Length of a time step in ms. S: as Brain-Score's plug-in of CORnet-S. Nobody has measured it for R and RT: R as most
+ * steps of the lab's earlier plug-in of CORnet-R; RT, in which an image goes up one area with each step, as most onsets
+ * are apart.
  */
 const stepLengths: Readonly<Record<'R' | 'RT' | 'S', Readonly<Record<Area, number>>>> = {
   R: { V1: 30, V2: 30, V4: 30, IT: 30 },

@@ -1,12 +1,13 @@
 """Runs an exported plug-in of Brain-Score with stand-ins for Brain-Score's packages (brain_score/).
 
     brain_score.py facts IDENTIFIER                       what it registers, as one line of JSON
-    brain_score.py activations IDENTIFIER IMAGES TARGET LAYER...   what layers have for IMAGES, float32, normalised: TARGET/<n>
+    brain_score.py activations IDENTIFIER IMAGES TARGET LAYER...   what layers have for IMAGES (float32, normalised):
+                                                          TARGET/<n>
     brain_score.py look IDENTIFIER AREA BINS TARGET IMAGE...   what it records of image files in each bin: TARGET/<n>
     brain_score.py test IDENTIFIER                        its own tests
 
-`activations` and `look` print the layers and their shapes as one line of JSON. PYTHONPATH has the stand-ins, with the plug-in
-among their models.
+`activations` and `look` print the layers and their shapes as one line of JSON. PYTHONPATH has the stand-ins, with the
+plug-in among their models.
 """
 
 import importlib

@@ -15,13 +15,14 @@ READOUT = "decoder.avgpool"
 
 def get_brain_model(identifier):
     """The areas are those of the network: no layer is chosen by scores."""
-    commitment = {"identifier": identifier, "activations_model": get_model(identifier), "layers": get_layers(identifier)}
+    activations_model, layers = get_model(identifier), get_layers(identifier)
+    commitment = {"identifier": identifier, "activations_model": activations_model, "layers": layers}
     if settings.TIME_BINS is None:
         from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
 
         regions = {area: f"{area}.output" for area in AREAS}
         return ModelCommitment(**commitment, behavioral_readout_layer=READOUT, region_layer_map=regions)
-    # Of Brain-Score's own plug-in of CORnet-S: recordings have the time step whose bin begins nearest to what is asked for.
+    # Of Brain-Score's own plug-in of CORnet-S. It records the time step whose bin begins nearest to what is asked for.
     from brainscore_vision.models.cornet_s.helpers.helpers import CORnetCommitment
 
     return CORnetCommitment(
@@ -86,7 +87,8 @@ def get_bibtex(identifier):
 
 CORE_OBJECT_RECOGNITION = """@article{Kubilius2018,
   title = {{CORnet}: Modeling the Neural Mechanisms of Core Object Recognition},
-  author = {Kubilius, Jonas and Schrimpf, Martin and Nayebi, Aran and Bear, Daniel and Yamins, Daniel L. K. and DiCarlo, James J.},
+  author = {Kubilius, Jonas and Schrimpf, Martin and Nayebi, Aran and Bear, Daniel and Yamins, Daniel L. K. and
+    DiCarlo, James J.},
   journal = {bioRxiv},
   year = {2018},
   doi = {10.1101/408385}
@@ -94,7 +96,9 @@ CORE_OBJECT_RECOGNITION = """@article{Kubilius2018,
 
 SHALLOW_RECURRENT = """@inproceedings{Kubilius2019,
   title = {Brain-Like Object Recognition with High-Performing Shallow Recurrent {ANNs}},
-  author = {Kubilius, Jonas and Schrimpf, Martin and Kar, Kohitij and Rajalingham, Rishi and Hong, Ha and Majaj, Najib J. and Issa, Elias B. and Bashivan, Pouya and Prescott-Roy, Jonathan and Schmidt, Kailyn and Nayebi, Aran and Bear, Daniel and Yamins, Daniel L. K. and DiCarlo, James J.},
+  author = {Kubilius, Jonas and Schrimpf, Martin and Kar, Kohitij and Rajalingham, Rishi and Hong, Ha and
+    Majaj, Najib J. and Issa, Elias B. and Bashivan, Pouya and Prescott-Roy, Jonathan and Schmidt, Kailyn and
+    Nayebi, Aran and Bear, Daniel and Yamins, Daniel L. K. and DiCarlo, James J.},
   booktitle = {Advances in Neural Information Processing Systems},
   year = {2019},
   eprint = {1909.06161},

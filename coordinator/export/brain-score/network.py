@@ -1,7 +1,7 @@
 """The networks of the CORnet family (Kubilius et al. 2018 and 2019), with the names of the published state dicts.
 
-Whatever a hook sees is what was computed there: nothing works in place. An area's `output` is called once at each of its
-time steps.
+Whatever a hook sees is what was computed there: nothing works in place. An area's `output` is called once at each of
+its time steps.
 """
 
 from collections import OrderedDict
