@@ -198,11 +198,11 @@ command(
 
 command(
   'export',
-  "Write weights for others: as the reference implementation's run.py saves them, as ONNX, or for Hugging Face.",
+  "Write weights for others: as the reference implementation's run.py saves them, as ONNX, for Hugging Face, or for Brain-Score.",
 )
   .argument(
     '<checkpoint>',
-    "a checkpoint, a run's folder (its latest one), RUN:best or RUN@0.5 (nearest to that epoch); with --onnx or --hub also any other source of --weights",
+    "a checkpoint, a run's folder (its latest one), RUN:best or RUN@0.5 (nearest to that epoch); with --onnx, --hub or --brain-score also any other source of --weights",
     parserOf('The checkpoint', bounds.path),
   )
   .argument(

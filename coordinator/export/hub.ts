@@ -4,7 +4,7 @@ import { outputsOfHead } from '../../shared/models/model.ts';
 import { version } from '../../shared/process/version.ts';
 import { safetensorsPieces } from '../weights/write-weights.ts';
 import { classOf, modelCard } from './model-card.ts';
-import { chosenTimes, type ExportSource } from './source.ts';
+import { chosenTimes, type ExportSource, namedNetwork } from './source.ts';
 import type { TrainingFacts } from './training-facts.ts';
 
 /** PIL.Image.Resampling.BILINEAR */
@@ -18,12 +18,8 @@ export function hubFiles(
   source: ExportSource,
   training: TrainingFacts | null,
 ): Record<string, readonly Uint8Array[]> {
-  const { network, model, body } = source;
-  const { custom, times, imageSize, normalize, names } = network;
-  const classNames = names === null || names.assumed ? null : names.names; // the file says no more than its source
-  const weights = { model, custom, times, imageSize, normalize, classNames };
   return {
-    'model.safetensors': safetensorsPieces(weights, body),
+    'model.safetensors': safetensorsPieces(namedNetwork(source), source.body),
     'config.json': json(configuration(source)),
     'preprocessor_config.json': json(preprocessing(source)),
     'README.md': [Buffer.from(modelCard(source, training))],

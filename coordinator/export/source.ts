@@ -8,6 +8,7 @@ import { chooseNetwork, type Network } from '../inference/choose-network.ts';
 import { describeWeights, findInferenceWeights } from '../inference/inference-weights.ts';
 import { defaultOf } from '../options/table.ts';
 import { noteAssumed } from '../weights/own-network.ts';
+import type { NamedNetwork } from '../weights/write-weights.ts';
 
 /** What the weights do not say of themselves, or not rightly. */
 export interface NetworkAsked {
@@ -60,6 +61,13 @@ export async function readSource(
     fileSha256: /^[0-9a-f]{64}/.exec(found.identity)?.[0] ?? null,
     description: describeWeights(source, found.identity),
   };
+}
+
+/** What a file of the weights says of their network: no more than their source. */
+export function namedNetwork({ network, model }: ExportSource): NamedNetwork {
+  const { custom, times, imageSize, normalize, names } = network;
+  const classNames = names === null || names.assumed ? null : names.names;
+  return { model, custom, times, imageSize, normalize, classNames };
 }
 
 /** Time steps that were chosen; null: the model has its own. */

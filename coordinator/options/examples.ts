@@ -24,6 +24,7 @@ export const examples: Readonly<Partial<Record<CommandName, readonly string[]>>>
     'runs/s:best s.pth.tar',
     'runs/s:best s.onnx --tap V4.output,IT.output',
     '--hub runs/s:best s-hub',
+    '--brain-score runs/s:best cornet_s_mylab',
   ],
   report: ['runs/s -o s.svg', 'runs/s-seed0 runs/s-seed1 runs/s-seed2 -o seeds.html'],
 };

@@ -65,7 +65,7 @@ export type FeatureOptions = InferenceOptions &
 export type PredictOptions = Omit<InferenceOptions, 'seed'> &
   With<Pick<Given<'predict'>, 'recursive' | 'topK'>, 'recursive' | 'topK'>;
 
-export type ExportOptions = With<Given<'export'>, 'force' | 'onnx' | 'hub'>;
+export type ExportOptions = With<Given<'export'>, 'force' | 'onnx' | 'hub' | 'brainScore'>;
 
 export interface NamedRow extends OptionRow {
   readonly attribute: OptionName;

@@ -71,9 +71,9 @@ type Writer = (network: NamedNetwork, body: Uint8Array<ArrayBuffer>) => Uint8Arr
 
 const writers: Readonly<Record<string, Writer>> = {
   '.safetensors': safetensorsPieces,
-  '.pth': torchSave,
-  '.pt': torchSave,
-  '.tar': torchSave,
+  '.pth': torchPieces,
+  '.pt': torchPieces,
+  '.tar': torchPieces,
 };
 
 /** A file that says of which network it is, by PyTorch's names. @param body as for `writeWeights` */
@@ -91,7 +91,8 @@ export function safetensorsPieces(
   return [encodeHeader(slots, { format: 'pt', identity: canonicalJson({ result }) }), body];
 }
 
-function torchSave(
+/** A file as torch.save writes a state dict, with run.py's `flags` beside it. @param body as for `writeWeights` */
+export function torchPieces(
   { model, times, imageSize, normalize, classNames }: NamedNetwork,
   body: Uint8Array,
 ): Uint8Array[] {

@@ -2,45 +2,34 @@
 import { join } from 'node:path';
 import test, { type ExecutionContext, type TestFn } from 'ava';
 import { exportWeights } from '../../coordinator/export/export.ts';
-import { normalizations, plainRecipe } from '../../shared/defaults.ts';
-import { stateLayout } from '../../shared/formats/state-layout.ts';
-import { closedFormula, formulaEntry } from '../../shared/models/closed-formula.ts';
-import { buildModel, imageNetClasses } from '../../shared/models/family.ts';
-import { type Model, modelNames } from '../../shared/models/model.ts';
+import { closedFormula } from '../../shared/models/closed-formula.ts';
+import { buildModel } from '../../shared/models/family.ts';
+import { modelNames } from '../../shared/models/model.ts';
 import { tapName, traceModel } from '../../shared/models/trace.ts';
-import { Engine } from '../../worker/engine/engine.ts';
 import { writeFormulaWeights } from '../helpers/formula-weights.ts';
 import { onnxRuntime, openGraph, type RunTensor } from '../helpers/onnxruntime.ts';
 import { possible } from '../helpers/possible.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { comparison, goldenImages, goldenNames, readGolden } from './golden-check.ts';
+import { differenceOf, ownOutputs, relativeDifference, type Subject, threads } from './own-outputs.ts';
 
 const withRuntime = (
   possible(onnxRuntime.there, onnxRuntime.missing) ? test.serial : test.serial.skip
 ) as TestFn;
 
-const threads = 2;
 const silent = { note: () => undefined, warn: () => undefined };
-
-/**
- * L2 norm of the difference of an output relative to that of the output: rounding in fp32 alone. Measured with ONNX
- * Runtime 1.30 and libtorch on a CPU with AVX-512, the worst output of each: Z 9e-7, R 2.3e-6, RT 2.0e-6, S 1.5e-6; and
- * none between batches of one, two and three.
- */
-const relativeDifference = 1e-5;
-
-interface Subject {
-  readonly model: Model;
-  readonly times: number;
-  readonly size: number;
-}
 
 async function exportedGraph(t: ExecutionContext, { model, times, size }: Subject, tap: string) {
   const folder = temporaryFolder(t);
   const [source, target] = [join(folder, 'weights.safetensors'), join(folder, 'graph.onnx')];
   writeFormulaWeights(source, model);
   const network = { model: model.name, times, imageSize: size };
-  await exportWeights(source, target, { onnx: false, hub: false, force: false, tap, ...network }, silent);
+  await exportWeights(
+    source,
+    target,
+    { onnx: false, hub: false, brainScore: false, force: false, tap, ...network },
+    silent,
+  );
   return openGraph(t, target, threads);
 }
 
@@ -119,50 +108,13 @@ for (const name of modelNames) {
 
 function sameAsOurs(
   t: ExecutionContext,
-  { model, times, size }: Subject,
+  subject: Subject,
   images: Float32Array<ArrayBuffer>,
   outputs: Record<string, RunTensor>,
 ): void {
-  const engine = new Engine({
-    backend: 'torch',
-    device: 'cpu',
-    threads,
-    precision: 'fp32',
-    deterministic: true,
-    purpose: 'inference',
-    model: model.name,
-    times,
-    head: imageNetClasses,
-    imageSize: size,
-    normalize: normalizations.imagenet,
-    ...plainRecipe,
-    momentum: 0,
-    weightDecay: 0,
-  });
-  engine.load(formulaBody(model), 0);
-  const ours = (output: string) => (output === 'logits' ? 'decoder.output' : output);
-  const own = engine.taps(images, [...new Set(Object.keys(outputs).map(ours))]);
+  const own = ownOutputs(subject, images, Object.keys(outputs));
   for (const [output, { data }] of Object.entries(outputs)) {
-    const difference = differenceOf(data, own.get(ours(output))!.data);
+    const difference = differenceOf(data, own.get(output)!.data);
     t.true(difference <= relativeDifference, `${output} against our backend: ${difference}`);
   }
-}
-
-function formulaBody(model: Model): Uint8Array<ArrayBuffer> {
-  const entries = new Map(model.entries.map((entry) => [entry.name, entry]));
-  const { slots, bytes } = stateLayout(model, 'inference');
-  const body = new Uint8Array(bytes);
-  for (const { name, dtype, offset } of slots) {
-    if (dtype === 'F32') body.set(new Uint8Array(formulaEntry(entries.get(name)!).buffer), offset);
-  }
-  return body;
-}
-
-function differenceOf(actual: Float32Array, expected: Float32Array): number {
-  let [difference, norm] = [0, 0];
-  for (const [i, value] of expected.entries()) {
-    difference += (actual[i]! - value) ** 2;
-    norm += value ** 2;
-  }
-  return norm === 0 ? Math.sqrt(difference) : Math.sqrt(difference / norm);
 }

@@ -30,7 +30,9 @@ test('the command writes a graph or a folder, and says from what', (t) => {
   t.deepEqual(graph, { status: 0, stdout: 'Wrote rt.onnx from untrained (seed 0).\n', stderr: '' });
   const folder = exportIn(cwd, ['--hub', 'untrained', 'z', '--model', 'Z', '--image-size', '64']);
   t.deepEqual(folder, { status: 0, stdout: 'Wrote z from untrained (seed 0).\n', stderr: '' });
-  t.deepEqual(readdirSync(cwd).sort(), ['rt.onnx', 'z']);
+  const plugin = exportIn(cwd, ['--brain-score', 'untrained', 'z_mylab', '--model', 'Z']);
+  t.is(plugin.stdout, 'Wrote z_mylab from untrained (seed 0).\n');
+  t.deepEqual(readdirSync(cwd).sort(), ['rt.onnx', 'z', 'z_mylab']);
 });
 
 test('a disk that takes no more is an error of its own, and nothing half-written stays', (t) => {
@@ -40,10 +42,12 @@ test('a disk that takes no more is an error of its own, and nothing half-written
     ['z.onnx', [], 'z.onnx'],
     ['new', ['--hub'], 'new/model.safetensors'],
     ['empty', ['--hub'], 'empty/model.safetensors'],
+    ['plugin', ['--brain-score'], 'plugin/weights.pth'],
   ] as const) {
     const { status, stderr } = exportIn(cwd, ['untrained', target, ...switches, '--model', 'Z'], '4096');
     t.not(status, 0);
-    t.true(stderr.startsWith(`error: Cannot write ${named}: the file would be larger than`), stderr);
+    const error = stderr.split('\n').find((line) => line.startsWith('error: '));
+    t.true(error?.startsWith(`error: Cannot write ${named}: the file would be larger than`), stderr);
     t.regex(stderr, / \[DISK_FULL\]/);
   }
   t.deepEqual(readdirSync(cwd), ['empty']);
@@ -54,5 +58,8 @@ test('--onnx and --hub at once are refused', (t) => {
   const cwd = temporaryFolder(t);
   const { status, stderr } = exportIn(cwd, ['untrained', 'z', '--onnx', '--hub', '--model', 'Z']);
   t.is(status, 2);
-  t.regex(stderr, /^error: --onnx writes a file and --hub a folder: give one of them\. .*\[OPTION_INVALID\]/);
+  t.regex(
+    stderr,
+    /^error: --onnx writes a file, --hub and --brain-score a folder each: give one of them\. .*\[OPTION_INVALID\]/,
+  );
 });

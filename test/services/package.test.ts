@@ -48,6 +48,7 @@ test('the package holds the compiled rooms, the sources of the addons, and no te
     ...['worker/backend/torch/addon', 'worker/data/addon'].flatMap(sources),
     ...readdirSync('worker/data/probe-images').map((name) => `worker/data/probe-images/${name}`),
     ...['index.html', 'page.css', 'chart.css', 'cards.css'].map((name) => `coordinator/watch/page/${name}`),
+    ...sources('coordinator/export/brain-score'),
     ...['deploy/setup.sh', 'deploy/setup/build-addon.sh', 'package.json', 'README.md', 'LICENSE'],
   ];
   t.deepEqual(
@@ -55,7 +56,7 @@ test('the package holds the compiled rooms, the sources of the addons, and no te
     [],
   );
   const known =
-    /^(dist\/(coordinator|shared|worker)|coordinator\/watch\/page|deploy|dashboards|worker\/.*\/addon|worker\/data\/probe-images)\//;
+    /^(dist\/(coordinator|shared|worker)|coordinator\/watch\/page|coordinator\/export\/brain-score|deploy|dashboards|worker\/.*\/addon|worker\/data\/probe-images)\//;
   t.deepEqual(
     files.filter((path) => !known.test(path)),
     ['LICENSE', 'README.md', 'package.json'],

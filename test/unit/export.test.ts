@@ -12,7 +12,12 @@ import { validatedRun } from '../helpers/validated-run.ts';
 
 const silent = { note: () => undefined, warn: () => undefined };
 const exported = (source: string, target: string, options: Partial<ExportOptions> = {}) =>
-  exportWeights(source, target, { onnx: false, hub: false, force: false, ...options }, silent);
+  exportWeights(
+    source,
+    target,
+    { onnx: false, hub: false, brainScore: false, force: false, ...options },
+    silent,
+  );
 
 type Field = number | Uint8Array;
 
@@ -123,6 +128,7 @@ test('what may not be expected of a network is told', async (t) => {
   const options = {
     onnx: false,
     hub: false,
+    brainScore: false,
     force: false,
     model: 'RT',
     times: 2,

@@ -18,7 +18,12 @@ import { validatedRun, validation } from '../helpers/validated-run.ts';
 
 const silent = { note: () => undefined, warn: () => undefined };
 const exported = (source: string, target: string, options: Partial<ExportOptions> = {}) =>
-  exportWeights(source, target, { onnx: false, hub: true, force: false, ...options }, silent);
+  exportWeights(
+    source,
+    target,
+    { onnx: false, hub: true, brainScore: false, force: false, ...options },
+    silent,
+  );
 
 const classNames = ['ant', 'bee', 'cat | dog: "both"'];
 const files = ['README.md', 'config.json', 'model.safetensors', 'preprocessor_config.json'];
