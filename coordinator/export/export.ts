@@ -17,8 +17,8 @@ import { checkpointIn, trainingOf } from './training-facts.ts';
  * of any kind as a graph of ONNX; with `hub` as a folder in the layout of Hugging Face, with `brainScore` as a plug-in of
  * Brain-Score.
  * @returns the source in words
- * @throws CornetError OPTION_INVALID, OUTPUT_EXISTS; as `exportCheckpoint`, `readSource`, `pluginName` and `brainScoreFiles`; DISK_FULL,
- *   FOLDER_NOT_WRITABLE: nothing is left behind
+ * @throws CornetError OPTION_INVALID, OUTPUT_EXISTS; as `exportCheckpoint`, `readSource`, `pluginName` and
+ *   `brainScoreFiles`; DISK_FULL, FOLDER_NOT_WRITABLE: nothing is left behind
  */
 export async function exportWeights(
   source: string,
