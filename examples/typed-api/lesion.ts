@@ -28,7 +28,8 @@ try {
   });
   for await (const event of training) {
     if (event.type === 'start' && event.page !== null) console.log(`live page: ${event.page}`);
-    if (event.type === 'validation') console.log(`epoch ${event.epoch}: top-1 ${percent(event.top1)}`);
+    if (event.type === 'validation')
+      console.log(`epoch ${event.epoch.toFixed(1)}: top-1 ${percent(event.top1)}`);
   }
   const { outcome } = await training;
   if (outcome === 'complete') {
