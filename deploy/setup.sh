@@ -221,21 +221,12 @@ unpack_package() {
   dpkg -x ./*.deb .. && rm -r "$2/download"
 }
 
-# What makes the reference of the API, which a test compares.
-typedoc_for_tests() {
-  local folder=tools/typedoc asked=$cache/typedoc.failed
-  [[ -x $folder/node_modules/.bin/typedoc || -e $asked ]] && return
-  echo "Installing typedoc, which documents the API (about 50 MB) ..."
-  if quietly npm ci --prefix "$folder" --no-audit --no-fund; then return; fi
-  echo "It cannot be installed (see $log): the test that needs it will be skipped."
-  touch "$asked"
-}
-
-# What runs the graphs that `coordinator export --onnx` writes. Its script would fetch libraries for GPUs.
-onnxruntime_for_tests() {
-  local folder=test/onnxruntime asked=$cache/onnxruntime.failed
-  [[ -d $folder/node_modules/onnxruntime-node || -e $asked ]] && return
-  echo "Installing ONNX Runtime, which runs exported graphs (about 290 MB) ..."
+# npm_for_tests FOLDER PACKAGE TITLE: what only tests need has a package-lock.json of its own. No scripts: ONNX Runtime's
+# would fetch libraries for GPUs.
+npm_for_tests() {
+  local folder=$1 package=$2 title=$3 asked=$cache/$2.failed
+  [[ -d $folder/node_modules/$package || -e $asked ]] && return
+  echo "Installing $title ..."
   if quietly npm ci --prefix "$folder" --ignore-scripts --no-audit --no-fund; then return; fi
   echo "It cannot be installed (see $log): the tests that need it will be skipped."
   touch "$asked"
@@ -292,7 +283,11 @@ fi
 ! is_clone || npm_packages_agree 2>/dev/null ||
   step "Installing the npm packages (about 100 MB)" npm ci --include=dev --no-audit --no-fund
 
-[[ -z $for_tests ]] || ! is_clone || { typedoc_for_tests && onnxruntime_for_tests; }
+if [[ -n $for_tests ]] && is_clone; then
+  npm_for_tests tools/typedoc typedoc 'typedoc, which documents the API (about 50 MB)'
+  npm_for_tests test/onnxruntime onnxruntime-node 'ONNX Runtime, which runs exported graphs (about 290 MB)'
+  npm_for_tests examples/browser onnxruntime-web 'ONNX Runtime for browsers, which an example uses (about 150 MB)'
+fi
 
 image_addon
 memory_addon

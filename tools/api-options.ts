@@ -10,8 +10,9 @@ export const apiOptionsPath = 'coordinator/api/options.ts';
 /** The interfaces, made from the one table. */
 export function apiOptions(): string {
   return `/** Options by their names, as the table of all options has them. Made by \`npm run docs:api\`; a test compares the two. */
+import type { Notice } from '../watch/news.ts';
 
-/** What every call takes. */
+/** What every call takes that begins a run. */
 export interface CallOptions {
   /** Aborting it asks the run to stop; what is done is kept. */
   signal?: AbortSignal | undefined;
@@ -20,13 +21,19 @@ export interface CallOptions {
 ${interfaceOf('TrainOptions', 'start')}
 ${interfaceOf('ExtractFeaturesOptions', 'test')}
 ${interfaceOf('ValidateOptions', 'validate')}
-${interfaceOf('PredictOptions', 'predict')}`;
+${interfaceOf('PredictOptions', 'predict')}
+${interfaceOf('ExportWeightsOptions', 'export')}`;
 }
 
+/** Of a command that begins no run: nothing of it can be aborted, and it has no events. */
+const onNotice = `  /** Is told what takes a while, and what may not be expected. */
+  onNotice?: ((notice: Notice) => void) | undefined;`;
+
 function interfaceOf(name: string, command: CommandName): string {
-  const properties = rowsForPrograms(command).map((row) => property(row, command));
+  const [base, own] = command === 'export' ? ['', [onNotice]] : [' extends CallOptions', []];
+  const properties = [...rowsForPrograms(command).map((row) => property(row, command)), ...own];
   return `/** Those of \`coordinator ${command}\`. */
-export interface ${name} extends CallOptions {
+export interface ${name}${base} {
 ${properties.join('\n')}
 }
 `;

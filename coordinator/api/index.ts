@@ -42,10 +42,12 @@ export type {
   TrainingEvent,
   ValidationEvent,
 } from '../watch/news.ts';
+export { exportWeights } from './export.ts';
 export { extractFeatures, predict, validate } from './infer.ts';
 export { type ModelFacts, models, type NetworkShape, type StateDictEntry } from './models.ts';
 export type {
   CallOptions,
+  ExportWeightsOptions,
   ExtractFeaturesOptions,
   PredictOptions,
   TrainOptions,

@@ -1,6 +1,7 @@
 /** Options by their names, as the table of all options has them. Made by `npm run docs:api`; a test compares the two. */
+import type { Notice } from '../watch/news.ts';
 
-/** What every call takes. */
+/** What every call takes that begins a run. */
 export interface CallOptions {
   /** Aborting it asks the run to stop; what is done is kept. */
   signal?: AbortSignal | undefined;
@@ -542,4 +543,46 @@ export interface PredictOptions extends CallOptions {
   wait?: number | undefined;
   /** How long a result waits for a disk that is full or fails. Unit: seconds. Default: 600. */
   waitForDisk?: number | undefined;
+}
+
+/** Those of `coordinator export`. */
+export interface ExportWeightsOptions {
+  /**
+   * CORnet variant, or its file. RT is the paper's recurrent model; of a variant of your own the file (.ts,
+   * .js), which is run once: every worker gets what it does. Default: that of the run or checkpoint.
+   */
+  model?:
+    | 'Z'
+    | 'R'
+    | 'RT'
+    | 'S'
+    | `${string}.ts`
+    | `${string}.mts`
+    | `${string}.js`
+    | `${string}.mjs`
+    | undefined;
+  /** Time steps of R and RT. Unit: time steps. Default: that of the run or checkpoint, else 5. */
+  times?: number | undefined;
+  /** Side of the square input. Unit: pixels. Default: that of the run or checkpoint, else 224. */
+  imageSize?: number | undefined;
+  /**
+   * Which weights of a file that holds several. The keys that lead to them and the prefix of their names
+   * (state_dict_ema, model.student).
+   */
+  weightsKey?: string | undefined;
+  /**
+   * Outputs of the graph beside the logits: names, all, or everything. V4.output-t3,IT.output; all: outputs
+   * of the areas and decoder.avgpool; everything: every output.
+   */
+  tap?: string | undefined;
+  /** Write a graph of ONNX: of weights of any kind. A file that ends with .onnx means the same. */
+  onnx?: boolean | undefined;
+  /** Write a folder as models have it on Hugging Face: of weights of any kind. */
+  hub?: boolean | undefined;
+  /** Write a plug-in of Brain-Score, a folder that is named as the model there: of weights of any kind. */
+  brainScore?: boolean | undefined;
+  /** Replace the file if it exists; files of an earlier export in the folder of `hub` or `brainScore`. */
+  force?: boolean | undefined;
+  /** Is told what takes a while, and what may not be expected. */
+  onNotice?: ((notice: Notice) => void) | undefined;
 }

@@ -1,9 +1,11 @@
 /**
- * Trains CORnet-Z, then silences its areas one after the other and says what that does to its validation.
+ * Trains CORnet-Z and writes it as a graph of ONNX, RUN.onnx; then silences its areas one after the other and says what
+ * that does to its validation.
  *
  *     npm install && npm start -- IMAGES RUN     # IMAGES has train/ and val/
+ *     tensorboard --logdir RUN                   # the curves, also while it trains
  */
-import { CornetError, models, readWeights, train, validate, writeCheckpoint } from 'cornet-ts';
+import { CornetError, exportWeights, models, readWeights, train, validate, writeCheckpoint } from 'cornet-ts';
 
 const [images, run] = process.argv.slice(2);
 if (images === undefined || run === undefined) throw new Error('npm start -- IMAGES RUN');
@@ -20,16 +22,20 @@ try {
     epochs: 3,
     dataPath: images,
     outputPath: run,
+    tensorboard: true,
     autoResume: true,
     signal: stopping.signal,
   });
   for await (const event of training) {
     if (event.type === 'start' && event.page !== null) console.log(`live page: ${event.page}`);
-    if (event.type === 'validation') console.log(`epoch ${event.epoch}: top-1 ${percent(event.top1)}`);
+    if (event.type === 'validation')
+      console.log(`epoch ${event.epoch.toFixed(1)}: top-1 ${percent(event.top1)}`);
   }
   const { outcome } = await training;
-  if (outcome === 'complete') await lesion(images, run);
-  else console.log('Stopped; the same command continues it.');
+  if (outcome === 'complete') {
+    await exportWeights(`${run}:best`, `${run}.onnx`, { force: true });
+    await lesion(images, run);
+  } else console.log('Stopped; the same command continues it.');
 } catch (error) {
   if (!(error instanceof CornetError)) throw error;
   console.error(`${error.message} [${error.code}]\n${error.hint}`);

@@ -1,5 +1,4 @@
 /** Runs that TensorBoard and MLflow follow, with their accidents. */
-import { execFileSync } from 'node:child_process';
 import {
   appendFileSync,
   existsSync,
@@ -26,24 +25,13 @@ import {
   tinySteps,
   until,
 } from '../helpers/run.ts';
+import { type Events, eventsOf } from '../helpers/tensorboard.ts';
 import { thoroughSerial } from '../helpers/thorough.ts';
 
 const python = pythonWith(tensorboardModules.modules);
 const withTensorBoard = possible(python !== null, tensorboardModules.missing)
   ? test.serial
   : test.serial.skip;
-
-interface Events {
-  scalars: Record<string, [step: number, value: number][]>;
-  images: Record<string, [step: number, width: number, height: number, hex: string][]>;
-  hparams: Record<string, { sessionStartInfo?: { hparams: object }; sessionEndInfo?: { status: string } }>;
-}
-
-/** What TensorBoard reads in the folder of a run. */
-function eventsOf(output: string): Events {
-  const argv = ['test/helpers/read_events.py', join(output, 'tensorboard')];
-  return JSON.parse(execFileSync(python!, argv, { encoding: 'utf8', maxBuffer: 1024 ** 3 })) as Events;
-}
 
 let shared: { folder: string; images: string; weights: Buffer; metrics: Record<string, number>[] };
 
@@ -109,7 +97,7 @@ withTensorBoard(
     const second = stage.start('coordinator', ['start', '--resume', '-o', output]);
     t.is(await second.ended, 0, second.stderr);
     assertWhole(t, output);
-    const events = eventsOf(output);
+    const events = eventsOf(python!, output);
     assertEvents(t, events);
     const files = readdirSync(join(output, 'tensorboard')).map((name) => join(output, 'tensorboard', name));
     t.is(files.filter((path) => statSync(path).size > 0).length, 1);
@@ -124,7 +112,7 @@ withTensorBoard(
     const third = stage.start('coordinator', ['start', '--resume', '--restore-path', earlier, '-o', output]);
     t.is(await third.ended, 0, third.stderr);
     assertWhole(t, output);
-    assertEvents(t, eventsOf(output));
+    assertEvents(t, eventsOf(python!, output));
   },
 );
 
@@ -136,7 +124,7 @@ thoroughSerial('TensorBoard can be asked for by a resume, which brings what came
   const resumed = stage.start('coordinator', ['start', '--resume', '--tensorboard', '-o', output]);
   t.is(await resumed.ended, 0, resumed.stderr);
   t.like(JSON.parse(readFileSync(join(output, 'config.json'), 'utf8')), { options: { tensorboard: true } });
-  if (python !== null) assertEvents(t, eventsOf(output));
+  if (python !== null) assertEvents(t, eventsOf(python, output));
   const verified = stage.start('coordinator', ['verify', output]);
   t.is(await verified.ended, 0);
   t.notRegex(verified.stdout, /tensorboard/, 'it is no unknown file');

@@ -8,11 +8,11 @@ import { join, resolve } from 'node:path';
 import test, { type ExecutionContext, type TestFn } from 'ava';
 import sharp from 'sharp';
 import { readWeights, writeCheckpoint } from '../../coordinator/api/index.ts';
-import { exportWeights } from '../../coordinator/export/export.ts';
 import { closedFormula } from '../../shared/models/closed-formula.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import { type ModelName, modelNames } from '../../shared/models/model.ts';
 import { tapName, traceModel } from '../../shared/models/trace.ts';
+import { exported } from '../helpers/exported.ts';
 import { writeFormulaWeights } from '../helpers/formula-weights.ts';
 import { possible } from '../helpers/possible.ts';
 import { pillowModules, pythonWith, torchModules } from '../helpers/python.ts';
@@ -25,7 +25,6 @@ const withTorch = (
   possible(python !== null, torchModules.missing) ? test.serial : test.serial.skip
 ) as TestFn;
 
-const silent = { note: () => undefined, warn: () => undefined };
 const identifier = 'cornet-ts_1';
 
 interface Recorded {
@@ -51,8 +50,7 @@ class Plugin {
   ): Promise<Plugin> {
     const plugin = new Plugin(temporaryFolder(t));
     cpSync('test/parity/brain_score', plugin.place, { recursive: true });
-    const options = { onnx: false, hub: false, brainScore: true, force: false, ...network };
-    await exportWeights(source, plugin.folder, options, silent);
+    await exported(source, plugin.folder, { brainScore: true, ...network });
     return plugin;
   }
 

@@ -1,11 +1,11 @@
 /** Exported graphs, run by ONNX Runtime: they compute what the original computes, and what our own backend does. */
 import { join } from 'node:path';
 import test, { type ExecutionContext, type TestFn } from 'ava';
-import { exportWeights } from '../../coordinator/export/export.ts';
 import { closedFormula } from '../../shared/models/closed-formula.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import { modelNames } from '../../shared/models/model.ts';
 import { tapName, traceModel } from '../../shared/models/trace.ts';
+import { exported } from '../helpers/exported.ts';
 import { writeFormulaWeights } from '../helpers/formula-weights.ts';
 import { onnxRuntime, openGraph, type RunTensor } from '../helpers/onnxruntime.ts';
 import { possible } from '../helpers/possible.ts';
@@ -17,19 +17,12 @@ const withRuntime = (
   possible(onnxRuntime.there, onnxRuntime.missing) ? test.serial : test.serial.skip
 ) as TestFn;
 
-const silent = { note: () => undefined, warn: () => undefined };
-
 async function exportedGraph(t: ExecutionContext, { model, times, size }: Subject, tap: string) {
   const folder = temporaryFolder(t);
   const [source, target] = [join(folder, 'weights.safetensors'), join(folder, 'graph.onnx')];
   writeFormulaWeights(source, model);
   const network = { model: model.name, times, imageSize: size };
-  await exportWeights(
-    source,
-    target,
-    { onnx: false, hub: false, brainScore: false, force: false, tap, ...network },
-    silent,
-  );
+  await exported(source, target, { tap, ...network });
   return openGraph(t, target, threads);
 }
 

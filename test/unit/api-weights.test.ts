@@ -1,13 +1,20 @@
 /** Weights in and out of a program. */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type TestFn } from 'ava';
-import { CornetError, readWeights, type Weights, writeCheckpoint } from '../../coordinator/api/index.ts';
+import {
+  CornetError,
+  exportWeights,
+  readWeights,
+  type Weights,
+  writeCheckpoint,
+} from '../../coordinator/api/index.ts';
 import { readCheckpoint } from '../../coordinator/checkpoints/checkpoint-file.ts';
 import { initialSnapshot } from '../../coordinator/weights/initial-weights.ts';
 import { buildModel } from '../../shared/models/family.ts';
+import { exported } from '../helpers/exported.ts';
 import { writeFormulaWeights } from '../helpers/formula-weights.ts';
 import { possible } from '../helpers/possible.ts';
 import { pythonWith, torchModules } from '../helpers/python.ts';
@@ -141,6 +148,40 @@ test('what may not be expected is told to whoever listens', async (t) => {
   await t.throwsAsync(readWeights(path, { model: 'S', onNotice }), { code: 'WEIGHTS_MISMATCH' });
   t.is(notices.length, 1);
   t.regex(notices[0]!, /^warn: .* is of CORnet-Z, 64 px; the options ask for CORnet-S, 64 px\./);
+});
+
+test('an export by a program has the bytes of the command, and tells what may not be expected', async (t) => {
+  const folder = temporaryFolder(t);
+  const [own, command] = [join(folder, 'own.onnx'), join(folder, 'command.onnx')];
+  const options = { model: 'RT', times: 2, tap: 'IT.output' } as const;
+  const told: string[] = [];
+  await exportWeights('untrained', own, {
+    ...options,
+    onNotice: ({ level, message }) => told.push(`${level}: ${message}`),
+  });
+  t.regex(told.join('\n'), /^warn: With --times 2 the image does not reach the decoder of CORnet-RT/);
+  await exported('untrained', command, options);
+  t.true(readFileSync(own).equals(readFileSync(command)));
+
+  await exportWeights('untrained', join(folder, 'hub'), { model: 'Z', hub: true });
+  t.deepEqual(readdirSync(folder).sort(), ['command.onnx', 'hub', 'own.onnx']);
+  await t.throwsAsync(exportWeights('untrained', own, options), { code: 'OUTPUT_EXISTS' });
+  await exportWeights('untrained', own, { ...options, force: true });
+});
+
+test('what an export is wrongly given is refused under the names that a program gives', async (t) => {
+  const refused = (given: unknown, message: RegExp, source: unknown = 'untrained') =>
+    t.throwsAsync(exportWeights(source as string, 'z.onnx', given as object), {
+      instanceOf: CornetError,
+      code: 'OPTION_INVALID',
+      message,
+    });
+  await refused({ model: 'Z', imageSize: 1.5 }, /^imageSize must be a whole number/);
+  await refused({ model: 'Z', format: 'onnx' }, /^There is no option format\.$/);
+  await refused({ model: 'Z', signal: AbortSignal.abort() }, /^There is no option signal\.$/);
+  await refused({ onNotice: 'all' }, /^onNotice/);
+  await refused('Z', /^The options must be an object/);
+  await refused({}, /^source/, 7);
 });
 
 test('what is not the tensors of weights is held to bounds, too, and so is what is asked for', async (t) => {

@@ -5,10 +5,10 @@ import { join, resolve } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { parse } from 'yaml';
 import { readWeights, writeCheckpoint } from '../../coordinator/api/index.ts';
-import { exportWeights } from '../../coordinator/export/export.ts';
 import type { ExportOptions } from '../../coordinator/options/table.ts';
 import { imageNetNames } from '../../shared/data/imagenet-classes.ts';
 import { buildModel, networkOf } from '../../shared/models/family.ts';
+import { exported as exportedAs } from '../helpers/exported.ts';
 import { recordedModel } from '../helpers/recorded.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { validatedRun } from '../helpers/validated-run.ts';
@@ -25,9 +25,7 @@ async function exported(
   options: Partial<ExportOptions> = {},
 ): Promise<string[]> {
   const told: string[] = [];
-  const notices = { note: (line: string) => told.push(line), warn: (line: string) => told.push(line) };
-  const chosen = { onnx: false, hub: false, brainScore: true, force: false, ...options };
-  await exportWeights(source, target, chosen, notices);
+  await exportedAs(source, target, { brainScore: true, ...options }, told);
   return told;
 }
 

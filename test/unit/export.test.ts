@@ -3,21 +3,12 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { readWeights, writeCheckpoint } from '../../coordinator/api/index.ts';
-import { exportWeights } from '../../coordinator/export/export.ts';
 import type { ExportOptions } from '../../coordinator/options/table.ts';
 import { buildModel } from '../../shared/models/family.ts';
 import { version } from '../../shared/process/version.ts';
+import { exported } from '../helpers/exported.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { validatedRun } from '../helpers/validated-run.ts';
-
-const silent = { note: () => undefined, warn: () => undefined };
-const exported = (source: string, target: string, options: Partial<ExportOptions> = {}) =>
-  exportWeights(
-    source,
-    target,
-    { onnx: false, hub: false, brainScore: false, force: false, ...options },
-    silent,
-  );
 
 type Field = number | Uint8Array;
 
@@ -125,17 +116,8 @@ test('a file that exists is replaced only with --force, and --onnx needs no endi
 
 test('what may not be expected of a network is told', async (t) => {
   const warnings: string[] = [];
-  const options = {
-    onnx: false,
-    hub: false,
-    brainScore: false,
-    force: false,
-    model: 'RT',
-    times: 2,
-    tap: 'V4.output-t0',
-  } as const;
-  const notices = { note: () => undefined, warn: (sentence: string) => warnings.push(sentence) };
-  await exportWeights('untrained', join(temporaryFolder(t), 'rt.onnx'), options, notices);
+  const options = { model: 'RT', times: 2, tap: 'V4.output-t0' } as const;
+  await exported('untrained', join(temporaryFolder(t), 'rt.onnx'), options, warnings);
   t.is(warnings.length, 2);
   t.regex(warnings[0]!, /^With --times 2 the image does not reach the decoder of CORnet-RT/);
   t.regex(warnings[1]!, /^The image has not reached V4\.output-t0 of CORnet-RT/);

@@ -6,24 +6,18 @@ import { join, resolve } from 'node:path';
 import test, { type ExecutionContext, type TestFn } from 'ava';
 import { parse } from 'yaml';
 import { readWeights } from '../../coordinator/api/index.ts';
-import { exportWeights } from '../../coordinator/export/export.ts';
 import type { ExportOptions } from '../../coordinator/options/table.ts';
 import { readSafetensors } from '../../shared/formats/safetensors.ts';
 import { buildModel } from '../../shared/models/family.ts';
+import { exported as exportedAs } from '../helpers/exported.ts';
 import { writeFormulaWeights } from '../helpers/formula-weights.ts';
 import { possible } from '../helpers/possible.ts';
 import { pythonWith, torchModules } from '../helpers/python.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { validatedRun, validation } from '../helpers/validated-run.ts';
 
-const silent = { note: () => undefined, warn: () => undefined };
 const exported = (source: string, target: string, options: Partial<ExportOptions> = {}) =>
-  exportWeights(
-    source,
-    target,
-    { onnx: false, hub: true, brainScore: false, force: false, ...options },
-    silent,
-  );
+  exportedAs(source, target, { hub: true, ...options });
 
 const classNames = ['ant', 'bee', 'cat | dog: "both"'];
 const files = ['README.md', 'config.json', 'model.safetensors', 'preprocessor_config.json'];
